@@ -1,0 +1,108 @@
+# melstack: every command of the project. `make` alone prints this help.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# What a user may set, as in `make submission DATA=mydata PROFILE=gpu`.
+DATA ?= data/clinic
+RUN ?= runs/$(notdir $(patsubst %/,%,$(DATA)))
+PROFILE ?= laptop
+RECIPE ?= default
+FOLDS ?= 5
+CLINIC_TRAIN ?= 1000
+CLINIC_TEST ?= 400
+CLINIC_SEED ?= 0
+
+comma := ,
+EXTRAS := dev$(if $(GPU),$(comma)gpu)
+# The stamp's name holds the lock's digest: a checkout that only changes times installs nothing.
+STAMP := .venv/installed-$(subst $(comma),-,$(EXTRAS))-$(firstword $(shell cksum requirements.lock))
+BIN := .venv/bin
+# TensorFlow's start-up chatter hides our own lines; its errors still show.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help setup clinic cases oof features stack submission contact-sheet test bench lint format lock clean clean-runs clean-data
+
+help: ## this list
+	@echo "usage: make TARGET [NAME=value ...]"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@echo
+	@echo "  DATA=folder        pictures and CSVs (default: the synthetic clinic, drawn into data/clinic)"
+	@echo "  RUN=runs/name      where everything is kept (default: named after DATA)"
+	@echo "  PROFILE=laptop     level-one models: laptop or gpu;   MODELS='a b': only these, or your own TOML files"
+	@echo "  FOREIGN=folder     other networks' predictions: <network>/oof.csv and test.csv"
+	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
+	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
+	@echo "  EXTRA=folder       external cases: trained on, never validated"
+	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
+	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
+	@echo "  GPU=1              install the CUDA libraries too"
+
+setup: $(STAMP) ## make .venv and install the locked versions
+
+$(STAMP):
+	@for python in python3 python3.12 python3.13 python3.11 none; do \
+	  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; done; \
+	if [ $$python = none ]; then echo "error: melstack needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 2; fi; \
+	echo "setup: installing the locked versions into .venv with $$($$python --version); one to three minutes, once"; \
+	if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python $$python .venv && \
+	  uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[$(EXTRAS)]'; \
+	else \
+	  $$python -m venv .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[$(EXTRAS)]'; \
+	fi
+	@rm -f .venv/installed-* && touch $@
+
+clinic: $(STAMP) ## draw the synthetic clinic, the embedded demo, into data/clinic
+	@$(BIN)/python -m features clinic data/clinic --train $(CLINIC_TRAIN) --test $(CLINIC_TEST) --seed $(CLINIC_SEED)
+
+cases: $(STAMP) ## check the CSVs and pictures, freeze the folds
+	@$(BIN)/python -m features cases --run $(RUN) --data $(DATA) --folds $(FOLDS) \
+	  $(if $(filter data/clinic,$(DATA)),--draw $(CLINIC_TRAIN) $(CLINIC_TEST) $(CLINIC_SEED)) \
+	  $(if $(MAPPING),--mapping $(MAPPING)) $(if $(EXTRA),--extra $(EXTRA)) $(if $(OFFICIAL_FOLDS),--official-folds)
+
+oof: cases ## level one: out-of-fold and test predictions of every network
+	@$(BIN)/python -m level1_cnn oof --run $(RUN) --profile $(PROFILE) $(if $(MODELS),--models '$(MODELS)')
+
+features: oof ## the feature blocks
+	@$(BIN)/python -m features blocks --run $(RUN)
+
+LEVEL2 = --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) $(if $(TRUST),--trust '$(TRUST)')
+
+stack: oof ## level two: feature blocks, one probability per case, the leaderboard
+	@$(BIN)/python -m level2_stack stack $(LEVEL2)
+
+submission: oof ## the main job, from nothing to the end: stack, then the CSV of test probabilities
+	@$(BIN)/python -m level2_stack submission $(LEVEL2)
+
+contact-sheet: cases ## pictures of DATA on one PNG, malignant ones in red
+	@$(BIN)/python -m features contact-sheet $(DATA) $(RUN)/contact_sheet.png
+
+test: $(STAMP) ## all tests
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+bench: $(STAMP) ## speed of this machine, as ratios within one run
+	@$(BIN)/python -m level1_cnn bench
+
+lint: $(STAMP) ## ruff and mypy strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(STAMP) ## lay the code out
+	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+lock: ## pin the newest versions that pyproject.toml allows (needs uv)
+	@uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
+	  --extra gpu --extra dev --upgrade pyproject.toml --output-file requirements.lock
+
+clean: ## remove .venv and caches; runs/ and data/ stay
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-runs: ## remove every run, trained networks included
+	@rm -rf runs
+
+clean-data: ## remove the drawn clinic (data/clinic); your own data is never touched
+	@rm -rf data/clinic

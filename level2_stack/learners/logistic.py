@@ -1,0 +1,67 @@
+"""Logistic regression on the networks' logits, with weights that are never negative."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from features.settings import Settings
+
+USES: Literal["logits", "all"] = "logits"
+SEEDED = False
+BASELINE = False
+
+
+class Params(Settings):
+    """Settings of the regression."""
+
+    l2: float = Field(1.0, ge=0)  # penalty l2/2 * |w|^2 beside the summed log loss, on standardised logits
+
+
+class Weighing:
+    """A fitted regression: call it with a design to get probabilities; ``weights`` are per standardised logit."""
+
+    def __init__(self, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> None:
+        self._mean = X.mean().fillna(0.0)
+        self._std = X.std(ddof=0).replace(0.0, 1.0).fillna(1.0)
+        self._solution = _solve(self._standardised(X), y, l2)
+        self.weights: dict[str, float] = dict(zip(X.columns, self._solution[1:].tolist(), strict=True))
+
+    def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the probability of every row of ``X``, shape (n,)."""
+        # A sum row by row: a matrix product may round differently by the number of rows.
+        margin = self._solution[0] + (self._standardised(X) * self._solution[1:]).sum(axis=1)
+        return np.asarray(expit(margin), dtype=np.float64)
+
+    def _standardised(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return standardised logits; a missing network counts as the mean of the row's others, or as average."""
+        Z = (X[self._mean.index] - self._mean) / self._std
+        others = Z.mean(axis=1).fillna(0.0).to_numpy()[:, np.newaxis]
+        return np.where(Z.isna(), others, Z)
+
+
+def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Weighing:
+    """Return the non-negative logistic regression of ``y`` (0/1) on the columns of ``X`` (logits)."""
+    return Weighing(X, y, params.l2)
+
+
+def loss_and_gradient(
+    solution: NDArray[np.float64], Z: NDArray[np.float64], y: NDArray[np.float64], l2: float
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the penalised summed log loss at ``solution`` (intercept, then weights) and its gradient."""
+    margin = solution[0] + Z @ solution[1:]
+    error = expit(margin) - y
+    loss = np.logaddexp(0.0, margin).sum() - y @ margin + l2 / 2 * solution[1:] @ solution[1:]
+    return float(loss), np.concatenate([[error.sum()], Z.T @ error + l2 * solution[1:]])
+
+
+def _solve(Z: NDArray[np.float64], y: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
+    bounds = [(None, None)] + [(0.0, None)] * Z.shape[1]
+    result = minimize(
+        loss_and_gradient, np.zeros(1 + Z.shape[1]), (Z, y, l2), method="L-BFGS-B", jac=True, bounds=bounds
+    )
+    return np.asarray(result.x, dtype=np.float64)

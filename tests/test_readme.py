@@ -1,0 +1,31 @@
+"""Tests of README.md: its tree and its commands are those of the project."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.test_house import MODULES, ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_module_stands_in_the_tree_with_its_caption(path: Path) -> None:
+    caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    line = f"{'/'.join(path.relative_to(ROOT).parts[1:])} +{re.escape(caption)}"
+    assert re.search(rf"^  {line}$", README, re.MULTILINE)
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z][a-z-]+)", README)) | set(re.findall(r"`make ([a-z][a-z-]+)", README))
+    assert len(named) > 8
+    assert named <= targets | {"removes"}
+
+
+def test_every_setting_it_passes_to_make_is_one_the_makefile_reads() -> None:
+    read = set(re.findall(r"\$\(([A-Z_]+)\)|\$\(if \$\(([A-Z_]+)\)", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    known = {name for pair in read for name in pair if name}
+    assert set(re.findall(r"\b([A-Z_]{2,})=", README)) <= known

@@ -1,0 +1,46 @@
+"""Tests for features/runs.py: the case table is frozen once, and a change below it is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from features.faults import InputFault
+from features.layout import Request
+from features.runs import Run, freeze_cases
+from tests.test_cases import data, edit
+
+__all__ = ["data"]  # a fixture
+
+
+def test_a_frozen_table_is_left_alone(data: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    assert freeze_cases(run, Request(data, folds=2))
+    written = run.cases.read_bytes()
+    assert not freeze_cases(run, Request(data, folds=2))
+    assert run.cases.read_bytes() == written
+    assert run.facts()["sample"] == "sample_submission.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [("train.csv", "male,45", "male,50"), ("sample_submission.csv", "t1,0", "t1,1")]
+)
+def test_other_data_under_the_same_run_are_refused_by_name(
+    data: Path, tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    run = Run(tmp_path / "run")
+    freeze_cases(run, Request(data, folds=2))
+    edit(name, old, new)(data)
+    with pytest.raises(InputFault, match=rf"files\.{name}: .*"):
+        freeze_cases(run, Request(data, folds=2))
+
+
+def test_another_number_of_folds_is_refused(data: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    freeze_cases(run, Request(data, folds=2))
+    with pytest.raises(InputFault, match="seed: 0 -> 1"):
+        freeze_cases(run, Request(data, folds=2, seed=1))
+
+
+def test_a_run_without_a_case_table_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(InputFault, match="`make cases` makes it"):
+        Run(tmp_path).read_cases()

@@ -1,0 +1,70 @@
+"""Tests for features/settings.py: unknown keys are refused with the nearest name."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from features.faults import InputFault
+from features.settings import Settings, read_settings
+
+
+class Cat(Settings):
+    kind: Literal["cat"]
+    whiskers: int
+
+
+class Dog(Settings):
+    kind: Literal["dog"]
+    volume: float = 1.0
+
+
+class Home(Settings):
+    rooms: int = Field(ge=1)
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+
+
+def read(folder: Path, text: str) -> Home:
+    (folder / "home.toml").write_text(text)
+    return read_settings(folder / "home.toml", Home)
+
+
+def test_a_file_becomes_settings(tmp_path: Path) -> None:
+    home = read(tmp_path, 'rooms = 2\n[pet]\nkind = "dog"')
+    assert home == Home(rooms=2, pet=Dog(kind="dog"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('romms = 2\nrooms = 1\n[pet]\nkind = "dog"', "home.toml: unknown key 'romms'; did you mean 'rooms'?"),
+        ('rooms = 1\n[pet]\nkind = "dog"\nvolumme = 2', "unknown key 'pet.dog.volumme'; did you mean 'volume'?"),
+        ('rooms = 1\n[pet]\nkind = "dog"\nwhiskers = 2', "unknown key 'pet.dog.whiskers'; known are: kind, volume"),
+        ('[pet]\nkind = "dog"', "home.toml: 'rooms' is missing"),
+        ('rooms = 0\n[pet]\nkind = "dog"', "home.toml: rooms = 0: Input should be greater than or equal to 1"),
+        ("rooms = = 1", "home.toml: not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InputFault) as caught:
+        read(tmp_path, text)
+    assert sentence in str(caught.value)
+
+
+def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputFault) as caught:
+        read(tmp_path, 'rooms = 0\ncolour = "red"\n[pet]\nkind = "dog"')
+    assert "rooms" in str(caught.value)
+    assert "colour" in str(caught.value)
+
+
+def test_settings_cannot_be_changed_after_reading(tmp_path: Path) -> None:
+    home = read(tmp_path, 'rooms = 2\n[pet]\nkind = "dog"')
+    with pytest.raises(ValueError, match="frozen"):
+        home.rooms = 3  # type: ignore[misc]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputFault, match="no such settings file"):
+        read_settings(tmp_path / "none.toml", Home)
