@@ -35,6 +35,7 @@ help: ## this list
 	@echo "  FOREIGN=folder     other networks' predictions: <network>/oof.csv and test.csv"
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
 	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
+	@echo "  PREVALENCE=0.0176  share of malignant pictures where the probabilities will be used (default: as in training)"
 	@echo "  EXTRA=folder       external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
@@ -70,7 +71,8 @@ oof: cases ## level one: out-of-fold and test predictions of every network
 features: oof ## the feature blocks
 	@$(BIN)/python -m features blocks --run $(RUN)
 
-LEVEL2 = --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) $(if $(TRUST),--trust '$(TRUST)')
+LEVEL2 = --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) $(if $(TRUST),--trust '$(TRUST)') \
+  $(if $(PREVALENCE),--prevalence $(PREVALENCE))
 
 stack: oof ## level two: feature blocks, one probability per case, the leaderboard
 	@$(BIN)/python -m level2_stack stack $(LEVEL2)

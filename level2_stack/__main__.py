@@ -19,7 +19,10 @@ RecipeName = Annotated[str, typer.Option(help="a name in level2_stack/configs, o
 ForeignFolder = Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")]
 TrustedNames = Annotated[str, typer.Option(help="foreign networks to admit although nothing confirms their test rows")]
 CONFIGS = Path(__file__).parent / "configs"
-OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv")
+Prevalence = Annotated[
+    float | None, typer.Option(help="share of malignant pictures where the probabilities will be used")
+]
+OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")
 
 
 @app.command()
@@ -28,6 +31,7 @@ def stack(
     recipe: RecipeName = "default",
     foreign: ForeignFolder = None,
     trust: TrustedNames = "",
+    prevalence: Prevalence = None,
 ) -> None:
     """Compute the feature blocks, import foreign networks, and cross-validate every learner of the recipe."""
     place, file = Run(run), _recipe_file(recipe)
@@ -37,26 +41,30 @@ def stack(
         raise InputFault(f"trust = {trust!r} has no effect without a folder of foreign predictions")
     compute_blocks(place)
     folder = place.level2 / file.stem
-    made_from = _ingredients(place, file)
+    made_from = _ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
     if is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS]):
         say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
         return
     from level2_stack.stacking import make_stack
 
-    make_stack(place, file, folder)
+    make_stack(place, file, folder, prevalence)
     finish(folder / "run.json", made_from)
 
 
 @app.command()
 def submission(
-    run: RunFolder, recipe: RecipeName = "default", foreign: ForeignFolder = None, trust: TrustedNames = ""
+    run: RunFolder,
+    recipe: RecipeName = "default",
+    foreign: ForeignFolder = None,
+    trust: TrustedNames = "",
+    prevalence: Prevalence = None,
 ) -> None:
     """Stack, then write submission.csv: checked, in the sample's order."""
-    stack(run, recipe, foreign, trust)
+    stack(run, recipe, foreign, trust, prevalence)
     place = Run(run)
     file = _recipe_file(recipe)
     predictions = place.level2 / file.stem / "predictions.parquet"
-    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "stacking.py", "truth.py")]
+    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
     made_from = {"recipe": file.stem, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
     # The mark stands beside the file, which all recipes share: another recipe's submission is not this one's.
     mark = place.submission.with_suffix(".json")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,10 @@ from features.blocks import LABELS
 from features.faults import Faults, named
 from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
-from level2_stack.recipe import BLEND, Recipe
+from level2_stack.recipe import BLEND, CHOICE, Recipe
 
 CLIP = 1e-6  # a probability of 0 or 1 has no logit
+SITE = "anatom_site_general_challenge"
 MOST_MISSING = 0.10  # share of a network's train rows: duplicates that a foreign network's author dropped
 FORBIDDEN = r'[][<>{}:,"\s]'  # in names: LightGBM refuses JSON's characters and changes spaces, XGBoost refuses [ ] <
 
@@ -45,6 +46,10 @@ class Design:
         """Return the test rows of ``X``."""
         return self.X.iloc[len(self.y) :]
 
+    def without(self, columns: Collection[str]) -> "Design":
+        """Return the design without ``columns``, full names of X."""
+        return replace(self, X=self.X.drop(columns=list(columns)))
+
     @property
     def networks(self) -> list[str]:
         """Return the names of the networks whose logits are columns."""
@@ -61,17 +66,17 @@ def assemble(
     """Join what ``recipe`` names into a design over the train and test rows of ``cases``.
 
     ``predictions`` holds a level-one table per network, ``blocks`` a table per feature block, ``acquisition`` the
-    columns of each block that tell how a picture was taken; they come in only if the recipe says so. Raises InputFault
-    that names every network and block with missing rows, probabilities outside [0, 1] or columns that give the target
-    away.
+    columns of each block that tell how a picture was taken; they stay out only if the recipe drops them. Raises
+    InputFault that names every network and block with missing rows, probabilities outside [0, 1] or columns that give
+    the target away.
     """
     rows = pd.concat([cases[cases["role"] == "train"], cases[cases["role"] == "test"]])
     networks = {name: predictions[name] for name in recipe.chosen(list(predictions))}
     tables = {name: blocks[name] for name in recipe.blocks if name in blocks}
     _refuse_faulty(rows, networks, tables)
-    columns = _of_networks(rows, networks, with_contrasts=recipe.contrasts)
+    columns = _of_networks(rows, networks, recipe.contrasts)
     for name, table in tables.items():
-        dropped = () if recipe.acquisition else acquisition.get(name, ())
+        dropped = acquisition.get(name, ()) if recipe.acquisition == "drop" else ()
         columns.append(_of_block(rows, name, table.drop(columns=list(dropped), errors="ignore")))
     train = rows[rows["role"] == "train"]
     return Design(
@@ -84,19 +89,28 @@ def assemble(
 
 
 def _of_networks(
-    rows: pd.DataFrame, networks: Mapping[str, pd.DataFrame], *, with_contrasts: bool
+    rows: pd.DataFrame, networks: Mapping[str, pd.DataFrame], families: Collection[str]
 ) -> list[pd.DataFrame]:
     probability = pd.DataFrame({name: table["probability"].loc[rows.index] for name, table in networks.items()})
     logits = probability.clip(CLIP, 1 - CLIP).apply(logit)
     spread = pd.DataFrame({name: table["spread"].loc[rows.index] for name, table in networks.items()})
-    columns = [logits.add_prefix("logit."), spread.dropna(axis=1, how="all").add_prefix("spread.")]
-    return [*columns, contrasts(logits, rows["patient_id"])] if with_contrasts else columns
+    columns = [logits.add_prefix("logit."), spread[_known_of_both(spread, rows)].add_prefix("spread.")]
+    return [*columns, contrasts(logits, rows["patient_id"], rows.get(SITE), families)]
+
+
+def _known_of_both(spread: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """Return the networks whose spread is known of train and, where there are any, of test cases.
+
+    What a learner makes of a column that all test cases lack is of no use to them.
+    """
+    known = spread.notna().groupby(rows["role"]).any()
+    return [str(name) for name in spread.columns if known[name].all()]
 
 
 def _of_block(rows: pd.DataFrame, name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the block's columns under their full names; text becomes categories, known to train and test alike."""
     block = table.loc[rows.index]
-    return pd.DataFrame({f"{name}.{_plain(str(key))}": _feature(column) for key, column in block.items()})
+    return pd.DataFrame({f"{name}.{plain(str(key))}": _feature(column) for key, column in block.items()})
 
 
 def _feature(column: pd.Series) -> pd.Series:
@@ -105,7 +119,8 @@ def _feature(column: pd.Series) -> pd.Series:
     return column.astype(pd.CategoricalDtype(sorted(column.dropna().unique())))
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return ``name`` with an underscore for every character that a booster refuses in the name of a column."""
     return re.sub(FORBIDDEN, "_", name)
 
 
@@ -123,10 +138,10 @@ def _refuse_faulty(
 
 
 def _faults_of_name(name: str) -> list[str]:
-    if name in (NETWORKS, BLEND, *learners.names()):
+    if name in (NETWORKS, BLEND, CHOICE, *learners.names()):
         return ["this name means something else in level two; give the network another"]
-    return [f"the name must do without brackets, quotes, colons, commas and spaces: {_plain(name)}"] * (
-        name != _plain(name)
+    return [f"the name must do without brackets, quotes, colons, commas and spaces: {plain(name)}"] * (
+        name != plain(name)
     )
 
 
@@ -153,9 +168,9 @@ def _faults_of_block(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
     if len(absent):
         yield f"lacks {named(absent)} of {len(rows)} train and test cases"
         return
-    plain = pd.Index([_plain(str(name)) for name in table.columns])
-    if not plain.is_unique:
-        yield f"has columns that differ in brackets, quotes or spaces only: {named(plain[plain.duplicated()])}"
+    names = pd.Index([plain(str(name)) for name in table.columns])
+    if not names.is_unique:
+        yield f"has columns that differ in brackets, quotes or spaces only: {named(names[names.duplicated()])}"
     train = rows.index[rows["role"] == "train"]
     for name, column in table.loc[train].items():
         if name in LABELS:

@@ -3,34 +3,67 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, create_model
 
 from features import blocks
 from features.faults import Faults, did_you_mean
-from features.settings import Settings, read_settings
-from level2_stack import learners
+from features.settings import Settings, check_settings, read_toml
+from level2_stack import contrasts, learners
+from level2_stack.tuning import Budget
 
 BLEND = "blend"
+
+
+CHOICE = "choice"  # the name under which the leaderboard shows the learner that each fold's inner folds prefer
+AUTO = "auto"
+CALIBRATORS = ["none", "temperature", "platt", "beta", "isotonic"]  # of calibrate.py, which is slow to import
+
+
+class Calibration(Settings):
+    """How scores become probabilities; what is chosen is chosen on inner folds by log loss.
+
+    ``methods``: the candidates, by the names in calibrate.py. ``rank_preserving``: two cases never change places.
+    ``prevalence``: the share of malignant pictures where the probabilities will be used, when it is not that of the
+    training rows (a case-control sample).
+    """
+
+    methods: list[str] = Field(["platt", "beta", "isotonic"], min_length=1)
+    rank_preserving: bool = True
+    prevalence: float | None = Field(None, gt=0, lt=1)
 
 
 class Recipe(Settings):
     """What a stack is made of; a recipe read from a file also has one table of parameters per learner.
 
-    ``networks`` are glob patterns of level-one names. ``acquisition`` lets in what tells how a picture was taken
-    (size, camera, counts). ``contrasts`` adds how a logit stands within the patient. ``seeds`` is how often a learner
-    that depends on a seed is fitted. ``blend`` lists the learners whose logits are averaged, all with the same weight.
-    ``submit`` is the learner whose test probabilities are handed in, or "blend".
+    ``networks`` are glob patterns of level-one names. ``acquisition`` says whether columns that tell how a picture was
+    taken (size, camera, counts) are kept, dropped, or ("auto") kept unless they tell test from train with an AUC above
+    ``shift_threshold``. ``contrasts`` are families of how a logit stands within the patient. ``seeds`` is how often a
+    learner that depends on a seed is fitted for an outer fold, ``inner_seeds`` for an inner one.
+    ``negatives_per_positive`` thins the negatives of every such fit (the probabilities are put right).
+    ``choose_rounds`` lets the inner folds choose how many rounds of a booster count. ``blend`` lists the learners whose
+    logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the learner whose
+    test probabilities are handed in, "blend", or "auto": what nested evaluation prefers. ``ablation`` measures what
+    every block is worth.
     """
 
     networks: list[str] = Field(["*"], min_length=1)
     blocks: list[str] = Field(["metadata", "patient", "pictures", "ugly_duckling"])
-    acquisition: bool = False
-    contrasts: bool = True
-    learners: list[str] = Field(["lgbm", "xgb", "logistic", "mean", "rank_mean", "caruana"], min_length=1)
+    acquisition: Literal["auto", "keep", "drop"] = "auto"
+    shift_threshold: float = Field(0.6, ge=0.5, le=1)
+    contrasts: list[str] = Field(list(contrasts.DEFAULT))
+    learners: list[str] = Field(["lgbm", "xgb", "ridge", "logistic", "mean", "rank_mean", "caruana"], min_length=1)
     seeds: int = Field(3, ge=1)
-    blend: list[str] = Field(["lgbm", "xgb", "logistic"], min_length=1)
-    submit: str = BLEND
+    inner_seeds: int = Field(1, ge=1)
+    negatives_per_positive: float | None = Field(None, gt=0)
+    choose_rounds: bool = True
+    blend: list[str] = Field(["lgbm", "xgb", "ridge"], min_length=1)
+    blend_weights: Literal["equal", "fitted"] = "equal"
+    submit: str = AUTO
+    ablation: bool = True
+    calibration: Calibration = Calibration.model_validate({})
+    tuning: Budget = Budget.model_validate({})
 
     def parameters(self, learner: str) -> Settings:
         """Return the parameters of ``learner``: its table in the file, or its defaults."""
@@ -52,11 +85,16 @@ def read_recipe(path: Path) -> Recipe:
 
     Raises InputFault that names every unknown key, unknown learner or block, and every setting without effect.
     """
-    recipe = read_settings(path, _model_with_tables())
+    return check_recipe(read_toml(path), path.name)
+
+
+def check_recipe(values: dict[str, Any], where: str) -> Recipe:
+    """Return ``values`` as a recipe; raise InputFault, as read_recipe does, with what is wrong in ``where``."""
+    recipe = check_settings(values, _model_with_tables(), where)
     faults = Faults()
     for message in _contradictions(recipe):
         faults.add(message)
-    faults.raise_if_any(path.name)
+    faults.raise_if_any(where)
     return recipe
 
 
@@ -70,13 +108,19 @@ def _model_with_tables() -> type[Recipe]:
 def _contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _unknown("learners", recipe.learners, learners.names())
     yield from _unknown("blocks", recipe.blocks, blocks.names())
+    yield from _unknown("contrasts", recipe.contrasts, list(contrasts.FAMILIES))
+    yield from _unknown("calibration.methods", recipe.calibration.methods, CALIBRATORS)
     yield from _unknown("blend", recipe.blend, recipe.learners)
-    yield from _unknown("submit", [recipe.submit], [*recipe.learners, BLEND])
-    for key in ("learners", "blocks", "blend"):
+    yield from _unknown("submit", [recipe.submit], [*recipe.learners, BLEND, AUTO])
+    for key in ("learners", "blocks", "blend", "contrasts"):
         if len(set(getattr(recipe, key))) < len(getattr(recipe, key)):
             yield f"{key} = {getattr(recipe, key)} names something twice"
     for name in sorted(set(learners.names()) & recipe.model_fields_set - set(recipe.learners)):
         yield f"[{name}] has no effect: {name!r} is not in learners = {recipe.learners}"
+    if recipe.inner_seeds > recipe.seeds:
+        yield f"inner_seeds = {recipe.inner_seeds} has no effect beyond seeds = {recipe.seeds}"
+    if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:
+        yield f"blend_weights = 'fitted' has no effect: blend = {recipe.blend} is one learner"
     if recipe.seeds > 1 and "seeds" in recipe.model_fields_set and not _any_seeded(recipe.learners):
         yield f"seeds = {recipe.seeds} has no effect: no learner of {recipe.learners} depends on a seed"
 

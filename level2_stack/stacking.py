@@ -1,55 +1,53 @@
-"""One level-two recipe over a run: join, cross-validate, write predictions and leaderboard."""
+"""One level-two recipe over a run: join, drop what shifts, tune, cross-validate, decide, write and print."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from features import blocks
 from features.faults import InputFault
-from features.files import write_text
 from features.progress import progress_bar, say
 from features.runs import Run
-from features.tables import read_table, write_table
+from features.tables import read_table
+from level2_stack import ablation, shift
 from level2_stack.assemble import Design, assemble
-from level2_stack.crossval import StackResult, cross_validate, number_of_fits
-from level2_stack.leaderboard import leaderboard, print_leaderboard
+from level2_stack.crossval import CrossValidated, TunedParams, cross_validate, number_of_fits
+from level2_stack.findings import Findings, print_findings, write_findings
+from level2_stack.leaderboard import leaderboard
+from level2_stack.nested import decide
 from level2_stack.recipe import Recipe, read_recipe
-from level2_stack.truth import reached
+from level2_stack.search import parameters, search
+from level2_stack.truth import say_reached
 
 
-def make_stack(run: Run, recipe_file: Path, folder: Path) -> None:
-    """Write ``folder``/predictions.parquet, learners.parquet and leaderboard.csv, and print the leaderboard.
+def make_stack(run: Run, recipe_file: Path, folder: Path, prevalence: float | None = None) -> None:
+    """Cross-validate the recipe in ``recipe_file`` over ``run``, and write and print what was found.
 
-    predictions.parquet has the shape of a level-one table: probability of what the recipe submits, spread (standard
-    deviation over the blended learners), fold. learners.parquet has one column per learner and "blend".
+    ``folder`` gets the tables that findings.py lists. ``prevalence`` takes the place of the recipe's.
     """
-    recipe = read_recipe(recipe_file)
+    recipe = deployed_in(read_recipe(recipe_file), prevalence)
     cases, predictions = run.read_cases(), read_predictions(run)
-    design = _design(run, recipe, cases, predictions)
-    result = _cross_validate(design, recipe)
+    design, shifted = _design(run, recipe, cases, predictions)
+    tuned = _tune(design, recipe, folder / "tuning")
+    found = _cross_validate(design, recipe, tuned)
+    ablated = _ablate(design, recipe, found) if recipe.ablation else None
+    result = decide(design, recipe, found)
     board = leaderboard(design, predictions, result)
-    write_table(folder / "learners.parquet", result.probability)
-    write_table(folder / "predictions.parquet", _predictions(result, recipe, cases))
-    write_text(folder / "leaderboard.csv", board.to_csv())
-    print_leaderboard(board)
-    for learner, weights in result.weights.items():
-        say(f"weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items()))
-    say_reached(run, folder, recipe, cases, "train")
+    findings = Findings(design, recipe, found, result, board, shifted, ablated, tuned)
+    write_findings(folder, findings, cases, predictions)
+    print_findings(folder, findings)
+    say_reached(run, folder, cases, "train")
 
 
-def say_reached(run: Run, folder: Path, recipe: Recipe, cases: pd.DataFrame, role: str) -> None:
-    """Say how far the finished stack in ``folder`` gets on the rows of ``role``, where somebody knows the truth.
-
-    Beside what the recipe submits stand the rank mean and the network that is best out of fold.
-    """
-    learners = read_table(folder / "learners.parquet")
-    board = pd.read_csv(folder / "leaderboard.csv", index_col="name")
-    best = str(board.index[board["kind"] == "network"][0])
-    chosen = dict.fromkeys([recipe.submit, *({"rank_mean"} & set(learners.columns))])
-    network = read_table(run.level1 / best / "predictions.parquet")["probability"]
-    scores = {name: learners[name] for name in chosen} | {best: network}
-    for sentence in reached(Path(run.facts()["data"]), cases, scores, recipe.submit, role):
-        say(f"  {sentence}")
+def deployed_in(recipe: Recipe, prevalence: float | None) -> Recipe:
+    """Return ``recipe`` for a deployment prevalence in (0, 1); raise InputFault for another number."""
+    if prevalence is None:
+        return recipe
+    if not 0 < prevalence < 1:
+        raise InputFault(f"prevalence = {prevalence}: the share of malignant pictures lies between 0 and 1")
+    return recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"prevalence": prevalence})})
 
 
 def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
@@ -63,29 +61,49 @@ def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
     return {name: read_table(run.level1 / name / "predictions.parquet") for name in networks}
 
 
-def _design(run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> Design:
+def _design(
+    run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]
+) -> tuple[Design, pd.DataFrame]:
+    """Return the design without the acquisition columns that give train or test away, and the table that says so."""
     paths = {name: run.blocks / f"{name}.parquet" for name in recipe.blocks}
     tables = {name: read_table(path) for name, path in paths.items() if path.is_file()}
     acquisition = {name: blocks.find(name).ACQUISITION for name in tables}
     design = assemble(cases, predictions, tables, recipe, acquisition)
+    groups = cases.loc[design.X.index, "patient_id"].to_numpy(dtype=object)
+    sets = shift.column_families(design.X.columns, acquisition)
+    shifted = shift.adversarial_validation(design.X, np.arange(len(design.X)) >= len(design.y), groups, sets)
+    dropped = shift.excluded(shifted, acquisition, recipe.shift_threshold) if recipe.acquisition == "auto" else {}
+    full_names = {f"{block}.{name}" for block, names in dropped.items() for name in names}
+    design = design.without(full_names & set(design.X.columns))
     left_out = f"; without blocks {', '.join(design.absent)}" if design.absent else ""
-    kept = "with" if recipe.acquisition else "without"
     say(
-        f"level two: {design.X.shape[1]} columns from {len(design.networks)} networks and {len(tables)} blocks, "
-        f"{kept} acquisition columns{left_out}"
+        f"level two: {design.X.shape[1]} columns from {len(design.networks)} networks "
+        f"and {len(tables)} blocks{left_out}"
     )
-    return design
+    if recipe.acquisition == "auto":
+        for sentence in shift.sentences(shifted, recipe.shift_threshold):
+            say(f"  {sentence}")
+    return design, shifted
 
 
-def _cross_validate(design: Design, recipe: Recipe) -> StackResult:
-    with progress_bar("level two: fitting", number_of_fits(design, recipe), unit="fits") as advance:
-        return cross_validate(design, recipe, lambda learner, seed, fold: advance(1))
+def _tune(design: Design, recipe: Recipe, folder: Path) -> TunedParams:
+    if recipe.tuning.trials == 0:
+        return {}
+    found = search(design, recipe, folder)
+    for study, tuned in found.items():
+        say(
+            f"  {study.learner}, fold {study.fold}: inner log loss {tuned.best:.5f} after {tuned.trials} trials, "
+            f"{tuned.default:.5f} with the recipe's parameters"
+        )
+    return parameters(found)
 
 
-def _predictions(result: StackResult, recipe: Recipe, cases: pd.DataFrame) -> pd.DataFrame:
-    columns = {
-        "probability": result.probability[recipe.submit],
-        "spread": result.probability[recipe.blend].std(axis=1, ddof=0),
-        "fold": cases["fold"].reindex(result.probability.index).astype("int8"),
-    }
-    return pd.DataFrame(columns)
+def _cross_validate(design: Design, recipe: Recipe, tuned: TunedParams) -> CrossValidated:
+    with progress_bar("level two: fitting", number_of_fits(design, recipe, tuned), unit="fits") as advance:
+        return cross_validate(design, recipe, tuned=tuned, on_fit=lambda task: advance(1))
+
+
+def _ablate(design: Design, recipe: Recipe, found: CrossValidated) -> pd.DataFrame:
+    fits = len(ablation.parts(design)) * (int(found.folds.max()) + 1)
+    with progress_bar("level two: leaving out", fits, unit="fits") as advance:
+        return ablation.ablate(design, recipe, found, on_fit=lambda task: advance(1))

@@ -6,11 +6,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from features.files import read_json
 from features.layout import read_csv
+from features.progress import say
+from features.runs import Run
+from features.tables import read_table
 from level2_stack.evaluate import auc, patient_bootstrap
 
 TRUTH = "truth.csv"  # image_name, target and, in the clinic, the true risk; nothing but this module reads it
 CALLED = {"train": "out of fold", "test": "on the hidden test truth"}
+
+
+def say_reached(run: Run, folder: Path, cases: pd.DataFrame, role: str) -> None:
+    """Say how far the finished stack in ``folder`` gets on the rows of ``role``, where somebody knows the truth.
+
+    Beside what is submitted stand the rank mean and the network that is best out of fold.
+    """
+    models = read_table(folder / "learners.parquet")
+    board = pd.read_csv(folder / "leaderboard.csv", index_col="name")
+    submitted = read_json(folder / "decisions.json")["submitted"]
+    best = str(board.index[board["kind"] == "network"][0])
+    named = dict.fromkeys([submitted, *({"rank_mean"} & set(models.columns))])
+    network = read_table(run.level1 / best / "predictions.parquet")["probability"]
+    scores = {name: models[name] for name in named} | {best: network}
+    for sentence in reached(Path(run.facts()["data"]), cases, scores, submitted, role):
+        say(f"  {sentence}")
 
 
 def reached(data: Path, cases: pd.DataFrame, scores: Mapping[str, pd.Series], submitted: str, role: str) -> list[str]:

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from features.faults import InputFault
-from level2_stack.assemble import assemble
+from level2_stack.assemble import assemble, plain
+from level2_stack.contrasts import FAMILIES
 from level2_stack.recipe import Recipe
 
 RECIPE = Recipe(blocks=["metadata"])
@@ -51,10 +52,12 @@ def test_train_rows_come_first_then_test_rows_and_no_extra(cases, network, metad
 
 
 def test_columns_are_named_family_dot_name(cases, network, metadata):
+    metadata = metadata.drop(columns="camera")
     columns = list(built(cases, {"a": network}, metadata).X)
     assert columns[:2] == ["logit.a", "spread.a"]
-    assert columns[2:6] == ["difference.a", "zscore.a", "rank.a", "level.a"]
-    assert columns[6:] == ["metadata.age", "metadata.site"]
+    contrasts = [name for name in columns if name.split(".")[0] in FAMILIES]
+    assert columns[2:] == [*contrasts, "metadata.age", "metadata.site"]
+    assert {"difference.a", "zscore.a", "rank.a", "level.a"} <= set(contrasts)
 
 
 def test_logits_are_finite_and_those_of_the_probability(cases, network, metadata):
@@ -69,10 +72,20 @@ def test_values_follow_the_case_name_and_not_the_row_order(cases, network, metad
     pd.testing.assert_frame_equal(built(cases, {"a": network.iloc[::-1]}, metadata.iloc[::-1]).X, straight)
 
 
-def test_acquisition_columns_come_in_only_when_asked_for(cases, network, metadata):
-    asked = RECIPE.model_copy(update={"acquisition": True})
-    assert "metadata.camera" not in built(cases, {"a": network}, metadata).X
-    assert "metadata.camera" in built(cases, {"a": network}, metadata, asked).X
+@pytest.mark.parametrize(("acquisition", "kept"), [("auto", True), ("keep", True), ("drop", False)])
+def test_acquisition_columns_stay_out_only_where_the_recipe_drops_them(cases, network, metadata, acquisition, kept):
+    stack = RECIPE.model_copy(update={"acquisition": acquisition})
+    X = built(cases, {"a": network}, metadata, stack).X
+    assert ("metadata.camera" in X) == kept
+    assert "metadata.age" in X
+
+
+def test_a_design_without_columns_keeps_its_rows_and_targets(cases, network, metadata):
+    design = built(cases, {"a": network}, metadata)
+    less = design.without(["metadata.camera", "spread.a"])
+    assert set(design.X) - set(less.X) == {"metadata.camera", "spread.a"}
+    assert list(less.test.index) == list(design.test.index)
+    assert less.y is design.y
 
 
 def test_text_becomes_sorted_categories_common_to_train_and_test(cases, network, metadata):
@@ -82,10 +95,10 @@ def test_text_becomes_sorted_categories_common_to_train_and_test(cases, network,
 
 
 def test_contrasts_and_networks_follow_the_recipe(cases, network, metadata):
-    recipe = RECIPE.model_copy(update={"contrasts": False, "networks": ["b*"]})
+    recipe = RECIPE.model_copy(update={"contrasts": [], "networks": ["b*"]})
     design = built(cases, {"a1": network, "b1": network, "b2": network}, metadata, recipe)
     assert design.networks == ["b1", "b2"]
-    assert not [name for name in design.X if name.startswith(("difference", "zscore", "rank", "level"))]
+    assert not [name for name in design.X if name.split(".")[0] in FAMILIES]
 
 
 def test_a_pattern_that_matches_no_network_is_refused(cases, network, metadata):
@@ -146,7 +159,18 @@ def test_column_names_that_the_boosters_refuse_are_replaced(cases, network, meta
     assert "metadata.age__years____90" in X
 
 
-@pytest.mark.parametrize("name", ["networks", "blend", "mean", "b3 [384]"])
+def test_a_plain_name_is_one_that_every_booster_takes():
+    assert plain("age [years], <90") == "age__years____90"
+    assert plain("b3_384.v2-x") == "b3_384.v2-x"
+    assert plain(plain('a"b:c{d}')) == plain('a"b:c{d}') == "a_b_c_d_"
+
+
+def test_block_columns_that_become_one_name_are_refused(cases, network, metadata):
+    with pytest.raises(InputFault, match=r"block metadata: has columns that differ in .* only: 1 \(a_b\)"):
+        built(cases, {"a": network}, metadata.assign(**{"a b": 1.0, "a,b": 2.0}))
+
+
+@pytest.mark.parametrize("name", ["networks", "blend", "choice", "mean", "b3 [384]"])
 def test_network_names_that_would_be_misread_are_refused(cases, network, metadata, name):
     with pytest.raises(InputFault, match="name"):
         built(cases, {name: network}, metadata)

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
-from level2_stack.contrasts import STD_FLOOR, contrasts
+from level2_stack.contrasts import FAMILIES, STD_FLOOR, contrasts
 
 VALUE = st.one_of(st.just(float("nan")), st.floats(-14, 14))
 ROWS = st.lists(st.tuples(st.sampled_from("pqr"), VALUE, VALUE), min_size=1, max_size=12)
@@ -80,3 +81,22 @@ def test_ranks_lie_inside_0_and_1_and_zscores_have_the_sign_of_differences(rows)
     for network in ("a", "b", "networks"):
         signs = np.sign(found[[f"zscore.{network}", f"difference.{network}"]].dropna())
         assert signs.nunique(axis=1).le(1).all()
+
+
+def test_the_share_of_the_largest_and_the_contrasts_within_the_site_are_these():
+    logits, patients = table([("p", 0.0, 0.0), ("p", 2.0, 0.0), ("p", -1.0, 0.0), ("q", 1.0, 0.0)])
+    sites = pd.Series(["arm", "leg", "arm", np.nan], index=logits.index)
+    found = contrasts(logits[["a"]], patients, sites, FAMILIES)
+    np.testing.assert_allclose(found["share.a"], [0.5 / expit(2), 1, expit(-1) / expit(2), 1])
+    np.testing.assert_allclose(found["site_difference.a"], [0.5, 0, -0.5, 0])
+    np.testing.assert_allclose(found["site_rank.a"], [0.75, 0.5, 0.25, 0.5])
+    np.testing.assert_allclose(found["site_share.a"], [1, 1, expit(-1) / expit(0), 1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS)
+def test_shares_lie_within_0_and_1_and_each_patients_largest_has_all(rows):
+    logits, patients = table(rows)
+    share = contrasts(logits, patients, families=["share"])["share.a"]
+    assert share.dropna().between(0, 1).all()
+    assert share.groupby(patients).max().dropna().eq(1).all()

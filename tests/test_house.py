@@ -16,6 +16,8 @@ ONLY_IN = {
     "onnxruntime": "level1_cnn/",
     "lightgbm": "level2_stack/learners/lgbm.py",
     "xgboost": "level2_stack/learners/xgb.py",
+    "catboost": "level2_stack/learners/catboost.py",
+    "optuna": "level2_stack/trials.py",
 }
 SAY_NOTHING = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

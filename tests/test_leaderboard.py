@@ -1,4 +1,6 @@
-"""The leaderboard: one row per network, baseline, learner and blend, all on the same footing."""
+"""The leaderboard: one row per network, baseline, learner, the blend and the choice, all on the same footing."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,10 @@ from level2_stack.assemble import assemble
 from level2_stack.crossval import cross_validate
 from level2_stack.evaluate import auc
 from level2_stack.leaderboard import comparisons, leaderboard, print_leaderboard
-from level2_stack.recipe import Recipe
+from level2_stack.nested import decide
+from tests.test_crossval_level2 import drawn, recipe
 
-RECIPE = Recipe(blocks=[], learners=["logistic", "mean", "rank_mean"], blend=["logistic"])
+RECIPE = recipe("logistic", "caruana", "mean", "rank_mean", blocks=[], blend=["logistic", "caruana"], seeds=2)
 
 
 @pytest.fixture(scope="module")
@@ -41,24 +44,25 @@ def stack():
     }
     predictions["good"].loc[index[:30], "probability"] = np.nan
     design = assemble(cases, predictions, {}, RECIPE, {})
-    frame = leaderboard(design, predictions, cross_validate(design, RECIPE), replicates=60)
-    return design, predictions, frame
+    result = decide(design, RECIPE, cross_validate(design, RECIPE))
+    return design, predictions, leaderboard(design, predictions, result, replicates=60), result
 
 
 def test_every_kind_has_its_rows_and_the_best_comes_first(stack):
     frame = stack[2]
     assert frame["kind"].to_dict() == {
         **dict.fromkeys(["good", "fair", "useless"], "network"),
-        **dict.fromkeys(["mean", "rank_mean"], "baseline"),
+        **dict.fromkeys(["mean", "rank_mean", "caruana"], "baseline"),
         "logistic": "learner",
         "blend": "blend",
+        "choice": "choice",
     }
     assert frame["auc"].is_monotonic_decreasing
     assert frame.index[-1] == "useless"
 
 
 def test_a_network_is_scored_in_our_folds_on_its_own_rows(stack):
-    design, predictions, frame = stack
+    design, predictions, frame, _ = stack
     probability = predictions["good"]["probability"].to_numpy()[:400]
     known = ~np.isnan(probability)
     fold = known & (design.folds == 1)
@@ -76,27 +80,56 @@ def test_fold_columns_are_those_of_level_two_and_their_mean(stack):
     np.testing.assert_allclose(frame[folds[:3]].mean(axis=1), frame["auc_fold_mean"])
 
 
-def test_intervals_hold_their_auc_and_the_blend_gains_nothing_on_itself(stack):
+def test_intervals_hold_their_auc_and_the_headline_gains_nothing_on_itself(stack):
     frame = stack[2]
     assert (frame["low"] < frame["auc"]).all()
     assert (frame["auc"] < frame["high"]).all()
-    assert frame.loc["blend", "blend_gain"] == 0
-    assert frame.loc["useless", "blend_gain_low"] > 0.1
+    assert frame.loc["choice", ["gain", "gain_low", "gain_high"]].tolist() == [0, 0, 0]
+    assert frame.loc["useless", "gain_low"] > 0.1
+
+
+def test_gains_are_of_what_the_recipe_submits_where_it_says_so(stack):
+    design, predictions, _, _ = stack
+    forced = RECIPE.model_copy(update={"submit": "mean"})
+    frame = leaderboard(design, predictions, decide(design, forced, cross_validate(design, forced)), replicates=20)
+    assert "choice" not in frame.index
+    assert frame.loc["mean", "gain"] == 0
+    assert frame.loc["useless", "gain"] == pytest.approx(frame.loc["mean", "auc"] - frame.loc["useless", "auc"])
+
+
+def test_seeds_are_counted_and_their_spread_is_that_of_their_aucs(stack):
+    design, _, frame, result = stack
+    assert frame.loc[["logistic", "caruana", "blend"], "seeds"].tolist() == [1, 2, 2]
+    assert frame.loc[["good", "choice"], "seeds"].isna().all()
+    aucs = [auc(design.y, scores) for scores in result.by_seed["caruana"]]
+    assert frame.loc["caruana", "auc_seed_std"] == pytest.approx(np.std(aucs, ddof=1))
+    assert np.isnan(frame.loc["logistic", "auc_seed_std"])
+
+
+def test_without_networks_there_is_nothing_to_compare_with():
+    design = drawn(120, 0)
+    design = replace(design, X=design.X[["metadata.age"]])
+    boosted = recipe("lgbm")
+    result = decide(design, boosted, cross_validate(design, boosted))
+    frame = leaderboard(design, {}, result, replicates=20)
+    assert set(frame["kind"]) == {"learner", "blend", "choice"}
+    assert frame["auc_seed_std"].dtype == float
+    assert list(comparisons(frame, result.headline)) == []
 
 
 def test_the_leaderboard_survives_csv(stack, tmp_path):
     frame = stack[2]
     frame.to_csv(tmp_path / "leaderboard.csv")
     again = pd.read_csv(tmp_path / "leaderboard.csv", index_col="name")
-    assert list(comparisons(again)) == list(comparisons(frame))
+    assert list(comparisons(again, "choice")) == list(comparisons(frame, "choice"))
 
 
-def test_the_printed_leaderboard_says_what_the_blend_gains(stack, capsys):
+def test_the_printed_leaderboard_says_what_the_headline_gains(stack, capsys):
     frame = stack[2]
-    print_leaderboard(frame)
+    print_leaderboard(frame, "choice")
     printed = capsys.readouterr().out
-    gain, low, high = frame.loc["rank_mean", ["blend_gain", "blend_gain_low", "blend_gain_high"]]
-    expected = f"blend against rank_mean: {gain:+.4f} [{low:.4f}, {high:.4f}] (95 %, patients resampled)"
+    gain, low, high = frame.loc["rank_mean", ["gain", "gain_low", "gain_high"]]
+    expected = f"choice against rank_mean: {gain:+.4f} [{low:.4f}, {high:.4f}] (95 %, patients resampled)"
     assert expected in printed
-    assert "blend against the best single network, good, on the 370 rows it has: " in printed
+    assert "choice against the best single network, good, on the 370 rows it has: " in printed
     assert all(name in printed for name in frame.index)

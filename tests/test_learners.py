@@ -1,5 +1,7 @@
 """Contract tests over every learner in the folder, then what each promises on its own."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +12,15 @@ from features.faults import InputFault
 from features.settings import Settings
 from level2_stack import learners
 from level2_stack.evaluate import auc
-from level2_stack.learners import caruana, lgbm, logistic, mean, rank_mean, xgb
+from level2_stack.learners import caruana, catboost, lgbm, logistic, mean, rank_mean, ridge, xgb
 
-FAST = {"lgbm": lgbm.Params(rounds=60, learning_rate=0.1), "xgb": xgb.Params(rounds=60, eta=0.1)}
+FAST = {
+    "lgbm": lgbm.Params(rounds=60, learning_rate=0.1),
+    "xgb": xgb.Params(rounds=60, eta=0.1),
+    "catboost": catboost.Params(rounds=60, learning_rate=0.1),
+}
 every_learner = pytest.mark.parametrize("name", learners.names())
+every_booster = pytest.mark.parametrize("name", sorted(FAST))
 
 
 def design(n=400, seed=0, signal=1.5):
@@ -204,7 +211,139 @@ def test_caruana_gives_two_equally_good_networks_both_a_share():
 
 def test_boosters_say_which_feature_they_used():
     X, y, groups = design()
-    for name in ("lgbm", "xgb"):
+    for name in FAST:
         importance = fitted(name, X, y, groups).importance
         assert set(importance) == set(X.columns)
         assert max(importance, key=importance.get) == "logit.good"
+
+
+@every_booster
+def test_the_last_stage_is_the_prediction(name):
+    X, y, groups = design()
+    predict, new = fitted(name, X, y, groups), design(seed=1)[0]
+    stages = predict.stages(new)
+    assert isinstance(predict, learners.Staged)
+    assert stages.shape == (len(learners.STAGES), len(new))
+    np.testing.assert_allclose(stages[-1], predict(new), atol=1e-6)
+
+
+@every_booster
+def test_a_stage_is_what_a_booster_of_so_many_rounds_predicts(name):
+    X, y, groups = design()
+    learner, new = learners.find(name), design(seed=1)[0]
+    stages = fitted(name, X, y, groups).stages(new)
+    for share in (0.2, 0.5):
+        fewer = FAST[name].model_copy(update={"rounds": round(60 * share)})
+        shorter = learner.fit(fewer, X, y, groups=groups, seed=0)
+        np.testing.assert_allclose(stages[learners.STAGES.index(share)], shorter(new), atol=1e-6)
+
+
+@every_booster
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_stages_of_very_few_rounds_are_those_there_are(name, rounds):
+    X, y, groups = design()
+    learner = learners.find(name)
+    predict = learner.fit(FAST[name].model_copy(update={"rounds": rounds}), X, y, groups=groups, seed=0)
+    stages = predict.stages(X)
+    assert len(np.unique(stages, axis=0)) == rounds
+    np.testing.assert_allclose(stages[-1], predict(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lgbm", "xgb"])  # CatBoost refuses a table without a varying column
+def test_a_booster_that_finds_nothing_to_split_predicts_the_share_of_positives(name):
+    X, y, groups = design(n=12)
+    y = np.array([1.0, 0.0, 0.0] * 4)
+    nothing = X.assign(**dict.fromkeys(X, 0.0))
+    predict = learners.find(name).fit(FAST[name], nothing, y, groups=groups, seed=0)
+    np.testing.assert_allclose(predict(nothing), 1 / 3, atol=0.02)
+    np.testing.assert_allclose(predict.stages(nothing)[-1], predict(nothing), atol=1e-6)
+
+
+def largest_fall(predict, X, column):
+    """Return how far the probability falls at most along a rising grid of one column, in any of 40 rows."""
+    grid = np.linspace(X[column].min() - 1, X[column].max() + 1, 60)
+    rows = X.iloc[np.repeat(np.arange(40), len(grid))].assign(**{column: np.tile(grid, 40)})
+    return -np.diff(predict(rows).reshape(40, len(grid)), axis=1).min()
+
+
+@every_booster
+def test_monotone_means_that_a_rising_logit_never_lowers_the_probability(name):
+    X, y, groups = design(signal=-1.5)  # a network that is wrong: an unconstrained booster follows it down
+    learner = learners.find(name)
+    free = learner.fit(FAST[name], X, y, groups=groups, seed=0)
+    bound = learner.fit(FAST[name].model_copy(update={"monotone": True}), X, y, groups=groups, seed=0)
+    for column in ("logit.good", "logit.noise"):
+        assert largest_fall(free, X, column) > 0.01
+        assert largest_fall(bound, X, column) < 1e-7
+    assert largest_fall(bound, X, "metadata.age") > 0.001  # only logits are bound
+
+
+class Ends:
+    """A trial that answers with the lower or the upper end of every range."""
+
+    def __init__(self, upper=False):
+        self.upper = upper
+
+    def suggest_float(self, name, low, high, *, log=False):
+        """Return an end."""
+        return high if self.upper else low
+
+    suggest_int = suggest_float
+
+
+@pytest.mark.parametrize("name", ["catboost", "lgbm", "logistic", "ridge", "xgb"])
+def test_both_ends_of_every_search_range_can_be_fitted(name):
+    X, y, groups = design(n=120)
+    learner = learners.find(name)
+    assert isinstance(learner, learners.Tunable)
+    for upper in (False, True):
+        found = learner.suggest(Ends(upper))
+        values = FAST.get(name, learner.Params()).model_dump() | found | ({"rounds": 5} if name in FAST else {})
+        predict = learner.fit(learner.Params.model_validate(values), given(name, X), y, groups=groups, seed=0)
+        assert np.isfinite(predict(given(name, X))).all()
+
+
+def test_the_defaults_lie_within_the_search_ranges():
+    for name in ("catboost", "lgbm", "logistic", "ridge", "xgb"):
+        learner = learners.find(name)
+        low, high = learner.suggest(Ends()), learner.suggest(Ends(upper=True))
+        assert all(low[key] <= getattr(learner.Params(), key) <= high[key] for key in low)
+
+
+def test_catboost_without_its_library_says_how_to_get_it(monkeypatch):
+    X, y, groups = design(n=40)
+    assert learners.installed("catboost")
+    monkeypatch.setitem(sys.modules, "catboost", None)  # what Python does to a library that is not there
+    assert not learners.installed("catboost")
+    assert learners.installed("lgbm")
+    assert "catboost" in learners.names()
+    assert learners.find("catboost").Params(depth=2).depth == 2
+    with pytest.raises(InputFault, match=r"melstack\[catboost\]"):
+        catboost.fit(catboost.Params(), X, y, groups=groups, seed=0)
+
+
+def test_ridge_finds_a_risk_that_is_curved_in_a_logit():
+    random = np.random.default_rng(2)
+    X = pd.DataFrame({"logit.a": random.uniform(-3, 3, 4000)})
+    risk = expit(-3 + X["logit.a"].to_numpy() ** 2)
+    y = (random.random(4000) < risk).astype(float)
+    predict = ridge.fit(ridge.Params(l2=1.0), X, y, groups=np.arange(4000).astype(object), seed=0)
+    np.testing.assert_allclose(predict(X), risk, atol=0.08)
+
+
+def test_ridge_uses_categories_and_gaps():
+    random = np.random.default_rng(3)
+    site = random.choice(["arm", "leg"], 1000)
+    age = np.where(random.random(1000) < 0.5, np.nan, random.uniform(20, 90, 1000))
+    X = pd.DataFrame({"metadata.site": pd.Categorical(site), "metadata.age": age})
+    for told in (site == "leg", np.isnan(age)):
+        y = (random.random(1000) < np.where(told, 0.8, 0.2)).astype(float)
+        predicted = ridge.fit(ridge.Params(l2=1.0), X, y, groups=np.arange(1000).astype(object), seed=0)(X)
+        assert predicted[told].mean() - predicted[~told].mean() > 0.5
+
+
+@every_learner
+def test_a_constant_or_empty_column_does_no_harm(name):
+    X, y, groups = design()
+    odd = X.assign(**{"logit.constant": -3.0, "logit.empty": np.nan, "metadata.empty": np.nan})
+    assert np.isfinite(fitted(name, odd, y, groups)(given(name, odd))).all()

@@ -7,7 +7,7 @@ import pytest
 import level2_stack
 from features.faults import InputFault
 from level2_stack.learners import lgbm, xgb
-from level2_stack.recipe import Recipe, read_recipe
+from level2_stack.recipe import Calibration, Recipe, read_recipe
 
 DEFAULT = Path(level2_stack.__file__).parent / "configs" / "default.toml"
 
@@ -40,6 +40,17 @@ def test_a_learner_has_its_table_or_its_defaults(tmp_path):
         ('blocks = ["metdata"]', "blocks: no 'metdata'; did you mean 'metadata'"),
         ('learners = ["lgbm"]\nblend = ["lgbm", "xgb"]', "blend: no 'xgb'"),
         ('submit = "stack"', "submit: no 'stack'"),
+        ('submit = "xgb"\nlearners = ["lgbm"]\nblend = ["lgbm"]', "submit: no 'xgb'"),
+        ('acquisition = "kept"', "acquisition = 'kept'"),
+        ("shift_threshold = 0.4", "shift_threshold = 0.4"),
+        ('blend_weights = "best"', "blend_weights = 'best'"),
+        ("negatives_per_positive = 0", "negatives_per_positive = 0"),
+        ("inner_seeds = 0", "inner_seeds = 0"),
+        ("[calibration]\nprevalence = 1.0", "calibration.prevalence = 1.0"),
+        ("[calibration]\nmethods = []", "calibration.methods"),
+        ("[calibration]\nmethod = 'platt'", "method'; did you mean 'methods'"),
+        ("[tuning]\nseconds = 60", "tuning.seconds .* has no effect without trials"),
+        ('learners = ["lgbm", "lgbm"]\nblend = ["lgbm"]', "learners = .* twice"),
         ('learners = ["lgbm"]\nblend = ["lgbm"]\n[xgb]\nmax_depth = 2', r"\[xgb\] has no effect"),
         ('learners = ["mean"]\nblend = ["mean"]\nseeds = 3', "seeds = 3 has no effect"),
         ('blend = ["lgbm", "lgbm"]', "blend = .* twice"),
@@ -48,6 +59,18 @@ def test_a_learner_has_its_table_or_its_defaults(tmp_path):
 def test_a_wrong_or_idle_setting_is_refused_with_its_reason(tmp_path, text, message):
     with pytest.raises(InputFault, match=message):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("submit", ["auto", "blend", "lgbm", "rank_mean"])
+def test_what_is_submitted_is_a_learner_the_blend_or_what_evaluation_prefers(tmp_path, submit):
+    assert read(tmp_path, f'submit = "{submit}"').submit == submit
+
+
+def test_a_table_of_a_learner_does_not_touch_the_others(tmp_path):
+    recipe = read(tmp_path, "negatives_per_positive = 20\n[calibration]\nprevalence = 0.02\n[xgb]\nmax_depth = 2\n")
+    assert recipe.calibration == Calibration(prevalence=0.02)
+    assert recipe.parameters("lgbm") == lgbm.Params()
+    assert recipe.negatives_per_positive == 20
 
 
 def test_all_contradictions_are_reported_together(tmp_path):
@@ -62,3 +85,7 @@ def test_patterns_choose_networks():
         "b3_512",
         "lite0",
     ]
+
+
+def test_a_network_that_two_patterns_match_is_chosen_once():
+    assert Recipe(networks=["b3_*", "*384"]).chosen(["b3_384", "b4_512"]) == ["b3_384"]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from features.blocks import Need, Sources
 
-ACQUISITION = ("n_pictures", "single_picture")
+ACQUISITION = ("n_pictures", "single_picture", "n_sites")  # the number of sites grows with that of pictures
 NEEDS: tuple[Need, ...] = ()
 AGE, SITE = "age_approx", "anatom_site_general_challenge"
 
@@ -33,6 +33,7 @@ def _ages(age: pd.Series, patient: pd.Series) -> dict[str, pd.Series]:
         "age_max": most,
         "age_span": most - least,
         "age_minus_patient_mean": age - within.transform("mean"),
+        "years_before_last": most - age,
     }
 
 

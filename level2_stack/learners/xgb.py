@@ -7,9 +7,10 @@ import pandas as pd
 import xgboost
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.special import expit
 
 from features.settings import Settings
-from level2_stack.learners import matched, without_unused_categories
+from level2_stack.learners import Trial, matched, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -19,42 +20,81 @@ BASELINE = False
 class Params(Settings):
     """Settings of the booster; there is no early stopping, which would need rows that must not be seen."""
 
-    rounds: int = Field(300, ge=1)
-    eta: float = Field(0.03, gt=0)
+    # On 33,126 rows half the rate and 300 rounds took 1.6 times as long for no more AUC.
+    rounds: int = Field(160, ge=1)
+    eta: float = Field(0.06, gt=0)
     max_depth: int = Field(3, ge=1)
-    min_child_weight: float = Field(
-        5.0, ge=0
-    )  # the sum of hessians: like reliability of leaves whatever the prevalence
+    # The sum of hessians: leaves are equally reliable whatever the prevalence.
+    min_child_weight: float = Field(5.0, ge=0)
     subsample: float = Field(0.8, gt=0, le=1)
     colsample_bytree: float = Field(0.4, gt=0, le=1)
     reg_lambda: float = Field(10.0, ge=0)
-    max_bin: int = Field(128, ge=2)
+    max_bin: int = Field(256, ge=2)  # 64 cost 0.0008 of AUC and saved a tenth of the time
+    # The probability never falls when a network's own logit rises and all else stays.
+    monotone: bool = False
     nthread: int = Field(1, ge=1)  # fits run side by side, one per core
 
 
 class Boosted:
     """A fitted booster: call it with a design to get probabilities."""
 
-    def __init__(self, booster: xgboost.Booster, seen: pd.DataFrame) -> None:
+    def __init__(self, booster: xgboost.Booster, seen: pd.DataFrame, rounds: int) -> None:
         self.booster = booster
         self._seen = seen.iloc[:0]
+        self._rounds = rounds
         gains = booster.get_score(importance_type="gain")
         self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in seen.columns}
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        data = xgboost.DMatrix(matched(X, self._seen), enable_categorical=True)
-        return np.asarray(self.booster.predict(data), dtype=np.float64)
+        return np.asarray(expit(self._margin(matched(X, self._seen), 0, self._rounds, None)), dtype=np.float64)
+
+    def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
+        rows, margins, done = matched(X, self._seen), list[NDArray[np.float64]](), 0
+        for end in stage_ends(self._rounds):
+            before = margins[-1] if margins else None
+            margins.append(before if before is not None and end == done else self._margin(rows, done, end, before))
+            done = end
+        return np.asarray(expit(np.stack(margins)), dtype=np.float64)
+
+    def _margin(
+        self, rows: pd.DataFrame, start: int, end: int, before: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return the margin after round ``end``; ``before``, after ``start``, replaces the base score."""
+        # In place: half the time of a DMatrix, with the booster's own number of threads.
+        margin = self.booster.inplace_predict(
+            rows, iteration_range=(start, end), predict_type="margin", base_margin=before
+        )
+        return np.asarray(margin, dtype=np.float64)
 
 
 def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Boosted:
     """Return a booster fitted to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
     seen = without_unused_categories(X)
-    settings = params.model_dump(exclude={"rounds"}) | {
+    settings = params.model_dump(exclude={"rounds", "monotone"}) | {
         "objective": "binary:logistic",
         "tree_method": "hist",
         "seed": seed,
         "verbosity": 0,
     }
-    data = xgboost.DMatrix(seen, y, enable_categorical=True)
-    return Boosted(xgboost.train(settings, data, params.rounds), seen)
+    if params.monotone:
+        settings["monotone_constraints"] = tuple(rising(seen))
+    data = xgboost.DMatrix(seen, y, enable_categorical=True, nthread=params.nthread)
+    return Boosted(xgboost.train(settings, data, params.rounds), seen, params.rounds)
+
+
+def suggest(trial: Trial) -> dict[str, int | float]:
+    """Return parameters drawn from ``trial``, around what suits a few hundred positives and some dozen columns.
+
+    Depth 2 to 5, evidence per leaf and L2 over a factor of a hundred and more, columns per tree 0.15 to 0.8, rows per
+    tree 0.5 to 1 and the learning rate 0.015 to 0.09; the number of rounds stays, its stages cover it.
+    """
+    return {
+        "eta": trial.suggest_float("eta", 0.015, 0.09, log=True),
+        "max_depth": trial.suggest_int("max_depth", 2, 5),
+        "min_child_weight": trial.suggest_float("min_child_weight", 0.2, 20.0, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.15, 0.8),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100.0, log=True),
+    }
