@@ -22,7 +22,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases oof features stack submission contact-sheet test bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases oof features stack submission contact-sheet test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -36,6 +36,7 @@ help: ## this list
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
 	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
 	@echo "  PREVALENCE=0.0176  share of malignant pictures where the probabilities will be used (default: as in training)"
+	@echo "  PROOF=null         what \`make prove\` does: null, truth, leak or growth;   PROOF_OPTIONS='--seeds 20'"
 	@echo "  EXTRA=folder       external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
@@ -85,6 +86,9 @@ contact-sheet: cases ## pictures of DATA on one PNG, malignant ones in red
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak or growth
+	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) $(PROOF_OPTIONS)
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
 	@$(BIN)/python -m level1_cnn bench

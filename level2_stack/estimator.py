@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -17,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from features.folds import assign_folds
 from level2_stack.assemble import Design
-from level2_stack.crossval import LEAST_FOLDS, cross_validate
+from level2_stack.crossval import LEAST_FOLDS, CrossValidated, cross_validate
 from level2_stack.estimator_recipe import recipe_of, without_tables
 from level2_stack.leaderboard import leaderboard
-from level2_stack.nested import decide, predict
-from level2_stack.recipe import AUTO
+from level2_stack.nested import StackResult, decide, predict
+from level2_stack.recipe import AUTO, BLEND, Recipe
 from level2_stack.tabular import Groups, Scale, columns_of, groups_of
 
 Floats = NDArray[np.float64]
@@ -163,8 +164,8 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.oof_ = result.probability[result.headline].to_numpy()
         self.folds_, self.submitted_ = design.folds, result.submitted
         self.calibrators_, self.importance_ = result.calibrators, pd.DataFrame(found.importance)
-        self._columns, self._found, self._result, self._targets = columns, found, result, target
-        self._recipe_used = without_tables(recipe)
+        self._columns, self._result, self._targets = columns, result, target
+        self._recipe_used, self._found = without_tables(recipe), _for_prediction(found, recipe, result)
         return self
 
     def predict_proba(self, X: ArrayLike, groups: ArrayLike | None = None) -> Floats:
@@ -191,10 +192,10 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return np.asarray(self.classes_[likelier])
 
     def __sklearn_tags__(self) -> Tags:
-        """Return what scikit-learn may ask of it: two classes, missing values and categories allowed."""
+        """Return what scikit-learn may ask of it: two classes, missing values allowed."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
         return tags
 
     def _table(self, X: ArrayLike, *, reset: bool) -> pd.DataFrame:
@@ -231,6 +232,12 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         seed = int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(2**31 - 1))
         dealt = assign_folds(pd.Series(patients), pd.Series(target), count=count, seed=seed)
         return dealt.to_numpy(dtype=np.int8)
+
+
+def _for_prediction(found: CrossValidated, recipe: Recipe, result: StackResult) -> CrossValidated:
+    """Return ``found`` with the models of what is submitted alone: the others would make most of a pickle."""
+    wanted = recipe.blend if result.submitted == BLEND else [result.submitted]
+    return replace(found, scores={}, models={key: found.models[key] for key in found.models if key[0] in wanted})
 
 
 def _processes(n_jobs: int | None) -> int | None:

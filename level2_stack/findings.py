@@ -190,4 +190,5 @@ def _clinical(folder: Path, findings: Findings) -> Iterator[str]:
     table = pd.read_csv(folder / "metrics.csv")
     own = table[table["model"] == findings.result.headline].set_index("metric")
     for metric, row in own.iterrows():
-        yield f"  {metric} {row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+        digits = 0 if metric.endswith("hits") else 4
+        yield f"  {metric} {row['value']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 # Scores are kept as logits. A percentile of 0 or 1 has none; the limit only has to be rarer than any rank in a table.
 CLIP = 1e-9
 # Below so many cells (fits x rows x columns) the fits are done sooner than two worker processes have started.
-CELLS_WORTH_A_PROCESS = 20_000_000
+CELLS_WORTH_A_PROCESS = 5_000_000
 
 
 class Task(NamedTuple):
@@ -102,7 +102,7 @@ def run(
     else:
         from joblib import Parallel, delayed  # slow to import, and small work does without
 
-        parallel = Parallel(n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+        parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
         outcomes = parallel(delayed(fitted)(task, table) for task in tasks)
     for task, outcome in zip(tasks, outcomes, strict=True):
         if on_fit is not None:

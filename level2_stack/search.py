@@ -58,7 +58,7 @@ def _searched(
         return (_study(study, table, recipe, folder) for study in studies)
     from joblib import Parallel, delayed
 
-    parallel = Parallel(n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     outcomes: Iterable[Tuned] = parallel(delayed(_study)(study, table, recipe, folder) for study in studies)
     return outcomes
 

@@ -29,7 +29,7 @@ def make_stack(run: Run, recipe_file: Path, folder: Path, prevalence: float | No
     """
     recipe = deployed_in(read_recipe(recipe_file), prevalence)
     cases, predictions = run.read_cases(), read_predictions(run)
-    design, shifted = _design(run, recipe, cases, predictions)
+    design, shifted = design_of_run(run, recipe, cases, predictions)
     tuned = _tune(design, recipe, folder / "tuning")
     found = _cross_validate(design, recipe, tuned)
     ablated = _ablate(design, recipe, found) if recipe.ablation else None
@@ -61,10 +61,10 @@ def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
     return {name: read_table(run.level1 / name / "predictions.parquet") for name in networks}
 
 
-def _design(
+def design_of_run(
     run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]
 ) -> tuple[Design, pd.DataFrame]:
-    """Return the design without the acquisition columns that give train or test away, and the table that says so."""
+    """Return the run's design, without acquisition columns that tell test from train, and the table that says so."""
     paths = {name: run.blocks / f"{name}.parquet" for name in recipe.blocks}
     tables = {name: read_table(path) for name, path in paths.items() if path.is_file()}
     acquisition = {name: blocks.find(name).ACQUISITION for name in tables}

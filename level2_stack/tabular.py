@@ -26,8 +26,9 @@ SCALES = ("probability", "logit")
 class Columns:
     """What every column of a table is, as the training rows show it: later rows are read the same way.
 
-    ``scores`` are a network's, ``group`` names the patient, ``numbers`` and ``categories`` are features. ``scale`` says
-    what scores are; ``contrasted`` whether they stand beside their contrasts within the group.
+    ``scores`` are a network's, ``group`` names the patient, ``numbers`` and ``categories`` are features; text without
+    a value in any training row says nothing and is neither. ``scale`` says what scores are; ``contrasted`` whether they
+    stand beside their contrasts within the group.
     """
 
     scores: tuple[str, ...]
@@ -88,7 +89,7 @@ def columns_of(
     rest = [name for name in names if name not in (*wanted, key)]
     _refuse_faulty(table, wanted, key)
     numbers = tuple(name for name in rest if types.is_numeric_dtype(table[name].infer_objects()))
-    categories = tuple(name for name in rest if name not in numbers)
+    categories = tuple(name for name in rest if name not in numbers and table[name].notna().any())
     return Columns(tuple(wanted), key, numbers, categories, scale, contrasted and bool(wanted))
 
 

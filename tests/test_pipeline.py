@@ -29,6 +29,7 @@ RECIPE = """
 seeds = 1
 learners = ["lgbm", "xgb", "logistic", "rank_mean", "caruana"]
 blend = ["xgb", "logistic"]
+submit = "blend"
 [lgbm]
 rounds = 20
 [xgb]
@@ -110,7 +111,7 @@ def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished: tupl
         *run.level1.glob("*/predictions.parquet"),
         *(run.level2 / "quick").glob("*.parquet"),
     ]
-    assert len(tables) == 4 + 2 + 2
+    assert len(tables) == 4 + 2 + 3
     for path in tables:
         assert sorted(read_table(path).index) == sorted(cases.index), path
     for path in run.folder.rglob("predictions.parquet"):

@@ -115,8 +115,9 @@ def matched(X: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
 
 def without_unused_categories(X: pd.DataFrame) -> pd.DataFrame:
     """Return ``X`` with only those categories that occur in it, so that others are unseen, not merely rare."""
-    used = {str(name): column.cat.remove_unused_categories() for name, column in _categoricals(X).items()}
-    return X.assign(**used)
+    # XGBoost refuses a column without any category, which is what a rare one has in some folds.
+    some = {str(name): column for name, column in _categoricals(X).items() if column.notna().any()}
+    return X.assign(**{name: column.cat.remove_unused_categories() for name, column in some.items()})
 
 
 def _categoricals(X: pd.DataFrame) -> pd.DataFrame:

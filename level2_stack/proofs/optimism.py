@@ -69,6 +69,7 @@ class _World:
     recipe: Recipe
 
     def compared(self, level_one: LevelOne, learner: str) -> dict[str, float]:
+        """Return what ``optimism_study`` tells of one learner over one level one."""
         usual, usual_fresh = self._reported([level_one.with_fold_seen(fold) for fold in range(FOLDS)], learner)
         clean = [level_one.out_of_fold(frozenset({fold})) for fold in range(FOLDS)]
         nested, nested_fresh = self._reported(clean, learner)
