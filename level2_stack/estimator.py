@@ -45,9 +45,9 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     contrasts : bool, default=True
         With groups, add how a score stands within its group.
     learners : sequence of str, default=None
-        Files of level2_stack/learners; None: boosters, and with ``scores`` the logistic, mean, rank mean and Caruana.
+        Files of level2_stack/learners; None: lgbm, xgb, ridge; with ``scores`` also logistic and the baselines.
     blend, blend_weights : sequence of str, default=None; {"equal", "fitted"}, default="equal"
-        Whose logits are averaged (None: every learner that is no baseline), and how they are weighed.
+        Whose logits are averaged (None: lgbm, xgb and ridge, or of chosen learners all that are no baseline), and how.
     submit : str, default="auto"
         What ``predict_proba`` gives: a learner, "blend", or what nested evaluation prefers.
     n_folds : int, default=5

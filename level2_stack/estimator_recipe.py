@@ -7,8 +7,8 @@ from features.faults import did_you_mean
 from level2_stack import learners
 from level2_stack.recipe import Recipe, check_recipe
 
-BOOSTERS = ["lgbm", "xgb"]
-WITH_SCORES = [*BOOSTERS, "logistic", "mean", "rank_mean", "caruana"]
+ALL_COLUMNS = ["lgbm", "xgb", "ridge"]
+WITH_SCORES = [*ALL_COLUMNS, "logistic", "mean", "rank_mean", "caruana"]
 SHARED = ("blend_weights", "submit", "seeds", "inner_seeds", "negatives_per_positive")  # by name with the recipe
 
 
@@ -18,7 +18,8 @@ def recipe_of(parameters: Mapping[str, Any], *, with_scores: bool, where: str) -
     ``where`` is what messages call the estimator. Raises ValueError that names what is unknown or has no effect.
     """
     chosen, blend = parameters["learners"], parameters["blend"]
-    chosen = (WITH_SCORES if with_scores else BOOSTERS) if chosen is None else chosen
+    if chosen is None:
+        chosen, blend = (WITH_SCORES if with_scores else ALL_COLUMNS), ALL_COLUMNS if blend is None else blend
     given = {
         "learners": chosen,
         "blend": _without_baselines(chosen) if blend is None else blend,

@@ -16,8 +16,9 @@ def recipe(*, with_scores: bool = True, **parameters: Any) -> Recipe:
 
 
 def test_learners_that_weigh_networks_come_with_scores_alone() -> None:
-    assert recipe().learners == ["lgbm", "xgb", "logistic", "mean", "rank_mean", "caruana"]
-    assert recipe(with_scores=False).learners == ["lgbm", "xgb"]
+    assert recipe().learners == ["lgbm", "xgb", "ridge", "logistic", "mean", "rank_mean", "caruana"]
+    assert recipe(with_scores=False).learners == ["lgbm", "xgb", "ridge"]
+    assert recipe().blend == recipe(with_scores=False).blend == ["lgbm", "xgb", "ridge"]
 
 
 def test_the_blend_is_of_learners_that_are_no_baseline_where_there_are_any() -> None:
