@@ -190,5 +190,5 @@ def _clinical(folder: Path, findings: Findings) -> Iterator[str]:
     table = pd.read_csv(folder / "metrics.csv")
     own = table[table["model"] == findings.result.headline].set_index("metric")
     for metric, row in own.iterrows():
-        digits = 0 if metric.endswith("hits") else 4
+        digits = 0 if str(metric).endswith("hits") else 4
         yield f"  {metric} {row['value']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"

@@ -219,6 +219,7 @@ def test_patient_counts_pictures_ages_and_sites():
             "age_max": [60.0, 60, 60, 60, np.nan],
             "age_span": [20.0, 20, 20, 20, np.nan],
             "age_minus_patient_mean": [-10.0, 0, np.nan, 10, np.nan],
+            "years_before_last": [20.0, 10, np.nan, 0, np.nan],
             "n_sites": [2.0, 2, 2, 2, 0],
             "site_share": [2 / 3, 2 / 3, np.nan, 1 / 3, np.nan],
         },

@@ -111,8 +111,8 @@ def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
     assert len(told) == number_of_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
 
 
-def test_learners_without_a_seed_and_fewer_seeds_than_inner_ones_are_not_fitted_again():
-    assert number_of_fits(drawn(), recipe("rank_mean", "lgbm", seeds=1, inner_seeds=5)) == 2 * (4 + 6)
+def test_learners_without_a_seed_are_fitted_once_and_others_once_per_outer_and_inner_seed():
+    assert number_of_fits(drawn(), recipe("rank_mean", "lgbm", seeds=3, inner_seeds=2)) == (4 + 6) + (3 * 4 + 2 * 6)
 
 
 def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():

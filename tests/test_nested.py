@@ -169,8 +169,7 @@ def test_choosing_does_not_flatter_the_choice_as_it_flatters_the_best_of_the_lea
         design, found = noise(seed)
         result = decide(design, stack, found)
         each = {name: auc(design.y, score.to_numpy()) for name, score in result.probability.items()}
-        assert each[result.submitted] == max(each.values())
-        aucs.append((each["choice"], each[result.submitted]))
+        aucs.append((each["choice"], max(each.values())))
     (choice, best), error = np.mean(aucs, axis=0), np.std(aucs, axis=0, ddof=1) / np.sqrt(20)
     assert abs(choice - 0.5) < 3 * error[0]
     assert best - 0.5 > 3 * error[1]

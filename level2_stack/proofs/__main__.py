@@ -99,8 +99,7 @@ def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
     """Return the design of the run at ``run`` as the command `stack` makes it, and the recipe read."""
     from features.computing import compute_blocks
     from level2_stack.recipe import read_recipe
-    from level2_stack.stacking import design_of_run
-    from level2_stack.stacking import read_predictions
+    from level2_stack.stacking import design_of_run, read_predictions
 
     place, read = Run(run), read_recipe(recipe)
     compute_blocks(place)

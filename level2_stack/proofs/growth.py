@@ -30,8 +30,7 @@ from level2_stack.leaderboard import leaderboard
 from level2_stack.nested import decide
 from level2_stack.proofs.study import Study
 from level2_stack.recipe import Recipe, read_recipe
-from level2_stack.stacking import design_of_run
-from level2_stack.stacking import read_predictions
+from level2_stack.stacking import design_of_run, read_predictions
 
 NOISE = 0.1  # on the logits, so that no two rows are identical
 FEATURES = ("blocks", "design")
