@@ -117,6 +117,9 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             yield f"{key} = {getattr(recipe, key)} names something twice"
     for name in sorted(set(learners.names()) & recipe.model_fields_set - set(recipe.learners)):
         yield f"[{name}] has no effect: {name!r} is not in learners = {recipe.learners}"
+    for name in sorted(set(recipe.learners) & set(learners.names())):
+        if not learners.installed(name):
+            yield f"learners: the library of {name!r} is not installed; `pip install 'melstack[{name}]'` brings it"
     if recipe.inner_seeds > recipe.seeds:
         yield f"inner_seeds = {recipe.inner_seeds} has no effect beyond seeds = {recipe.seeds}"
     if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:

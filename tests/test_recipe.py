@@ -89,3 +89,9 @@ def test_patterns_choose_networks():
 
 def test_a_network_that_two_patterns_match_is_chosen_once():
     assert Recipe(networks=["b3_*", "*384"]).chosen(["b3_384", "b4_512"]) == ["b3_384"]
+
+
+def test_a_learner_whose_library_is_absent_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr("level2_stack.learners.find_spec", lambda name: None)
+    with pytest.raises(InputFault, match="library of 'catboost' is not installed"):
+        read(tmp_path, 'learners = ["lgbm", "catboost"]\nblend = ["lgbm"]')
