@@ -123,11 +123,15 @@ def _years(given: pd.Series, faults: Faults) -> pd.Series:
 def _groups(kinds: Mapping[str, pd.Series], count: int) -> Iterator[_Group]:
     yield _Group("all", "all", np.ones(count, dtype=np.bool_))
     for kind, values in kinds.items():
-        codes = values.cat.codes.to_numpy()
-        names = dict(enumerate(map(str, values.cat.categories))) | {-1: MISSING}
-        for code, name in names.items():
-            if (codes == code).any():
-                yield _Group(kind, name, codes == code)
+        yield from _of_kind(kind, values)
+
+
+def _of_kind(kind: str, values: pd.Series) -> Iterator[_Group]:
+    codes = values.cat.codes.to_numpy()
+    names = dict(enumerate(map(str, values.cat.categories))) | {-1: MISSING}
+    for code, name in names.items():
+        if (codes == code).any():
+            yield _Group(kind, name, codes == code)
 
 
 class _Subgroup:

@@ -1,6 +1,6 @@
 """Stacked overfitting: what a report gains because level-one models of training rows have seen the held-out fold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +31,7 @@ def optimism_study(
     as a submission does, takes a mean over fits, so ``usual - nested`` is not overfitting alone. ``optimism`` is:
     (usual - usual_fresh) - (nested - nested_fresh), where the luck of the cohort cancels too.
     """
-    chosen, rows = _one_of_each_kind(recipe), []
-    for seed in seeds:
-        cohort, cases = draw_cases(train, test, seed)
-        world = _World(cohort, cases, block_tables(cases), recipe)
-        for kind in kinds:
-            level_one = train_level_one(cohort, cases, KINDS[kind], seed, pairs=True)
-            for name in chosen:
-                rows.append({"seed": seed, "level_one": kind, "learner": name, **world.compared(level_one, name)})
-        say(f"stacked overfitting: cohort {seed}: done")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([row for seed in seeds for row in _of_clinic(recipe, seed, train, test, kinds)])
     summary = _summary(table)
     figures = {
         f"{row['level_one']}_{row['learner']}_{key}": float(row[key])
@@ -57,6 +48,17 @@ def _one_of_each_kind(recipe: Recipe) -> list[str]:
     if not trained:
         raise InputFault(f"learners = {recipe.learners}: none of them is trained, so nothing can overfit")
     return list({learners.find(name).USES: name for name in reversed(trained)}.values())[::-1]
+
+
+def _of_clinic(recipe: Recipe, seed: int, train: int, test: int, kinds: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Yield a row per kind of level one and learner, for the clinic ``seed``."""
+    cohort, cases = draw_cases(train, test, seed)
+    world = _World(cohort, cases, block_tables(cases), recipe)
+    for kind in kinds:
+        level_one = train_level_one(cohort, cases, KINDS[kind], seed, pairs=True)
+        for name in _one_of_each_kind(recipe):
+            yield {"seed": seed, "level_one": kind, "learner": name, **world.compared(level_one, name)}
+    say(f"stacked overfitting: cohort {seed}: done")
 
 
 @dataclass(frozen=True)
