@@ -11,19 +11,20 @@ from level2_stack import learners
 from level2_stack.assemble import Design
 from level2_stack.contrasts import FAMILIES
 from level2_stack.crossval import CrossValidated, params_for, thinning
-from level2_stack.evaluate import auc, patient_bootstrap
+from level2_stack.evaluate import Interval, delong_interval, patient_bootstrap
 from level2_stack.fitting import Task, run, table_of
 from level2_stack.recipe import Recipe
 
 Floats = NDArray[np.float64]
 NETWORKS = ("logit", "spread", *FAMILIES)
-COLUMNS = ["learner", "columns", "auc_without", "loss", "low", "high", "strongest", "strongest_auc"]
+OF_NETWORKS = ("all networks", "contrasts", "spread of views")
+COLUMNS = ["learner", "columns", "auc_without", "loss", "low", "high", "strongest", "strongest_auc", "strongest_low"]
 
 
 def parts(design: Design) -> dict[str, tuple[str, ...]]:
     """Return what can be left out of ``design``: name -> column families, of those that it has."""
     present = dict.fromkeys(name.split(".")[0] for name in design.X.columns)
-    named = {"all networks": NETWORKS, "contrasts": FAMILIES, "spread of views": ("spread",)}
+    named = dict(zip(OF_NETWORKS, (NETWORKS, FAMILIES, ("spread",)), strict=True))
     named |= {name: (name,) for name in blocks.names()} | {name: (name,) for name in present if name not in NETWORKS}
     found = {name: tuple(family for family in families if family in present) for name, families in named.items()}
     return {name: families for name, families in found.items() if families and set(families) != set(present)}
@@ -42,13 +43,33 @@ def ablate(
 
     The booster is the first of the recipe's learners that uses all columns; it is fitted once per fold, with the rounds
     that the inner folds chose with all columns. Columns: ``learner``, how many ``columns`` go, ``auc_without``,
-    ``loss`` with ``low`` and ``high`` (AUC with minus without, paired, patients resampled), the column that the booster
-    gains most from (``strongest``) and how far that column gets alone (``strongest_auc``, at least 0.5).
+    ``loss`` with ``low`` and ``high`` (AUC with minus without, paired, patients resampled), the column that gets
+    furthest alone (``strongest``), how far (``strongest_auc``) and DeLong's lower limit of that (``strongest_low``).
     """
     leading = leader(recipe)
     without = parts(design)
     if leading is None or not without:
         return pd.DataFrame(columns=COLUMNS)
+    compared = _scores_without(design, recipe, found, leading, without, processes, on_fit)
+    compared.insert(0, "", found.scores[leading].by_seed[0])
+    drawn = patient_bootstrap(design.y, compared, design.groups, reference="", replicates=replicates).drop(index="")
+    rows = drawn.rename(columns={"auc": "auc_without"})[["auc_without"]]
+    rows[["loss", "low", "high"]] = drawn[["gain", "gain_low", "gain_high"]]
+    rows[["strongest", "strongest_auc", "strongest_low"]] = [_strongest(design, each) for each in without.values()]
+    rows["columns"] = [len(_columns(design, families)) for families in without.values()]
+    return rows.assign(learner=leading)[COLUMNS].rename_axis("part").sort_values("loss", ascending=False, kind="stable")
+
+
+def _scores_without(
+    design: Design,
+    recipe: Recipe,
+    found: CrossValidated,
+    leading: str,
+    without: dict[str, tuple[str, ...]],
+    processes: int | None,
+    on_fit: Callable[[Task], None] | None,
+) -> pd.DataFrame:
+    """Return the out-of-fold scores of the booster without each part, one column per part."""
     table, thinned = table_of(design), thinning(recipe, leading)
     tasks = [
         Task(leading, params_for(recipe, found.tuned, leading, fold), (fold,), 0, thinned, without=families)
@@ -60,30 +81,25 @@ def ablate(
         fold = task.left_out[0]
         stage = learners.STAGES.index(found.stage[leading][fold]) if leading in found.stage else 0
         scores[task.without][table.folds == fold] = outcome.held_out[fold][stage]
-    compared = pd.DataFrame({name: scores[families] for name, families in without.items()})
-    compared.insert(0, "", found.scores[leading].by_seed[0])
-    drawn = patient_bootstrap(design.y, compared, design.groups, reference="", replicates=replicates).drop(index="")
-    rows = drawn.rename(columns={"auc": "auc_without"})[["auc_without"]]
-    rows[["loss", "low", "high"]] = drawn[["gain", "gain_low", "gain_high"]]
-    importance = found.importance.get(leading, {})
-    strongest = [_strongest(design, importance, families) for families in without.values()]
-    rows["strongest"], rows["strongest_auc"] = zip(*strongest, strict=True)
-    rows["columns"] = [len(_columns(design, families)) for families in without.values()]
-    return rows.assign(learner=leading)[COLUMNS].rename_axis("part").sort_values("loss", ascending=False, kind="stable")
+    return pd.DataFrame({name: scores[families] for name, families in without.items()})
 
 
 def leader(recipe: Recipe) -> str | None:
-    """Return the first learner of ``recipe`` that uses all columns and tells what it gains from each."""
+    """Return the first learner of ``recipe`` that uses all columns."""
     return next((name for name in recipe.learners if learners.find(name).USES == "all"), None)
 
 
 def sentences(table: pd.DataFrame, best_network: float) -> Iterator[str]:
-    """Yield what each part is worth, and name columns that know more than the best network, whose AUC is given."""
+    """Yield what each part is worth, and name columns that look like a leak.
+
+    Those are columns of a block that get further alone than the best network, whose AUC is given, beyond chance. What
+    the booster loses is no part of the rule: of two leaks neither is missed.
+    """
     for name, row in table.iterrows():
         loss = f"{row['loss']:+.4f} [{row['low']:.4f}, {row['high']:.4f}]"
         yield f"without {name} ({row['columns']} columns): {row['auc_without']:.4f}, {row['learner']} loses {loss}"
-    outside = table[~table.index.isin(["all networks", "contrasts"])]
-    for name, row in outside[outside["strongest_auc"] > best_network].iterrows():
+    suspect = (table["strongest_low"] > best_network) & ~table.index.isin(OF_NETWORKS)
+    for name, row in table[suspect].iterrows():
         yield (
             f"{name} may leak the target: {row['strongest']} alone reaches {row['strongest_auc']:.4f}, "
             f"more than the best network ({best_network:.4f}); is it known before the diagnosis?"
@@ -94,15 +110,23 @@ def _columns(design: Design, families: tuple[str, ...]) -> list[str]:
     return [name for name in design.X.columns if name.split(".")[0] in families]
 
 
-def _strongest(design: Design, importance: dict[str, float], families: tuple[str, ...]) -> tuple[str, float]:
-    strongest = max(_columns(design, families), key=lambda name: importance.get(name, 0.0))
-    column = design.train[strongest]
+def _strongest(design: Design, families: tuple[str, ...]) -> tuple[str, float, float]:
+    """Return the column that gets furthest alone, its AUC, and the lower end of DeLong's interval of it."""
+    alone = {name: _alone(design, design.train[name]) for name in _columns(design, families)}
+    name = max(alone, key=lambda column: alone[column].value)
+    return name, alone[name].value, alone[name].low
+
+
+def _alone(design: Design, column: pd.Series) -> Interval:
+    """Return how far ``column`` gets alone, in the direction that suits it."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return strongest, float(np.nanmax([auc(design.y, _shares(column, design.y, design.folds)), 0.5]))
+        return delong_interval(design.y, _shares(column, design.y, design.folds))
     values = column.to_numpy(dtype=np.float64)
     known = ~np.isnan(values)
-    alone = auc(design.y[known], values[known])
-    return strongest, float(np.nanmax([alone, 1 - alone, 0.5]))
+    if len(np.unique(design.y[known])) < 2:
+        return Interval(0.5, 0.0, 1.0)
+    rising = delong_interval(design.y[known], values[known])
+    return max(rising, Interval(1 - rising.value, 1 - rising.high, 1 - rising.low))
 
 
 def _shares(column: pd.Series, y: Floats, folds: NDArray[np.integer]) -> Floats:
