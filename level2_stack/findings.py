@@ -14,6 +14,7 @@ from features.progress import say
 from features.tables import write_table
 from level2_stack import ablation
 from level2_stack.assemble import Design
+from level2_stack.calibrate import shift_prior
 from level2_stack.choose import Preference
 from level2_stack.crossval import CrossValidated, TunedParams
 from level2_stack.leaderboard import print_leaderboard
@@ -59,8 +60,9 @@ def write_findings(
     write_table(folder / "learners.parquet", result.probability)
     write_table(folder / "uncalibrated.parquet", result.uncalibrated)
     write_table(folder / "predictions.parquet", _predictions(findings, cases))
-    network = predictions[findings.best_network]["probability"].loc[design.train.index]
-    train = result.probability.loc[design.train.index].assign(**{findings.best_network: network})
+    rows = design.train.index
+    networks = {name: predictions[name]["probability"].loc[rows] for name in design.networks}
+    train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
     shown = list(dict.fromkeys([result.headline, result.submitted, "rank_mean", findings.best_network]))
     tables = {
         "leaderboard": findings.board,
@@ -144,9 +146,12 @@ def _predictions(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def _subgroups(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
-    design = findings.design
+    """Return the subgroups at the prevalence of the training rows, which is what is observed in each."""
+    design, deployed = findings.design, findings.recipe.calibration.prevalence
     train = cases.loc[design.train.index]
     score = findings.result.probability.loc[train.index, findings.result.headline].to_numpy()
+    if deployed is not None:
+        score = shift_prior(score, deployed, float(design.y.mean()))
     return subgroup_table(design.y, score, design.groups, train)
 
 
