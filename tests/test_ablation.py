@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.ablation import COLUMNS, ablate, leader, parts, sentences
+from level2_stack.ablation import COLUMNS, SURE_LOSS, ablate, leader, parts, sentences
 from level2_stack.assemble import Design
 from level2_stack.crossval import cross_validate
 from level2_stack.evaluate import auc
@@ -59,7 +59,7 @@ def test_a_leak_is_named_with_its_column(table):
     (leak,) = [sentence for sentence in said if sentence.startswith("pictures may leak the target: ")]
     alone = table.loc["pictures", "strongest_auc"]
     assert alone > 0.99
-    assert f"pictures.leak alone reaches {alone:.4f}, more than the best network (0.8500)" in leak
+    assert f"pictures.leak alone reaches {alone:.4f} (the best network 0.8500)" in leak
     assert not [sentence for sentence in said if "metadata may leak" in sentence or "patient may leak" in sentence]
     first = table.loc["pictures"]
     loss = f"{first['loss']:+.4f} [{first['low']:.4f}, {first['high']:.4f}]"
@@ -94,8 +94,10 @@ def test_the_best_network_and_contrasts_are_no_leak(table):
     assert not [sentence for sentence in sentences(table, best_network=0.5) if sentence.startswith("all networks may")]
 
 
-def test_without_a_network_to_compare_with_nothing_is_called_a_leak(table):
-    assert len(list(sentences(table, best_network=float("nan")))) == len(table)
+def test_without_a_network_to_compare_with_only_a_sure_loss_is_called_a_leak(table):
+    accused = [sentence for sentence in sentences(table, best_network=float("nan")) if "may leak" in sentence]
+    assert [sentence.split()[0] for sentence in accused] == ["pictures"]
+    assert table.loc["pictures", "low"] > SURE_LOSS > table.drop(index="pictures")["low"].max()
 
 
 def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, table):
