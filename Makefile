@@ -31,7 +31,7 @@ help: ## this list
 	@echo
 	@echo "  DATA=folder        pictures and CSVs (default: the synthetic clinic, drawn into data/clinic)"
 	@echo "  RUN=runs/name      where everything is kept (default: named after DATA)"
-	@echo "  PROFILE=laptop     level-one models: laptop or gpu;   MODELS='a b': only these, or your own TOML files"
+	@echo "  PROFILE=laptop     level-one models: laptop, desktop or gpu;   MODELS='a b': only these, or your own TOML files"
 	@echo "  FOREIGN=folder     other networks' predictions: <network>/oof.csv and test.csv"
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
 	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
