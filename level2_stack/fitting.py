@@ -1,9 +1,10 @@
 """One fit of level two as a task: a learner on the rows outside some folds, in a process of its own."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from level2_stack import learners
 from level2_stack.assemble import Design
 
 Floats = NDArray[np.float64]
+Job = TypeVar("Job")
+Outcome = TypeVar("Outcome")
 # Scores are kept as logits. A percentile of 0 or 1 has none; the limit only has to be rarer than any rank in a table.
 CLIP = 1e-9
 # Below so many cells (fits x rows x columns) the fits are done sooner than two worker processes have started.
@@ -93,21 +96,29 @@ def run(
 ) -> Iterator[tuple[Task, Fitted]]:
     """Yield every task with its outcome, in the order given, whatever the number of ``processes``.
 
-    Fits run in worker processes, one per core, each with one thread: boosters keep their number of threads in a
-    variable of the process, so two of them in threads of one process can crash. Small work stays in this process.
+    ``on_fit`` is called after each of them.
     """
-    workers = processes or worth_processes(len(tasks), table)
-    if workers == 1:
-        outcomes: Iterator[Fitted] = (fitted(task, table) for task in tasks)
-    else:
-        from joblib import Parallel, delayed  # slow to import, and small work does without
-
-        parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-        outcomes = parallel(delayed(fitted)(task, table) for task in tasks)
+    outcomes = side_by_side(partial(fitted, table=table), tasks, processes or worth_processes(len(tasks), table))
     for task, outcome in zip(tasks, outcomes, strict=True):
         if on_fit is not None:
             on_fit(task)
         yield task, outcome
+
+
+def side_by_side(function: Callable[[Job], Outcome], jobs: Iterable[Job], workers: int) -> Iterable[Outcome]:
+    """Return what ``function`` makes of each of ``jobs``, in their order, as it comes.
+
+    With several ``workers`` each is a process of its own, with one thread per fit: boosters keep their number of
+    threads in a variable of the process, so two of them in threads of one process can crash. With one, all is done in
+    this process.
+    """
+    if workers == 1:
+        return map(function, jobs)
+    from joblib import Parallel, delayed  # slow to import, and small work does without
+
+    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+    outcomes: Iterable[Outcome] = parallel(delayed(function)(job) for job in jobs)
+    return outcomes
 
 
 def worth_processes(n_tasks: int, table: Table) -> int:

@@ -1,6 +1,6 @@
 """The tuning of a recipe: every tunable learner on the inner folds of every outer fold, side by side."""
 
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from features.progress import progress_bar
 from level2_stack import learners
 from level2_stack.assemble import Design
 from level2_stack.crossval import TunedParams, check_folds
-from level2_stack.fitting import Table, columns_for, table_of, worth_processes
+from level2_stack.fitting import Table, columns_for, side_by_side, table_of, worth_processes
 from level2_stack.recipe import Recipe
 from level2_stack.tuning import Tuned, tune
 
@@ -37,9 +37,11 @@ def search(design: Design, recipe: Recipe, folder: Path, *, processes: int | Non
         for fold in range(int(table.folds.max()) + 1)
     ]
     folder.mkdir(parents=True, exist_ok=True)
+    workers = processes or worth_processes(len(studies) * recipe.tuning.trials, table)
+    outcomes = side_by_side(partial(_study, table=table, recipe=recipe, folder=folder), studies, workers)
     with progress_bar("level two: tuning", len(studies), unit="studies") as advance:
         found = {}
-        for study, tuned in zip(studies, _searched(studies, table, recipe, folder, processes), strict=True):
+        for study, tuned in zip(studies, outcomes, strict=True):
             found[study] = tuned
             advance(1)
     return found
@@ -48,19 +50,6 @@ def search(design: Design, recipe: Recipe, folder: Path, *, processes: int | Non
 def parameters(found: dict[Study, Tuned]) -> TunedParams:
     """Return what nested cross-validation needs of ``found``: the parameters of every learner and outer fold."""
     return {(study.learner, study.fold): tuned.params for study, tuned in found.items()}
-
-
-def _searched(
-    studies: list[Study], table: Table, recipe: Recipe, folder: Path, processes: int | None
-) -> Iterable[Tuned]:
-    workers = processes or worth_processes(len(studies) * recipe.tuning.trials, table)
-    if workers == 1:
-        return (_study(study, table, recipe, folder) for study in studies)
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-    outcomes: Iterable[Tuned] = parallel(delayed(_study)(study, table, recipe, folder) for study in studies)
-    return outcomes
 
 
 def _study(study: Study, table: Table, recipe: Recipe, folder: Path) -> Tuned:
