@@ -8,24 +8,33 @@ from pydantic import Field
 
 from features.faults import InputFault, did_you_mean
 from features.settings import Settings, read_settings
+from level1_cnn.augment.settings import Augmentation
 
 CONFIGS = Path(__file__).parent / "configs"
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Targets = Literal["binary", "diagnosis3", "diagnosis9"]
+SYMMETRIES = ("identity", "transpose", "mirror", "rotate90", "flip", "rotate270", "rotate180", "antitranspose")
 
 
-class Augmentation(Settings):
-    """How far a training picture may be changed; 0 switches a change off."""
+class Pretrain(Settings):
+    """A stage on the external pictures alone, done once and shared by all folds: its backbone is where they start."""
 
-    dihedral: bool = True  # the 8 symmetries of the square, drawn per picture
-    rotation: float = Field(default=30.0, ge=0, le=180, description="degrees either way")
-    zoom: Share = 0.15
-    shift: Share = 0.08  # of the side
-    brightness: Share = 0.15  # of the full range
-    contrast: Share = 0.2
-    saturation: Share = 0.2
-    dropout: Share = 0.0  # side of one square set to the mean colour, as a share of the picture's side
+    epochs: Count
+    learning_rate: Positive
+    targets: Targets = "diagnosis9"
+    malignant_share: Share = 0.0  # of the pictures shown, by repetition; 0 shows them as they come
+
+
+class Pseudo(Settings):
+    """Test cases as training rows, with the probabilities that a finished model of this run gave them as soft targets.
+
+    Fold k takes what that model's fold k said, which never saw fold k's patients either; no test case is validated.
+    """
+
+    model: str
+    weight: Positive = 1.0
 
 
 class Finetune(Settings):
@@ -33,14 +42,28 @@ class Finetune(Settings):
 
     method: Literal["finetune"]
     epochs: Count
-    batch_size: Count
+    batch_size: Count | Literal["auto"] = "auto"  # pictures per optimiser step; auto: what the device holds at this size
+    accumulation: Count = 1  # the batch is taken in so many parts, whose gradients are averaged
     learning_rate: Positive  # the peak, after the warm-up
     warmup_epochs: float = Field(default=1.0, ge=0)
+    targets: Targets = "binary"
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = Field(default=2.0, ge=0)
+    class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: Share = 0.05
     weight_decay: float = Field(default=1e-4, ge=0)
+    pooling: Literal["average", "gem"] = "average"
     head_dropout: Share = 0.3
+    dropout_samples: Count = 1  # dropouts over one shared head whose logits are averaged
+    metadata: bool = False  # a branch of its own for age, sex and site
     train_batch_norm: bool = True  # False keeps ImageNet's statistics: a few hundred steps cannot replace them
     malignant_share: Share = 0.0  # of the training pictures shown, by repetition; 0 shows them as they come
+    external: Literal["joint", "pretrain_only"] = "joint"  # where external cases are shown, if there are any
+    keep: Literal["ema", "last", "mean", "best"] = "ema"  # which weights predict; best is chosen on the validation fold
+    ema_epochs: Positive = 0.5  # memory of the moving average
+    mean_epochs: Count = 3  # of the last epochs
+    pretrain: Pretrain | None = None
+    pseudo: Pseudo | None = None
     augmentation: Augmentation = Augmentation()
 
 
@@ -59,6 +82,7 @@ class Experiment(Settings):
     weights: str
     image_size: int = Field(ge=32)
     seed: int = 0
+    views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the picture as it is must be among them
     training: Annotated[Finetune | Frozen, Field(discriminator="method")]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from level1_cnn.augment import augment
+from level1_cnn.augment.chain import augment
 from level1_cnn.experiment import Finetune
 
 CACHE_BYTES = 2 << 30  # decoded pictures are kept in memory up to this size

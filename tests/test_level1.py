@@ -169,7 +169,8 @@ def test_a_file_of_training_shards_holds_one_fold_and_its_count_stands_in_its_na
 
 def test_training_shows_no_case_of_the_held_out_fold(finished: tuple[Run, Path]) -> None:
     """With augmentation off, every picture a fold trains on is found among the other folds' shards."""
-    from level1_cnn.experiment import Augmentation, Finetune
+    from level1_cnn.augment.settings import Augmentation
+    from level1_cnn.experiment import Finetune
 
     run, _ = finished
     still = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from level1_cnn import augment as change
-from level1_cnn.experiment import Augmentation
+from level1_cnn.augment.settings import Augmentation
 from level1_cnn.views import VIEWS, draw_views, view
 
 SEED = tf.constant([3, 5], tf.int64)

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from level1_cnn.experiment import Augmentation
+from level1_cnn.augment.settings import Augmentation
 from level1_cnn.views import draw_views
 
 
