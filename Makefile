@@ -7,6 +7,8 @@ DATA ?= data/clinic
 RUN ?= runs/$(notdir $(patsubst %/,%,$(DATA)))
 PROFILE ?= laptop
 RECIPE ?= default
+SEARCH ?= finetune
+DEVICES ?= auto
 FOLDS ?= 5
 CLINIC_TRAIN ?= 1000
 CLINIC_TEST ?= 400
@@ -22,7 +24,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases oof features stack submission contact-sheet test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases oof features stack submission contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -31,13 +33,16 @@ help: ## this list
 	@echo
 	@echo "  DATA=folder        pictures and CSVs (default: the synthetic clinic, drawn into data/clinic)"
 	@echo "  RUN=runs/name      where everything is kept (default: named after DATA)"
-	@echo "  PROFILE=laptop     level-one models: laptop, desktop or gpu;   MODELS='a b': only these, or your own TOML files"
+	@echo "  PROFILE=laptop     level-one models: laptop, desktop, gpu or tpu;   MODELS='a b': only these, or your own TOML files"
+	@echo "  DEVICES=auto       cpu, gpu:0, mirrored (every GPU), workers (TF_CONFIG), tpu;   DETERMINISTIC=1: the same bytes each time"
+	@echo "  CLUSTER=tcp://...  a Dask scheduler whose workers train the folds side by side"
+	@echo "  MODEL=name         the model of augment-sheet, lr-find and tune;   SEARCH=finetune: the ranges that tune searches"
 	@echo "  FOREIGN=folder     other networks' predictions: <network>/oof.csv and test.csv"
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
 	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
 	@echo "  PREVALENCE=0.0176  share of malignant pictures where the probabilities will be used (default: as in training)"
 	@echo "  PROOF=null         what \`make prove\` does: null, truth, leak or growth;   PROOF_OPTIONS='--seeds 20'"
-	@echo "  EXTRA=folder       external cases: trained on, never validated"
+	@echo "  EXTRA='a b'        folders of external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
 	@echo "  GPU=1              install the CUDA libraries too"
@@ -64,10 +69,11 @@ clinic: $(STAMP) ## draw the synthetic clinic, the embedded demo, into data/clin
 cases: $(STAMP) ## check the CSVs and pictures, freeze the folds
 	@$(BIN)/python -m features cases --run $(RUN) --data $(DATA) --folds $(FOLDS) \
 	  $(if $(filter data/clinic,$(DATA)),--draw $(CLINIC_TRAIN) $(CLINIC_TEST) $(CLINIC_SEED)) \
-	  $(if $(MAPPING),--mapping $(MAPPING)) $(if $(EXTRA),--extra $(EXTRA)) $(if $(OFFICIAL_FOLDS),--official-folds)
+	  $(if $(MAPPING),--mapping $(MAPPING)) $(foreach folder,$(EXTRA),--extra $(folder)) $(if $(OFFICIAL_FOLDS),--official-folds)
 
 oof: cases ## level one: out-of-fold and test predictions of every network
-	@$(BIN)/python -m level1_cnn oof --run $(RUN) --profile $(PROFILE) $(if $(MODELS),--models '$(MODELS)')
+	@$(BIN)/python -m level1_cnn oof --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
+	  $(if $(MODELS),--models '$(MODELS)') $(if $(DETERMINISTIC),--deterministic) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 features: oof ## the feature blocks
 	@$(BIN)/python -m features blocks --run $(RUN)
@@ -83,6 +89,18 @@ submission: oof ## the main job, from nothing to the end: stack, then the CSV of
 
 contact-sheet: cases ## pictures of DATA on one PNG, malignant ones in red
 	@$(BIN)/python -m features contact-sheet $(DATA) $(RUN)/contact_sheet.png
+
+augment-sheet: cases ## MODEL's augmentations on pictures of the run, on one PNG
+	@$(BIN)/python -m level1_cnn augment-sheet --run $(RUN) --profile $(PROFILE) --model '$(MODEL)'
+
+lr-find: cases ## range test of MODEL's learning rate on the training rows of one fold, with its plot
+	@$(BIN)/python -m level1_cnn lr-find --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) --model '$(MODEL)'
+
+tune: cases ## search MODEL's settings within the ranges of SEARCH, on training folds alone
+	@$(BIN)/python -m level1_cnn tune --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) --model '$(MODEL)' --search $(SEARCH)
+
+views: cases ## what each test-time view of the trained models is worth
+	@$(BIN)/python -m level1_cnn views --run $(RUN) $(if $(MODELS),--models '$(MODELS)')
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)

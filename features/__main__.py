@@ -26,7 +26,9 @@ def cases(
     run: RunFolder,
     data: Annotated[Path, typer.Option(help="the data folder")],
     mapping: Annotated[Path | None, typer.Option(help="a TOML that says where things are in it")] = None,
-    extra: Annotated[Path | None, typer.Option(help="external cases: trained on, never validated")] = None,
+    extra: Annotated[
+        list[Path] | None, typer.Option(help="external cases: trained on, never validated; may be given several times")
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="number of folds")] = 5,
     official_folds: Annotated[bool, typer.Option(help="fold by the official patient groups (column tfrecord)")] = False,
     fold_seed: Annotated[int, typer.Option(help="breaks ties between patients")] = 0,
@@ -41,7 +43,7 @@ def cases(
     from features.runs import Run, freeze_cases
 
     place = Run(run)
-    made = freeze_cases(place, Request(data, mapping, extra, folds, official_folds, fold_seed))
+    made = freeze_cases(place, Request(data, mapping, tuple(extra or ()), folds, official_folds, fold_seed))
     say(f"cases: {'frozen now' if made else 'fresh'}, {place.cases}")
     for line in place.facts()["summary"]:
         say(f"  {line}")

@@ -64,8 +64,10 @@ def _sources(run: Run, cases: pd.DataFrame) -> Sources:
 
 def _measure_pictures(run: Run, cases: pd.DataFrame) -> None:
     """Measure every picture: the pass that level one makes anyway, for a run without it."""
-    from features.scanning import scan, statistics_table  # slow to import, and not needed on a second run
+    from features.scanning import measure_pictures, scan  # slow to import, and not needed on a second run
 
     data = Path(run.facts()["data"])
     paths = {str(name): data / picture for name, picture in cases["picture"].items()}
-    write_table(run.statistics, statistics_table(track(scan(paths), "measuring pictures", len(paths))))
+    statistics, hashes = measure_pictures(track(scan(paths), "measuring pictures", len(paths)))
+    write_table(run.shards / "hashes.parquet", hashes)
+    write_table(run.statistics, statistics)

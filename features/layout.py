@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAPPING = "cases.toml"
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Request:
 
     data: Path
     mapping: Path | None = None  # instead of the folder's own cases.toml
-    extra: Path | None = None  # a folder of external cases: trained on, never validated
+    extra: tuple[Path, ...] = ()  # folders of external cases: trained on, never validated
     folds: int = 5
     official: bool = False  # fold by the official patient groups
     seed: int = 0
@@ -77,11 +76,3 @@ def read_csv(path: Path, id_column: str) -> pd.DataFrame:
         raise InputFault(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # pandas' parser, decoding and empty-file errors are ValueErrors
         raise InputFault(f"{path}: not a readable CSV ({error})") from error
-
-
-def list_pictures(folder: Path) -> dict[str, Path]:
-    """Return image_name -> path of every JPEG and PNG in ``folder``; empty when there is no such folder."""
-    if not folder.is_dir():
-        return {}
-    found = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES)
-    return {path.stem: path for path in found}

@@ -1,69 +1,102 @@
-"""Read pictures: a cheap check of the file, pixels as RGB, squares for the networks."""
+"""Read pictures, whatever they lie in: a cheap check of the file, pixels as RGB, squares for the networks.
+
+A picture is a JPEG, PNG or DICOM file, or a JPEG or PNG inside a TFRecord file (``<path>.tfrec@<byte offset>``).
+"""
 
 import io
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from features.faults import InputFault
+from features.images import UNREADABLE, Header, Picture, decode, image_header, open_image
+from features.tfrecords import Value, parse_example, read_record, record_place
 
-Picture = NDArray[np.uint8]
+__all__ = [
+    "Header",
+    "Picture",
+    "encode_jpeg",
+    "picture_kind",
+    "read_header",
+    "read_picture",
+    "record_header",
+    "resize_square",
+    "shrink",
+    "stored_jpeg",
+]
 
-SHORTEST_SIDE = 8  # px; below this it is an icon, not a photograph
-MOST_MEGAPIXELS = 200  # eight times a 24-megapixel camera: what is larger is a decompression bomb
-TAIL = 65536  # bytes at the end of a file in which its end mark must stand (cameras append notes)
-JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+DICOM_MAGIC = slice(128, 132), b"DICM"  # where it stands in a file, and what it is
+KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
 
 
-@dataclass(frozen=True)
-class Header:
-    """Size of a picture in pixels, as stored in its header, and of its file in bytes."""
-
-    width: int
-    height: int
-    file_bytes: int
+def picture_kind(picture: str) -> str:
+    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord'; 'other' for the rest."""
+    return "TFRecord" if record_place(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
 
 
 def read_header(path: Path) -> Header:
-    """Return the size of the JPEG or PNG at ``path`` without decoding its pixels.
+    """Return the size of the picture at ``path`` without decoding its pixels.
 
-    Raises InputFault when the file is missing, empty, neither JPEG nor PNG, of an absurd size, or cut off
-    (no end mark in its last 64 KiB).
+    In a TFRecord, width and height are those that the record remembers of the original, else the stored picture's.
+    Raises InputFault when the file is missing, empty, of no known kind, of an absurd size, or cut off.
     """
-    with _opened(path) as (stream, image):
-        file_bytes = stream.seek(0, io.SEEK_END)
-        stream.seek(max(0, file_bytes - TAIL))
-        if not _is_complete(stream.read(), image):
-            raise InputFault(f"cut off: the end mark of a {image.format} is missing")
-        return Header(image.width, image.height, file_bytes)
+    with _opened(path) as (stream, is_dicom, features):
+        if is_dicom:
+            from features.dicom import dicom_header  # pydicom is slow to import, and most folders hold no DICOM
+
+            return dicom_header(stream)
+        header = image_header(stream)
+        return _original(header, features) if features else header
+
+
+def record_header(features: dict[str, Value]) -> Header:
+    """Return the header of the picture in a parsed record, with the original's width and height where they are given.
+
+    Raises InputFault when the record has no image, or it is no sound JPEG or PNG.
+    """
+    try:
+        return _original(image_header(io.BytesIO(_image_bytes(features))), features)
+    except InputFault:
+        raise
+    except UNREADABLE as error:
+        raise InputFault(f"not a readable picture ({error})") from error
 
 
 def read_picture(path: Path, *, shortest: int | None = None) -> Picture:
-    """Return the pixels of the JPEG or PNG at ``path`` as RGB, uint8 (height, width, 3).
+    """Return the pixels of the picture at ``path`` as RGB, uint8 (height, width, 3).
 
-    A JPEG is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size (a share of the time) where its short side stays at
-    least ``shortest`` px; other pictures come in full size. Greyscale, palette and CMYK become RGB, 16 bits become
-    8, transparency is dropped. The EXIF orientation is ignored: so do the readers of TFRecords, the header's width
-    and height stay true, and a lesion has no up or down.
-    Raises InputFault when the file is missing, is neither JPEG nor PNG, is cut off or broken.
+    A JPEG, also one inside a DICOM or TFRecord file, is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size (a share of
+    the time) where its short side stays at least ``shortest`` px; other pictures come in full size. Greyscale,
+    palette and CMYK become RGB, 16 bits become 8, transparency is dropped. The EXIF orientation is ignored: so do
+    the readers of TFRecords, the header's width and height stay true, and a lesion has no up or down.
+    Raises InputFault when the file is missing, of no known kind, cut off or broken.
     """
-    with _opened(path) as (_, image):
-        _shrink_decode(image, shortest)
-        image.load()
-        return np.asarray(_to_rgb(image))
+    with _opened(path) as (stream, is_dicom, _):
+        if is_dicom:
+            from features.dicom import dicom_picture  # pydicom is slow to import, and most folders hold no DICOM
+
+            return dicom_picture(stream, shortest)
+        with open_image(stream) as image:
+            return decode(image, shortest)
+
+
+def stored_jpeg(path: Path, side: int) -> bytes | None:
+    """Return the bytes of a colour JPEG of exactly ``side`` x ``side`` px inside a TFRecord; None for all else.
+
+    Such a picture was already brought to size: copied, it loses nothing to a second compression.
+    Raises InputFault when the record is missing or broken.
+    """
+    if record_place(path) is None:
+        return None
+    with _opened(path) as (stream, _, _), open_image(stream) as image:
+        fits = image.format == "JPEG" and image.mode == "RGB" and image.size == (side, side)
+        stream.seek(0)
+        return stream.read() if fits else None
 
 
 def resize_square(picture: Picture, size: int) -> Picture:
@@ -97,11 +130,20 @@ def _resize(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, ImageFile]]:
-    """Yield the stream and the lazily read image; turn whatever goes wrong within into an InputFault on ``path``."""
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
+    """Yield the picture's stream, whether it is a DICOM, and the features of its record (none outside a TFRecord).
+
+    Whatever goes wrong within becomes an InputFault on ``path``.
+    """
+    place = record_place(path)
+    content = read_record(*place) if place else None  # its faults name the place themselves
     try:
-        with path.open("rb") as stream, _image(stream) as image:
-            yield stream, image
+        if content is not None:
+            features = parse_example(content)
+            yield io.BytesIO(_image_bytes(features)), False, features
+            return
+        with path.open("rb") as stream:
+            yield stream, _is_dicom(stream), {}
     except InputFault as fault:
         raise InputFault(f"{path}: {fault}") from fault
     except FileNotFoundError as error:
@@ -110,46 +152,22 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, ImageFile]]:
         raise InputFault(f"{path}: not a readable picture ({error})") from error
 
 
-def _image(stream: BinaryIO) -> ImageFile:
-    """Return the image of ``stream``, opened by its plugin: the size limit of ``Image.open`` is global state."""
-    start = stream.read(len(PNG_START))
+def _is_dicom(stream: BinaryIO) -> bool:
+    where, magic = DICOM_MAGIC
+    start = stream.read(where.stop)
     stream.seek(0)
-    image = _plugin(start)(stream)
-    if min(image.size) < SHORTEST_SIDE:
-        raise InputFault(f"{image.width} x {image.height} px; at least {SHORTEST_SIDE} px on each side are needed")
-    if image.width * image.height > MOST_MEGAPIXELS * 1e6:
-        raise InputFault(f"{image.width} x {image.height} px; at most {MOST_MEGAPIXELS} megapixels are read")
+    return start[where] == magic
+
+
+def _image_bytes(features: dict[str, Value]) -> bytes:
+    image = features.get("image")
+    if not isinstance(image, bytes):
+        raise InputFault(f"the record has no feature image of bytes; it has {', '.join(sorted(features)) or 'none'}")
     return image
 
 
-def _plugin(start: bytes) -> type[JpegImageFile] | type[PngImageFile]:
-    if not start:
-        raise InputFault("an empty file")
-    if start.startswith(JPEG_START):
-        return JpegImageFile
-    if start == PNG_START:
-        return PngImageFile
-    raise InputFault(f"neither JPEG nor PNG (it begins with {start!r})")
-
-
-def _is_complete(tail: bytes, image: ImageFile) -> bool:
-    if image.format == "PNG":
-        return PNG_END in tail
-    # An end mark before the last scan belongs to an embedded thumbnail.
-    return tail.rfind(JPEG_END) > tail.rfind(JPEG_SCAN)
-
-
-def _shrink_decode(image: ImageFile, shortest: int | None) -> None:
-    factor = 1 if shortest is None else min(image.size) // shortest
-    scale = next((scale for scale in (8, 4, 2) if scale <= factor), 1)
-    if scale > 1:
-        image.draft(None, (image.width // scale, image.height // scale))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "P":
-        # Straight to RGB, Pillow warns about palettes with transparent entries.
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+def _original(header: Header, features: dict[str, Value]) -> Header:
+    width, height = features.get("width"), features.get("height")
+    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        return replace(header, width=width, height=height)
+    return header

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from features.faults import InputFault
 from features.files import read_json
-from features.layout import MAPPING, Request, read_layout
-from features.provenance import digest_of_file, digest_of_folder, finish, is_fresh, refuse_if_changed
+from features.layout import MAPPING, Layout, Request, read_layout
+from features.places import EXTRA, find_place, source_name
+from features.provenance import digest_of_file, finish, is_fresh, refuse_if_changed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +108,12 @@ def freeze_cases(run: Run, request: Request) -> bool:
     from features.summary import describe_cases
     from features.tables import write_table
 
-    cases = read_cases(request)
+    notes: list[str] = []
+    cases = read_cases(request, notes)
     write_table(run.cases, cases)
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
     facts = {"data": str(request.data), "sample": _sample(request), "cases": len(cases), "pictures": pictures}
-    finish(run.cases_mark, made_from, **facts, summary=describe_cases(cases))
+    finish(run.cases_mark, made_from, **facts, summary=describe_cases(cases) + notes)
     return True
 
 
@@ -127,9 +129,10 @@ def _ingredients(request: Request) -> dict[str, Any]:
     chosen: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
     chosen["layout"] = layout.model_dump(mode="json")
     chosen["files"] = {name: digest_of_file(request.data / name) for name in tables if (request.data / name).is_file()}
-    chosen["pictures"] = _folder_digests(request.data, (layout.train_pictures, layout.test_pictures))
-    if request.extra is not None:
-        chosen["extra"] = _extra_ingredients(request.extra)
+    chosen["pictures"] = _place_digests(request.data, layout, ("train", "test"))
+    if request.extra:
+        chosen["extra"] = {source_name(folder): _extra_ingredients(folder) for folder in request.extra}
+        chosen["extra_order"] = [source_name(folder) for folder in request.extra]  # of two same names, the first counts
     return chosen
 
 
@@ -137,9 +140,10 @@ def _extra_ingredients(folder: Path) -> dict[str, Any]:
     layout = read_layout(folder)
     return {
         "files": {name: digest_of_file(folder / name) for name in (layout.train, MAPPING) if (folder / name).is_file()},
-        "pictures": _folder_digests(folder, (layout.train_pictures, "jpeg")),
+        "pictures": _place_digests(folder, layout, (EXTRA,)),
     }
 
 
-def _folder_digests(data: Path, folders: tuple[str, ...]) -> dict[str, str]:
-    return {name: digest_of_folder(data / name) for name in folders if name and (data / name).is_dir()}
+def _place_digests(data: Path, layout: Layout, roles: tuple[str, ...]) -> dict[str, str]:
+    places = (find_place(data, layout, role) for role in roles)
+    return {place.name: place.digest() for place in places if place is not None}

@@ -1,16 +1,18 @@
-"""The pass over all pictures: one decode of each gives its statistics and a square JPEG per resolution."""
+"""The pass over all pictures: one decode of each gives its statistics, its hash and a square JPEG per resolution."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
 
 from features.faults import InputFault, named
+from features.perceptual_hash import Fingerprint, fingerprint
 from features.picture_statistics import picture_statistics
-from features.pictures import encode_jpeg, read_picture, resize_square, shrink
+from features.pictures import encode_jpeg, read_picture, resize_square, shrink, stored_jpeg
 from features.tables import INDEX
 
 STATISTICS_LONGEST = 256  # px; enough for colour and shape, and no dearer than the decode
@@ -23,58 +25,85 @@ BLOCK = 1024  # pictures in flight at most: joblib's generator runs ahead of a s
 
 @dataclass(frozen=True)
 class Scanned:
-    """What one decode of one picture gave: its statistics, a square JPEG per size, or the fault that stopped it."""
+    """What one decode of one picture gave: statistics, hash and a square JPEG per size, or the fault that stopped it.
+
+    Statistics and hash are empty where they were not asked for.
+    """
 
     name: str
     statistics: dict[str, float] = field(default_factory=dict)
     jpegs: dict[int, bytes] = field(default_factory=dict)
+    hash: Fingerprint | None = None
     fault: str | None = None
 
 
-def scan(paths: Mapping[str, Path], sizes: Sequence[int] = (), jobs: int = -1) -> Iterator[Scanned]:
-    """Yield statistics and one square JPEG per size for every name in ``paths``, in order, from one decode each.
+def scan(
+    paths: Mapping[str, Path], sizes: Sequence[int] = (), jobs: int = -1, *, measure: bool = True
+) -> Iterator[Scanned]:
+    """Yield statistics, hash and one square JPEG per size for every name in ``paths``, in order, from one decode each.
 
-    ``jobs`` processes work in parallel (-1: one per core); at most BLOCK results wait in memory. The statistics are
-    taken with the long side at 256 px at most. A picture that cannot be read does not stop the others: it comes
-    with its ``fault``, for the caller to report all of them together.
+    ``jobs`` processes work in parallel (-1: one per core); at most BLOCK results wait in memory. Statistics and hash
+    are taken with the long side at 256 px at most, and left out without ``measure``. A picture inside a TFRecord that
+    already is a JPEG of a size is copied. A picture that cannot be read does not stop the others: it comes with its
+    ``fault``, for the caller to report all of them together.
     """
     items = list(paths.items())
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     per_block = BLOCK // CHUNK
     with Parallel(n_jobs=jobs if len(chunks) > 1 else 1, return_as="generator") as parallel:
         for start in range(0, len(chunks), per_block):
-            tasks = (delayed(_scan_chunk)(chunk, tuple(sizes)) for chunk in chunks[start : start + per_block])
-            yield from chain.from_iterable(parallel(tasks))
+            block = chunks[start : start + per_block]
+            yield from chain.from_iterable(
+                parallel(delayed(_scan_chunk)(chunk, tuple(sizes), measure) for chunk in block)
+            )
 
 
-def statistics_table(
-    scanned: Iterable[Scanned], on_picture: Callable[[Scanned], None] = lambda item: None
-) -> pd.DataFrame:
-    """Return the statistics of every picture, one row per case; ``on_picture`` is given each one that was decoded.
+def measure_pictures(scanned: Iterable[Scanned]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of statistics and of hashes (columns hash, thumbnail), one row per case.
 
     Raises InputFault, after the last picture, that names all that could not be decoded.
     """
-    statistics: dict[str, dict[str, float]] = {}
-    faults: dict[str, str] = {}
+    good, faults = [], {}
     for item in scanned:
-        if item.fault is not None:
+        if item.fault is None:
+            good.append(item)
+        else:
             faults[item.name] = item.fault
-            continue
-        statistics[item.name] = item.statistics
-        on_picture(item)
+    raise_undecodable(faults)
+    return measured_tables(good)
+
+
+def measured_tables(scanned: Iterable[Scanned]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of statistics and of hashes (columns hash, thumbnail) of pictures that were decoded."""
+    statistics = {item.name: item.statistics for item in scanned}
+    hashes = {item.name: vars(item.hash) for item in scanned if item.hash}
+    return _table(statistics), _table(hashes)
+
+
+def raise_undecodable(faults: Mapping[str, str]) -> None:
+    """Raise one InputFault that names all the pictures with a fault; do nothing when there is none."""
     if faults:
         raise InputFault(f"pictures that cannot be decoded: {named(faults)}; the first: {next(iter(faults.values()))}")
-    return pd.DataFrame.from_dict(statistics, orient="index").rename_axis(INDEX)
 
 
-def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...]) -> list[Scanned]:
-    return [_scan_one(name, path, sizes) for name, path in items]
+def _table(rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
 
 
-def _scan_one(name: str, path: Path, sizes: tuple[int, ...]) -> Scanned:
+def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...], measure: bool) -> list[Scanned]:
+    return [_scan_one(name, path, sizes, measure) for name, path in items]
+
+
+def _scan_one(name: str, path: Path, sizes: tuple[int, ...], measure: bool) -> Scanned:
     try:
+        jpegs = {size: stored for size in sizes if (stored := stored_jpeg(path, size)) is not None}
+        if not measure and len(jpegs) == len(sizes):
+            return Scanned(name, jpegs=jpegs)
         picture = read_picture(path, shortest=max((DECODED_SHORTEST, *sizes)))
     except InputFault as fault:
         return Scanned(name, fault=str(fault))
-    jpegs = {size: encode_jpeg(resize_square(picture, size)) for size in sizes}
-    return Scanned(name, picture_statistics(shrink(picture, STATISTICS_LONGEST)), jpegs)
+    made = {size: jpegs.get(size) or encode_jpeg(resize_square(picture, size)) for size in sizes}
+    if not measure:
+        return Scanned(name, jpegs=made)
+    small = shrink(picture, STATISTICS_LONGEST)
+    return Scanned(name, picture_statistics(small), made, fingerprint(small))

@@ -2,23 +2,35 @@
 
 import pandas as pd
 
+from features.pictures import picture_kind
+
 
 def describe_cases(cases: pd.DataFrame) -> list[str]:
-    """Return sentences about a case table: counts per role and fold, pictures, missing metadata."""
-    return [_role_line(part, str(role)) for role, part in cases.groupby("role", sort=False)] + [_fold_line(cases)]
+    """Return sentences about a case table: counts per role, external source and fold, pictures, missing metadata."""
+    lines = [_role_line(part, str(role)) for role, part in cases[cases["role"] != "extra"].groupby("role", sort=False)]
+    extra = cases[cases["role"] == "extra"]
+    if len(extra):
+        lines += [_role_line(part, f"extra {source}") for source, part in extra.groupby("source", sort=False)]
+    return [*lines, _fold_line(cases)]
 
 
 def _role_line(part: pd.DataFrame, role: str) -> str:
     malignant = f", {int(part['target'].sum())} malignant" if part["target"].notna().any() else ""
-    pictures = int(part["picture"].notna().sum()) if "picture" in part else 0
     return (
         f"{role}: {len(part)} cases{malignant}, {part['patient_id'].nunique()} patients, "
-        f"{pictures} with a picture{_missing(part)}"
+        f"{_pictures(part)}{_missing(part)}"
     )
 
 
+def _pictures(part: pd.DataFrame) -> str:
+    pictures = part["picture"].dropna() if "picture" in part else pd.Series(dtype=object)
+    kinds = pictures.map(picture_kind).value_counts()
+    listed = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds.index))
+    return f"{len(pictures)} with a picture{f' ({listed})' if listed else ''}"
+
+
 def _missing(part: pd.DataFrame) -> str:
-    quiet = {"target", "picture", "width", "height", "file_bytes", "diagnosis", "benign_malignant"}
+    quiet = {"target", "picture", "width", "height", "file_bytes", "diagnosis", "benign_malignant", "source"}
     counts = part.drop(columns=quiet, errors="ignore").isna().sum()
     lacking = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     return f"; missing {lacking}" if lacking else ""

@@ -8,80 +8,88 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from features.files import read_json
 from features.progress import say
-from features.provenance import digest, finish, is_fresh
-from features.runs import Run
+from features.provenance import digest, finish
 from features.tables import read_table, write_table
 from level1_cnn.devices import Plan
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Finetune
+from level1_cnn.frozen import shared_embeddings
 from level1_cnn.predictions import ViewPredictions, embedding_table, merge_folds
+from level1_cnn.tasks import Job
 
 
 class Trainer(Protocol):
     """One of the two ways to train: what a fold needs, whichever it is."""
 
-    def fit_fold(self, fold: int, folder: Path) -> ViewPredictions:
-        """Train without the fold's cases and predict them and the test cases."""
+    def prepare(self) -> None:
+        """Do what all folds share, unless it is done."""
         ...
 
-    def shared_embeddings(self) -> tuple[list[str], np.ndarray] | None:
-        """Return names and embeddings when all folds share them."""
+    def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
+        """Train without the fold's cases and predict them and the test cases; None on a worker that only helps."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the fold's mark should remember of how it was made."""
         ...
 
 
-def train_model(run: Run, name: str, experiment: Experiment, made_from: dict[str, Any], plan: Plan) -> None:
-    """Make level1/<name>/: a model per fold, predictions.parquet, embeddings.parquet, and run.json last.
-
-    Folds that an interrupted attempt finished are kept.
-    """
-    cases = run.read_cases()
-    cases = cases[cases["picture"].notna()]
-    folder = run.level1 / name
-    folds = int(cases["fold"].max()) + 1
-    pending = [fold for fold in range(folds) if not is_fresh(folder / f"fold_{fold}" / "done.json", made_from)]
-    # An entry point: new layers draw their first weights from Keras' global state, the same after an interruption.
-    keras.utils.set_random_seed(experiment.seed)
-    trainer = _open_trainer(run, name, experiment, cases, plan)
-    for fold in pending:
-        _run_fold(trainer, fold, folder / f"fold_{fold}", made_from)
-    shared = trainer.shared_embeddings()
+def open_trainer(job: Job, plan: Plan) -> Trainer:
+    """Return the trainer that a model's method asks for."""
     keras.backend.clear_session()
-    _merge(folder, cases, folds, shared)
-    auc = _fold_aucs(cases, read_table(folder / "predictions.parquet"))
-    finish(folder / "run.json", made_from, made_by=digest(made_from), auc=auc)
-    say(f"{name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
-
-
-def _open_trainer(run: Run, name: str, experiment: Experiment, cases: pd.DataFrame, plan: Plan) -> Trainer:
-    if isinstance(experiment.training, Finetune):
+    cases = job.run.read_cases()
+    cases = cases[cases["picture"].notna()]
+    # New layers draw their first weights from Keras' global state: the same in every process and after an interruption.
+    keras.utils.set_random_seed(job.experiment.seed)
+    if isinstance(job.experiment.training, Finetune):
         from level1_cnn.training import FinetuneTrainer
 
-        return FinetuneTrainer(run, name, experiment, experiment.training, cases, plan)
+        return FinetuneTrainer(job, job.experiment.training, plan, cases)
     from level1_cnn.frozen import FrozenTrainer
 
-    return FrozenTrainer(run, name, experiment, experiment.training, cases, plan)
+    return FrozenTrainer(job, job.experiment.training, plan, cases)
 
 
-def _run_fold(trainer: Trainer, fold: int, folder: Path, made_from: dict[str, Any]) -> None:
+def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any]) -> None:
+    """Train and predict one fold and write its tables, the mark last."""
+    folder = mark.parent
     folder.mkdir(parents=True, exist_ok=True)
     predicted = trainer.fit_fold(fold, folder)
+    if predicted is None:
+        return
     write_table(folder / "predictions.parquet", predicted.table())
+    write_table(folder / "views.parquet", predicted.view_table())
     embeddings = predicted.embedding_table()
     if embeddings is not None:
         write_table(folder / "embeddings.parquet", embeddings)
-    finish(folder / "done.json", made_from)
+    finish(mark, made_from, **trainer.facts())
 
 
-def _merge(folder: Path, cases: pd.DataFrame, folds: int, shared: tuple[list[str], np.ndarray] | None) -> None:
-    parts = [folder / f"fold_{fold}" for fold in range(folds)]
+def merge_model(job: Job) -> None:
+    """Write a model's tables from those of its folds, and run.json last; the folds' states are not needed any more."""
+    cases = job.run.read_cases()
+    folds = int(cases["fold"].max()) + 1
+    parts = [job.folder / f"fold_{fold}" for fold in range(folds)]
     rows = cases[cases["role"].isin(["train", "test"])]
     merged = merge_folds(cases, [read_table(part / "predictions.parquet") for part in parts])
-    write_table(folder / "predictions.parquet", merged.assign(fold=rows["fold"].astype("int8")))
+    write_table(job.folder / "predictions.parquet", merged.assign(fold=rows["fold"].astype("int8")))
+    write_table(
+        job.folder / "views.parquet", merge_folds(cases, [read_table(part / "views.parquet") for part in parts])
+    )
+    shared = shared_embeddings(job.folder)
     if shared is None:
         embeddings = merge_folds(cases, [read_table(part / "embeddings.parquet") for part in parts]).astype(np.float16)
     else:
         embeddings = embedding_table(*shared).reindex(rows.index)
-    write_table(folder / "embeddings.parquet", embeddings)
+    write_table(job.folder / "embeddings.parquet", embeddings)
+    auc = _fold_aucs(cases, merged)
+    marks = [read_json(part / "done.json") for part in parts]
+    facts = [{key: value for key, value in mark.items() if key != "made_from"} for mark in marks]
+    finish(job.folder / "run.json", job.made_from, made_by=digest(job.made_from), auc=auc, folds=facts)
+    say(f"{job.name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
+    if any("best_epoch" in fold for fold in facts):
+        say(f"{job.name}: its epochs were chosen on the folds that it is validated on, so this AUC is optimistic")
 
 
 def _fold_aucs(cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:

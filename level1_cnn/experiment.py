@@ -1,6 +1,6 @@
 """One level-one model as a TOML file: which backbone, at which resolution, trained how; without TensorFlow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from features.settings import Settings, read_settings
 from level1_cnn.augment.settings import Augmentation
 
 CONFIGS = Path(__file__).parent / "configs"
+SEARCHES = "search"  # the folder of configs that names ranges, not models
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -58,10 +59,11 @@ class Finetune(Settings):
     metadata: bool = False  # a branch of its own for age, sex and site
     train_batch_norm: bool = True  # False keeps ImageNet's statistics: a few hundred steps cannot replace them
     malignant_share: Share = 0.0  # of the training pictures shown, by repetition; 0 shows them as they come
-    external: Literal["joint", "pretrain_only"] = "joint"  # where external cases are shown, if there are any
+    external: Literal["joint", "apart"] = "joint"  # external cases: among every fold's, or in a pretraining stage at most
     keep: Literal["ema", "last", "mean", "best"] = "ema"  # which weights predict; best is chosen on the validation fold
     ema_epochs: Positive = 0.5  # memory of the moving average
     mean_epochs: Count = 3  # of the last epochs
+    monitor: bool = False  # the validation fold's AUC after every epoch in history.csv, for the eye alone
     pretrain: Pretrain | None = None
     pseudo: Pseudo | None = None
     augmentation: Augmentation = Augmentation()
@@ -85,32 +87,59 @@ class Experiment(Settings):
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the picture as it is must be among them
     training: Annotated[Finetune | Frozen, Field(discriminator="method")]
 
+    @property
+    def pseudo_model(self) -> str | None:
+        """The model whose test probabilities are pseudo-labels of this one."""
+        pseudo = self.training.pseudo if isinstance(self.training, Finetune) else None
+        return pseudo.model if pseudo else None
+
+
+def waves(experiments: Mapping[str, Experiment]) -> list[list[str]]:
+    """Return the models in groups, each trained after the ones before: a model with pseudo-labels waits for theirs.
+
+    Raises InputFault when models wait for each other.
+    """
+    left, ordered = dict(experiments), []
+    while left:
+        wave = [name for name, experiment in left.items() if experiment.pseudo_model not in left]
+        if not wave:
+            raise InputFault(f"models wait for each other's pseudo-labels: {', '.join(left)}")
+        ordered.append(wave)
+        left = {name: experiment for name, experiment in left.items() if name not in wave}
+    return ordered
+
 
 def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Experiment]:
-    """Return model name -> experiment: all of a profile's files, or the named ``models`` of it, or TOML paths.
+    """Return model name -> experiment: all of a profile's files, or the named ``models``, or TOML paths.
 
-    Low resolutions come first: the cheap models, whose faults show early.
-    Raises InputFault for an unknown profile or model, or when two files give one name.
+    A named model is looked for in the profile, then in the others. Low resolutions come first: the cheap models, whose
+    faults show early. Raises InputFault for an unknown profile or model, or when two files give one name.
     """
-    files = {path.stem: path for path in _profile_files(profile)}
-    paths = [_file_of(model, files, profile) for model in models] or list(files.values())
+    own = {path.stem: path for path in _profile_files(profile)}
+    every = {path.stem: path for path in sorted(CONFIGS.glob("*/*.toml")) if path.parent.name != SEARCHES} | own
+    paths = [_file_of(model, every) for model in models] or list(own.values())
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         raise InputFault(f"two models of one name among {', '.join(names)}; the file name is the model's name")
-    experiments = {path.stem: read_settings(path, Experiment) for path in paths}
+    experiments = {path.stem: read_experiment(path) for path in paths}
     return dict(sorted(experiments.items(), key=lambda item: item[1].image_size))
 
 
+def read_experiment(path: Path) -> Experiment:
+    """Return one TOML file as an experiment; raise InputFault for wrong keys, values, or views that do not exist."""
+    return read_settings(path, Experiment)
+
+
 def _profile_files(profile: str) -> list[Path]:
-    known = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+    known = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != SEARCHES)
     if profile not in known:
         raise InputFault(f"profile {profile!r} does not exist; {did_you_mean(profile, known)}")
     return sorted((CONFIGS / profile).glob("*.toml"))
 
 
-def _file_of(model: str, files: dict[str, Path], profile: str) -> Path:
+def _file_of(model: str, files: Mapping[str, Path]) -> Path:
     if model.endswith(".toml"):
         return Path(model)
     if model not in files:
-        raise InputFault(f"profile {profile!r} has no model {model!r}; {did_you_mean(model, sorted(files))}")
+        raise InputFault(f"there is no model {model!r}; {did_you_mean(model, sorted(files))}")
     return files[model]

@@ -1,6 +1,6 @@
-"""Predictions of one network over the eight views, and the tables they are kept in."""
+"""Predictions of one network over the views of each picture, and the tables they are kept in."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,47 +10,72 @@ from scipy.special import expit
 
 from features.tables import INDEX
 from level1_cnn.pipeline import picture_batches
-from level1_cnn.views import VIEWS, view
+from level1_cnn.views import apply_view
 
-Forward = Callable[[np.ndarray], list[np.ndarray]]  # float32 pixels (n, side, side, 3) -> outputs (n, ...)
+# Pixels float32 0..255 (n, side, side, 3), metadata float32 (n, m) or None -> outputs (n, ...), float32.
+Forward = Callable[[np.ndarray, np.ndarray | None], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class ViewPredictions:
-    """What one model says of n cases: logits (n, 8), one per view, and embeddings (n, d), their mean over the views."""
+    """What one model says of n cases: a melanoma logit per view (n, views), and embeddings (n, d), their mean.
+
+    ``embeddings`` is None where the method keeps them elsewhere.
+    """
 
     names: list[str]
     logits: np.ndarray
     embeddings: np.ndarray | None
+    views: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
         """Return probability (mean over views) and spread (standard deviation over views) per case."""
-        probabilities = expit(self.logits.astype(np.float64))
-        index = pd.Index(self.names, name=INDEX, dtype="object")
+        probabilities = self._probabilities()
         columns = {"probability": probabilities.mean(axis=1), "spread": probabilities.std(axis=1)}
-        return pd.DataFrame(columns, index=index)
+        return pd.DataFrame(columns, index=_index(self.names))
+
+    def view_table(self) -> pd.DataFrame:
+        """Return the probability that each view gives, one column per view, named as it is."""
+        return pd.DataFrame(self._probabilities(), index=_index(self.names), columns=list(self.views))
 
     def embedding_table(self) -> pd.DataFrame | None:
         """Return the embeddings as float16 columns e0000, e0001, ...; None when the method keeps them elsewhere."""
         return None if self.embeddings is None else embedding_table(self.names, self.embeddings)
 
+    def _probabilities(self) -> np.ndarray:
+        probabilities: np.ndarray = expit(self.logits.astype(np.float64))
+        return probabilities
+
 
 def embedding_table(names: Sequence[str], embeddings: np.ndarray) -> pd.DataFrame:
     """Return embeddings (n, d) as a case table of float16 columns e0000, e0001, ..."""
     columns = [f"e{number:04d}" for number in range(embeddings.shape[1])]
-    index = pd.Index(list(names), name=INDEX, dtype="object")
-    return pd.DataFrame(embeddings.astype(np.float16), index=index, columns=columns)
+    return pd.DataFrame(embeddings.astype(np.float16), index=_index(names), columns=columns)
 
 
 def over_views(
-    forward: Forward, files: Sequence[Path], batch_size: int, advance: Callable[[int], None]
+    forward: Forward,
+    files: Sequence[Path],
+    views: Sequence[str],
+    batch_size: int,
+    advance: Callable[[int], None],
+    names: Collection[str] | None = None,
+    metadata: pd.DataFrame | None = None,
 ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Yield (image_names, outputs) per batch, every output stacked over the views: (n, 8, ...)."""
-    for names, pictures in picture_batches(files, batch_size):
-        pixels = pictures.astype(np.float32)
-        outputs = [forward(np.ascontiguousarray(view(pixels, index))) for index in range(VIEWS)]
-        yield names, [np.stack(parts, axis=1) for parts in zip(*outputs, strict=True)]
-        advance(len(names))
+    """Yield (image_names, outputs) per batch of the cases in ``files``, outputs stacked over the views (n, views, ...).
+
+    Only the cases in ``names``, if given. ``batch_size`` bounds the pictures of one forward pass, every view counted,
+    so that memory does not grow with the views. ``metadata`` has a row per case, for a network with that input.
+    """
+    for batch, pictures in picture_batches(files, max(1, batch_size // len(views)), names):
+        count, shape = len(batch), pictures.shape[1:]
+        pixels = np.empty((len(views), count, *shape), np.float32)
+        for view, place in zip(views, pixels, strict=True):
+            place[:] = apply_view(pictures, view)
+        known = None if metadata is None else np.tile(metadata.loc[batch].to_numpy(np.float32), (len(views), 1))
+        outputs = forward(pixels.reshape(-1, *shape), known)
+        yield batch, [one.reshape(len(views), count, *one.shape[1:]).swapaxes(0, 1) for one in outputs]
+        advance(count)
 
 
 def merge_folds(cases: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -71,3 +96,7 @@ def merge_folds(cases: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataF
     if np.isnan(values).any():
         raise ValueError(f"{int(np.isnan(values).any(axis=1).sum())} case(s) are not covered by the fold models")
     return pd.DataFrame(values, index=rows.index, columns=tables[0].columns)
+
+
+def _index(names: Sequence[str]) -> pd.Index:
+    return pd.Index(list(names), name=INDEX, dtype="object")

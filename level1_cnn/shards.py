@@ -1,12 +1,13 @@
-"""One decode of each source picture -> TFRecord shards per resolution, and the statistics of every picture.
+"""One decode of each source picture -> TFRecord shards per resolution, statistics and hashes, shared by all runs.
 
-File names and the features image (JPEG), image_name, target, width and height are those of the SIIM-ISIC TFRecords that
-circulate on Kaggle: the count stands in the name (train00-212.tfrec). File i of the training cases belongs to fold
-i modulo the number of folds, so that a fold is left out by leaving out files. Metadata stays in the case table.
+File names and features are those of the SIIM-ISIC TFRecords that circulate on Kaggle; what a run trains on stands in
+its case table, so that only image and image_name are ever read back. Work is done part by part (2000 pictures of one
+role), and a part is marked as finished last: a kill costs one part, and only new or changed pictures are decoded.
 """
 
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +15,59 @@ import pandas as pd
 import tensorflow as tf
 
 from features.faults import InputFault
-from features.progress import track
-from features.provenance import finish, is_fresh
+from features.files import replacing
+from features.progress import progress_bar
 from features.runs import Run
-from features.scanning import Scanned, scan, statistics_table
-from features.tables import write_table
+from features.scanning import Scanned, measured_tables, raise_undecodable, scan
+from features.tables import read_table, write_table
+from level1_cnn.picture_store import CODED, Part, Store, chosen_parts, current_index, stores_of
 
-VERSION = 1  # raise it when the bytes of a shard change
-CASES_PER_FILE = 2000  # as in the contest's sets: large enough to stream, small enough to shuffle by file
+CASES_PER_FILE = 2000  # as in the contest's sets: large enough to stream, small enough to lose to a kill
+MISSING = -1
 
 
-def make_shards(run: Run, cases: pd.DataFrame, data: Path, sizes: Sequence[int]) -> None:
-    """Write the shards of every size that the run lacks, and the picture statistics, in one parallel pass.
+@dataclass(frozen=True)
+class _Job:
+    """A part that lacks its statistics and hashes (``measure``) or some ``sizes``."""
 
-    Raises InputFault that names every picture that could not be decoded; then nothing is written.
+    store: Store
+    part: Part
+    cases: pd.DataFrame
+    sizes: list[int]
+    measure: bool
+    replaces: bool  # what is there under its name was made from other files
+
+
+def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_file: int = CASES_PER_FILE) -> None:
+    """Decode what the store lacks of the pictures of ``cases`` at ``sizes`` px; write the run's statistics and hashes.
+
+    The store is held by one run at a time; another one waits, and finds its pictures done.
+    Raises InputFault that names every picture that could not be decoded; no shard of their parts is left.
     """
-    made_from = {"cases": run.cases_digest(), "version": VERSION}
-    missing = [size for size in sizes if not is_fresh(_mark(run, size), made_from)]
-    if not missing:
-        return
-    pictures = cases[cases["picture"].notna()]
-    paths = {str(name): data / picture for name, picture in pictures["picture"].items()}
-    writers = {size: _Writer(run.shards / f".writing-{size}", pictures) for size in missing}
-    text = f"decoding for {', '.join(f'{size} px' for size in missing)}"
-    statistics = _drain(track(scan(paths, missing), text, len(paths)), writers)
-    if not run.statistics.is_file():
-        write_table(run.statistics, statistics)
-    for size, writer in writers.items():
-        writer.close(run.shards / str(size))
-        finish(_mark(run, size), made_from)
+    stores = stores_of(run, cases)
+    with ExitStack() as stack:
+        for store, _ in stores:
+            stack.enter_context(store.locked())
+        jobs = [job for store, rows in stores for job in _plan(store, rows, cases.index, sizes, cases_per_file)]
+        if jobs:
+            _decode(jobs)
+    held, pictured = _held(run, cases), cases.index[cases["picture"].notna()]
+    for path, name in ((run.statistics, "statistics"), (_hashes_path(run), "hashes")):
+        tables = [read_table(store.table(part, name)).loc[names] for store, part, names in held]
+        _write_if_new(path, pd.concat(tables).loc[pictured])
 
 
-def shard_files(run: Run, size: int, role: str) -> list[Path]:
-    """Return the files of one role ('train', 'test' or 'extra') at one resolution, in the order of their number."""
-    return sorted((run.shards / str(size)).glob(f"{role}*.tfrec"))
+def shard_files(run: Run, size: int) -> list[Path]:
+    """Return the files at ``size`` px that together hold every case of the run once, beside cases of other runs.
+
+    Raises InputFault when pictures of the run are not there, or not in this size.
+    """
+    cases = run.read_cases()
+    files = [store.shard(part, size) for store, part, _ in _held(run, cases)]
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise InputFault(f"no shard {missing[0]}; `make oof` decodes the pictures at {size} px")
+    return files
 
 
 def count_cases(files: Iterable[Path]) -> int:
@@ -55,79 +75,141 @@ def count_cases(files: Iterable[Path]) -> int:
     return sum(int(path.stem.split("-")[1]) for path in files)
 
 
-def fold_of_file(path: Path, folds: int) -> int:
-    """Return the fold whose cases a training file holds."""
-    return int(path.name.removeprefix("train").split("-")[0]) % folds
+def statistics(run: Run) -> pd.DataFrame:
+    """Return the picture statistics of the run's cases, in the order of its case table."""
+    return read_table(run.statistics)
 
 
-def _mark(run: Run, size: int) -> Path:
-    return run.shards / str(size) / "run.json"
+def hashes(run: Run) -> pd.DataFrame:
+    """Return hash and thumbnail (features.perceptual_hash) of the run's cases, in the order of its case table."""
+    return read_table(_hashes_path(run))
 
 
-def _drain(scanned: Iterable[Scanned], writers: dict[int, "_Writer"]) -> pd.DataFrame:
-    """Write every picture to the shards of each size and return the statistics; after a fault no shard is left."""
-
-    def write(item: Scanned) -> None:
-        for size, writer in writers.items():
-            writer.add(item.name, item.jpegs[size])
-
-    try:
-        return statistics_table(scanned, write)
-    except InputFault:
-        for writer in writers.values():
-            writer.discard()
-        raise
+def _hashes_path(run: Run) -> Path:
+    return run.shards / "hashes.parquet"
 
 
-class _Writer:
-    """The TFRecord files of one resolution, written under a temporary folder and moved into place at the end."""
-
-    def __init__(self, folder: Path, cases: pd.DataFrame) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self._folder, self._cases = folder, cases
-        self._file_of = _plan_files(cases)
-        counts = self._file_of.value_counts()
-        names = {key: f"{key}-{count}.tfrec" for key, count in counts.items()}
-        self._writers = {key: tf.io.TFRecordWriter(str(folder / name)) for key, name in names.items()}
-
-    def add(self, name: str, jpeg: bytes) -> None:
-        example = _example(name, jpeg, self._cases.loc[name].to_dict())
-        self._writers[self._file_of[name]].write(example.SerializeToString())
-
-    def close(self, folder: Path) -> None:
-        for writer in self._writers.values():
-            writer.close()
-        shutil.rmtree(folder, ignore_errors=True)
-        self._folder.rename(folder)
-
-    def discard(self) -> None:
-        shutil.rmtree(self._folder)
+def _held(run: Run, cases: pd.DataFrame) -> list[tuple[Store, Part, pd.Index]]:
+    """Return the parts that hold the run's pictures, and the names that each gives; all of them, or InputFault."""
+    held = []
+    for store, rows in stores_of(run, cases):
+        for role, wanted in rows.groupby("stored_role", sort=False):
+            parts = chosen_parts(store.parts(str(role)), wanted, cases.index)
+            held += [(store, part, part.index.index.intersection(wanted.index)) for part in parts]
+    absent = set(cases.index[cases["picture"].notna()]).difference(*(names for _, _, names in held))
+    if absent:
+        raise InputFault(f"{run.folder}: {len(absent)} case(s) are not decoded yet; `make oof` does it")
+    return held
 
 
-def _plan_files(cases: pd.DataFrame) -> pd.Series:
-    """Return the file (train00, train01, ..., test00, extra00) that each case is written to."""
-    train = cases[cases["role"] == "train"]
-    folds = int(train["fold"].max()) + 1
-    rounds = 1 + int(train["fold"].value_counts().max() - 1) // CASES_PER_FILE
-    within = train.groupby("fold").cumcount()
-    number = train["fold"].astype(int) + folds * (within % rounds)
-    planned = [number.map("train{:02d}".format)]
-    for role in ("test", "extra"):
-        rows = cases[cases["role"] == role]
-        planned.append(
-            pd.Series([f"{role}{i // CASES_PER_FILE:02d}" for i in range(len(rows))], index=rows.index, dtype=object)
-        )
-    return pd.concat(planned)
+def _write_if_new(path: Path, table: pd.DataFrame) -> None:
+    if not path.is_file() or not read_table(path).equals(table):
+        write_table(path, table)
 
 
-def _example(name: str, jpeg: bytes, case: dict[Any, Any]) -> Any:  # noqa: ANN401  TensorFlow has no types
-    values: dict[str, Any] = {"image": _bytes(jpeg), "image_name": _bytes(name.encode())}
-    if case["role"] != "test":
-        values["target"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(case["target"])]))
-    for key in ("width", "height"):
-        values[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(case[key])]))
-    return tf.train.Example(features=tf.train.Features(feature=values))
+def _plan(store: Store, rows: pd.DataFrame, names: pd.Index, sizes: Sequence[int], at_most: int) -> list[_Job]:
+    """Return the jobs that make every one of ``rows`` available: parts that lack something, and new parts."""
+    store.codes(rows)
+    jobs = []
+    for role, wanted in rows.groupby("stored_role", sort=False):
+        now, parts = current_index(store, wanted), store.parts(str(role))
+        serving = chosen_parts(parts, wanted, names)
+        held = [_as_it_is(part, now) for part in serving]
+        covered = [name for part in serving for name in part.index.index]
+        fresh = _new_parts(now.drop(covered, errors="ignore"), str(role), parts, at_most)
+        for part in [*held, *fresh]:
+            lacking = [size for size in sizes if not store.has_size(part, size)]
+            measure = not store.is_measured(part)
+            if lacking or measure:
+                cases = wanted.reindex(part.index.index)
+                # A part that must be measured again holds other pictures than its shards.
+                jobs.append(_Job(store, part, cases, list(sizes) if measure else lacking, measure, measure))
+    return jobs
+
+
+def _as_it_is(part: Part, now: pd.DataFrame) -> Part:
+    """Return ``part`` unless a file of it changed; then what the run needs of it, as the files are ``now``."""
+    current = now.loc[part.index.index.intersection(now.index)]
+    return part if current.equals(part.index.loc[current.index]) else Part(part.name, current)
+
+
+def _new_parts(index: pd.DataFrame, role: str, parts: Sequence[Part], at_most: int) -> list[Part]:
+    first = 1 + max((int(part.name.removeprefix(role)) for part in parts), default=-1)
+    starts = range(0, len(index), at_most)
+    return [Part(f"{role}{first + i:02d}", index[start : start + at_most]) for i, start in enumerate(starts)]
+
+
+def _decode(jobs: Sequence[_Job]) -> None:
+    """Do all jobs under one progress bar; raise the InputFault that names every undecodable picture at the end."""
+    sizes = sorted({size for job in jobs for size in job.sizes})
+    text = f"decoding for {', '.join(f'{size} px' for size in sizes)}" if sizes else "measuring pictures"
+    faults: dict[str, str] = {}
+    with progress_bar(text, sum(len(job.part.index) for job in jobs)) as advance:
+        for job in jobs:
+            try:
+                _make_part(job, advance)
+            except _UndecodableError as found:
+                faults |= found.faults
+    raise_undecodable(faults)
+
+
+class _UndecodableError(Exception):
+    """Carries image_name -> fault out of a part, so that none of its files is moved into place."""
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        self.faults = faults
+
+
+def _make_part(job: _Job, advance: Any) -> None:  # noqa: ANN401  a callback
+    if job.replaces:
+        job.store.drop(job.part.name)
+    codes = job.store.codes(job.cases)
+    records = {name: _labels(name, case, codes) for name, case in job.cases.to_dict("index").items()}
+    paths = {str(name): job.store.source / picture for name, picture in job.part.index["picture"].items()}
+    with ExitStack() as stack:
+        files = {size: stack.enter_context(replacing(job.store.shard(job.part, size))) for size in job.sizes}
+        writers = {size: stack.enter_context(tf.io.TFRecordWriter(str(path))) for size, path in files.items()}
+        measured = _write(scan(paths, job.sizes, measure=job.measure), records, writers, advance)
+    tables = dict(zip(("statistics", "hashes"), measured_tables(measured), strict=True)) if job.measure else {}
+    job.store.finish(job.part, tables, job.sizes)
+
+
+def _write(scanned: Iterable[Scanned], records: Mapping[Any, Any], writers: Mapping[int, Any], advance: Any) -> Any:  # noqa: ANN401
+    """Write every picture to the shard of each size; return what was measured, without the JPEGs."""
+    faults: dict[str, str] = {}
+    measured = []
+    for item in scanned:
+        advance(1)
+        if item.fault is not None:
+            faults[item.name] = item.fault
+            continue
+        for size, jpeg in item.jpegs.items():
+            writers[size].write(_record(jpeg, records[item.name]))
+        measured.append(Scanned(item.name, item.statistics, hash=item.hash))
+    if faults:
+        raise _UndecodableError(faults)
+    return measured
+
+
+def _labels(name: object, case: dict[Any, Any], codes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Return the features of a record beside the picture; a test case has its name alone, as on Kaggle."""
+    labels: dict[str, Any] = {"image_name": _bytes(str(name).encode())}
+    if case["stored_role"] == "test":
+        return labels
+    labels |= {column: _integer(codes[column].get(str(case.get(column)))) for column in CODED}
+    return labels | {key: _integer(case.get(key)) for key in ("age_approx", "target", "width", "height")}
+
+
+def _record(jpeg: bytes, labels: dict[str, Any]) -> bytes:
+    features = tf.train.Features(feature={"image": _bytes(jpeg), **labels})
+    # Maps have no order of their own; the same case is always the same bytes.
+    return bytes(tf.train.Example(features=features).SerializeToString(deterministic=True))
+
+
+def _integer(value: Any) -> Any:  # noqa: ANN401  TensorFlow has no types
+    number = pd.to_numeric(value, errors="coerce")  # a user's age may be any text
+    whole = MISSING if pd.isna(number) else int(number)
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[whole]))
 
 
 def _bytes(value: bytes) -> Any:  # noqa: ANN401  TensorFlow has no types

@@ -1,134 +1,282 @@
 """The finetune method: all weights are trained, by one graph that is built once and reset exactly for every fold."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
+from sklearn.metrics import roc_auc_score
 
 from features.files import replacing
 from features.progress import progress_bar
-from features.runs import Run
-from level1_cnn.devices import Plan
-from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.forward import live_forward
+from features.provenance import finish, is_fresh
+from features.tables import read_table
+from level1_cnn.checkpoint import load_state, load_weights, save_state, save_weights
+from level1_cnn.conflicts import Conflicts
+from level1_cnn.devices import Plan, distribute
+from level1_cnn.experiment import Finetune, Pretrain, Targets
+from level1_cnn.feed import Feed
+from level1_cnn.forward import fold_forward, live_forward
+from level1_cnn.history import History
+from level1_cnn.losses import make_loss
+from level1_cnn.metadata import COLUMNS, encode_metadata
 from level1_cnn.network import build_network
-from level1_cnn.pipeline import training_batches
-from level1_cnn.predictions import ViewPredictions, over_views
-from level1_cnn.shards import count_cases, fold_of_file, shard_files
+from level1_cnn.predictions import Forward, ViewPredictions, over_views
+from level1_cnn.rows import TrainingRows, candidates, external_rows, fold_rows
+from level1_cnn.shards import shard_files
+from level1_cnn.steps import Stepper
+from level1_cnn.targets import melanoma_logits
+from level1_cnn.tasks import Job
 
-WARMUP_START = 0.1  # of the peak learning rate: a warm-up from zero wastes its first steps
+STATE = "state.npz"  # of a training between two epochs
+SEED_STRIDE = 1000  # between the seeds of two models: one for every fold, and one for a pretraining stage
+PRETRAIN_SEED = 999
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training: on which rows, where its traces are kept, and who looks at it between epochs."""
+
+    rows: TrainingRows
+    folder: Path
+    seed: int
+    text: str
+    watch: Callable[[], float] | None = None  # the AUC of the validation fold, where it is to be seen
+
+
+class Stage:
+    """A network with its training step, built once: every fit of it starts from the same weights."""
+
+    def __init__(self, job: Job, settings: Finetune, plan: Plan, feed: Feed, scheme: Targets, steps: int) -> None:
+        self.settings, self.plan, self._feed, self._scheme = settings, plan, feed, scheme
+        self._batch = plan.training_batch(job.experiment)
+        self._epoch_steps = max(1, steps)
+        width = len(COLUMNS) if settings.metadata else 0
+        with plan.strategy.scope():
+            self.model = build_network(job.experiment, settings, width, scheme=scheme)
+        loss = make_loss(settings)
+        self.stepper = Stepper(self.model, settings, self._epoch_steps * settings.epochs, plan, loss)
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The network with the weights it has at each call."""
+        return live_forward(self.model, self.plan)
+
+    def run(self, fit: Fit) -> pd.DataFrame:
+        """Train from the start, or from the last epoch that an interrupted attempt finished; return the history."""
+        self.stepper.reset(fit.seed)
+        saved = load_state(fit.folder / STATE)
+        if saved is not None:
+            self.stepper.set_state(saved[0])
+        done = saved[1] if saved is not None else 0
+        total = (self.settings.epochs - done) * self._epoch_steps * self._batch
+        with History(fit.folder, done) as history, progress_bar(fit.text, total) as advance:
+            batches = self._batches(fit, done)
+            for epoch in range(done, self.settings.epochs):
+                self._run_epoch(epoch, batches, fit, history, advance)
+            return history.table
+
+    def weights(self, fit: Fit, table: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Return the weights that the settings keep, of a fit that has ended."""
+        if self.settings.keep == "best":
+            return load_weights(fit.folder / "best.npz")
+        with self.stepper.use(self._which(table)):
+            return self.stepper.weights()
+
+    def _which(self, table: pd.DataFrame) -> Any:  # noqa: ANN401  one of the averages' names
+        return "current" if self.settings.keep in ("last", "best") or table.empty else self.settings.keep
+
+    def _batches(self, fit: Fit, done: int) -> Iterator[Any]:
+        def make(shard: tuple[int, int]) -> Any:  # noqa: ANN401  a tf.data.Dataset
+            return self._feed.batches(
+                self.settings.augmentation,
+                batch_size=self._batch,
+                malignant_share=self.settings.malignant_share,
+                seed=fit.seed,
+                first_step=done * self._epoch_steps,
+                steps=(self.settings.epochs - done) * self._epoch_steps,
+                rows=fit.rows,
+                shard=shard,
+            )
+
+        return iter(distribute(self.plan, make))
+
+    def _run_epoch(
+        self, epoch: int, batches: Iterator[Any], fit: Fit, history: History, advance: Callable[[int], None]
+    ) -> None:
+        started, rate = time.perf_counter(), self.stepper.learning_rate
+        pending = []
+        for _ in range(self._epoch_steps):
+            pending.append(self.stepper(next(batches)))  # a tensor: reading it would make the host wait for the device
+            advance(self._batch)
+        losses = np.array(pending, dtype=float)
+        if not np.isfinite(losses).all():
+            raise FloatingPointError(f"{fit.text}: the loss is not finite; lower the learning rate")
+        self.stepper.end_epoch(epoch)
+        if not self.plan.is_chief:
+            return
+        seen = self._look(fit, history)
+        seconds = time.perf_counter() - started
+        steps = float(self._epoch_steps)
+        history.add(epoch=epoch + 1, steps=steps, loss=losses.mean(), learning_rate=rate, seconds=seconds, **seen)
+        save_state(fit.folder / STATE, self.stepper.state(), epoch + 1)
+
+    def _look(self, fit: Fit, history: History) -> dict[str, float]:
+        """Return the validation AUC where somebody watches; remember the weights of the best epoch if one is chosen."""
+        if fit.watch is None:
+            return {}
+        with self.stepper.use("ema" if self.settings.keep == "ema" else "current"):
+            score = fit.watch()
+        best = history.table["validation_auc"].max()
+        if self.settings.keep == "best" and not score <= best:
+            save_weights(fit.folder / "best.npz", self.stepper.weights())
+        return {"validation_auc": score}
 
 
 class FinetuneTrainer:
     """Train the whole network once per fold."""
 
-    def __init__(
-        self, run: Run, name: str, experiment: Experiment, settings: Finetune, cases: pd.DataFrame, plan: Plan
-    ) -> None:
-        self._run, self._name, self._experiment, self._settings, self._cases = run, name, experiment, settings, cases
-        self._plan = plan
-        self._steps = _steps_per_fold(cases, settings)
-        self._model = build_network(experiment, settings.head_dropout, settings.train_batch_norm)
-        self._optimizer = make_optimizer(settings, self._steps, plan)
-        self._optimizer.build(self._model.trainable_variables)
-        state = [*self._model.variables, *self._optimizer.variables]
-        self._start = [(variable, variable.numpy().copy()) for variable in state]
-        self._train_step = make_train_step(self._model, self._optimizer, settings.label_smoothing, plan)
-        self._forward = live_forward(self._model, plan)
+    def __init__(self, job: Job, settings: Finetune, plan: Plan, cases: pd.DataFrame) -> None:
+        self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
+        self._side = job.experiment.image_size
+        self._files = shard_files(job.run, self._side)
+        self._conflicts = Conflicts(job.run, cases)
+        self._facts: dict[str, Any] = {}
 
-    def fit_fold(self, fold: int, folder: Path) -> ViewPredictions:
+    @cached_property
+    def _feed(self) -> Feed:
+        return Feed(self._files, candidates(self._cases, self._settings), self._side)
+
+    @cached_property
+    def stage(self) -> Stage:
+        """The network that the folds train, started from the pretrained weights if there is such a stage."""
+        settings = self._settings
+        steps = round(self._rows_per_fold() / self._plan.training_batch(self._job.experiment))
+        stage = Stage(self._job, settings, self._plan, self._feed, settings.targets, steps)
+        if settings.pretrain is not None:
+            stage.stepper.set_weights_start(_fitting(load_weights(self._pretrained), stage.stepper.weights()))
+        return stage
+
+    @property
+    def _pretrained(self) -> Path:
+        return self._job.folder / "pretrain" / "weights.npz"
+
+    def prepare(self) -> None:
+        """Train on the external pictures alone, where the settings have such a stage, once for all folds."""
+        pretrain = self._settings.pretrain
+        mark = self._pretrained.with_name("done.json")
+        if pretrain is None or is_fresh(mark, self._job.made_from, [self._pretrained]):
+            return
+        excluded = self._conflicts.with_any()
+        rows = external_rows(self._cases, self._settings, pretrain.targets, excluded)
+        settings = _pretrain_settings(self._settings, pretrain)
+        steps = round(len(rows.names) / self._plan.training_batch(self._job.experiment))
+        stage = Stage(self._job, settings, self._plan, self._feed, pretrain.targets, steps)
+        fit = Fit(rows, mark.parent, self._seed(PRETRAIN_SEED), f"{self._job.name}: pretraining")
+        weights = stage.weights(fit, stage.run(fit))
+        keras.backend.clear_session()
+        if self._plan.is_chief:
+            save_weights(self._pretrained, weights)
+            finish(mark, self._job.made_from, pictures=len(rows.names), excluded=len(excluded))
+            (mark.parent / STATE).unlink(missing_ok=True)
+
+    def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
         """Train without the fold's cases, store the weights in ``folder``, and predict the fold and the test cases."""
-        self._reset()
-        files = shard_files(self._run, self._experiment.image_size, "train")
-        folds = int(self._cases["fold"].max()) + 1
-        own = [path for path in files if fold_of_file(path, folds) == fold]
-        extra = shard_files(self._run, self._experiment.image_size, "extra")
-        self._train([path for path in files if path not in own] + extra, fold)
+        rows = self.rows_of(fold)
+        own = self._cases.index[(self._cases["role"] == "train") & (self._cases["fold"] == fold)]
+        asked = own.append(self._cases.index[self._cases["role"] == "test"])
+        watch = (lambda: self._auc(own)) if self._settings.monitor or self._settings.keep == "best" else None
+        fit = Fit(rows, folder, self._seed(fold), f"{self._job.name}: fold {fold}: training", watch)
+        table = self.stage.run(fit)
+        if not self._plan.is_chief:
+            return None
+        self._facts = _facts_of(self._settings, table, rows)
+        _assign(self.stage.model, self.stage.weights(fit, table))
         with replacing(folder / "model.weights.h5") as temporary:
-            self._model.save_weights(temporary)
-        return self._predict(own + shard_files(self._run, self._experiment.image_size, "test"), fold)
+            self.stage.model.save_weights(temporary)
+        predictions = self._predict(list(asked), folder, f"{self._job.name}: fold {fold}: predicting")
+        (folder / STATE).unlink(missing_ok=True)
+        return predictions
 
-    def shared_embeddings(self) -> None:
-        """Return None: every fold has a network, and embeddings, of its own."""
+    def rows_of(self, fold: int) -> TrainingRows:
+        """Return the rows that a fold is trained on: none of its cases, and nothing that looks the same as one."""
+        return fold_rows(self._cases, self._settings, fold, self._conflicts.of_fold(fold), self._pseudo(fold))
 
-    def _reset(self) -> None:
-        """Put weights, batch statistics, random states and the optimiser back to where they began."""
-        for variable, start in self._start:
-            variable.assign(start)
+    def facts(self) -> dict[str, Any]:
+        """Return what the last fold's mark should remember."""
+        return self._facts
 
-    def _train(self, files: list[Path], fold: int) -> None:
-        settings, side = self._settings, self._experiment.image_size
-        count = count_cases(files)
-        seed = self._experiment.seed * 1000 + fold
-        batches = iter(training_batches(files, side, count, settings, seed))
-        total = self._steps * settings.batch_size
-        with progress_bar(f"{self._name}: fold {fold}: training", total) as advance:
-            losses = self._run_steps(batches, advance)
-        if not np.isfinite(losses).all():
-            raise FloatingPointError(f"{self._name}: fold {fold}: the loss is not finite; lower the learning rate")
+    def _seed(self, fold: int) -> int:
+        return self._job.experiment.seed * SEED_STRIDE + fold
 
-    def _run_steps(self, batches: Any, advance: Callable[[int], None]) -> np.ndarray:  # noqa: ANN401
-        losses = np.empty(self._steps)
-        for step in range(self._steps):
-            losses[step] = float(self._train_step(*next(batches)))
-            advance(self._settings.batch_size)
-        return losses
+    def _rows_per_fold(self) -> float:
+        """Return the mean number of rows over the folds: one schedule serves all."""
+        folds = int(self._cases["fold"].max()) + 1
+        return float(np.mean([len(self.rows_of(fold).names) for fold in range(folds)]))
 
-    def _predict(self, files: list[Path], fold: int) -> ViewPredictions:
-        count = count_cases(files)
-        names: list[str] = []
+    def _pseudo(self, fold: int) -> pd.Series | None:
+        """Return the test probabilities of the named model's same fold: it has not seen this fold's patients either."""
+        if self._settings.pseudo is None:
+            return None
+        source = self._job.run.level1 / self._settings.pseudo.model / f"fold_{fold}" / "predictions.parquet"
+        return read_table(source)["probability"]
+
+    def _auc(self, own: Sequence[str]) -> float:
+        predicted = self._outputs(self.stage.forward, list(own), ("identity",), lambda count: None)
+        target = self._cases.loc[predicted.names, "target"]
+        return float(roc_auc_score(target, predicted.logits[:, 0]))
+
+    def _predict(self, names: list[str], folder: Path, text: str) -> ViewPredictions:
+        views = self._job.experiment.views
+        passes = len(names) * len(views)
+        forward = fold_forward(self.stage.model, self.stage.forward, folder / "network.onnx", self._plan, passes)
+        with progress_bar(text, len(names)) as advance:
+            return self._outputs(forward, names, views, advance)
+
+    def _outputs(
+        self, forward: Forward, names: list[str], views: tuple[str, ...], advance: Callable[[int], None]
+    ) -> ViewPredictions:
+        found: list[str] = []
         features, logits = [], []
-        with progress_bar(f"{self._name}: fold {fold}: predicting eight views", count) as advance:
-            for batch, outputs in over_views(self._forward, files, self._plan.batch_size, advance):
-                names += batch
-                features.append(outputs[0].mean(axis=1))
-                logits.append(outputs[1][..., 0])
-        return ViewPredictions(names, np.concatenate(logits), np.concatenate(features))
+        size, metadata = self._plan.batch_size, self._metadata(names)
+        for batch, outputs in over_views(forward, self._files, views, size, advance, names, metadata):
+            found += batch
+            features.append(outputs[0].mean(axis=1))
+            logits.append(melanoma_logits(outputs[1], self._settings.targets))
+        return ViewPredictions(found, np.concatenate(logits), np.concatenate(features), views)
+
+    def _metadata(self, names: list[str]) -> pd.DataFrame | None:
+        if not self._settings.metadata:
+            return None
+        rows = self._cases.loc[names]
+        return pd.DataFrame(encode_metadata(rows), index=rows.index, columns=list(COLUMNS))
 
 
-def _steps_per_fold(cases: pd.DataFrame, settings: Finetune) -> int:
-    """Return the steps of one fold's training: the same for every fold, so that one schedule serves all."""
-    train, extra = (int((cases["role"] == role).sum()) for role in ("train", "extra"))
-    folds = int(cases["fold"].max()) + 1
-    shown = settings.epochs * (train * (folds - 1) / folds + extra)
-    return max(1, round(shown / settings.batch_size))
+def _pretrain_settings(settings: Finetune, pretrain: Pretrain) -> Finetune:
+    """Return the settings of a pretraining stage: those of the model, with what the stage has of its own."""
+    own = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
+    keep = "ema" if settings.keep == "best" else settings.keep
+    return settings.model_copy(update={**own, "keep": keep, "pseudo": None})
 
 
-def learning_rates(settings: Finetune, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return a linear warm-up from a tenth of the peak, then a cosine to zero at the end of ``steps``."""
-    warmup = min(round(settings.warmup_epochs * steps / settings.epochs), steps - 1)
-    peak = settings.learning_rate
-    return keras.optimizers.schedules.CosineDecay(
-        WARMUP_START * peak, steps - warmup, alpha=0.0, warmup_target=peak, warmup_steps=warmup
-    )
+def _fitting(weights: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the pretrained weights that the network has as well: a head for other targets starts anew."""
+    return {path: value for path, value in weights.items() if path in wanted and wanted[path].shape == value.shape}
 
 
-def make_optimizer(settings: Finetune, steps: int, plan: Plan) -> keras.optimizers.Optimizer:
-    """Return AdamW on the settings' schedule over ``steps``, with a scaled loss where gradients are float16."""
-    rates = learning_rates(settings, steps)
-    inner = keras.optimizers.AdamW(rates, weight_decay=settings.weight_decay, clipnorm=1.0)
-    # float16 gradients underflow unless the loss is scaled up first.
-    return keras.optimizers.LossScaleOptimizer(inner) if plan.precision == "mixed_float16" else inner
+def _assign(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
+    for variable in model.variables:
+        if variable.path in weights:
+            variable.assign(weights[variable.path])
 
 
-def make_train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, smoothing: float, plan: Plan
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return (pictures (n, side, side, 3), targets (n,)) -> loss: a step on smoothed cross-entropy, traced once."""
-
-    @tf.function(jit_compile=plan.xla)  # type: ignore[untyped-decorator]
-    def step(pictures: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = model(pictures, training=True)[1][:, 0]
-            wanted = targets * (1 - smoothing) + smoothing / 2
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits))
-            scaled = optimizer.scale_loss(loss)
-        optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
-        return loss
-
-    wrapped: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = step
-    return wrapped
+def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kept": settings.keep, "rows": len(rows.names)}
+    if settings.keep == "best":
+        facts["best_epoch"] = int(table.loc[table["validation_auc"].idxmax(), "epoch"])
+    return facts

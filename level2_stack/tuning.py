@@ -19,7 +19,7 @@ from features.settings import Settings
 from level2_stack import learners
 
 if TYPE_CHECKING:
-    from level2_stack.trials import Tried
+    from features.trials import Tried, Value
 
 Floats = NDArray[np.float64]
 Objective = Literal["log_loss", "auc"]
@@ -96,13 +96,13 @@ def tune(
     if not budget.trials:
         return Tuned(params, 0, math.nan, math.nan)
     # Optuna takes most of a second to import, and a recipe without tuning does not need it.
-    from level2_stack.trials import Trials, quiet
+    from features.trials import Trials, quiet
 
     rows = Rows(X, y, groups, folds)
     suggest = _tunable(learner, rows).suggest
 
-    def score(overrides: Mapping[str, int | float]) -> float:
-        return mean_score(learner, _changed(params, overrides), rows, seed, objective)
+    def score(overrides: "Mapping[str, Value]") -> list[float]:
+        return [mean_score(learner, _changed(params, overrides), rows, seed, objective)]
 
     with quiet():
         made_from = _made_from(learner, params, rows, seed, objective)
@@ -188,5 +188,5 @@ def _tuned(tried: "list[Tried]", params: Settings, objective: Objective) -> Tune
     return Tuned(chosen, len(tried), float(values[best]), float(values[0]))
 
 
-def _changed(params: Settings, overrides: Mapping[str, int | float]) -> Settings:
+def _changed(params: Settings, overrides: "Mapping[str, Value]") -> Settings:
     return type(params).model_validate({**params.model_dump(), **overrides})

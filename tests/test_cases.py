@@ -10,6 +10,8 @@ from PIL import Image
 from features.cases import read_cases
 from features.faults import InputFault
 from features.layout import Request
+from features.pictures import read_picture
+from tests.test_dicom import write_dicom
 
 TRAIN = """image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,benign_malignant,target
 a1,p1,male,45,torso,nevus,benign,0
@@ -153,11 +155,13 @@ def test_external_cases_are_in_no_fold_and_need_no_patient(data: Path, tmp_path:
     (extra / "train.csv").write_text(
         "image_name,lesion_id,sex,age_approx,anatom_site_general_challenge,target\ne1,L1,male,50,torso,1\ne2,L1,male,50,,0\n"
     )
-    cases = read_cases(Request(data, extra=extra, folds=2))
+    cases = read_cases(Request(data, extra=(extra,), folds=2))
     rows = cases[cases["role"] == "extra"]
     assert rows["fold"].tolist() == [-1, -1]
     assert rows["patient_id"].tolist() == ["extra:L1", "extra:L1"]
     assert rows["target"].tolist() == [1, 0]
+    assert rows["source"].tolist() == ["ham", "ham"]
+    assert cases.loc[cases["role"] != "extra", "source"].isna().all()
     assert Path(rows["picture"].iloc[0]) == (extra / "jpeg/e1.jpg").resolve()
 
 
@@ -168,4 +172,28 @@ def test_an_external_case_under_a_known_name_is_refused(data: Path, tmp_path: Pa
         "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,target\na1,P,,,,1\n"
     )
     with pytest.raises(InputFault, match=r"under the name of a train or test case: 1 \(a1\)"):
-        read_cases(Request(data, extra=extra, folds=2))
+        read_cases(Request(data, extra=(extra,), folds=2))
+
+
+def test_without_external_cases_there_is_no_source(data: Path) -> None:
+    assert "source" not in read_cases(Request(data, folds=2))
+
+
+@pytest.mark.parametrize("folder", ["dicom/{role}", "{role}"])
+def test_dicom_folders_take_the_place_of_jpeg_folders(data: Path, folder: str) -> None:
+    jpeg = read_cases(Request(data, folds=2))
+    for path in [*data.glob("jpeg/*/*.jpg"), *data.glob("jpeg/*/*.png")]:
+        place = data / folder.format(role=path.parent.name) / f"{path.stem}.dcm"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_dicom(place, np.asarray(Image.open(path)).tobytes(), Rows=16, Columns=24)
+        path.unlink()
+    cases = read_cases(Request(data, folds=2))
+    assert cases.loc["t1", "picture"] == f"{folder.format(role='test')}/t1.dcm"
+    assert cases[["width", "height", "fold", "target"]].equals(jpeg[["width", "height", "fold", "target"]])
+    assert np.array_equal(read_picture(data / cases.loc["a1", "picture"])[0, 0], [120, 120, 120])
+
+
+def test_pictures_beside_the_csvs_are_not_taken_for_the_data_set(data: Path) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    draw(data / "sheet.png")
+    assert "picture" not in read_cases(Request(data, folds=2))

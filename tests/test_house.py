@@ -17,7 +17,7 @@ ONLY_IN = {
     "lightgbm": "level2_stack/learners/lgbm.py",
     "xgboost": "level2_stack/learners/xgb.py",
     "catboost": "level2_stack/learners/catboost.py",
-    "optuna": "level2_stack/trials.py",
+    "optuna": "features/trials.py",
 }
 SAY_NOTHING = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

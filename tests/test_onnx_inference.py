@@ -1,4 +1,4 @@
-"""Tests for onnx_inference.py."""
+"""Tests for onnx_inference.py and forward.py: whichever way a network is run, it says the same."""
 
 import subprocess
 import sys
@@ -10,7 +10,12 @@ import pytest
 
 from features.faults import InputFault
 from level1_cnn import backbones
+from level1_cnn.devices import Plan
+from level1_cnn.forward import EXPORT_PAYS_FROM, fold_forward, frozen_forward, live_forward
 from level1_cnn.onnx_inference import export, open_session
+
+CPU = Plan("CPU", False, "float32", True, 32)
+GPU = Plan("GPU", True, "float32", False, 32)
 
 
 def with_probability(backbone: keras.Model) -> keras.Model:
@@ -30,6 +35,20 @@ def tiny() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
+def with_metadata() -> keras.Model:
+    """A network of pixels and four numbers per case, which both change its second output."""
+    backbone = backbones.find("tiny").build("tiny", image_size=32, weights="none")
+    metadata = keras.Input((4,), name="metadata")
+    joined = keras.layers.Concatenate()([backbone.output, keras.layers.Dense(3, activation="relu")(metadata)])
+    return keras.Model([backbone.input, metadata], [backbone.output, keras.layers.Dense(2)(joined)])
+
+
+@pytest.fixture(scope="module")
+def with_metadata_file(with_metadata, tmp_path_factory) -> Path:
+    return export(with_metadata, tmp_path_factory.mktemp("onnx") / "two.onnx")
+
+
+@pytest.fixture(scope="module")
 def tiny_file(tiny, tmp_path_factory) -> Path:
     return export(tiny, tmp_path_factory.mktemp("onnx") / "tiny.onnx")
 
@@ -46,17 +65,70 @@ def assert_equal_outputs(model: keras.Model, path: Path, x: np.ndarray) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * min(1.0, largest))
 
 
-@pytest.mark.parametrize("batch", [1, 2, 7])
+# A call takes 64 pictures of 32 px: 150 are three calls.
+@pytest.mark.parametrize("batch", [1, 7, 64, 150])
 def test_both_outputs_equal_those_of_tensorflow_for_any_batch(tiny, tiny_file, batch):
     assert_equal_outputs(tiny, tiny_file, pictures(batch, 32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "variant", "weights"), [("efficientnet_lite", "lite0", "imagenet"), ("efficientnet", "b0", "none")]
 )
 def test_a_whole_backbone_gives_what_tensorflow_gives(family, variant, weights, tmp_path):
     model = with_probability(backbones.find(family).build(variant, image_size=64, weights=weights))
     assert_equal_outputs(model, export(model, tmp_path / "network.onnx"), pictures(2, 64))
+
+
+def test_no_pictures_give_no_rows_of_the_right_shape(tiny_file):
+    features, probability = open_session(tiny_file)(pictures(0, 32))
+    assert features.shape == (0, 32)
+    assert probability.shape == (0, 1)
+
+
+@pytest.mark.parametrize("batch", [2, 100])
+def test_a_network_with_metadata_gives_what_tensorflow_gives(with_metadata, with_metadata_file, batch):
+    metadata = np.random.default_rng(1).normal(size=(batch, 4)).astype(np.float32)
+    expected = [np.asarray(one) for one in with_metadata([pictures(batch, 32), metadata], training=False)]
+    for way in (open_session(with_metadata_file), live_forward(with_metadata, CPU)):
+        for ours, theirs in zip(way(pictures(batch, 32), metadata), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_an_input_too_few_or_too_many_is_refused(tiny_file, with_metadata_file):
+    with pytest.raises(ValueError, match="1 arrays for a network with the inputs pixels, metadata"):
+        open_session(with_metadata_file)(pictures(2, 32))
+    with pytest.raises(ValueError, match="2 arrays for a network with the inputs pixels"):
+        open_session(tiny_file)(pictures(2, 32), np.zeros((2, 4), np.float32))
+
+
+def test_a_fold_network_is_exported_where_there_are_enough_pictures_to_pay_for_it(tiny, tmp_path):
+    live = live_forward(tiny, CPU)
+    enough = EXPORT_PAYS_FROM // (32 * 32)
+    assert fold_forward(tiny, live, tmp_path / "few.onnx", CPU, enough - 1) is live
+    assert fold_forward(tiny, live, tmp_path / "gpu.onnx", GPU, enough) is live
+    exported = fold_forward(tiny, live, tmp_path / "many.onnx", CPU, enough)
+    assert [file.name for file in tmp_path.iterdir()] == ["many.onnx"]
+    for ours, theirs in zip(exported(pictures(5, 32), None), live(pictures(5, 32), None), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_a_live_network_predicts_with_the_weights_of_the_moment_and_an_exported_one_with_those_it_had(tmp_path):
+    model = with_probability(backbones.find("tiny").build("tiny", image_size=32, weights="none"))
+    live, frozen = live_forward(model, CPU), frozen_forward(model, tmp_path / "network.onnx", CPU)
+    before = live(pictures(2, 32), None)[1]
+    model.get_layer("probability").bias.assign([3.0])
+    assert (live(pictures(2, 32), None)[1] > before + 0.1).all()
+    np.testing.assert_allclose(frozen(pictures(2, 32), None)[1], before, atol=1e-4)
+
+
+def test_where_xla_compiles_for_each_shape_a_smaller_last_batch_compiles_nothing_and_changes_nothing(tiny):
+    live = live_forward(tiny, GPU)
+    whole = live(pictures(6, 32), None)
+    part = live(pictures(6, 32)[:2], None)
+    for ours, theirs in zip(part, whole, strict=True):
+        np.testing.assert_allclose(ours, theirs[:2], rtol=1e-5, atol=1e-6)
+    assert live.traces == 1
 
 
 def test_pixels_may_be_bytes(tiny_file):

@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 
 from features.faults import InputFault
-from features.pictures import Header, encode_jpeg, read_header, read_picture, resize_square
+from features.pictures import (
+    Header,
+    encode_jpeg,
+    picture_kind,
+    read_header,
+    read_picture,
+    resize_square,
+    stored_jpeg,
+)
+from features.tfrecords import iterate_records
+from tests.test_tfrecords import write_records
 
 
 def lesion(width: int, height: int, seed: int = 0) -> np.ndarray:
@@ -198,3 +208,79 @@ def test_jpegs_are_deterministic_and_keep_full_colour_resolution():
     assert content == encode_jpeg(picture)
     assert [component[1:3] for component in Image.open(io.BytesIO(content)).layer] == [(1, 1)] * 3
     assert len(encode_jpeg(picture, quality=50)) < len(content)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """Return the place of a square JPEG, the second picture of a TFRecord file."""
+    first = {"image": encode_jpeg(lesion(400, 300)), "image_name": b"a", "width": 6000, "height": 4000}
+    path = write_records(
+        tmp_path / "train00-2.tfrec", [first, {"image": encode_jpeg(lesion(96, 96)), "image_name": b"b"}]
+    )
+    (_, _), (second, _) = iterate_records(path)
+    return Path(f"{path}@{second}")
+
+
+def test_a_picture_inside_a_tfrecord_is_read_like_a_file(records: Path):
+    whole = np.asarray(Image.open(io.BytesIO(encode_jpeg(lesion(96, 96)))))
+
+    np.testing.assert_array_equal(read_picture(records), whole)
+    assert read_header(records) == Header(96, 96, len(encode_jpeg(lesion(96, 96))))
+    assert read_picture(records, shortest=40).shape == (48, 48, 3)
+
+
+def test_width_and_height_of_a_record_are_those_of_the_original(records: Path):
+    first = Path(str(records).split("@")[0] + "@0")
+
+    assert read_header(first) == Header(6000, 4000, len(encode_jpeg(lesion(400, 300))))
+    assert read_picture(first).shape == (300, 400, 3)
+
+
+def test_a_stored_square_of_the_size_asked_for_is_handed_out_byte_for_byte(records: Path, jpeg: Path):
+    first = Path(str(records).split("@")[0] + "@0")
+
+    assert stored_jpeg(records, 96) == encode_jpeg(lesion(96, 96))
+    assert stored_jpeg(records, 64) is None
+    assert stored_jpeg(first, 400) is None
+    assert stored_jpeg(jpeg, 400) is None
+
+
+def test_a_grey_or_png_square_is_not_handed_out(tmp_path: Path):
+    grey, png = io.BytesIO(), io.BytesIO()
+    Image.fromarray(lesion(64, 64)).convert("L").save(grey, "JPEG")
+    Image.fromarray(lesion(64, 64)).save(png, "PNG")
+    for content in (grey.getvalue(), png.getvalue()):
+        path = write_records(tmp_path / "a.tfrec", [{"image": content, "image_name": b"a"}])
+        assert stored_jpeg(Path(f"{path}@0"), 64) is None
+        assert read_picture(Path(f"{path}@0")).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        ({"image_name": b"a", "target": 1}, "the record has no feature image of bytes; it has image_name, target"),
+        ({"image": 3}, "the record has no feature image of bytes"),
+        ({"image": b"GIF89a"}, "neither JPEG nor PNG"),
+        ({"image": encode_jpeg(lesion(40, 30))[:-200]}, "cut off|not a readable picture"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_header, read_picture])
+def test_a_record_without_a_sound_picture_is_refused_with_its_place(read, record: dict, complaint: str, tmp_path: Path):
+    path = write_records(tmp_path / "wrong.tfrec", [record])
+
+    with pytest.raises(InputFault, match=rf"wrong\.tfrec@0: .*({complaint})"):
+        read(Path(f"{path}@0"))
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        ("jpeg/train/a.JPG", "JPEG"),
+        ("a.png", "PNG"),
+        ("dicom/train/a.dcm", "DICOM"),
+        ("tfrecords/train00-2.tfrec@17", "TFRecord"),
+        ("a.gif", "other"),
+    ],
+)
+def test_a_picture_s_name_tells_what_it_lies_in(picture: str, kind: str):
+    assert picture_kind(picture) == kind

@@ -19,7 +19,7 @@ ACQUISITION = (
 )
 NEEDS: tuple[Need, ...] = ()
 # The group, the picture, and the contest's own shard number, which is -1 for every test case.
-NOT_METADATA = ("patient_id", "picture", "width", "height", "file_bytes", "tfrecord")
+NOT_METADATA = ("patient_id", "picture", "width", "height", "file_bytes", "tfrecord", "source")
 
 
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:

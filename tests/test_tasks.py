@@ -1,0 +1,89 @@
+"""Tests of folds as tasks: one after another or on a cluster of separate processes, the same tables to the byte."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from features.faults import InputFault
+from features.layout import Request
+from features.runs import Run, freeze_cases
+from level1_cnn import __main__ as command
+from tests.test_cluster import ROOT, cluster
+
+HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
+TINY = 'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\nviews = ["identity", "mirror"]\n'
+FROZEN = TINY + '[training]\nmethod = "frozen"\nregularisation = 0.01\n'
+FINETUNE = TINY + '[training]\nmethod = "finetune"\nepochs = 2\nbatch_size = 8\nlearning_rate = 0.01\n'
+MODELS = {"finetuned": FINETUNE, "frozen": FROZEN}
+TABLES = ("predictions.parquet", "views.parquet", "embeddings.parquet")
+
+
+def draw(path: Path, malignant: bool, rng: np.random.Generator) -> None:
+    """Draw a blob of its own shape on light skin; a malignant one is bluish."""
+    rows, columns = np.mgrid[:40, :40]
+    middle, axes = rng.uniform(14, 26, 2), rng.uniform(5, 13, 2)
+    blob = ((rows - middle[0]) / axes[0]) ** 2 + ((columns - middle[1]) / axes[1]) ** 2 < 1
+    picture = np.full((40, 40, 3), 200.0)
+    picture[blob] = (60, 60, 160) if malignant else (150, 90, 60)
+    picture += rng.normal(0, 12, picture.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=95)
+
+
+def make_run(folder: Path, *, patients: int = 24, folds: int = 3) -> Run:
+    """Return a run of drawn pictures: four of each patient, every third malignant, a quarter of the patients tests."""
+    rng = np.random.default_rng(4)
+    tables = {"train": [f"{HEADER},target"], "test": [HEADER]}
+    for number in range(patients * 4):
+        role = "train" if number // 4 < patients * 3 // 4 else "test"
+        target = f",{int(number % 3 == 0)}" if role == "train" else ""
+        tables[role].append(f"c{number:03d},p{number // 4},male,50,torso{target}")
+        draw(folder / "data" / "jpeg" / role / f"c{number:03d}.jpg", number % 3 == 0, rng)
+    for role, lines in tables.items():
+        (folder / "data" / f"{role}.csv").write_text("\n".join(lines) + "\n")
+    run = Run(folder / "run")
+    freeze_cases(run, Request(folder / "data", folds=folds))
+    return run
+
+
+def write_model(folder: Path, name: str, text: str) -> str:
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def train(run: Run, models: list[str], *options: str) -> str:
+    """Return what the command says in a process of its own: the deterministic mode lasts as long as the process."""
+    command = [sys.executable, "-m", "level1_cnn", "oof", "--run", str(run.folder), "--models", " ".join(models)]
+    command += ["--deterministic", "--devices", "cpu", *options]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def tables(run: Run) -> dict[tuple[str, str], bytes]:
+    return {(name, table): (run.level1 / name / table).read_bytes() for name in MODELS for table in TABLES}
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_workers_makes_the_same_tables_to_the_byte(tmp_path: Path) -> None:
+    """In deterministic mode, for a trained and for a frozen model; workers are processes of their own."""
+    here, there = make_run(tmp_path / "here"), make_run(tmp_path / "there")
+    models = [write_model(tmp_path, name, text) for name, text in MODELS.items()]
+    train(here, models)
+    with cluster() as (address, _):
+        said = train(there, models, "--cluster", address)
+    assert all(f"{name}: fold {fold} finished" in said for name in MODELS for fold in range(3))
+    assert tables(there) == tables(here)
+
+
+def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("level1_cnn.cluster.CONNECT_SECONDS", 0.5)
+    run = make_run(tmp_path)
+    with pytest.raises(InputFault, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
+        command.oof(run.folder, models=write_model(tmp_path, "frozen", FROZEN), cluster="tcp://127.0.0.1:9")
+    assert not list(run.level1.glob("*/fold_*"))
