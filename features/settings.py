@@ -50,7 +50,9 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
         return f"{where}: unknown key {key!r}; {did_you_mean(name, _known_keys(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: {key!r} is missing"
-    return f"{where}: {key} = {problem['input']!r}: {problem['msg']}"
+    said = problem["msg"].removeprefix("Value error, ")  # pydantic's words before ours
+    # Where settings contradict each other the value is a whole section, which would hide the sentence.
+    return f"{where}: {key}: {said}" if isinstance(problem["input"], dict) else f"{where}: {key} = {problem['input']!r}: {said}"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

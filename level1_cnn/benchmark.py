@@ -54,12 +54,14 @@ def _compare(model: keras.Model, side: int, plan: Plan) -> str:
     rates, per_core = ({name: PICTURES * len(SYMMETRIES) / one[i] for name, one in measured.items()} for i in (0, 1))
     ratio, core_ratio = (one["ONNX Runtime"] / one["TensorFlow"] for one in (rates, per_core))
     difference = float(np.abs(first - second).max() / np.abs(first).max())
-    shown = ", ".join(f"{name} {rate:.0f} views/s" for name, rate in rates.items())
-    eight = f"{rates['ONNX Runtime'] / len(SYMMETRIES):.0f} pictures/s in all eight views"
-    return (
-        f"{shown} ({eight}), ratio {ratio:.2f}, {core_ratio:.2f} by time of a core; largest difference {difference:.0e} of the largest output; "
-        + (f"export {seconds:.1f} s of CPU, paid for after {_break_even(seconds, per_core)}")
-    )
+    parts = [
+        ", ".join(f"{name} {rate:.0f} views/s" for name, rate in rates.items()),
+        f"{rates['ONNX Runtime'] / len(SYMMETRIES):.0f} pictures/s in all eight views",
+        f"ratio {ratio:.2f}, by time of a core {core_ratio:.2f}",
+        f"largest difference {difference:.0e} of the largest output",
+        f"export {seconds:.1f} s of a core, paid for after {_break_even(seconds, per_core)}",
+    ]
+    return "; ".join(parts)
 
 
 def _break_even(seconds: float, rates: dict[str, float]) -> str:

@@ -43,9 +43,7 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
         _wait_for_earlier_tasks(client)
         expected = facts(run)
         for stage in stages:
-            for line in _results(client, address, [(_at_worker, (expected, run, *task)) for task in stage]):
-                if line:
-                    say(line)
+            _do_all(client, address, [(_at_worker, (expected, run, *task)) for task in stage])
 
 
 def facts(run: Path) -> dict[str, str]:
@@ -80,7 +78,7 @@ class PatientBackend(DaskDistributedBackend):  # type: ignore[misc]
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """Return how many workers there are, two at least: with one, joblib does the work in this process instead."""
-        return max(2, super().effective_n_jobs(n_jobs))
+        return max(2, int(super().effective_n_jobs(n_jobs)))
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:  # noqa: ANN401  joblib's own
         """Submit a batch; call back with the error where Dask gives one instead of a result."""
@@ -145,21 +143,32 @@ def _wait_for_earlier_tasks(client: Client) -> None:
         time.sleep(1)
 
 
-def _results(client: Client, address: str, tasks: Sequence[Task]) -> Iterator[str | None]:
-    """Yield what tasks return as they finish; raise what the first of them to fail raised."""
-    calls = [delayed(task)(*arguments) for task, arguments in tasks]
+def _do_all(client: Client, address: str, tasks: Sequence[Task]) -> None:
+    """Say what tasks return as they finish; say in words what happens to a cluster."""
     again = "what is finished is kept; the same command goes on from there"
+    try:
+        for line in _results(client, tasks):
+            say(line)
+    except KilledWorker as error:
+        hint = "out of memory? see the workers' logs, and start them with --memory-limit 0"
+        raise InputFault(f"{address}: a task ended worker after worker ({hint}); {again}") from error
+    except FutureCancelledError as error:
+        raise InputFault(f"{address}: the scheduler is gone; {again}") from error
+
+
+def _results(client: Client, tasks: Sequence[Task]) -> Iterator[str]:
+    """Yield the lines that tasks return as they finish; raise what the first of them to fail raised."""
+    calls = [delayed(task)(*arguments) for task, arguments in tasks]
     with parallel_config(backend=PatientBackend(client=client), n_jobs=-1):
-        try:
-            for line, error in Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")(calls):
-                if error is not None:
-                    raise error
-                yield line
-        except KilledWorker as error:
-            hint = "out of memory? see the workers' logs, and start them with --memory-limit 0"
-            raise InputFault(f"{address}: a task ended worker after worker ({hint}); {again}") from error
-        except FutureCancelledError as error:
-            raise InputFault(f"{address}: the scheduler is gone; {again}") from error
+        outcomes = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")(calls)
+        for line, error in outcomes:
+            yield from _lines(line, error)
+
+
+def _lines(line: str | None, error: BaseException | None) -> list[str]:
+    if error is not None:
+        raise error
+    return [line] if line else []
 
 
 def _at_worker(

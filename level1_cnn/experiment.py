@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.faults import InputFault, did_you_mean
 from features.settings import Settings, read_settings
 from level1_cnn.augment.settings import Augmentation
+from level1_cnn.views import SYMMETRIES, check_views
 
 CONFIGS = Path(__file__).parent / "configs"
 SEARCHES = "search"  # the folder of configs that names ranges, not models
@@ -16,7 +17,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Targets = Literal["binary", "diagnosis3", "diagnosis9"]
-SYMMETRIES = ("identity", "transpose", "mirror", "rotate90", "flip", "rotate270", "rotate180", "antitranspose")
+# Setting -> the setting on which its effect depends, and the values of that one that give it an effect.
+NEEDED: dict[str, tuple[str, tuple[object, ...]]] = {
+    "focal_gamma": ("loss", ("focal",)),
+    "ema_epochs": ("keep", ("ema",)),
+    "mean_epochs": ("keep", ("mean",)),
+}
 
 
 class Pretrain(Settings):
@@ -67,6 +73,17 @@ class Finetune(Settings):
     pretrain: Pretrain | None = None
     pseudo: Pseudo | None = None
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _has_effects(self) -> Self:
+        for name, (other, values) in NEEDED.items():
+            if name in self.model_fields_set and getattr(self, other) not in values:
+                raise ValueError(f"{name} has no effect while {other} = {getattr(self, other)!r}; leave it out")
+        if self.dropout_samples > 1 and not self.head_dropout:
+            raise ValueError("dropout_samples has no effect while head_dropout = 0; raise it, or leave both out")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs = {self.warmup_epochs:g} is longer than epochs = {self.epochs}")
+        return self
 
 
 class Frozen(Settings):
@@ -127,7 +144,9 @@ def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Expe
 
 def read_experiment(path: Path) -> Experiment:
     """Return one TOML file as an experiment; raise InputFault for wrong keys, values, or views that do not exist."""
-    return read_settings(path, Experiment)
+    experiment = read_settings(path, Experiment)
+    check_views(experiment.views, path.name)
+    return experiment
 
 
 def _profile_files(profile: str) -> list[Path]:

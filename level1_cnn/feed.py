@@ -1,5 +1,6 @@
 """The training feed: shards -> batches in an order that seed and step decide, from memory or streamed, augmented."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +43,16 @@ class Feed:
     """Pictures of all rows that a model's fits may see, found and decoded once; every fit draws its batches from it.
 
     ``files`` may hold other cases too: they are dropped before anything is decoded. Decoded pictures of at most
-    ``cache_bytes`` stay in memory; else the JPEGs of a fit, if they are no more; else every epoch is read from the
-    files, shuffled as JPEGs in a bounded buffer and decoded. Raises InputFault for rows whose picture is in no file.
+    ``cache_bytes`` stay in memory. Else a fit holds the JPEGs of each class that needs at most half of that, in the
+    same order, and any other class is read from the files every epoch, shuffled as JPEGs in a bounded buffer.
+    Raises InputFault for rows whose picture is in no file, in more than one, or of another size.
     """
 
     def __init__(self, files: Sequence[Path], rows: TrainingRows, side: int, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._rows, self._side, self._cache_bytes = rows, side, cache_bytes
         self._shards = find_shards(files, side)
         self._place_of = {name: place for place, name in enumerate(rows.names)}
+        self._find(rows.names)
         self._places = self._shards.places(rows.names)
         self._pictures = self._decoded() if len(rows.names) * side * side * 3 <= cache_bytes else None
 
@@ -92,6 +95,8 @@ class Feed:
         strangers = [name for name in names if name not in self._place_of]
         if strangers:
             raise InputFault(f"cases that the feed was not made for: {named(strangers)}")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise InputFault(f"cases with more than one training row: {named(twice)}")
         return np.array([self._place_of[name] for name in names], dtype=np.int64)
 
     def _decoded(self) -> tf.Tensor:

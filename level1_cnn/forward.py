@@ -11,9 +11,9 @@ from level1_cnn.devices import Plan
 from level1_cnn.onnx_inference import export, open_session
 from level1_cnn.predictions import Forward
 
-# Writing a network as ONNX takes 6 (Lite0) to 13 (B0) seconds of a core, and a forward pass is then shorter by 0.6 ms of
-# a core (Lite0 at 64 px), 7 ms (Lite0 at 128 px) or 8 ms (B0 at 128 px): the pixels of 900 to 2,500 passes at 128 px pay
-# for it. The larger number is taken, as an exported network is no better.
+# Writing a network as ONNX takes 6 (Lite0) to 13 (B0) seconds of a core, and then a forward pass is shorter by 0.6 to
+# 1.4 ms of a core (Lite0 at 64 px), 7 (Lite0 at 128 px) or 8 (B0 at 128 px). In pixels that is paid for after as many
+# as 900 to 2,900 passes at 128 px have; this is the middle, and `make bench` measures it anew.
 EXPORT_PAYS_FROM = 2000 * 128 * 128
 
 

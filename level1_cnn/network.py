@@ -26,7 +26,23 @@ def build_backbone(experiment: Experiment) -> keras.Model:
     """Return pixels (n, side, side, 3) 0..255 -> pooled features (n, d), with the experiment's weights."""
     module = backbones.find(experiment.backbone)
     model: keras.Model = module.build(experiment.variant, image_size=experiment.image_size, weights=experiment.weights)
+    if experiment.weights == "none":
+        draw_weights(model, experiment.seed)
     return model
+
+
+def draw_weights(model: keras.Model, seed: int) -> None:
+    """Draw a network's first weights from ``seed``, the same in every process.
+
+    Keras takes its seeds from Python's global generator, which other threads of a cluster's worker use as well.
+    """
+    for number, layer in enumerate(model.layers):
+        drawn = getattr(layer, "depthwise_initializer", None) or getattr(layer, "kernel_initializer", None)
+        if drawn is None or "seed" not in drawn.get_config():
+            continue
+        own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        seeded = type(drawn).from_config({**drawn.get_config(), "seed": own})
+        layer.kernel.assign(seeded(layer.kernel.shape, layer.kernel.dtype))
 
 
 def build_network(

@@ -29,8 +29,8 @@ class Session(Protocol):
 
 # ONNX Runtime's levels are 0 (verbose) to 4 (fatal); 3 shows errors only.
 _LOG_ERRORS = 3
-# Pixels of one call: four pictures at 128 px. The activations of more leave the processor's cache: on two busy cores with
-# 32 MB, calls of 32 pictures gave 0.8 to 1.0 (Lite0) and 0.5 to 0.9 (B0) of the pictures per second of calls of 4.
+# Pixels of one call: four pictures at 128 px. The activations of more leave the processor's cache: on two busy cores
+# with 32 MB, calls of 32 pictures gave 0.8 to 1.0 (Lite0) and 0.5 to 0.9 (B0) of the pictures per second of calls of 4.
 _CALL_PIXELS = 4 * 128 * 128
 
 

@@ -3,7 +3,6 @@
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -48,13 +47,13 @@ def _measure(feeds: dict[str, Feed]) -> Seconds:
     """Return the seconds per batch of every way, without those of a first round to warm up."""
     step = _bare_step()
     held = next(_endless(feeds["in memory"]))
-    fed = {name: _endless(feed) for name, feed in feeds.items()}
-    seconds: Seconds = defaultdict(list)
-    for _ in range((ROUNDS + 1) * STEPS):
-        seconds["bare step"].append(_time(lambda: step(held)))
-        for name, batches in fed.items():
-            # What the feed makes for the next batch is made within this turn: it is far faster than the step.
-            seconds[f"training, fed {name}"].append(_time(lambda batches=batches: step(next(batches))))  # type: ignore[misc]
+    ways: list[tuple[str, Callable[[], Batch]]] = [("bare step", lambda: held)]
+    ways += [(f"training, fed {name}", _endless(feed).__next__) for name, feed in feeds.items()]
+    seconds: Seconds = {name: [] for name, _ in ways} | {f"feed {name}, alone": [] for name in feeds}
+    for turn in range((ROUNDS + 1) * STEPS):
+        # Each way follows every other equally often; a feed makes its next batch within its own turn, being far faster.
+        for name, batch in ways if turn % 2 else ways[::-1]:
+            seconds[name].append(_time(lambda batch=batch: step(batch())))  # type: ignore[misc]
     for _, (name, feed) in product(range(ROUNDS + 1), feeds.items()):
         seconds[f"feed {name}, alone"].append(_time_alone(feed))
     return {name: measured[len(measured) // (ROUNDS + 1) :] for name, measured in seconds.items()}

@@ -44,7 +44,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Two readings of a range test; the truth for a schedule with warm-up mostly lies between them."""
+    """Two readings of a range test: where to start looking for the peak of a schedule."""
 
     steepest: float  # where the loss falls fastest per factor of the rate
     tenth: float  # a tenth of the rate at which the loss is lowest
@@ -145,7 +145,7 @@ def describe(found: Suggestion | None, current: float) -> list[str]:
     return [
         f"learning_rate = {found.steepest:.2g}: there the smoothed loss falls fastest",
         f"learning_rate = {found.tenth:.2g}: a tenth of {found.lowest:.2g}, where the smoothed loss is lowest",
-        f"the model's own is {current:.2g}; the peak of a schedule with warm-up is best between the two, or tuned",
+        f"the model's own is {current:.2g}; a range test is a hint to start from, `make tune` measures",
     ]
 
 
@@ -163,7 +163,7 @@ def draw(path: Path, table: pd.DataFrame, found: Suggestion | None, title: str) 
     top = 1.5 * float(table["smoothed"].iloc[min(WARM_STEPS, len(table) - 1) :].quantile(0.9))
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", title=title)
     axes.set_ylim(0, max(top, 1e-6))
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper left")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
 

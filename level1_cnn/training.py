@@ -216,8 +216,8 @@ class FinetuneTrainer:
 
     def _rows_per_fold(self) -> float:
         """Return the mean number of rows over the folds: one schedule serves all."""
-        folds = int(self._cases["fold"].max()) + 1
-        return float(np.mean([len(self.rows_of(fold).names) for fold in range(folds)]))
+        folds = self._cases.loc[self._cases["role"] == "train", "fold"].unique()
+        return float(np.mean([len(self.rows_of(int(fold)).names) for fold in folds]))
 
     def _pseudo(self, fold: int) -> pd.Series | None:
         """Return the test probabilities of the named model's same fold: it has not seen this fold's patients either."""

@@ -214,6 +214,11 @@ def test_a_row_the_feed_was_not_made_for_is_refused(feed: Feed) -> None:
         draw(feed, rows=rows_of([1, 99]))
 
 
+def test_a_case_with_two_rows_is_refused(feed: Feed) -> None:
+    with pytest.raises(InputFault, match=r"more than one training row: 1 \(c4\)"):
+        draw(feed, rows=rows_of([4, 5, 4]))
+
+
 def test_a_share_without_a_malignant_row_is_refused(feed: Feed) -> None:
     with pytest.raises(InputFault, match=r"malignant_share = 0.5, but there is no malignant row among the 2"):
         draw(feed, rows=rows_of([20, 21]), malignant_share=0.5)

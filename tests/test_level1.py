@@ -13,9 +13,11 @@ from features.layout import Request
 from features.runs import Run, freeze_cases
 from features.tables import read_table
 from level1_cnn import __main__ as command
-from level1_cnn.pipeline import picture_batches, training_batches
+from level1_cnn.feed import Feed
+from level1_cnn.pipeline import picture_batches
 from level1_cnn.predictions import ViewPredictions, merge_folds
-from level1_cnn.shards import fold_of_file, shard_files
+from level1_cnn.shards import shard_files
+from level1_cnn.views import SYMMETRIES
 
 SIDE, PATIENTS, FOLDS = 32, 24, 3
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
@@ -35,8 +37,8 @@ def draw(path: Path, malignant: bool, rng: np.random.Generator) -> None:
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=95)
 
 
-def make_data(folder: Path, noise_target: bool = False) -> Path:
-    rng = np.random.default_rng(4)
+def make_data(folder: Path, noise_target: bool = False, seed: int = 4) -> Path:
+    rng = np.random.default_rng(seed)
     train, test = [f"{HEADER},target"], [HEADER]
     for number in range(PATIENTS * 4):
         malignant = bool(number % 3 == 0)
@@ -155,45 +157,29 @@ def test_an_unknown_backbone_is_refused_before_anything_is_trained(finished: tup
     assert not (run.level1 / "other").exists()
 
 
-def test_a_file_of_training_shards_holds_one_fold_and_its_count_stands_in_its_name(finished: tuple[Run, Path]) -> None:
-    run, _ = finished
-    cases = run.read_cases()
-    seen: list[str] = []
-    for path in shard_files(run, SIDE, "train"):
-        names = [name for batch, _ in picture_batches([path], 16) for name in batch]
-        assert len(names) == int(path.stem.split("-")[1])
-        assert set(cases.loc[names, "fold"]) == {fold_of_file(path, FOLDS)}
-        seen += names
-    assert sorted(seen) == sorted(cases.index[cases["role"] == "train"])
-
-
 def test_training_shows_no_case_of_the_held_out_fold(finished: tuple[Run, Path]) -> None:
-    """With augmentation off, every picture a fold trains on is found among the other folds' shards."""
+    """With augmentation off, every picture a fold trains on is one of the other folds' pictures in the shards."""
     from level1_cnn.augment.settings import Augmentation
     from level1_cnn.experiment import Finetune
+    from level1_cnn.rows import candidates, fold_rows
 
     run, _ = finished
+    cases = run.read_cases()
     still = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
-    settings = Finetune(method="finetune", epochs=1, batch_size=6, learning_rate=1e-3, augmentation=still)
-    files = shard_files(run, SIDE, "train")
-    held_out = [path for path in files if fold_of_file(path, FOLDS) == 0]
-    others = [path for path in files if path not in held_out]
-    count = sum(int(path.stem.split("-")[1]) for path in others)
-    batches = training_batches(others, SIDE, count, settings, seed=1).take(count // 6)
-    shown = {picture.astype(np.uint8).tobytes() for pictures, _ in batches.as_numpy_iterator() for picture in pictures}
-    hidden = {picture.tobytes() for _, pictures in picture_batches(held_out, 16) for picture in pictures}
-    assert len(shown) > count // 2
+    settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3, augmentation=still)
+    files = shard_files(run, SIDE)
+    rows = fold_rows(cases, settings, 0, (), None)
+    feed = Feed(files, candidates(cases, settings), SIDE)
+    batches = feed.batches(
+        still, batch_size=6, malignant_share=0, seed=1, first_step=0, steps=len(rows.names) // 6, rows=rows
+    )
+    shown = {
+        picture.astype(np.uint8).tobytes() for (pictures, _), *_ in batches.as_numpy_iterator() for picture in pictures
+    }
+    held_out = cases.index[(cases["role"] == "train") & (cases["fold"] == 0)]
+    hidden = {picture.tobytes() for _, pictures in picture_batches(files, 16, held_out) for picture in pictures}
+    assert len(shown) > len(rows.names) // 2
     assert not shown & hidden
-
-
-def test_the_share_of_malignant_pictures_shown_follows_the_setting(finished: tuple[Run, Path]) -> None:
-    from level1_cnn.experiment import Finetune
-
-    run, _ = finished
-    settings = Finetune(method="finetune", epochs=1, batch_size=50, learning_rate=1e-3, malignant_share=0.8)
-    batches = training_batches(shard_files(run, SIDE, "train"), SIDE, 72, settings, seed=1).take(20)
-    share = np.mean([targets.mean() for _, targets in batches.as_numpy_iterator()])
-    assert share == pytest.approx(0.8, abs=0.04)
 
 
 def test_a_target_of_pure_noise_gives_an_auc_near_one_half(tmp_path: Path) -> None:
@@ -235,12 +221,14 @@ def test_a_picture_that_cannot_be_decoded_is_named_and_no_shard_is_left(tmp_path
 def test_a_case_that_no_fold_model_covers_is_an_error_and_never_a_zero() -> None:
     index = pd.Index(["a", "b", "t"], name="image_name")
     cases = pd.DataFrame({"role": ["train", "train", "test"], "fold": [0, 1, -1]}, index=index)
-    tables = [ViewPredictions(names, np.zeros((2, 8)), None).table() for names in (["a", "t"], ["x", "t"])]
+    tables = [
+        ViewPredictions(names, np.zeros((2, 8)), None, SYMMETRIES).table() for names in (["a", "t"], ["x", "t"])
+    ]
     with pytest.raises(ValueError, match=r"1 case\(s\) are not covered"):
         merge_folds(cases, tables)
 
 
 def test_probability_and_spread_are_mean_and_deviation_over_the_views() -> None:
     logits = np.log(np.array([[0.2] * 4 + [0.4] * 4]) / np.array([[0.8] * 4 + [0.6] * 4]))
-    table = ViewPredictions(["a"], logits, None).table()
+    table = ViewPredictions(["a"], logits, None, SYMMETRIES).table()
     assert table.loc["a"].tolist() == pytest.approx([0.3, 0.1])

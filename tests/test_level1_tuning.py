@@ -26,6 +26,7 @@ fold = 1
 learning_rate = {low = 1e-4, high = 0.03, log = true}
 pooling = {choices = ["average", "gem"]}
 """
+SETTINGS = ["trial", "learning_rate", "pooling"]
 # A process that is killed when the second trial begins its second fold.
 DYING = """
 import os, signal, sys
@@ -66,7 +67,9 @@ def test_a_killed_search_goes_on_where_it_was_and_its_result_is_a_model_to_train
     before = {mark: mark.stat().st_mtime_ns for mark in marks}
     assert len(marks) == 3
     assert tune(pieces, tmp_path) == 0
-    pd.testing.assert_frame_equal(settled(pieces), settled(whole), check_exact=False, atol=0.05)
+    pd.testing.assert_frame_equal(settled(pieces)[SETTINGS], settled(whole)[SETTINGS])
+    # Not in deterministic mode: two trainings differ in the last bits, and in ranks of so few pictures.
+    assert settled(pieces)["auc"].to_numpy() == pytest.approx(settled(whole)["auc"].to_numpy(), abs=0.05)
     assert all(mark.stat().st_mtime_ns == time for mark, time in before.items())
 
     table, folder = settled(whole), whole.folder / "level1_search" / "small"

@@ -1,89 +1,209 @@
-"""Tests for level1_cnn/training.py: the schedule, the exact reset, and a step in every precision."""
+"""Tests for level1_cnn/training.py: the fits of a model on drawn pictures, interrupted and whole, with every setting."""
+
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
-import tensorflow as tf
 
+from features.faults import InputFault
+from features.files import read_json
+from features.layout import Request
+from features.runs import Run, freeze_cases
+from features.tables import read_table
+from level1_cnn import __main__ as command
+from level1_cnn.checkpoint import load_state
 from level1_cnn.devices import Plan
-from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.network import build_network
-from level1_cnn.training import learning_rates, make_optimizer, make_train_step
+from level1_cnn.experiment import Experiment
+from level1_cnn.shards import prepare
+from level1_cnn.tasks import Job
+from level1_cnn.training import STATE, FinetuneTrainer
+from tests.test_level1 import FOLDS, make_data
 
-SETTINGS = Finetune(method="finetune", epochs=5, batch_size=8, learning_rate=1e-2, warmup_epochs=1)
-
-
-def experiment() -> Experiment:
-    return Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=SETTINGS)
-
-
-def batch() -> tuple[tf.Tensor, tf.Tensor]:
-    """Bright pictures are malignant, dark ones are not."""
-    rng = np.random.default_rng(0)
-    targets = np.arange(8) % 2
-    pictures = rng.uniform(0, 60, (8, 32, 32, 3)) + 150 * targets[:, None, None, None]
-    return tf.constant(pictures, tf.float32), tf.constant(targets, tf.float32)
+PLAN = Plan("CPU", False, "float32", False, 32)
+MODEL = 'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n[training]\nmethod = "finetune"\n'
+COPIED = 6  # every sixth training picture is in the external folder too
+SETTINGS = {"method": "finetune", "epochs": 3, "batch_size": 8, "learning_rate": 0.01}
 
 
-def test_the_learning_rate_warms_up_from_above_zero_peaks_and_falls_to_zero() -> None:
-    rates = [float(learning_rates(SETTINGS, 100)(step)) for step in range(101)]
-    assert rates[0] == pytest.approx(1e-3)
-    assert max(rates) == pytest.approx(1e-2, rel=1e-3)
-    assert np.argmax(rates) == 20
-    assert np.all(np.diff(rates[:20]) > 0)
-    assert np.all(np.diff(rates[21:]) < 0)
-    assert rates[100] == pytest.approx(0, abs=1e-8)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with external pictures: other drawings of the same two kinds, and copies of some training pictures."""
+    folder = tmp_path_factory.mktemp("training")
+    data, extra = make_data(folder / "data"), make_data(folder / "external", seed=9)
+    own = pd.read_csv(extra / "train.csv").assign(image_name=lambda rows: "x" + rows["image_name"])
+    for path in (extra / "jpeg/train").iterdir():
+        path.rename(path.with_name(f"x{path.name}"))
+    copied = pd.read_csv(data / "train.csv").iloc[::COPIED]
+    for name in copied["image_name"]:
+        shutil.copy(data / f"jpeg/train/{name}.jpg", extra / f"jpeg/train/copy_{name}.jpg")
+    table = pd.concat([own, copied.assign(image_name="copy_" + copied["image_name"])])
+    table.assign(diagnosis=table["target"].map({0: "nevus", 1: "melanoma"})).to_csv(extra / "train.csv", index=False)
+    place = Run(folder / "run")
+    freeze_cases(place, Request(data, extra=(extra,), folds=FOLDS))
+    prepare(place, place.read_cases(), [32])
+    return place
 
 
-def test_no_warm_up_starts_at_the_peak() -> None:
-    rates = learning_rates(SETTINGS.model_copy(update={"warmup_epochs": 0}), 10)
-    assert float(rates(0)) == pytest.approx(1e-2)
+def trainer(run: Run, name: str, cases: pd.DataFrame | None = None, **changes: object) -> FinetuneTrainer:
+    experiment = Experiment.model_validate(
+        {
+            "backbone": "tiny",
+            "variant": "tiny",
+            "weights": "none",
+            "image_size": 32,
+            "training": {**SETTINGS, **changes},
+        }
+    )
+    job = Job(run, name, experiment, "{}")
+    keras.utils.set_random_seed(0)  # as the entry point does: the first weights are the same in every process
+    settings = experiment.training
+    assert settings.method == "finetune"
+    return FinetuneTrainer(job, settings, PLAN, run.read_cases() if cases is None else cases)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_a_step_learns_in_every_precision(precision: str) -> None:
-    plan = Plan("CPU", False, precision, False, 8)
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy(precision)
-    try:
-        keras.utils.set_random_seed(0)
-        network = build_network(experiment(), 0.0)
-        optimizer = make_optimizer(SETTINGS, 60, plan)
-        step = make_train_step(network, optimizer, 0.0, plan)
-        losses = [float(step(*batch())) for _ in range(60)]
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)
-    assert np.isfinite(losses).all()
-    assert losses[-1] < 0.25 * losses[0]
+def test_external_copies_of_a_folds_pictures_are_left_out_of_that_folds_training_alone(run: Run) -> None:
+    model, cases = trainer(run, "copies"), run.read_cases()
+    copies = set(cases.index[cases.index.str.startswith("copy_")])
+    left_out = []
+    for fold in range(FOLDS):
+        own = set(cases.index[(cases["role"] == "train") & (cases["fold"] == fold)])
+        names = set(model.rows_of(fold).names)
+        assert not names & own
+        assert copies - names == {f"copy_{name}" for name in own} & copies
+        left_out.append(len(copies - names))
+    assert sum(left_out) == len(copies) > 10
 
 
-def test_labels_are_smoothed_towards_one_half() -> None:
-    network = build_network(experiment(), 0.0)
-    optimizer = keras.optimizers.SGD(0.0)
-    plan = Plan("CPU", False, "float32", False, 8)
-    pictures, targets = batch()
-    plain = float(make_train_step(network, optimizer, 0.0, plan)(pictures, targets))
-    smoothed = float(make_train_step(network, optimizer, 0.2, plan)(pictures, targets))
-    turned = float(make_train_step(network, optimizer, 0.0, plan)(pictures, 1 - targets))
-    # The loss is linear in the target: 0.2 of smoothing is a tenth of the loss on turned labels.
-    assert smoothed == pytest.approx(0.9 * plain + 0.1 * turned, rel=0.02)
+@pytest.mark.parametrize("keep", ["ema", "last", "mean", "best"])
+def test_every_way_to_keep_weights_predicts_and_says_so(run: Run, tmp_path: Path, keep: str) -> None:
+    model = trainer(run, f"keep_{keep}", keep=keep, external="apart", **({"mean_epochs": 2} if keep == "mean" else {}))
+    predicted = model.fit_fold(0, tmp_path)
+    assert predicted is not None
+    assert model.facts()["kept"] == keep
+    assert ("best_epoch" in model.facts()) == (keep == "best")
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["validation_auc"].notna().all() == (keep == "best")
+    assert not (tmp_path / STATE).exists()
+    assert predicted.logits.shape[1] == 8
 
 
-def test_the_head_stands_on_the_backbones_own_output() -> None:
-    network = build_network(experiment(), 0.2)
-    assert not any(isinstance(layer, keras.Model) for layer in network.layers)
-    assert [output.shape for output in network.outputs] == [(None, 32), (None, 1)]
-    assert network.outputs[1].dtype == "float32"
+def test_the_best_epoch_is_the_one_with_the_highest_validation_auc(run: Run, tmp_path: Path) -> None:
+    model = trainer(run, "best", keep="best", external="apart", learning_rate=1e-3)
+    model.fit_fold(1, tmp_path)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert model.facts()["best_epoch"] == history.loc[history["validation_auc"].idxmax(), "epoch"]
 
 
-def test_kept_batch_normalisation_does_not_move_in_training() -> None:
-    network = build_network(experiment(), 0.0, train_batch_norm=False)
-    normalisations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    before = [value.numpy().copy() for layer in normalisations for value in layer.variables]
-    plan = Plan("CPU", False, "float32", False, 8)
-    step = make_train_step(network, make_optimizer(SETTINGS, 10, plan), 0.0, plan)
-    first, *_, last = [float(step(*batch())) for _ in range(10)]
-    after = [value.numpy() for layer in normalisations for value in layer.variables]
-    assert len(before) >= 4
-    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
-    assert last < first
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_training_killed_after_an_epoch_goes_on_to_the_same_predictions(run: Run, tmp_path: Path) -> None:
+    whole = trainer(run, "whole", external="apart", head_dropout=0.3).fit_fold(2, tmp_path / "whole")
+    model = trainer(run, "killed", external="apart", head_dropout=0.3)
+    original = model.stage._run_epoch
+
+    def dying(epoch: int, *rest: object) -> None:
+        if epoch == 2:
+            raise Killed
+        original(epoch, *rest)  # type: ignore[arg-type]
+
+    model.stage._run_epoch = dying  # type: ignore[method-assign, assignment]
+    with pytest.raises(Killed):
+        model.fit_fold(2, tmp_path / "killed")
+    saved = load_state(tmp_path / "killed" / STATE)
+    assert saved is not None
+    assert saved[1] == 2
+    again = trainer(run, "again", external="apart", head_dropout=0.3).fit_fold(2, tmp_path / "killed")
+    assert whole is not None
+    assert again is not None
+    assert again.names == whole.names
+    np.testing.assert_allclose(again.logits, whole.logits, atol=1e-5)
+
+
+def test_one_graph_serves_all_folds_and_a_fold_does_not_depend_on_those_before(run: Run, tmp_path: Path) -> None:
+    model = trainer(run, "several", external="apart")
+    model.fit_fold(0, tmp_path / "a0")
+    after = model.fit_fold(1, tmp_path / "a1")
+    alone = trainer(run, "alone", external="apart").fit_fold(1, tmp_path / "b1")
+    assert model.stage.stepper.traces == 1
+    assert after is not None
+    assert alone is not None
+    np.testing.assert_allclose(after.logits, alone.logits, atol=1e-5)
+
+
+def test_a_pretraining_stage_is_done_once_and_every_fold_starts_from_it(run: Run) -> None:
+    stage = {"epochs": 2, "learning_rate": 0.01}
+    model = trainer(run, "pretrained", external="apart", pretrain=stage)
+    model.prepare()
+    folder = run.level1 / "pretrained" / "pretrain"
+    first = (folder / "weights.npz").stat().st_mtime_ns
+    external = run.read_cases().query("role == 'extra'").index
+    copies = int(external.str.startswith("copy_").sum())
+    mark = read_json(folder / "done.json")
+    assert (mark["pictures"], mark["excluded"]) == (len(external) - copies, copies)
+    model.prepare()
+    assert (folder / "weights.npz").stat().st_mtime_ns == first
+    start = model.stage.stepper.weights()
+    plain = trainer(run, "plain", external="apart").stage.stepper.weights()
+    kernel = next(path for path in start if path.startswith("block1_conv"))
+    assert not np.allclose(start[kernel], plain[kernel])
+    # Nine classes there, one output here: the head is new.
+    assert start["logits/kernel"].shape == (32, 1)
+
+
+def test_a_pretraining_stage_without_external_pictures_is_refused(run: Run) -> None:
+    cases = run.read_cases()
+    model = trainer(run, "alone", cases[cases["role"] != "extra"], pretrain={"epochs": 1, "learning_rate": 0.01})
+    with pytest.raises(InputFault, match="needs external pictures"):
+        model.prepare()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"targets": "diagnosis9", "pooling": "gem", "dropout_samples": 3},
+        {"targets": "diagnosis3", "loss": "focal", "accumulation": 2, "class_weights": "balanced"},
+        {"metadata": True, "malignant_share": 0.5, "augmentation": {"mixup": 0.3}},
+    ],
+    ids=["nine classes", "three classes", "metadata"],
+)
+def test_every_kind_of_target_and_head_learns_a_colour_that_decides(
+    run: Run, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    predicted = trainer(run, "kinds", epochs=6, **changes).fit_fold(0, tmp_path)
+    assert predicted is not None
+    cases = run.read_cases()
+    table = predicted.table().loc[lambda rows: cases.loc[rows.index, "role"].to_numpy() == "train"]
+    assert roc_auc_score(cases.loc[table.index, "target"], table["probability"]) > 0.9
+
+
+def test_pseudo_labels_of_a_fold_are_what_the_same_fold_of_the_other_model_said(run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    body = MODEL + 'epochs = 1\nbatch_size = 8\nlearning_rate = 0.01\nexternal = "apart"\n'
+    first.write_text(body)
+    second.write_text(body + '[training.pseudo]\nmodel = "first"\n')
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder, ignore=shutil.ignore_patterns("level1"))
+    command.oof(other.folder, models=f"{second} {first}")
+    assert (other.level1 / "second" / "predictions.parquet").is_file()
+    model = trainer(other, "third", pseudo={"model": "first"})
+    tests = run.read_cases().query("role == 'test'").index
+    for fold in range(FOLDS):
+        said = read_table(other.level1 / "first" / f"fold_{fold}" / "predictions.parquet")["probability"]
+        rows = model.rows_of(fold)
+        found = dict(zip(rows.names, rows.targets[:, 0], strict=True))
+        assert [found[name] for name in tests] == pytest.approx(said.reindex(tests).tolist())
+
+
+def test_a_missing_source_of_pseudo_labels_is_refused_with_what_there_is(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "orphan.toml"
+    file.write_text(MODEL + 'epochs = 1\nlearning_rate = 0.01\n[training.pseudo]\nmodel = "nobody"\n')
+    with pytest.raises(InputFault, match=r"pseudo\.model = 'nobody' is not in this run"):
+        command.oof(run.folder, models=str(file))
