@@ -119,7 +119,7 @@ format: $(STAMP) ## lay the code out
 
 lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	@uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
-	  --extra gpu --extra dev --extra catboost --upgrade pyproject.toml --output-file requirements.lock
+	  --extra gpu --extra dev --extra catboost --extra dask --upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## remove .venv and caches; runs/ and data/ stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

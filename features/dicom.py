@@ -135,8 +135,8 @@ def _plain(dataset: Dataset) -> Picture:
         raise InputFault(f"{bits} bits per sample; at most 16 are read")
     pixels = pixel_array(dataset)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, dataset)
-        return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+        coloured: np.ndarray = apply_color_lut(pixels, dataset)
+        return (coloured >> 8).astype(np.uint8) if coloured.dtype == np.uint16 else coloured
     eight = _to_eight_bits(pixels, bits)
     return np.repeat(eight[:, :, None], 3, axis=2) if eight.ndim == 2 else eight
 

@@ -52,7 +52,9 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
         return f"{where}: {key!r} is missing"
     said = problem["msg"].removeprefix("Value error, ")  # pydantic's words before ours
     # Where settings contradict each other the value is a whole section, which would hide the sentence.
-    return f"{where}: {key}: {said}" if isinstance(problem["input"], dict) else f"{where}: {key} = {problem['input']!r}: {said}"
+    if isinstance(problem["input"], dict):
+        return f"{where}: {key}: {said}" if key else f"{where}: {said}"
+    return f"{where}: {key} = {problem['input']!r}: {said}"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

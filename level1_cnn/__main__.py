@@ -45,6 +45,7 @@ def oof(
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
     if not pending:
         return
+    _say_unused(place, pending)
     _prepare(place, pending)
     from level1_cnn.crossval import merge_model
 
@@ -103,7 +104,7 @@ def lr_find(
 def tune(
     run: RunFolder,
     model: Model,
-    search: Annotated[str, typer.Option(help="a name in configs/search, or a TOML file that names ranges")] = "finetune",
+    search: Annotated[str, typer.Option(help="a name in configs/search, or a TOML file of ranges")] = "finetune",
     profile: Profile = "laptop",
     devices: Devices = "auto",
 ) -> None:
@@ -123,6 +124,13 @@ def views(run: RunFolder, models: Models = None) -> None:
     place = Run(run)
     for name in (models or "").split() or place.networks():
         print_view_worth(place, name)
+
+
+def _say_unused(place: Run, pending: Mapping[str, Experiment]) -> None:
+    """Say which models do not look at the external pictures that the user brought."""
+    blind = [name for name, one in pending.items() if not one.uses_external]
+    if blind and (place.read_cases()["role"] == "extra").any():
+        say(f"level one: {', '.join(blind)}: external pictures are not shown (external = 'apart')")
 
 
 def _has_pictures(place: Run) -> bool:

@@ -1,7 +1,8 @@
-"""The state of a training between two epochs, on disk: what a killed process needs to go on as if nothing had happened."""
+"""The state of a training between two epochs, on disk: what a killed process needs to go on as if never killed."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,9 @@ DONE = "epochs_done"
 
 def save_state(path: Path, state: Mapping[str, np.ndarray], epochs_done: int) -> None:
     """Write the arrays of a training state and how many epochs it has behind it, atomically."""
+    arrays: dict[str, Any] = {DONE: np.array(epochs_done), **state}
     with replacing(path) as temporary:
-        np.savez(temporary, **{DONE: np.array(epochs_done), **state})
+        np.savez(temporary, **arrays)
 
 
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], int] | None:
@@ -28,9 +30,10 @@ def load_state(path: Path) -> tuple[dict[str, np.ndarray], int] | None:
 def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     """Write weights by their path in the network, atomically."""
     names = list(weights)
+    # A path holds slashes, which are folders within an archive: the names stand in a file of their own.
+    arrays: dict[str, Any] = {f"w{number:04d}": weights[name] for number, name in enumerate(names)}
     with replacing(path) as temporary:
-        # A path holds slashes, which are folders within an archive: the names stand in a file of their own.
-        np.savez(temporary, **{f"w{number:04d}": weights[name] for number, name in enumerate(names)})
+        np.savez(temporary, **arrays)
     write_json(path.with_suffix(".json"), names)
 
 

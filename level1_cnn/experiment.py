@@ -17,6 +17,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Targets = Literal["binary", "diagnosis3", "diagnosis9"]
+External = Literal["joint", "apart"]  # external cases: shown among every fold's, or in a pretraining stage at most
 # Setting -> the setting on which its effect depends, and the values of that one that give it an effect.
 NEEDED: dict[str, tuple[str, tuple[object, ...]]] = {
     "focal_gamma": ("loss", ("focal",)),
@@ -49,7 +50,7 @@ class Finetune(Settings):
 
     method: Literal["finetune"]
     epochs: Count
-    batch_size: Count | Literal["auto"] = "auto"  # pictures per optimiser step; auto: what the device holds at this size
+    batch_size: Count | Literal["auto"] = "auto"  # pictures per optimiser step; auto: what the device holds
     accumulation: Count = 1  # the batch is taken in so many parts, whose gradients are averaged
     learning_rate: Positive  # the peak, after the warm-up
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -65,7 +66,7 @@ class Finetune(Settings):
     metadata: bool = False  # a branch of its own for age, sex and site
     train_batch_norm: bool = True  # False keeps ImageNet's statistics: a few hundred steps cannot replace them
     malignant_share: Share = 0.0  # of the training pictures shown, by repetition; 0 shows them as they come
-    external: Literal["joint", "apart"] = "joint"  # external cases: among every fold's, or in a pretraining stage at most
+    external: External = "joint"
     keep: Literal["ema", "last", "mean", "best"] = "ema"  # which weights predict; best is chosen on the validation fold
     ema_epochs: Positive = 0.5  # memory of the moving average
     mean_epochs: Count = 3  # of the last epochs
@@ -91,6 +92,7 @@ class Frozen(Settings):
 
     method: Literal["frozen"]
     regularisation: Positive  # C of scikit-learn's LogisticRegression, on standardised embeddings
+    external: External = "joint"
 
 
 class Experiment(Settings):
@@ -103,6 +105,12 @@ class Experiment(Settings):
     seed: int = 0
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the picture as it is must be among them
     training: Annotated[Finetune | Frozen, Field(discriminator="method")]
+
+    @property
+    def uses_external(self) -> bool:
+        """Whether external cases are shown anywhere in the training."""
+        pretrain = self.training.pretrain if isinstance(self.training, Finetune) else None
+        return self.training.external == "joint" or pretrain is not None
 
     @property
     def pseudo_model(self) -> str | None:

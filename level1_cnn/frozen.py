@@ -36,8 +36,14 @@ class FrozenTrainer:
         """Compute the embeddings of every case, unless an earlier attempt at this model has."""
         if _read_views(self._job.folder) is not None or not self._plan.is_chief:
             return
-        names = _embed(self._job, self._plan, list(self._cases.index))
+        used = (self._cases["role"] != "extra") | self._external
+        names = _embed(self._job, self._plan, list(self._cases.index[used]))
         write_json(self._job.folder / INDEX, names)
+
+    @property
+    def _external(self) -> pd.Series:
+        """The external cases that the head is shown."""
+        return (self._cases["role"] == "extra") & (self._settings.external == "joint")
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
         """Fit the head without the fold's cases, store it in ``folder``, and predict the fold and the test cases.
@@ -50,7 +56,7 @@ class FrozenTrainer:
         train = self._cases["role"] == "train"
         held_out = train & (self._cases["fold"] == fold)
         twins = self._cases.index.isin(list(self._conflicts.of_fold(fold)))
-        shown = self._cases.index[(train | (self._cases["role"] == "extra")) & ~held_out & ~twins]
+        shown = self._cases.index[(train | self._external) & ~held_out & ~twins]
         asked = self._cases.index[held_out | (self._cases["role"] == "test")]
         return self.fit_cases(folder, list(shown), list(asked))
 

@@ -12,7 +12,7 @@ COLUMNS = ("epoch", "steps", "loss", "learning_rate", "seconds", "validation_auc
 
 
 class History:
-    """The epochs of one fit. An epoch that a killed process had recorded but not saved is replaced when it is repeated."""
+    """The epochs of one fit. One that a killed process had recorded but not saved is replaced when it is repeated."""
 
     def __init__(self, folder: Path, epochs_done: int) -> None:
         self._path = folder / "history.csv"
@@ -22,7 +22,9 @@ class History:
     def __enter__(self) -> "History":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._events.close()
 
     @property
@@ -45,4 +47,5 @@ class History:
         if not epochs_done or not self._path.is_file():
             return []
         before = pd.read_csv(self._path)
-        return [dict(record) for record in before[before["epoch"] <= epochs_done].to_dict("records")]
+        kept = before[before["epoch"] <= epochs_done]
+        return [{str(name): value for name, value in record.items()} for record in kept.to_dict("records")]

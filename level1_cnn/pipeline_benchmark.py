@@ -49,7 +49,7 @@ def _measure(feeds: dict[str, Feed]) -> Seconds:
     held = next(_endless(feeds["in memory"]))
     ways: list[tuple[str, Callable[[], Batch]]] = [("bare step", lambda: held)]
     ways += [(f"training, fed {name}", _endless(feed).__next__) for name, feed in feeds.items()]
-    seconds: Seconds = {name: [] for name, _ in ways} | {f"feed {name}, alone": [] for name in feeds}
+    seconds: Seconds = {name: [] for name in [*(name for name, _ in ways), *(f"feed {name}, alone" for name in feeds)]}
     for turn in range((ROUNDS + 1) * STEPS):
         # Each way follows every other equally often; a feed makes its next batch within its own turn, being far faster.
         for name, batch in ways if turn % 2 else ways[::-1]:

@@ -1,7 +1,7 @@
 """The finetune method: all weights are trained, by one graph that is built once and reset exactly for every fold."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -190,7 +190,7 @@ class FinetuneTrainer:
         rows = self.rows_of(fold)
         own = self._cases.index[(self._cases["role"] == "train") & (self._cases["fold"] == fold)]
         asked = own.append(self._cases.index[self._cases["role"] == "test"])
-        watch = (lambda: self._auc(own)) if self._settings.monitor or self._settings.keep == "best" else None
+        watch = (lambda: self._auc(list(own))) if self._settings.monitor or self._settings.keep == "best" else None
         fit = Fit(rows, folder, self._seed(fold), f"{self._job.name}: fold {fold}: training", watch)
         table = self.stage.run(fit)
         if not self._plan.is_chief:
@@ -226,8 +226,8 @@ class FinetuneTrainer:
         source = self._job.run.level1 / self._settings.pseudo.model / f"fold_{fold}" / "predictions.parquet"
         return read_table(source)["probability"]
 
-    def _auc(self, own: Sequence[str]) -> float:
-        predicted = self._outputs(self.stage.forward, list(own), ("identity",), lambda count: None)
+    def _auc(self, own: list[str]) -> float:
+        predicted = self._outputs(self.stage.forward, own, ("identity",), lambda count: None)
         target = self._cases.loc[predicted.names, "target"]
         return float(roc_auc_score(target, predicted.logits[:, 0]))
 
@@ -278,5 +278,5 @@ def _assign(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
 def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:
     facts: dict[str, Any] = {"kept": settings.keep, "rows": len(rows.names)}
     if settings.keep == "best":
-        facts["best_epoch"] = int(table.loc[table["validation_auc"].idxmax(), "epoch"])
+        facts["best_epoch"] = int(table["epoch"].iloc[table["validation_auc"].argmax()])
     return facts
