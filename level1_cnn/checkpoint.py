@@ -8,6 +8,7 @@ import numpy as np
 
 from features.files import read_json, replacing, write_json
 
+STATE = "state.npz"  # of a training between two epochs, in the folder of its fit
 DONE = "epochs_done"
 
 

@@ -12,6 +12,7 @@ from features.files import read_json
 from features.progress import say
 from features.provenance import digest, finish
 from features.tables import read_table, write_table
+from level1_cnn.checkpoint import STATE
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Finetune
 from level1_cnn.frozen import shared_embeddings
@@ -64,6 +65,7 @@ def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any])
     if embeddings is not None:
         write_table(folder / "embeddings.parquet", embeddings)
     finish(mark, made_from, **trainer.facts())
+    (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
 
 
 def merge_model(job: Job) -> None:

@@ -37,15 +37,16 @@ class History:
         self._records.append(values)
         with replacing(self._path) as temporary:
             self.table.to_csv(temporary, index=False)
+        shown = [name for name in ("loss", "learning_rate", "validation_auc") if name in values]
         with self._events.as_default(step=int(values["epoch"])):
-            for name in ("loss", "learning_rate", "validation_auc"):
-                if name in values:
-                    tf.summary.scalar(name, values[name])
+            for name in shown:
+                tf.summary.scalar(name, values[name])
         self._events.flush()
 
     def _read(self, epochs_done: int) -> list[dict[str, float]]:
         if not epochs_done or not self._path.is_file():
             return []
-        before = pd.read_csv(self._path)
+        # pandas' own way of reading numbers is off by a bit in some: a best epoch would be chosen otherwise after a kill.
+        before = pd.read_csv(self._path, float_precision="round_trip")
         kept = before[before["epoch"] <= epochs_done]
         return [{str(name): value for name, value in record.items()} for record in kept.to_dict("records")]

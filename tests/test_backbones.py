@@ -109,35 +109,7 @@ def test_a_weights_file_that_is_not_hdf5_is_refused(tmp_path):
         tiny.build("tiny", image_size=SIZE, weights=str(path))
 
 
-# ---- EfficientNet B0 to B7. Parameters without the classifier, as counted with efficientnet 1.1.1 on TensorFlow 2.15.
-
-
-@pytest.mark.parametrize(
-    ("variant", "parameters", "features"),
-    [
-        ("b0", 4_049_564, 1280),
-        ("b1", 6_575_232, 1280),
-        ("b2", 7_768_562, 1408),
-        ("b3", 10_783_528, 1536),
-        pytest.param("b4", 17_673_816, 1792, marks=pytest.mark.slow),
-        pytest.param("b5", 28_513_520, 2048, marks=pytest.mark.slow),
-        pytest.param("b6", 40_960_136, 2304, marks=pytest.mark.slow),
-        pytest.param("b7", 64_097_680, 2560, marks=pytest.mark.slow),
-    ],
-)
-def test_an_efficientnet_has_the_published_size(variant, parameters, features):
-    model = network("efficientnet", variant)
-    assert (model.count_params(), model.output_shape[1]) == (parameters, features)
-    assert efficientnet.VARIANTS[variant].features == features
-
-
-def test_efficientnet_prepares_pixels_as_its_package_does():
-    model = network("efficientnet", "b0")
-    prepared = keras.Model(model.input, model.get_layer("normalise").output)(picture(SIZE))
-    expected = efficientnet.efficientnet.tfkeras.preprocess_input(picture(SIZE))
-    np.testing.assert_allclose(np.asarray(prepared), expected, atol=1e-5)
-    stem = model.get_layer("stem_conv")
-    assert stem.input is model.get_layer("normalise").output
+# ---- EfficientNet B0 to B7; their sizes and how they prepare pixels stand in test_conformance.py.
 
 
 def test_efficientnet_reads_the_older_hdf5_layout_in_which_its_weights_are_published(tmp_path):
@@ -183,6 +155,3 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
         with pytest.raises(InputFault, match=r"could not download .*timed out"):
             efficientnet.build("b0", image_size=SIZE, weights="imagenet")
     assert socket.getdefaulttimeout() is None
-
-
-# ---- EfficientNet-Lite. Parameters that train, with the classifier of 1280 * 1000 + 1000, as its authors publish them.

@@ -24,8 +24,8 @@ PUBLISHED = {
     "b7": (600, 66_658_680, 64_097_680, 37_745_884_192),
 }
 # Graphs of several hundred layers; ours is built of the package's, layer by layer.
-PACKAGE = [pytest.param(name, marks=pytest.mark.slow) if name == "b7" else name for name in PUBLISHED]
-OURS = [name if name in {"b0", "b1"} else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED]
+LARGE = {"b4", "b5", "b6", "b7"}
+OURS = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in PUBLISHED]
 
 
 def multiply_adds(layer: keras.layers.Layer) -> int:
@@ -48,8 +48,9 @@ def test_multiply_adds_are_counted_as_by_hand() -> None:
     assert multiply_adds(dense) == 5 * 7
 
 
-@pytest.mark.parametrize("variant", PACKAGE)
-def test_the_package_builds_networks_of_the_published_size(variant) -> None:
+@pytest.mark.parametrize("variant", ["b0", "b2"])
+def test_a_network_with_its_classifier_has_the_published_size(variant) -> None:
+    """The package's own, at two widths; what we build of it is compared for all eight."""
     side, parameters, _, multiplications = PUBLISHED[variant]
     model = getattr(package, efficientnet.VARIANTS[variant].builder)(include_top=True, weights=None)
     assert model.input_shape == (None, side, side, 3)

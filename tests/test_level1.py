@@ -15,9 +15,7 @@ from features.tables import read_table
 from level1_cnn import __main__ as command
 from level1_cnn.feed import Feed
 from level1_cnn.pipeline import picture_batches
-from level1_cnn.predictions import ViewPredictions, merge_folds
 from level1_cnn.shards import shard_files
-from level1_cnn.views import SYMMETRIES
 
 SIDE, PATIENTS, FOLDS = 32, 24, 3
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
@@ -216,19 +214,3 @@ def test_a_picture_that_cannot_be_decoded_is_named_and_no_shard_is_left(tmp_path
     with pytest.raises(InputFault, match="c000"):
         train(run, tmp_path, "frozen", FROZEN)
     assert not list(run.shards.glob("**/*.tfrec"))
-
-
-def test_a_case_that_no_fold_model_covers_is_an_error_and_never_a_zero() -> None:
-    index = pd.Index(["a", "b", "t"], name="image_name")
-    cases = pd.DataFrame({"role": ["train", "train", "test"], "fold": [0, 1, -1]}, index=index)
-    tables = [
-        ViewPredictions(names, np.zeros((2, 8)), None, SYMMETRIES).table() for names in (["a", "t"], ["x", "t"])
-    ]
-    with pytest.raises(ValueError, match=r"1 case\(s\) are not covered"):
-        merge_folds(cases, tables)
-
-
-def test_probability_and_spread_are_mean_and_deviation_over_the_views() -> None:
-    logits = np.log(np.array([[0.2] * 4 + [0.4] * 4]) / np.array([[0.8] * 4 + [0.6] * 4]))
-    table = ViewPredictions(["a"], logits, None, SYMMETRIES).table()
-    assert table.loc["a"].tolist() == pytest.approx([0.3, 0.1])

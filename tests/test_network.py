@@ -252,15 +252,16 @@ FORMS = [
     ({"pooling": "gem", "dropout_samples": 3, "targets": "diagnosis9", "train_batch_norm": False}, WIDTH),
 ]
 ROUND_TRIPS = [
-    (TINY, FORMS[0]),
-    (TINY, FORMS[1]),
-    (("efficientnet_lite", "lite0", 64), FORMS[1]),
-    pytest.param(("efficientnet", "b0", 64), FORMS[1], marks=pytest.mark.slow),
+    ("float32", TINY, FORMS[0]),
+    ("mixed_bfloat16", TINY, FORMS[0]),
+    ("float32", TINY, FORMS[1]),
+    ("mixed_bfloat16", TINY, FORMS[1]),
+    ("float32", ("efficientnet_lite", "lite0", 64), FORMS[1]),  # those of B0 are saved in test_backbones.py
 ]
 
 
 @pytest.mark.filterwarnings(KERAS_SAVES)
-@pytest.mark.parametrize(("family", "form"), ROUND_TRIPS)
+@pytest.mark.parametrize(("precision", "family", "form"), ROUND_TRIPS, indirect=["precision"])
 def test_saving_and_loading_weights_changes_no_prediction(precision, family, form, tmp_path) -> None:
     changes, width = form
     model, again = (network(family, width, **changes) for _ in range(2))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from features.faults import InputFault
 from features.settings import Settings, read_settings
@@ -19,10 +19,29 @@ class Dog(Settings):
     kind: Literal["dog"]
     volume: float = 1.0
 
+    @field_validator("volume")
+    @classmethod
+    def _check_volume(cls, volume: float) -> float:
+        if volume > 9:
+            raise ValueError("too loud")
+        return volume
+
+    @model_validator(mode="after")
+    def _check_bark(self) -> "Dog":
+        if self.volume == 0:
+            raise ValueError("a silent dog does not bark")
+        return self
+
 
 class Home(Settings):
     rooms: int = Field(ge=1)
     pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+
+    @model_validator(mode="after")
+    def _check_room(self) -> "Home":
+        if self.pet.kind == "cat" and self.rooms == 1:
+            raise ValueError("a cat needs two rooms")
+        return self
 
 
 def read(folder: Path, text: str) -> Home:
@@ -50,6 +69,22 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, sentence: str) -> Non
     with pytest.raises(InputFault) as caught:
         read(tmp_path, text)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('rooms = 1\n[pet]\nkind = "dog"\nvolume = 10', "home.toml: pet.dog.volume = 10: too loud"),
+        # Keys that contradict each other: the section is named, not printed; the whole file has no name but its own.
+        ('rooms = 1\n[pet]\nkind = "dog"\nvolume = 0', "home.toml: pet.dog: a silent dog does not bark"),
+        ('rooms = 1\n[pet]\nkind = "cat"\nwhiskers = 9', "home.toml: a cat needs two rooms"),
+    ],
+    ids=["one key", "a section", "the file"],
+)
+def test_our_own_sentences_stand_alone(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InputFault) as caught:
+        read(tmp_path, text)
+    assert str(caught.value) == sentence
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:

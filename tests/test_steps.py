@@ -56,6 +56,18 @@ def averaging() -> Stepper:
     return make_stepper(settings(keep="ema", head_dropout=0.5))
 
 
+@pytest.fixture
+def kept(kept_graph: Stepper) -> Stepper:
+    """A network whose batch normalisation is kept and that drops nothing, at its start."""
+    kept_graph.reset()
+    return kept_graph
+
+
+@pytest.fixture(scope="module")
+def kept_graph() -> Stepper:
+    return make_stepper(settings(train_batch_norm=False))
+
+
 def test_the_learning_rate_warms_up_from_above_zero_peaks_and_falls_to_zero() -> None:
     rates = [float(learning_rates(settings(), 100)(step)) for step in range(101)]
     assert rates[0] == pytest.approx(1e-3)
@@ -99,27 +111,24 @@ def test_a_step_is_adam_on_clipped_gradients_with_decay_of_kernels_alone() -> No
     np.testing.assert_allclose(velocity.numpy(), 0.001 * 0.5**2, rtol=1e-4)
 
 
-def test_the_loss_is_the_weighted_mean_and_a_weight_of_zero_is_no_case_at_all() -> None:
-    stepper = make_stepper(settings(train_batch_norm=False))
+def test_the_loss_is_the_weighted_mean_and_a_weight_of_zero_is_no_case_at_all(kept: Stepper) -> None:
     (pictures, metadata), targets, weights = batch()
-    logits = stepper._model(pictures, training=False)[1]
+    logits = kept._model(pictures, training=False)[1]
     each = cross_entropy(logits, targets).numpy()
-    assert float(stepper(batch())) == pytest.approx(np.average(each, weights=weights), rel=1e-5)
-    after = stepper.weights()
-    stepper.reset()
+    assert float(kept(batch())) == pytest.approx(np.average(each, weights=weights), rel=1e-5)
+    kept.reset()
     nothing = tf.concat([weights[:4], tf.zeros(4)], 0)
-    lost = float(stepper(((pictures, metadata), targets, nothing)))
+    lost = float(kept(((pictures, metadata), targets, nothing)))
     assert lost == pytest.approx(np.average(each[:4], weights=weights[:4]), rel=1e-5)
-    stepper.reset()
-    assert float(stepper(((pictures, metadata), targets, tf.zeros(8)))) == 0
-    assert all(np.isfinite(value).all() for value in after.values())
+    kept.reset()
+    assert float(kept(((pictures, metadata), targets, tf.zeros(8)))) == 0
+    assert all(np.isfinite(value).all() for value in kept.weights().values())
 
 
-def test_four_parts_of_a_batch_equal_the_whole() -> None:
-    whole = make_stepper(settings(train_batch_norm=False))
+def test_four_parts_of_a_batch_equal_the_whole(kept: Stepper) -> None:
     parts = make_stepper(settings(train_batch_norm=False, accumulation=4))
-    np.testing.assert_allclose(losses(parts, 10), losses(whole, 10), atol=1e-5)
-    for name, value in whole.state().items():
+    np.testing.assert_allclose(losses(parts, 10), losses(kept, 10), atol=1e-5)
+    for name, value in kept.state().items():
         np.testing.assert_allclose(parts.state()[name], value, atol=1e-5)
 
 
@@ -260,13 +269,12 @@ def test_metadata_reaches_a_network_that_has_a_branch_for_it() -> None:
     assert any(before[path].shape[:1] == (3,) and before[path].ndim == 2 for path in moved)
 
 
-def test_kept_batch_normalisation_does_not_move() -> None:
-    stepper = make_stepper(settings(train_batch_norm=False))
-    before = stepper.weights()
-    found = losses(stepper, 10)
-    kept = [path for path in before if "bn" in path]
-    assert len(kept) >= 4
-    assert all(np.array_equal(stepper.weights()[path], before[path]) for path in kept)
+def test_kept_batch_normalisation_does_not_move(kept: Stepper) -> None:
+    before = kept.weights()
+    found = losses(kept, 10)
+    after, unmoved = kept.weights(), [path for path in before if "bn" in path]
+    assert len(unmoved) >= 4
+    assert all(np.array_equal(after[path], before[path]) for path in unmoved)
     assert found[-1] < found[0]
 
 
