@@ -46,7 +46,7 @@ class History:
     def _read(self, epochs_done: int) -> list[dict[str, float]]:
         if not epochs_done or not self._path.is_file():
             return []
-        # pandas' own way of reading numbers is off by a bit in some: a best epoch would be chosen otherwise after a kill.
+        # pandas reads some numbers a bit off by default, and then another epoch could be the best one after a kill.
         before = pd.read_csv(self._path, float_precision="round_trip")
         kept = before[before["epoch"] <= epochs_done]
         return [{str(name): value for name, value in record.items()} for record in kept.to_dict("records")]
