@@ -111,15 +111,15 @@ class Highest:
     def __init__(self) -> None:
         self.kinds: dict[str, str] = {}
 
-    def suggest_float(self, name, low, high, *, log=False):  # noqa: D102
+    def suggest_float(self, name, low, high, *, log=False):
         self.kinds[name] = "float"
         return high
 
-    def suggest_int(self, name, low, high, *, log=False):  # noqa: D102
+    def suggest_int(self, name, low, high, *, log=False):
         self.kinds[name] = "int"
         return high
 
-    def suggest_categorical(self, name, choices):  # noqa: D102
+    def suggest_categorical(self, name, choices):
         self.kinds[name] = "choice"
         return choices[-1]
 

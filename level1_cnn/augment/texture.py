@@ -20,7 +20,8 @@ def blur(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Ten
         side = tf.cast(tf.shape(chosen)[1], tf.float32)
         sigmas = between(seed, 0.0, 1.0, tf.shape(chosen)[0]) * settings.blur * side
         radius = tf.cast(tf.math.ceil(BLUR_REACH * settings.blur * side), tf.int32)
-        return blur_by(chosen, sigmas, tf.minimum(radius, tf.shape(chosen)[1]))
+        blurred = blur_by(chosen, sigmas, tf.minimum(radius, tf.shape(chosen)[1]))
+        return tf.clip_by_value(blurred, 0.0, 255.0)  # the kernel's weights sum to 1 but for rounding
 
     return sometimes(pictures, settings.blur_probability, seed, change)
 
