@@ -1,4 +1,4 @@
-"""One network with its training step, built once, and the fits it is given: epochs, traces, and the weights they keep."""
+"""One network with its training step, built once, and its fits: epochs, traces, and the weights they keep."""
 
 import time
 from collections.abc import Callable, Iterator

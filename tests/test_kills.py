@@ -79,7 +79,8 @@ class Attempts:
             assert process.poll() is None, f"it ended before it was killed: {self._log.read_text()[-3000:]}"
             assert time.monotonic() < latest, "the moment did not come"
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so that the number is still its own
+            if process.poll() is None:  # else its number may be another's by now
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         assert process.returncode == -signal.SIGKILL
 
@@ -95,7 +96,7 @@ def kill_decoding(attempts: Attempts, rng: random.Random) -> None:
 
 
 def kill_training(attempts: Attempts, fit: str, rng: random.Random) -> str:
-    """Kill while the named fit builds its graph, or up to two epochs after the first or second epoch of this attempt."""
+    """Kill while a fit builds its graph, or within two epochs after the first or second that this attempt recorded."""
     folder = attempts.run.level1 / fit
     sign = rng.choice(["tensorboard/*", "history.csv", "history.csv"])
     epochs, seconds, before = rng.choice([1, 2]), rng.uniform(0, 2), times(folder, sign)
@@ -138,7 +139,7 @@ def tables(run: Run) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_a_training_killed_at_random_moments_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
-    """In deterministic mode, over a pretraining stage and the folds of two models that keep their weights differently."""
+    """In deterministic mode, over a pretraining stage and the folds of two models that keep weights differently."""
     request, rng = draw_data(tmp_path / "data"), random.Random(5)
     whole, killed = Attempts(tmp_path / "whole", request), Attempts(tmp_path / "killed", request)
     started = time.monotonic()
