@@ -78,7 +78,8 @@ class Finetune(Settings):
     @model_validator(mode="after")
     def _has_effects(self) -> Self:
         for name, (other, values) in NEEDED.items():
-            if name in self.model_fields_set and getattr(self, other) not in values:
+            # As it is by default it may stand there: a written experiment names every setting.
+            if getattr(self, name) != type(self).model_fields[name].default and getattr(self, other) not in values:
                 raise ValueError(f"{name} has no effect while {other} = {getattr(self, other)!r}; leave it out")
         if self.dropout_samples > 1 and not self.head_dropout:
             raise ValueError("dropout_samples has no effect while head_dropout = 0; raise it, or leave both out")

@@ -69,13 +69,13 @@ class Attempts:
         """Run to the end."""
         assert self._start().wait() == 0, self._log.read_text()[-3000:]
 
-    def kill(self, moment: Callable[[], bool], wait: Callable[[], float]) -> None:
+    def kill(self, moment: Callable[[], bool], wait: float) -> None:
         """Run, and kill the whole process group when ``moment`` has come and ``wait`` seconds have passed since."""
         process, latest = self._start(), time.monotonic() + ATTEMPT_SECONDS
         try:
             while not moment() and process.poll() is None and time.monotonic() < latest:
                 time.sleep(0.002)
-            time.sleep(wait())
+            time.sleep(wait)
             assert process.poll() is None, f"it ended before it was killed: {self._log.read_text()[-3000:]}"
             assert time.monotonic() < latest, "the moment did not come"
         finally:
@@ -91,25 +91,25 @@ class Attempts:
 
 def kill_decoding(attempts: Attempts, rng: random.Random) -> None:
     parts = attempts.run.folder.parent / "pictures"
-    attempts.kill(lambda: any(parts.glob("*/parts/*")), lambda: rng.uniform(0, 0.05))
+    attempts.kill(lambda: any(parts.glob("*/parts/*")), rng.uniform(0, 0.05))
     assert not list(attempts.run.level1.glob("*/*/history.csv"))
 
 
-def kill_training(attempts: Attempts, fit: str, rng: random.Random) -> str:
-    """Kill while a fit builds its graph, or within two epochs after the first or second that this attempt recorded."""
+def kill_training(attempts: Attempts, fit: str, pace: float, rng: random.Random) -> str:
+    """Kill while a fit builds its graph, or within two epochs after one of the first three that it records.
+
+    ``pace`` is how many seconds its epochs take.
+    """
     folder = attempts.run.level1 / fit
-    sign = rng.choice(["tensorboard/*", "history.csv", "history.csv"])
-    epochs, seconds, before = rng.choice([1, 2]), rng.uniform(0, 2), times(folder, sign)
+    sign = rng.choice(["tensorboard/*", "history.csv", "history.csv", "history.csv"])
+    epochs, seconds, before = rng.choice([1, 2, 3]), rng.uniform(0, 2), times(folder, sign)
     recorded = set[int]()
 
     def moment() -> bool:
         recorded.update(times(folder, sign) - before)
         return len(recorded) >= (epochs if sign == "history.csv" else 1)
 
-    def wait() -> float:
-        return seconds if sign != "history.csv" else seconds * min(1.0, pd.read_csv(folder / sign)["seconds"].iloc[-1])
-
-    attempts.kill(moment, wait)
+    attempts.kill(moment, seconds * min(1.0, pace) if sign == "history.csv" else seconds)
     assert not (folder / "done.json").is_file(), f"{fit} was finished before the kill"
     planned, done = PRETRAIN_EPOCHS if fit.endswith("pretrain") else EPOCHS, epochs_saved(folder)
     assert done < planned, f"{fit} was trained before the kill"
@@ -118,7 +118,7 @@ def kill_training(attempts: Attempts, fit: str, rng: random.Random) -> str:
 
 def kill_predicting(attempts: Attempts, fit: str) -> None:
     folder = attempts.run.level1 / fit
-    attempts.kill((folder / "model.weights.h5").is_file, lambda: 0.0)
+    attempts.kill((folder / "model.weights.h5").is_file, 0.0)
     assert not (folder / "done.json").is_file()
     assert epochs_saved(folder) == EPOCHS
 
@@ -148,8 +148,9 @@ def test_a_training_killed_at_random_moments_ends_with_the_tables_of_an_undistur
     kill_decoding(killed, rng)
     targets = [FITS[(2 * number + 1) * len(FITS) // (2 * KILLS)] for number in range(KILLS)]
     for fit in FITS:
+        pace = pd.read_csv(whole.run.level1 / fit / "history.csv")["seconds"].median()
         for _ in range(targets.count(fit)):
-            print(kill_training(killed, fit, rng))
+            print(kill_training(killed, fit, pace, rng))
         if fit == "average/fold_0":
             kill_predicting(killed, fit)
     killed.finish()

@@ -47,7 +47,8 @@ def move(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Ten
     matrices = matrices @ _matrices(one, slope, zero, one)
     if settings.dihedral:
         matrices = matrices @ _symmetries(seeds[1], count)
-    return warp(pictures, matrices, tf.stack([right, down], axis=1) * settings.shift)
+    moved = warp(pictures, matrices, tf.stack([right, down], axis=1) * settings.shift)
+    return tf.minimum(moved, 255.0)  # a pixel's four weights sum to 1 but for rounding
 
 
 def warp(pictures: tf.Tensor, matrices: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
