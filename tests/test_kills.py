@@ -24,6 +24,7 @@ from tests.test_tasks import HEADER, TABLES, TINY, draw, write_model
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("KILLS", "2"))
+ASKED = "KILLS" in os.environ
 FITS = ("average/pretrain", "average/fold_0", "average/fold_1", "best/fold_0", "best/fold_1")  # in their order
 EPOCHS = 5 + 8 * -(-KILLS // len(FITS))  # of a fold: two between a kill and the next at least, and some to spare
 PRETRAIN_EPOCHS = 10 * EPOCHS  # nobody looks at its AUC, so that they are short
@@ -138,6 +139,7 @@ def tables(run: Run) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not ASKED, reason="takes minutes of a quiet machine: KILLS=10 make test TESTS=tests/test_kills.py")
 def test_a_training_killed_at_random_moments_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
     """In deterministic mode, over a pretraining stage and the folds of two models that keep weights differently."""
     request, rng = draw_data(tmp_path / "data"), random.Random(5)
