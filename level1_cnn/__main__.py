@@ -14,10 +14,10 @@ from features.provenance import digest_of_file, finish, is_fresh, refuse_if_chan
 from features.runs import Run
 from level1_cnn.experiment import Experiment, find_experiments, waves
 from level1_cnn.quiet import import_tensorflow
-from level1_cnn.tasks import Job, run_tasks
+from level1_cnn.tasks import Job, pretrained_backbone, run_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-VERSION = 2  # raise it when a change of the code changes what a trained network predicts
+VERSION = 3  # raise it when a change of the code changes what a trained network predicts
 
 Profile = Annotated[str, typer.Option(help="the folder of configs/ whose models are meant")]
 Models = Annotated[str | None, typer.Option(help="only these of its models, or TOML paths, by spaces")]
@@ -45,12 +45,12 @@ def oof(
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
     if not pending:
         return
-    _say_unused(place, pending)
+    _check_external(place, pending)
     _prepare(place, pending)
     from level1_cnn.crossval import merge_model
 
     folds = int(place.read_cases()["fold"].max()) + 1
-    # A model with pseudo-labels waits for the model that gives them: its ingredients are known only then.
+    # A model waits for those that it builds on: its ingredients are known only then.
     for wave in waves(pending):
         jobs = [_job(place, name, pending[name], devices, deterministic) for name in wave]
         for job in jobs:
@@ -126,10 +126,14 @@ def views(run: RunFolder, models: Models = None) -> None:
         print_view_worth(place, name)
 
 
-def _say_unused(place: Run, pending: Mapping[str, Experiment]) -> None:
-    """Say which models do not look at the external pictures that the user brought."""
+def _check_external(place: Run, pending: Mapping[str, Experiment]) -> None:
+    """Refuse models that need external pictures where there are none; else say which do not look at them."""
+    has_external = bool((place.read_cases()["role"] == "extra").any())
+    hungry = [name for name, one in pending.items() if one.needs_external]
+    if hungry and not has_external:
+        raise InputFault(f"{', '.join(hungry)}: trained on external pictures too; EXTRA='folder ...' brings them in")
     blind = [name for name, one in pending.items() if not one.uses_external]
-    if blind and (place.read_cases()["role"] == "extra").any():
+    if blind and has_external:
         say(f"level one: {', '.join(blind)}: external pictures are not shown (external = 'apart')")
 
 
@@ -153,11 +157,7 @@ def _one_model(run: Path, profile: str, model: str) -> tuple[Run, str, Experimen
 
 def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
     """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
-    source = experiment.pseudo_model
-    if source is not None and not (run.level1 / source / "run.json").is_file():
-        if source not in others:
-            known = sorted({*run.networks(), *others} - {name})
-            raise InputFault(f"{name}: pseudo.model = {source!r} is not in this run; {did_you_mean(source, known)}")
+    if not _has_sources(run, name, experiment, others):
         return False
     made_from = _ingredients(run, experiment)
     folder = run.level1 / name
@@ -167,11 +167,30 @@ def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, 
     return is_fresh(folder / "run.json", made_from, [folder / "predictions.parquet", folder / "embeddings.parquet"])
 
 
+def _has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
+    """Tell whether the models that this one builds on are finished; raise InputFault where they never will be."""
+    finished = True
+    for setting, source in experiment.sources.items():
+        if (run.level1 / source / "run.json").is_file():
+            continue
+        finished = False
+        if source not in others:
+            known = sorted({*run.networks(), *others} - {name})
+            raise InputFault(f"{name}: {setting}: {source!r} is not in this run; {did_you_mean(source, known)}")
+        if setting == "weights" and not others[source].has_pretrain:
+            raise InputFault(f"{name}: {setting}: {source!r} has no [training.pretrain]")
+    return finished
+
+
 def _ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
     made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
-    source = experiment.pseudo_model
-    if source is not None:
-        made_from["pseudo"] = digest_of_file(run.level1 / source / "predictions.parquet")
+    if experiment.pseudo_model is not None:
+        made_from["pseudo"] = digest_of_file(run.level1 / experiment.pseudo_model / "predictions.parquet")
+    if experiment.pretrained_model is not None:
+        backbone = pretrained_backbone(run, experiment.pretrained_model)
+        if not backbone.is_file():
+            raise InputFault(f"weights = {experiment.weights!r}: that model of this run has no pretraining stage")
+        made_from["pretrained"] = digest_of_file(backbone)
     return made_from
 
 

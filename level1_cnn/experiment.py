@@ -12,6 +12,7 @@ from level1_cnn.augment.settings import Augmentation
 from level1_cnn.views import SYMMETRIES, check_views
 
 CONFIGS = Path(__file__).parent / "configs"
+PRETRAINED = "pretrained:"  # weights = "pretrained:b4_512": those of that model's pretraining stage
 SEARCHES = "search"  # the folder of configs that names ranges, not models
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -23,6 +24,7 @@ NEEDED: dict[str, tuple[str, tuple[object, ...]]] = {
     "focal_gamma": ("loss", ("focal",)),
     "ema_epochs": ("keep", ("ema",)),
     "mean_epochs": ("keep", ("mean",)),
+    "external_share": ("external", ("joint",)),
 }
 
 
@@ -67,6 +69,7 @@ class Finetune(Settings):
     train_batch_norm: bool = True  # False keeps ImageNet's statistics: a few hundred steps cannot replace them
     malignant_share: Share = 0.0  # of the training pictures shown, by repetition; 0 shows them as they come
     external: External = "joint"
+    external_share: Share = 0.0  # of the pictures shown, by repetition or less than all; 0 shows them as they come
     keep: Literal["ema", "last", "mean", "best"] = "ema"  # which weights predict; best is chosen on the validation fold
     ema_epochs: Positive = 0.5  # memory of the moving average
     mean_epochs: Count = 3  # of the last epochs
@@ -101,7 +104,7 @@ class Experiment(Settings):
 
     backbone: str
     variant: str
-    weights: str
+    weights: str  # imagenet, none, a .weights.h5 file, or pretrained:<model> (its stage on external pictures)
     image_size: int = Field(ge=32)
     seed: int = 0
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the picture as it is must be among them
@@ -110,8 +113,17 @@ class Experiment(Settings):
     @property
     def uses_external(self) -> bool:
         """Whether external cases are shown anywhere in the training."""
-        pretrain = self.training.pretrain if isinstance(self.training, Finetune) else None
-        return self.training.external == "joint" or pretrain is not None
+        return self.training.external == "joint" or self.needs_external
+
+    @property
+    def needs_external(self) -> bool:
+        """Whether there is no training without external cases."""
+        return self.has_pretrain or (isinstance(self.training, Finetune) and self.training.external_share > 0)
+
+    @property
+    def has_pretrain(self) -> bool:
+        """Whether there is a stage on the external pictures alone."""
+        return isinstance(self.training, Finetune) and self.training.pretrain is not None
 
     @property
     def pseudo_model(self) -> str | None:
@@ -119,17 +131,29 @@ class Experiment(Settings):
         pseudo = self.training.pseudo if isinstance(self.training, Finetune) else None
         return pseudo.model if pseudo else None
 
+    @property
+    def pretrained_model(self) -> str | None:
+        """The model whose pretraining stage this one starts from."""
+        prefix, _, model = self.weights.partition(PRETRAINED)
+        return model if model and not prefix else None
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The models that must be finished before this one begins, by the setting that names them."""
+        named = {"training.pseudo.model": self.pseudo_model, "weights": self.pretrained_model}
+        return {setting: model for setting, model in named.items() if model is not None}
+
 
 def waves(experiments: Mapping[str, Experiment]) -> list[list[str]]:
-    """Return the models in groups, each trained after the ones before: a model with pseudo-labels waits for theirs.
+    """Return the models in groups, each trained after the ones before: a model waits for those that it builds on.
 
     Raises InputFault when models wait for each other.
     """
     left, ordered = dict(experiments), []
     while left:
-        wave = [name for name, experiment in left.items() if experiment.pseudo_model not in left]
+        wave = [name for name, experiment in left.items() if not left.keys() & experiment.sources.values()]
         if not wave:
-            raise InputFault(f"models wait for each other's pseudo-labels: {', '.join(left)}")
+            raise InputFault(f"models wait for each other: {', '.join(left)}")
         ordered.append(wave)
         left = {name: experiment for name, experiment in left.items() if name not in wave}
     return ordered

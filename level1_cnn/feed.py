@@ -12,7 +12,7 @@ import tensorflow as tf
 from features.faults import InputFault, named
 from level1_cnn.augment.chain import augment, mix
 from level1_cnn.augment.settings import Augmentation
-from level1_cnn.order import BENIGN, MALIGNANT, Order
+from level1_cnn.order import BENIGN, GROUPS, Order
 from level1_cnn.records import PARALLEL, decode, find_shards
 from level1_cnn.rows import TrainingRows
 
@@ -43,8 +43,8 @@ class Feed:
     """Pictures of all rows that a model's fits may see, found and decoded once; every fit draws its batches from it.
 
     ``files`` may hold other cases too: they are dropped before anything is decoded. Decoded pictures of at most
-    ``cache_bytes`` stay in memory. Else a fit holds the JPEGs of each class that needs at most half of that, in the
-    same order, and any other class is read from the files every epoch, shuffled as JPEGs in a bounded buffer.
+    ``cache_bytes`` stay in memory. Else a fit holds the JPEGs of each group (see ``Order``) that needs at most half of
+    that, in the same order; any other group is read from the files every epoch, shuffled as JPEGs in a bounded buffer.
     Raises InputFault for rows whose picture is in no file, in more than one, or of another size.
     """
 
@@ -70,6 +70,7 @@ class Feed:
         seed: int,
         first_step: int,
         steps: int,
+        external_share: float = 0.0,
         rows: TrainingRows | None = None,
         shard: tuple[int, int] = (1, 0),
     ) -> tf.data.Dataset:
@@ -77,14 +78,15 @@ class Feed:
 
         An element is ((pictures float32 0..255 (b, side, side, 3), metadata (b, m)), targets (b, outputs), weights
         (b,)). ``rows`` are those of one fit, some of the feed's, with targets and weights of their own; default: all
-        of them. With ``malignant_share`` that share of every batch is malignant, by repetition (see ``Order``);
-        ``shard`` = (workers, index) gives one worker's part of every global batch, b = batch_size / workers.
+        of them. ``malignant_share`` and ``external_share`` of every batch are malignant and external, by repetition
+        (see ``Order``). ``shard`` = (workers, index) gives one worker's part of every global batch, b = batch_size /
+        workers.
         Raises InputFault for a row that the feed does not have, and ValueError when workers cannot share a batch.
         """
         rows = rows or self._rows
         if batch_size % shard[0]:
             raise ValueError(f"a batch of {batch_size} cannot be split evenly among {shard[0]} workers")
-        order = Order(rows.malignant, malignant_share, batch_size, seed)
+        order = Order(rows.malignant, malignant_share, batch_size, seed, rows.external, external_share)
         request = _Request(self._find(rows.names), order, first_step, steps, shard)
         drawn = self._gathered(request) if self.in_memory else self._streamed(request)
         finish = _Finish(rows, augmentation, seed, shard[1])
@@ -117,35 +119,35 @@ class Feed:
         return _numbered(request, tf.data.Dataset.from_tensor_slices(rows)).map(gather, PARALLEL, deterministic=True)
 
     def _streamed(self, request: _Request) -> tf.data.Dataset:
-        """Return (step, rows, pictures) of the steps: each class streamed by itself, then merged as the order says."""
-        streams = [self._jpegs(request, index) for index in (BENIGN, MALIGNANT)]
-        classes = request.order.classes(request.first_step, request.steps).astype(np.int64)
+        """Return (step, rows, pictures) of the steps: each group streamed by itself, then merged as the order says."""
+        order = request.order
+        streams = [self._jpegs(request, group) for group in GROUPS]
         jpegs = streams[BENIGN]
-        if request.order.malignant_share:
-            choices = tf.data.Dataset.from_tensor_slices(classes.ravel())
-            jpegs = tf.data.Dataset.choose_from_datasets(streams, choices)
+        if order.malignant_share or order.external_share:
+            groups = order.groups(request.first_step, request.steps).astype(np.int64)
+            jpegs = tf.data.Dataset.choose_from_datasets(streams, tf.data.Dataset.from_tensor_slices(groups.ravel()))
         size = request.part.stop - request.part.start
         pictures = _of_worker(jpegs, request).map(self._decode, PARALLEL, deterministic=True)
         batches = _numbered(request, pictures.batch(size, drop_remainder=True).take(request.steps))
         return batches.map(lambda step, batch: (step, *batch))
 
-    def _jpegs(self, request: _Request, index: int) -> tf.data.Dataset:
-        """Return (row, JPEG) of one class as the steps show them: held in memory when that is small, else streamed."""
+    def _jpegs(self, request: _Request, group: int) -> tf.data.Dataset:
+        """Return (row, JPEG) of one group as the steps show them: held in memory when that is small, else streamed."""
         order = request.order
-        members = order.members(index)
-        first, last = (order.shown(index, step) for step in (request.first_step, request.first_step + request.steps))
+        members = order.members(group)
+        first, last = (order.shown(group, step) for step in (request.first_step, request.first_step + request.steps))
         if not last - first:
             return tf.data.Dataset.from_tensors((tf.constant(0, tf.int64), "")).take(0)
         row_of_place = np.full(len(self._rows.names) + 1, -1, dtype=np.int64)  # the last stands for no place
         row_of_place[request.places[members]] = members
         places = row_of_place[self._places]
         if len(members) * self._shards.mean_bytes <= self._cache_bytes / 2:
-            return self._held(places, members, order.run(index, first, last - first))
+            return self._held(places, members, order.run(group, first, last - first))
         epoch, done = divmod(first, len(members))
         epochs = (last - 1) // len(members) - epoch + 1
         buffer = max(1, round(SHUFFLE_BYTES / self._shards.mean_bytes))
-        # A seed of its own per class: two streams must not read the files in step.
-        seed = order.seed * 2 + index
+        # A seed of its own per group: two streams must not read the files in step.
+        seed = order.seed * len(GROUPS) + group
         return self._shards.shuffled_jpegs(places, seed, epoch, epochs, buffer).skip(done).take(last - first)
 
     def _held(self, places: np.ndarray, members: np.ndarray, shown: np.ndarray) -> tf.data.Dataset:

@@ -130,7 +130,7 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     """Write the embeddings of the cases ``names`` and return these in the order they were written."""
     experiment, array = job.experiment, job.folder / ARRAY
     views, done = experiment.views, list[str]()
-    model = build_backbone(experiment)
+    model = build_backbone(job.network)
     files = shard_files(job.run, experiment.image_size)
     forward = frozen_forward(model, array.with_name("backbone.onnx"), plan)
     text = f"{job.name}: embedding {len(views)} view(s)"

@@ -101,7 +101,8 @@ def _feeds(folder: Path) -> dict[str, Feed]:
     names = [f"case{number:04d}" for number in range(CASES)]
     nothing = np.zeros((CASES, 0), np.float32)
     malignant = np.arange(CASES) % 10 == 0
-    rows = TrainingRows(names, malignant[:, None].astype(np.float32), np.ones(CASES, np.float32), nothing, malignant)
+    targets, weights = malignant[:, None].astype(np.float32), np.ones(CASES, np.float32)
+    rows = TrainingRows(names, targets, weights, nothing, malignant, external=np.zeros(CASES, bool))
     files = [_write(folder / f"train{file:02d}.tfrec", names[file::FILES], file) for file in range(FILES)]
     return {"in memory": Feed(files, rows, SIDE), "streamed": Feed(files, rows, SIDE, cache_bytes=0)}
 

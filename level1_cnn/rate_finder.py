@@ -13,12 +13,12 @@ from scipy.ndimage import gaussian_filter1d
 from features.faults import InputFault
 from features.files import replacing
 from features.progress import progress_bar, say
-from level1_cnn.checkpoint import load_weights
 from level1_cnn.devices import Plan, distribute
 from level1_cnn.experiment import Finetune
 from level1_cnn.feed import Feed
 from level1_cnn.losses import make_loss
 from level1_cnn.network import build_network
+from level1_cnn.pretraining import stage_files, starting_weights
 from level1_cnn.shards import shard_files
 from level1_cnn.steps import Stepper
 from level1_cnn.tasks import Job, plan_of
@@ -203,17 +203,14 @@ def _train(job: Job, settings: Finetune, plan: Plan, asked: Range) -> pd.DataFra
 def _stepper(job: Job, settings: Finetune, plan: Plan, asked: Range, metadata_width: int) -> Stepper:
     rates = keras.optimizers.schedules.ExponentialDecay(asked.low, asked.steps - 1, asked.high / asked.low)
     with plan.strategy.scope():
-        model = build_network(job.experiment, settings, metadata_width)
+        model = build_network(job.network, settings, metadata_width)
     stepper = Stepper(model, settings, asked.steps, plan, make_loss(settings), rates=rates)
-    pretrained = job.folder / "pretrain" / "weights.npz"
     if settings.pretrain is None:
         return stepper
-    if not pretrained.is_file():
+    if not all(path.is_file() for path in stage_files(job.pretrain_folder)):
         say(f"{job.name}: its pretraining stage is not done yet; the test starts from the backbone's own weights")
         return stepper
-    wanted = stepper.weights()
-    found = {path: value for path, value in load_weights(pretrained).items() if path in wanted}
-    stepper.set_weights_start({path: value for path, value in found.items() if wanted[path].shape == value.shape})
+    stepper.set_weights_start(starting_weights(job.pretrain_folder, stepper.weights()))
     return stepper
 
 
@@ -223,6 +220,7 @@ def _batches(job: Job, settings: Finetune, plan: Plan, asked: Range, feed: Feed)
             settings.augmentation,
             batch_size=plan.training_batch(job.experiment),
             malignant_share=settings.malignant_share,
+            external_share=settings.external_share,
             seed=job.experiment.seed,
             first_step=0,
             steps=asked.steps,

@@ -20,7 +20,8 @@ class TrainingRows:
     targets: np.ndarray  # float32 (n, outputs): probabilities of the classes; one column when binary
     weights: np.ndarray  # float32 (n,): what a row counts in the loss
     metadata: np.ndarray  # float32 (n, m); m = 0 without a metadata branch
-    malignant: np.ndarray  # bool (n,): what is drawn more often with a malignant_share
+    malignant: np.ndarray  # bool (n,): what a malignant_share means
+    external: np.ndarray  # bool (n,): what an external_share means
 
 
 def candidates(cases: pd.DataFrame, settings: Finetune) -> TrainingRows:
@@ -49,6 +50,13 @@ def fold_rows(
     return _joined(labelled, _pseudo_rows(cases, settings, settings.pseudo.weight, pseudo, excluded))
 
 
+def epoch_pictures(rows: TrainingRows, settings: Finetune) -> float:
+    """Return how many pictures an epoch shows: every row once, or with an external share every own row once."""
+    if not settings.external_share:
+        return len(rows.names)
+    return float((~rows.external).sum() / (1 - settings.external_share))
+
+
 def external_rows(cases: pd.DataFrame, settings: Finetune, scheme: Targets, excluded: Collection[str]) -> TrainingRows:
     """Return the external rows of a pretraining stage; raise InputFault when there are none."""
     rows = cases[(cases["role"] == "extra") & ~cases.index.isin(list(excluded))]
@@ -62,7 +70,10 @@ def _rows(rows: pd.DataFrame, targets: np.ndarray, settings: Finetune) -> Traini
     balanced = settings.class_weights == "balanced"
     weights = class_weights(targets) if balanced else np.ones(len(rows), np.float32)
     malignant = (rows["target"] == 1).to_numpy()
-    return TrainingRows([str(name) for name in rows.index], targets, weights.astype(np.float32), width, malignant)
+    external = (rows["role"] == "extra").to_numpy()
+    return TrainingRows(
+        [str(name) for name in rows.index], targets, weights.astype(np.float32), width, malignant, external
+    )
 
 
 def _pseudo_rows(
@@ -85,5 +96,5 @@ def _joined(first: TrainingRows, second: TrainingRows) -> TrainingRows:
     def both(name: str) -> np.ndarray:
         return np.concatenate([getattr(first, name), getattr(second, name)])
 
-    arrays = {name: both(name) for name in ("targets", "weights", "metadata", "malignant")}
+    arrays = {name: both(name) for name in ("targets", "weights", "metadata", "malignant", "external")}
     return TrainingRows(first.names + second.names, **arrays)

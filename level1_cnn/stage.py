@@ -46,7 +46,7 @@ class Stage:
         self._epoch_steps = max(1, steps)
         width = len(COLUMNS) if settings.metadata else 0
         with plan.strategy.scope():
-            self.model = build_network(job.experiment, settings, width, scheme=scheme)
+            self.model = build_network(job.network, settings, width, scheme=scheme)
         loss = make_loss(settings)
         self.stepper = Stepper(self.model, settings, self._epoch_steps * settings.epochs, plan, loss)
 
@@ -64,7 +64,8 @@ class Stage:
         done = saved[1] if saved is not None else 0
         total = (self.settings.epochs - done) * self._epoch_steps * self._batch
         with History(fit.folder, done) as history, progress_bar(fit.text, total) as advance:
-            batches = self._batches(fit, done)
+            # A kill between the last epoch and the fold's mark leaves no step to do, and the feed has no empty order.
+            batches = self._batches(fit, done) if done < self.settings.epochs else iter(())
             for epoch in range(done, self.settings.epochs):
                 self._run_epoch(epoch, batches, fit, history, advance)
             return history.table
@@ -85,6 +86,7 @@ class Stage:
                 self.settings.augmentation,
                 batch_size=self._batch,
                 malignant_share=self.settings.malignant_share,
+                external_share=self.settings.external_share,
                 seed=fit.seed,
                 first_step=done * self._epoch_steps,
                 steps=(self.settings.epochs - done) * self._epoch_steps,

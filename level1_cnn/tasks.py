@@ -13,6 +13,9 @@ from features.provenance import is_fresh
 from features.runs import Run
 from level1_cnn.experiment import Experiment
 
+PRETRAIN = "pretrain"  # the folder of a model's stage on external pictures
+BACKBONE_FILE = "backbone.weights.h5"  # in that folder: for models that start from the stage
+
 
 @dataclass(frozen=True)
 class Job:
@@ -31,6 +34,19 @@ class Job:
         return self.run.level1 / self.name
 
     @property
+    def pretrain_folder(self) -> Path:
+        """Where the model's pretraining stage is kept, if it has one."""
+        return self.folder / PRETRAIN
+
+    @property
+    def network(self) -> Experiment:
+        """The experiment with weights that a backbone family understands: a model's name becomes its stage's file."""
+        source = self.experiment.pretrained_model
+        if source is None:
+            return self.experiment
+        return self.experiment.model_copy(update={"weights": str(pretrained_backbone(self.run, source))})
+
+    @property
     def made_from(self) -> dict[str, Any]:
         """What the model is made from."""
         made_from: dict[str, Any] = json.loads(self.ingredients)
@@ -43,6 +59,11 @@ class Job:
     def pending(self, folds: int) -> list[int]:
         """Return the folds that an interrupted attempt left undone."""
         return [fold for fold in range(folds) if not is_fresh(self.fold_mark(fold), self.made_from)]
+
+
+def pretrained_backbone(run: Run, model: str) -> Path:
+    """Return where the pretraining stage of a run's model leaves the weights of its backbone."""
+    return Run(run.folder).level1 / model / PRETRAIN / BACKBONE_FILE
 
 
 def run_tasks(jobs: Sequence[Job], folds: int, cluster: str | None = None) -> None:

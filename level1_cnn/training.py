@@ -14,7 +14,7 @@ from features.files import replacing
 from features.progress import progress_bar
 from features.provenance import finish, is_fresh
 from features.tables import read_table
-from level1_cnn.checkpoint import STATE, load_weights, save_weights
+from level1_cnn.checkpoint import STATE
 from level1_cnn.conflicts import Conflicts
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Finetune, Pretrain
@@ -22,7 +22,8 @@ from level1_cnn.feed import Feed
 from level1_cnn.forward import fold_forward
 from level1_cnn.metadata import COLUMNS, encode_metadata
 from level1_cnn.predictions import Forward, ViewPredictions, over_views
-from level1_cnn.rows import TrainingRows, candidates, external_rows, fold_rows
+from level1_cnn.pretraining import assign_weights, save_stage, stage_files, starting_weights
+from level1_cnn.rows import TrainingRows, candidates, epoch_pictures, external_rows, fold_rows
 from level1_cnn.shards import shard_files
 from level1_cnn.stage import Fit, Stage
 from level1_cnn.targets import melanoma_logits
@@ -50,34 +51,31 @@ class FinetuneTrainer:
     def stage(self) -> Stage:
         """The network that the folds train, started from the pretrained weights if there is such a stage."""
         settings = self._settings
-        steps = round(self._rows_per_fold() / self._plan.training_batch(self._job.experiment))
+        steps = round(self._pictures_per_epoch() / self._plan.training_batch(self._job.experiment))
         stage = Stage(self._job, settings, self._plan, self._feed, settings.targets, steps)
         if settings.pretrain is not None:
-            stage.stepper.set_weights_start(_fitting(load_weights(self._pretrained), stage.stepper.weights()))
+            stage.stepper.set_weights_start(starting_weights(self._job.pretrain_folder, stage.stepper.weights()))
         return stage
-
-    @property
-    def _pretrained(self) -> Path:
-        return self._job.folder / "pretrain" / "weights.npz"
 
     def prepare(self) -> None:
         """Train on the external pictures alone, where the settings have such a stage, once for all folds."""
         pretrain = self._settings.pretrain
-        mark = self._pretrained.with_name("done.json")
-        if pretrain is None or is_fresh(mark, self._job.made_from, [self._pretrained]):
+        folder = self._job.pretrain_folder
+        mark = folder / "done.json"
+        if pretrain is None or is_fresh(mark, self._job.made_from, stage_files(folder)):
             return
         excluded = self._conflicts.with_any()
         rows = external_rows(self._cases, self._settings, pretrain.targets, excluded)
         settings = _pretrain_settings(self._settings, pretrain)
         steps = round(len(rows.names) / self._plan.training_batch(self._job.experiment))
         stage = Stage(self._job, settings, self._plan, self._feed, pretrain.targets, steps)
-        fit = Fit(rows, mark.parent, self._seed(PRETRAIN_SEED), f"{self._job.name}: pretraining")
+        fit = Fit(rows, folder, self._seed(PRETRAIN_SEED), f"{self._job.name}: pretraining")
         weights = stage.weights(fit, stage.run(fit))
         keras.backend.clear_session()
         if self._plan.is_chief:
-            save_weights(self._pretrained, weights)
+            save_stage(folder, self._job.experiment, weights)
             finish(mark, self._job.made_from, pictures=len(rows.names), excluded=len(excluded))
-            (mark.parent / STATE).unlink(missing_ok=True)
+            (folder / STATE).unlink(missing_ok=True)
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
         """Train without the fold's cases, store the weights in ``folder``, and predict the fold and the test cases."""
@@ -90,7 +88,7 @@ class FinetuneTrainer:
         if not self._plan.is_chief:
             return None
         self._facts = _facts_of(self._settings, table, rows)
-        _assign(self.stage.model, self.stage.weights(fit, table))
+        assign_weights(self.stage.model, self.stage.weights(fit, table))
         with replacing(folder / "model.weights.h5") as temporary:
             self.stage.model.save_weights(temporary)
         return self._predict(list(asked), folder, f"{self._job.name}: fold {fold}: predicting")
@@ -106,10 +104,10 @@ class FinetuneTrainer:
     def _seed(self, fold: int) -> int:
         return self._job.experiment.seed * SEED_STRIDE + fold
 
-    def _rows_per_fold(self) -> float:
-        """Return the mean number of rows over the folds: one schedule serves all."""
+    def _pictures_per_epoch(self) -> float:
+        """Return the mean number of pictures over the folds: one schedule serves all."""
         folds = self._cases.loc[self._cases["role"] == "train", "fold"].unique()
-        return float(np.mean([len(self.rows_of(int(fold)).names) for fold in folds]))
+        return float(np.mean([epoch_pictures(self.rows_of(int(fold)), self._settings) for fold in folds]))
 
     def _pseudo(self, fold: int) -> pd.Series | None:
         """Return the test probabilities of the named model's same fold: it has not seen this fold's patients either."""
@@ -153,18 +151,7 @@ def _pretrain_settings(settings: Finetune, pretrain: Pretrain) -> Finetune:
     """Return the settings of a pretraining stage: those of the model, with what the stage has of its own."""
     own = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
     keep = "ema" if settings.keep == "best" else settings.keep
-    return settings.model_copy(update={**own, "keep": keep, "pseudo": None})
-
-
-def _fitting(weights: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the pretrained weights that the network has as well: a head for other targets starts anew."""
-    return {path: value for path, value in weights.items() if path in wanted and wanted[path].shape == value.shape}
-
-
-def _assign(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
-    for variable in model.variables:
-        if variable.path in weights:
-            variable.assign(weights[variable.path])
+    return settings.model_copy(update={**own, "keep": keep, "pseudo": None, "external_share": 0.0})
 
 
 def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def address() -> Iterator[str]:
         yield found
 
 
-def run(address: str, place: Path, *stages: list) -> None:
+def run(address: str, place: Path, *stages: list[Any]) -> None:
     (place / "cases.parquet").write_bytes(b"the same for all")
     run_on_cluster(address, place, stages)
 

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def write_shard(path: Path, numbers: list[int], side: int = SIDE) -> Path:
 
 
 def rows_of(numbers: list[int]) -> TrainingRows:
+    """Return the rows of the cases ``numbers``; the odd ones are external."""
     own = np.array(numbers, np.float32)
-    return TrainingRows(
-        [f"c{number}" for number in numbers], own[:, None] / 100, own + 1, np.stack([own, -own], 1), own < MALIGNANT
-    )
+    names, metadata = [f"c{number}" for number in numbers], np.stack([own, -own], 1)
+    return TrainingRows(names, own[:, None] / 100, own + 1, metadata, own < MALIGNANT, own % 2 == 1)
 
 
 def shown(dataset: tf.data.Dataset) -> list[list[int]]:
@@ -106,7 +107,7 @@ def test_targets_weights_and_metadata_are_those_of_the_picture(feed: Feed) -> No
 def test_the_targets_of_a_fit_may_differ_from_those_the_feed_was_made_with(feed: Feed) -> None:
     soft = {3: [0.2, 0.5, 0.3], 8: [0.9, 0.0, 0.1]}
     targets = np.array(list(soft.values()), np.float32)
-    other = TrainingRows(["c3", "c8"], targets, np.ones(2), np.zeros((2, 0)), np.zeros(2, bool))
+    other = TrainingRows(["c3", "c8"], targets, np.ones(2), np.zeros((2, 0)), np.zeros(2, bool), np.zeros(2, bool))
     for (pictures, metadata), targets, _ in draw(feed, rows=other, batch_size=2):
         numbers = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10)
         np.testing.assert_allclose(targets.numpy(), [soft[number] for number in numbers])
@@ -136,6 +137,15 @@ def test_every_batch_holds_the_share_of_malignant_rows(feed: Feed) -> None:
     assert len(set(classes)) > 1
 
 
+def test_every_batch_holds_the_share_of_external_rows(feed: Feed) -> None:
+    batches = shown(draw(feed, external_share=0.25, malignant_share=0.5, steps=24))
+    assert [sum(number % 2 for number in batch) for batch in batches] == [1] * 24
+    external = [number for number in flat(batches) if number % 2]
+    assert sum(number < MALIGNANT for number in external) == 12
+    tail = shown(draw(feed, external_share=0.25, malignant_share=0.5, first_step=20, steps=4))
+    assert tail == batches[20:]
+
+
 def test_a_share_repeats_no_row_before_all_of_its_class_were_shown(feed: Feed) -> None:
     seen = flat(shown(draw(feed, malignant_share=0.25, steps=24)))
     malignant = [number for number in seen if number < MALIGNANT]
@@ -158,7 +168,7 @@ def test_augmentation_differs_between_pictures_and_between_epochs_but_not_betwee
 def test_mixing_pictures_mixes_their_targets_alike(feed: Feed) -> None:
     mixing = STILL.model_copy(update={"mixup": 1.0})
     own = rows_of(list(range(CASES)))
-    equal = TrainingRows(own.names, own.targets, np.ones(CASES), own.metadata, own.malignant)
+    equal = replace(own, weights=np.ones(CASES))
     for (pictures, _), targets, _ in draw(feed, rows=equal, augmentation=mixing):
         level = pictures.numpy().mean(axis=(1, 2, 3))
         np.testing.assert_allclose(targets.numpy()[:, 0], level / 1000, atol=1e-3)

@@ -6,7 +6,7 @@ import pytest
 
 from features.faults import InputFault
 from level1_cnn.experiment import Finetune, Pretrain, Pseudo
-from level1_cnn.rows import candidates, external_rows, fold_rows
+from level1_cnn.rows import candidates, epoch_pictures, external_rows, fold_rows
 
 CASES = pd.DataFrame(
     {
@@ -31,6 +31,13 @@ def test_a_fold_sees_the_other_folds_and_the_external_cases() -> None:
     assert rows.targets[:, 0].tolist() == [0, 1, 1, 0]
     assert rows.malignant.tolist() == [False, True, True, False]
     assert rows.metadata.shape == (4, 0)
+
+
+def test_an_epoch_with_an_external_share_shows_every_own_row_once() -> None:
+    rows = fold_rows(CASES, settings(), 0, (), None)
+    assert rows.external.tolist() == [False, False, True, True]
+    assert epoch_pictures(rows, settings()) == 4
+    assert epoch_pictures(rows, settings(external_share=0.75)) == pytest.approx(8)
 
 
 def test_external_cases_kept_apart_are_in_no_fold() -> None:

@@ -14,9 +14,9 @@ from features.layout import Request
 from features.runs import Run, freeze_cases
 from features.tables import read_table
 from level1_cnn import __main__ as command
-from level1_cnn.checkpoint import STATE, load_state
+from level1_cnn.checkpoint import STATE, load_state, load_weights
 from level1_cnn.devices import Plan
-from level1_cnn.experiment import Experiment
+from level1_cnn.experiment import Experiment, read_experiment
 from level1_cnn.shards import prepare
 from level1_cnn.tasks import Job
 from level1_cnn.training import FinetuneTrainer
@@ -155,6 +155,65 @@ def test_a_pretraining_stage_is_done_once_and_every_fold_starts_from_it(run: Run
     assert start["logits/kernel"].shape == (32, 1)
 
 
+def test_another_model_starts_from_the_backbone_of_a_finished_stage(run: Run, tmp_path: Path) -> None:
+    source, follower, frozen = (tmp_path / f"{name}.toml" for name in ("source", "follower", "frozen"))
+    body = MODEL + "epochs = 1\nbatch_size = 8\nlearning_rate = 0.01\n"
+    source.write_text(body + 'external = "apart"\n[training.pretrain]\nepochs = 1\nlearning_rate = 0.05\n')
+    started = body.replace('weights = "none"', 'weights = "pretrained:source"').replace(
+        "image_size = 32", "image_size = 48"
+    )
+    follower.write_text(started + "external_share = 0.5\n")
+    frozen.write_text(started.partition("[training]")[0] + '[training]\nmethod = "frozen"\nregularisation = 1.0\n')
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder, ignore=shutil.ignore_patterns("level1"))
+    with pytest.raises(InputFault, match="follower: weights: 'source' is not in this run"):
+        command.oof(other.folder, models=str(follower))
+    command.oof(other.folder, models=f"{frozen} {follower} {source}")
+    stage = load_weights(other.level1 / "source" / "pretrain" / "weights.npz")
+    experiment = read_experiment(follower)
+    job = Job(other, "again", experiment, "{}")
+    keras.utils.set_random_seed(0)
+    assert experiment.training.method == "finetune"
+    start = FinetuneTrainer(job, experiment.training, PLAN, other.read_cases()).stage.stepper.weights()
+    shared = [path for path in stage if not path.startswith("logits")]
+    assert len(shared) > 4
+    for path in shared:
+        np.testing.assert_array_equal(start[path], stage[path])
+    made_from = read_json(other.level1 / "frozen" / "run.json")["made_from"]
+    assert made_from["settings"]["weights"] == "pretrained:source"
+    assert made_from["pretrained"]
+
+
+def test_a_model_without_a_stage_is_refused_as_a_start(run: Run, tmp_path: Path) -> None:
+    plain, follower = tmp_path / "plain.toml", tmp_path / "follower.toml"
+    body = MODEL + "epochs = 1\nlearning_rate = 0.01\n"
+    plain.write_text(body)
+    follower.write_text(body.replace('weights = "none"', 'weights = "pretrained:plain"'))
+    with pytest.raises(InputFault, match=r"follower: weights: 'plain' has no \[training.pretrain\]"):
+        command.oof(run.folder, models=f"{plain} {follower}")
+
+
+def test_models_that_need_external_pictures_are_refused_before_anything_is_trained(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "hungry.toml"
+    file.write_text(MODEL + "epochs = 1\nlearning_rate = 0.01\nexternal_share = 0.5\n")
+    bare = Run(tmp_path / "run")
+    data = make_data(tmp_path / "data")
+    freeze_cases(bare, Request(data, folds=FOLDS))
+    with pytest.raises(InputFault, match="hungry: trained on external pictures too"):
+        command.oof(bare.folder, models=str(file))
+
+
+def test_a_fit_killed_after_its_last_epoch_only_predicts(run: Run, tmp_path: Path) -> None:
+    options = {"external": "apart", "malignant_share": 0.5}
+    model = trainer(run, "ended", **options)
+    whole = model.fit_fold(0, tmp_path)
+    assert (tmp_path / STATE).is_file()  # the mark, written after the predictions, is what makes it unnecessary
+    again = trainer(run, "ended", **options).fit_fold(0, tmp_path)
+    assert whole is not None
+    assert again is not None
+    np.testing.assert_allclose(again.logits, whole.logits, atol=1e-5)
+
+
 def test_a_pretraining_stage_without_external_pictures_is_refused(run: Run) -> None:
     cases = run.read_cases()
     model = trainer(run, "alone", cases[cases["role"] != "extra"], pretrain={"epochs": 1, "learning_rate": 0.01})
@@ -204,5 +263,5 @@ def test_pseudo_labels_of_a_fold_are_what_the_same_fold_of_the_other_model_said(
 def test_a_missing_source_of_pseudo_labels_is_refused_with_what_there_is(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "orphan.toml"
     file.write_text(MODEL + 'epochs = 1\nlearning_rate = 0.01\n[training.pseudo]\nmodel = "nobody"\n')
-    with pytest.raises(InputFault, match=r"pseudo\.model = 'nobody' is not in this run"):
+    with pytest.raises(InputFault, match=r"training\.pseudo\.model: 'nobody' is not in this run"):
         command.oof(run.folder, models=str(file))
