@@ -124,8 +124,9 @@ class Feed:
         streams = [self._jpegs(request, group) for group in GROUPS]
         jpegs = streams[BENIGN]
         if order.malignant_share or order.external_share:
-            groups = order.groups(request.first_step, request.steps).astype(np.int64)
-            jpegs = tf.data.Dataset.choose_from_datasets(streams, tf.data.Dataset.from_tensor_slices(groups.ravel()))
+            groups = order.groups(request.first_step, request.steps).ravel()
+            choices = tf.data.Dataset.from_tensor_slices(np.searchsorted(GROUPS, groups).astype(np.int64))
+            jpegs = tf.data.Dataset.choose_from_datasets(streams, choices)
         size = request.part.stop - request.part.start
         pictures = _of_worker(jpegs, request).map(self._decode, PARALLEL, deterministic=True)
         batches = _numbered(request, pictures.batch(size, drop_remainder=True).take(request.steps))
@@ -147,7 +148,7 @@ class Feed:
         epochs = (last - 1) // len(members) - epoch + 1
         buffer = max(1, round(SHUFFLE_BYTES / self._shards.mean_bytes))
         # A seed of its own per group: two streams must not read the files in step.
-        seed = order.seed * len(GROUPS) + group
+        seed = order.seed * 2 + group
         return self._shards.shuffled_jpegs(places, seed, epoch, epochs, buffer).skip(done).take(last - first)
 
     def _held(self, places: np.ndarray, members: np.ndarray, shown: np.ndarray) -> tf.data.Dataset:

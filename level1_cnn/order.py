@@ -7,9 +7,9 @@ import numpy as np
 from features.faults import InputFault
 
 BENIGN, MALIGNANT = 0, 1
-EXTERNAL = 2  # added to a class: a group is a class of own or of external rows
-GROUPS = range(4)
-PATTERN = len(GROUPS)  # groups and the pattern of a batch draw from streams of their own, so that no two share numbers
+EXTERNAL = 4  # added to a class: a group is a class of own or of external rows
+GROUPS = (BENIGN, MALIGNANT, EXTERNAL + BENIGN, EXTERNAL + MALIGNANT)
+PATTERN = 2  # which group stands where in a batch: not a group, so that no two random streams share their numbers
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,9 @@ class Order:
         return shown[first - epochs[0] * len(members) :][:count]
 
     def _pattern(self, step: int) -> np.ndarray:
-        counts = [self.shown(group, step + 1) - self.shown(group, step) for group in GROUPS]
-        return self._generator(PATTERN, step).permutation(np.repeat(np.array(GROUPS, dtype=np.int8), counts))
+        groups = np.array(GROUPS[::-1], dtype=np.int8)
+        counts = [self.shown(group, step + 1) - self.shown(group, step) for group in GROUPS[::-1]]
+        return self._generator(PATTERN, step).permutation(np.repeat(groups, counts))
 
     def _generator(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, purpose, number))

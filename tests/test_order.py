@@ -52,9 +52,9 @@ def test_every_group_has_its_share_of_any_number_of_steps(
 @pytest.mark.parametrize(("malignant", "external", "groups"), [(0, 0, 1), (0.5, 0, 2), (0, 0.5, 2), (0.5, 0.5, 4)])
 def test_every_row_is_in_one_group(malignant: float, external: float, groups: int) -> None:
     order = Order(MALIGNANT_ROWS, malignant, 4, 0, EXTERNAL_ROWS, external)
-    members = [order.members(group).tolist() for group in GROUPS]
-    assert sorted(chain.from_iterable(members)) == list(range(10))
-    assert sum(map(bool, members)) == groups
+    members = {group: order.members(group).tolist() for group in GROUPS}
+    assert sorted(chain.from_iterable(members.values())) == list(range(10))
+    assert sum(map(bool, members.values())) == groups
     if groups == 4:
         assert members[MALIGNANT + EXTERNAL] == [5]
 
