@@ -33,7 +33,7 @@ help: ## this list
 	@echo
 	@echo "  DATA=folder        pictures and CSVs (default: the synthetic clinic, drawn into data/clinic)"
 	@echo "  RUN=runs/name      where everything is kept (default: named after DATA)"
-	@echo "  PROFILE=laptop     level-one models: laptop, desktop, gpu or tpu;   MODELS='a b': only these, or your own TOML files"
+	@echo "  PROFILE=laptop     level-one models: laptop, desktop, external, gpu, tpu;   MODELS='a b': only these, or your own TOML files"
 	@echo "  DEVICES=auto       cpu, gpu:0, mirrored (every GPU), workers (TF_CONFIG), tpu;   DETERMINISTIC=1: the same bytes each time"
 	@echo "  CLUSTER=tcp://...  a Dask scheduler whose workers train the folds side by side"
 	@echo "  MODEL=name         the model of augment-sheet, lr-find and tune;   SEARCH=finetune: the ranges that tune searches"

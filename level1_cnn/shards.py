@@ -35,7 +35,6 @@ class _Job:
     cases: pd.DataFrame
     sizes: list[int]
     measure: bool
-    replaces: bool  # what is there under its name was made from other files
 
 
 def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_file: int = CASES_PER_FILE) -> None:
@@ -117,14 +116,15 @@ def _plan(store: Store, rows: pd.DataFrame, names: pd.Index, sizes: Sequence[int
         held = [_as_it_is(part, now) for part in serving]
         covered = [name for part in serving for name in part.index.index]
         fresh = _new_parts(now.drop(covered, errors="ignore"), str(role), parts, at_most)
-        for part in [*held, *fresh]:
-            lacking = [size for size in sizes if not store.has_size(part, size)]
-            measure = not store.is_measured(part)
-            if lacking or measure:
-                cases = wanted.reindex(part.index.index)
-                # A part that must be measured again holds other pictures than its shards.
-                jobs.append(_Job(store, part, cases, list(sizes) if measure else lacking, measure, measure))
-    return jobs
+        jobs += [_job(store, part, wanted.reindex(part.index.index), sizes) for part in [*held, *fresh]]
+    return [job for job in jobs if job.sizes or job.measure]
+
+
+def _job(store: Store, part: Part, cases: pd.DataFrame, sizes: Sequence[int]) -> _Job:
+    """Return what a part lacks; one that must be measured again holds other pictures than its shards."""
+    measure = not store.is_measured(part)
+    lacking = [size for size in sizes if measure or not store.has_size(part, size)]
+    return _Job(store, part, cases, lacking, measure)
 
 
 def _as_it_is(part: Part, now: pd.DataFrame) -> Part:
@@ -161,7 +161,7 @@ class _UndecodableError(Exception):
 
 
 def _make_part(job: _Job, advance: Any) -> None:  # noqa: ANN401  a callback
-    if job.replaces:
+    if job.measure:  # what is there under its name was made from other files
         job.store.drop(job.part.name)
     codes = job.store.codes(job.cases)
     records = {name: _labels(name, case, codes) for name, case in job.cases.to_dict("index").items()}
