@@ -24,7 +24,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases oof features stack submission contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases oof features stack submission explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -45,6 +45,7 @@ help: ## this list
 	@echo "  EXTRA='a b'        folders of external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
+	@echo "  RUNS='runs/a runs/b'  what \`make leaderboard\` compares (default: every run);   AGAINST=a/default   MLFLOW=runs/mlflow"
 	@echo "  GPU=1              install the CUDA libraries too"
 
 setup: $(STAMP) ## make .venv and install the locked versions
@@ -86,6 +87,20 @@ stack: oof ## level two: feature blocks, one probability per case, the leaderboa
 
 submission: oof ## the main job, from nothing to the end: stack, then the CSV of test probabilities
 	@$(BIN)/python -m level2_stack submission $(LEVEL2)
+
+explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
+	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE)
+	@$(BIN)/python -m level1_cnn galleries --run $(RUN) --recipe $(notdir $(RECIPE:.toml=))
+
+report: submission ## runs/<name>/report.html and model_card.md, of what is there (`make explain` adds the explanations)
+	@$(BIN)/python -m level2_stack card --run $(RUN) --recipe $(RECIPE)
+	@$(BIN)/python -m level2_stack report --run $(RUN) --recipe $(RECIPE)
+
+leaderboard: $(STAMP) ## compare finished runs, with paired tests: runs/leaderboard.csv
+	@$(BIN)/python -m level2_stack leaderboard $(if $(RUNS),--runs '$(RUNS)') $(if $(AGAINST),--against '$(AGAINST)') $(if $(MLFLOW),--mlflow '$(MLFLOW)')
+
+eda: cases ## the data's own page, before anything is trained: runs/<name>/eda.html
+	@$(BIN)/python -m features eda --run $(RUN)
 
 contact-sheet: cases ## pictures of DATA on one PNG, malignant ones in red
 	@$(BIN)/python -m features contact-sheet $(DATA) $(RUN)/contact_sheet.png

@@ -66,6 +66,15 @@ def contact_sheet_command(data: Path, out: Path) -> None:
     say(str(contact_sheet(data, out)))
 
 
+@app.command()
+def eda(run: RunFolder) -> None:
+    """Write eda.html, the data's own page: counts, sizes, missing values, train against test, a contact sheet."""
+    from features.exploration.page import explore
+    from features.runs import Run
+
+    explore(Run(run))
+
+
 def run_app(commands: typer.Typer) -> None:
     """Run a command line; print an InputFault as a sentence and exit with code 2."""
     try:

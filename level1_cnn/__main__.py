@@ -126,6 +126,23 @@ def views(run: RunFolder, models: Models = None) -> None:
         print_view_worth(place, name)
 
 
+@app.command()
+def galleries(
+    run: RunFolder,
+    recipe: Annotated[str, typer.Option(help="the recipe whose stack is shown")] = "default",
+    patients: Annotated[str | None, typer.Option(help="whose boards, by spaces; else chosen ones")] = None,
+) -> None:
+    """Write the hardest cases under heat maps, and boards of patients, as small pictures for the report."""
+    place = Run(run)
+    if not place.facts()["pictures"]:
+        say("galleries: the cases have no pictures, so there are none")
+        return
+    import_tensorflow()
+    from level1_cnn.gallery import make_galleries
+
+    make_galleries(place, recipe, patients=patients.split() if patients else None)
+
+
 def _check_external(place: Run, pending: Mapping[str, Experiment]) -> None:
     """Refuse models that need external pictures where there are none; else say which do not look at them."""
     has_external = bool((place.read_cases()["role"] == "extra").any())

@@ -1,4 +1,4 @@
-"""Commands of level two: stack a run's predictions, and write its submission."""
+"""Commands of level two: stack a run's predictions, write its submission, and its report."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +8,9 @@ import typer
 from features.__main__ import RunFolder, run_app
 from features.computing import compute_blocks
 from features.faults import InputFault, did_you_mean
+from features.files import read_json
 from features.progress import say
-from features.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh
 from features.runs import Run
 from features.settings import read_toml
 from level2_stack.importing import bring_foreign
@@ -75,6 +76,70 @@ def submission(
 
     make_submission(place, file)
     finish(mark, made_from)
+
+
+@app.command()
+def report(run: RunFolder, recipe: RecipeName = "default") -> None:
+    """Write report.html into the run, one page of what its finished stack found; open nothing, print the path."""
+    from level2_stack.report.page import make_report
+
+    place, file = Run(run), _recipe_file(recipe)
+    path = make_report(place, file.stem, _changed_since(place, file))
+    say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
+
+
+@app.command()
+def card(run: RunFolder, recipe: RecipeName = "default") -> None:
+    """Write model_card.md into the run from its finished stack."""
+    from level2_stack.card.writing import write_card
+
+    place = Run(run)
+    say(f"model card: {write_card(place, place.level2 / _recipe_file(recipe).stem)}")
+
+
+@app.command()
+def leaderboard(
+    runs: Annotated[str, typer.Option(help="run folders; default: all with a finished level two")] = "",
+    root: Annotated[Path, typer.Option(help="where runs lie and leaderboard.csv is written")] = Path("runs"),
+    against: Annotated[str, typer.Option(help="<run>/<recipe> that others are tested against; default: the best")] = "",
+    mlflow: Annotated[Path | None, typer.Option(help="folder of a local MLflow store")] = None,
+) -> None:
+    """Compare finished stacks: paired tests where the cases are the same, and what was set differently."""
+    from level2_stack.history.table import compare_runs
+
+    compare_runs([Path(name) for name in runs.split()], root, against, mlflow)
+
+
+def _changed_since(run: Run, recipe: Path) -> list[str]:
+    """Return ``key: then -> now`` for what became other since the stack was made; empty where there is no stack."""
+    mark = run.level2 / recipe.stem / "run.json"
+    if not mark.is_file():
+        return []
+    asked = {key: value for key, value in read_json(mark)["made_from"].items() if key == "prevalence"}
+    return differences(mark, _ingredients(run, recipe) | asked)
+
+
+@app.command()
+def explain(run: RunFolder, recipe: RecipeName = "default") -> None:
+    """Write what every column adds to the log odds of every case, for what the finished stack submits."""
+    place, file = Run(run), _recipe_file(recipe)
+    folder = place.level2 / file.stem
+    if not (folder / "run.json").is_file():
+        raise InputFault(f"{folder}: no finished stack to explain; `make stack` makes it")
+    inputs = [folder / name for name in ("decisions.json", "predictions.parquet")]
+    outputs = [folder / name for name in ("explanations.parquet", "explanations.json")]
+    code = Path(__file__).parent
+    made_from = {
+        "stack": {path.name: digest_of_file(path) for path in inputs},
+        "code": digest_of_code([*code.glob("explain/*.py"), *code.glob("learners/*.py")]),
+    }
+    if is_fresh(folder / "explained.json", made_from, outputs):
+        say(f"explanations: fresh, {outputs[0]}")
+        return
+    from level2_stack.explain.explanations import make_explanations
+
+    make_explanations(place, file, folder)
+    finish(folder / "explained.json", made_from)
 
 
 def _recipe_file(recipe: str) -> Path:

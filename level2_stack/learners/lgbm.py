@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.special import expit
 
 from features.settings import Settings
-from level2_stack.learners import Trial, matched, rising, stage_ends, without_unused_categories
+from level2_stack.learners import STAGES, Trial, matched, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -64,6 +64,16 @@ class Boosted:
                 margin, done = margin + self._margin(rows, done, count), done + count
             margins.append(margin)
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
+
+    def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, last the base.
+
+        Exact SHAP values of the trees (Lundberg et al. 2020).
+        """
+        end = stage_ends(self._params.rounds)[STAGES.index(share)]
+        count, rows = min(end, self.booster.current_iteration()), matched(X, self._seen)
+        parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=self._params.num_threads)
+        return np.asarray(parts, dtype=np.float64)
 
     def _margin(self, rows: pd.DataFrame, start: int, count: int) -> NDArray[np.float64]:
         threads = self._params.num_threads

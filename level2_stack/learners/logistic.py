@@ -39,6 +39,13 @@ class Weighing:
         margin = self._solution[0] + (self._standardised(X) * self._solution[1:]).sum(axis=1)
         return np.asarray(expit(margin), dtype=np.float64)
 
+    def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return (n, columns + 1): what each logit adds from its training mean, last the base; ``share`` is unused.
+
+        A missing network has the part of what it is filled with.
+        """
+        return np.column_stack([self._standardised(X) * self._solution[1:], np.full(len(X), self._solution[0])])
+
     def _standardised(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return standardised logits; a missing network counts as the mean of the row's others, or as average."""
         Z = (X[self._mean.index] - self._mean) / self._std

@@ -38,12 +38,27 @@ class Regression:
 
     def __init__(self, prepare: ColumnTransformer, model: LogisticRegression, seen: pd.DataFrame) -> None:
         self._prepare, self._model, self._seen = prepare, model, seen.iloc[:0]
+        self._sources = _sources(prepare)
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        Z = np.ascontiguousarray(self._prepare.transform(matched(X, self._seen)))
         # A sum row by row: a matrix product may round differently by the number of rows.
-        return np.asarray(expit(self._model.intercept_[0] + (Z * self._model.coef_[0]).sum(axis=1)), dtype=np.float64)
+        return np.asarray(expit(self._model.intercept_[0] + self._terms(X).sum(axis=1)), dtype=np.float64)
+
+    def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return (n, columns + 1): what each column adds to the logit, last the base; ``share`` has no effect.
+
+        The terms of a column are its value, its gap, its spline or its categories, each from its training mean: the
+        SHAP values of a linear model (Lundberg and Lee 2017, 4.2).
+        """
+        terms = pd.DataFrame(self._terms(X).T, index=self._sources).groupby(level=0).sum()
+        parts = terms.reindex(self._seen.columns, fill_value=0.0).to_numpy().T
+        return np.column_stack([parts, np.full(len(X), self._model.intercept_[0])])
+
+    def _terms(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the term of every prepared column, (n, prepared columns)."""
+        Z = np.ascontiguousarray(self._prepare.transform(matched(X, self._seen)))
+        return np.asarray(Z * self._model.coef_[0], dtype=np.float64)
 
 
 def fit(
@@ -76,6 +91,19 @@ def _preparation(X: pd.DataFrame, knots: int) -> ColumnTransformer:
             ("texts", _standardised([OneHotEncoder(handle_unknown="ignore", sparse_output=False)]), texts),
         ]
     )
+
+
+def _sources(prepare: ColumnTransformer) -> list[str]:
+    """Return, for every prepared column in order, the column of the design that it was made of."""
+    numbers, logits, texts = (list(columns) for _, _, columns in prepare.transformers_[:3])
+    steps, places, sources = prepare.named_transformers_, prepare.output_indices_, list[str]()
+    if numbers:
+        sources += [*numbers, *(numbers[place] for place in steps["numbers"][0].indicator_.features_)]
+    if logits:
+        sources += np.repeat(logits, (places["logits"].stop - places["logits"].start) // len(logits)).tolist()
+    if texts:
+        sources += np.repeat(texts, [len(found) for found in steps["texts"][0].categories_]).tolist()
+    return sources
 
 
 def _filled(*, gaps: bool) -> SimpleImputer:

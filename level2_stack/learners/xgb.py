@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.special import expit
 
 from features.settings import Settings
-from level2_stack.learners import Trial, matched, rising, stage_ends, without_unused_categories
+from level2_stack.learners import STAGES, Trial, matched, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -57,6 +57,16 @@ class Boosted:
             margins.append(before if before is not None and end == done else self._margin(rows, done, end, before))
             done = end
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
+
+    def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, last the base.
+
+        Exact SHAP values of the trees (Lundberg et al. 2020), computed in float32.
+        """
+        rows = xgboost.DMatrix(matched(X, self._seen), enable_categorical=True, nthread=1)
+        end = stage_ends(self._rounds)[STAGES.index(share)]
+        parts = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, end))
+        return np.asarray(parts, dtype=np.float64)
 
     def _margin(
         self, rows: pd.DataFrame, start: int, end: int, before: NDArray[np.float64] | None
