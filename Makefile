@@ -24,7 +24,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases oof features stack submission explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -72,7 +72,10 @@ cases: $(STAMP) ## check the CSVs and pictures, freeze the folds
 	  $(if $(filter data/clinic,$(DATA)),--draw $(CLINIC_TRAIN) $(CLINIC_TEST) $(CLINIC_SEED)) \
 	  $(if $(MAPPING),--mapping $(MAPPING)) $(foreach folder,$(EXTRA),--extra $(folder)) $(if $(OFFICIAL_FOLDS),--official-folds)
 
-oof: cases ## level one: out-of-fold and test predictions of every network
+audit: cases ## look for leaks; stop where nothing mends them: runs/<name>/leaks.json and leaks.png
+	@$(BIN)/python -m features audit --run $(RUN)
+
+oof: audit ## level one: out-of-fold and test predictions of every network
 	@$(BIN)/python -m level1_cnn oof --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
 	  $(if $(MODELS),--models '$(MODELS)') $(if $(DETERMINISTIC),--deterministic) $(if $(CLUSTER),--cluster $(CLUSTER))
 

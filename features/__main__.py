@@ -58,6 +58,31 @@ def blocks(run: RunFolder) -> None:
     compute_blocks(Run(run))
 
 
+@app.command()
+def audit(run: RunFolder) -> None:
+    """Look for leaks; write leaks.json and a sheet of the pictures that show the same; stop where nothing mends it."""
+    from features.leaks.audit import audit as look
+    from features.leaks.audit import refuse_leaks
+    from features.runs import Run
+
+    done = look(Run(run))
+    for line in done.sentences():
+        say(f"audit: {line}")
+    refuse_leaks(done, str(run))
+
+
+@app.command("plant-duplicates")
+def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
+    """Plant altered copies among the pictures below a folder (in memory) and say how many the audit finds."""
+    from features.leaks.planting import plant
+
+    paths = {path.stem: path for path in sorted(folder.rglob("*.jpg"))}
+    found = plant(paths, copies, seed)
+    say(f"{copies} copies among {len(paths)} pictures: recall {found.recall:.3f}, precision {found.precision:.3f}")
+    for first, second, alike in found.strangers.head(20).itertuples(index=False):
+        say(f"  not planted: {first} {second} {alike:.3f}")
+
+
 @app.command("contact-sheet")
 def contact_sheet_command(data: Path, out: Path) -> None:
     """Compose pictures of a data folder into one PNG, malignant ones framed in red."""

@@ -1,6 +1,6 @@
 """The user's CSVs and pictures -> one checked case table, in which the folds are frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,23 @@ from features.externals import read_externals
 from features.faults import Faults, InputFault, named
 from features.folds import assign_folds, official_folds
 from features.layout import MAPPING, Layout, Request, read_csv, read_layout
+from features.leaks.groups import tie_groups, tied_patients
 from features.places import Place, find_place
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
 
+Pairs = Callable[[pd.DataFrame], pd.DataFrame]  # cases without folds -> pairs (first, second) that show the same
 
-def read_cases(request: Request, notes: list[str] | None = None) -> pd.DataFrame:
+
+def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs | None = None) -> pd.DataFrame:
     """Return the checked case table of a data folder, folds assigned.
 
     Index image_name; columns role (train, test, extra), fold (int8; -1 outside train), patient_id, target (NaN for
     test), width, height, file_bytes (NaN if unknown), picture (path in the data folder, absolute if external;
     ``<file>.tfrec@<byte offset>`` in a TFRecord file), the metadata and labels; where external folders are asked for,
     source (the external folder's name; missing for train and test).
-    ``notes`` is given sentences about what was left out without being a fault.
+    ``notes`` is given sentences about what was left out without being a fault, and about the patients that share a
+    fold because ``pairs_of`` tells pictures of theirs that show the same (official folds stay as they are).
     Raises InputFault that lists every fault of the input together.
     """
     layout = read_layout(request.data, request.mapping)
@@ -37,10 +41,24 @@ def read_cases(request: Request, notes: list[str] | None = None) -> pd.DataFrame
     _check_sample(request.data, layout, parts["test"], faults)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_typed(part, role) for role, part in parts.items()])
-    return _with_folds(cases, parts["train"], request)
+    patients = parts["train"]["patient_id"]
+    if pairs_of is not None:
+        patients = _tied(cases, pairs_of(cases), [] if request.official else notes)
+    return _with_folds(cases, parts["train"], request, patients)
 
 
-def _with_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request) -> pd.DataFrame:
+def _tied(cases: pd.DataFrame, pairs: pd.DataFrame, notes: list[str]) -> pd.Series:
+    """Return the patients, those who are tied under one name, and say in ``notes`` how many they are."""
+    train = cases[cases["role"] == "train"]
+    groups = tie_groups(train, pairs)
+    if groups:
+        patients = train.loc[[name for group in groups for name in group], "patient_id"].nunique()
+        notes.append(f"tied, as pictures of theirs show the same: {patients} patients in {len(groups)} groups")
+    return tied_patients(train["patient_id"], pairs)
+
+
+def _with_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, patients: pd.Series) -> pd.DataFrame:
+    """Return the cases with their folds; ``patients`` names, per training case, the group that one fold holds whole."""
     rows = cases[cases["role"] == "train"]
     if request.official:
         if "fold_group" not in train:
@@ -48,7 +66,7 @@ def _with_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request) -> p
         groups = train["fold_group"]
         folds = official_folds(groups, rows["patient_id"], rows["target"], count=request.folds, seed=request.seed)
     else:
-        folds = assign_folds(rows["patient_id"], rows["target"], count=request.folds, seed=request.seed)
+        folds = assign_folds(patients.reindex(rows.index), rows["target"], count=request.folds, seed=request.seed)
     return cases.assign(fold=folds.reindex(cases.index, fill_value=-1).astype("int8"))
 
 

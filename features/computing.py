@@ -68,6 +68,4 @@ def _measure_pictures(run: Run, cases: pd.DataFrame) -> None:
 
     data = Path(run.facts()["data"])
     paths = {str(name): data / picture for name, picture in cases["picture"].items()}
-    statistics, hashes = measure_pictures(track(scan(paths), "measuring pictures", len(paths)))
-    write_table(run.shards / "hashes.parquet", hashes)
-    write_table(run.statistics, statistics)
+    write_table(run.statistics, measure_pictures(track(scan(paths), "measuring pictures", len(paths))))

@@ -26,7 +26,7 @@ ROUNDS = 5
 def run_preparation_benchmark(sides: Sequence[int] = SIDES, size: tuple[int, int] = SIZE, rounds: int = ROUNDS) -> None:
     """Print the seconds of both ways for one drawn JPEG of ``size`` (width, height), their ratio, and what differs.
 
-    Both ways take turns on one core. The full way does less: squares alone, without statistics and hash.
+    Both ways take turns on one core. The full way does less: squares alone, without statistics.
     """
     versions = f"Python {platform.python_version()}, Pillow {PIL.__version__}"
     say(f"machine: {platform.machine()}, {os.cpu_count()} cores; {versions}")
@@ -39,7 +39,7 @@ def run_preparation_benchmark(sides: Sequence[int] = SIDES, size: tuple[int, int
         text = ", ".join(map(str, sides))
         say(f"{size[0]} x {size[1]} JPEG ({path.stat().st_size / 1e6:.1f} MB) for {text} px:")
         say(f"  a full decode for each {full * 1000:.0f} ms")
-        say(f"  one scaled decode, with statistics and hash {scaled * 1000:.0f} ms")
+        say(f"  one scaled decode, with statistics {scaled * 1000:.0f} ms")
         say(f"  full / scaled = {full / scaled:.1f}")
         for line in _differences(path, sides):
             say(f"  {line}")

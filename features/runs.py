@@ -33,6 +33,11 @@ class Run:
         return self.folder / "cases.json"
 
     @property
+    def pairs(self) -> Path:
+        """The pairs of pictures that show the same, found when the cases were frozen."""
+        return self.folder / "leaks" / "pairs.json"
+
+    @property
     def shards(self) -> Path:
         """One folder of TFRecord files per resolution."""
         return self.folder / "shards"
@@ -101,15 +106,22 @@ def freeze_cases(run: Run, request: Request) -> bool:
     made_from = _ingredients(request)
     remedy = f"take another run name (RUN=...), or delete {run.folder} to begin anew"
     refuse_if_changed(run.cases_mark, made_from, remedy)
-    if is_fresh(run.cases_mark, made_from, [run.cases]):
+    if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
         return False
     # Slow to import, and not needed to see that a run is fresh.
     from features.cases import read_cases
+    from features.leaks.pairs import find_pairs, write_pairs
     from features.summary import describe_cases
     from features.tables import write_table
 
     notes: list[str] = []
-    cases = read_cases(request, notes)
+
+    def pairs_of(cases: pd.DataFrame) -> pd.DataFrame:
+        pairs = find_pairs(cases, request.data, run.pairs.parent)
+        write_pairs(run.pairs, pairs)
+        return pairs
+
+    cases = read_cases(request, notes, pairs_of)
     write_table(run.cases, cases)
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
     facts = {"data": str(request.data), "sample": _sample(request), "cases": len(cases), "pictures": pictures}
@@ -125,8 +137,9 @@ def _sample(request: Request) -> str | None:
 def _ingredients(request: Request) -> dict[str, Any]:
     """Return the digests of everything the case table is made of."""
     layout = read_layout(request.data, request.mapping)
-    tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes)
+    tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, "duplicates.csv")
     chosen: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
+    chosen["ties"] = not request.official  # patients whose pictures show the same share a fold
     chosen["layout"] = layout.model_dump(mode="json")
     chosen["files"] = {name: digest_of_file(request.data / name) for name in tables if (request.data / name).is_file()}
     chosen["pictures"] = _place_digests(request.data, layout, ("train", "test"))

@@ -1,16 +1,14 @@
-"""The pass over all pictures: one decode of each gives its statistics, its hash and a square JPEG per resolution."""
+"""The pass over all pictures: one decode of each gives its statistics and a square JPEG per resolution."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
 
 from features.faults import InputFault, named
-from features.perceptual_hash import Fingerprint, fingerprint
 from features.picture_statistics import picture_statistics
 from features.pictures import encode_jpeg, read_picture, resize_square, shrink, stored_jpeg
 from features.tables import INDEX
@@ -25,24 +23,20 @@ BLOCK = 1024  # pictures in flight at most: joblib's generator runs ahead of a s
 
 @dataclass(frozen=True)
 class Scanned:
-    """What one decode of one picture gave: statistics, hash and a square JPEG per size, or the fault that stopped it.
-
-    Statistics and hash are empty where they were not asked for.
-    """
+    """What one decode of one picture gave: statistics (where asked for) and a square JPEG per size, or the fault."""
 
     name: str
     statistics: dict[str, float] = field(default_factory=dict)
     jpegs: dict[int, bytes] = field(default_factory=dict)
-    hash: Fingerprint | None = None
     fault: str | None = None
 
 
 def scan(
     paths: Mapping[str, Path], sizes: Sequence[int] = (), jobs: int = -1, *, measure: bool = True
 ) -> Iterator[Scanned]:
-    """Yield statistics, hash and one square JPEG per size for every name in ``paths``, in order, from one decode each.
+    """Yield statistics and one square JPEG per size for every name in ``paths``, in order, from one decode each.
 
-    ``jobs`` processes work in parallel (-1: one per core); at most BLOCK results wait in memory. Statistics and hash
+    ``jobs`` processes work in parallel (-1: one per core); at most BLOCK results wait in memory. Statistics
     are taken with the long side at 256 px at most, and left out without ``measure``. A picture inside a TFRecord that
     already is a JPEG of a size is copied. A picture that cannot be read does not stop the others: it comes with its
     ``fault``, for the caller to report all of them together.
@@ -58,8 +52,8 @@ def scan(
             )
 
 
-def measure_pictures(scanned: Iterable[Scanned]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables of statistics and of hashes (columns hash, thumbnail), one row per case.
+def measure_pictures(scanned: Iterable[Scanned]) -> pd.DataFrame:
+    """Return the table of statistics, one row per case.
 
     Raises InputFault, after the last picture, that names all that could not be decoded.
     """
@@ -70,24 +64,19 @@ def measure_pictures(scanned: Iterable[Scanned]) -> tuple[pd.DataFrame, pd.DataF
         else:
             faults[item.name] = item.fault
     raise_undecodable(faults)
-    return measured_tables(good)
+    return statistics_table(good)
 
 
-def measured_tables(scanned: Iterable[Scanned]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables of statistics and of hashes (columns hash, thumbnail) of pictures that were decoded."""
-    statistics = {item.name: item.statistics for item in scanned}
-    hashes = {item.name: vars(item.hash) for item in scanned if item.hash}
-    return _table(statistics), _table(hashes)
+def statistics_table(scanned: Iterable[Scanned]) -> pd.DataFrame:
+    """Return the table of statistics of pictures that were decoded, one row per case."""
+    rows = {item.name: item.statistics for item in scanned}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
 
 
 def raise_undecodable(faults: Mapping[str, str]) -> None:
     """Raise one InputFault that names all the pictures with a fault; do nothing when there is none."""
     if faults:
         raise InputFault(f"pictures that cannot be decoded: {named(faults)}; the first: {next(iter(faults.values()))}")
-
-
-def _table(rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
 
 
 def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...], measure: bool) -> list[Scanned]:
@@ -105,5 +94,4 @@ def _scan_one(name: str, path: Path, sizes: tuple[int, ...], measure: bool) -> S
     made = {size: jpegs.get(size) or encode_jpeg(resize_square(picture, size)) for size in sizes}
     if not measure:
         return Scanned(name, jpegs=made)
-    small = shrink(picture, STATISTICS_LONGEST)
-    return Scanned(name, picture_statistics(small), made, fingerprint(small))
+    return Scanned(name, picture_statistics(shrink(picture, STATISTICS_LONGEST)), made)

@@ -1,7 +1,7 @@
 """The store of decoded pictures of one source folder, shared by all runs beside each other: its parts, what they hold.
 
 <runs>/pictures/<source folder>-<8 hex of its path>/
-    parts/train00/{index,statistics,hashes}.parquet   what a part holds; run.json is its mark, written last
+    parts/train00/{index,statistics}.parquet   what a part holds; run.json is its mark, written last
     parts/train00/512.json                            the mark of its pictures at 512 px
     512/train00-2000.tfrec                            those pictures
     codes.json                                        what the integer codes in the records mean
@@ -26,7 +26,7 @@ from features.runs import Run
 from features.tables import INDEX, read_table, write_table
 from features.tfrecords import record_place
 
-VERSION = 1  # raise it when the bytes of a shard, a statistic or a hash change
+VERSION = 2  # raise it when the bytes of a shard or a statistic change, or the tables of a part
 CODED = ("patient_id", "sex", "anatom_site_general_challenge", "diagnosis")
 
 
@@ -80,7 +80,7 @@ class Store:
         return [Part(folder.name, read_table(folder / "index.parquet")) for folder in folders]
 
     def is_measured(self, part: Part) -> bool:
-        """Tell whether the statistics and hashes of ``part`` are there and made from its pictures as they are."""
+        """Tell whether the statistics of ``part`` are there and made from its pictures as they are."""
         return is_fresh(self._mark(part), part.made_from)
 
     def has_size(self, part: Part, size: int) -> bool:
@@ -92,7 +92,7 @@ class Store:
         return self.folder / str(size) / f"{part.name}-{len(part.index)}.tfrec"
 
     def table(self, part: Part, name: str) -> Path:
-        """Return the path of a table of ``part``: index, statistics or hashes."""
+        """Return the path of a table of ``part``: index or statistics."""
         return self.folder / "parts" / part.name / f"{name}.parquet"
 
     def finish(self, part: Part, tables: dict[str, pd.DataFrame], sizes: Sequence[int]) -> None:

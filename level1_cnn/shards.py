@@ -1,4 +1,4 @@
-"""One decode of each source picture -> TFRecord shards per resolution, statistics and hashes, shared by all runs.
+"""One decode of each source picture -> TFRecord shards per resolution and statistics, shared by all runs.
 
 File names and features are those of the SIIM-ISIC TFRecords that circulate on Kaggle; what a run trains on stands in
 its case table, so that only image and image_name are ever read back. Work is done part by part (2000 pictures of one
@@ -18,7 +18,7 @@ from features.faults import InputFault
 from features.files import replacing
 from features.progress import progress_bar
 from features.runs import Run
-from features.scanning import Scanned, measured_tables, raise_undecodable, scan
+from features.scanning import Scanned, raise_undecodable, scan, statistics_table
 from features.tables import read_table, write_table
 from level1_cnn.picture_store import CODED, Part, Store, chosen_parts, current_index, stores_of
 
@@ -28,7 +28,7 @@ MISSING = -1
 
 @dataclass(frozen=True)
 class _Job:
-    """A part that lacks its statistics and hashes (``measure``) or some ``sizes``."""
+    """A part that lacks its statistics (``measure``) or some ``sizes``."""
 
     store: Store
     part: Part
@@ -38,7 +38,7 @@ class _Job:
 
 
 def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_file: int = CASES_PER_FILE) -> None:
-    """Decode what the store lacks of the pictures of ``cases`` at ``sizes`` px; write the run's statistics and hashes.
+    """Decode what the store lacks of the pictures of ``cases`` at ``sizes`` px; write the run's statistics.
 
     The store is held by one run at a time; another one waits, and finds its pictures done.
     Raises InputFault that names every picture that could not be decoded; no shard of their parts is left.
@@ -51,9 +51,8 @@ def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_fi
         if jobs:
             _decode(jobs)
     held, pictured = _held(run, cases), cases.index[cases["picture"].notna()]
-    for path, name in ((run.statistics, "statistics"), (_hashes_path(run), "hashes")):
-        tables = [read_table(store.table(part, name)).loc[names] for store, part, names in held]
-        _write_if_new(path, pd.concat(tables).loc[pictured])
+    tables = [read_table(store.table(part, "statistics")).loc[names] for store, part, names in held]
+    _write_if_new(run.statistics, pd.concat(tables).loc[pictured])
 
 
 def shard_files(run: Run, size: int) -> list[Path]:
@@ -77,15 +76,6 @@ def count_cases(files: Iterable[Path]) -> int:
 def statistics(run: Run) -> pd.DataFrame:
     """Return the picture statistics of the run's cases, in the order of its case table."""
     return read_table(run.statistics)
-
-
-def hashes(run: Run) -> pd.DataFrame:
-    """Return hash and thumbnail (features.perceptual_hash) of the run's cases, in the order of its case table."""
-    return read_table(_hashes_path(run))
-
-
-def _hashes_path(run: Run) -> Path:
-    return run.shards / "hashes.parquet"
 
 
 def _held(run: Run, cases: pd.DataFrame) -> list[tuple[Store, Part, pd.Index]]:
@@ -170,7 +160,7 @@ def _make_part(job: _Job, advance: Any) -> None:  # noqa: ANN401  a callback
         files = {size: stack.enter_context(replacing(job.store.shard(job.part, size))) for size in job.sizes}
         writers = {size: stack.enter_context(tf.io.TFRecordWriter(str(path))) for size, path in files.items()}
         measured = _write(scan(paths, job.sizes, measure=job.measure), records, writers, advance)
-    tables = dict(zip(("statistics", "hashes"), measured_tables(measured), strict=True)) if job.measure else {}
+    tables = {"statistics": statistics_table(measured)} if job.measure else {}
     job.store.finish(job.part, tables, job.sizes)
 
 
@@ -185,7 +175,7 @@ def _write(scanned: Iterable[Scanned], records: Mapping[Any, Any], writers: Mapp
             continue
         for size, jpeg in item.jpegs.items():
             writers[size].write(_record(jpeg, records[item.name]))
-        measured.append(Scanned(item.name, item.statistics, hash=item.hash))
+        measured.append(Scanned(item.name, item.statistics))
     if faults:
         raise _UndecodableError(faults)
     return measured

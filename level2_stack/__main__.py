@@ -9,6 +9,7 @@ from features.__main__ import RunFolder, run_app
 from features.computing import compute_blocks
 from features.faults import InputFault, did_you_mean
 from features.files import read_json
+from features.leaks.audit import REPORT, audit, refuse_leaks
 from features.progress import say
 from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh
 from features.runs import Run
@@ -34,13 +35,16 @@ def stack(
     trust: TrustedNames = "",
     prevalence: Prevalence = None,
 ) -> None:
-    """Compute the feature blocks, import foreign networks, and cross-validate every learner of the recipe."""
+    """Import foreign networks, compute the feature blocks, look for leaks, and cross-validate the recipe's learners."""
     place, file = Run(run), _recipe_file(recipe)
     if foreign is not None:
         bring_foreign(place, foreign, trust.split())
     elif trust:
         raise InputFault(f"trust = {trust!r} has no effect without a folder of foreign predictions")
     compute_blocks(place)
+    audited = audit(place)
+    say(f"audit: {len(audited.findings)} finding(s), {len(audited.stops)} to stop for, {place.folder / REPORT}")
+    refuse_leaks(audited, str(run))
     folder = place.level2 / file.stem
     made_from = _ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
     if is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS]):

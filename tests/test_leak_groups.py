@@ -1,4 +1,4 @@
-"""Tests for features/leak_groups.py: who is tied to whom, and what the official list may look like."""
+"""Tests for features/leaks/groups.py: who is tied to whom, and what the official list may look like."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from features.faults import InputFault
 from features.folds import assign_folds
-from features.leak_groups import official_pairs, tie_groups, tied_patients
+from features.leaks.groups import official_pairs, tie_groups, tied_patients
 
 PATIENTS = pd.Series({"a1": "A", "a2": "A", "b1": "B", "c1": "C", "d1": "D", "d2": "D"}, name="patient_id").rename_axis(
     "image_name"

@@ -1,4 +1,4 @@
-"""Tests for features/leak_lookalikes.py and what it stands on: which altered copies are known again."""
+"""Tests for features/leaks/lookalikes.py and what it stands on: which altered copies are known again."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from features.faults import InputFault
-from features.leak_alignment import blurred, detail, halved, place, views
-from features.leak_descriptor import describe
-from features.leak_lookalikes import lookalikes
-from features.leak_planting import altered
-from features.leak_proposals import propose
-from features.leak_refinement import likeness
-from features.leak_traces import make_traces, stored_traces, trace
+from features.leaks.alignment import blurred, detail, halved, place, views
+from features.leaks.descriptor import describe
+from features.leaks.lookalikes import lookalikes
+from features.leaks.planting import altered
+from features.leaks.proposals import propose
+from features.leaks.refinement import likeness
+from features.leaks.traces import make_traces, stored_traces, trace
 
 
 def skin(seed: int, height: int = 192, width: int = 256) -> np.ndarray:

@@ -17,11 +17,11 @@ from PIL import Image
 
 from features.faults import InputFault
 from features.layout import Request
-from features.perceptual_hash import fingerprint
+from features.picture_statistics import picture_statistics
 from features.pictures import read_picture
 from features.runs import Run, freeze_cases
 from features.tables import read_table
-from level1_cnn.shards import count_cases, hashes, prepare, shard_files, statistics
+from level1_cnn.shards import count_cases, prepare, shard_files, statistics
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis"
@@ -117,13 +117,12 @@ def test_codes_stand_beside_the_shards_and_what_is_missing_is_minus_one(run: Run
     assert integer(first, "anatom_site_general_challenge") == -1
 
 
-def test_the_run_has_the_statistics_and_hashes_of_its_own_cases_in_their_order(run: Run):
+def test_the_run_has_the_statistics_of_its_own_cases_in_their_order(run: Run):
     cases = run.read_cases()
     assert statistics(run).index.equals(cases.index)
     assert read_table(run.statistics).equals(statistics(run))
     picture = read_picture(Path(run.facts()["data"]) / cases.loc["c005", "picture"])
-    assert hashes(run).loc["c005"].to_dict() == vars(fingerprint(picture))
-    assert hashes(run).index.equals(cases.index)
+    assert statistics(run).loc["c005"].to_dict() == picture_statistics(picture)
 
 
 def test_a_second_command_writes_nothing(run: Run):
@@ -153,12 +152,12 @@ def test_a_run_beside_it_with_other_folds_decodes_nothing_again(run: Run):
 
 
 def test_a_changed_picture_makes_its_part_again_and_no_other(run: Run, tmp_path: Path):
-    before, old = times(run, "*.tfrec"), hashes(run)
+    before, old = times(run, "*.tfrec"), statistics(run)
     draw(tmp_path / "data/jpeg/train/c007.jpg", 99, side=64)
     again = prepared(make_run(tmp_path, tmp_path / "data", "again"), 32)
     changed = {path.name for path, time_ in times(run, "*.tfrec").items() if before[path] != time_}
     assert changed == {"train01-6.tfrec"}
-    assert (hashes(again)["hash"] != old["hash"]).sum() == 1
+    assert (statistics(again) != old).any(axis=1).sum() == 1
     assert integer(records(shard_files(again, 32)[1])["c007"], "width") == 64
 
 
@@ -206,11 +205,13 @@ def test_external_pictures_have_a_store_of_their_own(tmp_path: Path):
 
 def test_undecodable_pictures_are_all_named_and_no_shard_of_their_parts_is_left(tmp_path: Path):
     data = make_data(tmp_path / "data")
-    for name in ("c002", "c013"):
-        path = data / f"jpeg/train/{name}.jpg"
-        path.with_suffix(".png").write_bytes(damaged_png(path))
+    pictures = [data / f"jpeg/train/{name}.jpg" for name in ("c002", "c013")]
+    damaged = {path.with_suffix(".png"): damaged_png(path) for path in pictures}  # leaves the whole PNG behind
+    for path in pictures:
         path.unlink()
     run = make_run(tmp_path, data)
+    for path, content in damaged.items():
+        path.write_bytes(content)
     with pytest.raises(InputFault, match=r"cannot be decoded: 2 \(c002, c013\)"):
         prepared(run, 32)
     assert {name.split("/")[-1] for name in contents(run) if name.endswith(".tfrec")} == {

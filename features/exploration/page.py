@@ -48,12 +48,12 @@ def _statistics(run: Run, cases: pd.DataFrame, data: Path) -> tuple[pd.DataFrame
         return read_table(run.statistics), 0
     if not _has_pictures(cases):
         return None, 0
-    from features.scanning import measured_tables, scan  # slow to import, and not needed where all is measured
+    from features.scanning import scan, statistics_table  # slow to import, and not needed where all is measured
 
     chosen = _sample(cases[cases["picture"].notna()])
     paths = {str(name): data / picture for name, picture in chosen["picture"].items()}
     scanned = track(scan(paths), "measuring a sample of the pictures", len(paths))
-    measured = measured_tables(item for item in scanned if item.fault is None)[0]
+    measured = statistics_table(item for item in scanned if item.fault is None)
     return (measured, len(measured)) if len(measured) else (None, 0)
 
 

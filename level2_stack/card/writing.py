@@ -11,6 +11,7 @@ from features.files import read_json, write_text
 from features.runs import Run
 from level2_stack.card.data import data_facts
 from level2_stack.card.limits import limits
+from level2_stack.report.attachments import read_audit
 
 NAME = "model_card.md"
 TEMPLATE = "model_card.md.j2"
@@ -57,7 +58,7 @@ def card(run: Run, folder: Path) -> str:
         "shift": _records(tables.get("shift")),
         "ablation": _records(tables.get("ablation")),
         "digests": read_json(folder / "run.json")["made_from"],
-        "audited": (run.folder / "leaks.json").is_file(),
+        "audit": audit.model_dump() if (audit := read_audit(run)) else None,
         "data": data_facts(cases, facts),
         "limits": limits(cases, tables, decided),
     }

@@ -11,8 +11,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from features.leak_lookalikes import lookalikes
-from features.leak_traces import make_traces, trace
+from features.leaks.lookalikes import lookalikes
+from features.leaks.traces import make_traces, trace
 from features.pictures import read_picture
 from features.tables import INDEX
 

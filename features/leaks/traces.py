@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from features.faults import InputFault, named
-from features.leak_descriptor import SIDE, describe
+from features.leaks.descriptor import SIDE, describe
 from features.pictures import read_picture
 from features.progress import track
 from features.provenance import digest, digest_of_code, finish, is_fresh
@@ -21,23 +21,29 @@ from features.tables import INDEX, read_table, write_table
 
 SHORTEST = 256  # px that the decoder keeps; a large JPEG is then decoded at an eighth of its size
 CHUNK = 16  # pictures per parallel task
+SLAB = 4096  # pictures between two writes of the table
 CROP = 0.85  # least share of a side that the trial crop keeps
 
 
 def stored_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
-    """Return the traces of ``pictures`` (image_name -> path) from ``folder``, made now unless they are fresh there.
+    """Return the traces of ``pictures`` (image_name -> path), in their order, kept in ``folder`` as they are made.
 
-    They are made anew when a name, a path, a file's size or this code has changed. Errors as in ``make_traces``.
+    Only what is new there is read: a name whose path or file size is another, or everything when this code has
+    changed. A kill costs at most SLAB pictures. Errors as in ``make_traces``.
     """
     table, mark = folder / "traces.parquet", folder / "traces.json"
-    code = digest_of_code([Path(__file__), Path(__file__).with_name("leak_descriptor.py")])
-    made_from = {"pictures": digest([(name, str(path), _size(path)) for name, path in pictures.items()]), "code": code}
-    if is_fresh(mark, made_from, [table]):
-        return read_table(table)
-    traces = make_traces(pictures, jobs)
-    write_table(table, traces)
-    finish(mark, made_from)
-    return traces
+    made_from = {"code": digest_of_code([Path(__file__), Path(__file__).with_name("descriptor.py")])}
+    kept = read_table(table) if is_fresh(mark, made_from, [table]) else None
+    files = pd.Series({name: digest([str(path), _size(path)]) for name, path in pictures.items()}, dtype=object)
+    known = [] if kept is None else [kept[kept["file"] == files.reindex(kept.index)]]
+    lacking = files.index if not known else files.index.difference(known[0].index, sort=False)
+    for start in range(0, len(lacking), SLAB):
+        names = lacking[start : start + SLAB]
+        known.append(make_traces({name: pictures[name] for name in names}, jobs).assign(file=files[names]))
+        mark.unlink(missing_ok=True)  # a table is never beside a mark of other code
+        write_table(table, pd.concat(known))
+        finish(mark, made_from)
+    return pd.concat(known).loc[files.index] if known else make_traces({})
 
 
 def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.leak_alignment import Floats, Numbers, Placement
+from features.leaks.alignment import Floats, Numbers, Placement
 
 SIDE = 64  # px
 # Steps of zoom and shift (px), coarse to fine: the first reach half a step of the search on 32 px squares.

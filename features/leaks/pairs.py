@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.leak_groups import official_pairs
-from features.leak_lookalikes import lookalikes
-from features.leak_traces import stored_traces
+from features.files import read_json, write_json
+from features.leaks.groups import official_pairs
+from features.leaks.lookalikes import lookalikes
+from features.leaks.traces import stored_traces
 from features.provenance import digest_of_file
+from features.runs import Run
 from features.tfrecords import parse_example, read_record, record_place
 
-FOLDER = "leaks"  # in the run: the traces of its pictures
+COLUMNS = ["first", "second", "kind", "alike"]
 IDENTICAL, NEAR, LISTED = "byte-identical", "near-duplicate", "listed"
 
 
@@ -30,7 +32,19 @@ def find_pairs(cases: pd.DataFrame, data: Path, cache: Path, jobs: int = -1) -> 
     parts = [part for part in (seen, listed) if len(part)]
     both = pd.concat(parts, ignore_index=True) if parts else listed
     unordered = [frozenset(pair) for pair in zip(both["first"], both["second"], strict=True)]
-    return both.loc[~pd.Series(unordered, index=both.index).duplicated(), ["first", "second", "kind", "alike"]]
+    return both.loc[~pd.Series(unordered, index=both.index).duplicated(), COLUMNS]
+
+
+def write_pairs(path: Path, pairs: pd.DataFrame) -> None:
+    """Write the pairs that ``find_pairs`` returned as JSON, atomically."""
+    rows = pairs.to_dict("records")
+    write_json(path, [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows])
+
+
+def read_pairs(run: Run) -> pd.DataFrame:
+    """Return the pairs that were found when the cases of ``run`` were frozen: first, second, kind, alike."""
+    pairs = pd.DataFrame(read_json(run.pairs), columns=COLUMNS)
+    return pairs.astype({"first": object, "second": object, "kind": object, "alike": float})
 
 
 def relate(pairs: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:

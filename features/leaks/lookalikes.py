@@ -1,7 +1,7 @@
 """Pictures that show the same although they were rescaled, compressed anew, turned, flipped, cropped or relit.
 
-Close descriptors propose a pair (``leak_proposals``), the correlation of the details with one picture laid on the
-other confirms it (``leak_alignment``, ``leak_refinement``). Measured with 200 copies, each cropped to 85-95 % of both
+Close descriptors propose a pair (``proposals``), the correlation of the details with one picture laid on the
+other confirms it (``alignment``, ``refinement``). Measured with 200 copies, each cropped to 85-95 % of both
 sides, turned, flipped, relit by up to 10 %, rescaled to 0.5-1.25 and compressed at quality 50-95, planted among the
 pictures of the synthetic clinic, siim_mini and HAM10000: copies that were placed rightly correlate by 0.65 and more,
 pairs of unrelated pictures by less than 0.45.
@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.leak_alignment import Placement, blurred, detail, halved, place, views
-from features.leak_proposals import propose
-from features.leak_refinement import likeness
-from features.leak_traces import descriptors, greys
+from features.leaks.alignment import Placement, blurred, detail, halved, place, views
+from features.leaks.proposals import propose
+from features.leaks.refinement import likeness
+from features.leaks.traces import descriptors, greys
 from features.progress import progress_bar
 
 WORTH_REFINING = 0.33  # correlation of the 32 px details; unrelated pairs are below it in 80 to 90 of 100 cases
@@ -32,7 +32,7 @@ COLUMNS = ["first", "second", "alike"]
 def lookalikes(traces: pd.DataFrame) -> pd.DataFrame:
     """Return all pairs of pictures that show the same: columns first, second (names), alike (correlation, to 1).
 
-    ``traces`` is a table of ``leak_traces``; ``first`` stands before ``second`` in it, and the most alike come first.
+    ``traces`` is a table of ``traces``; ``first`` stands before ``second`` in it, and the most alike come first.
     Pictures with the same pixels are alike by 1. One that is all of one grey shows nothing, and is like no other: as a
     placeholder for what is missing it would tie patients who have nothing in common. Pictures whose shorter side is
     under 48 px are compared by their pixels alone: enlarged, their few details agree by chance.

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from features.faults import InputFault
-from features.files import read_json, write_json
-from features.leak_groups import tie_groups
-from features.leak_pairs import FOLDER, find_pairs, relate
-from features.leak_sheet import leak_sheet
-from features.leak_tables import MENDED, NOTE, STOP, Finding, case_findings, feature_findings, network_findings
-
-if TYPE_CHECKING:
-    from features.runs import Run
+from features.files import read_json
+from features.leaks.groups import tie_groups
+from features.leaks.pairs import read_pairs, relate
+from features.leaks.sheet import leak_sheet
+from features.leaks.tables import MENDED, NOTE, STOP, Finding, case_findings, feature_findings, network_findings
+from features.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from features.runs import Run
 
 REPORT, SHEET = "leaks.json", "leaks.png"
 # What becomes of a pair, by its relation: severity, and what is done.
@@ -59,26 +58,48 @@ class Audit:
         return {"looked_at": self.looked_at, "findings": [one.facts() for one in self.findings], "pairs": rows}
 
 
-def audit(run: Run, jobs: int = -1) -> Audit:
+def audit(run: Run) -> Audit:
     """Look for leaks in ``run``, write leaks.json and, where pictures show the same, leaks.png; return the audit.
 
-    Looked at are the case table, the pictures with the data folder's duplicates.csv, the level-one tables and feature
-    blocks as far as they exist. ``jobs`` processes read pictures (-1: one per core). It does not raise for what it
-    finds, see ``refuse_leaks``; an InputFault says that a table or a picture could not be read.
+    Looked at are the case table, the pairs of pictures found when it was frozen, the level-one tables and feature
+    blocks as far as they exist. It does not raise for what it finds, see ``refuse_leaks``; an InputFault says that a
+    table could not be read.
     """
-    cases, data = run.read_cases(), Path(run.facts()["data"])
-    pairs = relate(find_pairs(cases, data, run.folder / FOLDER, jobs), cases)
+    mark, made_from = run.folder / REPORT, _ingredients(run)
+    if is_fresh(mark, made_from):
+        return _read(mark)
+    cases = run.read_cases()
+    pairs = relate(read_pairs(run), cases)
     findings = [*case_findings(cases), *_pair_findings(pairs, cases), *network_findings(run, cases)]
     findings += feature_findings(run, cases)
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
     blocks = len(list(run.blocks.glob("*.parquet")))
     looked_at = {"cases": len(cases), "pictures": pictures, "networks": len(run.networks()), "feature blocks": blocks}
     done = Audit(looked_at, findings, pairs)
-    write_json(run.folder / REPORT, done.facts())
     if pictures and len(pairs):
+        data = Path(run.facts()["data"])
         paths = {str(name): data / str(picture) for name, picture in cases["picture"].dropna().items()}
         leak_sheet(pairs, paths, run.folder / SHEET)
+    else:
+        (run.folder / SHEET).unlink(missing_ok=True)
+    finish(mark, made_from, **done.facts())
     return done
+
+
+def _ingredients(run: Run) -> dict[str, Any]:
+    tables = [*run.level1.glob("*/predictions.parquet"), *run.blocks.glob("*.parquet")]
+    return {
+        "cases": run.cases_digest(),
+        "pairs": digest_of_file(run.pairs),
+        "tables": {str(path.relative_to(run.folder)): digest_of_file(path) for path in sorted(tables)},
+        "code": digest_of_code(Path(__file__).parent.glob("*.py")),
+    }
+
+
+def _read(mark: Path) -> Audit:
+    facts = read_json(mark)
+    findings = [Finding(**finding) for finding in facts["findings"]]
+    return Audit(facts["looked_at"], findings, pd.DataFrame(facts["pairs"]))
 
 
 def refuse_leaks(audit: Audit, where: str) -> None:
@@ -86,21 +107,6 @@ def refuse_leaks(audit: Audit, where: str) -> None:
     if audit.stops:
         lines = "\n".join(f"  - {finding.sentence()}" for finding in audit.stops)
         raise InputFault(f"{where}: {len(audit.stops)} leak(s) that nothing mends\n{lines}")
-
-
-def pairs_to_tie(cases: pd.DataFrame, data: Path, folder: Path, jobs: int = -1) -> pd.DataFrame:
-    """Return the pairs (columns first, second) to give to ``tied_patients`` before the folds of ``cases`` are cut.
-
-    ``folder`` is the run's; it keeps the pictures' traces, so that the audit of the same run reads no picture again.
-    """
-    return find_pairs(cases, data, folder / FOLDER, jobs)[["first", "second"]]
-
-
-def audited_pairs(run: Run) -> pd.DataFrame:
-    """Return the pairs (columns first, second) of the last audit of ``run``; none where it was never audited."""
-    path = run.folder / REPORT
-    rows = read_json(path)["pairs"] if path.is_file() else []
-    return pd.DataFrame([(row["first"], row["second"]) for row in rows], columns=["first", "second"], dtype=object)
 
 
 def _pair_findings(pairs: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Finding]:
