@@ -119,6 +119,7 @@ def test_a_wrong_case_table_stops_the_run(run: Run, name: str, values: dict[str,
 
 def test_ids_that_differ_in_case_only_stop_the_run(run: Run) -> None:
     write_table(run.cases, run.read_cases().rename(index={"d": "A"}))
+    pair(run)
     assert found(run)["ids that differ in case or file ending only"] == ("stop", ["A", "a"])
 
 
@@ -144,6 +145,7 @@ def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_na
     target = pd.Series([0.0, 1.0] * 200, index=[f"n{number}" for number in range(400)]).rename_axis("image_name")
     cases = pd.DataFrame({"role": "train", "fold": np.arange(400) % 5, "target": target}, index=target.index)
     write_table(run.cases, cases.assign(patient_id=cases.index))
+    pair(run)
     text = target.map({0.0: "benign", 1.0: "malignant"})
     noise = rng.normal(size=400)
     block = pd.DataFrame(
