@@ -26,7 +26,7 @@ def find_pairs(cases: pd.DataFrame, data: Path, cache: Path, jobs: int = -1) -> 
     """
     pictures = cases["picture"].dropna() if "picture" in cases else pd.Series(dtype=object)
     paths = {str(name): data / str(picture) for name, picture in pictures.items()}
-    seen = lookalikes(stored_traces(cache, paths, jobs)) if paths else pd.DataFrame(columns=["first", "second"])
+    seen = lookalikes(stored_traces(cache, paths, jobs), jobs) if paths else pd.DataFrame(columns=["first", "second"])
     seen = seen.assign(kind=[_kind(paths, *row) for row in seen.itertuples(index=False)])
     listed = official_pairs(data, cases.index).assign(kind=LISTED, alike=np.nan)
     parts = [part for part in (seen, listed) if len(part)]

@@ -68,6 +68,6 @@ def plant(pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = 
     originals = rng.choice(np.array(list(pictures), dtype=object), copies, replace=False)
     rows = {f"copy of {name}": trace(altered(read_picture(pictures[name]), rng)) for name in originals}
     planted = pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
-    pairs = lookalikes(pd.concat([traces, planted]))
+    pairs = lookalikes(pd.concat([traces, planted]), jobs)
     right = pairs["second"].to_numpy() == ("copy of " + pairs["first"]).to_numpy()
     return Found(copies, int(right.sum()), pairs[~right])
