@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from features.faults import InputFault
+from features.intervals import wilson
 from level2_stack.calibrate import EPSILON
 from level2_stack.evaluate import LEVEL, Interval
 
@@ -66,7 +66,7 @@ def reliability_curve(
     per_bin = rows[weights > 0].groupby(bin_of[weights > 0])
     sums, p = per_bin.sum(), per_bin["p"]
     observed = sums["wy"] / sums["w"]
-    low, high = _wilson(observed, sums["w"] ** 2 / sums["ww"])
+    low, high = wilson(observed, sums["w"] ** 2 / sums["ww"])
     return pd.DataFrame(
         {
             "low": p.min(),
@@ -170,13 +170,6 @@ def _bin_of(probability: Floats, weights: Floats, bins: int, strategy: Strategy)
     middle = (np.cumsum(weight) - weight / 2) / weight.sum()
     bin_of_value: NDArray[np.intp] = np.minimum(middle * bins, bins - 1).astype(np.intp)
     return bin_of_value[value_of]
-
-
-def _wilson(observed: pd.Series, rows: pd.Series) -> tuple[pd.Series, pd.Series]:
-    z = norm.ppf((1 + LEVEL) / 2)
-    middle = (observed + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    reach = z * np.sqrt(observed * (1 - observed) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-    return (middle - reach).clip(lower=0.0), (middle + reach).clip(upper=1.0)
 
 
 def _cox_line(y: Floats, margin: Floats, weights: Floats) -> tuple[float, float]:

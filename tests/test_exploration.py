@@ -45,14 +45,6 @@ def cases_of(train: int, test: int, **columns: object) -> pd.DataFrame:
     return pd.DataFrame({**known, "target": target, "fold": 0, **columns}, index=names)
 
 
-@pytest.mark.parametrize(
-    ("hits", "count", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_agrees_with_the_table_of_newcombe_1998(hits: int, count: int, low: float, high: float) -> None:
-    assert tables.wilson(hits, count) == pytest.approx((low, high), abs=5e-5)
-
-
 def test_groups_count_every_training_picture_once_and_bands_are_in_order() -> None:
     ages = [5.0, 15.0, 15.0, 85.0, 109.0, np.nan, 45.0, 40.0]
     (group,) = tables.group_tables(cases_of(8, 0, age_approx=ages))

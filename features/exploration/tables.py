@@ -1,14 +1,14 @@
 """What a case table holds, counted: malignant shares by group, patients, sizes, folds and missing values."""
 
 from collections.abc import Iterable
-from math import sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from features.intervals import wilson
+
 MISSING = "missing"
-Z = 1.959964  # of a 95 % normal interval
 AGE = "age_approx"
 GROUPS = {"sex": "Sex", AGE: "Age", "anatom_site_general_challenge": "Site", "diagnosis": "Diagnosis"}
 BOOKKEEPING = {
@@ -28,18 +28,6 @@ FEWEST = 30  # pictures of a group that has a say in the scale of the rates
 PATIENT_EDGES = (1, 2, 4, 8, 16, 32, 64, 128)  # pictures of a patient, doubled from bin to bin
 
 Rows = list[dict[str, Any]]
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share by Wilson 1927; (0, 1) where nothing was counted.
-
-    It takes pictures as independent, which those of one patient are not.
-    """
-    if count == 0:
-        return 0.0, 1.0
-    share, z2 = hits / count, Z * Z / count
-    middle, reach = share + z2 / 2, Z * sqrt(share * (1 - share) / count + z2 / (4 * count))
-    return max(0.0, (middle - reach) / (1 + z2)), min(1.0, (middle + reach) / (1 + z2))
 
 
 def group_tables(cases: pd.DataFrame) -> list[dict[str, Any]]:
@@ -72,7 +60,7 @@ def _rates(values: pd.Series, target: pd.Series, test: pd.Series | None) -> Rows
     tested = None if test is None else test.where(test.isin(kept), "other").value_counts(normalize=True)
     rows = []
     for name, targets in target.groupby(values):
-        low, high = wilson(int(targets.sum()), len(targets))
+        low, high = map(float, wilson(targets.mean(), len(targets)))
         row = {
             "name": name,
             "count": len(targets),
@@ -131,9 +119,9 @@ def patients(cases: pd.DataFrame) -> dict[str, Any]:
         if any(one.any() for one in inside.values()):
             shares = {role: float(one.mean()) for role, one in inside.items()}
             own = hit[inside["train"]]
-            limits = wilson(int(own.sum()), len(own))
+            limits = wilson(own.mean(), len(own))
             row = {"name": _span(low, high), "count": int(inside["train"].sum()), "malignant": int(own.sum())}
-            rate = {"rate": float(own.mean()) if len(own) else 0.0, "low": limits[0], "high": limits[1]}
+            rate = {"rate": float(own.mean()) if len(own) else 0.0, "low": float(limits[0]), "high": float(limits[1])}
             rows.append({**row, **rate, "share": shares["train"], "test": shares.get("test")})
     told = {role: {"median": float(counts.median()), "most": int(counts.max())} for role, counts in counted.items()}
     return {"rows": rows, "top": scale(rows), "told": told, "with_malignant": int(hit.sum()), "count": len(hit)}
@@ -157,7 +145,7 @@ def sizes(cases: pd.DataFrame) -> Rows:
     rows = []
     for name, share in shares.sort_values(["train", "test"], ascending=False).pipe(_leading).iterrows():
         targets = own.loc[train & (size == name), "target"]
-        low, high = wilson(int(targets.sum()), len(targets))
+        low, high = map(float, wilson(targets.mean(), len(targets)))
         row = {"name": name, "count": len(targets), "malignant": int(targets.sum()), "low": low, "high": high}
         rate = float(targets.mean()) if len(targets) else None
         rows.append({**row, "rate": rate, "share": share["train"], "test": share["test"] if test.any() else None})
