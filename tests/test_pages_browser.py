@@ -1,3 +1,5 @@
+"""Tests of the pages in a headless browser: no error, nothing loaded, nothing too wide, slider and sorting work."""
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -5,7 +7,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from features.clinic import draw_clinic
+from features.exploration.page import explore
 from features.files import write_json
+from features.layout import Request
+from features.runs import Run, freeze_cases
 from level2_stack.report.page import make_report
 from tests.test_report_page import write_run
 
@@ -47,6 +53,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_report(run, "default").as_uri()
 
 
+@pytest.fixture(scope="module")
+def exploration(tmp_path_factory: pytest.TempPathFactory) -> str:
+    run = Run(tmp_path_factory.mktemp("runs") / "explored")
+    folder = tmp_path_factory.mktemp("clinic")
+    draw_clinic(folder, train=40, test=12, seed=0)
+    freeze_cases(run, Request(folder, folds=2))
+    return explore(run).as_uri()
+
+
 @pytest.fixture
 def opened(browser: Any, address: str) -> Iterator[Any]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -57,9 +72,11 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_the_page_opens_without_an_error_and_nothing_stands_out_sideways(
-    browser: Any, address: str, width: int, scheme: str
+@pytest.mark.parametrize("shown", ["address", "exploration"])
+def test_a_page_opens_without_an_error_and_nothing_stands_out_sideways(
+    browser: Any, request: pytest.FixtureRequest, shown: str, width: int, scheme: str
 ) -> None:
+    address = request.getfixturevalue(shown)
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
