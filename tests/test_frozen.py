@@ -128,6 +128,9 @@ def test_a_fold_shows_none_of_its_own_cases_nor_one_that_looks_the_same(
     prepared: tuple[Job, pd.DataFrame], tmp_path: Path, own: str
 ) -> None:
     job, cases = prepared
+    # As official folds may have it: the two show the same, and our own folds would not part them.
+    assert cases.loc["c0", "fold"] == cases.loc["c5", "fold"]
+    cases = cases.assign(fold=cases["fold"].where(cases.index != "c5", 1 - cases.loc["c0", "fold"]))
     seen: list[set[str]] = []
 
     class Watched(FrozenTrainer):
@@ -136,7 +139,6 @@ def test_a_fold_shows_none_of_its_own_cases_nor_one_that_looks_the_same(
             return super().fit_cases(folder, shown, asked)
 
     fold = cases.loc[own, "fold"]
-    assert cases.loc["c0", "fold"] != cases.loc["c5", "fold"]
     trainer = Watched(job, SETTINGS, CPU, cases)
     predicted = trainer.fit_fold(fold, tmp_path)
     held_out = set(cases.index[cases["fold"] == fold])
