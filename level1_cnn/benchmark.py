@@ -19,7 +19,7 @@ from level1_cnn import backbones
 from level1_cnn.devices import Plan, plan_devices
 from level1_cnn.forward import live_forward
 from level1_cnn.onnx_inference import export, open_session
-from level1_cnn.predictions import Forward
+from level1_cnn.view_predictions import Forward
 from level1_cnn.views import SYMMETRIES, apply_view
 
 PICTURES, ROUNDS = 16, 7

@@ -16,8 +16,8 @@ from level1_cnn.checkpoint import STATE
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Finetune
 from level1_cnn.frozen import shared_embeddings
-from level1_cnn.predictions import ViewPredictions, embedding_table, merge_folds
 from level1_cnn.tasks import Job
+from level1_cnn.view_predictions import ViewPredictions, embedding_table, merge_folds
 
 
 class Trainer(Protocol):

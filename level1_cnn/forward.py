@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from level1_cnn.devices import Plan
 from level1_cnn.onnx_inference import export, open_session
-from level1_cnn.predictions import Forward
+from level1_cnn.view_predictions import Forward
 
 # Writing a network as ONNX takes 6 (Lite0) to 13 (B0) seconds of a core, and then a forward pass is shorter by 0.6 to
 # 1.4 ms of a core (Lite0 at 64 px), 7 (Lite0 at 128 px) or 8 (B0 at 128 px). In pixels that is paid for after as many

@@ -17,9 +17,10 @@ from level1_cnn.devices import Plan
 from level1_cnn.experiment import Frozen
 from level1_cnn.forward import frozen_forward
 from level1_cnn.network import build_backbone
-from level1_cnn.predictions import ViewPredictions, over_views
+from level1_cnn.predictions import over_views
 from level1_cnn.shards import shard_files
 from level1_cnn.tasks import Job
+from level1_cnn.view_predictions import ViewPredictions
 
 ARRAY, INDEX = "views.npy", "views.json"
 

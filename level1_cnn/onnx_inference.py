@@ -50,21 +50,24 @@ def export(model: keras.Model, path: Path) -> Path:
     return path
 
 
-def open_session(path: Path, *, threads: int | None = None) -> Session:
+def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[int] | None = None) -> Session:
     """Load an ONNX file for the CPU and return a function from pictures to the network's outputs.
 
     The function takes pixels 0 to 255, (batch, side, side, 3) of any number type, and metadata (batch, m) if the
     network has that input. It returns one float32 array per output, in the order of the Keras model's outputs. A batch
-    of any size is taken in small parts. ``threads`` None uses every core. A missing or damaged file is an InputFault.
+    of any size is taken in small parts. ``threads`` None uses every core; ``outputs`` names those that are wanted by
+    their places, and what the others alone need is not computed. A missing or damaged file is an InputFault.
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such file; an ONNX network was expected")
-    return _Network(_load(path, _options(threads)))
+    return _Network(_load(path, _options(threads)), outputs)
 
 
 class _Network:
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, outputs: Sequence[int] | None = None) -> None:
         self._session = session
+        names = [one.name for one in session.get_outputs()]
+        self._outputs = None if outputs is None else [names[place] for place in outputs]
         self._inputs = [one.name for one in session.get_inputs()]
 
     def __call__(self, pixels: Array, metadata: Array | None = None) -> list[Array]:
@@ -79,7 +82,7 @@ class _Network:
 
     def _call(self, given: Sequence[Array]) -> list[Array]:
         arrays = [np.ascontiguousarray(one, np.float32) for one in given]
-        outputs: list[Array] = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
+        outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, arrays, strict=True)))
         return outputs
 
 

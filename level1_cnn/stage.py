@@ -20,10 +20,10 @@ from level1_cnn.history import History
 from level1_cnn.losses import make_loss
 from level1_cnn.metadata import COLUMNS
 from level1_cnn.network import build_network
-from level1_cnn.predictions import Forward
 from level1_cnn.rows import TrainingRows
 from level1_cnn.steps import Stepper
 from level1_cnn.tasks import Job
+from level1_cnn.view_predictions import Forward
 
 
 @dataclass(frozen=True)

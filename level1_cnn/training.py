@@ -21,13 +21,14 @@ from level1_cnn.experiment import Finetune, Pretrain
 from level1_cnn.feed import Feed
 from level1_cnn.forward import fold_forward
 from level1_cnn.metadata import COLUMNS, encode_metadata
-from level1_cnn.predictions import Forward, ViewPredictions, over_views
+from level1_cnn.predictions import over_views
 from level1_cnn.pretraining import assign_weights, save_stage, stage_files, starting_weights
 from level1_cnn.rows import TrainingRows, candidates, epoch_pictures, external_rows, fold_rows
 from level1_cnn.shards import shard_files
 from level1_cnn.stage import Fit, Stage
 from level1_cnn.targets import melanoma_logits
 from level1_cnn.tasks import Job
+from level1_cnn.view_predictions import Forward, ViewPredictions
 
 SEED_STRIDE = 1000  # between the seeds of two models: one for every fold, and one for a pretraining stage
 PRETRAIN_SEED = 999

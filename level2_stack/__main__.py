@@ -7,7 +7,7 @@ import typer
 
 from features.__main__ import RunFolder, run_app
 from features.computing import compute_blocks
-from features.faults import InputFault, did_you_mean
+from features.faults import InputFault
 from features.files import read_json
 from features.leaks.audit import REPORT, audit, refuse_leaks
 from features.progress import say
@@ -15,12 +15,12 @@ from features.provenance import differences, digest_of_code, digest_of_file, fin
 from features.runs import Run
 from features.settings import read_toml
 from level2_stack.importing import bring_foreign
+from level2_stack.recipe_files import recipe_file
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 RecipeName = Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")]
 ForeignFolder = Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")]
 TrustedNames = Annotated[str, typer.Option(help="foreign networks to admit although nothing confirms their test rows")]
-CONFIGS = Path(__file__).parent / "configs"
 Prevalence = Annotated[
     float | None, typer.Option(help="share of malignant pictures where the probabilities will be used")
 ]
@@ -36,7 +36,7 @@ def stack(
     prevalence: Prevalence = None,
 ) -> None:
     """Import foreign networks, compute the feature blocks, look for leaks, and cross-validate the recipe's learners."""
-    place, file = Run(run), _recipe_file(recipe)
+    place, file = Run(run), recipe_file(recipe)
     if foreign is not None:
         bring_foreign(place, foreign, trust.split())
     elif trust:
@@ -67,7 +67,7 @@ def submission(
     """Stack, then write submission.csv: checked, in the sample's order."""
     stack(run, recipe, foreign, trust, prevalence)
     place = Run(run)
-    file = _recipe_file(recipe)
+    file = recipe_file(recipe)
     predictions = place.level2 / file.stem / "predictions.parquet"
     code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
     made_from = {"recipe": file.stem, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
@@ -87,7 +87,7 @@ def report(run: RunFolder, recipe: RecipeName = "default") -> None:
     """Write report.html into the run, one page of what its finished stack found; open nothing, print the path."""
     from level2_stack.report.page import make_report
 
-    place, file = Run(run), _recipe_file(recipe)
+    place, file = Run(run), recipe_file(recipe)
     path = make_report(place, file.stem, _changed_since(place, file))
     say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
 
@@ -98,7 +98,7 @@ def card(run: RunFolder, recipe: RecipeName = "default") -> None:
     from level2_stack.card.writing import write_card
 
     place = Run(run)
-    say(f"model card: {write_card(place, place.level2 / _recipe_file(recipe).stem)}")
+    say(f"model card: {write_card(place, place.level2 / recipe_file(recipe).stem)}")
 
 
 @app.command()
@@ -126,7 +126,7 @@ def _changed_since(run: Run, recipe: Path) -> list[str]:
 @app.command()
 def explain(run: RunFolder, recipe: RecipeName = "default") -> None:
     """Write what every column adds to the log odds of every case, for what the finished stack submits."""
-    place, file = Run(run), _recipe_file(recipe)
+    place, file = Run(run), recipe_file(recipe)
     folder = place.level2 / file.stem
     if not (folder / "run.json").is_file():
         raise InputFault(f"{folder}: no finished stack to explain; `make stack` makes it")
@@ -144,15 +144,6 @@ def explain(run: RunFolder, recipe: RecipeName = "default") -> None:
 
     make_explanations(place, file, folder)
     finish(folder / "explained.json", made_from)
-
-
-def _recipe_file(recipe: str) -> Path:
-    if recipe.endswith(".toml"):
-        return Path(recipe)
-    known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
-    if recipe not in known:
-        raise InputFault(f"recipe {recipe!r} does not exist; {did_you_mean(recipe, known)}")
-    return CONFIGS / f"{recipe}.toml"
 
 
 def _ingredients(run: Run, recipe: Path) -> dict[str, Any]:

@@ -74,10 +74,10 @@ def assemble(
     networks = {name: predictions[name] for name in recipe.chosen(list(predictions))}
     tables = {name: blocks[name] for name in recipe.blocks if name in blocks}
     _refuse_faulty(rows, networks, tables)
-    columns = _of_networks(rows, networks, recipe.contrasts)
+    columns = network_columns(rows, networks, recipe.contrasts)
     for name, table in tables.items():
         dropped = acquisition.get(name, ()) if recipe.acquisition == "drop" else ()
-        columns.append(_of_block(rows, name, table.drop(columns=list(dropped), errors="ignore")))
+        columns.append(block_columns(rows, name, table.drop(columns=list(dropped), errors="ignore")))
     train = rows[rows["role"] == "train"]
     return Design(
         X=pd.concat(columns, axis=1),
@@ -88,9 +88,10 @@ def assemble(
     )
 
 
-def _of_networks(
+def network_columns(
     rows: pd.DataFrame, networks: Mapping[str, pd.DataFrame], families: Collection[str]
 ) -> list[pd.DataFrame]:
+    """Return the logits and spreads of ``networks`` for ``rows`` (cases with role and patient_id), and contrasts."""
     probability = pd.DataFrame({name: table["probability"].loc[rows.index] for name, table in networks.items()})
     logits = probability.clip(CLIP, 1 - CLIP).apply(logit)
     spread = pd.DataFrame({name: table["spread"].loc[rows.index] for name, table in networks.items()})
@@ -107,7 +108,7 @@ def _known_of_both(spread: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in spread.columns if known[name].all()]
 
 
-def _of_block(rows: pd.DataFrame, name: str, table: pd.DataFrame) -> pd.DataFrame:
+def block_columns(rows: pd.DataFrame, name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the block's columns under their full names; text becomes categories, known to train and test alike."""
     block = table.loc[rows.index]
     return pd.DataFrame({f"{name}.{plain(str(key))}": _feature(column) for key, column in block.items()})

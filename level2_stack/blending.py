@@ -46,7 +46,7 @@ def _weights(
         return np.full(len(names), 1 / len(names))
     inner = folds != fold
     X = pd.DataFrame({name: members[name].train[fold, inner] for name in names})
-    standardised = Weighing(X, y[inner], l2=1.0).weights
+    standardised = Weighing.fitted(X, y[inner], l2=1.0).weights
     return np.array([standardised[name] / max(float(X[name].std(ddof=0)), TINY) for name in names])
 
 

@@ -103,6 +103,7 @@ def decisions(findings: Findings) -> dict[str, Any]:
         "headline": result.headline,
         "preferred": None if preference is None else _told(preference),
         "chosen_by_fold": [_told(each) for each in result.by_fold],
+        "columns": list(findings.design.X.columns),
         "rounds": found.stage,
         "blend_weights": result.blend_weights,
         "network_weights": found.weights,

@@ -1,13 +1,14 @@
 """One level-two recipe over a run: join, drop what shifts, tune, cross-validate, decide, write and print."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from features import blocks
-from features.faults import InputFault
+from features.faults import InputFault, named
 from features.progress import progress_bar, say
 from features.runs import Run
 from features.tables import read_table
@@ -65,8 +66,7 @@ def design_of_run(
     run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]
 ) -> tuple[Design, pd.DataFrame]:
     """Return the run's design, without acquisition columns that tell test from train, and the table that says so."""
-    paths = {name: run.blocks / f"{name}.parquet" for name in recipe.blocks}
-    tables = {name: read_table(path) for name, path in paths.items() if path.is_file()}
+    tables = _block_tables(run, recipe)
     acquisition = {name: blocks.find(name).ACQUISITION for name in tables}
     design = assemble(cases, predictions, tables, recipe, acquisition)
     groups = cases.loc[design.X.index, "patient_id"].to_numpy(dtype=object)
@@ -84,6 +84,22 @@ def design_of_run(
         for sentence in shift.sentences(shifted, recipe.shift_threshold):
             say(f"  {sentence}")
     return design, shifted
+
+
+def design_again(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
+    """Return the design of a finished stack, whose ``columns`` are known; raise InputFault where the run lacks some."""
+    tables = _block_tables(run, recipe)
+    acquisition = {name: blocks.find(name).ACQUISITION for name in tables}
+    design = assemble(run.read_cases(), read_predictions(run), tables, recipe, acquisition)
+    lacking = pd.Index(columns).difference(design.X.columns)
+    if len(lacking):
+        raise InputFault(f"{run.folder}: no column(s) {named(lacking)} any more; `make stack` makes the stack anew")
+    return replace(design, X=design.X[list(columns)])
+
+
+def _block_tables(run: Run, recipe: Recipe) -> dict[str, pd.DataFrame]:
+    paths = {name: run.blocks / f"{name}.parquet" for name in recipe.blocks}
+    return {name: read_table(path) for name, path in paths.items() if path.is_file()}
 
 
 def _tune(design: Design, recipe: Recipe, folder: Path) -> TunedParams:

@@ -157,7 +157,7 @@ def test_mean_is_the_mean_probability_of_the_networks_present():
 
 
 def test_percentiles_are_mid_ranks_within_the_training_rows():
-    percentiles = rank_mean.Percentiles(pd.DataFrame({"logit.a": [1.0, 2.0, 2.0, 4.0, np.nan]}))
+    percentiles = rank_mean.Percentiles.of(pd.DataFrame({"logit.a": [1.0, 2.0, 2.0, 4.0, np.nan]}))
     found = percentiles(pd.DataFrame({"logit.a": [0.0, 1.0, 2.0, 3.0, 9.0, np.nan]}))["logit.a"]
     np.testing.assert_allclose(found, [0.0, 0.125, 0.5, 0.75, 1.0, np.nan])
 

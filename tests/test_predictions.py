@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from features.runs import Run
 from features.tables import write_table
-from level1_cnn.predictions import ViewPredictions, embedding_table, merge_folds, over_views
+from level1_cnn.predictions import over_views
+from level1_cnn.view_predictions import ViewPredictions, embedding_table, merge_folds
 from level1_cnn.view_worth import ALL, print_view_worth, view_worth
 from level1_cnn.views import SYMMETRIES, apply_view
 

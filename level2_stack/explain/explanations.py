@@ -25,7 +25,7 @@ from level2_stack.explain.fits import Member, Scored, exact, members_of, roundin
 from level2_stack.explain.scales import Floats, Split, mean_probability, through, weighted
 from level2_stack.fitting import Table, table_of
 from level2_stack.recipe import BLEND, Recipe, read_recipe
-from level2_stack.stacking import deployed_in, design_of_run, read_predictions
+from level2_stack.stacking import deployed_in, design_again
 
 BASE = "base"
 LIMIT = 1e-6  # log odds: a stack made again that differs by more from what is on disk was made from other things
@@ -45,6 +45,7 @@ class Decided:
     """What a finished stack decided, as its decisions.json tells it: all that the outer fits are made from again."""
 
     submitted: str
+    columns: list[str]  # of the design
     members: list[str]
     rounds: Mapping[str, Sequence[float]]
     weights: NDArray[np.float64]  # (folds, members)
@@ -80,7 +81,7 @@ def make_explanations(run: Run, recipe_file: Path, folder: Path) -> None:
             raise InputFault(f"{folder}: no {name}; `make stack` makes it")
     decided = read_decisions(read_json(folder / "decisions.json"))
     recipe = deployed_in(read_recipe(recipe_file), decided.prevalence)
-    design, _ = design_of_run(run, recipe, run.read_cases(), read_predictions(run))
+    design = design_again(run, recipe, decided.columns)
     probability = read_table(folder / "predictions.parquet")["probability"]
     explained = explain(design, recipe, decided, probability, str(folder))
     write_table(folder / "explanations.parquet", explained.table)
@@ -129,6 +130,7 @@ def read_decisions(values: Mapping[str, Any]) -> Decided:
     weights = [[row[name] if submitted == BLEND else 1.0 for name in members] for row in by_fold]
     return Decided(
         submitted=submitted,
+        columns=values["columns"],
         members=members,
         rounds=values["rounds"],
         weights=np.array(weights, dtype=np.float64),
@@ -185,7 +187,9 @@ def _folds(
             advance(1)
             if len(found) == len(members):
                 blended = weighted([exact(each) for each in found], list(decided.weights[fold]))
-                split = through(blended, _calibration(decided, fold, table, recipe))
+                trained = float(table.y[table.folds != fold].mean())
+                prevalence = recipe.calibration.prevalence
+                split = through(blended, calibration(decided.calibrators[fold], trained, prevalence))
                 own = int((table.folds == fold).sum())
                 train.append(Split(split.parts[:own], split.base[:own]))
                 test.append(Split(split.parts[own:], split.base[own:]))
@@ -193,10 +197,13 @@ def _folds(
     return train, test, rounded
 
 
-def _calibration(decided: Decided, fold: int, table: Table, recipe: Recipe) -> Callable[[Floats], Floats]:
-    """Return what outer ``fold`` makes of a score: calibrated log odds, for the deployment prevalence."""
-    calibrator, prevalence = decided.calibrators[fold], recipe.calibration.prevalence
-    trained = float(table.y[table.folds != fold].mean())
+def calibration(
+    calibrator: calibrate.Calibrator, trained: float, prevalence: float | None
+) -> Callable[[Floats], Floats]:
+    """Return what an outer fold makes of a score: calibrated log odds, for the deployment prevalence if there is one.
+
+    ``trained`` is the share of malignant rows that the calibrator was fitted to.
+    """
 
     def deployed(score: Floats) -> Floats:
         probability = calibrator(score)

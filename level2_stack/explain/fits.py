@@ -77,25 +77,34 @@ def scored_folds(tasks: Sequence[Task], members: Sequence[Member], table: Table)
     for task, outcome in zip(tasks, outcomes, strict=True):
         so_far.append(outcome)
         if len(so_far) == seeds[task.learner]:
-            yield task.left_out[0], task.learner, _mean(so_far)
+            yield task.left_out[0], task.learner, mean_over_seeds(so_far)
             so_far = []
 
 
 def _scored(task: Task, table: Table, stages: Mapping[str, Sequence[float] | None]) -> Scored:
     found, (fold,) = fitted(task, table), task.left_out
-    chosen = stages[task.learner]
-    share = learners.STAGES[-1] if chosen is None else chosen[fold]
-    stage = 0 if chosen is None else learners.STAGES.index(share)
+    share, stage = stage_of(stages[task.learner], fold)
     rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
     kept, model = [found.held_out[fold], found.test], found.model
     if model is None or kept[1] is None:
         raise ValueError("an outer fit keeps its model and scores the test rows")
     score = np.concatenate([margins[stage] for margins in kept if margins is not None])
-    given = columns_for(task.learner, table.X).iloc[rows]
-    found_parts = _contributions(model, given, stage, share)
-    parts = np.zeros((len(rows), table.X.shape[1]))
-    parts[:, table.X.columns.get_indexer(given.columns)] = found_parts[:, :-1]
-    return Scored(score, Split(parts, found_parts[:, -1]))
+    return Scored(score, split_by(model, task.learner, table.X.iloc[rows], share, stage))
+
+
+def stage_of(chosen: Sequence[float] | None, fold: int) -> tuple[float, int]:
+    """Return the share of the rounds that outer ``fold`` chose, and its place among the learner's stages."""
+    share = learners.STAGES[-1] if chosen is None else chosen[fold]
+    return share, 0 if chosen is None else learners.STAGES.index(share)
+
+
+def split_by(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
+    """Return what every column of ``X`` (n rows of a design) adds to the logit of a fitted ``model``."""
+    given = columns_for(learner, X)
+    found = _contributions(model, given, stage, share)
+    parts = np.zeros(X.shape)
+    parts[:, X.columns.get_indexer(given.columns)] = found[:, :-1]
+    return Split(parts, found[:, -1])
 
 
 def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> Floats:
@@ -109,7 +118,8 @@ def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> F
     return parts
 
 
-def _mean(scored: Sequence[Scored]) -> Scored:
+def mean_over_seeds(scored: Sequence[Scored]) -> Scored:
+    """Return the mean of what the seeds score, taken in float32, seed after seed, as the stack takes it."""
     share, score = np.float32(1 / len(scored)), np.zeros_like(scored[0].score)
     for each in scored:
         score += share * each.score

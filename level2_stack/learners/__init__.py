@@ -4,6 +4,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,12 @@ class Learner(Protocol):
         self, params: Settings, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
     ) -> Predict:
         """Learn from training rows (n x features, targets 0/1, patients) and return what predicts n probabilities."""
+
+    def save(self, fitted: Predict, folder: Path) -> None:
+        """Write what ``fit`` returned into ``folder``, so that ``load`` gives back what predicts the same."""
+
+    def load(self, folder: Path) -> Predict:
+        """Return what ``save`` wrote; nothing is unpickled. Raises InputFault for a damaged or another folder."""
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """Greedy ensemble selection (Caruana et al. 2004) on the networks' percentiles, bagged over patients."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from features.settings import Settings
-from level2_stack.learners.rank_mean import Percentiles
+from level2_stack.learner_files import read_facts, write_facts
+from level2_stack.learners.rank_mean import Percentiles, load_percentiles, save_percentiles
 
 USES: Literal["logits", "all"] = "logits"
 SEEDED = True
@@ -27,12 +29,12 @@ class Selection:
     """A weighted mean of percentiles: call it with a design to get scores in [0, 1]; ``weights`` sum to 1."""
 
     def __init__(self, percentiles: Percentiles, weights: dict[str, float]) -> None:
-        self._percentiles = percentiles
+        self.percentiles = percentiles
         self.weights = weights
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return a score per row of ``X``, shape (n,); a missing network's weight goes to the row's others."""
-        ranks = self._percentiles(X)
+        ranks = self.percentiles(X)
         weights = pd.Series(self.weights)[ranks.columns]
         present = ranks.notna().mul(weights).sum(axis=1)
         score = ranks.mul(weights).sum(axis=1) / present.where(present > 0)
@@ -43,7 +45,7 @@ def fit(
     params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
 ) -> Selection:
     """Return the networks' weights that greedily raise the AUC on ``y`` (0/1), averaged over bags of patients."""
-    percentiles = Percentiles(X)
+    percentiles = Percentiles.of(X)
     ranks = percentiles(X)
     # While selecting, a missing network says what the row's others say; it neither helps nor harms a row.
     filled = np.where(ranks.isna(), ranks.mean(axis=1).fillna(0.5).to_numpy()[:, np.newaxis], ranks)
@@ -51,6 +53,18 @@ def fit(
     picked = np.concatenate([_select(filled[bag], y[bag] == 1, params.picks) for bag in bags])
     counts = np.bincount(picked, minlength=X.shape[1])
     return Selection(percentiles, dict(zip(map(str, X.columns), (counts / counts.sum()).tolist(), strict=True)))
+
+
+def save(fitted: Selection, folder: Path) -> None:
+    """Write the sorted logits of every network, and the weights as JSON."""
+    save_percentiles(fitted.percentiles, folder)
+    write_facts(folder, "caruana", weights=fitted.weights)
+
+
+def load(folder: Path) -> Selection:
+    """Return the selection that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    weights = read_facts(folder, "caruana", "weights")["weights"]
+    return Selection(load_percentiles(folder), {str(name): float(weight) for name, weight in weights.items()})
 
 
 def _bags(params: Params, groups: NDArray[np.object_], random: np.random.Generator) -> list[NDArray[np.bool_]]:

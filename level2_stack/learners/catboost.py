@@ -1,6 +1,7 @@
 """CatBoost on all columns: symmetric trees, one more opinion for the blend; its library is an optional extra."""
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +12,9 @@ from pydantic import Field
 from scipy.special import expit
 
 from features.faults import InputFault
+from features.files import replacing
 from features.settings import Settings
+from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
 from level2_stack.learners import Trial, matched, rising, stage_ends, without_unused_categories
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 EXTRA = "catboost"
+MODEL = "model.cbm"
 MISSING = "missing"  # CatBoost takes text as a category, but no gap
 
 
@@ -46,21 +50,21 @@ class Boosted:
 
     def __init__(self, booster: "CatBoost", seen: pd.DataFrame, params: Params) -> None:
         self.booster = booster
-        self._seen = seen.iloc[:0]
-        self._params = params
+        self.seen = seen.iloc[:0]
+        self.params = params
         shares = booster.get_feature_importance(thread_count=params.thread_count)
         self.importance: dict[str, float] = dict(zip(seen.columns, np.asarray(shares).tolist(), strict=True))
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        rows = _pool(_library(), matched(X, self._seen), None, self._params)
+        rows = _pool(_library(), matched(X, self.seen), None, self.params)
         return np.asarray(expit(self._margin(rows, 0, self.booster.tree_count_)), dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, grown = _pool(_library(), matched(X, self._seen), None, self._params), self.booster.tree_count_
+        rows, grown = _pool(_library(), matched(X, self.seen), None, self.params), self.booster.tree_count_
         margin, done, margins = np.zeros(len(X)), 0, []
-        for end in (min(end, grown) for end in stage_ends(self._params.rounds)):
+        for end in (min(end, grown) for end in stage_ends(self.params.rounds)):
             margin = margin + self._margin(rows, done, end) if end > done else margin
             margins.append(margin)
             done = end
@@ -68,7 +72,7 @@ class Boosted:
 
     def _margin(self, rows: "Pool", start: int, end: int) -> NDArray[np.float64]:
         """Return what trees ``start`` to ``end`` add to the margin; the bias comes with the first of them."""
-        threads = self._params.thread_count
+        threads = self.params.thread_count
         margin = self.booster.predict(
             rows, prediction_type="RawFormulaVal", ntree_start=start, ntree_end=end, thread_count=threads
         )
@@ -95,6 +99,23 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
     if params.monotone:
         settings["monotone_constraints"] = rising(seen)
     return Boosted(library.CatBoost(settings).fit(_pool(library, seen, y, params)), seen, params)
+
+
+def save(fitted: Boosted, folder: Path) -> None:
+    """Write the booster in CatBoost's own format, and its columns and parameters as JSON."""
+    with replacing(folder / MODEL) as temporary:
+        fitted.booster.save_model(str(temporary), format="cbm")
+    write_facts(folder, "catboost", columns=columns_told(fitted.seen), params=fitted.params.model_dump())
+
+
+def load(folder: Path) -> Boosted:
+    """Return the booster that ``save`` wrote; raise InputFault for a damaged folder, or without the library."""
+    facts, library = read_facts(folder, "catboost", "columns", "params"), _library()
+    try:
+        booster = library.CatBoost().load_model(str(folder / MODEL), format="cbm")
+    except library.CatBoostError as error:
+        raise InputFault(f"{folder / MODEL}: not a CatBoost model ({error})") from error
+    return Boosted(booster, columns_seen(facts["columns"]), Params(**facts["params"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

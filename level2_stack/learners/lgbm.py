@@ -1,5 +1,6 @@
 """LightGBM on all columns: small trees, strongly regularised, with categories and gaps as they are."""
 
+from pathlib import Path
 from typing import Literal
 
 import lightgbm
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
+from features.faults import InputFault
+from features.files import replacing
 from features.settings import Settings
+from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
 from level2_stack.learners import STAGES, Trial, matched, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
+MODEL = "model.txt"
 
 
 class Params(Settings):
@@ -43,22 +48,22 @@ class Boosted:
 
     def __init__(self, booster: lightgbm.Booster, seen: pd.DataFrame, params: Params) -> None:
         self.booster = booster
-        self._seen = seen.iloc[:0]
-        self._params = params
+        self.seen = seen.iloc[:0]
+        self.params = params
         gains = booster.feature_importance("gain") / np.maximum(booster.feature_importance("split"), 1)
         self.importance: dict[str, float] = dict(zip(seen.columns, gains.tolist(), strict=True))
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
         # LightGBM keeps its number of threads for the whole process and forgets it in every call that does not say it.
-        probability = self.booster.predict(matched(X, self._seen), num_threads=self._params.num_threads)
+        probability = self.booster.predict(matched(X, self.seen), num_threads=self.params.num_threads)
         return np.asarray(probability, dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, grown = matched(X, self._seen), self.booster.current_iteration()  # fewer than asked where nothing is left
+        rows, grown = matched(X, self.seen), self.booster.current_iteration()  # fewer than asked where nothing is left
         margin, done, margins = np.zeros(len(X)), 0, []
-        for end in stage_ends(self._params.rounds):
+        for end in stage_ends(self.params.rounds):
             count = min(end, grown) - done
             if count > 0:
                 margin, done = margin + self._margin(rows, done, count), done + count
@@ -70,13 +75,13 @@ class Boosted:
 
         Exact SHAP values of the trees (Lundberg et al. 2020).
         """
-        end = stage_ends(self._params.rounds)[STAGES.index(share)]
-        count, rows = min(end, self.booster.current_iteration()), matched(X, self._seen)
-        parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=self._params.num_threads)
+        end = stage_ends(self.params.rounds)[STAGES.index(share)]
+        count, rows = min(end, self.booster.current_iteration()), matched(X, self.seen)
+        parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=self.params.num_threads)
         return np.asarray(parts, dtype=np.float64)
 
     def _margin(self, rows: pd.DataFrame, start: int, count: int) -> NDArray[np.float64]:
-        threads = self._params.num_threads
+        threads = self.params.num_threads
         margin = self.booster.predict(
             rows, start_iteration=start, num_iteration=count, raw_score=True, num_threads=threads
         )
@@ -99,6 +104,23 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
         settings["monotone_constraints"] = rising(seen)
     data = lightgbm.Dataset(seen, y, params={"num_threads": params.num_threads, "max_bin": params.max_bin})
     return Boosted(lightgbm.train(settings, data, params.rounds), seen, params)
+
+
+def save(fitted: Boosted, folder: Path) -> None:
+    """Write the booster as LightGBM's text, and its columns and parameters as JSON."""
+    with replacing(folder / MODEL) as temporary:
+        fitted.booster.save_model(temporary)
+    write_facts(folder, "lgbm", columns=columns_told(fitted.seen), params=fitted.params.model_dump())
+
+
+def load(folder: Path) -> Boosted:
+    """Return the booster that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    facts = read_facts(folder, "lgbm", "columns", "params")
+    try:
+        booster = lightgbm.Booster(model_file=folder / MODEL)
+    except lightgbm.basic.LightGBMError as error:
+        raise InputFault(f"{folder / MODEL}: not a LightGBM model ({error})") from error
+    return Boosted(booster, columns_seen(facts["columns"]), Params(**facts["params"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

@@ -1,5 +1,6 @@
 """Logistic regression on the networks' logits, with weights that are never negative."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from features.settings import Settings
+from level2_stack.learner_files import read_facts, write_facts
 from level2_stack.learners import Trial
 
 USES: Literal["logits", "all"] = "logits"
@@ -27,16 +29,20 @@ class Params(Settings):
 class Weighing:
     """A fitted regression: call it with a design to get probabilities; ``weights`` are per standardised logit."""
 
-    def __init__(self, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> None:
-        self._mean = X.mean().fillna(0.0)
-        self._std = X.std(ddof=0).replace(0.0, 1.0).fillna(1.0)
-        self._solution = _solve(self._standardised(X), y, l2)
-        self.weights: dict[str, float] = dict(zip(X.columns, self._solution[1:].tolist(), strict=True))
+    def __init__(self, mean: pd.Series, std: pd.Series, solution: NDArray[np.float64]) -> None:
+        self.mean, self.std, self.solution = mean, std, solution
+        self.weights: dict[str, float] = dict(zip(mean.index, solution[1:].tolist(), strict=True))
+
+    @classmethod
+    def fitted(cls, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> "Weighing":
+        """Return the regression of ``y`` (0/1) on the columns of ``X``."""
+        mean, std = X.mean().fillna(0.0), X.std(ddof=0).replace(0.0, 1.0).fillna(1.0)
+        return cls(mean, std, _solve(_standardised(X, mean, std), y, l2))
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
         # A sum row by row: a matrix product may round differently by the number of rows.
-        margin = self._solution[0] + (self._standardised(X) * self._solution[1:]).sum(axis=1)
+        margin = self.solution[0] + (self._standardised(X) * self.solution[1:]).sum(axis=1)
         return np.asarray(expit(margin), dtype=np.float64)
 
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
@@ -44,19 +50,29 @@ class Weighing:
 
         A missing network has the part of what it is filled with.
         """
-        return np.column_stack([self._standardised(X) * self._solution[1:], np.full(len(X), self._solution[0])])
+        return np.column_stack([self._standardised(X) * self.solution[1:], np.full(len(X), self.solution[0])])
 
     def _standardised(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return standardised logits; a missing network counts as the mean of the row's others, or as average."""
-        Z = (X[self._mean.index] - self._mean) / self._std
-        others = Z.mean(axis=1).fillna(0.0).to_numpy()[:, np.newaxis]
-        return np.where(Z.isna(), others, Z)
+        return _standardised(X, self.mean, self.std)
 
 
 def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Weighing:
     """Return the non-negative logistic regression of ``y`` (0/1) on the columns of ``X`` (logits)."""
     with threadpool_limits(1):  # threads that wait for each other made small fits many times slower on a busy machine
-        return Weighing(X, y, params.l2)
+        return Weighing.fitted(X, y, params.l2)
+
+
+def save(fitted: Weighing, folder: Path) -> None:
+    """Write means, deviations and weights as JSON."""
+    numbers = {"mean": fitted.mean.tolist(), "std": fitted.std.tolist(), "solution": fitted.solution.tolist()}
+    write_facts(folder, "logistic", columns=list(fitted.mean.index), **numbers)
+
+
+def load(folder: Path) -> Weighing:
+    """Return the regression that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    facts = read_facts(folder, "logistic", "columns", "mean", "std", "solution")
+    mean, std = (pd.Series(facts[name], index=facts["columns"], dtype=np.float64) for name in ("mean", "std"))
+    return Weighing(mean, std, np.array(facts["solution"], np.float64))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
@@ -72,6 +88,13 @@ def loss_and_gradient(
     error = expit(margin) - y
     loss = np.logaddexp(0.0, margin).sum() - y @ margin + l2 / 2 * solution[1:] @ solution[1:]
     return float(loss), np.concatenate([[error.sum()], Z.T @ error + l2 * solution[1:]])
+
+
+def _standardised(X: pd.DataFrame, mean: pd.Series, std: pd.Series) -> NDArray[np.float64]:
+    """Return standardised logits; a missing network counts as the mean of the row's others, or as average."""
+    Z = (X[mean.index] - mean) / std
+    others = Z.mean(axis=1).fillna(0.0).to_numpy()[:, np.newaxis]
+    return np.where(Z.isna(), others, Z)
 
 
 def _solve(Z: NDArray[np.float64], y: NDArray[np.float64], l2: float) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """XGBoost on all columns: shallow histogram trees, strongly regularised, with categories and gaps as they are."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
+from features.faults import InputFault
+from features.files import replacing
 from features.settings import Settings
+from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
 from level2_stack.learners import STAGES, Trial, matched, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
+MODEL = "model.ubj"
 
 
 class Params(Settings):
@@ -40,19 +45,19 @@ class Boosted:
 
     def __init__(self, booster: xgboost.Booster, seen: pd.DataFrame, rounds: int) -> None:
         self.booster = booster
-        self._seen = seen.iloc[:0]
-        self._rounds = rounds
+        self.seen = seen.iloc[:0]
+        self.rounds = rounds
         gains = booster.get_score(importance_type="gain")
         self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in seen.columns}
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        return np.asarray(expit(self._margin(matched(X, self._seen), 0, self._rounds, None)), dtype=np.float64)
+        return np.asarray(expit(self._margin(matched(X, self.seen), 0, self.rounds, None)), dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, margins, done = matched(X, self._seen), list[NDArray[np.float64]](), 0
-        for end in stage_ends(self._rounds):
+        rows, margins, done = matched(X, self.seen), list[NDArray[np.float64]](), 0
+        for end in stage_ends(self.rounds):
             before = margins[-1] if margins else None
             margins.append(before if before is not None and end == done else self._margin(rows, done, end, before))
             done = end
@@ -63,8 +68,8 @@ class Boosted:
 
         Exact SHAP values of the trees (Lundberg et al. 2020), computed in float32.
         """
-        rows = xgboost.DMatrix(matched(X, self._seen), enable_categorical=True, nthread=1)
-        end = stage_ends(self._rounds)[STAGES.index(share)]
+        rows = xgboost.DMatrix(matched(X, self.seen), enable_categorical=True, nthread=1)
+        end = stage_ends(self.rounds)[STAGES.index(share)]
         parts = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, end))
         return np.asarray(parts, dtype=np.float64)
 
@@ -92,6 +97,23 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
         settings["monotone_constraints"] = tuple(rising(seen))
     data = xgboost.DMatrix(seen, y, enable_categorical=True, nthread=params.nthread)
     return Boosted(xgboost.train(settings, data, params.rounds), seen, params.rounds)
+
+
+def save(fitted: Boosted, folder: Path) -> None:
+    """Write the booster as UBJSON, and its columns and rounds as JSON."""
+    with replacing(folder / MODEL) as temporary:
+        temporary.write_bytes(bytes(fitted.booster.save_raw("ubj")))
+    write_facts(folder, "xgb", columns=columns_told(fitted.seen), rounds=fitted.rounds)
+
+
+def load(folder: Path) -> Boosted:
+    """Return the booster that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    facts, booster = read_facts(folder, "xgb", "columns", "rounds"), xgboost.Booster({"nthread": 1})
+    try:
+        booster.load_model(bytearray((folder / MODEL).read_bytes()))
+    except (OSError, xgboost.core.XGBoostError) as error:
+        raise InputFault(f"{folder / MODEL}: not an XGBoost model ({error})") from error
+    return Boosted(booster, columns_seen(facts["columns"]), int(facts["rounds"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
