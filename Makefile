@@ -7,6 +7,8 @@ DATA ?= data/clinic
 RUN ?= runs/$(notdir $(patsubst %/,%,$(DATA)))
 PROFILE ?= laptop
 RECIPE ?= default
+BUNDLE ?= $(RUN)/bundle
+OUT ?= $(RUN)/predicted
 SEARCH ?= finetune
 DEVICES ?= auto
 FOLDS ?= 5
@@ -15,7 +17,7 @@ CLINIC_TEST ?= 400
 CLINIC_SEED ?= 0
 
 comma := ,
-EXTRAS := dev$(if $(GPU),$(comma)gpu)
+EXTRAS := train,dev$(if $(GPU),$(comma)gpu)
 # The stamp's name holds the lock's digest: a checkout that only changes times installs nothing.
 STAMP := .venv/installed-$(subst $(comma),-,$(EXTRAS))-$(firstword $(shell cksum requirements.lock))
 BIN := .venv/bin
@@ -24,7 +26,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission predict explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -46,6 +48,7 @@ help: ## this list
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
 	@echo "  RUNS='runs/a runs/b'  what \`make leaderboard\` compares (default: every run);   AGAINST=a/default   MLFLOW=runs/mlflow"
+	@echo "  BUNDLE=folder      what \`make predict\` predicts with (default: RUN/bundle);   OUT=folder: where its tables go"
 	@echo "  GPU=1              install the CUDA libraries too"
 
 setup: $(STAMP) ## make .venv and install the locked versions
@@ -88,8 +91,13 @@ LEVEL2 = --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) $
 stack: oof ## level two: feature blocks, one probability per case, the leaderboard
 	@$(BIN)/python -m level2_stack stack $(LEVEL2)
 
-submission: oof ## the main job, from nothing to the end: stack, then the CSV of test probabilities
+submission: oof ## the main job, from nothing to the end: stack, the CSV of test probabilities, and the bundle
 	@$(BIN)/python -m level2_stack submission $(LEVEL2)
+	@$(BIN)/python -m bundle write --run $(RUN) --recipe $(RECIPE)
+
+predict: $(STAMP) ## the cases of DATA through BUNDLE, without training: tables in OUT
+	@$(BIN)/python -m bundle predict --bundle $(BUNDLE) --data $(DATA) --out $(OUT) \
+	  $(if $(MAPPING),--mapping $(MAPPING)) $(if $(FOREIGN),--foreign $(FOREIGN))
 
 explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
 	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE)
@@ -137,7 +145,7 @@ format: $(STAMP) ## lay the code out
 
 lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	@uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
-	  --extra gpu --extra dev --extra catboost --extra dask --upgrade pyproject.toml --output-file requirements.lock
+	  --extra gpu --extra train --extra dev --extra catboost --extra dask --upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## remove .venv and caches; runs/ and data/ stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

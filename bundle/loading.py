@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
-from bundle.manifest import Manifest, bundle_digest, read_manifest
+from bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_digest, read_manifest
 from bundle.notices import notices
 from bundle.novelty import Novelty, read_novelty
 from bundle.predicted import Predicted
 from bundle.seeing import Seen, heat, see
 from bundle.table import blocks_of, prepared_cases, rows_of
-from bundle.writing import CARD, NETWORKS, STACK
 from features.faults import InputFault, named
 from level1_cnn.portable_network import PortableNetwork
 from level2_stack.portable_stack import PortableStack, read_portable_stack
@@ -149,8 +147,3 @@ def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray, unu
             "unusual": unusual,
         }
     )
-
-
-def log_odds(predicted: Predicted) -> pd.Series:
-    """Return the log odds that the contributions of ``predicted`` add up to."""
-    return pd.Series(logit(predicted.table["probability"]), index=predicted.table.index)

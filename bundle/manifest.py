@@ -10,6 +10,7 @@ from features.files import read_json, write_json
 from features.settings import Settings, check_settings
 
 NAME = "manifest.json"
+NETWORKS, STACK, CARD = "networks", "stack", "model_card.md"  # beside it
 FORMAT = 1  # raise it when a bundle of before cannot be read any more
 
 

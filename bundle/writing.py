@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
-from bundle.manifest import FORMAT, NAME, Manifest, MetadataColumn, NetworkEntry, write_manifest
+from bundle.manifest import CARD, FORMAT, NAME, NETWORKS, STACK, Manifest, MetadataColumn, NetworkEntry, write_manifest
 from bundle.novelty import learn_novelty, write_novelty
 from features import blocks
 from features.blocks import LABELS
@@ -22,12 +22,11 @@ from features.runs import Run
 from features.tables import read_table
 from level2_stack.card.writing import card
 from level2_stack.explain.explanations import Decided, read_decisions
-from level2_stack.portable_stack import write_portable_stack
 from level2_stack.recipe import read_recipe
 from level2_stack.recipe_files import recipe_file as file_of
+from level2_stack.stack_export import write_portable_stack
 from level2_stack.stacking import deployed_in, design_again
 
-NETWORKS, STACK, CARD = "networks", "stack", "model_card.md"
 VERSIONS = ("melstack", "onnxruntime", "lightgbm", "xgboost-cpu", "xgboost", "numpy", "pandas", "scikit-learn")
 
 

@@ -1,7 +1,7 @@
 """From a learner's score to a probability: calibrators, the choice among them, and corrections of the prior."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -179,6 +179,21 @@ def shift_prior(probability: Floats, trained: float, deployed: float) -> Floats:
     if not (0 < trained < 1 and 0 < deployed < 1):
         raise InputFault(f"prevalence: trained {trained}, deployed {deployed}; must lie within 0 and 1, such as 0.0176")
     return np.asarray(expit(logit(probability) + (logit(deployed) - logit(trained))), dtype=np.float64)
+
+
+def deployed_log_odds(calibrator: Calibrator, trained: float, prevalence: float | None) -> Callable[[Floats], Floats]:
+    """Return what an outer fold makes of a score: calibrated log odds, for the deployment prevalence if there is one.
+
+    ``trained`` is the share of malignant rows that the calibrator was fitted to.
+    """
+
+    def deployed(score: Floats) -> Floats:
+        probability = calibrator(score)
+        if prevalence is not None:
+            probability = shift_prior(probability, trained, prevalence)
+        return np.asarray(logit(probability), dtype=np.float64)
+
+    return deployed
 
 
 def undo_undersampling(probability: Floats, kept: float) -> Floats:

@@ -1,28 +1,23 @@
 """A finished stack as a folder of models and numbers: it scores and explains new rows, and nothing is unpickled."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from features.faults import InputFault
-from features.files import read_json, write_json
-from features.progress import progress_bar
+from features.files import read_json
 from features.settings import Settings, check_settings
 from level2_stack import calibrate, learners
-from level2_stack.assemble import Design
-from level2_stack.explain.explanations import LIMIT, Decided, calibration
-from level2_stack.explain.fits import Scored, exact, mean_over_seeds, members_of, split_by, stage_of, tasks_of
+from level2_stack.explain.fits import Scored, exact, mean_over_seeds, split_by, stage_of
 from level2_stack.explain.scales import Split, mean_probability, through, weighted
-from level2_stack.fitting import Model, Table, Task, columns_for, fitted, side_by_side, table_of, worth_processes
-from level2_stack.recipe import Recipe
+from level2_stack.fitting import Model, columns_for
 
 Floats = NDArray[np.float64]
 FACTS = "stack.json"
@@ -109,7 +104,7 @@ class PortableStack:
     def _deployed(self, fold: int) -> Callable[[Floats], Floats]:
         told = dict(self.facts.calibrators[fold])
         calibrator = calibrate.restored(told.pop("name"), told)
-        return calibration(calibrator, self.facts.trained[fold], self.facts.prevalence)
+        return calibrate.deployed_log_odds(calibrator, self.facts.trained[fold], self.facts.prevalence)
 
 
 def _typed(X: pd.DataFrame, column: Column) -> pd.Series:
@@ -119,30 +114,6 @@ def _typed(X: pd.DataFrame, column: Column) -> pd.Series:
     return pd.Series(pd.Categorical(values.astype(object), categories=list(column.categories)), index=X.index)
 
 
-def write_portable_stack(
-    design: Design, recipe: Recipe, decided: Decided, probability: pd.Series, folder: Path
-) -> None:
-    """Fit the outer models of a finished stack again and write them to ``folder``, as ``read_portable_stack`` reads.
-
-    ``probability`` is what the stack wrote: InputFault when the test cases get other ones than theirs.
-    """
-    table = table_of(design)
-    members = members_of(recipe, decided.members, decided.rounds)
-    tasks = tasks_of(members, recipe, decided.tuned, len(decided.calibrators))
-    models: dict[tuple[str, int], list[Model]] = {}
-    with progress_bar("level two: fitting for the bundle", len(tasks), unit="fits") as advance:
-        for task, model in zip(tasks, _fits(tasks, table), strict=True):
-            models.setdefault((task.learner, task.left_out[0]), []).append(model)
-            advance(1)
-    facts = _facts(design, table, recipe, decided, models)
-    stack = PortableStack(facts, models)
-    _refuse_other(stack, design, probability)
-    for (name, fold), seeds in models.items():
-        for seed, model in enumerate(seeds):
-            learners.find(name).save(model.predict, _place(folder, name, fold, seed))
-    write_json(folder / FACTS, facts.model_dump(mode="json"))
-
-
 def read_portable_stack(folder: Path) -> PortableStack:
     """Return the stack in ``folder``; raise InputFault when a file is missing or damaged."""
     if not (folder / FACTS).is_file():
@@ -150,7 +121,7 @@ def read_portable_stack(folder: Path) -> PortableStack:
     facts = check_settings(read_json(folder / FACTS), StackFacts, str(folder / FACTS))
     models = {
         (member.name, fold): [
-            Model(learners.find(member.name).load(_place(folder, member.name, fold, seed)), correction)
+            Model(learners.find(member.name).load(place_of(folder, member.name, fold, seed)), correction)
             for seed, correction in enumerate(corrections)
         ]
         for member in facts.members
@@ -159,50 +130,6 @@ def read_portable_stack(folder: Path) -> PortableStack:
     return PortableStack(facts, models)
 
 
-def _fits(tasks: Sequence[Task], table: Table) -> Iterator[Model]:
-    for found in side_by_side(partial(fitted, table=table), tasks, worth_processes(len(tasks), table)):
-        if found.model is None:
-            raise ValueError("an outer fit keeps its model")
-        yield found.model
-
-
-def _facts(
-    design: Design, table: Table, recipe: Recipe, decided: Decided, models: dict[tuple[str, int], list[Model]]
-) -> StackFacts:
-    folds = range(len(decided.calibrators))
-    return StackFacts(
-        submitted=decided.submitted,
-        members=tuple(
-            Member(
-                name=name,
-                seeds=len(models[name, 0]),
-                rounds=None if name not in decided.rounds else tuple(decided.rounds[name]),
-                corrections=tuple(tuple(model.correction for model in models[name, fold]) for fold in folds),
-            )
-            for name in decided.members
-        ),
-        weights=tuple(tuple(row) for row in decided.weights.tolist()),
-        calibrators=tuple({"name": each.name, **each.parameters()} for each in decided.calibrators),
-        trained=tuple(float(table.y[table.folds != fold].mean()) for fold in folds),
-        prevalence=recipe.calibration.prevalence,
-        columns=tuple(_column(str(name), column) for name, column in design.X.items()),
-    )
-
-
-def _column(name: str, values: pd.Series) -> Column:
-    known = isinstance(values.dtype, pd.CategoricalDtype)
-    return Column(name=name, categories=tuple(map(str, values.cat.categories)) if known else None)
-
-
-def _refuse_other(stack: PortableStack, design: Design, probability: pd.Series) -> None:
-    test = design.test
-    if not len(test):
-        return
-    made = logit(stack.probabilities(stack.design(test)).mean(axis=0))
-    kept = logit(probability.loc[test.index].to_numpy(np.float64))
-    if np.abs(made - kept).max() > LIMIT:
-        raise InputFault("the fits made again give other test probabilities than the stack's; `make stack` mends it")
-
-
-def _place(folder: Path, learner: str, fold: int, seed: int) -> Path:
+def place_of(folder: Path, learner: str, fold: int, seed: int) -> Path:
+    """Return the folder of one model in that of the stack."""
     return folder / learner / f"fold_{fold}" / f"seed_{seed}"

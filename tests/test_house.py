@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("features", "level1_cnn", "level2_stack")
+PACKAGES = ("features", "level1_cnn", "level2_stack", "bundle")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-ARROWS = {("level1_cnn", "features"), ("level2_stack", "features")}
+ARROWS = {
+    ("level1_cnn", "features"),
+    ("level2_stack", "features"),
+    *(("bundle", below) for below in ("features", "level1_cnn", "level2_stack")),
+}
 ONLY_IN = {
     "tensorflow": "level1_cnn/",
     "keras": "level1_cnn/",

@@ -1,6 +1,6 @@
 """Why the stack says what it says: what every column adds to the log odds of every case, out of fold and test."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,29 +189,12 @@ def _folds(
                 blended = weighted([exact(each) for each in found], list(decided.weights[fold]))
                 trained = float(table.y[table.folds != fold].mean())
                 prevalence = recipe.calibration.prevalence
-                split = through(blended, calibration(decided.calibrators[fold], trained, prevalence))
+                split = through(blended, calibrate.deployed_log_odds(decided.calibrators[fold], trained, prevalence))
                 own = int((table.folds == fold).sum())
                 train.append(Split(split.parts[:own], split.base[:own]))
                 test.append(Split(split.parts[own:], split.base[own:]))
                 found = []
     return train, test, rounded
-
-
-def calibration(
-    calibrator: calibrate.Calibrator, trained: float, prevalence: float | None
-) -> Callable[[Floats], Floats]:
-    """Return what an outer fold makes of a score: calibrated log odds, for the deployment prevalence if there is one.
-
-    ``trained`` is the share of malignant rows that the calibrator was fitted to.
-    """
-
-    def deployed(score: Floats) -> Floats:
-        probability = calibrator(score)
-        if prevalence is not None:
-            probability = calibrate.shift_prior(probability, trained, prevalence)
-        return np.asarray(logit(probability), dtype=np.float64)
-
-    return deployed
 
 
 def _refuse_other(total: Floats, log_odds: Floats, index: pd.Index, where: str) -> None:
