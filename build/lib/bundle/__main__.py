@@ -1,0 +1,47 @@
+"""Commands of a bundle: write it from a run, predict with it, and show its page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.__main__ import RunFolder, run_app
+from features.progress import say
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+BundleFolder = Annotated[Path, typer.Option("--bundle", help="the bundle's folder")]
+
+
+@app.command()
+def write(run: RunFolder, recipe: Annotated[str, typer.Option(help="whose stack it holds")] = "default") -> None:
+    """Write the bundle of a finished stack to <run>/bundle, unless the one that is there was made from it."""
+    from bundle.writing import make_bundle
+
+    make_bundle(run, recipe)
+
+
+@app.command()
+def predict(
+    bundle: BundleFolder,
+    data: Annotated[Path, typer.Option(help="the data folder: test.csv and pictures, or pictures alone")],
+    out: Annotated[Path, typer.Option(help="the folder that gets the tables")],
+    mapping: Annotated[Path | None, typer.Option(help="a TOML that says where things are in it")] = None,
+    foreign: Annotated[Path | None, typer.Option(help="<network>/test.csv of networks that the bundle lacks")] = None,
+) -> None:
+    """Predict the cases of a data folder: submission.csv, predictions.csv, contributions and notices."""
+    from bundle.predicting import predict_folder
+
+    predict_folder(bundle, data, out, mapping, foreign)
+
+
+@app.command()
+def check(bundle: BundleFolder) -> None:
+    """Check the digest of every file of a bundle."""
+    from bundle.manifest import bundle_digest, read_manifest
+
+    manifest = read_manifest(bundle)
+    say(f"bundle: {len(manifest.files)} files as they were written, {bundle_digest(bundle)}")
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,113 @@
+"""Commands of the ground: draw the clinic, freeze the cases, compute the feature blocks."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.faults import InputFault
+from features.progress import say
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder")]
+
+
+@app.command()
+def clinic(folder: Path, train: int = 1000, test: int = 400, seed: int = 0) -> None:
+    """Draw the synthetic clinic: a data folder in the contest's layout, with a known melanoma risk."""
+    from features.clinic import draw_clinic
+
+    draw_clinic(folder, train=train, test=test, seed=seed)
+
+
+@app.command()
+def cases(
+    run: RunFolder,
+    data: Annotated[Path, typer.Option(help="the data folder")],
+    mapping: Annotated[Path | None, typer.Option(help="a TOML that says where things are in it")] = None,
+    extra: Annotated[
+        list[Path] | None, typer.Option(help="external cases: trained on, never validated; may be given several times")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="number of folds")] = 5,
+    official_folds: Annotated[bool, typer.Option(help="fold by the official patient groups (column tfrecord)")] = False,
+    fold_seed: Annotated[int, typer.Option(help="breaks ties between patients")] = 0,
+    draw: Annotated[
+        tuple[int, int, int] | None, typer.Option(help="draw the clinic into data: train, test, seed")
+    ] = None,
+) -> None:
+    """Check the user's CSVs and pictures, and freeze the case table with its folds."""
+    if draw is not None:
+        clinic(data, *draw)
+    from features.layout import Request
+    from features.runs import Run, freeze_cases
+
+    place = Run(run)
+    made = freeze_cases(place, Request(data, mapping, tuple(extra or ()), folds, official_folds, fold_seed))
+    say(f"cases: {'frozen now' if made else 'fresh'}, {place.cases}")
+    for line in place.facts()["summary"]:
+        say(f"  {line}")
+
+
+@app.command()
+def blocks(run: RunFolder) -> None:
+    """Compute the feature blocks of a run, each from the cases without their target and fold."""
+    from features.computing import compute_blocks
+    from features.runs import Run
+
+    compute_blocks(Run(run))
+
+
+@app.command()
+def audit(run: RunFolder) -> None:
+    """Look for leaks; write leaks.json and a sheet of the pictures that show the same; stop where nothing mends it."""
+    from features.leaks.audit import audit as look
+    from features.leaks.audit import refuse_leaks
+    from features.runs import Run
+
+    done = look(Run(run))
+    for line in done.sentences():
+        say(f"audit: {line}")
+    refuse_leaks(done, str(run))
+
+
+@app.command("plant-duplicates")
+def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
+    """Plant altered copies among the pictures below a folder (in memory) and say how many the audit finds."""
+    from features.leaks.planting import plant
+
+    paths = {path.stem: path for path in sorted(folder.rglob("*.jpg"))}
+    found = plant(paths, copies, seed)
+    say(f"{copies} copies among {len(paths)} pictures: recall {found.recall:.3f}, precision {found.precision:.3f}")
+    for first, second, alike in found.strangers.head(20).itertuples(index=False):
+        say(f"  not planted: {first} {second} {alike:.3f}")
+
+
+@app.command("contact-sheet")
+def contact_sheet_command(data: Path, out: Path) -> None:
+    """Compose pictures of a data folder into one PNG, malignant ones framed in red."""
+    from features.contact_sheet import contact_sheet
+
+    say(str(contact_sheet(data, out)))
+
+
+@app.command()
+def eda(run: RunFolder) -> None:
+    """Write eda.html, the data's own page: counts, sizes, missing values, train against test, a contact sheet."""
+    from features.exploration.page import explore
+    from features.runs import Run
+
+    explore(Run(run))
+
+
+def run_app(commands: typer.Typer) -> None:
+    """Run a command line; print an InputFault as a sentence and exit with code 2."""
+    try:
+        commands()
+    except InputFault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run_app(app)

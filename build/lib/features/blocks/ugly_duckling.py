@@ -1,0 +1,93 @@
+"""Feature block: how far a lesion stands from the other lesions of its patient, in the eyes of each network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.blocks import Need, Sources
+from features.faults import InputFault, named
+from features.tables import read_table
+
+Floats = NDArray[np.float64]
+
+ACQUISITION: tuple[str, ...] = ()
+NEEDS: tuple[Need, ...] = ("embeddings",)
+# What a patient's only picture gets: as far as usual, in the same direction, as dense as its neighbours, mid-rank.
+NEUTRAL = {"distance_ratio": 1.0, "cosine_distance": 0.0, "outlier_factor": 1.0, "distance_rank": 0.5}
+LEAST_FOR_OUTLIER_FACTOR = 4  # pictures; with fewer there is no density to speak of
+MOST_NEIGHBOURS = 10
+NEAREST = 0.1  # of the mean distance: closer pictures are duplicates, whose density would be infinite
+SAME = 1e-9  # of the length of an embedding: a distance within rounding
+
+
+def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
+    """Return four columns per model of ``sources.embeddings``, from each patient's own embeddings alone.
+
+    Nothing is compared between patients: those of two folds were embedded by two networks. Raises InputFault when
+    a table of embeddings lacks a case or holds NaN.
+    """
+    rows_of = [np.asarray(rows) for rows in cases.groupby("patient_id").indices.values()]
+    parts = [_of_model(model, path, cases.index, rows_of) for model, path in sorted(sources.embeddings.items())]
+    return pd.concat(parts, axis=1)
+
+
+def _of_model(model: str, path: Path, index: pd.Index, rows_of: Sequence[NDArray[np.intp]]) -> pd.DataFrame:
+    embeddings = _embeddings(path, index)
+    values = np.tile(list(NEUTRAL.values()), (len(index), 1))
+    for rows in rows_of:
+        if len(rows) > 1:
+            values[rows] = within_patient(embeddings[rows].astype(np.float64))
+    return pd.DataFrame(values, index=index, columns=[f"{model}_{name}" for name in NEUTRAL])
+
+
+def within_patient(embeddings: Floats) -> Floats:
+    """Return the four values of each row of ``embeddings`` (n pictures of one patient, n >= 2): (n, 4), as in NEUTRAL.
+
+    * distance_ratio: Euclidean distance from the mean of the patient's other rows, over the median of such distances;
+    * cosine_distance: 1 - cosine of the angle to the mean of the others;
+    * outlier_factor: local outlier factor (Breunig et al. 2000) of the patient's rows, 1 with fewer than 4 of them;
+    * distance_rank: rank of the distance within the patient, 0 (nearest) to 1 (farthest).
+    """
+    n = len(embeddings)
+    centres = (embeddings.sum(axis=0) - embeddings) / (n - 1)
+    distances = np.linalg.norm(embeddings - centres, axis=1)
+    median = float(np.median(distances))
+    if median <= SAME * float(np.linalg.norm(embeddings, axis=1).max()):
+        return np.tile(list(NEUTRAL.values()), (n, 1))
+    ranks = (pd.Series(distances).rank().to_numpy() - 1) / (n - 1)
+    return np.column_stack([distances / median, _cosine(embeddings, centres), _outlier_factor(embeddings), ranks])
+
+
+def _embeddings(path: Path, index: pd.Index) -> NDArray[np.float16]:
+    table = read_table(path)
+    absent = index.difference(table.index)
+    if len(absent):
+        raise InputFault(f"{path}: no embedding for {named(absent)} of {len(index)} cases")
+    embeddings = table.to_numpy()[table.index.get_indexer(index)]
+    broken = ~np.isfinite(embeddings).all(axis=1)
+    if broken.any():
+        raise InputFault(f"{path}: embeddings that are not finite numbers: {named(index[broken])}")
+    return embeddings
+
+
+def _cosine(embeddings: Floats, centres: Floats) -> Floats:
+    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(centres, axis=1)
+    products = (embeddings * centres).sum(axis=1)
+    return np.asarray(1 - products / np.maximum(lengths, np.finfo(np.float64).tiny))
+
+
+def _outlier_factor(embeddings: Floats) -> Floats:
+    n = len(embeddings)
+    if n < LEAST_FOR_OUTLIER_FACTOR:
+        return np.ones(n)
+    # Slow to import, and a run without embeddings, or a second one, has no use for them.
+    from scipy.spatial.distance import pdist, squareform
+    from sklearn.neighbors import LocalOutlierFactor
+
+    pairs = pdist(embeddings)
+    apart = squareform(np.maximum(pairs, NEAREST * pairs.mean()))
+    model = LocalOutlierFactor(n_neighbors=min(n - 1, MOST_NEIGHBOURS), metric="precomputed").fit(apart)
+    return -np.asarray(model.negative_outlier_factor_, dtype=np.float64)

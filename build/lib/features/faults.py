@@ -1,0 +1,41 @@
+"""Faults in what the user brought: collected, named and raised together."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class InputFault(ValueError):
+    """Say that something the user brought is wrong: where, what was found, what would be right.
+
+    The command lines print its message without a traceback and exit with code 2.
+    """
+
+
+class Faults:
+    """Collect faults so that a user mends all of them at once, not one per run."""
+
+    def __init__(self) -> None:
+        self._messages: list[str] = []
+
+    def add(self, message: str) -> None:
+        """Remember one fault."""
+        self._messages.append(message)
+
+    def raise_if_any(self, title: str) -> None:
+        """Raise one InputFault that lists every fault under ``title``; do nothing when there is none."""
+        if self._messages:
+            lines = "\n".join(f"  - {message}" for message in self._messages)
+            raise InputFault(f"{title}: {len(self._messages)} fault(s)\n{lines}")
+
+
+def named(names: Iterable[object], most: int = 5) -> str:
+    """Return the count of ``names`` and the first ``most`` of them: ``7 (a, b, c, d, e, ...)``."""
+    listed = [str(name) for name in names]
+    shown = ", ".join(listed[:most])
+    return f"{len(listed)} ({shown}{', ...' if len(listed) > most else ''})"
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return ``did you mean 'x'?`` for the nearest known name, or the list of what exists."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"

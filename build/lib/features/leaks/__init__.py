@@ -1,0 +1,1 @@
+"""The leak audit: pictures that show the same under several names, and everything else that could flatter a number."""

@@ -1,0 +1,82 @@
+"""All pairs of a run's pictures that show the same, how each is known, and what it would leak."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from features.files import read_json, write_json
+from features.leaks.groups import official_pairs
+from features.leaks.lookalikes import lookalikes
+from features.leaks.traces import stored_traces
+from features.provenance import digest_of_file
+from features.runs import Run
+from features.tfrecords import parse_example, read_record, record_place
+
+COLUMNS = ["first", "second", "kind", "alike"]
+IDENTICAL, NEAR, LISTED = "byte-identical", "near-duplicate", "listed"
+
+
+def find_pairs(cases: pd.DataFrame, data: Path, cache: Path, jobs: int = -1) -> pd.DataFrame:
+    """Return the pairs of ``cases`` that show the same: first, second (names), kind, alike (1: the same pixels).
+
+    ``data`` is where the column picture of ``cases`` begins (nothing is compared without that column) and may hold an
+    official list; the pictures' traces are kept in the folder ``cache``. A pair is byte-identical, a near-duplicate,
+    or else listed: on the official list alone (alike NaN). Raises InputFault when a picture cannot be read.
+    """
+    pictures = cases["picture"].dropna() if "picture" in cases else pd.Series(dtype=object)
+    paths = {str(name): data / str(picture) for name, picture in pictures.items()}
+    seen = lookalikes(stored_traces(cache, paths, jobs), jobs) if paths else pd.DataFrame(columns=["first", "second"])
+    seen = seen.assign(kind=[_kind(paths, *row) for row in seen.itertuples(index=False)])
+    listed = official_pairs(data, cases.index).assign(kind=LISTED, alike=np.nan)
+    parts = [part for part in (seen, listed) if len(part)]
+    both = pd.concat(parts, ignore_index=True) if parts else listed
+    unordered = [frozenset(pair) for pair in zip(both["first"], both["second"], strict=True)]
+    return both.loc[~pd.Series(unordered, index=both.index).duplicated(), COLUMNS]
+
+
+def write_pairs(path: Path, pairs: pd.DataFrame) -> None:
+    """Write the pairs that ``find_pairs`` returned as JSON, atomically."""
+    rows = pairs.to_dict("records")
+    write_json(path, [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows])
+
+
+def read_pairs(run: Run) -> pd.DataFrame:
+    """Return the pairs that were found when the cases of ``run`` were frozen: first, second, kind, alike."""
+    pairs = pd.DataFrame(read_json(run.pairs), columns=COLUMNS)
+    return pairs.astype({"first": object, "second": object, "kind": object, "alike": float})
+
+
+def relate(pairs: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """Return ``pairs`` with columns relation and same_patient.
+
+    Relations: "within train, one fold"; "across folds"; "train and test"; "external and validation" (a training case
+    that is validated in its fold); "external and test"; "within test"; "within external".
+    """
+    sides = [cases.loc[pairs[column], ["role", "fold", "patient_id"]].reset_index(drop=True) for column in _ENDS]
+    roles = [tuple(sorted(pair)) for pair in zip(sides[0]["role"], sides[1]["role"], strict=True)]
+    one_fold = sides[0]["fold"].to_numpy() == sides[1]["fold"].to_numpy()
+    relation = [_RELATIONS[pair][int(same)] for pair, same in zip(roles, one_fold, strict=True)]
+    same_patient = sides[0]["patient_id"].to_numpy() == sides[1]["patient_id"].to_numpy()
+    return pairs.assign(relation=relation, same_patient=same_patient)
+
+
+_ENDS = ("first", "second")
+_RELATIONS = {  # roles, sorted -> relation in different folds, in one fold
+    ("train", "train"): ("across folds", "within train, one fold"),
+    ("test", "train"): ("train and test", "train and test"),
+    ("extra", "train"): ("external and validation", "external and validation"),
+    ("extra", "test"): ("external and test", "external and test"),
+    ("test", "test"): ("within test", "within test"),
+    ("extra", "extra"): ("within external", "within external"),
+}
+
+
+def _kind(paths: dict[str, Path], first: str, second: str, alike: float) -> str:
+    return IDENTICAL if alike == 1.0 and _content(paths[first]) == _content(paths[second]) else NEAR
+
+
+def _content(path: Path) -> object:
+    """Return what stands for the bytes of a picture: a digest of its file, or its bytes inside a TFRecord."""
+    place = record_place(path)
+    return parse_example(read_record(*place)).get("image") if place else digest_of_file(path)

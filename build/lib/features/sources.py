@@ -1,0 +1,93 @@
+"""Every case gets its picture, from a folder of files or from TFRecord files, with the size its header tells."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from joblib import Parallel, delayed
+
+from features.faults import Faults, InputFault, named
+from features.pictures import Header, read_header
+from features.places import Place
+from features.record_sets import index_records
+
+SIZES = ("width", "height", "file_bytes")
+
+
+def attach_pictures(part: pd.DataFrame, data: Path, place: Place | None, faults: Faults) -> pd.DataFrame:
+    """Add picture (relative to ``data``), width, height and file_bytes of every case; no ``place`` means no pictures.
+
+    Cases without a picture, pictures that cannot be read and records with another label go to ``faults``.
+    """
+    if place is None:
+        return part
+    if place.records:
+        table = index_records(place.records, place.name, faults)
+        return attach_records(part, table, data, place.name, faults)
+    found = place.pictures()
+    _name_missing(part.index, pd.Index(found), place.name, faults)
+    headers = _read_headers({name: found[name] for name in part.index if name in found}, place.name, faults)
+    columns = {
+        "picture": {name: str(found[name].relative_to(data)) for name in headers},
+        "width": {name: header.width for name, header in headers.items()},
+        "height": {name: header.height for name, header in headers.items()},
+        "file_bytes": {name: header.file_bytes for name, header in headers.items()},
+    }
+    return part.assign(
+        **{name: pd.Series(values, dtype=object).reindex(part.index) for name, values in columns.items()}
+    )
+
+
+def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, where: str, faults: Faults) -> pd.DataFrame:
+    """Add picture, width, height and file_bytes from the records of ``table``, and the fold group where there is none.
+
+    A size known from elsewhere is kept where the record only knows that of its own, shrunken picture.
+    """
+    twice = table.index.duplicated()
+    if twice.any():
+        faults.add(f"{where}: image_name in more than one record: {named(table.index[twice].unique())}")
+    table = table[~twice]
+    _name_missing(part.index, table.index, where, faults)
+    _name_contradictions(part, table, where, faults)
+    mine = table.reindex(part.index)
+    pictures = mine["picture"].map(lambda place: str(Path(place).relative_to(data)), na_action="ignore")
+    part = part.assign(picture=pictures.astype(object), file_bytes=mine["file_bytes"])
+    for name in ("width", "height"):
+        known = part[name].where(mine["sized"] != True) if name in part else None  # noqa: E712  NaN is not True either
+        part[name] = mine[name] if known is None else known.astype(float).fillna(mine[name].astype(float))
+    if "target" in part and "fold_group" not in part:
+        part["fold_group"] = mine["file_number"]
+    return part
+
+
+def _name_missing(wanted: pd.Index, found: pd.Index, where: str, faults: Faults) -> None:
+    missing = wanted[~wanted.isin(found)]
+    if len(missing):
+        faults.add(f"{where}: no picture for {named(missing)}")
+
+
+def _name_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, faults: Faults) -> None:
+    if "target" not in part or "target" not in table:
+        return
+    recorded = pd.to_numeric(table["target"], errors="coerce").reindex(part.index)
+    given = part["target"].astype(float)
+    wrong = part.index[recorded.ge(0) & given.notna() & (recorded != given)]
+    if len(wrong):
+        faults.add(f"{where}: the record's target is not that of the CSV in {named(wrong)}")
+
+
+def _read_headers(paths: Mapping[str, Path], where: str, faults: Faults) -> dict[str, Header]:
+    # Threads: opening files waits for the disk, not for Python.
+    answers = Parallel(n_jobs=8, prefer="threads")(delayed(_header_or_fault)(path) for path in paths.values())
+    read = dict(zip(paths, answers, strict=True))
+    bad = {name: answer for name, answer in read.items() if isinstance(answer, str)}
+    if bad:
+        faults.add(f"{where}: unreadable pictures: {named(bad)}; the first: {next(iter(bad.values()))}")
+    return {name: answer for name, answer in read.items() if isinstance(answer, Header)}
+
+
+def _header_or_fault(path: Path) -> Header | str:
+    try:
+        return read_header(path)
+    except InputFault as fault:
+        return str(fault)

@@ -1,0 +1,235 @@
+"""Commands of level one: out-of-fold predictions of every model of a profile, and looks at how they are made."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.__main__ import RunFolder, run_app
+from features.faults import InputFault, did_you_mean
+from features.progress import say
+from features.provenance import digest_of_file, finish, is_fresh, refuse_if_changed
+from features.runs import Run
+from level1_cnn.experiment import Experiment, find_experiments, waves
+from level1_cnn.quiet import import_tensorflow
+from level1_cnn.tasks import Job, pretrained_backbone, run_tasks
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+VERSION = 2  # raise it when a change of the code changes what a trained network predicts
+
+Profile = Annotated[str, typer.Option(help="the folder of configs/ whose models are meant")]
+Models = Annotated[str | None, typer.Option(help="only these of its models, or TOML paths, by spaces")]
+Model = Annotated[str, typer.Option(help="one model of the profile, or the path of a TOML file")]
+Devices = Annotated[str, typer.Option(help="auto, cpu, gpu:0, gpu:0,1, mirrored, workers, tpu, cpu:2")]
+Deterministic = Annotated[bool, typer.Option(help="the same bytes in every run on one machine; slower")]
+
+
+@app.command()
+def oof(
+    run: RunFolder,
+    profile: Profile = "laptop",
+    models: Models = None,
+    devices: Devices = "auto",
+    deterministic: Deterministic = False,
+    cluster: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")] = None,
+) -> None:
+    """Train every model of the profile fold by fold; models and folds that are fresh are left alone."""
+    place = Run(run)
+    if not _has_pictures(place):
+        return
+    experiments = find_experiments(profile, (models or "").split())
+    pending = {name: one for name, one in experiments.items() if not _is_fresh(place, name, one, experiments)}
+    for name in experiments:
+        say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
+    if not pending:
+        return
+    _check_external(place, pending)
+    _prepare(place, pending)
+    from level1_cnn.crossval import merge_model
+
+    folds = int(place.read_cases()["fold"].max()) + 1
+    # A model waits for those that it builds on: its ingredients are known only then.
+    for wave in waves(pending):
+        jobs = [_job(place, name, pending[name], devices, deterministic) for name in wave]
+        for job in jobs:
+            finish(job.folder / "begun.json", job.made_from)
+        run_tasks(jobs, folds, cluster)
+        for job in jobs:
+            merge_model(job)
+
+
+@app.command()
+def bench() -> None:
+    """Measure this machine, as ratios in one run: preparation, input pipeline, inference, training steps."""
+    from features.preparation_benchmark import run_preparation_benchmark
+
+    run_preparation_benchmark()
+    import_tensorflow()
+    from level1_cnn.benchmark import run_benchmark
+    from level1_cnn.pipeline_benchmark import run_pipeline_benchmark
+
+    run_benchmark()
+    run_pipeline_benchmark()
+
+
+@app.command("augment-sheet")
+def augment_sheet(run: RunFolder, model: Model, profile: Profile = "laptop") -> None:
+    """Draw a contact sheet of a model's augmentations on pictures of the run."""
+    place, _, experiment = _one_model(run, profile, model)
+    _prepare(place, {model: experiment})
+    from level1_cnn.augment.command import draw_sheet
+
+    say(str(draw_sheet(place, experiment)))
+
+
+@app.command("lr-find")
+def lr_find(
+    run: RunFolder,
+    model: Model,
+    profile: Profile = "laptop",
+    devices: Devices = "auto",
+    fold: Annotated[int, typer.Option(help="the fold that stays out")] = 0,
+) -> None:
+    """Test a range of learning rates on the training rows of one fold, and draw the loss over the rate."""
+    place, name, experiment = _one_model(run, profile, model)
+    _prepare(place, {name: experiment})
+    from level1_cnn.rate_finder import find_rate
+
+    find_rate(_job(place, name, experiment, devices, False), fold=fold)
+
+
+@app.command()
+def tune(
+    run: RunFolder,
+    model: Model,
+    search: Annotated[str, typer.Option(help="a name in configs/search, or a TOML file of ranges")] = "finetune",
+    profile: Profile = "laptop",
+    devices: Devices = "auto",
+) -> None:
+    """Search a model's settings within ranges, on training folds alone; write the best as a TOML of its own."""
+    place, name, experiment = _one_model(run, profile, model)
+    _prepare(place, {name: experiment})
+    from level1_cnn.tuning import tune_model
+
+    tune_model(_job(place, name, experiment, devices, False), search)
+
+
+@app.command()
+def views(run: RunFolder, models: Models = None) -> None:
+    """Print what every test-time view of the finished models is worth."""
+    from level1_cnn.view_worth import print_view_worth
+
+    place = Run(run)
+    for name in (models or "").split() or place.networks():
+        print_view_worth(place, name)
+
+
+@app.command()
+def galleries(
+    run: RunFolder,
+    recipe: Annotated[str, typer.Option(help="the recipe whose stack is shown")] = "default",
+    patients: Annotated[str | None, typer.Option(help="whose boards, by spaces; else chosen ones")] = None,
+) -> None:
+    """Write the hardest cases under heat maps, and boards of patients, as small pictures for the report."""
+    place = Run(run)
+    if not place.facts()["pictures"]:
+        say("galleries: the cases have no pictures, so there are none")
+        return
+    import_tensorflow()
+    from level1_cnn.gallery import make_galleries
+
+    make_galleries(place, recipe, patients=patients.split() if patients else None)
+
+
+def _check_external(place: Run, pending: Mapping[str, Experiment]) -> None:
+    """Refuse models that need external pictures where there are none; else say which do not look at them."""
+    has_external = bool((place.read_cases()["role"] == "extra").any())
+    hungry = [name for name, one in pending.items() if one.needs_external]
+    if hungry and not has_external:
+        raise InputFault(f"{', '.join(hungry)}: trained on external pictures too; EXTRA='folder ...' brings them in")
+    blind = [name for name, one in pending.items() if not one.uses_external]
+    if blind and has_external:
+        say(f"level one: {', '.join(blind)}: external pictures are not shown (external = 'apart')")
+
+
+def _has_pictures(place: Run) -> bool:
+    facts = place.facts()
+    if not facts["pictures"]:
+        say("level one: the cases have no pictures, so no network is trained; level two uses foreign predictions")
+        return False
+    if facts["pictures"] < facts["cases"]:
+        raise InputFault(f"{place.folder}: some cases have no picture")
+    return True
+
+
+def _one_model(run: Path, profile: str, model: str) -> tuple[Run, str, Experiment]:
+    place = Run(run)
+    if not _has_pictures(place):
+        raise InputFault(f"{place.folder}: without pictures there is nothing to train on")
+    ((name, experiment),) = find_experiments(profile, [model]).items()
+    return place, name, experiment
+
+
+def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
+    """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
+    if not _has_sources(run, name, experiment, others):
+        return False
+    made_from = _ingredients(run, experiment)
+    folder = run.level1 / name
+    remedy = f"give the new settings a file name of their own, or delete {folder} to train {name} anew"
+    for mark in (folder / "begun.json", folder / "run.json"):
+        refuse_if_changed(mark, made_from, remedy)
+    return is_fresh(folder / "run.json", made_from, [folder / "predictions.parquet", folder / "embeddings.parquet"])
+
+
+def _has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
+    """Tell whether the models that this one builds on are finished; raise InputFault where they never will be."""
+    finished = True
+    for setting, source in experiment.sources.items():
+        if (run.level1 / source / "run.json").is_file():
+            continue
+        finished = False
+        if source not in others:
+            known = sorted({*run.networks(), *others} - {name})
+            raise InputFault(f"{name}: {setting}: {source!r} is not in this run; {did_you_mean(source, known)}")
+        if setting == "weights" and not others[source].has_pretrain:
+            raise InputFault(f"{name}: {setting}: {source!r} has no [training.pretrain]")
+    return finished
+
+
+def _ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
+    made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
+    if experiment.pseudo_model is not None:
+        made_from["pseudo"] = digest_of_file(run.level1 / experiment.pseudo_model / "predictions.parquet")
+    if experiment.pretrained_model is not None:
+        backbone = pretrained_backbone(run, experiment.pretrained_model)
+        if not backbone.is_file():
+            raise InputFault(f"weights = {experiment.weights!r}: that model of this run has no pretraining stage")
+        made_from["pretrained"] = digest_of_file(backbone)
+    return made_from
+
+
+def _job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
+    ingredients = json.dumps(_ingredients(run, experiment))
+    return Job(run, name, experiment, ingredients, devices, deterministic)
+
+
+def _prepare(run: Run, pending: Mapping[str, Experiment]) -> None:
+    """Import TensorFlow, now that there is something to do, check the models, and decode what they need."""
+    import_tensorflow()
+    from level1_cnn.network import check_experiment
+    from level1_cnn.shards import prepare
+
+    for name, experiment in pending.items():
+        check_experiment(name, experiment)
+    prepare(run, run.read_cases(), _sizes(pending.values()))
+
+
+def _sizes(experiments: Iterable[Experiment]) -> list[int]:
+    return sorted({experiment.image_size for experiment in experiments})
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,90 @@
+"""How far a training picture may be changed: the settings of every augmentation; without TensorFlow."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from features.settings import Settings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]  # of one picture being changed at all
+
+# What says more about a change is without effect while all of the change's own amounts are 0.
+AMOUNTS = {
+    "blur_probability": ("blur",),
+    "noise_probability": ("noise", "colour_noise"),
+    "local_contrast_probability": ("local_contrast",),
+    "dropout_holes": ("dropout",),
+    "dropout_probability": ("dropout",),
+    "vignette_probability": ("vignette",),
+    "hair_probability": ("hair",),
+    "mixup_probability": ("mixup",),
+    "cutmix_probability": ("cutmix",),
+}
+
+
+class Augmentation(Settings):
+    """How far a training picture may be changed; 0 switches a change off.
+
+    Every amount is the largest: each picture draws its own between nothing (or both ways) and that. Lengths are
+    shares of the side, so that a recipe means the same at every resolution.
+    """
+
+    dihedral: bool = True  # the 8 symmetries of the square, drawn per picture
+    rotation: float = Field(default=30.0, ge=0, le=180, description="degrees either way")
+    zoom: Share = 0.15
+    shift: Share = 0.08  # of the side
+    shear: float = Field(default=0.0, ge=0, le=45, description="degrees either way")
+    brightness: Share = 0.15  # of the full range
+    contrast: Share = 0.2
+    saturation: Share = 0.2
+    hue: float = Field(default=0.0, ge=0, le=180, description="degrees either way around the colour circle")
+    blur: float = Field(default=0.0, ge=0, le=0.05, description="sigma of a Gaussian, of the side")
+    blur_probability: Probability = 1.0
+    noise: Share = 0.0  # standard deviation of grey noise, of the full range
+    colour_noise: Share = 0.0  # the same, drawn for each of the three colours
+    noise_probability: Probability = 1.0
+    local_contrast: float = Field(default=0.0, ge=0, le=39, description="greys stretched by up to 1 + this")
+    local_contrast_probability: Probability = 1.0
+    dropout: Share = 0.0  # side of one square set to the mean colour, as a share of the picture's side
+    dropout_holes: int = Field(default=1, ge=1, le=64)
+    dropout_probability: Probability = 1.0
+    vignette: Share = 0.0  # how far the dark around the microscope's circle reaches in, of half the side
+    vignette_probability: Probability = 1.0
+    hair: int = Field(default=0, ge=0, le=100, description="hairs drawn over the picture")
+    hair_probability: Probability = 1.0
+    mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of the Beta distribution of the two shares")
+    mixup_probability: Probability = 1.0
+    cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of the Beta distribution of the pasted area")
+    cutmix_probability: Probability = Field(default=1.0, validate_default=True)
+
+    @field_validator(*AMOUNTS)
+    @classmethod
+    def _has_an_effect(cls, value: float, info: ValidationInfo) -> float:
+        name = str(info.field_name)
+        amounts = {amount: info.data.get(amount, 0) for amount in AMOUNTS[name]}
+        if any(amounts.values()) and value == 0:
+            used = " and ".join(f"{amount} = {found}" for amount, found in amounts.items() if found)
+            raise ValueError(f"{used} has no effect at probability 0; raise it, or leave both out")
+        if not any(amounts.values()) and value != cls.model_fields[name].default:
+            raise ValueError(f"has no effect while {' and '.join(amounts)} = 0; set {' or '.join(amounts)} too")
+        return value
+
+    @field_validator("cutmix_probability")
+    @classmethod
+    def _leaves_room_for_mixup(cls, value: float, info: ValidationInfo) -> float:
+        both = info.data.get("mixup") and info.data.get("cutmix")
+        total = value + info.data.get("mixup_probability", 0)
+        if both and total > 1:
+            raise ValueError(
+                f"mixup_probability + cutmix_probability = {total:g}; a picture is mixed up or cut and mixed, "
+                "never both, so together they may be at most 1"
+            )
+        return value
+
+    def only(self, *names: str) -> Self:
+        """Return these settings with every change off but the named ones, whose probabilities become 1."""
+        off = {name: type(value)(0) for name, value in self if name not in AMOUNTS}
+        kept = {name: getattr(self, name) for name in (*names, "dropout_holes") if name in type(self).model_fields}
+        certain = {name: 1.0 for name in AMOUNTS if name.endswith("_probability")}
+        return self.model_copy(update=off | certain | kept)

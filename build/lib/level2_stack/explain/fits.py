@@ -1,0 +1,136 @@
+"""The outer fits of a finished stack made again, each with what every column adds to the score of every row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from level2_stack import learners
+from level2_stack.crossval import TunedParams, params_for, thinning
+from level2_stack.explain.hiding import by_hiding
+from level2_stack.explain.scales import Floats, Split, settled, weighted
+from level2_stack.fitting import Model, Table, Task, columns_for, fitted, side_by_side, worth_processes
+from level2_stack.recipe import Recipe
+
+
+@runtime_checkable
+class Contributing(Protocol):
+    """A predictor that knows what each column adds to its logit."""
+
+    def contributions(self, X: pd.DataFrame, share: float) -> Floats:
+        """Return (n, columns of X + 1): parts of the logit after ``share`` of the rounds, and last the base."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A learner whose fits are made again; ``stages`` holds the share of the rounds that each outer fold chose."""
+
+    learner: str
+    seeds: int
+    stages: Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The rows of one fit, those of its fold and then the test rows: the score in log odds as kept, and its split."""
+
+    score: NDArray[np.float32]
+    split: Split
+
+
+def members_of(recipe: Recipe, names: Sequence[str], rounds: Mapping[str, Sequence[float]]) -> list[Member]:
+    """Return the learners ``names`` as ``recipe`` fits them, with the ``rounds`` that a stack has chosen."""
+    return [Member(name, recipe.seeds if learners.find(name).SEEDED else 1, rounds.get(name)) for name in names]
+
+
+def tasks_of(members: Sequence[Member], recipe: Recipe, tuned: TunedParams, folds: int) -> list[Task]:
+    """Return the outer fits of ``members`` as nested cross-validation makes them, fold by fold."""
+    return [
+        Task(
+            each.learner,
+            params_for(recipe, tuned, each.learner, fold),
+            (fold,),
+            seed,
+            thinning(recipe, each.learner),
+            keep=True,
+        )
+        for fold in range(folds)
+        for each in members
+        for seed in range(each.seeds)
+    ]
+
+
+def scored_folds(tasks: Sequence[Task], members: Sequence[Member], table: Table) -> Iterator[tuple[int, str, Scored]]:
+    """Yield (fold, learner, its rows scored) for the ``tasks`` of ``tasks_of``, the mean over the seeds.
+
+    The means are taken in float32, seed after seed, as the stack takes them: the scores are equal to the last bit.
+    """
+    seeds, stages = {each.learner: each.seeds for each in members}, {each.learner: each.stages for each in members}
+    # A contribution costs about as much as a fit.
+    workers = worth_processes(2 * len(tasks), table)
+    outcomes = side_by_side(partial(_scored, table=table, stages=stages), tasks, workers)
+    so_far: list[Scored] = []
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        so_far.append(outcome)
+        if len(so_far) == seeds[task.learner]:
+            yield task.left_out[0], task.learner, mean_over_seeds(so_far)
+            so_far = []
+
+
+def _scored(task: Task, table: Table, stages: Mapping[str, Sequence[float] | None]) -> Scored:
+    found, (fold,) = fitted(task, table), task.left_out
+    share, stage = stage_of(stages[task.learner], fold)
+    rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
+    kept, model = [found.held_out[fold], found.test], found.model
+    if model is None or kept[1] is None:
+        raise ValueError("an outer fit keeps its model and scores the test rows")
+    score = np.concatenate([margins[stage] for margins in kept if margins is not None])
+    return Scored(score, split_by(model, task.learner, table.X.iloc[rows], share, stage))
+
+
+def stage_of(chosen: Sequence[float] | None, fold: int) -> tuple[float, int]:
+    """Return the share of the rounds that outer ``fold`` chose, and its place among the learner's stages."""
+    share = learners.STAGES[-1] if chosen is None else chosen[fold]
+    return share, 0 if chosen is None else learners.STAGES.index(share)
+
+
+def split_by(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
+    """Return what every column of ``X`` (n rows of a design) adds to the logit of a fitted ``model``."""
+    given = columns_for(learner, X)
+    found = _contributions(model, given, stage, share)
+    parts = np.zeros(X.shape)
+    parts[:, X.columns.get_indexer(given.columns)] = found[:, :-1]
+    return Split(parts, found[:, -1])
+
+
+def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> Floats:
+    """Return the parts of the model's logit, thinning put right, and last the base; (n, columns + 1)."""
+    if not len(X):
+        return np.zeros((0, X.shape[1] + 1))
+    if not isinstance(model.predict, Contributing):
+        return by_hiding(lambda shown: np.asarray(model.margins(shown)[stage], dtype=np.float64), X)
+    parts = model.predict.contributions(X, share)
+    parts[:, -1] += model.correction
+    return parts
+
+
+def mean_over_seeds(scored: Sequence[Scored]) -> Scored:
+    """Return the mean of what the seeds score, taken in float32, seed after seed, as the stack takes it."""
+    share, score = np.float32(1 / len(scored)), np.zeros_like(scored[0].score)
+    for each in scored:
+        score += share * each.score
+    return Scored(score, weighted([each.split for each in scored], [1 / len(scored)] * len(scored)))
+
+
+def rounding(scored: Scored) -> float:
+    """Return the largest difference between a score as kept and the sum of its parts, in log odds."""
+    return float(np.abs(scored.split.total - scored.score).max(initial=0.0))
+
+
+def exact(scored: Scored) -> Split:
+    """Return the split of the score as kept: its rounding shared out."""
+    return settled(scored.split, scored.score.astype(np.float64))

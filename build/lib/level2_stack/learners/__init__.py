@@ -1,0 +1,131 @@
+"""Level-two learners: one per file, found by the file's name; a learner is given training rows alone."""
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.faults import InputFault, did_you_mean
+from features.settings import Settings
+
+Predict = Callable[[pd.DataFrame], NDArray[np.float64]]
+# The shares of a booster's rounds after which its probabilities are known. How many rounds are best is chosen on inner
+# folds by the caller: early stopping without showing a learner the rows it is judged on.
+STAGES: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+class Learner(Protocol):
+    """What a file in this folder holds.
+
+    ``USES`` says which columns of the design it is given: the networks' ``logit.*`` only, or all. ``SEEDED`` says
+    whether another seed gives another fit. ``BASELINE`` marks what a leaderboard calls a baseline.
+    """
+
+    USES: Literal["logits", "all"]
+    SEEDED: bool
+    BASELINE: bool
+    Params: type[Settings]
+
+    def fit(
+        self, params: Settings, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
+    ) -> Predict:
+        """Learn from training rows (n x features, targets 0/1, patients) and return what predicts n probabilities."""
+
+    def save(self, fitted: Predict, folder: Path) -> None:
+        """Write what ``fit`` returned into ``folder``, so that ``load`` gives back what predicts the same."""
+
+    def load(self, folder: Path) -> Predict:
+        """Return what ``save`` wrote; nothing is unpickled. Raises InputFault for a damaged or another folder."""
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A predictor that says how much it makes of each network."""
+
+    weights: Mapping[str, float]
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A predictor of a booster, which also knows what it would have said with fewer rounds."""
+
+    def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n); the last is what it predicts."""
+
+
+class Trial(Protocol):
+    """Where a tunable learner draws its parameters from (an Optuna trial): each by name, within limits."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """Return a number from ``low`` to ``high``, evenly spread or (``log``) evenly on the logarithm."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """Return a whole number from ``low`` to ``high``, both included."""
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A learner that says which of its parameters are worth searching, and where."""
+
+    def suggest(self, trial: Trial) -> dict[str, int | float]:
+        """Return values drawn from ``trial`` for some fields of ``Params``."""
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A predictor that says how much each feature contributed to its fit (mean gain)."""
+
+    importance: Mapping[str, float]
+
+
+def names() -> list[str]:
+    """Return the names of all learners, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> Learner:
+    """Return the learner called ``name``; raise InputFault with the nearest name when there is none."""
+    if name not in names():
+        raise InputFault(f"no learner {name!r} in level2_stack/learners; {did_you_mean(name, names())}")
+    return cast(Learner, import_module(f"{__name__}.{name}"))
+
+
+def installed(name: str) -> bool:
+    """Return whether the library that learner ``name`` needs is there; only an optional extra (``EXTRA``) can lack."""
+    extra = getattr(find(name), "EXTRA", None)
+    return extra is None or find_spec(extra) is not None
+
+
+def stage_ends(rounds: int) -> list[int]:
+    """Return how many of ``rounds`` each of ``STAGES`` has; at least one, so that every stage has learned something."""
+    return [max(1, round(share * rounds)) for share in STAGES]
+
+
+def rising(X: pd.DataFrame) -> list[int]:
+    """Return per column of ``X`` 1 where a probability must not fall as the column rises (logits), else 0."""
+    return [int(str(name).startswith("logit.")) for name in X.columns]
+
+
+def matched(X: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    """Return ``X`` with the columns and categories of ``seen``; a category that ``seen`` lacks becomes missing."""
+    known = {str(name): column.cat.categories for name, column in _categoricals(seen).items()}
+    return X[seen.columns].assign(
+        **{name: X[name].astype("category").cat.set_categories(categories) for name, categories in known.items()}
+    )
+
+
+def without_unused_categories(X: pd.DataFrame) -> pd.DataFrame:
+    """Return ``X`` with only those categories that occur in it, so that others are unseen, not merely rare."""
+    # XGBoost refuses a column without any category, which is what a rare one has in some folds.
+    some = {str(name): column for name, column in _categoricals(X).items() if column.notna().any()}
+    return X.assign(**{name: column.cat.remove_unused_categories() for name, column in some.items()})
+
+
+def _categoricals(X: pd.DataFrame) -> pd.DataFrame:
+    return X.select_dtypes("category")

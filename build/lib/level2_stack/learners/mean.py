@@ -1,0 +1,47 @@
+"""Baseline: the mean probability of the networks that a row has."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from features.settings import Settings
+from level2_stack.learner_files import read_facts, write_facts
+
+USES: Literal["logits", "all"] = "logits"
+SEEDED = False
+BASELINE = True
+
+
+class Params(Settings):
+    """There is nothing to set."""
+
+
+class Mean:
+    """Call it with a design to get the mean probability of every row; a row without a network gets the overall mean."""
+
+    def __init__(self, networks: list[str], overall: float) -> None:
+        self.networks, self.overall = networks, overall
+
+    def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the probability of every row of ``X``, shape (n,)."""
+        return np.asarray(X[self.networks].apply(expit).mean(axis=1).fillna(self.overall), dtype=np.float64)
+
+
+def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Mean:
+    """Return the mean of probabilities; the target is not looked at."""
+    return Mean(list(map(str, X.columns)), float(np.nan_to_num(np.nanmean(expit(X.to_numpy())), nan=0.5)))
+
+
+def save(fitted: Mean, folder: Path) -> None:
+    """Write the networks' names and the overall mean as JSON."""
+    write_facts(folder, "mean", networks=fitted.networks, overall=fitted.overall)
+
+
+def load(folder: Path) -> Mean:
+    """Return the mean that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    facts = read_facts(folder, "mean", "networks", "overall")
+    return Mean([str(name) for name in facts["networks"]], float(facts["overall"]))

@@ -1,0 +1,135 @@
+"""A finished stack as a folder of models and numbers: it scores and explains new rows, and nothing is unpickled."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+from threadpoolctl import threadpool_limits
+
+from features.faults import InputFault
+from features.files import read_json
+from features.settings import Settings, check_settings
+from level2_stack import calibrate, learners
+from level2_stack.explain.fits import Scored, exact, mean_over_seeds, split_by, stage_of
+from level2_stack.explain.scales import Split, mean_probability, through, weighted
+from level2_stack.fitting import Model, columns_for
+
+Floats = NDArray[np.float64]
+FACTS = "stack.json"
+
+
+class Column(Settings):
+    """A column of the design; text has its ``categories``."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+
+
+class Member(Settings):
+    """A learner of the stack: seeds per fold, the share of the rounds of each fold, log odds added after thinning."""
+
+    name: str
+    seeds: int
+    rounds: tuple[float, ...] | None
+    corrections: tuple[tuple[float, ...], ...]  # per fold and seed
+
+
+class StackFacts(Settings):
+    """What the files of the folder mean, and all that is no model: ``stack.json``."""
+
+    submitted: str
+    members: tuple[Member, ...]
+    weights: tuple[tuple[float, ...], ...]  # per fold, of the members' logits
+    calibrators: tuple[dict[str, Any], ...]  # per fold: its name and parameters
+    trained: tuple[float, ...]  # per fold: the share of malignant cases that it learned from
+    prevalence: float | None
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class PortableStack:
+    """The outer models of a stack: ``models`` has one per seed for every (learner, fold)."""
+
+    facts: StackFacts
+    models: dict[tuple[str, int], list[Model]]
+
+    @property
+    def folds(self) -> int:
+        """The number of outer folds."""
+        return len(self.facts.weights)
+
+    def design(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return ``X`` (n rows) with the columns of the stack, what is lacking as missing; strange text is missing."""
+        return pd.DataFrame({column.name: _typed(X, column) for column in self.facts.columns}, index=X.index)
+
+    def probabilities(self, X: pd.DataFrame) -> Floats:
+        """Return what every outer fold makes of ``X`` (n rows in the columns of the stack), (folds, n); mean them."""
+        return np.stack([self.probability_of_fold(X, fold) for fold in range(self.folds)])
+
+    def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
+        """Return what one outer fold makes of ``X``, (n,)."""
+        with threadpool_limits(1, user_api="blas"):
+            return np.asarray(expit(self._deployed(fold)(self._score(X, fold))))
+
+    def explained(self, X: pd.DataFrame) -> Split:
+        """Return what every column of ``X`` adds to the log odds of the mean probability over the folds."""
+        if not len(X):
+            return Split(np.zeros(X.shape), np.zeros(0))
+        with threadpool_limits(1, user_api="blas"):
+            return mean_probability([self._split(X, fold) for fold in range(self.folds)])
+
+    def _score(self, X: pd.DataFrame, fold: int) -> Floats:
+        parts = [mean_over_seeds(list(self._scored(X, member, fold, explain=False))) for member in self.facts.members]
+        weights = self.facts.weights[fold]
+        blended = [weight * part.score.astype(np.float64) for weight, part in zip(weights, parts, strict=True)]
+        return np.asarray(np.sum(blended, axis=0))
+
+    def _split(self, X: pd.DataFrame, fold: int) -> Split:
+        parts = [mean_over_seeds(list(self._scored(X, member, fold, explain=True))) for member in self.facts.members]
+        blended = weighted([exact(part) for part in parts], list(self.facts.weights[fold]))
+        return through(blended, self._deployed(fold))
+
+    def _scored(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[Scored]:
+        share, stage = stage_of(member.rounds, fold)
+        nothing = Split(np.zeros((len(X), 0)), np.zeros(len(X)))
+        for model in self.models[member.name, fold]:
+            score = model.margins(columns_for(member.name, X))[stage]
+            yield Scored(score, split_by(model, member.name, X, share, stage) if explain else nothing)
+
+    def _deployed(self, fold: int) -> Callable[[Floats], Floats]:
+        told = dict(self.facts.calibrators[fold])
+        calibrator = calibrate.restored(told.pop("name"), told)
+        return calibrate.deployed_log_odds(calibrator, self.facts.trained[fold], self.facts.prevalence)
+
+
+def _typed(X: pd.DataFrame, column: Column) -> pd.Series:
+    values = X[column.name] if column.name in X else pd.Series(np.nan, index=X.index)
+    if column.categories is None:
+        return values.astype(np.float64)
+    return pd.Series(pd.Categorical(values.astype(object), categories=list(column.categories)), index=X.index)
+
+
+def read_portable_stack(folder: Path) -> PortableStack:
+    """Return the stack in ``folder``; raise InputFault when a file is missing or damaged."""
+    if not (folder / FACTS).is_file():
+        raise InputFault(f"{folder / FACTS}: no such file; a stack was expected")
+    facts = check_settings(read_json(folder / FACTS), StackFacts, str(folder / FACTS))
+    models = {
+        (member.name, fold): [
+            Model(learners.find(member.name).load(place_of(folder, member.name, fold, seed)), correction)
+            for seed, correction in enumerate(corrections)
+        ]
+        for member in facts.members
+        for fold, corrections in enumerate(member.corrections)
+    }
+    return PortableStack(facts, models)
+
+
+def place_of(folder: Path, learner: str, fold: int, seed: int) -> Path:
+    """Return the folder of one model in that of the stack."""
+    return folder / learner / f"fold_{fold}" / f"seed_{seed}"

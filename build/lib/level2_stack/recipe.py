@@ -1,0 +1,139 @@
+"""The level-two recipe: which networks, blocks and learners make a stack, read from one TOML file."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, create_model
+
+from features import blocks
+from features.faults import Faults, did_you_mean
+from features.settings import Settings, check_settings, read_toml
+from level2_stack import contrasts, learners
+from level2_stack.tuning import Budget
+
+BLEND = "blend"
+
+
+CHOICE = "choice"  # the name under which the leaderboard shows the learner that each fold's inner folds prefer
+AUTO = "auto"
+CALIBRATORS = ["none", "temperature", "platt", "beta", "isotonic"]  # of calibrate.py, which is slow to import
+
+
+class Calibration(Settings):
+    """How scores become probabilities; what is chosen is chosen on inner folds by log loss.
+
+    ``methods``: the candidates, by the names in calibrate.py. ``rank_preserving``: two cases never change places.
+    ``prevalence``: the share of malignant pictures where the probabilities will be used, when it is not that of the
+    training rows (a case-control sample).
+    """
+
+    methods: list[str] = Field(["platt", "beta", "isotonic"], min_length=1)
+    rank_preserving: bool = True
+    prevalence: float | None = Field(None, gt=0, lt=1)
+
+
+class Recipe(Settings):
+    """What a stack is made of; a recipe read from a file also has one table of parameters per learner.
+
+    ``networks`` are glob patterns of level-one names. ``acquisition`` says whether columns that tell how a picture was
+    taken (size, camera, counts) are kept, dropped, or ("auto") kept unless they tell test from train with an AUC above
+    ``shift_threshold``. ``contrasts`` are families of how a logit stands within the patient. ``seeds`` is how often a
+    learner that depends on a seed is fitted for an outer fold, ``inner_seeds`` for an inner one.
+    ``negatives_per_positive`` thins the negatives of every such fit (the probabilities are put right).
+    ``choose_rounds`` lets the inner folds choose how many rounds of a booster count. ``blend`` lists the learners whose
+    logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the learner whose
+    test probabilities are handed in, "blend", or "auto": what nested evaluation prefers. ``ablation`` measures what
+    every block is worth.
+    """
+
+    networks: list[str] = Field(["*"], min_length=1)
+    blocks: list[str] = Field(["metadata", "patient", "pictures", "ugly_duckling"])
+    acquisition: Literal["auto", "keep", "drop"] = "auto"
+    shift_threshold: float = Field(0.6, ge=0.5, le=1)
+    contrasts: list[str] = Field(list(contrasts.DEFAULT))
+    learners: list[str] = Field(["lgbm", "xgb", "ridge", "logistic", "mean", "rank_mean", "caruana"], min_length=1)
+    seeds: int = Field(3, ge=1)
+    inner_seeds: int = Field(1, ge=1)
+    negatives_per_positive: float | None = Field(None, gt=0)
+    choose_rounds: bool = True
+    blend: list[str] = Field(["lgbm", "xgb", "ridge"], min_length=1)
+    blend_weights: Literal["equal", "fitted"] = "equal"
+    submit: str = AUTO
+    ablation: bool = True
+    calibration: Calibration = Calibration.model_validate({})
+    tuning: Budget = Budget.model_validate({})
+
+    def parameters(self, learner: str) -> Settings:
+        """Return the parameters of ``learner``: its table in the file, or its defaults."""
+        given = getattr(self, learner, None)
+        return given if isinstance(given, Settings) else learners.find(learner).Params()
+
+    def chosen(self, networks: list[str]) -> list[str]:
+        """Return those of ``networks`` that a pattern matches, sorted; raise InputFault for patterns without one."""
+        faults = Faults()
+        for pattern in self.networks:
+            if not any(fnmatchcase(name, pattern) for name in networks):
+                faults.add(f"networks = {pattern!r} matches none; {did_you_mean(pattern, sorted(networks))}")
+        faults.raise_if_any("level-one networks")
+        return sorted(name for name in networks if any(fnmatchcase(name, pattern) for pattern in self.networks))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in the TOML file at ``path``.
+
+    Raises InputFault that names every unknown key, unknown learner or block, and every setting without effect.
+    """
+    return check_recipe(read_toml(path), path.name)
+
+
+def check_recipe(values: dict[str, Any], where: str) -> Recipe:
+    """Return ``values`` as a recipe; raise InputFault, as read_recipe does, with what is wrong in ``where``."""
+    recipe = check_settings(values, _model_with_tables(), where)
+    faults = Faults()
+    for message in _contradictions(recipe):
+        faults.add(message)
+    faults.raise_if_any(where)
+    return recipe
+
+
+def _model_with_tables() -> type[Recipe]:
+    """Return the recipe with one table per learner in the folder, its keys checked like all others."""
+    tables = {name: (kind, kind()) for name in learners.names() if (kind := learners.find(name).Params)}
+    model: type[Recipe] = create_model("RecipeWithTables", __base__=Recipe, **tables)  # type: ignore[call-overload]
+    return model
+
+
+def _contradictions(recipe: Recipe) -> Iterator[str]:
+    yield from _unknown("learners", recipe.learners, learners.names())
+    yield from _unknown("blocks", recipe.blocks, blocks.names())
+    yield from _unknown("contrasts", recipe.contrasts, list(contrasts.FAMILIES))
+    yield from _unknown("calibration.methods", recipe.calibration.methods, CALIBRATORS)
+    yield from _unknown("blend", recipe.blend, recipe.learners)
+    yield from _unknown("submit", [recipe.submit], [*recipe.learners, BLEND, AUTO])
+    for key in ("learners", "blocks", "blend", "contrasts"):
+        if len(set(getattr(recipe, key))) < len(getattr(recipe, key)):
+            yield f"{key} = {getattr(recipe, key)} names something twice"
+    for name in sorted(set(learners.names()) & recipe.model_fields_set - set(recipe.learners)):
+        yield f"[{name}] has no effect: {name!r} is not in learners = {recipe.learners}"
+    for name in sorted(set(recipe.learners) & set(learners.names())):
+        if not learners.installed(name):
+            yield f"learners: the library of {name!r} is not installed; `pip install 'melstack[{name}]'` brings it"
+    if recipe.inner_seeds > recipe.seeds:
+        yield f"inner_seeds = {recipe.inner_seeds} has no effect beyond seeds = {recipe.seeds}"
+    if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:
+        yield f"blend_weights = 'fitted' has no effect: blend = {recipe.blend} is one learner"
+    if recipe.seeds > 1 and "seeds" in recipe.model_fields_set and not _any_seeded(recipe.learners):
+        yield f"seeds = {recipe.seeds} has no effect: no learner of {recipe.learners} depends on a seed"
+
+
+def _unknown(key: str, found: list[str], known: list[str]) -> Iterator[str]:
+    for name in found:
+        if name not in known:
+            yield f"{key}: no {name!r}; {did_you_mean(name, known)}"
+
+
+def _any_seeded(found: list[str]) -> bool:
+    known = [name for name in found if name in learners.names()]
+    return len(known) < len(found) or any(learners.find(name).SEEDED for name in known)

@@ -1,0 +1,95 @@
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const points = JSON.parse($("points").textContent);
+  const rows = points.columns;
+  const slider = $("slider");
+  const percent = (value, digits = 1) => (value === null ? "–" : `${(100 * value).toFixed(digits)} %`);
+  const count = (value) => value.toLocaleString("en-US");
+
+  // Places in a chart, as charts.py computes them: [low, high, root] and the drawing's margins.
+  const fraction = ([low, high, root], value) =>
+    root ? (Math.sqrt(Math.max(value, 0)) - Math.sqrt(low)) / (Math.sqrt(high) - Math.sqrt(low)) : (value - low) / (high - low);
+  const at = {
+    roc: (i) => [1 - rows.specificity[i], rows.sensitivity[i]],
+    precision: (i) => [rows.sensitivity[i], rows.ppv[i]],
+    reliability: (i) => [rows.threshold[i], null],
+    decision: (i) => [rows.threshold[i], rows.benefit[i]],
+  };
+
+  function mark(svg, index) {
+    const axis = (name) => svg.dataset[name].split(" ").map(Number);
+    const [x, y] = at[svg.dataset.marker](index);
+    const left = 56 + fraction(axis("x"), x) * 328;
+    const circle = svg.querySelector(".marker");
+    const rule = svg.querySelector(".rule");
+    circle.setAttribute("cx", y === null ? -20 : left.toFixed(1));
+    circle.setAttribute("cy", y === null ? -20 : (258 - fraction(axis("y"), y) * 248).toFixed(1));
+    rule.setAttribute("x1", left.toFixed(1));
+    rule.setAttribute("x2", left.toFixed(1));
+  }
+
+  function sentence(index, called) {
+    const all = points.positives + points.negatives;
+    const perFound = rows.ppv[index] ? (1 / rows.ppv[index]).toFixed(1) : "–";
+    return `Of ${count(all)} pictures ${count(called)} are called (${percent(called / all)}); at a prevalence of ` +
+      `${percent(points.prevalence, 2)} that is ${perFound} called for each melanoma found.`;
+  }
+
+  function show(index) {
+    const caught = rows.caught[index], alarms = rows.alarms[index];
+    $("threshold-value").textContent = percent(rows.threshold[index], rows.threshold[index] < 0.01 ? 3 : rows.threshold[index] < 0.1 ? 2 : 1);
+    for (const name of ["sensitivity", "specificity", "ppv", "npv"]) {
+      const low = rows[`${name}_low`][index], high = rows[`${name}_high`][index];
+      $(name).textContent = percent(rows[name][index]);
+      $(`${name}-range`).textContent = low === null ? "" : `${(100 * low).toFixed(1)} – ${(100 * high).toFixed(1)}`;
+    }
+    $("caught").textContent = count(caught);
+    $("missed").textContent = count(points.positives - caught);
+    $("alarms").textContent = count(alarms);
+    $("spared").textContent = count(points.negatives - alarms);
+    $("sentence").textContent = sentence(index, caught + alarms);
+    document.querySelectorAll("svg[data-marker]").forEach((svg) => mark(svg, index));
+    document.querySelectorAll(".presets button").forEach((button) =>
+      button.setAttribute("aria-pressed", String(Number(button.dataset.index) === index)));
+    slider.setAttribute("aria-valuetext", $("threshold-value").textContent);
+    slider.style.setProperty("--done", `${(100 * index) / Math.max(1, Number(slider.max))}%`);
+  }
+
+  slider.addEventListener("input", () => show(Number(slider.value)));
+  document.querySelectorAll(".presets button").forEach((button) =>
+    button.addEventListener("click", () => { slider.value = button.dataset.index; show(Number(slider.value)); }));
+  show(Number(slider.value));
+
+  // Tables: what is not known stays at the end whichever way the rest is sorted.
+  function compare(kind, down) {
+    const turn = down ? -1 : 1;
+    return ([a], [b]) => {
+      if (a === "" || b === "") return (a === "") - (b === "");
+      return turn * (kind === "number" ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true }));
+    };
+  }
+
+  function sort(button) {
+    const head = button.closest("th"), body = button.closest("table").tBodies[0];
+    const down = head.hasAttribute("aria-sort") ? head.getAttribute("aria-sort") === "ascending" : button.dataset.kind === "number";
+    const keyed = [...body.rows].map((row) => [row.cells[head.cellIndex].dataset.value ?? "", row]);
+    keyed.sort(compare(button.dataset.kind, down));
+    head.parentElement.querySelectorAll("[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    body.append(...keyed.map(([, row]) => row));
+  }
+  document.querySelectorAll("table.sortable th button").forEach((button) => button.addEventListener("click", () => sort(button)));
+
+  // The section being read is marked in the bar on top.
+  const links = new Map([...document.querySelectorAll(".bar-top nav a")].map((link) => [link.hash.slice(1), link]));
+  const bar = document.querySelector(".bar-top nav");
+  const seen = new IntersectionObserver((entries) => {
+    const entry = entries.find((each) => each.isIntersecting);
+    if (!entry) return;
+    const link = links.get(entry.target.id);
+    links.forEach((other) => other.classList.toggle("here", other === link));
+    bar.scrollTo({ left: link.offsetLeft - bar.clientWidth / 3, behavior: "smooth" });
+  }, { rootMargin: "-10% 0px -70% 0px" });
+  links.forEach((link, id) => { if ($(id)) seen.observe($(id)); });
+})();
