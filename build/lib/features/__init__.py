@@ -1,1 +1,0 @@
-"""What is known of a case before a model is trained: the ground both levels stand on."""

@@ -1,1 +1,0 @@
-"""Augmentation: pure tensor functions that change every picture of a batch by amounts drawn for it alone."""
