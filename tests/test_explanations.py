@@ -58,6 +58,7 @@ def stacked(design: Design, stack: Recipe) -> tuple[Decided, pd.Series]:
     result = decide(design, stack, found)
     told = {
         "submitted": result.submitted,
+        "columns": list(design.X.columns),
         "rounds": found.stage,
         "blend_weights": result.blend_weights,
         "calibrators": {
