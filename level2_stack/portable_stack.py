@@ -1,8 +1,9 @@
 """A finished stack as a folder of models and numbers: it scores and explains new rows, and nothing is unpickled."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class PortableStack:
 
     facts: StackFacts
     models: dict[tuple[str, int], list[Model]]
+    # LightGBM keeps which rounds a prediction uses in the model itself: two at a time would mix theirs up.
+    _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def folds(self) -> int:
@@ -73,14 +76,14 @@ class PortableStack:
 
     def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
         """Return what one outer fold makes of ``X``, (n,)."""
-        with threadpool_limits(1, user_api="blas"):
+        with self._turn, threadpool_limits(1, user_api="blas"):
             return np.asarray(expit(self._deployed(fold)(self._score(X, fold))))
 
     def explained(self, X: pd.DataFrame) -> Split:
         """Return what every column of ``X`` adds to the log odds of the mean probability over the folds."""
         if not len(X):
             return Split(np.zeros(X.shape), np.zeros(0))
-        with threadpool_limits(1, user_api="blas"):
+        with self._turn, threadpool_limits(1, user_api="blas"):
             return mean_probability([self._split(X, fold) for fold in range(self.folds)])
 
     def _score(self, X: pd.DataFrame, fold: int) -> Floats:

@@ -158,8 +158,7 @@ def test_attention_is_a_map_between_0_and_1_that_reaches_its_maximum_somewhere(b
 def test_several_threads_get_the_same_answers(bundle: Bundle, data: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    cases, pictures = some(data, 8)
-    expected = bundle.predict(cases, pictures).table["probability"]
+    cases, pictures = some(data, 3)
 
     def ask(name: str) -> float:
         own = bundle.predict(cases.loc[[name]].drop(columns="patient_id"), {name: pictures[name]})
@@ -168,7 +167,6 @@ def test_several_threads_get_the_same_answers(bundle: Bundle, data: Path) -> Non
     once = [ask(name) for name in cases.index]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ask, list(cases.index) * 4)) == once * 4
-    assert len(expected) == 8
 
 
 @pytest.mark.parametrize(
