@@ -9,6 +9,7 @@ PROFILE ?= laptop
 RECIPE ?= default
 BUNDLE ?= $(RUN)/bundle
 OUT ?= $(RUN)/predicted
+PORT ?= 8000
 SEARCH ?= finetune
 DEVICES ?= auto
 FOLDS ?= 5
@@ -17,7 +18,7 @@ CLINIC_TEST ?= 400
 CLINIC_SEED ?= 0
 
 comma := ,
-EXTRAS := train,dev$(if $(GPU),$(comma)gpu)
+EXTRAS := train,serve,dev$(if $(GPU),$(comma)gpu)
 # The stamp's name holds the lock's digest: a checkout that only changes times installs nothing.
 STAMP := .venv/installed-$(subst $(comma),-,$(EXTRAS))-$(firstword $(shell cksum requirements.lock))
 BIN := .venv/bin
@@ -26,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission predict explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -48,7 +49,8 @@ help: ## this list
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
 	@echo "  RUNS='runs/a runs/b'  what \`make leaderboard\` compares (default: every run);   AGAINST=a/default   MLFLOW=runs/mlflow"
-	@echo "  BUNDLE=folder      what \`make predict\` predicts with (default: RUN/bundle);   OUT=folder: where its tables go"
+	@echo "  BUNDLE=folder      what \`make predict\` and \`make serve\` predict with (default: RUN/bundle);   OUT=folder: where its tables go"
+	@echo "  PORT=8000          of \`make serve\`;   KEEP=folder: it keeps what it is given and says (default: nothing)"
 	@echo "  GPU=1              install the CUDA libraries too"
 
 setup: $(STAMP) ## make .venv and install the locked versions
@@ -99,6 +101,9 @@ predict: $(STAMP) ## the cases of DATA through BUNDLE, without training: tables 
 	@$(BIN)/python -m bundle predict --bundle $(BUNDLE) --data $(DATA) --out $(OUT) \
 	  $(if $(MAPPING),--mapping $(MAPPING)) $(if $(FOREIGN),--foreign $(FOREIGN))
 
+serve: $(STAMP) ## BUNDLE's page for one patient, on this machine alone: drop pictures, see each lesion's probability
+	@$(BIN)/python -m bundle serve --bundle $(BUNDLE) --port $(PORT) $(if $(KEEP),--keep $(KEEP))
+
 explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
 	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE)
 	@$(BIN)/python -m level1_cnn galleries --run $(RUN) --recipe $(notdir $(RECIPE:.toml=))
@@ -145,7 +150,7 @@ format: $(STAMP) ## lay the code out
 
 lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	@uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
-	  --extra gpu --extra train --extra dev --extra catboost --extra dask --upgrade pyproject.toml --output-file requirements.lock
+	  --extra gpu --extra train --extra serve --extra dev --extra catboost --extra dask --upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## remove .venv and caches; runs/ and data/ stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

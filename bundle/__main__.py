@@ -35,6 +35,24 @@ def predict(
 
 
 @app.command()
+def serve(
+    bundle: BundleFolder,
+    host: Annotated[str, typer.Option(help="where the page is bound to")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free")] = 8000,
+    open_to_others: Annotated[bool, typer.Option(help="let other machines reach it: it has no password")] = False,
+    keep: Annotated[Path | None, typer.Option(help="a folder that gets every request's pictures and answer")] = None,
+    limits: Annotated[Path | None, typer.Option(help="a TOML with other limits than the usual ones")] = None,
+) -> None:
+    """Show a local page for one patient: pictures in, each lesion's probability and reasons out."""
+    from bundle.loading import Bundle
+    from bundle.serving.limits import read_limits
+    from bundle.serving.server import check_host, serve
+
+    check_host(host, open_to_others)
+    serve(Bundle.load(bundle), read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
+
+
+@app.command()
 def check(bundle: BundleFolder) -> None:
     """Check the digest of every file of a bundle."""
     from bundle.manifest import bundle_digest, read_manifest

@@ -14,6 +14,7 @@ from bundle.predicted import Predicted
 from bundle.seeing import Seen, heat, see
 from bundle.table import blocks_of, prepared_cases, rows_of
 from features.faults import InputFault, named
+from features.ugly_ducklings import duckling_distance, ugly_ducklings
 from level1_cnn.portable_network import PortableNetwork
 from level2_stack.portable_stack import PortableStack, read_portable_stack
 
@@ -79,7 +80,8 @@ class Bundle:
         features = blocks_of(self.manifest.blocks, rows, seen.statistics, seen.embeddings)
         X = self._design(rows, tables, features)
         by_fold, alone = self._stack.probabilities(X), self._alone(rows, seen, given, features)
-        table = _table(rows, by_fold.mean(axis=0), alone, self._unusual(seen, len(rows)))
+        table = _table(rows, by_fold.mean(axis=0), alone)
+        table = table.assign(unusual=self._unusual(seen, len(rows)), ugly_duckling=self._ugly(rows, features))
         split = self._stack.explained(X)
         parts = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)
         told = notices(rows, self.manifest.metadata, table["unusual"].tolist())
@@ -113,6 +115,12 @@ class Bundle:
             return np.full(count, np.nan)
         return self._novelty.unusual(seen.spoken[name].embeddings)
 
+    def _ugly(self, rows: pd.DataFrame, features: Mapping[str, pd.DataFrame]) -> pd.Series:
+        if self.manifest.ugly_limit is None or "ugly_duckling" not in features:
+            return pd.Series(False, index=rows.index)
+        distance = duckling_distance(features["ugly_duckling"])
+        return ugly_ducklings(distance, rows["patient_id"], self.manifest.ugly_limit)
+
     @cached_property
     def _novelty(self) -> Novelty | None:
         return None if self.manifest.reference is None else read_novelty(self.folder)
@@ -133,7 +141,7 @@ class Bundle:
         return tables
 
 
-def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray, unusual: np.ndarray) -> pd.DataFrame:
+def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray) -> pd.DataFrame:
     value = pd.Series(probability, index=rows.index)
     patients = value.groupby(rows["patient_id"])
     # By clipping the mean lies within its own limits, whatever the last digit.
@@ -144,6 +152,5 @@ def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray, unu
             "high": np.maximum(by_fold.max(axis=0), probability),
             "rank": patients.rank(method="min", ascending=False).astype(int),
             "pictures": patients.transform("size"),
-            "unusual": unusual,
         }
     )

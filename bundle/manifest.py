@@ -41,6 +41,7 @@ class Manifest(Settings):
     contrasts: tuple[str, ...]
     metadata: dict[str, MetadataColumn]
     reference: str | None  # the network by which a picture is told to be unusual
+    ugly_limit: float | None  # an ugly duckling's distance from the others of its patient, at least
     facts: dict[str, Any]  # auc, auc_low, auc_high, prevalence: what the page and the card say of the model
     versions: dict[str, str]
     files: dict[str, str]  # path in the bundle -> SHA-256

@@ -15,7 +15,8 @@ class Predicted:
 
     ``table``: probability; low and high (the least and the largest of the fold models' own probabilities); rank (1 is
     the patient's highest) and pictures (how many the patient has here); unusual (0 to 1: the share of training pictures
-    that are nearer to other patients' pictures than this one is to any; NaN where no network of the bundle tells).
+    that are nearer to other patients' pictures than this one is to any; NaN where no network of the bundle tells);
+    ugly_duckling (whether it stands farther from the patient's other pictures here than 95 % of the run's lesions do).
     ``networks``: per network probability and spread over its views.
     ``contributions``: what each column of level two adds to the log odds of the probability, and base; they add up.
     ``notices``: per case the sentences that say why it is not like the training cases; empty for most.

@@ -1,5 +1,6 @@
 """From a finished run to its bundle: networks, stack, reference and card, and the manifest last of all."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from features.progress import say
 from features.provenance import digest_of_code, digest_of_file, finish, is_fresh
 from features.runs import Run
 from features.tables import read_table
+from features.ugly_ducklings import duckling_distance, ugly_limit
 from level2_stack.card.writing import card
 from level2_stack.explain.explanations import Decided, read_decisions
 from level2_stack.recipe import read_recipe
@@ -120,10 +122,20 @@ def _manifest(
         contrasts=tuple(recipe.contrasts),
         metadata=_metadata(run.read_cases()),
         reference=reference,
+        ugly_limit=_ugly_limit(run),
         facts=_facts(run, recipe_file, decided),
         versions={name: found for name in VERSIONS if (found := _version(name)) is not None},
         files={},
     )
+
+
+def _ugly_limit(run: Run) -> float | None:
+    block = run.blocks / "ugly_duckling.parquet"
+    if not block.is_file():
+        return None
+    distance = duckling_distance(read_table(block))
+    limit = ugly_limit(distance, run.read_cases()["patient_id"])
+    return None if math.isnan(limit) else limit
 
 
 def _metadata(cases: pd.DataFrame) -> dict[str, MetadataColumn]:

@@ -9,34 +9,10 @@ import pandas as pd
 from features.faults import InputFault, named
 from features.galleries import Item, Said, tile_name, write_tile
 from features.tables import read_table
+from features.ugly_ducklings import duckling_distance, ugly_ducklings, ugly_limit
 
 LEAST_PICTURES = 4  # of a patient whose board is chosen: fewer hardly are a comparison
 MOST_PICTURES = 40  # on one board; the highest risks of a patient with more
-UGLY_SHARE = 0.05  # of the lesions that have others to be compared with
-LEAST_COMPARED = 3  # pictures of a patient: of two, both are as far from the other
-DISTANCE = "_distance_ratio"
-
-
-def duckling_distance(ugly_duckling: Path) -> pd.Series | None:
-    """Return how far each lesion stands from its patient's others, over their median; None without such a block.
-
-    It is the mean over the networks of the block's distance ratios, 1 for a lesion as far off as usual.
-    """
-    if not ugly_duckling.is_file():
-        return None
-    table = read_table(ugly_duckling)
-    return table[[name for name in table.columns if name.endswith(DISTANCE)]].mean(axis=1)
-
-
-def ugly_ducklings(distance: pd.Series, patients: pd.Series) -> pd.Series:
-    """Return which lesions (index of ``distance``) are ugly ducklings: the 5 % that stand farthest from their patient.
-
-    Lesions of patients with fewer than three pictures are never marked, and do not count among the 100 %.
-    """
-    patient = patients.loc[distance.index]
-    compared = patient.map(patient.value_counts()) >= LEAST_COMPARED
-    limit = distance[compared].quantile(1 - UGLY_SHARE)
-    return compared & (distance > limit) & (distance > 1)
 
 
 def choose_patients(cases: pd.DataFrame, risk: pd.Series, train: int = 4, test: int = 2) -> list[str]:
@@ -63,8 +39,9 @@ def make_boards(said: Said, folder: Path, patients: Sequence[str] | None = None)
     unknown = [patient for patient in chosen if patient not in known]
     if unknown:
         raise InputFault(f"patients who are not in the run: {named(unknown)}; it has {named(known)}")
-    distance = duckling_distance(said.run.blocks / "ugly_duckling.parquet")
-    ugly = None if distance is None else ugly_ducklings(distance, said.cases["patient_id"])
+    block, patients_of = said.run.blocks / "ugly_duckling.parquet", said.cases["patient_id"]
+    distance = duckling_distance(read_table(block)) if block.is_file() else None
+    ugly = None if distance is None else ugly_ducklings(distance, patients_of, ugly_limit(distance, patients_of))
     return [_board(said, folder, number, patient, distance, ugly) for number, patient in enumerate(chosen, start=1)]
 
 

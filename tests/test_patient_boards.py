@@ -1,4 +1,4 @@
-"""Tests for features/patient_boards.py: whose board, in which order, and who is an ugly duckling."""
+"""Tests for features/patient_boards.py: whose board, in which order, and who is marked on it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from PIL import Image
 from features.faults import InputFault
 from features.files import write_json
 from features.galleries import Said
-from features.patient_boards import choose_patients, duckling_distance, make_boards, ugly_ducklings
+from features.patient_boards import choose_patients, make_boards
 from features.runs import Run
 from features.tables import INDEX, write_table
 
@@ -72,24 +72,6 @@ def test_the_lesion_that_stands_apart_is_marked_on_its_board(said: Said, tmp_pat
     (board,) = make_boards(said, tmp_path / "out", ["well"])
     assert [item["image_name"] for item in board["items"] if item["ugly"]] == ["well_11"]
     assert next(item["distance"] for item in board["items"] if item["ugly"]) == pytest.approx(2.5)
-
-
-def test_ugly_ducklings_are_five_percent_of_those_with_others_to_compare():
-    names = [f"c{i}" for i in range(202)]
-    distance = pd.Series(np.linspace(0.5, 2.0, 202), index=names)
-    patients = pd.Series([f"p{i // 10}" for i in range(200)] + ["pair", "pair"], index=names)
-    found = ugly_ducklings(distance, patients)
-    assert found.sum() == 10
-    assert not found[["c200", "c201"]].any()  # the farthest of all, but of a patient with two pictures
-
-
-def test_where_all_lesions_are_alike_none_is_ugly():
-    distance = pd.Series(1.0, index=["a", "b", "c"])
-    assert not ugly_ducklings(distance, pd.Series("p", index=distance.index)).any()
-
-
-def test_without_a_block_there_is_no_distance(tmp_path: Path):
-    assert duckling_distance(tmp_path / "ugly_duckling.parquet") is None
 
 
 def test_unknown_patients_are_refused_together_before_anything_is_written(said: Said, tmp_path: Path):
