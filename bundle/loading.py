@@ -79,10 +79,9 @@ class Bundle:
         tables = seen.mean_tables() | given
         features = blocks_of(self.manifest.blocks, rows, seen.statistics, seen.embeddings)
         X = self._design(rows, tables, features)
-        by_fold, alone = self._stack.probabilities(X), self._alone(rows, seen, given, features)
-        table = _table(rows, by_fold.mean(axis=0), alone)
+        by_fold, split = self._stack.explained(X)
+        table = _table(rows, by_fold.mean(axis=0), self._alone(rows, seen, given, features))
         table = table.assign(unusual=self._unusual(seen, len(rows)), ugly_duckling=self._ugly(rows, features))
-        split = self._stack.explained(X)
         parts = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)
         told = notices(rows, self.manifest.metadata, table["unusual"].tolist())
         return Predicted(table, {name: one.loc[rows.index] for name, one in tables.items()}, parts, told)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,7 +55,7 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
     faults: dict[str, str] = {}
     sizes = sorted({network.facts.image_size for network in networks.values()})
     scanned = scan({name: pictures[name] for name in names}, sizes)
-    with progress_bar("predicting", len(names)) as advance:
+    with progress_bar("predicting", len(names)) if len(names) >= WORTH_A_BAR else nullcontext(_quiet) as advance:
         for batch in _batches(scanned):
             faults |= {item.name: item.fault for item in batch if item.fault is not None}
             if not faults:
@@ -86,6 +87,10 @@ def heat(
     side = max(one.shape[1] for one in maps)
     mean = np.mean([[_enlarged(one, side) for one in stack] for stack in maps], axis=0)
     return dict(zip(names, np.asarray(mean, np.float32), strict=True))
+
+
+def _quiet(count: int) -> None:
+    """Show nothing of ``count`` more pictures."""
 
 
 def _listen(

@@ -1,8 +1,8 @@
 """New cases as rows of the design: checked, with the columns that the training cases had, and their feature blocks."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from features.blocks import Sources, build_block, missing_needs
 from features.faults import Faults, named
 from features.pictures import read_header
 from features.sources import SIZES
-from features.tables import write_table
 from level2_stack.assemble import block_columns, network_columns
 
 
@@ -45,12 +44,10 @@ def blocks_of(
     embeddings: Mapping[str, pd.DataFrame],
 ) -> dict[str, pd.DataFrame]:
     """Return the feature blocks ``names`` of ``rows``, those left out that need what there is none of."""
-    with TemporaryDirectory() as folder:
-        paths = {name: Path(folder) / f"{name}.parquet" for name in embeddings}
-        for name, path in paths.items():
-            write_table(path, embeddings[name])
-        sources = Sources(statistics=statistics, embeddings=paths)
-        return {name: build_block(name, rows, sources) for name in names if not missing_needs(name, sources)}
+    sources = Sources(
+        statistics=statistics, embeddings={name: partial(embeddings.__getitem__, name) for name in embeddings}
+    )
+    return {name: build_block(name, rows, sources) for name in names if not missing_needs(name, sources)}
 
 
 def rows_of(

@@ -1,5 +1,6 @@
 """The feature blocks of a run: each computed when it is not fresh, from cases without target and fold."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def _ingredients(run: Run, sources: Sources) -> dict[str, Any]:
     return {
         "cases": run.cases_digest(),
         "statistics": digest_of_file(run.statistics) if run.statistics.is_file() else None,
-        "embeddings": {model: digest_of_file(path) for model, path in sources.embeddings.items()},
+        "embeddings": {model: digest_of_file(path) for model, path in run.embeddings().items()},
     }
 
 
@@ -59,7 +60,9 @@ def _sources(run: Run, cases: pd.DataFrame) -> Sources:
     if not run.statistics.is_file() and "picture" in cases and cases["picture"].notna().all():
         _measure_pictures(run, cases)
     statistics = read_table(run.statistics) if run.statistics.is_file() else None
-    return Sources(statistics=statistics, embeddings=run.embeddings())
+    return Sources(
+        statistics=statistics, embeddings={model: partial(read_table, path) for model, path in run.embeddings().items()}
+    )
 
 
 def _measure_pictures(run: Run, cases: pd.DataFrame) -> None:

@@ -68,7 +68,12 @@ class PortableStack:
 
     def design(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return ``X`` (n rows) with the columns of the stack, what is lacking as missing; strange text is missing."""
-        return pd.DataFrame({column.name: _typed(X, column) for column in self.facts.columns}, index=X.index)
+        known = {column.name: column.categories for column in self.facts.columns}
+        rows = X.reindex(columns=list(known))
+        text = {
+            name: _categories(rows[name], categories) for name, categories in known.items() if categories is not None
+        }
+        return rows.drop(columns=list(text)).astype(np.float64).assign(**text)[list(known)]
 
     def probabilities(self, X: pd.DataFrame) -> Floats:
         """Return what every outer fold makes of ``X`` (n rows in the columns of the stack), (folds, n); mean them."""
@@ -77,24 +82,27 @@ class PortableStack:
     def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
         """Return what one outer fold makes of ``X``, (n,)."""
         with self._turn, threadpool_limits(1, user_api="blas"):
-            return np.asarray(expit(self._deployed(fold)(self._score(X, fold))))
+            return self._probability(self._members(X, fold, explain=False), fold)
 
-    def explained(self, X: pd.DataFrame) -> Split:
-        """Return what every column of ``X`` adds to the log odds of the mean probability over the folds."""
+    def explained(self, X: pd.DataFrame) -> tuple[Floats, Split]:
+        """Return ``probabilities`` and what every column of ``X`` adds to the log odds of their mean."""
         if not len(X):
-            return Split(np.zeros(X.shape), np.zeros(0))
+            return np.zeros((self.folds, 0)), Split(np.zeros(X.shape), np.zeros(0))
         with self._turn, threadpool_limits(1, user_api="blas"):
-            return mean_probability([self._split(X, fold) for fold in range(self.folds)])
+            scored = [self._members(X, fold, explain=True) for fold in range(self.folds)]
+        by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scored)])
+        return by_fold, mean_probability([self._split(members, fold) for fold, members in enumerate(scored)])
 
-    def _score(self, X: pd.DataFrame, fold: int) -> Floats:
-        parts = [mean_over_seeds(list(self._scored(X, member, fold, explain=False))) for member in self.facts.members]
+    def _members(self, X: pd.DataFrame, fold: int, *, explain: bool) -> list[Scored]:
+        return [mean_over_seeds(list(self._scored(X, each, fold, explain=explain))) for each in self.facts.members]
+
+    def _probability(self, members: list[Scored], fold: int) -> Floats:
         weights = self.facts.weights[fold]
-        blended = [weight * part.score.astype(np.float64) for weight, part in zip(weights, parts, strict=True)]
-        return np.asarray(np.sum(blended, axis=0))
+        blended = [weight * each.score.astype(np.float64) for weight, each in zip(weights, members, strict=True)]
+        return np.asarray(expit(self._deployed(fold)(np.sum(blended, axis=0))))
 
-    def _split(self, X: pd.DataFrame, fold: int) -> Split:
-        parts = [mean_over_seeds(list(self._scored(X, member, fold, explain=True))) for member in self.facts.members]
-        blended = weighted([exact(part) for part in parts], list(self.facts.weights[fold]))
+    def _split(self, members: list[Scored], fold: int) -> Split:
+        blended = weighted([exact(each) for each in members], list(self.facts.weights[fold]))
         return through(blended, self._deployed(fold))
 
     def _scored(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[Scored]:
@@ -110,11 +118,8 @@ class PortableStack:
         return calibrate.deployed_log_odds(calibrator, self.facts.trained[fold], self.facts.prevalence)
 
 
-def _typed(X: pd.DataFrame, column: Column) -> pd.Series:
-    values = X[column.name] if column.name in X else pd.Series(np.nan, index=X.index)
-    if column.categories is None:
-        return values.astype(np.float64)
-    return pd.Series(pd.Categorical(values.astype(object), categories=list(column.categories)), index=X.index)
+def _categories(values: pd.Series, known: tuple[str, ...]) -> pd.Series:
+    return pd.Series(pd.Categorical(values.astype(object), categories=list(known)), index=values.index)
 
 
 def read_portable_stack(folder: Path) -> PortableStack:

@@ -1,7 +1,5 @@
 """The ugly-duckling block: who stands apart among the lesions of one patient."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,14 +10,12 @@ from hypothesis.extra.numpy import arrays
 from features.blocks import Sources, build_block
 from features.blocks.ugly_duckling import NEUTRAL, within_patient
 from features.faults import InputFault
-from features.tables import write_table
 
 
-def written(path: Path, embeddings: np.ndarray, names: list[str]) -> Sources:
+def embedded(embeddings: np.ndarray, names: list[str]) -> Sources:
     columns = [f"e{number:04d}" for number in range(embeddings.shape[1])]
     frame = pd.DataFrame(embeddings.astype(np.float16), index=pd.Index(names, name="image_name"), columns=columns)
-    write_table(path, frame)
-    return Sources(embeddings={"net": path})
+    return Sources(embeddings={"net": lambda: frame})
 
 
 def patients(*ids: str) -> pd.DataFrame:
@@ -48,10 +44,8 @@ def test_the_centre_leaves_the_case_itself_out():
     assert found[1, 1] == pytest.approx(1 - (1 * -4 + 1) / np.sqrt(2 * 17))
 
 
-def test_a_single_picture_and_identical_pictures_are_neutral(tmp_path: Path):
-    sources = written(
-        tmp_path / "e.parquet", np.array([[1.0, 2], [0.1, 0.7], [0.1, 0.7], [0.1, 0.7]]), ["c0", "c1", "c2", "c3"]
-    )
+def test_a_single_picture_and_identical_pictures_are_neutral():
+    sources = embedded(np.array([[1.0, 2], [0.1, 0.7], [0.1, 0.7], [0.1, 0.7]]), ["c0", "c1", "c2", "c3"])
     frame = build_block("ugly_duckling", patients("p", "q", "q", "q"), sources)
 
     assert frame.columns.tolist() == [f"net_{name}" for name in NEUTRAL]
@@ -85,27 +79,27 @@ def test_the_unit_of_the_embeddings_does_not_matter(seed: int, unit: float):
     np.testing.assert_allclose(within_patient(unit * embeddings), within_patient(embeddings), rtol=1e-6)
 
 
-def test_another_patient_with_wild_embeddings_changes_nothing(tmp_path: Path):
+def test_another_patient_with_wild_embeddings_changes_nothing():
     rng = np.random.default_rng(1)
     embeddings = rng.normal(0, 1, (10, 6))
     ids = patients(*"pppppqqqqq")
-    calm = build_block("ugly_duckling", ids, written(tmp_path / "a.parquet", embeddings, list(ids.index)))
+    calm = build_block("ugly_duckling", ids, embedded(embeddings, list(ids.index)))
     embeddings[5:] = rng.normal(30, 50, (5, 6))
-    wild = build_block("ugly_duckling", ids, written(tmp_path / "b.parquet", embeddings, list(ids.index)))
+    wild = build_block("ugly_duckling", ids, embedded(embeddings, list(ids.index)))
 
     assert calm[:5].equals(wild[:5])
     assert not calm[5:].equals(wild[5:])
 
 
-def test_a_case_without_embedding_is_refused_by_name(tmp_path: Path):
-    sources = written(tmp_path / "e.parquet", np.ones((2, 3)), ["c0", "c9"])
+def test_a_case_without_embedding_is_refused_by_name():
+    sources = embedded(np.ones((2, 3)), ["c0", "c9"])
 
-    with pytest.raises(InputFault, match=r"e.parquet: no embedding for 2 \(c1, c2\) of 3 cases"):
+    with pytest.raises(InputFault, match=r"net: no embedding for 2 \(c1, c2\) of 3 cases"):
         build_block("ugly_duckling", patients("p", "p", "q"), sources)
 
 
-def test_an_embedding_that_is_not_a_number_is_refused_by_name(tmp_path: Path):
-    sources = written(tmp_path / "e.parquet", np.array([[1.0, 2], [np.nan, 0]]), ["c0", "c1"])
+def test_an_embedding_that_is_not_a_number_is_refused_by_name():
+    sources = embedded(np.array([[1.0, 2], [np.nan, 0]]), ["c0", "c1"])
 
     with pytest.raises(InputFault, match=r"not finite numbers: 1 \(c1\)"):
         build_block("ugly_duckling", patients("p", "p"), sources)

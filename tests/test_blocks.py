@@ -1,5 +1,6 @@
 """The contract of every feature block, and how blocks are found, fed and checked."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from features import blocks
 from features.blocks import LABELS, Sources, build_block, find, missing_needs, names, visible
 from features.faults import InputFault
 from features.picture_statistics import picture_statistics
-from features.tables import write_table
+from features.tables import read_table, write_table
 
 SIZES_OF_PATIENTS = [1, 1, 2, 3, 3, 4, 7, 15]  # pictures; every branch of every block
 SITES = ["torso", "upper extremity", None, "head/neck"]
@@ -58,7 +59,7 @@ def sources(cases: pd.DataFrame, tmp_path: Path) -> Sources:
         values = rng.normal(0.3, 1, (len(ordered), 12)).astype(np.float16)
         columns = [f"e{number:04d}" for number in range(12)]
         write_table(path, pd.DataFrame(values, index=pd.Index(ordered, name="image_name"), columns=columns))
-    return Sources(statistics, paths)
+    return Sources(statistics, {model: partial(read_table, path) for model, path in paths.items()})
 
 
 every_block = pytest.mark.parametrize("name", names())

@@ -1,10 +1,9 @@
 """Feature blocks: one module per block, found by its name; what they may see, and the check of what they return."""
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Literal, Protocol, cast
 
 import numpy as np
@@ -22,11 +21,11 @@ class Sources:
     """What a block may read beside the case table.
 
     ``statistics``: the table of picture statistics (index image_name), None where there are no pictures.
-    ``embeddings``: for every level-one model the path of its embeddings table.
+    ``embeddings``: for every level-one model what reads its embeddings table; only blocks that need it do.
     """
 
     statistics: pd.DataFrame | None = None
-    embeddings: Mapping[str, Path] = field(default_factory=dict)
+    embeddings: Mapping[str, Callable[[], pd.DataFrame]] = field(default_factory=dict)
 
 
 class Block(Protocol):

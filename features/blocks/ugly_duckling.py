@@ -1,7 +1,6 @@
 """Feature block: how far a lesion stands from the other lesions of its patient, in the eyes of each network."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 
 from features.blocks import Need, Sources
 from features.faults import InputFault, named
-from features.tables import read_table
 
 Floats = NDArray[np.float64]
 
@@ -30,12 +28,14 @@ def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     a table of embeddings lacks a case or holds NaN.
     """
     rows_of = [np.asarray(rows) for rows in cases.groupby("patient_id").indices.values()]
-    parts = [_of_model(model, path, cases.index, rows_of) for model, path in sorted(sources.embeddings.items())]
+    parts = [
+        _of_model(model, sources.embeddings[model](), cases.index, rows_of) for model in sorted(sources.embeddings)
+    ]
     return pd.concat(parts, axis=1)
 
 
-def _of_model(model: str, path: Path, index: pd.Index, rows_of: Sequence[NDArray[np.intp]]) -> pd.DataFrame:
-    embeddings = _embeddings(path, index)
+def _of_model(model: str, table: pd.DataFrame, index: pd.Index, rows_of: Sequence[NDArray[np.intp]]) -> pd.DataFrame:
+    embeddings = _embeddings(model, table, index)
     values = np.tile(list(NEUTRAL.values()), (len(index), 1))
     for rows in rows_of:
         if len(rows) > 1:
@@ -61,15 +61,14 @@ def within_patient(embeddings: Floats) -> Floats:
     return np.column_stack([distances / median, _cosine(embeddings, centres), _outlier_factor(embeddings), ranks])
 
 
-def _embeddings(path: Path, index: pd.Index) -> NDArray[np.float16]:
-    table = read_table(path)
+def _embeddings(model: str, table: pd.DataFrame, index: pd.Index) -> NDArray[np.float16]:
     absent = index.difference(table.index)
     if len(absent):
-        raise InputFault(f"{path}: no embedding for {named(absent)} of {len(index)} cases")
+        raise InputFault(f"{model}: no embedding for {named(absent)} of {len(index)} cases")
     embeddings = table.to_numpy()[table.index.get_indexer(index)]
     broken = ~np.isfinite(embeddings).all(axis=1)
     if broken.any():
-        raise InputFault(f"{path}: embeddings that are not finite numbers: {named(index[broken])}")
+        raise InputFault(f"{model}: embeddings that are not finite numbers: {named(index[broken])}")
     return embeddings
 
 

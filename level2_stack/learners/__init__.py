@@ -120,6 +120,35 @@ def matched(X: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+class Coder:
+    """Turns rows of a design into numbers: as boosters make them of a table, but in a hundredth of their time for few.
+
+    ``seen`` has the columns and categories that a booster was fitted with. Categories become their places among those,
+    and what is missing or was not seen NaN.
+    """
+
+    def __init__(self, seen: pd.DataFrame) -> None:
+        self._names = list(map(str, seen.columns))
+        known = _categoricals(seen)
+        self._categories = {self._names.index(str(name)): column.cat.categories for name, column in known.items()}
+        self._numbers = [place for place in range(len(self._names)) if place not in self._categories]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Return per column what XGBoost calls it: "c" for a category, "float" for a number."""
+        return ["c" if place in self._categories else "float" for place in range(len(self._names))]
+
+    def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the columns of ``X``, a table of n rows, as (n, columns)."""
+        rows = X[self._names]
+        coded = np.empty(rows.shape)
+        coded[:, self._numbers] = rows.iloc[:, self._numbers].to_numpy(np.float64)
+        for place, categories in self._categories.items():
+            codes = categories.get_indexer(pd.Index(rows.iloc[:, place], dtype=object))
+            coded[:, place] = np.where(codes < 0, np.nan, codes)
+        return coded
+
+
 def without_unused_categories(X: pd.DataFrame) -> pd.DataFrame:
     """Return ``X`` with only those categories that occur in it, so that others are unseen, not merely rare."""
     # XGBoost refuses a column without any category, which is what a rare one has in some folds.

@@ -14,7 +14,7 @@ from features.faults import InputFault
 from features.files import replacing
 from features.settings import Settings
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.learners import STAGES, Trial, matched, rising, stage_ends, without_unused_categories
+from level2_stack.learners import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -49,6 +49,7 @@ class Boosted:
     def __init__(self, booster: lightgbm.Booster, seen: pd.DataFrame, params: Params) -> None:
         self.booster = booster
         self.seen = seen.iloc[:0]
+        self.coder = Coder(self.seen)
         self.params = params
         gains = booster.feature_importance("gain") / np.maximum(booster.feature_importance("split"), 1)
         self.importance: dict[str, float] = dict(zip(seen.columns, gains.tolist(), strict=True))
@@ -56,12 +57,12 @@ class Boosted:
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
         # LightGBM keeps its number of threads for the whole process and forgets it in every call that does not say it.
-        probability = self.booster.predict(matched(X, self.seen), num_threads=self.params.num_threads)
+        probability = self.booster.predict(self.coder(X), num_threads=self.params.num_threads)
         return np.asarray(probability, dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, grown = matched(X, self.seen), self.booster.current_iteration()  # fewer than asked where nothing is left
+        rows, grown = self.coder(X), self.booster.current_iteration()  # fewer than asked where nothing is left
         margin, done, margins = np.zeros(len(X)), 0, []
         for end in stage_ends(self.params.rounds):
             count = min(end, grown) - done
@@ -76,11 +77,11 @@ class Boosted:
         Exact SHAP values of the trees (Lundberg et al. 2020).
         """
         end = stage_ends(self.params.rounds)[STAGES.index(share)]
-        count, rows = min(end, self.booster.current_iteration()), matched(X, self.seen)
+        count, rows = min(end, self.booster.current_iteration()), self.coder(X)
         parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=self.params.num_threads)
         return np.asarray(parts, dtype=np.float64)
 
-    def _margin(self, rows: pd.DataFrame, start: int, count: int) -> NDArray[np.float64]:
+    def _margin(self, rows: NDArray[np.float64], start: int, count: int) -> NDArray[np.float64]:
         threads = self.params.num_threads
         margin = self.booster.predict(
             rows, start_iteration=start, num_iteration=count, raw_score=True, num_threads=threads

@@ -14,7 +14,7 @@ from features.faults import InputFault
 from features.files import replacing
 from features.settings import Settings
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.learners import STAGES, Trial, matched, rising, stage_ends, without_unused_categories
+from level2_stack.learners import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -46,17 +46,18 @@ class Boosted:
     def __init__(self, booster: xgboost.Booster, seen: pd.DataFrame, rounds: int) -> None:
         self.booster = booster
         self.seen = seen.iloc[:0]
+        self.coder = Coder(self.seen)
         self.rounds = rounds
         gains = booster.get_score(importance_type="gain")
         self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in seen.columns}
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        return np.asarray(expit(self._margin(matched(X, self.seen), 0, self.rounds, None)), dtype=np.float64)
+        return np.asarray(expit(self._margin(self.coder(X), 0, self.rounds, None)), dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, margins, done = matched(X, self.seen), list[NDArray[np.float64]](), 0
+        rows, margins, done = self.coder(X), list[NDArray[np.float64]](), 0
         for end in stage_ends(self.rounds):
             before = margins[-1] if margins else None
             margins.append(before if before is not None and end == done else self._margin(rows, done, end, before))
@@ -68,13 +69,16 @@ class Boosted:
 
         Exact SHAP values of the trees (Lundberg et al. 2020), computed in float32.
         """
-        rows = xgboost.DMatrix(matched(X, self.seen), enable_categorical=True, nthread=1)
+        names, kinds = list(self.seen.columns), self.coder.kinds
+        rows = xgboost.DMatrix(
+            self.coder(X), feature_names=names, feature_types=kinds, enable_categorical=True, nthread=1
+        )
         end = stage_ends(self.rounds)[STAGES.index(share)]
         parts = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, end))
         return np.asarray(parts, dtype=np.float64)
 
     def _margin(
-        self, rows: pd.DataFrame, start: int, end: int, before: NDArray[np.float64] | None
+        self, rows: NDArray[np.float64], start: int, end: int, before: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """Return the margin after round ``end``; ``before``, after ``start``, replaces the base score."""
         # In place: half the time of a DMatrix, with the booster's own number of threads.
