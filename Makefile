@@ -27,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -96,6 +96,12 @@ stack: oof ## level two: feature blocks, one probability per case, the leaderboa
 submission: oof ## the main job, from nothing to the end: stack, the CSV of test probabilities, and the bundle
 	@$(BIN)/python -m level2_stack submission $(LEVEL2)
 	@$(BIN)/python -m bundle write --run $(RUN) --recipe $(RECIPE)
+
+SLIMMED = $(RUN)/slim/$(notdir $(RECIPE:.toml=))_slim.toml
+
+bundle: submission ## what `make submission` leaves in RUN/bundle;   SLIM=0.005: one with the fewest networks within that loss of AUC
+	@$(if $(SLIM),$(BIN)/python -m level2_stack slim --run $(RUN) --recipe $(RECIPE) --loss $(SLIM) $(if $(PREVALENCE),--prevalence $(PREVALENCE)))
+	@$(if $(SLIM),$(BIN)/python -m bundle write --run $(RUN) --recipe $(SLIMMED) --out $(RUN)/bundle_slim)
 
 predict: $(STAMP) ## the cases of DATA through BUNDLE, without training: tables in OUT
 	@$(BIN)/python -m bundle predict --bundle $(BUNDLE) --data $(DATA) --out $(OUT) \

@@ -13,11 +13,15 @@ BundleFolder = Annotated[Path, typer.Option("--bundle", help="the bundle's folde
 
 
 @app.command()
-def write(run: RunFolder, recipe: Annotated[str, typer.Option(help="whose stack it holds")] = "default") -> None:
-    """Write the bundle of a finished stack to <run>/bundle, unless the one that is there was made from it."""
+def write(
+    run: RunFolder,
+    recipe: Annotated[str, typer.Option(help="whose stack it holds")] = "default",
+    out: Annotated[Path | None, typer.Option(help="where to, instead of <run>/bundle")] = None,
+) -> None:
+    """Write the bundle of a finished stack, unless the one that is there was made from it."""
     from bundle.writing import make_bundle
 
-    make_bundle(run, recipe)
+    make_bundle(run, recipe, out or run / "bundle")
 
 
 @app.command()

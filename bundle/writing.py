@@ -32,13 +32,13 @@ from level2_stack.stacking import deployed_in, design_again
 VERSIONS = ("melstack", "onnxruntime", "lightgbm", "xgboost-cpu", "xgboost", "numpy", "pandas", "scikit-learn")
 
 
-def make_bundle(run: Path, recipe: str) -> None:
-    """Write the bundle of ``run`` into it, unless the one that is there was made from the same stack by the same code.
+def make_bundle(run: Path, recipe: str, folder: Path) -> None:
+    """Write the bundle of ``run`` to ``folder``, unless the one there was made from the same stack by the same code.
 
     Where no picture network and no stack changed, nothing is done.
     """
     place, file = Run(run), file_of(recipe)
-    folder, mark = place.folder / "bundle", place.folder / "bundle.json"
+    mark = folder.with_suffix(".json")
     stack = place.level2 / file.stem / "run.json"
     if not stack.is_file():
         raise InputFault(f"{stack.parent}: no finished stack; `make stack` makes it")

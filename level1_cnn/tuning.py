@@ -17,10 +17,10 @@ from features.files import read_json, replacing, write_text
 from features.progress import say
 from features.provenance import digest, finish, is_fresh
 from features.runs import Run
+from features.toml_text import toml_text
 from features.trials import Trials, Tried, Value, quiet
 from level1_cnn.conflicts import Conflicts
 from level1_cnn.experiment import Finetune
-from level1_cnn.experiment_toml import experiment_toml
 from level1_cnn.rate_finder import search_folder
 from level1_cnn.search_space import Choices, Search, changed, check_search, read_search, value_of
 from level1_cnn.tasks import Job, plan_of
@@ -195,7 +195,7 @@ def _report(job: Job, search: Search, settings: Finetune, inner: Inner, tried: l
         f"{job.name}, tuned: trial {number + 1} of {len(tried)}, mean AUC {best:.4f} over folds {judged} "
         f"({before:.4f} before); fold {inner.outer} was never seen. {_honesty(inner)}"
     )
-    write_text(path, experiment_toml(experiment, wrap(head, 110), {f"training.{key}": reason for key in chosen}))
+    write_text(path, toml_text(experiment.model_dump(), wrap(head, 110), {f"training.{key}": reason for key in chosen}))
     won = "its own settings are the best of" if not number else f"trial {number + 1} is the best of"
     say(f"{job.name}: {won} {len(tried)}: mean AUC {best:.4f}, before {before:.4f}")
     say(f"{job.name}: {_honesty(inner)}")

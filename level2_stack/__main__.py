@@ -57,6 +57,22 @@ def stack(
 
 
 @app.command()
+def slim(
+    run: RunFolder,
+    loss: Annotated[float, typer.Option(min=0, max=0.5, help="of AUC that may be lost")],
+    recipe: RecipeName = "default",
+    prevalence: Prevalence = None,
+) -> None:
+    """Choose the fewest networks within a loss of AUC, on inner folds, and stack them: slim/<recipe>_slim.toml."""
+    from level2_stack.slim_recipe import make_slim_recipe
+
+    place, file = Run(run), recipe_file(recipe)
+    made = place.folder / "slim" / f"{file.stem}_slim.toml"
+    make_slim_recipe(place, file, loss, made)
+    stack(run, str(made), prevalence=prevalence)
+
+
+@app.command()
 def submission(
     run: RunFolder,
     recipe: RecipeName = "default",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 from scipy.special import logit
 
-from features.blocks import LABELS
+from features.blocks import LABELS, find
 from features.faults import Faults, named
 from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
@@ -72,7 +72,7 @@ def assemble(
     """
     rows = pd.concat([cases[cases["role"] == "train"], cases[cases["role"] == "test"]])
     networks = {name: predictions[name] for name in recipe.chosen(list(predictions))}
-    tables = {name: blocks[name] for name in recipe.blocks if name in blocks}
+    tables = {name: _of_networks(name, blocks[name], predictions, networks) for name in recipe.blocks if name in blocks}
     _refuse_faulty(rows, networks, tables)
     columns = network_columns(rows, networks, recipe.contrasts)
     for name, table in tables.items():
@@ -97,6 +97,18 @@ def network_columns(
     spread = pd.DataFrame({name: table["spread"].loc[rows.index] for name, table in networks.items()})
     columns = [logits.add_prefix("logit."), spread[_known_of_both(spread, rows)].add_prefix("spread.")]
     return [*columns, contrasts(logits, rows["patient_id"], rows.get(SITE), families)]
+
+
+def _of_networks(block: str, table: pd.DataFrame, known: Collection[str], chosen: Collection[str]) -> pd.DataFrame:
+    """Return a ``block`` that is made from embeddings without the columns of ``known`` networks that are not chosen."""
+    if "embeddings" not in find(block).NEEDS:
+        return table
+    # One network's name may begin another's: the longest is the owner.
+    owner = {
+        name: max((each for each in known if name.startswith(f"{each}_")), key=len, default="")
+        for name in map(str, table)
+    }
+    return table[[name for name in map(str, table) if not owner[name] or owner[name] in chosen]]
 
 
 def _known_of_both(spread: pd.DataFrame, rows: pd.DataFrame) -> list[str]:

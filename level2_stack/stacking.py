@@ -86,11 +86,15 @@ def design_of_run(
     return design, shifted
 
 
+def design_with(run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> Design:
+    """Return the design of ``recipe`` over the run as it is, whatever tells test from train."""
+    tables = _block_tables(run, recipe)
+    return assemble(cases, predictions, tables, recipe, {name: blocks.find(name).ACQUISITION for name in tables})
+
+
 def design_again(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
     """Return the design of a finished stack, whose ``columns`` are known; raise InputFault where the run lacks some."""
-    tables = _block_tables(run, recipe)
-    acquisition = {name: blocks.find(name).ACQUISITION for name in tables}
-    design = assemble(run.read_cases(), read_predictions(run), tables, recipe, acquisition)
+    design = design_with(run, recipe, run.read_cases(), read_predictions(run))
     lacking = pd.Index(columns).difference(design.X.columns)
     if len(lacking):
         raise InputFault(f"{run.folder}: no column(s) {named(lacking)} any more; `make stack` makes the stack anew")

@@ -22,7 +22,8 @@ from features.files import read_json, write_json
 from features.layout import Request
 from features.new_cases import read_new_cases
 from features.runs import Run, freeze_cases
-from level2_stack.__main__ import submission
+from features.tables import read_table
+from level2_stack.__main__ import stack, submission
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = """
@@ -67,7 +68,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     compute_blocks(run)
     (folder / "quick.toml").write_text(RECIPE)
     submission(run.folder, str(folder / "quick.toml"), prevalence=0.05)
-    make_bundle(run.folder, str(folder / "quick.toml"))
+    make_bundle(run.folder, str(folder / "quick.toml"), run.folder / "bundle")
     return run
 
 
@@ -94,6 +95,21 @@ def test_it_predicts_the_test_cases_of_its_run_as_the_run_did(finished: Run, dat
     np.testing.assert_allclose(made[asked.index], asked, rtol=1e-5)  # the tuned network was run by TensorFlow
     networks = {path.stem for path in (tmp_path / "networks").iterdir()}
     assert networks == set(MODELS)
+
+
+def test_a_bundle_of_some_networks_knows_nothing_of_the_others(finished: Run, data: Path, tmp_path: Path) -> None:
+    few = finished.folder.parent / "few.toml"
+    few.write_text(f'networks = ["frozen"]\n{RECIPE}')
+    stack(finished.folder, str(few), prevalence=0.05)
+    make_bundle(finished.folder, str(few), finished.folder / "bundle_few")
+    predict_folder(finished.folder / "bundle_few", data, tmp_path, None, None)
+    made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
+    asked = read_table(finished.level2 / "few" / "predictions.parquet")["probability"]
+    np.testing.assert_allclose(made, asked[made.index], rtol=1e-5)
+    columns = read_table(tmp_path / "contributions.parquet").columns
+    assert any("ugly_duckling.frozen" in name for name in columns)
+    assert not any("tuned" in name for name in columns)
+    assert [entry.name for entry in read_manifest(finished.folder / "bundle_few").networks] == ["frozen"]
 
 
 def test_probabilities_lie_within_those_of_the_folds_and_contributions_add_up_to_them(
@@ -234,7 +250,7 @@ def test_a_path_outside_the_bundle_and_another_format_are_refused(finished: Run,
 
 def test_it_is_made_once(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
     before = (finished.folder / "bundle/manifest.json").stat().st_mtime_ns
-    make_bundle(finished.folder, str(finished.folder.parent / "quick.toml"))
+    make_bundle(finished.folder, str(finished.folder.parent / "quick.toml"), finished.folder / "bundle")
     assert "bundle: fresh" in capsys.readouterr().out
     assert (finished.folder / "bundle/manifest.json").stat().st_mtime_ns == before
     assert {entry.name for entry in read_manifest(finished.folder / "bundle").networks} == set(MODELS)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from features.faults import InputFault
+from features.toml_text import toml_text
 from level1_cnn.experiment import CONFIGS, SEARCHES, Experiment, Finetune, find_experiments
-from level1_cnn.experiment_toml import experiment_toml
 from level1_cnn.search_space import Choices, Search, Span, changed, check_search, read_search, value_of
 
 MODEL = Finetune(method="finetune", epochs=2, learning_rate=1e-3)
@@ -149,7 +149,7 @@ def test_a_written_experiment_reads_back_as_the_same_with_its_reasons(tmp_path: 
     for profile in (path.name for path in CONFIGS.iterdir() if path.name != SEARCHES):
         for name, experiment in find_experiments(profile).items():
             path = tmp_path / f"{name}.toml"
-            path.write_text(experiment_toml(experiment, ["why it is", ""], {"training.epochs": "as tuned"}))
+            path.write_text(toml_text(experiment.model_dump(), ["why it is", ""], {"training.epochs": "as tuned"}))
             assert find_experiments("laptop", [str(path)]) == {name: experiment}
             assert path.read_text().startswith("# why it is\n#\nbackbone = ")
             assert ("# as tuned" in path.read_text()) == isinstance(experiment.training, Finetune)
@@ -168,5 +168,5 @@ def test_every_kind_of_value_survives_being_written(tmp_path: Path) -> None:
     tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32, "views": ["identity"]}
     experiment = Experiment.model_validate({**tiny, "training": training})
     path = tmp_path / "mine.toml"
-    path.write_text(experiment_toml(experiment))
+    path.write_text(toml_text(experiment.model_dump()))
     assert find_experiments("laptop", [str(path)]) == {"mine": experiment}

@@ -1,18 +1,16 @@
-"""Write an experiment as the TOML that reads back as the same experiment, with reasons as comments."""
+"""Write settings as the TOML that reads back as the same settings, with reasons as comments."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from level1_cnn.experiment import Experiment
 
-
-def experiment_toml(experiment: Experiment, head: Sequence[str] = (), reasons: Mapping[str, str] | None = None) -> str:
-    """Return the complete TOML of ``experiment``: ``head`` as comment lines, then every setting, defaults included.
+def toml_text(settings: Mapping[str, Any], head: Sequence[str] = (), reasons: Mapping[str, str] | None = None) -> str:
+    """Return the complete TOML of ``settings``: ``head`` as comment lines, then every setting.
 
     ``reasons`` gives a dotted key ('training.learning_rate') the comment that stands behind its value.
     """
-    lines = [*(f"# {line}".rstrip() for line in head), *_section("", experiment.model_dump(), reasons or {})]
+    lines = [*(f"# {line}".rstrip() for line in head), *_section("", settings, reasons or {})]
     return "\n".join(lines) + "\n"
 
 
