@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from bundle.loading import Bundle
 from bundle.manifest import read_manifest
@@ -24,6 +24,8 @@ from features.new_cases import read_new_cases
 from features.runs import Run, freeze_cases
 from features.tables import read_table
 from level2_stack.__main__ import stack, submission
+from tests.test_dicom import write_jpeg_dicom
+from tests.test_tfrecords import write_records
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = """
@@ -146,6 +148,60 @@ def test_a_folder_of_pictures_alone_is_predicted(finished: Run, data: Path, tmp_
         shutil.copy(picture, tmp_path)
     predict_folder(finished.folder / "bundle", tmp_path, tmp_path / "out", None, None)
     assert len(pd.read_csv(tmp_path / "out/submission.csv")) == 4
+
+
+@pytest.mark.parametrize("kind", ["dicom", "records"])
+def test_pictures_in_dicom_files_and_in_tfrecords_are_predicted_as_in_jpeg_files(
+    finished: Run, data: Path, tmp_path: Path, kind: str
+) -> None:
+    pictures = sorted((data / "jpeg/test").iterdir())[:3]
+    for kept in ("as_they_were", "new"):
+        (tmp_path / kept).mkdir()
+    for picture in pictures:
+        content = picture.read_bytes()
+        shutil.copy(picture, tmp_path / "as_they_were")
+        if kind == "dicom":
+            with Image.open(picture) as opened:
+                size = {"Columns": opened.width, "Rows": opened.height}
+            write_jpeg_dicom(
+                tmp_path / "new" / f"{picture.stem}.dcm", content, PhotometricInterpretation="YBR_FULL_422", **size
+            )
+    if kind == "records":
+        records = [{"image": picture.read_bytes(), "image_name": picture.stem.encode()} for picture in pictures]
+        write_records(tmp_path / "new" / "test00-3.tfrec", records)
+    made = {}
+    for kept in ("as_they_were", "new"):
+        predict_folder(finished.folder / "bundle", tmp_path / kept, tmp_path / kept / "out", None, None)
+        made[kept] = pd.read_csv(tmp_path / kept / "out/submission.csv", index_col="image_name")["target"]
+    networks = [read_table(tmp_path / kept / "out/networks/frozen.parquet") for kept in made]
+    pd.testing.assert_frame_equal(networks[0], networks[1])
+    assert list(made["new"].index) == [picture.stem for picture in pictures]
+
+
+def test_foreign_networks_are_brought_along_or_asked_for(finished: Run, data: Path, tmp_path: Path) -> None:
+    run, foreign = Run(Path(shutil.copytree(finished.folder, tmp_path / "run"))), tmp_path / "foreign"
+    cases = run.read_cases()
+    drawn = np.random.default_rng(0).normal(cases["target"].fillna(0.5), 1.0)
+    tables = {"oof": cases["role"] == "train", "test": cases["role"] == "test"}
+    (foreign / "theirs").mkdir(parents=True)
+    for file, rows in tables.items():
+        brought = pd.DataFrame({"pred": expit(drawn[rows])}, index=cases.index[rows])
+        brought.to_csv(foreign / "theirs" / f"{file}.csv")
+    recipe = str(finished.folder.parent / "quick.toml")
+    submission(run.folder, recipe, foreign, "theirs", 0.05)
+    make_bundle(run.folder, recipe, run.folder / "bundle")
+    with pytest.raises(InputFault, match=r"their predictions are needed as well: 1 \(theirs\)"):
+        predict_folder(run.folder / "bundle", data, tmp_path / "out", None, None)
+    predict_folder(run.folder / "bundle", data, tmp_path / "out", None, foreign)
+    made, asked = (
+        pd.read_csv(path, index_col="image_name")["target"]
+        for path in (tmp_path / "out/submission.csv", run.submission)
+    )
+    np.testing.assert_allclose(made[asked.index], asked, rtol=1e-5)
+    short = pd.read_csv(foreign / "theirs/test.csv").iloc[1:]
+    short.to_csv(foreign / "theirs/test.csv", index=False)
+    with pytest.raises(InputFault, match="foreign network theirs: no prediction for 1 "):
+        predict_folder(run.folder / "bundle", data, tmp_path / "out", None, foreign)
 
 
 def test_what_is_unlike_the_training_cases_is_told(bundle: Bundle, data: Path, tmp_path: Path) -> None:
