@@ -10,6 +10,7 @@ from features.progress import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 BundleFolder = Annotated[Path, typer.Option("--bundle", help="the bundle's folder")]
+Threads = Annotated[int | None, typer.Option(min=1, help="threads of every network; as many as there are cores")]
 
 
 @app.command()
@@ -31,11 +32,12 @@ def predict(
     out: Annotated[Path, typer.Option(help="the folder that gets the tables")],
     mapping: Annotated[Path | None, typer.Option(help="a TOML that says where things are in it")] = None,
     foreign: Annotated[Path | None, typer.Option(help="<network>/test.csv of networks that the bundle lacks")] = None,
+    threads: Threads = None,
 ) -> None:
     """Predict the cases of a data folder: submission.csv, predictions.csv, contributions and notices."""
     from bundle.predicting import predict_folder
 
-    predict_folder(bundle, data, out, mapping, foreign)
+    predict_folder(bundle, data, out, mapping, foreign, threads=threads)
 
 
 @app.command()
@@ -46,6 +48,7 @@ def serve(
     open_to_others: Annotated[bool, typer.Option(help="let other machines reach it: it has no password")] = False,
     keep: Annotated[Path | None, typer.Option(help="a folder that gets every request's pictures and answer")] = None,
     limits: Annotated[Path | None, typer.Option(help="a TOML with other limits than the usual ones")] = None,
+    threads: Threads = None,
 ) -> None:
     """Show a local page for one patient: pictures in, each lesion's probability and reasons out."""
     from bundle.loading import Bundle
@@ -53,7 +56,8 @@ def serve(
     from bundle.serving.server import check_host, serve
 
     check_host(host, open_to_others)
-    serve(Bundle.load(bundle), read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
+    loaded = Bundle.load(bundle, threads=threads)
+    serve(loaded, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
 
 
 @app.command()

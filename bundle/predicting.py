@@ -15,7 +15,9 @@ from features.progress import say
 from features.tables import write_table
 
 
-def predict_folder(folder: Path, data: Path, out: Path, mapping: Path | None, foreign: Path | None) -> None:
+def predict_folder(
+    folder: Path, data: Path, out: Path, mapping: Path | None, foreign: Path | None, *, threads: int | None = None
+) -> None:
     """Predict the cases of ``data`` with the bundle in ``folder`` and write what it says to ``out``.
 
     * submission.csv: image_name, target;
@@ -23,7 +25,7 @@ def predict_folder(folder: Path, data: Path, out: Path, mapping: Path | None, fo
     * contributions.parquet; notices.json: the cases that are not like the training cases, and why.
     Raises InputFault as ``Bundle.load``, ``read_new_cases`` and ``Bundle.predict`` do; nothing is written then.
     """
-    bundle, notes = Bundle.load(folder), list[str]()
+    bundle, notes = Bundle.load(folder, threads=threads), list[str]()
     cases = read_new_cases(data, mapping, notes)
     for note in notes:
         say(note)

@@ -138,7 +138,8 @@ def _model(predictor: Predictor) -> Model:
 
 
 def _lesion(name: str, place: int, lesions: Lesions, predicted: Predicted) -> LesionAnswer:
-    row, parts = predicted.table.loc[name], predicted.contributions.loc[name].astype(float)
+    row = predicted.table.loc[name]
+    parts: pd.Series[float] = predicted.contributions.astype(float).T[name]
     columns = parts.drop("base", errors="ignore").dropna()
     raising = columns[columns > 0].sort_values(ascending=False, kind="stable")[:MOST_PARTS]
     lowering = columns[columns < 0].sort_values(kind="stable")[:MOST_PARTS]
@@ -154,7 +155,7 @@ def _lesion(name: str, place: int, lesions: Lesions, predicted: Predicted) -> Le
         pictures=int(row["pictures"]),
         unusual=_number(row["unusual"]),
         ugly_duckling=bool(row["ugly_duckling"]),
-        networks=[_score(key, table.loc[name]) for key, table in predicted.networks.items()],
+        networks=[_score(key, table.T[name]) for key, table in predicted.networks.items()],
         base=_number(parts.get("base")),
         raising=_parts(raising),
         lowering=_parts(lowering),

@@ -90,7 +90,7 @@ def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> No
     def model() -> JSONResponse:
         """Return what is known of the model, its card, and how much a request may bring."""
         told = {"name": predictor.name, **predictor.facts, "card": predictor.card, "limits": limits.model_dump()}
-        return JSONResponse({**plain(told), "disclaimer": DISCLAIMER})
+        return JSONResponse(plain({**told, "disclaimer": DISCLAIMER}))
 
 
 def _add_predictions(application: FastAPI, desk: Desk, limits: Limits) -> None:

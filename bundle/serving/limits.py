@@ -13,12 +13,12 @@ ENVELOPE_BYTES = 200_000  # of a body beside its pictures: fields, and the heads
 class Limits(Settings):
     """What one request may bring; MB are 10^6 bytes."""
 
-    pictures: int = Field(32, ge=1)
-    picture_mb: float = Field(25, gt=0)
-    total_mb: float = Field(150, gt=0)  # of all pictures of a request
-    pixels: int = Field(60_000_000, ge=1)  # of one decoded picture: the contest's largest have 24 million
-    waiting: int = Field(400, ge=1)  # requests that are read, wait for their turn or are answered; others get 503
-    seconds: float = Field(120, gt=0)  # in which a request must have arrived
+    pictures: int = Field(default=32, ge=1)
+    picture_mb: float = Field(default=25, gt=0)
+    total_mb: float = Field(default=150, gt=0)  # of all pictures of a request
+    pixels: int = Field(default=60_000_000, ge=1)  # of one decoded picture: the contest's largest have 24 million
+    waiting: int = Field(default=400, ge=1)  # requests that are read, wait for their turn or are answered; others get 503
+    seconds: float = Field(default=120, gt=0)  # in which a request must have arrived
 
     @property
     def body_bytes(self) -> int:

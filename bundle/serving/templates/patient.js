@@ -182,7 +182,7 @@ function reasons(lesion) {
 function networks(lesion) {
   const items = lesion.networks.filter((one) => one.probability !== null)
     .map((one) => make("li", {}, `${one.name} `, make("b", { textContent: percent(one.probability) })));
-  return items.length ? make("div", { className: "networks" }, make("h4", { textContent: "Networks alone" }), make("ul", {}, ...items)) : null;
+  return items.length ? make("div", { className: "networks" }, make("h4", { textContent: "Networks alone, not calibrated" }), make("ul", {}, ...items)) : null;
 }
 function look(lesion) {
   if (!lesion.thumbnail) return make("div", { className: "look" });
