@@ -17,7 +17,9 @@ class Limits(Settings):
     picture_mb: float = Field(default=25, gt=0)
     total_mb: float = Field(default=150, gt=0)  # of all pictures of a request
     pixels: int = Field(default=60_000_000, ge=1)  # of one decoded picture: the contest's largest have 24 million
-    waiting: int = Field(default=400, ge=1)  # requests that are read, wait for their turn or are answered; others get 503
+    waiting: int = Field(
+        default=400, ge=1
+    )  # requests that are read, wait for their turn or are answered; others get 503
     seconds: float = Field(default=120, gt=0)  # in which a request must have arrived
 
     @property
