@@ -17,17 +17,16 @@ CLINIC_TRAIN ?= 1000
 CLINIC_TEST ?= 400
 CLINIC_SEED ?= 0
 
-comma := ,
-EXTRAS := train,serve,dev$(if $(GPU),$(comma)gpu)
+LOCK := requirements$(if $(GPU),-gpu).lock
 # The stamp's name holds the lock's digest: a checkout that only changes times installs nothing.
-STAMP := .venv/installed-$(subst $(comma),-,$(EXTRAS))-$(firstword $(shell cksum requirements.lock))
+STAMP := .venv/installed-$(basename $(LOCK))-$(firstword $(shell cksum $(LOCK)))
 BIN := .venv/bin
 # TensorFlow's start-up chatter hides our own lines; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock audit-dependencies clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -61,12 +60,11 @@ $(STAMP):
 	if [ $$python = none ]; then echo "error: melstack needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 2; fi; \
 	echo "setup: installing the locked versions into .venv with $$($$python --version); one to three minutes, once"; \
 	if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python $$python .venv && \
-	  uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[$(EXTRAS)]'; \
+	  uv venv --quiet --allow-existing --python $$python .venv && install="uv pip install --quiet --python $(BIN)/python"; \
 	else \
-	  $$python -m venv .venv && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[$(EXTRAS)]'; \
-	fi
+	  $$python -m venv .venv && install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
+	fi && \
+	$$install --require-hashes -r $(LOCK) && PYTHONWARNINGS=ignore $$install --no-deps --no-build-isolation --editable .
 	@rm -f .venv/installed-* && touch $@
 
 clinic: $(STAMP) ## draw the synthetic clinic, the embedded demo, into data/clinic
@@ -154,9 +152,15 @@ lint: $(STAMP) ## ruff and mypy strict
 format: $(STAMP) ## lay the code out
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
 
-lock: ## pin the newest versions that pyproject.toml allows (needs uv)
-	@uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
-	  --extra gpu --extra train --extra serve --extra dev --extra catboost --extra dask --upgrade pyproject.toml --output-file requirements.lock
+COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+
+lock: ## pin the newest versions that pyproject.toml allows, with the hash of every file (needs uv)
+	@$(COMPILE) --upgrade --extra train --extra serve --extra dev pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --constraint requirements.lock --extra train --extra serve --extra dev --extra gpu pyproject.toml --output-file requirements-gpu.lock
+	@$(COMPILE) --constraint requirements.lock --extra predict pyproject.toml --output-file requirements-predict.lock
+
+audit-dependencies: $(STAMP) ## every locked version against the published advisories, where they can be reached
+	@$(BIN)/python .ci/audit_dependencies.py requirements.lock requirements-gpu.lock requirements-predict.lock
 
 clean: ## remove .venv and caches; runs/ and data/ stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

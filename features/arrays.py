@@ -28,6 +28,10 @@ def read_arrays(path: Path, *needed: str) -> dict[str, Array]:
             arrays = {name: held[name] for name in held.files}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError) as error:
         raise InputFault(f"{path}: not a file of arrays ({error})") from error
+    # NumPy gives the bytes of what is no array as they are.
+    strange = [name for name, held in arrays.items() if not isinstance(held, np.ndarray)]
+    if strange:
+        raise InputFault(f"{path}: not a file of arrays ({', '.join(strange)} is none)")
     lacking = [name for name in needed if name not in arrays]
     if lacking:
         raise InputFault(f"{path}: lacks the arrays {', '.join(lacking)}")

@@ -1,0 +1,95 @@
+"""Tests that nothing which is read is executed: no pickle, no code from text, no shell, in any module."""
+
+import ast
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.arrays import read_arrays
+from features.faults import InputFault
+from level1_cnn.checkpoint import load_state
+from tests.test_house import MODULES, where
+
+EXECUTING = {
+    "eval",
+    "exec",
+    "compile",
+    "pickle.load",
+    "pickle.loads",
+    "pickle.Unpickler",
+    "joblib.load",
+    "os.system",
+    "os.popen",
+    "marshal.loads",
+    "shelve.open",
+    "yaml.load",
+    "torch.load",
+    "pd.read_pickle",
+    "pandas.read_pickle",
+    "keras.models.load_model",
+    "keras.saving.load_model",
+    "runpy.run_path",
+}
+# Each with its reason: what it may read was made by this very process, or is restricted to four harmless names.
+ALLOWED = {
+    "features/cluster.py": {"pickle.loads"},  # asks whether its own error survives the way home
+    "level1_cnn/cluster.py": {"pickle.loads"},
+    "level1_cnn/torch_pickle.py": {"pickle.Unpickler"},  # refuses every name but four; tests/test_torch_pickle.py
+}
+
+
+def called(path: Path) -> set[str]:
+    """Return the dotted names of everything that is called or inherited from in a module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    used += [parent for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for parent in node.bases]
+    return {ast.unparse(name) for name in used}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=where)
+def test_no_module_unpickles_or_evaluates(path: Path) -> None:
+    assert called(path) & EXECUTING <= ALLOWED.get(where(path), set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=where)
+def test_no_module_lets_numpy_unpickle_or_a_shell_read_a_command(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    keywords = [word for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords]
+    told = {(word.arg, word.value.value) for word in keywords if isinstance(word.value, ast.Constant)}
+    assert not told & {("allow_pickle", True), ("shell", True), ("safe_mode", False), ("weights_only", False)}
+
+
+class Bomb:
+    """What leaves a file behind when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.proof,)
+
+
+def test_a_file_of_arrays_that_holds_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    proof = tmp_path / "ran"
+    np.savez(tmp_path / "bomb.npz", allow_pickle=True, epochs_done=1, weights=np.array([Bomb(proof)], dtype=object))
+    with pytest.raises(InputFault, match="not a file of arrays"):
+        read_arrays(tmp_path / "bomb.npz", "weights")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load_state(tmp_path / "bomb.npz")
+    assert not proof.exists()
+    pickle.loads(pickle.dumps(Bomb(proof)))
+    assert proof.exists()  # the bomb is one
+
+
+def test_a_pickle_under_another_name_is_refused(tmp_path: Path) -> None:
+    proof = tmp_path / "ran"
+    (tmp_path / "plain.npz").write_bytes(pickle.dumps(Bomb(proof)))
+    with zipfile.ZipFile(tmp_path / "inner.npz", "w") as archive:
+        archive.writestr("weights.npy", pickle.dumps(Bomb(proof)))
+    for name in ("plain.npz", "inner.npz"):
+        with pytest.raises(InputFault):
+            read_arrays(tmp_path / name, "weights")
+    assert not proof.exists()
