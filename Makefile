@@ -26,7 +26,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock audit-dependencies clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -145,6 +145,9 @@ prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, 
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
 	@$(BIN)/python -m level1_cnn bench
+
+bench-bundle: $(STAMP) ## the networks of BUNDLE on RUN's test pictures, through ONNX Runtime and through TensorFlow
+	@$(BIN)/python -m level1_cnn bench-bundle --run $(RUN) --bundle $(BUNDLE)
 
 lint: $(STAMP) ## ruff and mypy strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -74,6 +74,21 @@ def bench() -> None:
     run_pipeline_benchmark()
 
 
+@app.command("bench-bundle")
+def bench_bundle(
+    run: RunFolder,
+    bundle: Annotated[Path, typer.Option(help="its bundle's folder")],
+    pictures: Annotated[int, typer.Option(min=1, help="test pictures that pass through every network")] = 32,
+) -> None:
+    """Measure a bundle's networks on the run's test pictures: ONNX Runtime against TensorFlow, in turns."""
+    if not (bundle / "networks").is_dir():
+        raise InputFault(f"{bundle}: a bundle without networks of its own")
+    import_tensorflow()
+    from level1_cnn.portable_benchmark import run_portable_benchmark
+
+    run_portable_benchmark(Run(run), bundle / "networks", pictures)
+
+
 @app.command("augment-sheet")
 def augment_sheet(run: RunFolder, model: Model, profile: Profile = "laptop") -> None:
     """Draw a contact sheet of a model's augmentations on pictures of the run."""

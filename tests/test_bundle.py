@@ -319,3 +319,14 @@ def test_predicting_imports_neither_tensorflow_nor_what_only_training_needs() ->
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_networks_of_a_bundle_are_timed_through_both_runtimes(
+    finished: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from level1_cnn.portable_benchmark import WAYS, run_portable_benchmark
+
+    seconds = run_portable_benchmark(finished, finished.folder / "bundle" / "networks", 3)
+    assert set(seconds) == set(MODELS)
+    assert all((one[way] > 0).all() for one in seconds.values() for way in WAYS)
+    assert "all 2 networks" in capsys.readouterr().out

@@ -21,6 +21,7 @@ PIN = re.compile(r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?: ; (?P<marker>[^\\
 def pins(lock: str) -> dict[tuple[str, str], list[str]]:
     """Return (name, version) -> hashes."""
     found: dict[tuple[str, str], list[str]] = {}
+    last = ("", "")
     for line in (ROOT / lock).read_text().splitlines():
         if line.startswith("    --hash="):
             found[last].append(line.strip(" \\"))
