@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from features.__main__ import RunFolder, run_app
+from features.faults import InputFault
 from features.progress import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -58,6 +59,22 @@ def serve(
     check_host(host, open_to_others)
     loaded = Bundle.load(bundle, threads=threads)
     serve(loaded, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
+
+
+@app.command("try-server")
+def try_server(
+    bundle: BundleFolder,
+    data: Annotated[Path, typer.Option(help="the data folder whose test pictures are sent")],
+    minutes: Annotated[float, typer.Option(min=0, help="how long clients ask without a pause")] = 10,
+    clients: Annotated[int, typer.Option(min=1, help="how many of them")] = 2,
+) -> None:
+    """Serve the page in a process of its own and put it under load: latency, memory, wrong answers (exit code 1)."""
+    try:
+        from bundle.serving.trial import run_trial
+    except ModuleNotFoundError as error:
+        raise InputFault(f"a trial needs the extra `dev` ({error.name} is not installed)") from error
+
+    raise typer.Exit(1 if run_trial(bundle, data, minutes, clients) else 0)
 
 
 @app.command()

@@ -1,0 +1,136 @@
+"""A trial of the page's server under load: its latency, its memory, and whether every answer is the right one."""
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from statistics import median, quantiles
+from types import TracebackType
+
+import httpx
+import psutil
+
+from bundle.serving.asking import Question, Referee, content_of, drawn_question
+from features.faults import InputFault
+from features.new_cases import read_new_cases
+from features.progress import say
+
+SINGLE = 60  # requests of one lesion, one after the other
+AT_ONCE = 200
+START_SECONDS = 120.0
+READINGS = 6  # of the memory, while clients ask
+SHOWN = 5  # faults
+
+
+class Server:
+    """``python -m bundle serve`` as a process of its own, on a free port of this machine."""
+
+    def __init__(self, bundle: Path) -> None:
+        command = [sys.executable, "-m", "bundle", "serve", "--bundle", str(bundle), "--port", "0"]
+        self.started = time.perf_counter()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.client = httpx.Client(timeout=600, limits=httpx.Limits(max_connections=AT_ONCE))
+
+    def __enter__(self) -> "Server":
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()  # the server says its address when it listens
+        if "http://" not in line:
+            raise InputFault(f"the server did not start: {line.strip() or 'it said nothing'}")
+        self.client.base_url = httpx.URL("http://" + line.split("http://")[1].split()[0])
+        while time.perf_counter() - self.started < START_SECONDS:
+            with suppress(httpx.TransportError):
+                self.client.get("/health")
+                return self
+            time.sleep(0.05)
+        raise InputFault(f"the server did not answer within {START_SECONDS:g} s")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.client.close()
+        self._process.terminate()
+        self._process.wait()
+
+    def memory(self) -> str:
+        """Return its resident memory and number of threads."""
+        process = psutil.Process(self._process.pid)
+        return f"{process.memory_info().rss / 1e6:.0f} MB, {process.num_threads()} threads"
+
+
+def run_trial(bundle: Path, data: Path, minutes: float, clients: int, seed: int = 0) -> int:
+    """Serve ``bundle``, ask it about the pictures of ``data``, print what is found; return how many answers were wrong.
+
+    Cold start; latency of one lesion; 200 requests at once; then ``clients`` that ask without a pause for ``minutes``
+    (predictions, attention, CSV, PDF, broken pictures, requests that are no form).
+    """
+    pictures = _pictures(data)
+    referee, chance = Referee(pictures), random.Random(seed)
+    with Server(bundle) as server:
+        say(f"from start to first answer: {time.perf_counter() - server.started:.1f} s; {server.memory()}")
+        faults = _one_after_another(server, pictures, referee, chance)
+        faults += _at_once(server, pictures, referee)
+        faults += _soak(server, pictures, referee, (minutes, clients, seed))
+    for fault in faults[:SHOWN]:
+        say(f"  wrong: {fault}")
+    say(f"{len(faults)} answers were wrong")
+    return len(faults)
+
+
+def _pictures(data: Path) -> list[Path]:
+    cases = read_new_cases(data)
+    if "picture" not in cases:
+        raise InputFault(f"{data}: no pictures to ask about")
+    return [data / str(picture) for picture in cases["picture"]]
+
+
+def _asked(server: Server, question: Question, pictures: Sequence[Path], referee: Referee) -> list[str]:
+    answered = server.client.post(question.path, **content_of(question, pictures))
+    fault = referee.fault(question, answered.status_code, answered)
+    return [f"{question}: {fault}"] if fault else []
+
+
+def _one_after_another(server: Server, pictures: Sequence[Path], referee: Referee, chance: random.Random) -> list[str]:
+    faults, seconds = list[str](), list[float]()
+    for _ in range(SINGLE):
+        question = Question("predict", (chance.randrange(len(pictures)),), 50)
+        started = time.perf_counter()
+        faults += _asked(server, question, pictures, referee)
+        seconds.append(time.perf_counter() - started)
+    worst = quantiles(seconds, n=20)[-1]
+    say(f"one lesion, {SINGLE} times: median {median(seconds):.2f} s, 95 % within {worst:.2f} s; {server.memory()}")
+    return faults
+
+
+def _at_once(server: Server, pictures: Sequence[Path], referee: Referee) -> list[str]:
+    started = time.perf_counter()
+    questions = [Question("predict", (place % len(pictures),), 20 + place % 70) for place in range(AT_ONCE)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda question: _asked(server, question, pictures, referee), questions))
+    say(f"{AT_ONCE} requests at once: answered in {time.perf_counter() - started:.1f} s; {server.memory()}")
+    return [fault for faults in found for fault in faults]
+
+
+def _soak(server: Server, pictures: Sequence[Path], referee: Referee, asked: tuple[float, int, int]) -> list[str]:
+    minutes, clients, seed = asked
+    end, faults, counted, lock = time.monotonic() + 60 * minutes, list[str](), [0], threading.Lock()
+
+    def ask(number: int) -> None:
+        chance = random.Random(seed + 1000 + number)
+        while time.monotonic() < end:
+            found = _asked(server, drawn_question(chance, len(pictures)), pictures, referee)
+            with lock:
+                faults.extend(found)
+                counted[0] += 1
+
+    with ThreadPoolExecutor(clients) as pool:
+        waiting = [pool.submit(ask, number) for number in range(clients)]
+        for reading in range(READINGS):
+            time.sleep(max(0.0, end - time.monotonic()) / (READINGS - reading))
+            say(f"  {counted[0]} requests of {clients} clients: {server.memory()}")
+        for one in waiting:
+            one.result()
+    say(f"{clients} clients for {minutes:g} minutes: {counted[0]} requests; {server.memory()}")
+    return faults
