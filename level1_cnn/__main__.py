@@ -17,7 +17,7 @@ from level1_cnn.quiet import import_tensorflow
 from level1_cnn.tasks import Job, pretrained_backbone, run_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-VERSION = 2  # raise it when a change of the code changes what a trained network predicts
+VERSION = 3  # raise it when a change of the code changes what a trained network predicts
 
 Profile = Annotated[str, typer.Option(help="the folder of configs/ whose models are meant")]
 Models = Annotated[str | None, typer.Option(help="only these of its models, or TOML paths, by spaces")]

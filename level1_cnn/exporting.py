@@ -1,5 +1,6 @@
 """The networks of a run's finished models as ONNX files with their heads, for prediction without TensorFlow."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from features.files import write_json
 from features.progress import progress_bar
 from features.runs import Run
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.gradcam import read_experiment_of, with_last_map
+from level1_cnn.forward import EXPORTED
+from level1_cnn.frozen import ARRAY
+from level1_cnn.gradcam import read_experiment_of
 from level1_cnn.metadata import COLUMNS
-from level1_cnn.network import GeneralizedMean, build_backbone, build_network
+from level1_cnn.network import GeneralizedMean, build_backbone, build_network, with_last_map
 from level1_cnn.onnx_inference import export
 from level1_cnn.portable_network import FACTS, SHARED, NetworkFacts, fold_file, head_file
 from level1_cnn.tasks import Job
@@ -54,7 +57,11 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
 
 
 def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
-    export(with_last_map(build_backbone(job.network)), folder / SHARED)
+    written = (source / ARRAY).with_name(EXPORTED)
+    if written.is_file():
+        shutil.copyfile(written, folder / SHARED)
+    else:
+        export(with_last_map(build_backbone(job.network)), folder / SHARED)
     for fold in range(folds):
         with np.load(_needed(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
@@ -67,8 +74,13 @@ def _export_folds(source: Path, experiment: Experiment, training: Finetune, fold
     model = build_network(untrained, training, len(COLUMNS) if training.metadata else 0)
     mapped = with_last_map(model)
     for fold in range(folds):
-        model.load_weights(_needed(source / f"fold_{fold}" / "model.weights.h5"))
-        export(mapped, folder / fold_file(fold))
+        trained = source / f"fold_{fold}"
+        model.load_weights(_needed(trained / "model.weights.h5"))
+        # Where training predicted by TensorFlow, on a GPU, there is no such file.
+        if (trained / EXPORTED).is_file():
+            shutil.copyfile(trained / EXPORTED, folder / fold_file(fold))
+        else:
+            export(mapped, folder / fold_file(fold))
         kernel, bias = (np.asarray(one, np.float32) for one in model.get_layer("logits").get_weights())
         _write_head(folder / head_file(fold), kernel, bias, _power(model))
 

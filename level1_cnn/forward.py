@@ -8,29 +8,23 @@ import numpy as np
 import tensorflow as tf
 
 from level1_cnn.devices import Plan
+from level1_cnn.network import with_last_map
 from level1_cnn.onnx_inference import export, open_session
 from level1_cnn.view_predictions import Forward
 
-# Writing a network as ONNX takes 6 (Lite0) to 13 (B0) seconds of a core, and then a forward pass is shorter by 0.6 to
-# 1.4 ms of a core (Lite0 at 64 px), 7 (Lite0 at 128 px) or 8 (B0 at 128 px). In pixels that is paid for after as many
-# as 900 to 2,900 passes at 128 px have; this is the middle, and `make bench` measures it anew.
-EXPORT_PAYS_FROM = 2000 * 128 * 128
+EXPORTED = "network.onnx"  # a network whose weights are settled, beside them; a bundle takes this file over
 
 
-def frozen_forward(model: keras.Model, path: Path, plan: Plan) -> Forward:
-    """Return the forward pass of a network that will not be trained; on a CPU it is exported to ``path`` once."""
-    return open_session(export(model, path)) if plan.onnx else live_forward(model, plan)
+def settled_forward(model: keras.Model, folder: Path, plan: Plan, live: Forward | None = None) -> Forward:
+    """Return the forward pass of a network that will not be trained any more.
 
-
-def fold_forward(model: keras.Model, live: Forward, path: Path, plan: Plan, passes: int) -> Forward:
-    """Return how a network with the weights of one fold predicts ``passes`` pictures, every view counted.
-
-    On a CPU, where there are enough of them to pay for it, it is exported to ``path``; else it is ``live``, the
-    network's ``live_forward``. The choice follows from the numbers alone, so that a repeated run takes the same way.
+    On a CPU it is written to ``folder`` as ONNX, with its last map, and run from there: the very file that a bundle
+    holds, so that run and bundle say the same to the last bit. Elsewhere it is ``live``, its ``live_forward``.
     """
-    side = model.inputs[0].shape[1]
-    pays = plan.onnx and passes * side * side >= EXPORT_PAYS_FROM
-    return open_session(export(model, path)) if pays else live
+    if not plan.onnx:
+        return live or live_forward(model, plan)
+    wanted = range(1, 1 + len(model.outputs))
+    return open_session(export(with_last_map(model), folder / EXPORTED), outputs=wanted)
 
 
 def live_forward(model: keras.Model, plan: Plan) -> "Live":

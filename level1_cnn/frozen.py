@@ -15,7 +15,7 @@ from features.progress import progress_bar
 from level1_cnn.conflicts import Conflicts
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Frozen
-from level1_cnn.forward import frozen_forward
+from level1_cnn.forward import settled_forward
 from level1_cnn.network import build_backbone
 from level1_cnn.predictions import over_views
 from level1_cnn.shards import shard_files
@@ -133,7 +133,7 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     views, done = experiment.views, list[str]()
     model = build_backbone(job.network)
     files = shard_files(job.run, experiment.image_size)
-    forward = frozen_forward(model, array.with_name("backbone.onnx"), plan)
+    forward = settled_forward(model, array.parent, plan)
     text = f"{job.name}: embedding {len(views)} view(s)"
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
         shape = (len(names), len(views), model.output.shape[-1])

@@ -13,17 +13,9 @@ from features.files import read_json
 from features.runs import Run
 from level1_cnn.experiment import Experiment, Finetune, Targets
 from level1_cnn.metadata import COLUMNS
-from level1_cnn.network import build_backbone, build_network
+from level1_cnn.network import build_backbone, build_network, with_last_map
 from level1_cnn.targets import melanoma_column
 from level1_cnn.tasks import Job
-
-LAST_MAP = "top_activation"  # what every backbone calls the output of its last convolution
-
-
-def with_last_map(model: keras.Model) -> keras.Model:
-    """Return the network that gives its last map (n, rows, columns, channels) and then what ``model`` gives."""
-    outputs = model.outputs if isinstance(model.output, list | tuple) else [model.output]
-    return keras.Model(model.input, [model.get_layer(LAST_MAP).output, *outputs])
 
 
 def activation_heat(maps: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ METADATA_MOMENTUM = 0.9
 HEAD_DEVIATION = 0.01
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
+LAST_MAP = "top_activation"  # what every backbone calls the output of its last convolution
 
 
 def build_backbone(experiment: Experiment) -> keras.Model:
@@ -29,6 +30,12 @@ def build_backbone(experiment: Experiment) -> keras.Model:
     if experiment.weights == "none":
         draw_weights(model, experiment.seed)
     return model
+
+
+def with_last_map(model: keras.Model) -> keras.Model:
+    """Return the network that gives its last map (n, rows, columns, channels) and then what ``model`` gives."""
+    outputs = model.outputs if isinstance(model.output, list | tuple) else [model.output]
+    return keras.Model(model.input, [model.get_layer(LAST_MAP).output, *outputs])
 
 
 def draw_weights(model: keras.Model, seed: int) -> None:

@@ -19,7 +19,7 @@ from level1_cnn.conflicts import Conflicts
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Finetune, Pretrain
 from level1_cnn.feed import Feed
-from level1_cnn.forward import fold_forward
+from level1_cnn.forward import settled_forward
 from level1_cnn.metadata import COLUMNS, encode_metadata
 from level1_cnn.predictions import over_views
 from level1_cnn.pretraining import assign_weights, save_stage, stage_files, starting_weights
@@ -124,8 +124,7 @@ class FinetuneTrainer:
 
     def _predict(self, names: list[str], folder: Path, text: str) -> ViewPredictions:
         views = self._job.experiment.views
-        passes = len(names) * len(views)
-        forward = fold_forward(self.stage.model, self.stage.forward, folder / "network.onnx", self._plan, passes)
+        forward = settled_forward(self.stage.model, folder, self._plan, self.stage.forward)
         with progress_bar(text, len(names)) as advance:
             return self._outputs(forward, names, views, advance)
 

@@ -11,9 +11,9 @@ from features.files import write_json
 from features.runs import Run
 from level1_cnn import backbones
 from level1_cnn.experiment import Experiment, Finetune, Frozen
-from level1_cnn.gradcam import HeatMaps, activation_heat, gradient_heat, with_last_map
+from level1_cnn.gradcam import HeatMaps, activation_heat, gradient_heat
 from level1_cnn.metadata import COLUMNS
-from level1_cnn.network import build_backbone, build_network
+from level1_cnn.network import build_backbone, build_network, with_last_map
 from level1_cnn.targets import melanoma_column, melanoma_logits
 
 SIDE = 64

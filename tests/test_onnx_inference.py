@@ -11,7 +11,7 @@ import pytest
 from features.faults import InputFault
 from level1_cnn import backbones
 from level1_cnn.devices import Plan
-from level1_cnn.forward import EXPORT_PAYS_FROM, fold_forward, frozen_forward, live_forward
+from level1_cnn.forward import EXPORTED, live_forward, settled_forward
 from level1_cnn.onnx_inference import export, open_session
 
 CPU = Plan("CPU", False, "float32", True, 32)
@@ -102,20 +102,25 @@ def test_an_input_too_few_or_too_many_is_refused(tiny_file, with_metadata_file):
         open_session(tiny_file)(pictures(2, 32), np.zeros((2, 4), np.float32))
 
 
-def test_a_fold_network_is_exported_where_there_are_enough_pictures_to_pay_for_it(tiny, tmp_path):
+def test_on_a_cpu_a_settled_network_is_run_from_the_file_that_a_bundle_holds_and_on_a_gpu_by_tensorflow(tiny, tmp_path):
     live = live_forward(tiny, CPU)
-    enough = EXPORT_PAYS_FROM // (32 * 32)
-    assert fold_forward(tiny, live, tmp_path / "few.onnx", CPU, enough - 1) is live
-    assert fold_forward(tiny, live, tmp_path / "gpu.onnx", GPU, enough) is live
-    exported = fold_forward(tiny, live, tmp_path / "many.onnx", CPU, enough)
-    assert [file.name for file in tmp_path.iterdir()] == ["many.onnx"]
-    for ours, theirs in zip(exported(pictures(5, 32), None), live(pictures(5, 32), None), strict=True):
+    assert settled_forward(tiny, tmp_path / "gpu", GPU, live) is live
+    assert not (tmp_path / "gpu").exists()
+    exported = settled_forward(tiny, tmp_path / "cpu", CPU, live)
+    assert [file.name for file in (tmp_path / "cpu").iterdir()] == [EXPORTED]
+    maps, *outputs = open_session(tmp_path / "cpu" / EXPORTED)(pictures(5, 32))
+    assert maps.ndim == 4
+    assert len(exported(pictures(5, 32), None)) == len(outputs) == 2
+    for ours, theirs, bundled in zip(
+        exported(pictures(5, 32), None), live(pictures(5, 32), None), outputs, strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+        np.testing.assert_array_equal(ours, bundled)
 
 
 def test_a_live_network_predicts_with_the_weights_of_the_moment_and_an_exported_one_with_those_it_had(tmp_path):
     model = with_probability(backbones.find("tiny").build("tiny", image_size=32, weights="none"))
-    live, frozen = live_forward(model, CPU), frozen_forward(model, tmp_path / "network.onnx", CPU)
+    live, frozen = live_forward(model, CPU), settled_forward(model, tmp_path, CPU)
     before = live(pictures(2, 32), None)[1]
     model.get_layer("probability").bias.assign([3.0])
     assert (live(pictures(2, 32), None)[1] > before + 0.1).all()
