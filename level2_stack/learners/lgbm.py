@@ -121,7 +121,12 @@ def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple
     """Yield what each worker has to know of the others: its rank, and LightGBM's parameters of the network."""
     ports = cluster.ports(workers)
     machines = ",".join(f"{host}:{port}" for host, port in ports)
-    network = {"machines": machines, "num_machines": len(ports), "tree_learner": "data", "time_out": TIME_OUT}
+    network: dict[str, str | int] = {
+        "machines": machines,
+        "num_machines": len(ports),
+        "tree_learner": "data",
+        "time_out": TIME_OUT,
+    }
     yield [(rank, network | {"local_listen_port": port}) for rank, (_, port) in enumerate(ports)]
 
 
