@@ -37,7 +37,7 @@ help: ## this list
 	@echo "  RUN=runs/name      where everything is kept (default: named after DATA)"
 	@echo "  PROFILE=laptop     level-one models: laptop, desktop, external, gpu, tpu;   MODELS='a b': only these, or your own TOML files"
 	@echo "  DEVICES=auto       cpu, gpu:0, mirrored (every GPU), workers (TF_CONFIG), tpu;   DETERMINISTIC=1: the same bytes each time"
-	@echo "  CLUSTER=tcp://...  a Dask scheduler whose workers train the folds side by side"
+	@echo "  CLUSTER=tcp://...  a Dask scheduler whose workers train the folds and do level two's fits side by side"
 	@echo "  MODEL=name         the model of augment-sheet, lr-find and tune;   SEARCH=finetune: the ranges that tune searches"
 	@echo "  FOREIGN=folder     other networks' predictions: <network>/oof.csv and test.csv"
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
@@ -86,14 +86,14 @@ features: oof ## the feature blocks
 	@$(BIN)/python -m features blocks --run $(RUN)
 
 LEVEL2 = --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) $(if $(TRUST),--trust '$(TRUST)') \
-  $(if $(PREVALENCE),--prevalence $(PREVALENCE))
+  $(if $(PREVALENCE),--prevalence $(PREVALENCE)) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 stack: oof ## level two: feature blocks, one probability per case, the leaderboard
 	@$(BIN)/python -m level2_stack stack $(LEVEL2)
 
 submission: oof ## the main job, from nothing to the end: stack, the CSV of test probabilities, and the bundle
 	@$(BIN)/python -m level2_stack submission $(LEVEL2)
-	@$(BIN)/python -m bundle write --run $(RUN) --recipe $(RECIPE)
+	@$(BIN)/python -m bundle write --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 SLIMMED = $(RUN)/slim/$(notdir $(RECIPE:.toml=))_slim.toml
 
@@ -112,7 +112,7 @@ try-server: $(STAMP) ## BUNDLE's page under load: latency, 200 requests at once,
 	@$(BIN)/python -m bundle try-server --bundle $(BUNDLE) --data $(DATA) $(if $(MINUTES),--minutes $(MINUTES))
 
 explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
-	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE)
+	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))
 	@$(BIN)/python -m level1_cnn galleries --run $(RUN) --recipe $(notdir $(RECIPE:.toml=))
 
 report: submission ## runs/<name>/report.html and model_card.md, of what is there (`make explain` adds the explanations)

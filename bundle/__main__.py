@@ -19,11 +19,12 @@ def write(
     run: RunFolder,
     recipe: Annotated[str, typer.Option(help="whose stack it holds")] = "default",
     out: Annotated[Path | None, typer.Option(help="where to, instead of <run>/bundle")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Dask scheduler whose workers fit: tcp://host:8786")] = None,
 ) -> None:
     """Write the bundle of a finished stack, unless the one that is there was made from it."""
     from bundle.writing import make_bundle
 
-    make_bundle(run, recipe, out or run / "bundle")
+    make_bundle(run, recipe, out or run / "bundle", cluster)
 
 
 @app.command()

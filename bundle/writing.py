@@ -23,6 +23,7 @@ from features.runs import Run
 from features.tables import read_table
 from features.ugly_ducklings import duckling_distance, ugly_limit
 from level2_stack.card.writing import card
+from level2_stack.cluster import fits_at
 from level2_stack.explain.explanations import Decided, read_decisions
 from level2_stack.recipe import read_recipe
 from level2_stack.recipe_files import recipe_file as file_of
@@ -32,7 +33,7 @@ from level2_stack.stacking import deployed_in, design_again
 VERSIONS = ("melstack", "onnxruntime", "lightgbm", "xgboost-cpu", "xgboost", "numpy", "pandas", "scikit-learn")
 
 
-def make_bundle(run: Path, recipe: str, folder: Path) -> None:
+def make_bundle(run: Path, recipe: str, folder: Path, cluster: str | None = None) -> None:
     """Write the bundle of ``run`` to ``folder``, unless the one there was made from the same stack by the same code.
 
     Where no picture network and no stack changed, nothing is done.
@@ -46,11 +47,11 @@ def make_bundle(run: Path, recipe: str, folder: Path) -> None:
     if is_fresh(mark, made_from, [folder / NAME]):
         say(f"bundle: fresh, {folder}")
         return
-    write_bundle(place, file, folder)
+    write_bundle(place, file, folder, cluster)
     finish(mark, made_from)
 
 
-def write_bundle(run: Run, recipe_file: Path, folder: Path) -> None:
+def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None = None) -> None:
     """Write the bundle of the finished stack of ``recipe_file`` over ``run`` to ``folder``, which is made anew.
 
     It is written beside its place and moved there when it is whole. Raises InputFault when the stack is not finished
@@ -63,7 +64,7 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path) -> None:
     decided = read_decisions(read_json(level2 / "decisions.json"))
     entries = _networks(run, decided)
     own = [entry.name for entry in entries if not entry.foreign]
-    _write_parts(run, recipe_file, decided, own, making)
+    _write_parts(run, recipe_file, decided, own, making, cluster)
     write_text(making / CARD, card(run, level2))
     reference = _write_reference(run, own, making)
     write_manifest(making, _manifest(run, recipe_file, decided, entries, reference))
@@ -79,11 +80,14 @@ def _networks(run: Run, decided: Decided) -> tuple[NetworkEntry, ...]:
     return tuple(NetworkEntry(name=name, foreign="settings" not in marks[name]["made_from"]) for name in names)
 
 
-def _write_parts(run: Run, recipe_file: Path, decided: Decided, own: Sequence[str], folder: Path) -> None:
+def _write_parts(
+    run: Run, recipe_file: Path, decided: Decided, own: Sequence[str], folder: Path, cluster: str | None
+) -> None:
     recipe = deployed_in(read_recipe(recipe_file), decided.prevalence)
     design = design_again(run, recipe, decided.columns)
     probability = read_table(run.level2 / recipe_file.stem / "predictions.parquet")["probability"]
-    write_portable_stack(design, recipe, decided, probability, folder / STACK)
+    with fits_at(cluster, run.folder) as processes:
+        write_portable_stack(design, recipe, decided, probability, folder / STACK, processes=processes)
     if own:
         # TensorFlow is needed to write the networks, and to predict no more.
         from level1_cnn.quiet import import_tensorflow

@@ -1,13 +1,12 @@
 """One fold of one model as a task: what any process needs to do it, here or on a worker of a cluster."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from features.faults import InputFault
 from features.progress import say
 from features.provenance import is_fresh
 from features.runs import Run
@@ -81,7 +80,9 @@ def run_tasks(jobs: Sequence[Job], folds: int, cluster: str | None = None) -> No
     shared = [(shared_task, (job,)) for job in moved]
     each = [(fold_task, (job, fold)) for job in moved for fold in job.pending(folds)]
     if moved:
-        _open_cluster()(cluster, moved[0].run.folder, [shared, each])
+        from level1_cnn.cluster import run_on_cluster
+
+        run_on_cluster(cluster, moved[0].run.folder, [shared, each])
 
 
 def shared_task(job: Job) -> None:
@@ -130,11 +131,3 @@ def _plan(devices: str, deterministic: bool) -> Any:  # noqa: ANN401  a Plan; it
     plan = plan_devices(devices, deterministic=deterministic)
     say(f"level one: {plan.describe()}")
     return plan
-
-
-def _open_cluster() -> Callable[..., None]:
-    try:
-        from level1_cnn.cluster import run_on_cluster
-    except ModuleNotFoundError as error:
-        raise InputFault(f"a cluster needs the extra `dask` ({error}): pip install 'melstack[dask]'") from error
-    return run_on_cluster

@@ -24,6 +24,7 @@ TrustedNames = Annotated[str, typer.Option(help="foreign networks to admit altho
 Prevalence = Annotated[
     float | None, typer.Option(help="share of malignant pictures where the probabilities will be used")
 ]
+ClusterAddress = Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")]
 OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")
 
 
@@ -34,6 +35,7 @@ def stack(
     foreign: ForeignFolder = None,
     trust: TrustedNames = "",
     prevalence: Prevalence = None,
+    cluster: ClusterAddress = None,
 ) -> None:
     """Import foreign networks, compute the feature blocks, look for leaks, and cross-validate the recipe's learners."""
     place, file = Run(run), recipe_file(recipe)
@@ -52,7 +54,7 @@ def stack(
         return
     from level2_stack.stacking import make_stack
 
-    make_stack(place, file, folder, prevalence)
+    make_stack(place, file, folder, prevalence, cluster)
     finish(folder / "run.json", made_from)
 
 
@@ -79,9 +81,10 @@ def submission(
     foreign: ForeignFolder = None,
     trust: TrustedNames = "",
     prevalence: Prevalence = None,
+    cluster: ClusterAddress = None,
 ) -> None:
     """Stack, then write submission.csv: checked, in the sample's order."""
-    stack(run, recipe, foreign, trust, prevalence)
+    stack(run, recipe, foreign, trust, prevalence, cluster)
     place = Run(run)
     file = recipe_file(recipe)
     predictions = place.level2 / file.stem / "predictions.parquet"
@@ -140,7 +143,7 @@ def _changed_since(run: Run, recipe: Path) -> list[str]:
 
 
 @app.command()
-def explain(run: RunFolder, recipe: RecipeName = "default") -> None:
+def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddress = None) -> None:
     """Write what every column adds to the log odds of every case, for what the finished stack submits."""
     place, file = Run(run), recipe_file(recipe)
     folder = place.level2 / file.stem
@@ -158,7 +161,7 @@ def explain(run: RunFolder, recipe: RecipeName = "default") -> None:
         return
     from level2_stack.explain.explanations import make_explanations
 
-    make_explanations(place, file, folder)
+    make_explanations(place, file, folder, cluster)
     finish(folder / "explained.json", made_from)
 
 

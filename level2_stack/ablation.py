@@ -12,7 +12,7 @@ from level2_stack.assemble import Design
 from level2_stack.contrasts import FAMILIES
 from level2_stack.crossval import CrossValidated, params_for, thinning
 from level2_stack.evaluate import Interval, delong_interval, patient_bootstrap
-from level2_stack.fitting import Task, run, table_of
+from level2_stack.fitting import Task, Workers, run, table_of
 from level2_stack.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ def ablate(
     recipe: Recipe,
     found: CrossValidated,
     *,
-    processes: int | None = None,
+    processes: Workers | None = None,
     replicates: int = 300,
     on_fit: Callable[[Task], None] | None = None,
 ) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def _scores_without(
     found: CrossValidated,
     leading: str,
     without: dict[str, tuple[str, ...]],
-    processes: int | None,
+    processes: Workers | None,
     on_fit: Callable[[Task], None] | None,
 ) -> pd.DataFrame:
     """Return the out-of-fold scores of the booster without each part, one column per part."""

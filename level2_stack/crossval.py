@@ -13,7 +13,7 @@ from features.settings import Settings
 from level2_stack import learners
 from level2_stack.assemble import Design
 from level2_stack.evaluate import auc
-from level2_stack.fitting import Fitted, Model, Table, Task, run, table_of
+from level2_stack.fitting import Fitted, Model, Table, Task, Workers, run, table_of
 from level2_stack.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -64,7 +64,7 @@ def cross_validate(
     recipe: Recipe,
     *,
     tuned: TunedParams | None = None,
-    processes: int | None = None,
+    processes: Workers | None = None,
     keep_models: bool = False,
     on_fit: Callable[[Task], None] | None = None,
 ) -> CrossValidated:

@@ -1,23 +1,28 @@
 """One fit of level two as a task: a learner on the rows outside some folds, in a process of its own."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from features.faults import InputFault
 from features.settings import Settings
 from level2_stack import learners
 from level2_stack.assemble import Design
+from level2_stack.partitions import Spreading, dealt, partitions
+
+if TYPE_CHECKING:
+    from features.cluster import Cluster
 
 Floats = NDArray[np.float64]
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
+Work: TypeAlias = Callable[..., Outcome]  # of a job and the table; ``cluster=`` where its fit is spread over workers
 # Scores are kept as logits. A percentile of 0 or 1 has none; the limit only has to be rarer than any rank in a table.
 CLIP = 1e-9
 # Below so many cells (fits x rows x columns) the fits are done sooner than two worker processes have started.
@@ -91,33 +96,49 @@ def table_of(design: Design) -> Table:
     )
 
 
+class Machines(Protocol):
+    """Other machines that work on jobs with a table that each of them is sent once."""
+
+    def side_by_side(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
+        """Yield what ``work`` makes of each of ``jobs``, in their order."""
+
+
+Workers: TypeAlias = int | Machines  # so many processes of this machine, or others
+
+
 def run(
-    tasks: Sequence[Task], table: Table, *, processes: int | None = None, on_fit: Callable[[Task], None] | None = None
+    tasks: Sequence[Task],
+    table: Table,
+    *,
+    processes: Workers | None = None,
+    on_fit: Callable[[Task], None] | None = None,
 ) -> Iterator[tuple[Task, Fitted]]:
-    """Yield every task with its outcome, in the order given, whatever the number of ``processes``.
+    """Yield every task with its outcome, in the order given, whatever the number of ``processes``, here or elsewhere.
 
     ``on_fit`` is called after each of them.
     """
-    outcomes = side_by_side(partial(fitted, table=table), tasks, processes or worth_processes(len(tasks), table))
+    outcomes = side_by_side(fitted, tasks, table, processes or worth_processes(len(tasks), table))
     for task, outcome in zip(tasks, outcomes, strict=True):
         if on_fit is not None:
             on_fit(task)
         yield task, outcome
 
 
-def side_by_side(function: Callable[[Job], Outcome], jobs: Iterable[Job], workers: int) -> Iterable[Outcome]:
-    """Return what ``function`` makes of each of ``jobs``, in their order, as it comes.
+def side_by_side(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: Workers) -> Iterator[Outcome]:
+    """Yield what ``work`` makes of each of ``jobs`` and the ``table``, in their order, as it comes.
 
     With several ``workers`` each is a process of its own, with one thread per fit: boosters keep their number of
     threads in a variable of the process, so two of them in threads of one process can crash. With one, all is done in
     this process.
     """
+    if not isinstance(workers, int):
+        return workers.side_by_side(work, jobs, table)
     if workers == 1:
-        return map(function, jobs)
+        return (work(job, table) for job in jobs)
     from joblib import Parallel, delayed  # slow to import, and small work does without
 
     parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-    outcomes: Iterable[Outcome] = parallel(delayed(function)(job) for job in jobs)
+    outcomes: Iterator[Outcome] = parallel(delayed(work)(job, table) for job in jobs)
     return outcomes
 
 
@@ -127,14 +148,15 @@ def worth_processes(n_tasks: int, table: Table) -> int:
     return 1 if cells < CELLS_WORTH_A_PROCESS else min(os.cpu_count() or 1, n_tasks)
 
 
-def fitted(task: Task, table: Table) -> Fitted:
-    """Return what the fit of ``task`` predicts for the rows it left out and, with one fold left out, for test rows."""
+def fitted(task: Task, table: Table, *, cluster: "Cluster | None" = None) -> Fitted:
+    """Return what the fit of ``task`` predicts for the rows it left out and, with one fold left out, for test rows.
+
+    Raises InputFault where the fit is to be spread over workers and there is no ``cluster``.
+    """
     n_train = len(table.y)
     X = columns_for(task.learner, table.X, task.without)
     rows, kept = thinned(np.flatnonzero(~np.isin(table.folds, task.left_out)), table.y, task)
-    learner = learners.find(task.learner)
-    groups = table.groups[rows].astype(object)
-    predict = learner.fit(task.params, X.iloc[rows], table.y[rows], groups=groups, seed=task.seed)
+    predict = _fit(task, X.iloc[rows], table.y[rows], table.groups[rows].astype(object), cluster)
     model = Model(predict, float(np.log(kept)))
     return Fitted(
         held_out={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.left_out},
@@ -143,6 +165,17 @@ def fitted(task: Task, table: Table) -> Fitted:
         importance=predict.importance if isinstance(predict, learners.Explained) else None,
         model=model if task.keep else None,
     )
+
+
+def _fit(
+    task: Task, X: pd.DataFrame, y: Floats, groups: NDArray[np.object_], cluster: "Cluster | None"
+) -> learners.Predict:
+    learner, count = learners.find(task.learner), partitions(task.params)
+    if count == 1 or not isinstance(learner, Spreading):
+        return learner.fit(task.params, X, y, groups=groups, seed=task.seed)
+    if cluster is None:
+        raise InputFault(f"[{task.learner}] partitions = {count} takes a cluster: CLUSTER=tcp://host:8786")
+    return learner.fit_parts(task.params, dealt(X, y, count), seed=task.seed, cluster=cluster)
 
 
 def columns_for(learner: str, X: pd.DataFrame, without: Collection[str] = ()) -> pd.DataFrame:

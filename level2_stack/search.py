@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,9 +10,12 @@ from features.progress import progress_bar
 from level2_stack import learners
 from level2_stack.assemble import Design
 from level2_stack.crossval import TunedParams, check_folds
-from level2_stack.fitting import Table, columns_for, side_by_side, table_of, worth_processes
+from level2_stack.fitting import Table, Workers, columns_for, side_by_side, table_of, worth_processes
 from level2_stack.recipe import Recipe
 from level2_stack.tuning import Tuned, tune
+
+if TYPE_CHECKING:
+    from features.cluster import Cluster
 
 
 class Study(NamedTuple):
@@ -22,7 +25,7 @@ class Study(NamedTuple):
     fold: int
 
 
-def search(design: Design, recipe: Recipe, folder: Path, *, processes: int | None = None) -> dict[Study, Tuned]:
+def search(design: Design, recipe: Recipe, folder: Path, *, processes: Workers | None = None) -> dict[Study, Tuned]:
     """Return what the budget of ``recipe`` finds for every tunable learner and outer fold of ``design``.
 
     No study sees a row of its outer fold. Each keeps a journal in ``folder``, so a search that was cut off goes on
@@ -38,7 +41,7 @@ def search(design: Design, recipe: Recipe, folder: Path, *, processes: int | Non
     ]
     folder.mkdir(parents=True, exist_ok=True)
     workers = processes or worth_processes(len(studies) * recipe.tuning.trials, table)
-    outcomes = side_by_side(partial(_study, table=table, recipe=recipe, folder=folder), studies, workers)
+    outcomes = side_by_side(partial(_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
     with progress_bar("level two: tuning", len(studies), unit="studies") as advance:
         found = {}
         for study, tuned in zip(studies, outcomes, strict=True):
@@ -52,7 +55,7 @@ def parameters(found: dict[Study, Tuned]) -> TunedParams:
     return {(study.learner, study.fold): tuned.params for study, tuned in found.items()}
 
 
-def _study(study: Study, table: Table, recipe: Recipe, folder: Path) -> Tuned:
+def _study(study: Study, table: Table, recipe: Recipe, folder: Path, *, cluster: "Cluster | None" = None) -> Tuned:
     rows = np.flatnonzero(table.folds != study.fold)
     return tune(
         study.learner,

@@ -1,7 +1,6 @@
 """The outer models of a finished stack, fitted again and written as a portable stack."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,19 @@ from level2_stack import learners
 from level2_stack.assemble import Design
 from level2_stack.explain.explanations import LIMIT, Decided
 from level2_stack.explain.fits import members_of, tasks_of
-from level2_stack.fitting import Model, Table, Task, fitted, side_by_side, table_of, worth_processes
+from level2_stack.fitting import Model, Table, Task, Workers, run, table_of
 from level2_stack.portable_stack import FACTS, Column, Member, PortableStack, StackFacts, place_of
 from level2_stack.recipe import Recipe
 
 
 def write_portable_stack(
-    design: Design, recipe: Recipe, decided: Decided, probability: pd.Series, folder: Path
+    design: Design,
+    recipe: Recipe,
+    decided: Decided,
+    probability: pd.Series,
+    folder: Path,
+    *,
+    processes: Workers | None = None,
 ) -> None:
     """Fit the outer models of a finished stack again and write them to ``folder``, as ``read_portable_stack`` reads.
 
@@ -32,7 +37,7 @@ def write_portable_stack(
     tasks = tasks_of(members, recipe, decided.tuned, len(decided.calibrators))
     models: dict[tuple[str, int], list[Model]] = {}
     with progress_bar("level two: fitting for the bundle", len(tasks), unit="fits") as advance:
-        for task, model in zip(tasks, _fits(tasks, table), strict=True):
+        for task, model in zip(tasks, _fits(tasks, table, processes), strict=True):
             models.setdefault((task.learner, task.left_out[0]), []).append(model)
             advance(1)
     facts = _facts(design, table, recipe, decided, models)
@@ -44,8 +49,8 @@ def write_portable_stack(
     write_json(folder / FACTS, facts.model_dump(mode="json"))
 
 
-def _fits(tasks: Sequence[Task], table: Table) -> Iterator[Model]:
-    for found in side_by_side(partial(fitted, table=table), tasks, worth_processes(len(tasks), table)):
+def _fits(tasks: Sequence[Task], table: Table, processes: Workers | None) -> Iterator[Model]:
+    for _, found in run(tasks, table, processes=processes):
         if found.model is None:
             raise ValueError("an outer fit keeps its model")
         yield found.model

@@ -8,32 +8,40 @@ import numpy as np
 import pandas as pd
 
 from features import blocks
-from features.faults import InputFault, named
+from features.faults import Faults, InputFault, named
 from features.progress import progress_bar, say
 from features.runs import Run
 from features.tables import read_table
 from level2_stack import ablation, shift
 from level2_stack.assemble import Design, assemble
+from level2_stack.cluster import fits_at
 from level2_stack.crossval import CrossValidated, TunedParams, cross_validate, number_of_fits
 from level2_stack.findings import Findings, print_findings, write_findings
+from level2_stack.fitting import Workers
 from level2_stack.leaderboard import leaderboard
 from level2_stack.nested import decide
+from level2_stack.partitions import partitions
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.search import parameters, search
 from level2_stack.truth import say_reached
 
 
-def make_stack(run: Run, recipe_file: Path, folder: Path, prevalence: float | None = None) -> None:
+def make_stack(
+    run: Run, recipe_file: Path, folder: Path, prevalence: float | None = None, cluster: str | None = None
+) -> None:
     """Cross-validate the recipe in ``recipe_file`` over ``run``, and write and print what was found.
 
-    ``folder`` gets the tables that findings.py lists. ``prevalence`` takes the place of the recipe's.
+    ``folder`` gets the tables that findings.py lists. ``prevalence`` takes the place of the recipe's. ``cluster`` is
+    the address of a Dask scheduler whose workers do the fits.
     """
     recipe = deployed_in(read_recipe(recipe_file), prevalence)
-    cases, predictions = run.read_cases(), read_predictions(run)
-    design, shifted = design_of_run(run, recipe, cases, predictions)
-    tuned = _tune(design, recipe, folder / "tuning")
-    found = _cross_validate(design, recipe, tuned)
-    ablated = _ablate(design, recipe, found) if recipe.ablation else None
+    _refuse_partitions_without(cluster, recipe)
+    with fits_at(cluster, run.folder) as processes:
+        cases, predictions = run.read_cases(), read_predictions(run)
+        design, shifted = design_of_run(run, recipe, cases, predictions)
+        tuned = _tune(design, recipe, folder / "tuning", processes)
+        found = _cross_validate(design, recipe, tuned, processes)
+        ablated = _ablate(design, recipe, found, processes) if recipe.ablation else None
     result = decide(design, recipe, found)
     board = leaderboard(design, predictions, result)
     findings = Findings(design, recipe, found, result, board, shifted, ablated, tuned)
@@ -106,10 +114,19 @@ def _block_tables(run: Run, recipe: Recipe) -> dict[str, pd.DataFrame]:
     return {name: read_table(path) for name, path in paths.items() if path.is_file()}
 
 
-def _tune(design: Design, recipe: Recipe, folder: Path) -> TunedParams:
+def _refuse_partitions_without(cluster: str | None, recipe: Recipe) -> None:
+    spread = {name: partitions(recipe.parameters(name)) for name in recipe.learners}
+    faults = Faults()
+    for name, count in spread.items():
+        if count > 1 and cluster is None:
+            faults.add(f"[{name}] partitions = {count} takes as many workers: CLUSTER=tcp://host:8786")
+    faults.raise_if_any("the recipe spreads fits over a cluster")
+
+
+def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | None) -> TunedParams:
     if recipe.tuning.trials == 0:
         return {}
-    found = search(design, recipe, folder)
+    found = search(design, recipe, folder, processes=processes)
     for study, tuned in found.items():
         say(
             f"  {study.learner}, fold {study.fold}: inner log loss {tuned.best:.5f} after {tuned.trials} trials, "
@@ -118,12 +135,12 @@ def _tune(design: Design, recipe: Recipe, folder: Path) -> TunedParams:
     return parameters(found)
 
 
-def _cross_validate(design: Design, recipe: Recipe, tuned: TunedParams) -> CrossValidated:
+def _cross_validate(design: Design, recipe: Recipe, tuned: TunedParams, processes: Workers | None) -> CrossValidated:
     with progress_bar("level two: fitting", number_of_fits(design, recipe, tuned), unit="fits") as advance:
-        return cross_validate(design, recipe, tuned=tuned, on_fit=lambda task: advance(1))
+        return cross_validate(design, recipe, tuned=tuned, processes=processes, on_fit=lambda task: advance(1))
 
 
-def _ablate(design: Design, recipe: Recipe, found: CrossValidated) -> pd.DataFrame:
+def _ablate(design: Design, recipe: Recipe, found: CrossValidated, processes: Workers | None) -> pd.DataFrame:
     fits = len(ablation.parts(design)) * (int(found.folds.max()) + 1)
     with progress_bar("level two: leaving out", fits, unit="fits") as advance:
-        return ablation.ablate(design, recipe, found, on_fit=lambda task: advance(1))
+        return ablation.ablate(design, recipe, found, processes=processes, on_fit=lambda task: advance(1))

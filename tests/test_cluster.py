@@ -19,7 +19,8 @@ pytest.importorskip("distributed")
 
 from distributed import Client
 
-from level1_cnn.cluster import run_on_cluster, worker_faults
+from features.workers import worker_faults
+from level1_cnn.cluster import run_on_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = {"run": "abc", "code": "123", "python": "3.11.7"}
@@ -168,7 +169,7 @@ def kill(process: int, folder: Path) -> str:
 
 
 def test_an_address_without_a_scheduler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("level1_cnn.cluster.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("features.cluster.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputFault, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run(f"tcp://127.0.0.1:{9}", tmp_path, [])
     with pytest.raises(InputFault, match="no Dask scheduler answers at not an address"):
@@ -176,7 +177,7 @@ def test_an_address_without_a_scheduler_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_a_cluster_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("level1_cnn.cluster.WORKER_SECONDS", 0.5)
+    monkeypatch.setattr("features.cluster.WORKER_SECONDS", 0.5)
     with cluster(workers=0) as (address, _), pytest.raises(InputFault, match="has no worker; start one per GPU"):
         run(address, tmp_path, [])
 

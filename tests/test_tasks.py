@@ -82,7 +82,7 @@ def test_a_cluster_of_two_workers_makes_the_same_tables_to_the_byte(tmp_path: Pa
 def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("level1_cnn.cluster.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("features.cluster.CONNECT_SECONDS", 0.5)
     run = make_run(tmp_path)
     with pytest.raises(InputFault, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
         command.oof(run.folder, models=write_model(tmp_path, "frozen", FROZEN), cluster="tcp://127.0.0.1:9")

@@ -19,11 +19,12 @@ from features.runs import Run
 from features.tables import read_table, write_table
 from level2_stack import calibrate, learners
 from level2_stack.assemble import Design
+from level2_stack.cluster import fits_at
 from level2_stack.contrasts import FAMILIES as CONTRASTS
 from level2_stack.crossval import TunedParams
 from level2_stack.explain.fits import Member, Scored, exact, members_of, rounding, scored_folds, tasks_of
 from level2_stack.explain.scales import Floats, Split, mean_probability, through, weighted
-from level2_stack.fitting import Table, table_of
+from level2_stack.fitting import Table, Workers, table_of
 from level2_stack.recipe import BLEND, Recipe, read_recipe
 from level2_stack.stacking import deployed_in, design_again
 
@@ -71,7 +72,7 @@ class Explanations:
         return float(np.abs(self.table.sum(axis=1).to_numpy() - self.log_odds).max(initial=0.0))
 
 
-def make_explanations(run: Run, recipe_file: Path, folder: Path) -> None:
+def make_explanations(run: Run, recipe_file: Path, folder: Path, cluster: str | None = None) -> None:
     """Write explanations.parquet and explanations.json into ``folder``, that of the finished stack of ``recipe_file``.
 
     Raises InputFault when the stack is not finished, or what its fits give is not what it wrote.
@@ -83,7 +84,8 @@ def make_explanations(run: Run, recipe_file: Path, folder: Path) -> None:
     recipe = deployed_in(read_recipe(recipe_file), decided.prevalence)
     design = design_again(run, recipe, decided.columns)
     probability = read_table(folder / "predictions.parquet")["probability"]
-    explained = explain(design, recipe, decided, probability, str(folder))
+    with fits_at(cluster, run.folder) as processes:
+        explained = explain(design, recipe, decided, probability, str(folder), processes=processes)
     write_table(folder / "explanations.parquet", explained.table)
     acquisition = {name: blocks.find(name).ACQUISITION for name in recipe.blocks}
     out_of_fold = explained.table.loc[design.train.index].drop(columns=BASE)
@@ -94,7 +96,13 @@ def make_explanations(run: Run, recipe_file: Path, folder: Path) -> None:
 
 
 def explain(
-    design: Design, recipe: Recipe, decided: Decided, probability: pd.Series, where: str = "level two"
+    design: Design,
+    recipe: Recipe,
+    decided: Decided,
+    probability: pd.Series,
+    where: str = "level two",
+    *,
+    processes: Workers | None = None,
 ) -> Explanations:
     """Return what every column of ``design`` adds to the log odds of ``probability``, which the stack submits.
 
@@ -109,7 +117,7 @@ def explain(
     table = table_of(design)
     members = members_of(recipe, decided.members, decided.rounds)
     with threadpool_limits(1, user_api="blas"):
-        train, test, rounded = _folds(table, recipe, decided, members)
+        train, test, rounded = _folds(table, recipe, decided, members, processes)
     whole = Split(np.zeros((len(table.X), table.X.shape[1])), np.zeros(len(table.X)))
     for fold, split in enumerate(train):
         own = np.flatnonzero(table.folds == fold)
@@ -173,7 +181,7 @@ def summary(parts: pd.DataFrame, acquisition: Mapping[str, Collection[str]]) -> 
 
 
 def _folds(
-    table: Table, recipe: Recipe, decided: Decided, members: list[Member]
+    table: Table, recipe: Recipe, decided: Decided, members: list[Member], processes: Workers | None
 ) -> tuple[list[Split], list[Split], float]:
     """Return the calibrated splits of every fold's own rows and of the test rows by it, and the largest rounding."""
     folds = len(decided.calibrators)
@@ -181,7 +189,7 @@ def _folds(
     train, test, rounded = list[Split](), list[Split](), 0.0
     found = list[Scored]()
     with progress_bar("level two: explaining", folds * len(members), unit="models") as advance:
-        for fold, _, scored in scored_folds(tasks, members, table):
+        for fold, _, scored in scored_folds(tasks, members, table, processes):
             found.append(scored)
             rounded = max(rounded, rounding(scored))
             advance(1)

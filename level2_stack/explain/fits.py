@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,11 @@ from level2_stack import learners
 from level2_stack.crossval import TunedParams, params_for, thinning
 from level2_stack.explain.hiding import by_hiding
 from level2_stack.explain.scales import Floats, Split, settled, weighted
-from level2_stack.fitting import Model, Table, Task, columns_for, fitted, side_by_side, worth_processes
+from level2_stack.fitting import Model, Table, Task, Workers, columns_for, fitted, side_by_side, worth_processes
 from level2_stack.recipe import Recipe
+
+if TYPE_CHECKING:
+    from features.cluster import Cluster
 
 
 @runtime_checkable
@@ -64,15 +67,17 @@ def tasks_of(members: Sequence[Member], recipe: Recipe, tuned: TunedParams, fold
     ]
 
 
-def scored_folds(tasks: Sequence[Task], members: Sequence[Member], table: Table) -> Iterator[tuple[int, str, Scored]]:
+def scored_folds(
+    tasks: Sequence[Task], members: Sequence[Member], table: Table, processes: Workers | None = None
+) -> Iterator[tuple[int, str, Scored]]:
     """Yield (fold, learner, its rows scored) for the ``tasks`` of ``tasks_of``, the mean over the seeds.
 
     The means are taken in float32, seed after seed, as the stack takes them: the scores are equal to the last bit.
     """
     seeds, stages = {each.learner: each.seeds for each in members}, {each.learner: each.stages for each in members}
     # A contribution costs about as much as a fit.
-    workers = worth_processes(2 * len(tasks), table)
-    outcomes = side_by_side(partial(_scored, table=table, stages=stages), tasks, workers)
+    workers = processes or worth_processes(2 * len(tasks), table)
+    outcomes = side_by_side(partial(_scored, stages=stages), tasks, table, workers)
     so_far: list[Scored] = []
     for task, outcome in zip(tasks, outcomes, strict=True):
         so_far.append(outcome)
@@ -81,8 +86,10 @@ def scored_folds(tasks: Sequence[Task], members: Sequence[Member], table: Table)
             so_far = []
 
 
-def _scored(task: Task, table: Table, stages: Mapping[str, Sequence[float] | None]) -> Scored:
-    found, (fold,) = fitted(task, table), task.left_out
+def _scored(
+    task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None], cluster: "Cluster | None" = None
+) -> Scored:
+    found, (fold,) = fitted(task, table, cluster=cluster), task.left_out
     share, stage = stage_of(stages[task.learner], fold)
     rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
     kept, model = [found.held_out[fold], found.test], found.model

@@ -1,7 +1,9 @@
 """LightGBM on all columns: small trees, strongly regularised, with categories and gaps as they are."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightgbm
 import numpy as np
@@ -15,11 +17,16 @@ from features.files import replacing
 from features.settings import Settings
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
 from level2_stack.learners import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
+from level2_stack.partitions import Part, coded
+
+if TYPE_CHECKING:
+    from features.cluster import Cluster
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.txt"
+TIME_OUT = 2  # minutes that a worker waits for another one
 
 
 class Params(Settings):
@@ -41,6 +48,8 @@ class Params(Settings):
     # Fits run side by side, one per core. More threads in one fit wait for each other after every split: on a busy
     # machine that made a thousand rows take minutes instead of a second.
     num_threads: int = Field(1, ge=1)
+    # Over how many workers of a cluster the rows of one fit are spread; 1: one process does it, others do other fits.
+    partitions: int = Field(1, ge=1)
 
 
 class Boosted:
@@ -92,7 +101,55 @@ class Boosted:
 def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Boosted:
     """Return a booster fitted to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
     seen = without_unused_categories(X)
-    settings = params.model_dump(exclude={"rounds", "min_sum_hessian", "monotone"}) | {
+    data = lightgbm.Dataset(seen, y, params={"num_threads": params.num_threads, "max_bin": params.max_bin})
+    return Boosted(lightgbm.train(_settings(params, seen, seed), data, params.rounds), seen, params)
+
+
+def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Cluster") -> Boosted:
+    """Return one booster fitted to the rows of all ``parts``, each on a worker of its own.
+
+    Every worker finds the bins of some columns in its own rows alone, and draws the rows of a tree from its own: a
+    booster like that of ``fit``, not the same. Equal parts give equal boosters.
+    """
+    seen = without_unused_categories(parts[0].read()[0]).iloc[:0]
+    given = [(params, part, seen, seed) for part in parts]
+    return Boosted(lightgbm.Booster(model_str=cluster.together(_fit_part, given, _machines)), seen, params)
+
+
+@contextmanager
+def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
+    """Yield what each worker has to know of the others: its rank, and LightGBM's parameters of the network."""
+    ports = cluster.ports(workers)
+    machines = ",".join(f"{host}:{port}" for host, port in ports)
+    network: dict[str, str | int] = {
+        "machines": machines,
+        "num_machines": len(ports),
+        "tree_learner": "data",
+        "time_out": TIME_OUT,
+    }
+    yield [(rank, network | {"local_listen_port": port}) for rank, (_, port) in enumerate(ports)]
+
+
+def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]) -> str | None:
+    """Grow the trees together with the other workers; return the booster as text from the first of them."""
+    (params, part, seen, seed), (rank, network) = given, place
+    rows, y = coded(part, seen, rank)
+    settings = _settings(params, seen, seed) | network
+    # The bins are agreed upon with the others, so the set has to know of the network as well.
+    data = lightgbm.Dataset(
+        rows,
+        y,
+        feature_name=list(map(str, seen.columns)),
+        categorical_feature=[place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"],
+        params=settings,
+    )
+    booster = lightgbm.train(settings, data, params.rounds)
+    booster.free_network()
+    return str(booster.model_to_string()) if rank == 0 else None
+
+
+def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:
+    settings = params.model_dump(exclude={"rounds", "min_sum_hessian", "monotone", "partitions"}) | {
         "objective": "binary",
         "min_sum_hessian_in_leaf": params.min_sum_hessian,
         "bagging_freq": 1,
@@ -101,10 +158,7 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
         "force_row_wise": True,  # the other histogram order sums floats in another order
         "verbosity": -1,
     }
-    if params.monotone:
-        settings["monotone_constraints"] = rising(seen)
-    data = lightgbm.Dataset(seen, y, params={"num_threads": params.num_threads, "max_bin": params.max_bin})
-    return Boosted(lightgbm.train(settings, data, params.rounds), seen, params)
+    return settings | ({"monotone_constraints": rising(seen)} if params.monotone else {})
 
 
 def save(fitted: Boosted, folder: Path) -> None:

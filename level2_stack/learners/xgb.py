@@ -1,7 +1,9 @@
 """XGBoost on all columns: shallow histogram trees, strongly regularised, with categories and gaps as they are."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,17 +11,24 @@ import xgboost
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
+from xgboost import collective
+from xgboost.tracker import RabitTracker
 
 from features.faults import InputFault
 from features.files import replacing
 from features.settings import Settings
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
 from level2_stack.learners import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
+from level2_stack.partitions import Part, coded
+
+if TYPE_CHECKING:
+    from features.cluster import Cluster
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.ubj"
+TIME_OUT = 120  # seconds that a worker waits for another one
 
 
 class Params(Settings):
@@ -38,6 +47,8 @@ class Params(Settings):
     # The probability never falls when a network's own logit rises and all else stays.
     monotone: bool = False
     nthread: int = Field(1, ge=1)  # fits run side by side, one per core
+    # Over how many workers of a cluster the rows of one fit are spread; 1: one process does it, others do other fits.
+    partitions: int = Field(1, ge=1)
 
 
 class Boosted:
@@ -93,16 +104,62 @@ class Boosted:
 def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Boosted:
     """Return a booster fitted to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
     seen = without_unused_categories(X)
-    settings = params.model_dump(exclude={"rounds", "monotone"}) | {
+    data = xgboost.DMatrix(seen, y, enable_categorical=True, nthread=params.nthread)
+    return Boosted(xgboost.train(_settings(params, seen, seed), data, params.rounds), seen, params.rounds)
+
+
+def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Cluster") -> Boosted:
+    """Return one booster fitted to the rows of all ``parts``, each on a worker of its own.
+
+    The workers merge what each finds of the columns' quantiles and draw the rows of a tree each from its own: a booster
+    like that of ``fit``, not the same. Equal parts give equal boosters.
+    """
+    seen = without_unused_categories(parts[0].read()[0]).iloc[:0]
+    booster = xgboost.Booster({"nthread": params.nthread})
+    booster.load_model(cluster.together(_fit_part, [(params, part, seen, seed) for part in parts], _tracked))
+    return Boosted(booster, seen, params.rounds)
+
+
+@contextmanager
+def _tracked(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
+    """Yield what each worker has to know to find the others: its rank, and the tracker that runs here meanwhile."""
+    # Ranks by the order of the parts, not of the hosts: sums of floats depend on it.
+    tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=TIME_OUT)
+    tracker.start()
+    try:
+        yield [(rank, tracker.worker_args() | {"dmlc_task_id": f"{rank:06d}"}) for rank in range(len(workers))]
+    finally:
+        tracker.free()
+
+
+def _fit_part(
+    given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]
+) -> bytearray | None:
+    """Grow the trees together with the other workers; return the booster as UBJSON from the first of them."""
+    (params, part, seen, seed), (rank, tracker) = given, place
+    rows, y = coded(part, seen, rank)
+    with collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
+        data = xgboost.QuantileDMatrix(
+            rows,
+            y,
+            feature_names=list(map(str, seen.columns)),
+            feature_types=Coder(seen).kinds,
+            enable_categorical=True,
+            max_bin=params.max_bin,
+            nthread=params.nthread,
+        )
+        booster = xgboost.train(_settings(params, seen, seed), data, params.rounds)
+    return booster.save_raw("ubj") if rank == 0 else None
+
+
+def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:
+    settings = params.model_dump(exclude={"rounds", "monotone", "partitions"}) | {
         "objective": "binary:logistic",
         "tree_method": "hist",
         "seed": seed,
         "verbosity": 0,
     }
-    if params.monotone:
-        settings["monotone_constraints"] = tuple(rising(seen))
-    data = xgboost.DMatrix(seen, y, enable_categorical=True, nthread=params.nthread)
-    return Boosted(xgboost.train(settings, data, params.rounds), seen, params.rounds)
+    return settings | ({"monotone_constraints": tuple(rising(seen))} if params.monotone else {})
 
 
 def save(fitted: Boosted, folder: Path) -> None:

@@ -1,0 +1,84 @@
+"""The rows of one fit in parts, each for another worker of a cluster: for tables that outgrow a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.faults import InputFault, named
+from features.settings import Settings
+from level2_stack.learners import Coder, Predict
+
+if TYPE_CHECKING:
+    from features.cluster import Cluster
+
+Floats = NDArray[np.float64]
+
+
+class Part(Protocol):
+    """Some of the rows of a fit; where they come from is their own matter."""
+
+    def read(self) -> tuple[pd.DataFrame, Floats]:
+        """Return the rows (n x features) and their targets; done by the worker that fits them."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are sent to the worker."""
+
+    X: pd.DataFrame
+    y: Floats
+
+    def read(self) -> tuple[pd.DataFrame, Floats]:
+        """Return the rows and their targets."""
+        return self.X, self.y
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows that the worker reads itself, from a Parquet file whose column ``target`` holds their targets."""
+
+    path: Path
+    target: str
+
+    def read(self) -> tuple[pd.DataFrame, Floats]:
+        """Return the rows and their targets."""
+        frame = pd.read_parquet(self.path)
+        return frame.drop(columns=self.target), frame[self.target].to_numpy(np.float64)
+
+
+@runtime_checkable
+class Spreading(Protocol):
+    """A learner that can make one fit of parts that no machine holds together."""
+
+    def fit_parts(self, params: Settings, parts: Sequence[Part], *, seed: int, cluster: Cluster) -> Predict:
+        """Learn from the rows of all ``parts``, each on a worker of its own; equal parts give an equal model."""
+
+
+def partitions(params: Settings | None) -> int:
+    """Return over how many workers a fit with ``params`` is spread; 1: it is done by one process, as most are."""
+    return int(getattr(params, "partitions", 1))
+
+
+def dealt(X: pd.DataFrame, y: Floats, count: int) -> list[Rows]:
+    """Return the rows in ``count`` parts, dealt like cards: every part is like the whole, as LightGBM's bins assume."""
+    return [Rows(X.iloc[start::count], y[start::count]) for start in range(count)]
+
+
+def coded(part: Part, seen: pd.DataFrame, rank: int) -> tuple[Floats, Floats]:
+    """Return the rows of ``part`` as numbers, and their targets; raise InputFault where it is unlike ``seen``."""
+    X, y = part.read()
+    others = set(X.columns) ^ set(seen.columns)
+    if others:
+        raise InputFault(f"part {rank}: columns that not all parts have: {named(sorted(map(str, others)))}")
+    for name, column in seen.select_dtypes("category").items():
+        new = set(X[name].dropna().unique()) - set(column.cat.categories)
+        if new:
+            raise InputFault(f"part {rank}: {name}: categories that the first part does not name: {named(sorted(new))}")
+    return Coder(seen)(X), y
