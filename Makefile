@@ -27,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve verify explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench lint format lock clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -109,6 +109,9 @@ predict: $(STAMP) ## the cases of DATA through BUNDLE, without training: tables 
 
 serve: $(STAMP) ## BUNDLE's page for one patient, on this machine alone: drop pictures, see each lesion's probability
 	@$(BIN)/python -m bundle serve --bundle $(BUNDLE) --port $(PORT) $(if $(KEEP),--keep $(KEEP))
+
+verify: $(STAMP) ## every file of RUN against its digest: as written, damaged, or stale; changes nothing
+	@$(BIN)/python -m bundle verify --run $(RUN)
 
 explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
 	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from features.__main__ import RunFolder, run_app
+from features.faults import InputFault
 from features.progress import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -58,6 +59,16 @@ def serve(
     check_host(host, open_to_others)
     loaded = Bundle.load(bundle, threads=threads)
     serve(loaded, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
+
+
+@app.command()
+def verify(run: RunFolder) -> None:
+    """Check every file of a run against its digest, and every artefact against what it is made from."""
+    from bundle.verifying import print_verdicts, verify_run
+    from features.runs import Run
+
+    if print_verdicts(Run(run), verify_run(Run(run))):
+        raise InputFault("damaged files; the command that made them makes them again (`make submission` all of them)")
 
 
 @app.command()

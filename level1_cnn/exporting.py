@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from features.arrays import write_arrays
-from features.faults import InputFault
 from features.files import write_json
 from features.progress import progress_bar
 from features.runs import Run
@@ -17,7 +16,7 @@ from level1_cnn.metadata import COLUMNS
 from level1_cnn.network import GeneralizedMean, build_backbone, build_network
 from level1_cnn.onnx_inference import export
 from level1_cnn.portable_network import FACTS, SHARED, NetworkFacts, fold_file, head_file
-from level1_cnn.tasks import Job
+from level1_cnn.tasks import Job, read_of_fold
 
 
 def export_networks(run: Run, names: Sequence[str], folder: Path) -> None:
@@ -56,7 +55,7 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
 def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
     export(with_last_map(build_backbone(job.network)), folder / SHARED)
     for fold in range(folds):
-        with np.load(_needed(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
+        with np.load(read_of_fold(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
         _write_head(folder / head_file(fold), weights[:, np.newaxis], np.atleast_1d(intercept), 1.0)
 
@@ -67,7 +66,7 @@ def _export_folds(source: Path, experiment: Experiment, training: Finetune, fold
     model = build_network(untrained, training, len(COLUMNS) if training.metadata else 0)
     mapped = with_last_map(model)
     for fold in range(folds):
-        model.load_weights(_needed(source / f"fold_{fold}" / "model.weights.h5"))
+        model.load_weights(read_of_fold(source / f"fold_{fold}" / "model.weights.h5"))
         export(mapped, folder / fold_file(fold))
         kernel, bias = (np.asarray(one, np.float32) for one in model.get_layer("logits").get_weights())
         _write_head(folder / head_file(fold), kernel, bias, _power(model))
@@ -81,9 +80,3 @@ def _power(model: keras.Model) -> float:
 
 def _write_head(path: Path, kernel: np.ndarray, bias: np.ndarray, power: float) -> None:
     write_arrays(path, {"kernel": kernel, "bias": bias, "power": np.array(power)})
-
-
-def _needed(path: Path) -> Path:
-    if not path.is_file():
-        raise InputFault(f"{path}: not there; a network is exported with the weights of every fold")
-    return path
