@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from features.__main__ import RunFolder, run_app
+from features.__main__ import LookedAtRun, RunFolder, run_app
 from features.faults import InputFault
 from features.progress import say
 
@@ -62,7 +62,7 @@ def serve(
 
 
 @app.command()
-def verify(run: RunFolder) -> None:
+def verify(run: LookedAtRun) -> None:
     """Check every file of a run against its digest, and every artefact against what it is made from."""
     from bundle.verifying import print_verdicts, verify_run
     from features.runs import Run

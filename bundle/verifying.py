@@ -9,6 +9,8 @@ from typing import Any
 from features.computing import block_marks
 from features.faults import InputFault, named
 from features.files import read_json
+from features.folder_lock import NAME as LOCK
+from features.folder_lock import holder_of
 from features.layout import Request
 from features.leaks.audit import REPORT, audit_ingredients
 from features.progress import say
@@ -47,6 +49,9 @@ def verify_run(run: Run) -> list[Verdict]:
 
 def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
     """Say every verdict and how many there are of each state; return how many artefacts are damaged."""
+    holder = holder_of(run.folder)
+    if holder is not None:
+        say(f"a command is at work in the run, or died there ({holder}): what it is making may look damaged")
     for verdict in verdicts:
         size = sum(verdict.files.values()) / 1e6
         say(f"{verdict.state:10}  {_shown(verdict.mark, run)}  ({len(verdict.files)} file(s), {size:.1f} MB)")
@@ -178,6 +183,7 @@ def _bundle_now(run: Run, mark: Path) -> Mapping[str, Any] | None:
 
 def _strays(run: Run, verdicts: list[Verdict]) -> list[str]:
     known = {path for verdict in verdicts for path in (verdict.mark, *verdict.files)}
+    known.add(run.folder / LOCK)
     files = (path for path in sorted(run.folder.rglob("*")) if path.is_file() and path not in known)
     return [str(path.relative_to(run.folder)) for path in files]
 

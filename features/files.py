@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from features.faults import InputFault
+
+WRITING = ".writing-"  # begins the names of files that are not whole yet; then come the process and the machine
 
 
 @contextmanager
@@ -19,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
     nothing is left behind and an older file at ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes))
+    prefix = f"{WRITING}{os.getpid()}@{platform.node()}-"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix="".join(path.suffixes))
     os.close(handle)
     temporary = Path(name)
     try:
@@ -28,6 +32,24 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove from ``folder`` and below what processes of this machine were writing when they were killed."""
+    for left in folder.rglob(f"{WRITING}*@{platform.node()}-*"):
+        writer = left.name.removeprefix(WRITING).split("@")[0]
+        if writer.isdecimal() and not _lives(int(writer)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
 
 
 def reserve(path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from features.__main__ import RunFolder, run_app
+from features.__main__ import LookedAtRun, RunFolder, run_app
 from features.faults import InputFault, did_you_mean
 from features.progress import say
 from features.provenance import damages, digest_of_file, finish, is_fresh, refuse_if_changed
@@ -119,7 +119,7 @@ def tune(
 
 
 @app.command()
-def views(run: RunFolder, models: Models = None) -> None:
+def views(run: LookedAtRun, models: Models = None) -> None:
     """Print what every test-time view of the finished models is worth."""
     from level1_cnn.view_worth import print_view_worth
 

@@ -7,7 +7,6 @@
     codes.json                                        what the integer codes in the records mean
 """
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from features.files import read_json, write_json
+from features.folder_lock import holding
 from features.progress import say
 from features.provenance import damages, digest, finish, is_fresh, read_mark
 from features.runs import Run
@@ -62,15 +62,7 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store for writing: another run waits, and then finds the work done. A killed process lets go."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"{self.folder.name}: another run decodes these pictures; waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in self.folder.rglob(".writing-*"):
-                left.unlink()
+        with holding(self.folder, wait=True):
             yield
 
     def parts(self, role: str) -> list[Part]:
