@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from features.progress import say
 from features.settings import Settings
 from level2_stack import learners
 from level2_stack.assemble import Design
@@ -110,15 +111,26 @@ def side_by_side(function: Callable[[Job], Outcome], jobs: Iterable[Job], worker
 
     With several ``workers`` each is a process of its own, with one thread per fit: boosters keep their number of
     threads in a variable of the process, so two of them in threads of one process can crash. With one, all is done in
-    this process.
+    this process. When a worker is killed, as a system without memory does, half as many do what is left.
     """
-    if workers == 1:
-        return map(function, jobs)
-    from joblib import Parallel, delayed  # slow to import, and small work does without
+    return map(function, jobs) if workers == 1 else _in_processes(function, list(jobs), workers)
 
-    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-    outcomes: Iterable[Outcome] = parallel(delayed(function)(job) for job in jobs)
-    return outcomes
+
+def _in_processes(function: Callable[[Job], Outcome], jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
+    from joblib import Parallel, delayed  # slow to import, and small work does without
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    done = 0
+    while workers > 1 and done < len(jobs):
+        parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+        try:
+            for outcome in parallel(delayed(function)(job) for job in jobs[done:]):
+                done += 1
+                yield outcome
+        except TerminatedWorkerError:
+            say(f"level two: a worker process was killed (out of memory?); going on with {workers // 2} of {workers}")
+            workers //= 2
+    yield from map(function, jobs[done:])
 
 
 def worth_processes(n_tasks: int, table: Table) -> int:

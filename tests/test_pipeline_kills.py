@@ -1,4 +1,4 @@
-"""The whole pipeline killed in every stage, again and again: what it ends with is that of an undisturbed run, to the byte.
+"""The whole pipeline killed in every stage, again and again: it ends with what an undisturbed run has, to the byte.
 
 PIPELINE_KILLS in the environment says how often; PIPELINE_DATA and PIPELINE_MODELS name other data than a drawn clinic
 and other models than two tiny ones. Which stage every kill hit is printed.
@@ -155,9 +155,7 @@ def check_nothing_is_left_over(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not KILLS, reason="make test TESTS=tests/test_pipeline_kills.py PIPELINE_KILLS=50 takes half an hour"
-)
+@pytest.mark.skipif(not KILLS, reason="takes long: make test TESTS=tests/test_pipeline_kills.py PIPELINE_KILLS=50")
 def test_a_pipeline_killed_in_every_stage_ends_as_if_it_had_never_been(tmp_path: Path) -> None:
     rng, kills = random.Random(7), Counter[str]()
     data = Path(DATA).resolve() if DATA else tmp_path / "data"
