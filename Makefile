@@ -26,7 +26,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve try-server explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
+.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve verify try-server explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -110,6 +110,9 @@ serve: $(STAMP) ## BUNDLE's page for one patient, on this machine alone: drop pi
 
 try-server: $(STAMP) ## BUNDLE's page under load: latency, 200 requests at once, MINUTES=10 of clients, memory, wrong answers
 	@$(BIN)/python -m bundle try-server --bundle $(BUNDLE) --data $(DATA) $(if $(MINUTES),--minutes $(MINUTES))
+
+verify: $(STAMP) ## every file of RUN against its digest: as written, damaged, or stale; changes nothing
+	@$(BIN)/python -m bundle verify --run $(RUN)
 
 explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
 	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from features.__main__ import RunFolder, run_app
+from features.__main__ import LookedAtRun, RunFolder, run_app
 from features.faults import InputFault
 from features.progress import say
 
@@ -76,6 +76,16 @@ def try_server(
         raise InputFault(f"a trial needs the extra `dev` ({error.name} is not installed)") from error
 
     raise typer.Exit(1 if run_trial(bundle, data, minutes, clients) else 0)
+
+
+@app.command()
+def verify(run: LookedAtRun) -> None:
+    """Check every file of a run against its digest, and every artefact against what it is made from."""
+    from bundle.verifying import print_verdicts, verify_run
+    from features.runs import Run
+
+    if print_verdicts(Run(run), verify_run(Run(run))):
+        raise InputFault("damaged files; the command that made them makes them again (`make submission` all of them)")
 
 
 @app.command()

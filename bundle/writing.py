@@ -18,7 +18,7 @@ from features.blocks.metadata import NOT_METADATA
 from features.faults import InputFault
 from features.files import read_json, write_text
 from features.progress import say
-from features.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from features.provenance import digest_of_code, digest_of_file, finish, is_fresh, refuse_damaged
 from features.runs import Run
 from features.tables import read_table
 from features.ugly_ducklings import duckling_distance, ugly_limit
@@ -43,12 +43,19 @@ def make_bundle(run: Path, recipe: str, folder: Path, cluster: str | None = None
     stack = place.level2 / file.stem / "run.json"
     if not stack.is_file():
         raise InputFault(f"{stack.parent}: no finished stack; `make stack` makes it")
-    made_from = {"stack": digest_of_file(stack), "code": digest_of_code(Path(__file__).parent.glob("*.py"))}
+    made_from = bundle_ingredients(stack)
     if is_fresh(mark, made_from, [folder / NAME]):
         say(f"bundle: fresh, {folder}")
         return
+    place.refuse_damaged_networks()
+    refuse_damaged(stack, "`make stack` makes it again")
     write_bundle(place, file, folder, cluster)
-    finish(mark, made_from)
+    finish(mark, made_from, [path for path in folder.rglob("*") if path.is_file()], recipe=recipe)
+
+
+def bundle_ingredients(stack: Path) -> dict[str, Any]:
+    """Return what a bundle is made from: the mark of the finished stack, and the code."""
+    return {"stack": digest_of_file(stack), "code": digest_of_code(Path(__file__).parent.glob("*.py"))}
 
 
 def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None = None) -> None:

@@ -1,16 +1,31 @@
 """Commands of the ground: draw the clinic, freeze the cases, compute the feature blocks."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from features.faults import InputFault
 from features.progress import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder")]
+
+
+def _hold_new(context: typer.Context, folder: Path) -> Path:
+    """Hold the run for as long as the command lasts: of two that write into one run the second is refused."""
+    from features.folder_lock import holding
+
+    context.find_root().with_resource(holding(folder))  # the root lets go whatever happens to the subcommand
+    return folder
+
+
+def _hold(context: typer.Context, folder: Path) -> Path:
+    """Hold the run if it is there: a mistyped one is not made."""
+    return _hold_new(context, folder) if folder.is_dir() else folder
+
+
+RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder", callback=_hold)]
+NewRunFolder = Annotated[Path, typer.Option("--run", help="the run's folder", callback=_hold_new)]
+LookedAtRun = Annotated[Path, typer.Option("--run", help="the run's folder")]  # of commands that write nothing into it
 
 
 @app.command()
@@ -23,7 +38,7 @@ def clinic(folder: Path, train: int = 1000, test: int = 400, seed: int = 0) -> N
 
 @app.command()
 def cases(
-    run: RunFolder,
+    run: NewRunFolder,
     data: Annotated[Path, typer.Option(help="the data folder")],
     mapping: Annotated[Path | None, typer.Option(help="a TOML that says where things are in it")] = None,
     extra: Annotated[
@@ -101,12 +116,10 @@ def eda(run: RunFolder) -> None:
 
 
 def run_app(commands: typer.Typer) -> None:
-    """Run a command line; print an InputFault as a sentence and exit with code 2."""
-    try:
-        commands()
-    except InputFault as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        sys.exit(2)
+    """Run a command line; print what ends it early as a sentence, and exit with code 2 or the signal's."""
+    from features.endings import run_to_its_end
+
+    run_to_its_end(commands)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from features.tables import read_table, write_table
 def compute_blocks(run: Run) -> None:
     """Write features/<block>.parquet for every block of the project whose needs the run can meet."""
     cases = run.read_cases()
+    run.refuse_damaged_networks()
     cases = cases[cases["role"].isin(["train", "test"])]
     sources = _sources(run, cases)
-    made_from = _ingredients(run, sources)
+    made_from = _ingredients(run)
     fresh = [name for name in blocks.names() if is_fresh(*_places(run, name, made_from))]
     if fresh:
         say(f"blocks fresh: {', '.join(fresh)}")
@@ -36,7 +37,7 @@ def _compute(run: Run, name: str, cases: pd.DataFrame, sources: Sources, made_fr
     block = blocks.build_block(name, cases, sources)
     mark, own, (table,) = _places(run, name, made_from)
     write_table(table, block)
-    finish(mark, own)
+    finish(mark, own, [table])
     say(f"block {name}: {block.shape[1]} columns for {len(block)} cases")
 
 
@@ -47,7 +48,13 @@ def _places(run: Run, name: str, made_from: dict[str, Any]) -> tuple[Path, dict[
     return run.blocks / f"{name}.json", own, [run.blocks / f"{name}.parquet"]
 
 
-def _ingredients(run: Run, sources: Sources) -> dict[str, Any]:
+def block_marks(run: Run) -> dict[Path, dict[str, Any]]:
+    """Return the mark of every block -> what it would be made from now."""
+    made_from = _ingredients(run)
+    return dict(_places(run, name, made_from)[:2] for name in blocks.names())
+
+
+def _ingredients(run: Run) -> dict[str, Any]:
     """Return what blocks are made from: a block need not use every source, but it is cheap to make again."""
     return {
         "cases": run.cases_digest(),
@@ -57,7 +64,7 @@ def _ingredients(run: Run, sources: Sources) -> dict[str, Any]:
 
 
 def _sources(run: Run, cases: pd.DataFrame) -> Sources:
-    if not run.statistics.is_file() and "picture" in cases and cases["picture"].notna().all():
+    if not run.has_statistics() and "picture" in cases and cases["picture"].notna().all():
         _measure_pictures(run, cases)
     statistics = read_table(run.statistics) if run.statistics.is_file() else None
     return Sources(
@@ -71,4 +78,4 @@ def _measure_pictures(run: Run, cases: pd.DataFrame) -> None:
 
     data = Path(run.facts()["data"])
     paths = {str(name): data / picture for name, picture in cases["picture"].items()}
-    write_table(run.statistics, measure_pictures(track(scan(paths), "measuring pictures", len(paths))))
+    run.write_statistics(measure_pictures(track(scan(paths), "measuring pictures", len(paths))))

@@ -2,11 +2,16 @@
 
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from features.faults import InputFault
+
+WRITING = ".writing-"  # begins the names of files that are not whole yet; then come the process and the machine
 
 
 @contextmanager
@@ -17,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
     nothing is left behind and an older file at ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes))
+    prefix = f"{WRITING}{os.getpid()}@{platform.node()}-"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix="".join(path.suffixes))
     os.close(handle)
     temporary = Path(name)
     try:
@@ -26,6 +32,33 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove from ``folder`` and below what processes of this machine were writing when they were killed."""
+    for left in folder.rglob(f"{WRITING}*@{platform.node()}-*"):
+        writer = left.name.removeprefix(WRITING).split("@")[0]
+        if writer.isdecimal() and not _lives(int(writer)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
+def reserve(path: Path) -> None:
+    """Have the disk keep room for the whole of a file that is mapped into memory; raise OSError where it has none.
+
+    A page of a mapped file that finds the disk full ends the process with a bus error, which nobody can catch.
+    """
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,5 +73,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  the shape is the caller's knowledge
-    """Return the content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the content of a JSON file; raise InputFault when it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputFault(f"{path}: damaged, it is not JSON ({error})") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -27,6 +27,19 @@ class Request:
     folds: int = 5
     official: bool = False  # fold by the official patient groups
     seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        paths = {"data": str(self.data), "mapping": None if self.mapping is None else str(self.mapping)}
+        folds = {"folds": self.folds, "official": self.official, "seed": self.seed}
+        return {**paths, "extra": [str(folder) for folder in self.extra], **folds}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Request:
+        """Return what ``as_json`` gave."""
+        mapping = None if values["mapping"] is None else Path(values["mapping"])
+        extra = tuple(Path(folder) for folder in values["extra"])
+        return cls(Path(values["data"]), mapping, extra, values["folds"], values["official"], values["seed"])
 
 
 class Columns(Settings):

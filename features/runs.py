@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.faults import InputFault
-from features.files import read_json
+from features.files import read_json, replacing
 from features.layout import MAPPING, Layout, Request, read_layout
 from features.places import EXTRA, find_place, source_name
-from features.provenance import digest_of_file, finish, is_fresh, refuse_if_changed
+from features.provenance import (
+    damages,
+    digest_of_file,
+    finish,
+    is_fresh,
+    outputs_of,
+    read_mark,
+    refuse_if_changed,
+    sha256_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +57,11 @@ class Run:
         return self.shards / "statistics.parquet"
 
     @property
+    def statistics_mark(self) -> Path:
+        """Tells that the statistics are as they were written."""
+        return self.shards / "statistics.json"
+
+    @property
     def blocks(self) -> Path:
         """One feature table per block."""
         return self.folder / "features"
@@ -77,11 +91,27 @@ class Run:
         return {name: path for name, path in tables.items() if path.is_file()}
 
     def read_cases(self) -> pd.DataFrame:
-        """Return the frozen case table; raise InputFault when the run has none yet."""
+        """Return the frozen case table; raise InputFault when the run has none yet, or it is damaged."""
         self.facts()
+        damaged = damages(self.cases_mark)
+        if damaged:
+            raise InputFault("\n".join([*damaged, "`make cases` makes it again from the same data"]))
         from features.tables import read_table
 
         return read_table(self.cases)
+
+    def has_statistics(self) -> bool:
+        """Tell whether the statistics of the pictures are there as they were written; what is damaged is said."""
+        return self.statistics.is_file() and (
+            not self.statistics_mark.is_file() or is_fresh(self.statistics_mark, {"cases": self.cases_digest()})
+        )
+
+    def write_statistics(self, table: pd.DataFrame) -> None:
+        """Write the statistics of the pictures, one row per case, and their mark."""
+        from features.tables import write_table
+
+        write_table(self.statistics, table)
+        finish(self.statistics_mark, {"cases": self.cases_digest()}, [self.statistics])
 
     def facts(self) -> dict[str, Any]:
         """Return what the case mark remembers: data folder, sample file, number of pictures, a summary in sentences.
@@ -93,6 +123,14 @@ class Run:
         facts: dict[str, Any] = read_json(self.cases_mark)
         return facts
 
+    def refuse_damaged_networks(self) -> None:
+        """Raise InputFault that names every table of a finished level-one model that is not as it was written."""
+        found = {name: damages(self.level1 / name / "run.json") for name in self.networks()}
+        lines = [sentence for sentences in found.values() for sentence in sentences]
+        if lines:
+            remedy = "`make oof` makes tables of networks trained here again, FOREIGN=folder imports others again"
+            raise InputFault("\n".join([*lines, remedy]))
+
     def cases_digest(self) -> str:
         """Return the digest of the frozen case table's bytes."""
         return digest_of_file(self.cases)
@@ -103,7 +141,7 @@ def freeze_cases(run: Run, request: Request) -> bool:
 
     Raises InputFault when it was made from other data or folds: everything below rests on it.
     """
-    made_from = _ingredients(request)
+    made_from = case_ingredients(request)
     remedy = f"take another run name (RUN=...), or delete {run.folder} to begin anew"
     refuse_if_changed(run.cases_mark, made_from, remedy)
     if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
@@ -115,6 +153,7 @@ def freeze_cases(run: Run, request: Request) -> bool:
     from features.tables import write_table
 
     notes: list[str] = []
+    expected = _expected(run)
 
     def pairs_of(cases: pd.DataFrame) -> pd.DataFrame:
         pairs = find_pairs(cases, request.data, run.pairs.parent)
@@ -122,11 +161,33 @@ def freeze_cases(run: Run, request: Request) -> bool:
         return pairs
 
     cases = read_cases(request, notes, pairs_of)
-    write_table(run.cases, cases)
+    with replacing(run.cases) as temporary:
+        write_table(temporary, cases)
+        _refuse_other_cases(run, expected, sha256_of(temporary))
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
     facts = {"data": str(request.data), "sample": _sample(request), "cases": len(cases), "pictures": pictures}
-    finish(run.cases_mark, made_from, **facts, summary=describe_cases(cases) + notes)
+    summary, outputs = describe_cases(cases) + notes, [run.cases, run.pairs]
+    finish(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
     return True
+
+
+def _expected(run: Run) -> str | None:
+    """Return the digest of the case table as it once was; None where nobody knows, or it was never finished."""
+    content = read_mark(run.cases_mark)
+    if content is not None:
+        recorded = outputs_of(run.cases_mark, content).get(run.cases)
+        return None if recorded is None else str(recorded["sha256"])
+    # Of a damaged mark the table may be whole; folds that were frozen must not change unseen.
+    return sha256_of(run.cases) if run.cases_mark.is_file() and run.cases.is_file() else None
+
+
+def _refuse_other_cases(run: Run, expected: str | None, found: str) -> None:
+    if expected is not None and expected != found:
+        raise InputFault(
+            f"{run.cases}: damaged, and the same data do not give the same table any more (SHA-256 {found[:16]}... "
+            f"instead of {expected[:16]}...): the program or its packages are others than when it was frozen. Put the "
+            f"table back from a copy, or delete {run.folder} to begin anew"
+        )
 
 
 def _sample(request: Request) -> str | None:
@@ -134,7 +195,7 @@ def _sample(request: Request) -> str | None:
     return name if name and (request.data / name).is_file() else None
 
 
-def _ingredients(request: Request) -> dict[str, Any]:
+def case_ingredients(request: Request) -> dict[str, Any]:
     """Return the digests of everything the case table is made of."""
     layout = read_layout(request.data, request.mapping)
     tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, "duplicates.csv")

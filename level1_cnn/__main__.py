@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from features.__main__ import RunFolder, run_app
+from features.__main__ import LookedAtRun, RunFolder, run_app
 from features.faults import InputFault, did_you_mean
 from features.progress import say
-from features.provenance import digest_of_file, finish, is_fresh, refuse_if_changed
+from features.provenance import damages, digest_of_file, finish, is_fresh, refuse_if_changed
 from features.runs import Run
-from level1_cnn.experiment import Experiment, find_experiments, waves
+from level1_cnn.experiment import Experiment, find_experiments, own_file, waves
 from level1_cnn.quiet import import_tensorflow
-from level1_cnn.tasks import Job, pretrained_backbone, run_tasks
+from level1_cnn.tasks import Job, part_marks, pretrained_backbone, run_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 VERSION = 3  # raise it when a change of the code changes what a trained network predicts
@@ -44,6 +44,8 @@ def oof(
     for name in experiments:
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
     if not pending:
+        if place.statistics.is_file() and not place.has_statistics():
+            _prepare(place, {})
         return
     _check_external(place, pending)
     _prepare(place, pending)
@@ -54,7 +56,7 @@ def oof(
     for wave in waves(pending):
         jobs = [_job(place, name, pending[name], devices, deterministic) for name in wave]
         for job in jobs:
-            finish(job.folder / "begun.json", job.made_from)
+            finish(job.folder / "begun.json", job.made_from, toml=own_file(job.name, (models or "").split()))
         run_tasks(jobs, folds, cluster)
         for job in jobs:
             merge_model(job)
@@ -132,7 +134,7 @@ def tune(
 
 
 @app.command()
-def views(run: RunFolder, models: Models = None) -> None:
+def views(run: LookedAtRun, models: Models = None) -> None:
     """Print what every test-time view of the finished models is worth."""
     from level1_cnn.view_worth import print_view_worth
 
@@ -191,19 +193,25 @@ def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, 
     """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
     if not _has_sources(run, name, experiment, others):
         return False
-    made_from = _ingredients(run, experiment)
+    made_from = ingredients(run, experiment)
     folder = run.level1 / name
     remedy = f"give the new settings a file name of their own, or delete {folder} to train {name} anew"
     for mark in (folder / "begun.json", folder / "run.json"):
         refuse_if_changed(mark, made_from, remedy)
-    return is_fresh(folder / "run.json", made_from, [folder / "predictions.parquet", folder / "embeddings.parquet"])
+    outputs = [folder / "predictions.parquet", folder / "embeddings.parquet"]
+    # Folds that somebody took away, to save space, are not missed; those that are there must be sound.
+    parts = all([is_fresh(mark, made_from) for mark in part_marks(folder)])
+    return is_fresh(folder / "run.json", made_from, outputs) and parts
 
 
 def _has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
     """Tell whether the models that this one builds on are finished; raise InputFault where they never will be."""
     finished = True
     for setting, source in experiment.sources.items():
-        if (run.level1 / source / "run.json").is_file():
+        if (
+            not any(damages(mark) for mark in (run.level1 / source / "run.json", *part_marks(run.level1 / source)))
+            and (run.level1 / source / "run.json").is_file()
+        ):
             continue
         finished = False
         if source not in others:
@@ -214,7 +222,8 @@ def _has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[st
     return finished
 
 
-def _ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
+def ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
+    """Return what a model of ``run`` is made from now; raise InputFault where a model that it starts from is absent."""
     made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
     if experiment.pseudo_model is not None:
         made_from["pseudo"] = digest_of_file(run.level1 / experiment.pseudo_model / "predictions.parquet")
@@ -227,8 +236,7 @@ def _ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
 
 
 def _job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
-    ingredients = json.dumps(_ingredients(run, experiment))
-    return Job(run, name, experiment, ingredients, devices, deterministic)
+    return Job(run, name, experiment, json.dumps(ingredients(run, experiment)), devices, deterministic)
 
 
 def _prepare(run: Run, pending: Mapping[str, Experiment]) -> None:

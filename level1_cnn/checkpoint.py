@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import read_arrays
+from features.faults import InputFault
 from features.files import read_json, replacing, write_json
+from features.progress import say
 
 STATE = "state.npz"  # of a training between two epochs, in the folder of its fit
 DONE = "epochs_done"
@@ -20,12 +23,19 @@ def save_state(path: Path, state: Mapping[str, np.ndarray], epochs_done: int) ->
 
 
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], int] | None:
-    """Return (state, epochs done) as saved, or None when no epoch was finished. Nothing in the file is executed."""
+    """Return (state, epochs done) as saved, or None when no epoch was finished. Nothing in the file is executed.
+
+    A damaged file is said, and counts as none: that fit starts again.
+    """
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        state = {name: arrays[name] for name in arrays.files if name != DONE}
-        return state, int(arrays[DONE])
+    try:
+        state = read_arrays(path, DONE)
+    except InputFault as fault:
+        say(f"{fault}; damaged, so this training starts from its first epoch")
+        return None
+    done = int(state.pop(DONE))
+    return state, done
 
 
 def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
@@ -39,7 +49,7 @@ def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def load_weights(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights that ``save_weights`` wrote, by their path in the network."""
+    """Return the weights that ``save_weights`` wrote, by their path in the network; InputFault when damaged."""
     names = read_json(path.with_suffix(".json"))
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[f"w{number:04d}"] for number, name in enumerate(names)}
+    arrays = read_arrays(path, *(f"w{number:04d}" for number in range(len(names))))
+    return {name: arrays[f"w{number:04d}"] for number, name in enumerate(names)}

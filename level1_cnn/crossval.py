@@ -15,9 +15,14 @@ from features.tables import read_table, write_table
 from level1_cnn.checkpoint import STATE
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Finetune
+from level1_cnn.forward import EXPORTED
 from level1_cnn.frozen import shared_embeddings
 from level1_cnn.tasks import Job
 from level1_cnn.view_predictions import ViewPredictions, embedding_table, merge_folds
+
+# Of a fold: a whole network and what predicts with it on a CPU, or a frozen network's head.
+WEIGHTS = ("model.weights.h5", EXPORTED, "head.npz")
+OF_MARKS = ("made_from", "outputs", "mark")  # what every mark holds
 
 
 class Trainer(Protocol):
@@ -59,12 +64,14 @@ def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any])
     predicted = trainer.fit_fold(fold, folder)
     if predicted is None:
         return
-    write_table(folder / "predictions.parquet", predicted.table())
-    write_table(folder / "views.parquet", predicted.view_table())
+    tables = {"predictions": predicted.table(), "views": predicted.view_table()}
     embeddings = predicted.embedding_table()
     if embeddings is not None:
-        write_table(folder / "embeddings.parquet", embeddings)
-    finish(mark, made_from, **trainer.facts())
+        tables["embeddings"] = embeddings
+    for name, table in tables.items():
+        write_table(folder / f"{name}.parquet", table)
+    weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+    finish(mark, made_from, [*(folder / f"{name}.parquet" for name in tables), *weights], **trainer.facts())
     (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
 
 
@@ -79,7 +86,7 @@ def merge_model(job: Job) -> None:
     write_table(
         job.folder / "views.parquet", merge_folds(cases, [read_table(part / "views.parquet") for part in parts])
     )
-    shared = shared_embeddings(job.folder)
+    shared = shared_embeddings(job)
     if shared is None:
         embeddings = merge_folds(cases, [read_table(part / "embeddings.parquet") for part in parts]).astype(np.float16)
     else:
@@ -87,8 +94,9 @@ def merge_model(job: Job) -> None:
     write_table(job.folder / "embeddings.parquet", embeddings)
     auc = _fold_aucs(cases, merged)
     marks = [read_json(part / "done.json") for part in parts]
-    facts = [{key: value for key, value in mark.items() if key != "made_from"} for mark in marks]
-    finish(job.folder / "run.json", job.made_from, made_by=digest(job.made_from), auc=auc, folds=facts)
+    facts = [{key: value for key, value in mark.items() if key not in OF_MARKS} for mark in marks]
+    outputs = [job.folder / f"{name}.parquet" for name in ("predictions", "views", "embeddings")]
+    finish(job.folder / "run.json", job.made_from, outputs, made_by=digest(job.made_from), auc=auc, folds=facts)
     say(f"{job.name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
     if any("best_epoch" in fold for fold in facts):
         say(f"{job.name}: its epochs were chosen on the folds that it is validated on, so this AUC is optimistic")

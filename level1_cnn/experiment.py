@@ -175,6 +175,11 @@ def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Expe
     return dict(sorted(experiments.items(), key=lambda item: item[1].image_size))
 
 
+def own_file(name: str, models: Sequence[str]) -> str | None:
+    """Return the user's own TOML file of the model ``name`` among the ``models`` asked for; None for one of ours."""
+    return next((str(Path(one).resolve()) for one in models if one.endswith(".toml") and Path(one).stem == name), None)
+
+
 def read_experiment(path: Path) -> Experiment:
     """Return one TOML file as an experiment; raise InputFault for wrong keys, values, or views that do not exist."""
     experiment = read_settings(path, Experiment)

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from features.arrays import write_arrays
-from features.faults import InputFault
 from features.files import write_json
 from features.progress import progress_bar
 from features.runs import Run
@@ -20,7 +19,7 @@ from level1_cnn.metadata import COLUMNS
 from level1_cnn.network import GeneralizedMean, build_backbone, build_network, with_last_map
 from level1_cnn.onnx_inference import export
 from level1_cnn.portable_network import FACTS, SHARED, NetworkFacts, fold_file, head_file
-from level1_cnn.tasks import Job
+from level1_cnn.tasks import Job, read_of_fold
 
 
 def export_networks(run: Run, names: Sequence[str], folder: Path) -> None:
@@ -63,7 +62,7 @@ def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
     else:
         export(with_last_map(build_backbone(job.network)), folder / SHARED)
     for fold in range(folds):
-        with np.load(_needed(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
+        with np.load(read_of_fold(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
         _write_head(folder / head_file(fold), weights[:, np.newaxis], np.atleast_1d(intercept), 1.0)
 
@@ -75,7 +74,7 @@ def _export_folds(source: Path, experiment: Experiment, training: Finetune, fold
     mapped = with_last_map(model)
     for fold in range(folds):
         trained = source / f"fold_{fold}"
-        model.load_weights(_needed(trained / "model.weights.h5"))
+        model.load_weights(read_of_fold(trained / "model.weights.h5"))
         # Where training predicted by TensorFlow, on a GPU, there is no such file.
         if (trained / EXPORTED).is_file():
             shutil.copyfile(trained / EXPORTED, folder / fold_file(fold))
@@ -93,9 +92,3 @@ def _power(model: keras.Model) -> float:
 
 def _write_head(path: Path, kernel: np.ndarray, bias: np.ndarray, power: float) -> None:
     write_arrays(path, {"kernel": kernel, "bias": bias, "power": np.array(power)})
-
-
-def _needed(path: Path) -> Path:
-    if not path.is_file():
-        raise InputFault(f"{path}: not there; a network is exported with the weights of every fold")
-    return path

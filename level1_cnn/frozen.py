@@ -10,19 +10,20 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from features.files import read_json, replacing, write_json
+from features.files import read_json, replacing, reserve, write_json
 from features.progress import progress_bar
+from features.provenance import finish, is_fresh
 from level1_cnn.conflicts import Conflicts
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Frozen
-from level1_cnn.forward import settled_forward
+from level1_cnn.forward import EXPORTED, settled_forward
 from level1_cnn.network import build_backbone
 from level1_cnn.predictions import over_views
 from level1_cnn.shards import shard_files
 from level1_cnn.tasks import Job
 from level1_cnn.view_predictions import ViewPredictions
 
-ARRAY, INDEX = "views.npy", "views.json"
+ARRAY, INDEX, MARK = "views.npy", "views.json", "embedded.json"
 
 
 class FrozenTrainer:
@@ -35,11 +36,14 @@ class FrozenTrainer:
 
     def prepare(self) -> None:
         """Compute the embeddings of every case, unless an earlier attempt at this model has."""
-        if _read_views(self._job.folder) is not None or not self._plan.is_chief:
+        if _read_views(self._job) is not None or not self._plan.is_chief:
             return
         used = (self._cases["role"] != "extra") | self._external
+        folder = self._job.folder
         names = _embed(self._job, self._plan, list(self._cases.index[used]))
-        write_json(self._job.folder / INDEX, names)
+        write_json(folder / INDEX, names)
+        written = [path for name in (ARRAY, INDEX, EXPORTED) if (path := folder / name).is_file()]
+        finish(folder / MARK, self._job.made_from, written)
 
     @property
     def _external(self) -> pd.Series:
@@ -90,13 +94,13 @@ class FrozenTrainer:
     @cached_property
     def _embedded(self) -> tuple[pd.Index, np.ndarray]:
         self.prepare()
-        names, views = _present(_read_views(self._job.folder))
+        names, views = _present(_read_views(self._job))
         return pd.Index(names), views
 
 
-def shared_embeddings(folder: Path) -> tuple[list[str], np.ndarray] | None:
+def shared_embeddings(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and embeddings (n, d), the mean over the views, of a frozen model; None for any other."""
-    read = _read_views(folder)
+    read = _read_views(job)
     return None if read is None else (read[0], read[1].mean(axis=1, dtype=np.float32))
 
 
@@ -114,9 +118,10 @@ def _fit_head(views: np.ndarray, target: np.ndarray, settings: Frozen) -> tuple[
     return weights.astype(np.float32), np.float32(model.intercept_[0] - weights @ scaler.mean_)
 
 
-def _read_views(folder: Path) -> tuple[list[str], np.ndarray] | None:
+def _read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and float16 embeddings (n, views, d), read from the disk as needed; None before they exist."""
-    if not (folder / INDEX).is_file():
+    folder = job.folder
+    if not is_fresh(folder / MARK, job.made_from, [folder / ARRAY, folder / INDEX], whole=True):
         return None
     return read_json(folder / INDEX), np.load(folder / ARRAY, mmap_mode="r")
 
@@ -138,6 +143,7 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
         shape = (len(names), len(views), model.output.shape[-1])
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+        reserve(temporary)
         for batch, (features,) in over_views(forward, files, views, plan.batch_size, advance, names):
             table[len(done) : len(done) + len(batch)] = features
             done += batch

@@ -15,7 +15,7 @@ from level1_cnn.experiment import Experiment, Finetune, Targets
 from level1_cnn.metadata import COLUMNS
 from level1_cnn.network import build_backbone, build_network, with_last_map
 from level1_cnn.targets import melanoma_column
-from level1_cnn.tasks import Job
+from level1_cnn.tasks import Job, read_of_fold
 
 
 def activation_heat(maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -91,10 +91,7 @@ class HeatMaps:
         return with_last_map(self._network)
 
     def _file(self, fold: int, name: str) -> Path:
-        path = self._folder / f"fold_{fold}" / name
-        if not path.is_file():
-            raise InputFault(f"{path}: not there; without the weights of every fold there is no heat map")
-        return path
+        return read_of_fold(self._folder / f"fold_{fold}" / name)
 
 
 def read_experiment_of(run: Run, model: str) -> Experiment:

@@ -7,7 +7,6 @@
     codes.json                                        what the integer codes in the records mean
 """
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from features.files import read_json, write_json
+from features.folder_lock import holding
 from features.progress import say
-from features.provenance import digest, finish, is_fresh
+from features.provenance import damages, digest, finish, is_fresh, read_mark
 from features.runs import Run
 from features.tables import INDEX, read_table, write_table
 from features.tfrecords import record_place
@@ -62,15 +62,7 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store for writing: another run waits, and then finds the work done. A killed process lets go."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"{self.folder.name}: another run decodes these pictures; waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in self.folder.rglob(".writing-*"):
-                left.unlink()
+        with holding(self.folder, wait=True):
             yield
 
     def parts(self, role: str) -> list[Part]:
@@ -81,11 +73,12 @@ class Store:
 
     def is_measured(self, part: Part) -> bool:
         """Tell whether the statistics of ``part`` are there and made from its pictures as they are."""
-        return is_fresh(self._mark(part), part.made_from)
+        return is_fresh(self.mark(part), part.made_from)
 
     def has_size(self, part: Part, size: int) -> bool:
         """Tell whether the shard of ``part`` at ``size`` px is there and made from its pictures as they are."""
-        return is_fresh(self._mark(part, size), part.made_from, [self.shard(part, size)])
+        # By digest whatever its size: it is about to be read by a training, which takes far longer.
+        return is_fresh(self.mark(part, size), part.made_from, [self.shard(part, size)], whole=True)
 
     def shard(self, part: Part, size: int) -> Path:
         """Return the TFRecord file of ``part`` at ``size`` px; the count is in its name, as in Kaggle's sets."""
@@ -101,9 +94,17 @@ class Store:
             write_table(self.table(part, name), table)
         if tables:
             write_table(self.table(part, "index"), part.index)
-            finish(self._mark(part), part.made_from)
+            finish(self.mark(part), part.made_from, [self.table(part, name) for name in (*tables, "index")])
         for size in sizes:
-            finish(self._mark(part, size), part.made_from)
+            finish(self.mark(part, size), part.made_from, [self.shard(part, size)])
+
+    def drop_unreadable(self) -> None:
+        """Remove the parts of which it is not known any more what they hold; what is damaged is said."""
+        for mark in sorted((self.folder / "parts").glob("*/run.json")):
+            index = mark.with_name("index.parquet")
+            if read_mark(mark) is None or any(str(index) in sentence for sentence in damages(mark)):
+                say(f"{mark.parent}: what it holds cannot be told any more; its pictures are decoded again")
+                self.drop(mark.parent.name)
 
     def drop(self, name: str) -> None:
         """Remove all of a part, its marks first."""
@@ -125,7 +126,8 @@ class Store:
             write_json(path, texts)
         return {column: {text: code for code, text in enumerate(listed)} for column, listed in texts.items()}
 
-    def _mark(self, part: Part, size: int | None = None) -> Path:
+    def mark(self, part: Part, size: int | None = None) -> Path:
+        """Return the mark of a part, or of its pictures at ``size`` px."""
         return self.folder / "parts" / part.name / ("run.json" if size is None else f"{size}.json")
 
 

@@ -29,7 +29,7 @@ def save_stage(folder: Path, experiment: Experiment, weights: Mapping[str, np.nd
 
 def stage_files(folder: Path) -> list[Path]:
     """Return the files that a finished stage has."""
-    return [folder / WEIGHTS, folder / BACKBONE_FILE]
+    return [folder / WEIGHTS, (folder / WEIGHTS).with_suffix(".json"), folder / BACKBONE_FILE]
 
 
 def starting_weights(folder: Path, wanted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from features.files import replacing
 from features.progress import progress_bar
 from features.runs import Run
 from features.scanning import Scanned, raise_undecodable, scan, statistics_table
-from features.tables import read_table, write_table
+from features.tables import read_table
 from level1_cnn.picture_store import CODED, Part, Store, chosen_parts, current_index, stores_of
 
 CASES_PER_FILE = 2000  # as in the contest's sets: large enough to stream, small enough to lose to a kill
@@ -47,12 +47,13 @@ def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_fi
     with ExitStack() as stack:
         for store, _ in stores:
             stack.enter_context(store.locked())
+            store.drop_unreadable()
         jobs = [job for store, rows in stores for job in _plan(store, rows, cases.index, sizes, cases_per_file)]
         if jobs:
             _decode(jobs)
     held, pictured = _held(run, cases), cases.index[cases["picture"].notna()]
     tables = [read_table(store.table(part, "statistics")).loc[names] for store, part, names in held]
-    _write_if_new(run.statistics, pd.concat(tables).loc[pictured])
+    _write_if_new(run, pd.concat(tables).loc[pictured])
 
 
 def shard_files(run: Run, size: int) -> list[Path]:
@@ -91,9 +92,9 @@ def _held(run: Run, cases: pd.DataFrame) -> list[tuple[Store, Part, pd.Index]]:
     return held
 
 
-def _write_if_new(path: Path, table: pd.DataFrame) -> None:
-    if not path.is_file() or not read_table(path).equals(table):
-        write_table(path, table)
+def _write_if_new(run: Run, table: pd.DataFrame) -> None:
+    if not (run.has_statistics() and run.statistics_mark.is_file()) or not read_table(run.statistics).equals(table):
+        run.write_statistics(table)
 
 
 def _plan(store: Store, rows: pd.DataFrame, names: pd.Index, sizes: Sequence[int], at_most: int) -> list[_Job]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.faults import InputFault
 from features.progress import progress_bar
 from level1_cnn.checkpoint import STATE, load_state, load_weights, save_state, save_weights
 from level1_cnn.devices import Plan, distribute
@@ -24,6 +25,8 @@ from level1_cnn.rows import TrainingRows
 from level1_cnn.steps import Stepper
 from level1_cnn.tasks import Job
 from level1_cnn.view_predictions import Forward
+
+BEST = "best.npz"  # the weights of the best epoch so far, in the folder of a fit
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Stage:
     def weights(self, fit: Fit, table: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the weights that the settings keep, of a fit that has ended."""
         if self.settings.keep == "best":
-            return load_weights(fit.folder / "best.npz")
+            return _best_weights(fit.folder)
         with self.stepper.use(self._which(table)):
             return self.stepper.weights()
 
@@ -124,5 +127,14 @@ class Stage:
             score = fit.watch()
         best = history.table["validation_auc"].max()
         if self.settings.keep == "best" and not score <= best:
-            save_weights(fit.folder / "best.npz", self.stepper.weights())
+            save_weights(fit.folder / BEST, self.stepper.weights())
         return {"validation_auc": score}
+
+
+def _best_weights(folder: Path) -> dict[str, np.ndarray]:
+    """Return the weights of the best epoch; where they are damaged the fit has to begin again."""
+    try:
+        return load_weights(folder / BEST)
+    except InputFault as fault:
+        (folder / STATE).unlink(missing_ok=True)
+        raise InputFault(f"{fault}; the same command trains this fold again from its first epoch") from fault

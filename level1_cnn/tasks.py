@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.progress import say
-from features.provenance import is_fresh
+from features.provenance import is_fresh, refuse_damaged
 from features.runs import Run
 from level1_cnn.experiment import Experiment
 
@@ -58,6 +58,22 @@ class Job:
     def pending(self, folds: int) -> list[int]:
         """Return the folds that an interrupted attempt left undone."""
         return [fold for fold in range(folds) if not is_fresh(self.fold_mark(fold), self.made_from)]
+
+
+def part_marks(folder: Path) -> list[Path]:
+    """Return the marks of the parts of a model in ``folder``: shared embeddings, a pretraining stage, its folds."""
+    return sorted([*folder.glob("embedded.json"), *folder.glob("*/done.json")])
+
+
+def read_of_fold(path: Path) -> Path:
+    """Return ``path``, a file of a fold, once it is found as it was written.
+
+    Raises InputFault when it is not there, or damaged: then the fold's mark is taken away, so that it is trained again.
+    """
+    refuse_damaged(path.parent / "done.json", "`make oof` trains that fold again")
+    if not path.is_file():
+        raise InputFault(f"{path}: not there; the weights of every fold are needed")
+    return path
 
 
 def pretrained_backbone(run: Run, model: str) -> Path:

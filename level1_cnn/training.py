@@ -75,7 +75,8 @@ class FinetuneTrainer:
         keras.backend.clear_session()
         if self._plan.is_chief:
             save_stage(folder, self._job.experiment, weights)
-            finish(mark, self._job.made_from, pictures=len(rows.names), excluded=len(excluded))
+            facts = {"pictures": len(rows.names), "excluded": len(excluded)}
+            finish(mark, self._job.made_from, stage_files(folder), **facts)
             (folder / STATE).unlink(missing_ok=True)
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:

@@ -11,7 +11,7 @@ from features.faults import InputFault
 from features.files import read_json
 from features.leaks.audit import REPORT, audit, refuse_leaks
 from features.progress import say
-from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh
+from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh, refuse_damaged
 from features.runs import Run
 from features.settings import read_toml
 from level2_stack.importing import bring_foreign
@@ -26,6 +26,8 @@ Prevalence = Annotated[
 ]
 ClusterAddress = Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")]
 OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")
+FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shift", "ablation")  # .csv
+EXPLAINED = ("explanations.parquet", "explanations.json")
 
 
 @app.command()
@@ -48,14 +50,16 @@ def stack(
     say(f"audit: {len(audited.findings)} finding(s), {len(audited.stops)} to stop for, {place.folder / REPORT}")
     refuse_leaks(audited, str(run))
     folder = place.level2 / file.stem
-    made_from = _ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
-    if is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS]):
+    made_from = stack_ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
+    outputs = [folder / name for name in OUTPUTS]
+    if is_fresh(folder / "run.json", made_from, outputs):
         say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
         return
     from level2_stack.stacking import make_stack
 
     make_stack(place, file, folder, prevalence, cluster)
-    finish(folder / "run.json", made_from)
+    further = [path for name in FURTHER if (path := folder / f"{name}.csv").is_file()]
+    finish(folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=recipe)
 
 
 @app.command()
@@ -87,9 +91,7 @@ def submission(
     stack(run, recipe, foreign, trust, prevalence, cluster)
     place = Run(run)
     file = recipe_file(recipe)
-    predictions = place.level2 / file.stem / "predictions.parquet"
-    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
-    made_from = {"recipe": file.stem, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
+    made_from = submission_ingredients(place, file.stem)
     # The mark stands beside the file, which all recipes share: another recipe's submission is not this one's.
     mark = place.submission.with_suffix(".json")
     if is_fresh(mark, made_from, [place.submission]):
@@ -98,7 +100,7 @@ def submission(
     from level2_stack.submitting import make_submission
 
     make_submission(place, file)
-    finish(mark, made_from)
+    finish(mark, made_from, [place.submission])
 
 
 @app.command()
@@ -107,6 +109,7 @@ def report(run: RunFolder, recipe: RecipeName = "default") -> None:
     from level2_stack.report.page import make_report
 
     place, file = Run(run), recipe_file(recipe)
+    _refuse_damaged_stack(place.level2 / file.stem)
     path = make_report(place, file.stem, _changed_since(place, file))
     say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
 
@@ -116,8 +119,9 @@ def card(run: RunFolder, recipe: RecipeName = "default") -> None:
     """Write model_card.md into the run from its finished stack."""
     from level2_stack.card.writing import write_card
 
-    place = Run(run)
-    say(f"model card: {write_card(place, place.level2 / recipe_file(recipe).stem)}")
+    place, folder = Run(run), Run(run).level2 / recipe_file(recipe).stem
+    _refuse_damaged_stack(folder)
+    say(f"model card: {write_card(place, folder)}")
 
 
 @app.command()
@@ -139,7 +143,7 @@ def _changed_since(run: Run, recipe: Path) -> list[str]:
     if not mark.is_file():
         return []
     asked = {key: value for key, value in read_json(mark)["made_from"].items() if key == "prevalence"}
-    return differences(mark, _ingredients(run, recipe) | asked)
+    return differences(mark, stack_ingredients(run, recipe) | asked)
 
 
 @app.command()
@@ -149,23 +153,38 @@ def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddr
     folder = place.level2 / file.stem
     if not (folder / "run.json").is_file():
         raise InputFault(f"{folder}: no finished stack to explain; `make stack` makes it")
-    inputs = [folder / name for name in ("decisions.json", "predictions.parquet")]
-    outputs = [folder / name for name in ("explanations.parquet", "explanations.json")]
-    code = Path(__file__).parent
-    made_from = {
-        "stack": {path.name: digest_of_file(path) for path in inputs},
-        "code": digest_of_code([*code.glob("explain/*.py"), *code.glob("learners/*.py")]),
-    }
+    _refuse_damaged_stack(folder)
+    outputs, made_from = [folder / name for name in EXPLAINED], explanation_ingredients(folder)
     if is_fresh(folder / "explained.json", made_from, outputs):
         say(f"explanations: fresh, {outputs[0]}")
         return
     from level2_stack.explain.explanations import make_explanations
 
     make_explanations(place, file, folder, cluster)
-    finish(folder / "explained.json", made_from)
+    finish(folder / "explained.json", made_from, outputs)
 
 
-def _ingredients(run: Run, recipe: Path) -> dict[str, Any]:
+def _refuse_damaged_stack(folder: Path) -> None:
+    refuse_damaged(folder / "run.json", "`make stack` makes it again")
+
+
+def submission_ingredients(run: Run, recipe: str) -> dict[str, Any]:
+    """Return what submission.csv is made from: the probabilities of the stack of ``recipe``, and the code."""
+    predictions = run.level2 / recipe / "predictions.parquet"
+    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
+    return {"recipe": recipe, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
+
+
+def explanation_ingredients(folder: Path) -> dict[str, Any]:
+    """Return what the explanations of the stack in ``folder`` are made from: its decisions and scores, and the code."""
+    inputs, code = [folder / name for name in ("decisions.json", "predictions.parquet")], Path(__file__).parent
+    return {
+        "stack": {path.name: digest_of_file(path) for path in inputs},
+        "code": digest_of_code([*code.glob("explain/*.py"), *code.glob("learners/*.py")]),
+    }
+
+
+def stack_ingredients(run: Run, recipe: Path) -> dict[str, Any]:
     """Return what a stack is made of, without importing the learners: a fresh one is seen in a second."""
     tables = [*run.level1.glob("*/predictions.parquet"), *run.blocks.glob("*.parquet")]
     code = Path(__file__).parent

@@ -73,6 +73,7 @@ def write_findings(
         "reliability": _reliability(findings),
         "shift": findings.shifted,
     } | ({} if findings.ablated is None else {"ablation": findings.ablated})
+    (folder / "ablation.csv").unlink(missing_ok=True)  # an earlier recipe of this name may have left one
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
     write_json(folder / "decisions.json", decisions(findings))

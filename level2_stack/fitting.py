@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from features.faults import InputFault
+from features.progress import say
 from features.settings import Settings
 from level2_stack import learners
 from level2_stack.assemble import Design
@@ -129,17 +130,30 @@ def side_by_side(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers
 
     With several ``workers`` each is a process of its own, with one thread per fit: boosters keep their number of
     threads in a variable of the process, so two of them in threads of one process can crash. With one, all is done in
-    this process.
+    this process. When a worker is killed, as a system without memory does, half as many do what is left.
     """
     if not isinstance(workers, int):
         return workers.side_by_side(work, jobs, table)
     if workers == 1:
         return (work(job, table) for job in jobs)
-    from joblib import Parallel, delayed  # slow to import, and small work does without
+    return _in_processes(work, jobs, table, workers)
 
-    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-    outcomes: Iterator[Outcome] = parallel(delayed(work)(job, table) for job in jobs)
-    return outcomes
+
+def _in_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
+    from joblib import Parallel, delayed  # slow to import, and small work does without
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    done = 0
+    while workers > 1 and done < len(jobs):
+        parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+        try:
+            for outcome in parallel(delayed(work)(job, table) for job in jobs[done:]):
+                done += 1
+                yield outcome
+        except TerminatedWorkerError:
+            say(f"level two: a worker process was killed (out of memory?); going on with {workers // 2} of {workers}")
+            workers //= 2
+    yield from (work(job, table) for job in jobs[done:])
 
 
 def worth_processes(n_tasks: int, table: Table) -> int:

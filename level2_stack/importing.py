@@ -8,7 +8,7 @@ from typing import Any
 from features.faults import InputFault, named
 from features.files import read_json
 from features.progress import say
-from features.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from features.provenance import digest_of_code, digest_of_file, finish, is_fresh, read_mark
 from features.runs import Run
 from features.tables import write_table
 
@@ -21,16 +21,17 @@ def bring_foreign(run: Run, folder: Path, trust: Collection[str]) -> None:
     What is repaired, and who is refused and why, is said, again on every run. Raises InputFault when a network has the
     name of one trained here, or when none is acceptable.
     """
-    made_from = _ingredients(run, folder, trust)
+    made_from = import_ingredients(run, folder, trust)
     summary = run.folder / "foreign.json"
-    if is_fresh(summary, made_from, [run.level1 / name for name in _accepted(summary)]):
+    if is_fresh(summary, made_from, _tables(run, summary)):
         _say_all(read_json(summary)["networks"], "fresh")
         return
     taken = [path.name for path in folder.iterdir() if path.is_dir() and _is_own(run, path.name)]
     if taken:
         raise InputFault(f"{folder}: a network trained in this run has the name of {named(taken)}; rename the folder")
     networks = _import(run, folder, trust, made_from)
-    finish(summary, made_from, networks=networks)
+    outputs = [_table(run, name) for name, network in networks.items() if not network["refusal"]]
+    finish(summary, made_from, outputs, networks=networks, folder=str(folder), trust=sorted(trust))
     _say_all(networks, "imported")
 
 
@@ -43,14 +44,20 @@ def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str,
         # An import that no longer holds must not be stacked.
         shutil.rmtree(place, ignore_errors=True)
         if network.table is not None:
-            write_table(place / "predictions.parquet", network.table)
-            finish(place / "run.json", made_from)
+            write_table(_table(run, network.name), network.table)
+            finish(place / "run.json", made_from, [_table(run, network.name)])
     return {one.name: {"notes": list(one.notes), "refusal": list(one.refusal)} for one in imported.networks}
 
 
-def _accepted(summary: Path) -> list[str]:
-    networks = read_json(summary)["networks"] if summary.is_file() else {}
-    return [name for name, network in networks.items() if not network["refusal"]]
+def _table(run: Run, network: str) -> Path:
+    return run.level1 / network / "predictions.parquet"
+
+
+def _tables(run: Run, summary: Path) -> list[Path]:
+    """Return the marks and tables of the networks that an earlier import accepted."""
+    networks = (read_mark(summary) or {"networks": {}})["networks"]
+    accepted = [name for name, network in networks.items() if not network["refusal"]]
+    return [path for name in accepted for path in (_table(run, name), run.level1 / name / "run.json")]
 
 
 def _is_own(run: Run, name: str) -> bool:
@@ -65,7 +72,8 @@ def _say_all(networks: dict[str, Any], word: str) -> None:
             say(f"  {sentence}")
 
 
-def _ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[str, Any]:
+def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[str, Any]:
+    """Return what an import is made from: the cases, the files in ``folder``, who is trusted, and the code."""
     if not folder.is_dir():
         raise InputFault(f"{folder}: no such folder of foreign predictions")
     files = [path / name for path in sorted(folder.iterdir()) if path.is_dir() for name in FILES]

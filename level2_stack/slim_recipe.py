@@ -38,7 +38,7 @@ def make_slim_recipe(run: Run, recipe_file: Path, allowed: float, made: Path) ->
     write_json(made.with_name("slim.json"), _told(found, allowed))
     head = [f"{recipe_file.stem} with the fewest networks that lose at most {allowed:g} of AUC; slim.json says how."]
     write_text(made, toml_text({**read_toml(recipe_file), "networks": list(found.networks)}, head))
-    finish(mark, made_from)
+    finish(mark, made_from, [made, made.with_name("slim.json")])
 
 
 def _slimmed(run: Run, recipe: Recipe, columns: Sequence[str], allowed: float) -> Slimmed:

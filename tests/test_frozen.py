@@ -1,5 +1,6 @@
 """Tests for level1_cnn/frozen.py: whom a head may see, and that embeddings are computed once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from features.files import write_json
 from features.layout import Request
+from features.provenance import finish
 from features.runs import Run, freeze_cases
 from level1_cnn.devices import Plan
 from level1_cnn.experiment import Experiment, Frozen
@@ -34,6 +36,7 @@ def drawn(tmp_path: Path) -> tuple[Job, pd.DataFrame]:
     job.folder.mkdir(parents=True)
     np.save(job.folder / "views.npy", views[::-1])
     write_json(job.folder / "views.json", names[::-1])
+    finish(job.folder / "embedded.json", {}, [job.folder / name for name in ("views.npy", "views.json")])
     roles = ["train"] * 30 + ["test"] * 6 + ["extra"] * 4
     folds = [number % 3 if role == "train" else -1 for number, role in enumerate(roles)]
     known = np.where(np.array(roles) == "test", np.nan, target)
@@ -74,10 +77,10 @@ def test_a_case_without_embeddings_is_an_error(drawn: tuple[Job, pd.DataFrame], 
 
 def test_the_shared_embeddings_are_the_mean_over_the_views(drawn: tuple[Job, pd.DataFrame], tmp_path: Path) -> None:
     job, _ = drawn
-    names, means = shared_embeddings(job.folder) or ([], np.empty(0))
+    names, means = shared_embeddings(job) or ([], np.empty(0))
     assert names[0] == "c39"
     np.testing.assert_allclose(means, np.load(job.folder / "views.npy").astype(np.float32).mean(axis=1), atol=1e-5)
-    assert shared_embeddings(tmp_path / "finetuned") is None
+    assert shared_embeddings(replace(job, name="finetuned")) is None
 
 
 def write_data(folder: Path) -> None:
@@ -114,7 +117,7 @@ def test_every_case_is_embedded_in_every_view_once_and_an_interrupted_attempt_le
     job, cases = prepared
     trainer = FrozenTrainer(job, SETTINGS, CPU, cases)
     trainer.prepare()
-    names, means = shared_embeddings(job.folder) or ([], np.empty(0))
+    names, means = shared_embeddings(job) or ([], np.empty(0))
     assert sorted(names) == sorted(cases.index)
     assert np.load(job.folder / "views.npy").shape == (len(cases), len(VIEWS), 32)
     written = (job.folder / "views.npy").stat().st_mtime_ns

@@ -65,7 +65,7 @@ def audit(run: Run) -> Audit:
     blocks as far as they exist. It does not raise for what it finds, see ``refuse_leaks``; an InputFault says that a
     table could not be read.
     """
-    mark, made_from = run.folder / REPORT, _ingredients(run)
+    mark, made_from = run.folder / REPORT, audit_ingredients(run)
     if is_fresh(mark, made_from):
         return _read(mark)
     cases = run.read_cases()
@@ -82,11 +82,13 @@ def audit(run: Run) -> Audit:
         leak_sheet(pairs, paths, run.folder / SHEET)
     else:
         (run.folder / SHEET).unlink(missing_ok=True)
-    finish(mark, made_from, **done.facts())
+    sheet = [run.folder / SHEET] if (run.folder / SHEET).is_file() else []
+    finish(mark, made_from, sheet, **done.facts())
     return done
 
 
-def _ingredients(run: Run) -> dict[str, Any]:
+def audit_ingredients(run: Run) -> dict[str, Any]:
+    """Return what an audit is made from: the tables it looks at, and its code."""
     tables = [*run.level1.glob("*/predictions.parquet"), *run.blocks.glob("*.parquet")]
     return {
         "cases": run.cases_digest(),

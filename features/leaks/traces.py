@@ -42,7 +42,7 @@ def stored_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) ->
         known.append(make_traces({name: pictures[name] for name in names}, jobs).assign(file=files[names]))
         mark.unlink(missing_ok=True)  # a table is never beside a mark of other code
         write_table(table, pd.concat(known))
-        finish(mark, made_from)
+        finish(mark, made_from, [table])
     return pd.concat(known).loc[files.index] if known else make_traces({})
 
 
