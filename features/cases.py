@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.csv_rows import LABEL_COLUMNS, canonical_rows, join_sizes, no_rows
+from features.case_names import checked_names
+from features.csv_rows import LABEL_COLUMNS, canonical_rows, join_sizes, no_rows, read_table_of
 from features.externals import read_externals
 from features.faults import Faults, InputFault, named
 from features.folds import assign_folds, official_folds
 from features.layout import MAPPING, Layout, Request, read_csv, read_layout
 from features.leaks.groups import tie_groups, tied_patients
+from features.metadata_values import check_kinds
 from features.places import Place, find_place
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
@@ -38,7 +40,9 @@ def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs
         parts = {role: part.assign(source=None) for role, part in parts.items()}
         parts["extra"] = read_externals(request.extra, known, faults, notes)
     _check_across(parts, faults)
-    _check_sample(request.data, layout, parts["test"], faults)
+    _note_unused(request.data, layout, parts, notes)
+    check_kinds(parts, layout.columns.metadata, faults)
+    _check_sample(request.data, layout, parts["test"], faults, notes)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_typed(part, role) for role, part in parts.items()])
     patients = parts["train"]["patient_id"]
@@ -81,20 +85,20 @@ def _read_role(data: Path, layout: Layout, role: str, faults: Faults, notes: lis
     if place is not None and place.records and csv_may_lack and not (data / name).is_file():
         return _rows_without_csv(data, place, role, faults, notes)
     try:
-        raw = read_csv(data / name, layout.columns.image_name)
+        raw = read_table_of(data / name, layout, notes)
     except InputFault as fault:
         hint = f'; without test cases, say test = "" in {MAPPING}' if role == "test" else ""
         faults.add(f"{fault}{hint}")
         return no_rows()
-    part = canonical_rows(raw, layout, role, name, faults)
-    part = join_sizes(part, data / str(getattr(layout, f"{role}_sizes")), layout)
-    return attach_pictures(part, data, place, faults)
+    part = canonical_rows(raw, layout, role, name, faults, notes)
+    part = join_sizes(part, data / str(getattr(layout, f"{role}_sizes")), layout, faults)
+    return attach_pictures(part, data, place, faults, notes)
 
 
 def _rows_without_csv(data: Path, place: Place, role: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
     table = index_records(place.records, place.name, faults)
     part = rows_of_records(table[~table.index.duplicated()], role, role, faults, notes)
-    return attach_records(part, table, data, place.name, faults)
+    return attach_records(part, table, data, place, faults)
 
 
 def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
@@ -112,22 +116,36 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
         faults.add("there are no training cases")
 
 
+def _note_unused(data: Path, layout: Layout, parts: Mapping[str, pd.DataFrame], notes: list[str]) -> None:
+    """Say which pictures belong to no case: perhaps rows are missing."""
+    known = parts["train"].index.union(parts["test"].index)
+    places = [find_place(data, layout, role) for role in ("train", "test")]
+    for place in {found.folder: found for found in places if found is not None and not found.records}.values():
+        unused = [name for name in place.pictures() if name not in known]
+        if unused:
+            notes.append(f"{place.name}: pictures without a row, not used: {named(unused)}")
+
+
 def _add_if_any(faults: Faults, text: str, names: pd.Index) -> None:
     if len(names):
         faults.add(f"{text}: {named(names)}")
 
 
-def _check_sample(data: Path, layout: Layout, test: pd.DataFrame, faults: Faults) -> None:
+def _check_sample(data: Path, layout: Layout, test: pd.DataFrame, faults: Faults, notes: list[str]) -> None:
     path = data / layout.sample
     if not layout.sample or not path.is_file():
         return
-    sample = read_csv(path, "image_name")
+    try:
+        sample = read_csv(path, "image_name", known=("target",), notes=notes)
+    except InputFault as fault:
+        faults.add(str(fault))
+        return
     if "image_name" not in sample:
         faults.add(f"{layout.sample}: no column image_name; it has {', '.join(map(str, sample.columns))}")
         return
-    _add_if_any(
-        faults, f"{layout.sample}: rows without a test case", pd.Index(sample["image_name"]).difference(test.index)
-    )
+    names = pd.Index(checked_names(sample["image_name"], "image_name", layout.sample, faults, notes))
+    _add_if_any(faults, f"{layout.sample}: rows without a test case", names.difference(test.index))
+    _add_if_any(faults, f"{layout.sample}: image_name given more than once", names[names.duplicated()].unique())
 
 
 def _typed(part: pd.DataFrame, role: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from features.faults import InputFault, named
 from features.files import replacing
+from features.layout import read_csv
 
 TILE = (160, 120)  # pixels, width and height
 LABEL_HEIGHT, FRAME = 14, 3
@@ -33,7 +34,7 @@ def contact_sheet(folder: Path, out: Path, *, columns: int = 10, rows: int = 6) 
 def _labels(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise InputFault(f"{path}: not found; a data folder in the contest's layout has it")
-    cases = pd.read_csv(path)
+    cases = read_csv(path, "image_name", known=("target",))
     if absent := {"image_name", "target"} - set(cases.columns):
         raise InputFault(f"{path}: missing columns {named(sorted(absent))}; found {named(cases.columns)}")
     return cases

@@ -1,16 +1,29 @@
 """Rows of a user's CSV under the names of the case table; what is wrong with them is collected, not raised."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from features.faults import Faults, named
+from features.case_names import checked_names
+from features.faults import Faults, InputFault, named
 from features.layout import MAPPING, Layout, read_csv
+from features.metadata_values import repaired
 from features.tables import INDEX
+from features.target_values import read_targets
 
 LABEL_COLUMNS = ("diagnosis", "benign_malignant")  # known only after the biopsy: kept, never shown to a block
+LESION = "lesion_id"  # groups external cases that have no patient
+MOST_COLUMNS = 12  # of a table that are named; some have hundreds
 HINT = f"a {MAPPING} in the data folder, or MAPPING=file.toml, says which column is what"
+
+
+def read_table_of(path: Path, layout: Layout, notes: list[str]) -> pd.DataFrame:
+    """Return a CSV of cases with its ids as texts; raise InputFault as read_csv does."""
+    columns = layout.columns
+    known = (columns.target, columns.fold_group, *columns.metadata, *LABEL_COLUMNS)
+    return read_csv(path, columns.image_name, columns.patient_id, LESION, known=known, notes=notes)
 
 
 def no_rows() -> pd.DataFrame:
@@ -19,59 +32,89 @@ def no_rows() -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index([], name=INDEX, dtype=object))
 
 
-def canonical_rows(raw: pd.DataFrame, layout: Layout, role: str, where: str, faults: Faults) -> pd.DataFrame:
+def canonical_rows(
+    raw: pd.DataFrame, layout: Layout, role: str, where: str, faults: Faults, notes: list[str] | None = None
+) -> pd.DataFrame:
     """Return the rows of a CSV: patient_id, target and labels (not of test), fold_group if given, the metadata.
 
-    Missing columns, labels that are none, and names that are missing or given twice go to ``faults``.
+    Missing columns, labels that are none, values that cannot be meant, and names that are missing, no names, or given
+    twice go to ``faults``; what was repaired is told in ``notes``.
     """
-    columns = layout.columns
+    columns, notes = layout.columns, [] if notes is None else notes
     wanted = [columns.image_name, columns.patient_id, *columns.metadata, *([columns.target] if role == "train" else [])]
     missing = [name for name in wanted if name not in raw]
     if missing:
-        faults.add(f"{where}: missing column(s) {named(missing)}; it has {', '.join(map(str, raw.columns))}; {HINT}")
+        faults.add(f"{where}: missing column(s) {named(missing)}; {_columns_hint(missing, raw)}; {HINT}")
     if columns.image_name in missing:
         return no_rows()
-    part = pd.DataFrame(index=pd.Index(raw[columns.image_name].astype(str), name=INDEX))
-    patients = raw.get(columns.patient_id, pd.Series(np.nan, index=raw.index)).to_numpy(dtype=object)
+    names = checked_names(raw[columns.image_name], columns.image_name, where, faults, notes)
+    part = pd.DataFrame(index=pd.Index(names.astype(str), name=INDEX))
+    given = raw.get(columns.patient_id, pd.Series(np.nan, index=raw.index))
+    patients = checked_names(given, columns.patient_id, where, faults, notes, paths=True).to_numpy(dtype=object)
     # A case without a patient is a patient of its own; otherwise all such cases would be tied into one group.
     part["patient_id"] = np.where(pd.isna(patients), part.index, patients.astype(str))
+    texts = [name for name in columns.metadata if name in raw]
     if role == "train":
-        part["target"] = _target(raw, layout, where, faults)
-        part = part.assign(**{name: raw[name].to_numpy() for name in LABEL_COLUMNS if name in raw})
+        part["target"] = read_targets(raw, layout, where, faults, notes)
+        labels = [name for name in LABEL_COLUMNS if name in raw]
+        part = part.assign(**_metadata(raw, labels, part.index, where, faults, notes))
     if role == "train" and columns.fold_group in raw:
         part["fold_group"] = raw[columns.fold_group].to_numpy()
-    part = part.assign(**{name: raw[name].to_numpy() for name in columns.metadata if name in raw})
-    return without_duplicates(part, where, faults)
+    part = part.assign(**_metadata(raw, texts, part.index, where, faults, notes))
+    return without_duplicates(part, where, faults, notes)
 
 
-def without_duplicates(part: pd.DataFrame, where: str, faults: Faults) -> pd.DataFrame:
-    """Return the first row of every name; names given twice and rows without one go to ``faults``."""
-    twice = part.index.duplicated()
-    if twice.any():
-        faults.add(f"{where}: image_name given more than once: {named(part.index[twice].unique())}")
+def _columns_hint(missing: list[str], raw: pd.DataFrame) -> str:
+    present = [str(name) for name in raw.columns]
+    near = {name: found[0] for name in missing if (found := get_close_matches(name, present, n=1, cutoff=0.6))}
+    alike = "".join(f"; {found!r} may mean {name!r}" for name, found in near.items())
+    return f"it has {', '.join(present[:MOST_COLUMNS])}{', ...' if len(present) > MOST_COLUMNS else ''}{alike}"
+
+
+def _metadata(
+    raw: pd.DataFrame, names: list[str], cases: pd.Index, where: str, faults: Faults, notes: list[str]
+) -> dict[str, np.ndarray]:
+    read = {name: repaired(raw[name].set_axis(cases), name, where, faults, notes) for name in names}
+    return {name: values.to_numpy() for name, values in read.items()}
+
+
+def without_duplicates(part: pd.DataFrame, where: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
+    """Return the first row of every name: equal repeats are told in ``notes``; names given twice with different
+    values, and rows without a name, go to ``faults``.
+    """
     nameless = part.index.isin(["nan", ""])
     if nameless.any():
         faults.add(f"{where}: {int(nameless.sum())} row(s) without an image_name")
-    return part[~twice & ~nameless]
+    part = part[~nameless]
+    if part.index.is_unique:
+        return part
+    equal = part.reset_index().duplicated().to_numpy()
+    if equal.any():
+        notes.append(f"{where}: rows given more than once, one of each kept: {named(part.index[equal].unique())}")
+    part = part[~equal]
+    twice = part.index.duplicated()
+    if twice.any():
+        faults.add(f"{where}: image_name given more than once: {named(part.index[twice].unique())}; their rows differ")
+    return part[~twice]
 
 
-def join_sizes(part: pd.DataFrame, path: Path, layout: Layout) -> pd.DataFrame:
-    """Add width, height and the official fold group from a table of sizes, where the folder has one."""
+def join_sizes(part: pd.DataFrame, path: Path, layout: Layout, faults: Faults | None = None) -> pd.DataFrame:
+    """Add width, height and the official fold group from a table of sizes, where the folder has one.
+
+    Sizes that are no numbers go to ``faults``.
+    """
     if not path.is_file():
         return part.assign(width=np.nan, height=np.nan)
-    sizes = read_csv(path, layout.columns.image_name).drop_duplicates(layout.columns.image_name)
+    sizes = read_csv(path, layout.columns.image_name, known=(layout.columns.fold_group, "width", "height"))
+    if layout.columns.image_name not in sizes:
+        raise InputFault(f"{path}: no column {layout.columns.image_name}; it has {', '.join(map(str, sizes.columns))}")
+    sizes = sizes.drop_duplicates(layout.columns.image_name)
     sizes = sizes.set_index(layout.columns.image_name).rename(columns={layout.columns.fold_group: "fold_group"})
-    return part.join(sizes[[name for name in ("width", "height", "fold_group") if name in sizes]])
-
-
-def _target(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults) -> np.ndarray:
-    given = raw.get(layout.columns.target, pd.Series(np.nan, index=raw.index))
-    if layout.positive:
-        return np.where(given.isna(), np.nan, given.astype(str).isin(layout.positive)).astype(float)
-    number = pd.to_numeric(given, errors="coerce").to_numpy(dtype=float)
-    bad = ~np.isin(number, (0.0, 1.0))
-    if bad.any() and layout.columns.target in raw:
-        names = raw.loc[bad, layout.columns.image_name]
-        values = ", ".join(sorted({repr(value) for value in given[bad]})[:5])
-        faults.add(f"{where}: target must be 0 or 1; found {values} in {named(names)}")
-    return number
+    sizes = sizes[[name for name in ("width", "height", "fold_group") if name in sizes]]
+    for name in [name for name in sizes if not pd.api.types.is_numeric_dtype(sizes[name])]:
+        numbers = pd.to_numeric(sizes[name], errors="coerce")
+        bad = sizes.index[numbers.isna() & sizes[name].notna()]
+        if len(bad):
+            (faults or Faults()).add(f"{path.name}: {name} must be a number; it is not in {named(bad)}")
+        sizes[name] = numbers
+    return part.join(sizes)

@@ -23,7 +23,17 @@ from pydicom.uid import (
 )
 
 from features.faults import InputFault
-from features.images import TAIL, UNREADABLE, Header, Picture, check_size, decode, open_image, shrink_decode
+from features.images import (
+    TAIL,
+    UNREADABLE,
+    Header,
+    Picture,
+    check_size,
+    decode,
+    open_image,
+    refuse_damage,
+    shrink_decode,
+)
 
 # What libjpeg decodes; the other ways to store pixels are left to pydicom.
 LIBJPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
@@ -47,7 +57,7 @@ def dicom_header(stream: BinaryIO) -> Header:
         file_bytes = stream.seek(0, io.SEEK_END)
         if dataset.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:  # there, the offset is of no file
             _check_pixels(stream, start, file_bytes, dataset.file_meta.TransferSyntaxUID)
-        return Header(width, height, file_bytes)
+        return Header(width, height, file_bytes, "DICOM")
 
 
 def dicom_picture(stream: BinaryIO, shortest: int | None = None) -> Picture:
@@ -111,6 +121,7 @@ def _check_pixels(stream: BinaryIO, start: int, file_bytes: int, syntax: UID) ->
 
 def _jpeg(dataset: Dataset, header: Header, shortest: int | None) -> Picture:
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    refuse_damage(io.BytesIO(frame))
     with open_image(io.BytesIO(frame)) as image:
         if image.size != (header.width, header.height):
             declared = f"{header.width} x {header.height}"

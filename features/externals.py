@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.csv_rows import canonical_rows, no_rows
+from features.csv_rows import LESION, canonical_rows, no_rows, read_table_of
 from features.faults import Faults, named
-from features.layout import Layout, read_csv, read_layout
+from features.layout import Layout, read_layout
 from features.places import EXTRA, Place, find_place, source_name
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
@@ -48,20 +48,20 @@ def _read_external(folder: Path, known: pd.Index, faults: Faults, notes: list[st
     if place.records and not (folder / layout.train).is_file():
         part = _from_records(folder, place, known, faults, notes)
     else:
-        part = _from_csv(folder, layout, place, faults)
+        part = _from_csv(folder, layout, place, faults, notes)
     absolute = part["picture"].map(lambda name: str((folder / name).resolve()), na_action="ignore")
     part = part.assign(picture=absolute, patient_id=EXTRA + GROUP_SEPARATOR + part["patient_id"])
     return part.drop(columns="fold_group", errors="ignore")
 
 
-def _from_csv(folder: Path, layout: Layout, place: Place, faults: Faults) -> pd.DataFrame:
+def _from_csv(folder: Path, layout: Layout, place: Place, faults: Faults, notes: list[str]) -> pd.DataFrame:
     """Return external rows of a CSV; a patient is not asked of them, nor is one image_name of a lesion's many."""
-    raw = read_csv(folder / layout.train, layout.columns.image_name)
+    raw = read_table_of(folder / layout.train, layout, notes)
     if layout.columns.patient_id not in raw:
-        lesion = raw.get("lesion_id", raw.get(layout.columns.image_name))
+        lesion = raw.get(LESION, raw.get(layout.columns.image_name))
         raw = raw.assign(**{layout.columns.patient_id: lesion})
-    part = canonical_rows(raw, layout, "train", f"{folder.name}/{layout.train}", faults)
-    return attach_pictures(part.assign(width=np.nan, height=np.nan), folder, place, faults)
+    part = canonical_rows(raw, layout, "train", f"{folder.name}/{layout.train}", faults, notes)
+    return attach_pictures(part.assign(width=np.nan, height=np.nan), folder, place, faults, notes)
 
 
 def _from_records(folder: Path, place: Place, known: pd.Index, faults: Faults, notes: list[str]) -> pd.DataFrame:
@@ -74,4 +74,4 @@ def _from_records(folder: Path, place: Place, known: pd.Index, faults: Faults, n
         notes.append(f"extra {name}: left out, since they are train or test cases: {named(table.index[familiar])}")
     table = table[~repeated & ~familiar]
     part = rows_of_records(table, EXTRA, name, faults, notes)
-    return attach_records(part, table, folder, place.name, faults)
+    return attach_records(part, table, folder, place, faults)

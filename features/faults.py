@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+MOST_LETTERS = 80  # of a name in a sentence
+
 
 class InputFault(ValueError):
     """Say that something the user brought is wrong: where, what was found, what would be right.
@@ -29,10 +31,18 @@ class Faults:
 
 
 def named(names: Iterable[object], most: int = 5) -> str:
-    """Return the count of ``names`` and the first ``most`` of them: ``7 (a, b, c, d, e, ...)``."""
+    """Return the count of ``names`` and the first ``most`` of them: ``7 (a, b, c, d, e, ...)``.
+
+    A name is shown cut and with its unprintable letters escaped: a terminal would obey some of them.
+    """
     listed = [str(name) for name in names]
-    shown = ", ".join(listed[:most])
+    shown = ", ".join(_shown(name) for name in listed[:most])
     return f"{len(listed)} ({shown}{', ...' if len(listed) > most else ''})"
+
+
+def _shown(name: str) -> str:
+    cut = name if len(name) <= MOST_LETTERS else f"{name[:MOST_LETTERS]}..."
+    return cut if cut.isprintable() else repr(cut)
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

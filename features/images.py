@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -14,10 +14,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from features.faults import InputFault
+from features.picture_kinds import other_kind, remarks, scan_damage
 
 Picture = NDArray[np.uint8]
 
 SHORTEST_SIDE = 8  # px; below this it is an icon, not a photograph
+MOST_OBLONG = 16  # times as long as wide: beyond, it is a strip, and squeezed into a square nothing is left of it
 MOST_MEGAPIXELS = 200  # eight times a 24-megapixel camera: what is larger is a decompression bomb
 TAIL = 65536  # bytes at the end of a file in which its end mark must stand (cameras append notes)
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
@@ -27,11 +29,16 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, 
 
 @dataclass(frozen=True)
 class Header:
-    """Size of a picture in pixels, as stored in its header, and of its file in bytes."""
+    """Size of a picture in pixels, as stored in its header, and of its file in bytes.
+
+    ``kind`` is what it is by its content, ``remarks`` what reading changes in it; neither makes headers different.
+    """
 
     width: int
     height: int
     file_bytes: int
+    kind: str = field(default="", compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
 
 def image_header(stream: BinaryIO) -> Header:
@@ -44,28 +51,43 @@ def image_header(stream: BinaryIO) -> Header:
         stream.seek(max(0, file_bytes - TAIL))
         if not _is_complete(stream.read(), image):
             raise InputFault(f"cut off: the end mark of a {image.format} is missing")
-        return Header(image.width, image.height, file_bytes)
+        return Header(image.width, image.height, file_bytes, str(image.format), remarks(image))
 
 
 def open_image(stream: BinaryIO) -> ImageFile:
     """Return the image that ``stream`` begins with, its pixels not yet decoded.
 
     It is opened by its plugin, since the size limit of ``Image.open`` is global state.
-    Raises InputFault when it is neither JPEG nor PNG, or of an absurd size.
+    Raises InputFault when it is neither JPEG nor PNG, of an absurd size, or animated.
     """
-    start = stream.read(len(PNG_START))
+    start = stream.read(len(PNG_START) + 8)
     stream.seek(0)
     image = _plugin(start)(stream)
     check_size(image.width, image.height)
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1:
+        raise InputFault(f"an animated {image.format} of {frames} frames; one picture per file is read")
     return image
 
 
+def refuse_damage(stream: BinaryIO) -> None:
+    """Raise InputFault where bytes within the JPEG in ``stream`` are no picture; leave ``stream`` at its beginning."""
+    stream.seek(0)
+    content = stream.read()
+    stream.seek(0)
+    damage = scan_damage(content) if content.startswith(JPEG_START) else None
+    if damage:
+        raise InputFault(f"not a readable picture ({damage})")
+
+
 def check_size(width: int, height: int) -> None:
-    """Raise InputFault for an icon and for a decompression bomb."""
+    """Raise InputFault for an icon, a decompression bomb and a strip."""
     if min(width, height) < SHORTEST_SIDE:
         raise InputFault(f"{width} x {height} px; at least {SHORTEST_SIDE} px on each side are needed")
     if width * height > MOST_MEGAPIXELS * 1e6:
         raise InputFault(f"{width} x {height} px; at most {MOST_MEGAPIXELS} megapixels are read")
+    if max(width, height) > MOST_OBLONG * min(width, height):
+        raise InputFault(f"{width} x {height} px; a strip more than {MOST_OBLONG} times as long as wide is no picture")
 
 
 def decode(image: ImageFile, shortest: int | None = None) -> Picture:
@@ -92,9 +114,9 @@ def _plugin(start: bytes) -> type[JpegImageFile] | type[PngImageFile]:
         raise InputFault("an empty file")
     if start.startswith(JPEG_START):
         return JpegImageFile
-    if start == PNG_START:
+    if start.startswith(PNG_START):
         return PngImageFile
-    raise InputFault(f"neither JPEG nor PNG nor DICOM (it begins with {start!r})")
+    raise InputFault(f"neither JPEG nor PNG nor DICOM ({other_kind(start)})")
 
 
 def _is_complete(tail: bytes, image: ImageFile) -> bool:

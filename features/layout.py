@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from features.faults import InputFault
 from features.settings import Settings, read_settings
@@ -51,6 +53,23 @@ class Columns(Settings):
     metadata: tuple[str, ...] = ("sex", "age_approx", "anatom_site_general_challenge")
     fold_group: str = "tfrecord"  # used only when official folds are asked for
 
+    @model_validator(mode="after")
+    def _metadata_are_known_before_the_biopsy(self) -> Self:
+        taken = {
+            self.image_name: "image_name",
+            self.target: "target",
+            "diagnosis": "a label",
+            "benign_malignant": "a label",
+        }
+        for name in self.metadata:
+            if name in taken:
+                raise ValueError(f"metadata names {name!r}, which is {taken[name]}")
+        if len(set(self.metadata)) < len(self.metadata):
+            raise ValueError(f"metadata names a column twice: {', '.join(self.metadata)}")
+        if self.target in (self.image_name, self.patient_id):
+            raise ValueError(f"target and an id are one column, {self.target!r}")
+        return self
+
 
 class Layout(Settings):
     """Which files of the data folder are read. An empty name says: there is none."""
@@ -64,6 +83,19 @@ class Layout(Settings):
     test_sizes: str = "test_sizes.csv"
     positive: tuple[str, ...] = Field(default=(), description="values of target that mean malignant, when not 0/1")
     columns: Columns = Columns()
+
+    @field_validator("train", "test", "sample", "train_pictures", "test_pictures", "train_sizes", "test_sizes")
+    @classmethod
+    def _lies_in_the_data_folder(cls, name: str) -> str:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError("must lie within the data folder, and be named from there on")
+        return name
+
+    @model_validator(mode="after")
+    def _train_and_test_are_two(self) -> Self:
+        if self.train == self.test:
+            raise ValueError(f'train and test are one file, {self.train!r}; without test cases, say test = ""')
+        return self
 
 
 def read_layout(data: Path, mapping: Path | None = None) -> Layout:
@@ -79,13 +111,43 @@ def read_layout(data: Path, mapping: Path | None = None) -> Layout:
     return read_settings(chosen, Layout)
 
 
-def read_csv(path: Path, id_column: str) -> pd.DataFrame:
-    """Return a CSV, its id column as strings; raise InputFault when it is missing or cannot be read."""
+def read_csv(
+    path: Path,
+    id_column: str,
+    *others: str,
+    known: Collection[str] = (),
+    notes: list[str] | None = None,
+    missing: bool = True,
+) -> pd.DataFrame:
+    """Return a CSV, its id column and ``others`` as strings; raise InputFault when it is missing or cannot be read.
+
+    What can be read in one way only is repaired, which ``notes`` is told: encodings, delimiters, names of columns in
+    another case (those of ``known`` as well), blank rows (csv_text.py, csv_shape.py). ``missing``: whether words
+    such as NA stand for a missing value.
+    """
     import pandas as pd  # slow to import, and not needed to see that a run is fresh
 
+    from features.csv_shape import shaped
+    from features.csv_text import utf8_text
+
+    texts, said = (id_column, *others), list[str]()
     try:
-        return pd.read_csv(path, dtype={id_column: str}, encoding="utf-8-sig", low_memory=False)
+        table = shaped(utf8_text(path.read_bytes(), said), {*texts, *known}, said)
+        names = [name or f"Unnamed: {place}" for place, name in enumerate(table.header)]
+        types: dict[Hashable, type[str]] = {name: str for name in texts if name in names}
+        frame = pd.read_csv(
+            BytesIO(table.content),
+            sep=table.delimiter,
+            header=0,
+            names=names,
+            dtype=types,
+            keep_default_na=missing,
+            low_memory=False,
+        )
     except FileNotFoundError:
         raise InputFault(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:  # pandas' parser, decoding and empty-file errors are ValueErrors
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors, and so are our faults
         raise InputFault(f"{path}: not a readable CSV ({error})") from error
+    if notes is not None:
+        notes += [f"{path.name}: {note}" for note in said]
+    return frame

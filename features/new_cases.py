@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.csv_rows import canonical_rows, join_sizes
+from features.case_names import checked_names
+from features.csv_rows import canonical_rows, join_sizes, read_table_of
 from features.faults import Faults, InputFault
-from features.layout import Layout, read_csv, read_layout
+from features.layout import Layout, read_layout
 from features.places import PICTURE_SUFFIXES, Place, find_place
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
@@ -32,8 +33,8 @@ def read_new_cases(data: Path, mapping: Path | None = None, notes: list[str] | N
         notes.append(f"{data}: no {layout.test}: every picture is a case, and a patient of its own")
         part = _without_csv(data, place, faults, notes)
     else:
-        part = _from_csv(read_csv(table, layout.columns.image_name), layout, data, faults, notes)
-        part = attach_pictures(part, data, place, faults)
+        part = _from_csv(read_table_of(table, layout, notes), layout, data, faults, notes)
+        part = attach_pictures(part, data, place, faults, notes)
     faults.raise_if_any(f"{data}: the input cannot be used")
     if part.empty:
         raise InputFault(f"{data}: there are no cases to predict")
@@ -44,17 +45,18 @@ def _from_csv(raw: pd.DataFrame, layout: Layout, data: Path, faults: Faults, not
     columns = layout.columns
     lacking = [name for name in (columns.patient_id, *columns.metadata) if name not in raw]
     notes += [f"{layout.test}: no column {name}: taken as not known" for name in lacking]
-    part = canonical_rows(raw.assign(**dict.fromkeys(lacking, np.nan)), layout, "test", layout.test, faults)
-    return join_sizes(part.drop(columns=lacking, errors="ignore"), data / layout.test_sizes, layout)
+    part = canonical_rows(raw.assign(**dict.fromkeys(lacking, np.nan)), layout, "test", layout.test, faults, notes)
+    return join_sizes(part.drop(columns=lacking, errors="ignore"), data / layout.test_sizes, layout, faults)
 
 
 def _without_csv(data: Path, place: Place, faults: Faults, notes: list[str]) -> pd.DataFrame:
     if place.records:
         table = index_records(place.records, place.name, faults)
         part = rows_of_records(table[~table.index.duplicated()], "test", "test", faults, notes)
-        return attach_records(part, table, data, place.name, faults)
+        return attach_records(part, table, data, place, faults)
     names = pd.Index(list(place.pictures()), name=INDEX, dtype=object)
-    return attach_pictures(pd.DataFrame({"patient_id": names}, index=names), data, place, faults)
+    checked_names(names.to_series(), INDEX, place.name, faults, notes)
+    return attach_pictures(pd.DataFrame({"patient_id": names}, index=names), data, place, faults, notes)
 
 
 def _loose(data: Path) -> Place | None:

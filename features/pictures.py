@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from features.faults import InputFault
-from features.images import UNREADABLE, Header, Picture, decode, image_header, open_image
+from features.images import UNREADABLE, Header, Picture, decode, image_header, open_image, refuse_damage
+from features.picture_kinds import remark_on_name
 from features.tfrecords import Value, parse_example, read_record, record_place
 
 __all__ = [
@@ -49,9 +50,13 @@ def read_header(path: Path) -> Header:
         if is_dicom:
             from features.dicom import dicom_header  # pydicom is slow to import, and most folders hold no DICOM
 
-            return dicom_header(stream)
+            return _remarked(dicom_header(stream), path)
         header = image_header(stream)
-        return _original(header, features) if features else header
+        return _original(header, features) if features else _remarked(header, path)
+
+
+def _remarked(header: Header, path: Path) -> Header:
+    return replace(header, remarks=(*remark_on_name(header.kind, path.suffix), *header.remarks))
 
 
 def record_header(features: dict[str, Value]) -> Header:
@@ -74,13 +79,14 @@ def read_picture(path: Path, *, shortest: int | None = None) -> Picture:
     the time) where its short side stays at least ``shortest`` px; other pictures come in full size. Greyscale,
     palette and CMYK become RGB, 16 bits become 8, transparency is dropped. The EXIF orientation is ignored: so do
     the readers of TFRecords, the header's width and height stay true, and a lesion has no up or down.
-    Raises InputFault when the file is missing, of no known kind, cut off or broken.
+    Raises InputFault when the file is missing, of no known kind, cut off, broken or animated.
     """
     with _opened(path) as (stream, is_dicom, _):
         if is_dicom:
             from features.dicom import dicom_picture  # pydicom is slow to import, and most folders hold no DICOM
 
             return dicom_picture(stream, shortest)
+        refuse_damage(stream)
         with open_image(stream) as image:
             return decode(image, shortest)
 

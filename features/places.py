@@ -24,6 +24,14 @@ class Place:
         """Return image_name -> path of every JPEG, PNG and DICOM file in the folder."""
         return {path.stem: path for path in sorted(self.folder.iterdir()) if _is_picture(path)}
 
+    def twins(self) -> dict[str, list[str]]:
+        """Return image_name -> file names, of every name under which more than one picture lies."""
+        files: dict[str, list[str]] = {}
+        for path in sorted(self.folder.iterdir()):
+            if _is_picture(path):
+                files.setdefault(path.stem, []).append(path.name)
+        return {name: found for name, found in files.items() if len(found) > 1}
+
     def digest(self) -> str:
         """Return a digest of the names and sizes of what is read here."""
         if not self.records:

@@ -5,7 +5,7 @@ the patient as a number; those of others may carry them as text.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from features.case_names import name_fault
 from features.csv_rows import LABEL_COLUMNS
 from features.faults import Faults, InputFault, named
+from features.metadata_values import repaired
 from features.pictures import record_header
 from features.tables import INDEX
 from features.tfrecords import Value, iterate_records, parse_example
 
 COUNT = re.compile(r"\D*(\d+)-(\d+)")  # train00-2071: number of the file, and of its records
 CODED = ("sex", "anatom_site_general_challenge", *LABEL_COLUMNS)
+MOST_FAULTS = 3  # that are quoted
 MANY_BYTES = 64 << 20  # from here on processes are worth their start
 
 Row = dict[str, Any]
@@ -35,9 +38,11 @@ def index_records(files: Sequence[Path], where: str, faults: Faults) -> pd.DataF
     """
     jobs = -1 if sum(path.stat().st_size for path in files) > MANY_BYTES else 1
     indexed = Parallel(n_jobs=jobs)(delayed(_index_file)(path) for path in files)
-    wrong = [fault for _, fault in indexed if fault]
+    wrong = [fault for _, found in indexed for fault in found]
     if wrong:
-        faults.add(f"{where}: unreadable TFRecord files: {len(wrong)}; the first: {wrong[0]}")
+        spoilt = sum(bool(found) for _, found in indexed)
+        first = "; ".join(wrong[:MOST_FAULTS])
+        faults.add(f"{where}: {spoilt} unreadable TFRecord file(s), {len(wrong)} fault(s); the first: {first}")
     rows = [row for rows, _ in indexed for row in rows]
     columns = [INDEX, "picture", "file_number", "width", "height", "file_bytes", "sized"]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
@@ -52,45 +57,66 @@ def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, 
     """
     part = pd.DataFrame(index=table.index)
     part["patient_id"] = _patients(table, where)
-    part["age_approx"] = _known(table, "age_approx")
+    part["age_approx"] = repaired(_known(table, "age_approx"), "age_approx", where, faults, notes)
     if role != "test":
         part["target"] = _targets(table, where, faults)
         part["fold_group"] = table["file_number"]
     for name in CODED if role != "test" else CODED[:2]:
-        part[name] = _texts(table, name)
+        part[name] = repaired(_texts(table, name), name, where, faults, notes)
     codes = [name for name in part if name in CODED and _numbers(table, str(name)).notna().any()]
     if codes:
         notes.append(f"{where}: {', '.join(codes)} are codes without a key in these records; left missing")
     return part
 
 
-def _index_file(path: Path) -> tuple[list[Row], str | None]:
-    rows: list[Row] = []
+def _index_file(path: Path) -> tuple[list[Row], list[str]]:
+    """Return the rows of a file's sound records, and what is wrong with the others and with the file."""
+    rows, faults = list[Row](), list[str]()
     found = COUNT.match(path.stem)
     number = int(found[1]) if found else 0
     try:
         for offset, content in iterate_records(path):
-            rows.append(_row(content, f"{path}@{offset}") | {"file_number": number})
+            row = _row_or_fault(content, f"{path}@{offset}")
+            faults.append(row) if isinstance(row, str) else rows.append(row | {"file_number": number})
+    except InputFault as fault:  # what follows the damage cannot be found
+        return rows, [*faults, str(fault)]
+    if found and int(found[2]) != len(rows) + len(faults):
+        faults.append(f"{path}: {int(found[2])} records by its name, {len(rows) + len(faults)} found")
+    if not rows and not faults:
+        faults.append(f"{path}: an empty file")
+    return rows, faults
+
+
+def _row_or_fault(content: bytes, where: str) -> Row | str:
+    try:
+        return _row(content, where)
     except InputFault as fault:
-        return rows, str(fault)
-    if found and int(found[2]) != len(rows):
-        return rows, f"{path}: {int(found[2])} records by its name, {len(rows)} found"
-    return rows, None
+        return f"{where}: {fault}"
 
 
 def _row(content: bytes, where: str) -> Row:
-    try:
-        features = parse_example(content)
-        header = record_header(features)
-        name = features.get(INDEX)
-        if not isinstance(name, bytes) or not name:
-            raise InputFault(f"the record has no {INDEX}; it has {', '.join(sorted(features))}")
-    except InputFault as fault:
-        raise InputFault(f"{where}: {fault}") from fault
+    features = parse_example(content)
+    header, name = record_header(features), _name(features)
     size = (features.pop("width", None), features.pop("height", None))
-    place = {INDEX: name.decode(errors="replace"), "picture": where, "sized": size == (header.width, header.height)}
+    place = {INDEX: name, "picture": where, "sized": size == (header.width, header.height)}
     others = {key: _plain(value) for key, value in features.items() if key not in ("image", INDEX)}
     return others | place | {"width": header.width, "height": header.height, "file_bytes": header.file_bytes}
+
+
+def _name(features: Mapping[str, Value]) -> str:
+    """Return the record's image_name; raise InputFault where there is none that can be a name."""
+    name = features.get(INDEX)
+    if not isinstance(name, bytes) or not name:
+        if INDEX in features:
+            raise InputFault(f"the record's {INDEX} is {name!r}; bytes of a name are expected")
+        raise InputFault(f"the record has no {INDEX}; it has {', '.join(sorted(features))}")
+    try:
+        text = name.decode()
+    except UnicodeDecodeError as error:
+        raise InputFault(f"the record's {INDEX} {name!r} is not UTF-8") from error
+    if fault := name_fault(text.strip(), paths=False):
+        raise InputFault(f"an {INDEX} {fault}: {text!r}")
+    return text
 
 
 def _plain(value: Value) -> str | int | float | None:

@@ -1,5 +1,6 @@
 """Settings: TOML files read into frozen pydantic models, unknown keys refused with the nearest name."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from features.faults import InputFault, did_you_mean
 class Settings(BaseModel):
     """Base of every settings model: immutable, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -29,15 +30,20 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputFault(f"{path}: no such settings file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # Editors on Windows put a byte order mark before the text, which changes nothing of what it says.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputFault(f"{path.name}: not UTF-8, as TOML must be, from byte {error.start} on; save it so") from error
+    except tomllib.TOMLDecodeError as error:
         raise InputFault(f"{path.name}: not valid TOML: {error}") from error
 
 
 def check_settings(values: dict[str, Any], model: type[Model], where: str) -> Model:
     """Return ``values`` as ``model``; raise InputFault that names every wrong key, found in ``where``."""
+    # As JSON, in which a list may be a tuple; strict, since "384" and true for a number are slips, not numbers.
+    content = json.dumps(values, default=str)
     try:
-        return model.model_validate(values)
+        return model.model_validate_json(content, strict=True)
     except ValidationError as error:
         problems = [_sentence(problem, model, where) for problem in error.errors()]
         raise InputFault("\n".join(problems)) from error

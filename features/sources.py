@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 from joblib import Parallel, delayed
 
+from features.case_names import likely_names
 from features.faults import Faults, InputFault, named
+from features.picture_kinds import remark_notes
 from features.pictures import Header, read_header
 from features.places import Place
 from features.record_sets import index_records
@@ -14,19 +16,27 @@ from features.record_sets import index_records
 SIZES = ("width", "height", "file_bytes")
 
 
-def attach_pictures(part: pd.DataFrame, data: Path, place: Place | None, faults: Faults) -> pd.DataFrame:
+def attach_pictures(
+    part: pd.DataFrame, data: Path, place: Place | None, faults: Faults, notes: list[str] | None = None
+) -> pd.DataFrame:
     """Add picture (relative to ``data``), width, height and file_bytes of every case; no ``place`` means no pictures.
 
-    Cases without a picture, pictures that cannot be read and records with another label go to ``faults``.
+    Cases without a picture or with two, pictures that cannot be read and records with another label go to ``faults``;
+    what reading changes in pictures is told in ``notes``.
     """
     if place is None:
         return part
     if place.records:
         table = index_records(place.records, place.name, faults)
-        return attach_records(part, table, data, place.name, faults)
+        return attach_records(part, table, data, place, faults)
     found = place.pictures()
-    _name_missing(part.index, pd.Index(found), place.name, faults)
+    _name_missing(part.index, pd.Index(found), place, faults)
+    twins = [" and ".join(files) for name, files in place.twins().items() if name in part.index]
+    if twins:
+        faults.add(f"{place.name}: two pictures of one name, nobody knows which is meant: {named(twins)}")
     headers = _read_headers({name: found[name] for name in part.index if name in found}, place.name, faults)
+    if notes is not None:
+        notes += remark_notes({name: header.remarks for name, header in headers.items()}, place.name)
     columns = {
         "picture": {name: str(found[name].relative_to(data)) for name in headers},
         "width": {name: header.width for name, header in headers.items()},
@@ -38,16 +48,16 @@ def attach_pictures(part: pd.DataFrame, data: Path, place: Place | None, faults:
     )
 
 
-def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, where: str, faults: Faults) -> pd.DataFrame:
+def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, place: Place, faults: Faults) -> pd.DataFrame:
     """Add picture, width, height and file_bytes from the records of ``table``, and the fold group where there is none.
 
     A size known from elsewhere is kept where the record only knows that of its own, shrunken picture.
     """
-    twice = table.index.duplicated()
+    where, twice = place.name, table.index.duplicated()
     if twice.any():
         faults.add(f"{where}: image_name in more than one record: {named(table.index[twice].unique())}")
     table = table[~twice]
-    _name_missing(part.index, table.index, where, faults)
+    _name_missing(part.index, table.index, place, faults)
     _name_contradictions(part, table, where, faults)
     mine = table.reindex(part.index)
     pictures = mine["picture"].map(lambda place: str(Path(place).relative_to(data)), na_action="ignore")
@@ -60,10 +70,17 @@ def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, where: s
     return part
 
 
-def _name_missing(wanted: pd.Index, found: pd.Index, where: str, faults: Faults) -> None:
+def _name_missing(wanted: pd.Index, found: pd.Index, place: Place, faults: Faults) -> None:
     missing = wanted[~wanted.isin(found)]
     if len(missing):
-        faults.add(f"{where}: no picture for {named(missing)}")
+        hint = likely_names(missing, found[~found.isin(wanted)]) or _other_files(missing, place)
+        faults.add(f"{place.name}: no picture for {named(missing)}{hint}")
+
+
+def _other_files(missing: pd.Index, place: Place) -> str:
+    """Return a hint on files under the names of ``missing`` that are of a kind that is not read."""
+    unread = [path.name for path in sorted(place.folder.iterdir()) if path.stem in missing]
+    return f"; not read, since neither JPEG, PNG nor DICOM: {named(unread)}" if unread else ""
 
 
 def _name_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, faults: Faults) -> None:

@@ -20,6 +20,7 @@ HEAD, FOOT = 12, 4  # bytes around a record: length (8) and its CRC (4); CRC of 
 MASK = 0xA282EAD8  # added to a CRC, so that the CRC of data that hold CRCs is no trivial one
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
 BYTES, FLOATS, INTEGERS = 1, 2, 3  # the kinds of a tf.train.Feature, by field number
+GZIP = b"\x1f\x8b\x08"  # a record that long would have gigabytes
 EMPTY = memoryview(b"")
 
 
@@ -87,6 +88,8 @@ def _next_record(stream: BinaryIO, size: int, where: str) -> bytes:
         raise InputFault(f"{where}: cut off: {max(left, 0)} bytes are left, a record has at least {HEAD + FOOT}")
     head = stream.read(HEAD)
     length, crc = struct.unpack("<QI", head)
+    if head.startswith(GZIP):
+        raise InputFault(f"{where}: compressed by gzip; unpack it")
     if _masked_crc(head[:8]) != crc:
         raise InputFault(f"{where}: no record begins here: the CRC of its length is wrong")
     if HEAD + length + FOOT > left:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from features.faults import InputFault
 from features.progress import say
 from features.provenance import is_fresh, refuse_damaged
 from features.runs import Run

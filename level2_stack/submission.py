@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.faults import Faults, InputFault, named
 from features.files import replacing
+from features.layout import read_csv
 
 HEADER = ["image_name", "target"]
 
@@ -21,13 +22,11 @@ def read_sample(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such sample submission")
-    try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", dtype={HEADER[0]: str}, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise InputFault(f"{path}: not a readable CSV file ({error})") from error
+    frame = read_csv(path, *HEADER, missing=False)  # a case may be called NA
     if not set(HEADER) <= set(frame.columns):
         raise InputFault(f"{path}: columns {', '.join(frame.columns)}; a sample submission has {', '.join(HEADER)}")
-    sample = frame.set_index(HEADER[0])[["target"]]
+    # What a sample's rows hold besides their names is not used; blanks around a name the case table has not either.
+    sample = frame.assign(image_name=frame[HEADER[0]].str.strip()).set_index(HEADER[0])[["target"]]
     _check_ids(sample.index, str(path))
     return sample
 

@@ -48,7 +48,7 @@ def official_pairs(folder: Path, names: pd.Index) -> pd.DataFrame:
     path = folder / OFFICIAL
     if not path.is_file():
         return pd.DataFrame({"first": [], "second": []}, dtype=object)
-    table = read_csv(path, NAMED[0][0])
+    table = read_csv(path, *(name for columns in NAMED for name in columns))
     known = next((columns for columns in NAMED if set(columns) <= set(table.columns)), None)
     if known is None:
         raise InputFault(
