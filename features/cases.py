@@ -10,8 +10,9 @@ from features.csv_rows import LABEL_COLUMNS, canonical_rows, join_sizes, no_rows
 from features.externals import read_externals
 from features.faults import Faults, InputFault, named
 from features.folds import assign_folds, official_folds
-from features.layout import MAPPING, Layout, Request, read_csv, read_layout
+from features.layout import MAPPING, Layout, Request, id_column, read_csv, read_layout
 from features.leaks.groups import tie_groups, tied_patients
+from features.metadata_columns import diagnosis_notes, shared_metadata
 from features.places import Place, find_place
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
@@ -33,6 +34,7 @@ def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs
     layout = read_layout(request.data, request.mapping)
     faults, notes = Faults(), [] if notes is None else notes
     parts = {role: _read_role(request.data, layout, role, faults, notes) for role in ("train", "test")}
+    parts = shared_metadata(parts, layout, notes)
     if request.extra:
         known = parts["train"].index.union(parts["test"].index)
         parts = {role: part.assign(source=None) for role, part in parts.items()}
@@ -86,6 +88,7 @@ def _read_role(data: Path, layout: Layout, role: str, faults: Faults, notes: lis
         hint = f'; without test cases, say test = "" in {MAPPING}' if role == "test" else ""
         faults.add(f"{fault}{hint}")
         return no_rows()
+    notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults)
     part = join_sizes(part, data / str(getattr(layout, f"{role}_sizes")), layout)
     return attach_pictures(part, data, place, faults)
@@ -121,13 +124,13 @@ def _check_sample(data: Path, layout: Layout, test: pd.DataFrame, faults: Faults
     path = data / layout.sample
     if not layout.sample or not path.is_file():
         return
-    sample = read_csv(path, "image_name")
-    if "image_name" not in sample:
+    sample = read_csv(path, layout.columns.image_name)
+    name = id_column(sample.columns)
+    if name not in sample:
         faults.add(f"{layout.sample}: no column image_name; it has {', '.join(map(str, sample.columns))}")
         return
-    _add_if_any(
-        faults, f"{layout.sample}: rows without a test case", pd.Index(sample["image_name"]).difference(test.index)
-    )
+    strays = pd.Index(sample[name]).difference(test.index)
+    _add_if_any(faults, f"{layout.sample}: rows without a test case", strays)
 
 
 def _typed(part: pd.DataFrame, role: str) -> pd.DataFrame:

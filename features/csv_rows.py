@@ -7,6 +7,7 @@ import pandas as pd
 
 from features.faults import Faults, named
 from features.layout import MAPPING, Layout, read_csv
+from features.metadata_columns import chosen_metadata
 from features.tables import INDEX
 
 LABEL_COLUMNS = ("diagnosis", "benign_malignant")  # known only after the biopsy: kept, never shown to a block
@@ -25,7 +26,8 @@ def canonical_rows(raw: pd.DataFrame, layout: Layout, role: str, where: str, fau
     Missing columns, labels that are none, and names that are missing or given twice go to ``faults``.
     """
     columns = layout.columns
-    wanted = [columns.image_name, columns.patient_id, *columns.metadata, *([columns.target] if role == "train" else [])]
+    metadata = chosen_metadata(raw, columns)
+    wanted = [columns.image_name, columns.patient_id, *metadata, *([columns.target] if role == "train" else [])]
     missing = [name for name in wanted if name not in raw]
     if missing:
         faults.add(f"{where}: missing column(s) {named(missing)}; it has {', '.join(map(str, raw.columns))}; {HINT}")
@@ -40,7 +42,7 @@ def canonical_rows(raw: pd.DataFrame, layout: Layout, role: str, where: str, fau
         part = part.assign(**{name: raw[name].to_numpy() for name in LABEL_COLUMNS if name in raw})
     if role == "train" and columns.fold_group in raw:
         part["fold_group"] = raw[columns.fold_group].to_numpy()
-    part = part.assign(**{name: raw[name].to_numpy() for name in columns.metadata if name in raw})
+    part = part.assign(**{called: raw[name].to_numpy() for name, called in metadata.items() if name in raw})
     return without_duplicates(part, where, faults)
 
 

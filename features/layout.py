@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAPPING = "cases.toml"
+EVERY = "*"  # as metadata: every column that the test cases have too (metadata_columns.py)
+ID_COLUMNS = ("image_name", "isic_id")  # what files that others write may call a case; the archive's name is isic_id
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,37 @@ class Layout(Settings):
     columns: Columns = Columns()
 
 
-def read_layout(data: Path, mapping: Path | None = None) -> Layout:
-    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else the contest's.
+ISIC_2024 = Layout(
+    train="train-metadata.csv",
+    test="test-metadata.csv",
+    train_pictures="train-image.hdf5",
+    test_pictures="test-image.hdf5",
+    columns=Columns(image_name="isic_id", metadata=(EVERY,)),
+)
 
+
+def read_layout(data: Path, mapping: Path | None = None) -> Layout:
+    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else that of the contest it is of.
+
+    ISIC 2024 is known by its tables' names, where there is neither train.csv nor test.csv; all else is SIIM-ISIC 2020.
     Raises InputFault when the folder or a named mapping does not exist, or a key of it is unknown.
     """
     if not data.is_dir():
         raise InputFault(f"{data}: no such data folder")
     chosen = mapping or data / MAPPING
     if mapping is None and not chosen.is_file():
-        return Layout()
+        return next((layout for layout in (Layout(), ISIC_2024) if _has_tables(data, layout)), Layout())
     return read_settings(chosen, Layout)
+
+
+def _has_tables(data: Path, layout: Layout) -> bool:
+    return (data / layout.train).is_file() or (data / layout.test).is_file()
+
+
+def id_column(columns: Iterable[object]) -> str:
+    """Return which of ``columns`` names the case: image_name, or the archive's isic_id; image_name when none does."""
+    present = set(columns)
+    return next((name for name in ID_COLUMNS if name in present), ID_COLUMNS[0])
 
 
 def read_csv(path: Path, id_column: str) -> pd.DataFrame:
@@ -71,7 +94,7 @@ def read_csv(path: Path, id_column: str) -> pd.DataFrame:
     import pandas as pd  # slow to import, and not needed to see that a run is fresh
 
     try:
-        return pd.read_csv(path, dtype={id_column: str}, encoding="utf-8-sig", low_memory=False)
+        return pd.read_csv(path, dtype=dict.fromkeys((id_column, *ID_COLUMNS), str), encoding="utf-8-sig", low_memory=False)
     except FileNotFoundError:
         raise InputFault(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # pandas' parser, decoding and empty-file errors are ValueErrors
