@@ -25,7 +25,6 @@ tbp_lv_dnn_lesion_confidence""".split()
 NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
 SHARED = 0.25
 FOREIGN = "predictions"
-SIDE = 128  # px of a crop
 COLUMN = "isic_id"
 TABLES = ("train-metadata.csv", "test-metadata.csv", "sample_submission.csv", "truth.csv")
 
