@@ -9,7 +9,7 @@ from bundle.loading import Bundle
 from bundle.predicted import Predicted
 from features.faults import InputFault
 from features.files import write_json, write_text
-from features.layout import read_csv
+from features.layout import id_column, read_csv
 from features.new_cases import read_new_cases
 from features.progress import say
 from features.tables import write_table
@@ -61,6 +61,7 @@ def _foreign(folder: Path | None, names: list[str]) -> Mapping[str, pd.DataFrame
     tables = {}
     for name in names:
         table = read_csv(folder / name / "test.csv", "image_name")
+        table = table.rename(columns={id_column(table.columns): "image_name"})
         lacking = [column for column in ("image_name", "pred") if column not in table]
         if lacking:
             raise InputFault(f"{folder / name / 'test.csv'}: no column {', '.join(lacking)}")

@@ -1,7 +1,7 @@
 """Commands of the ground: draw the clinic, freeze the cases, compute the feature blocks."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,8 +29,24 @@ LookedAtRun = Annotated[Path, typer.Option("--run", help="the run's folder")]  #
 
 
 @app.command()
-def clinic(folder: Path, train: int = 1000, test: int = 400, seed: int = 0) -> None:
-    """Draw the synthetic clinic: a data folder in the contest's layout, with a known melanoma risk."""
+def clinic(
+    folder: Path,
+    train: int = 1000,
+    test: int = 400,
+    seed: int = 0,
+    layout: Annotated[
+        Literal["siim2020", "isic2024"], typer.Option(help="the contest whose layout it has")
+    ] = "siim2020",
+    crops: Annotated[int, typer.Option(min=0, help="isic2024: different crops drawn into its HDF5 files")] = 0,
+) -> None:
+    """Draw the synthetic clinic: a data folder in a contest's layout, with a known melanoma risk."""
+    if layout == "isic2024":
+        from features.total_body_folder import Wanted, draw_total_body_clinic
+
+        draw_total_body_clinic(folder, Wanted(train, test, seed, crops))
+        return
+    if crops:
+        raise InputFault(f"crops = {crops} has no effect without --layout isic2024: this clinic draws every picture")
     from features.clinic import draw_clinic
 
     draw_clinic(folder, train=train, test=test, seed=seed)

@@ -11,8 +11,9 @@ from features.csv_rows import LABEL_COLUMNS, canonical_rows, join_sizes, no_rows
 from features.externals import read_externals
 from features.faults import Faults, InputFault, named
 from features.folds import assign_folds, official_folds
-from features.layout import MAPPING, Layout, Request, read_csv, read_layout
+from features.layout import ID_COLUMNS, MAPPING, Layout, Request, id_column, read_csv, read_layout
 from features.leaks.groups import tie_groups, tied_patients
+from features.metadata_columns import asked_metadata, diagnosis_notes, shared_metadata
 from features.metadata_values import check_kinds
 from features.places import Place, find_place
 from features.record_sets import index_records, rows_of_records
@@ -26,7 +27,7 @@ def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs
 
     Index image_name; columns role (train, test, extra), fold (int8; -1 outside train), patient_id, target (NaN for
     test), width, height, file_bytes (NaN if unknown), picture (path in the data folder, absolute if external;
-    ``<file>.tfrec@<byte offset>`` in a TFRecord file), the metadata and labels; where external folders are asked for,
+    ``<file>.tfrec@<byte offset>`` in a TFRecord file, ``<file>.hdf5@<name>`` in HDF5), the metadata and labels; where external folders are asked for,
     source (the external folder's name; missing for train and test).
     ``notes`` is given sentences about what was left out without being a fault, and about the patients that share a
     fold because ``pairs_of`` tells pictures of theirs that show the same (official folds stay as they are).
@@ -35,13 +36,14 @@ def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs
     layout = read_layout(request.data, request.mapping)
     faults, notes = Faults(), [] if notes is None else notes
     parts = {role: _read_role(request.data, layout, role, faults, notes) for role in ("train", "test")}
+    parts = shared_metadata(parts, layout, notes)
     if request.extra:
         known = parts["train"].index.union(parts["test"].index)
         parts = {role: part.assign(source=None) for role, part in parts.items()}
         parts["extra"] = read_externals(request.extra, known, faults, notes)
     _check_across(parts, faults)
     _note_unused(request.data, layout, parts, notes)
-    check_kinds(parts, layout.columns.metadata, faults)
+    check_kinds(parts, asked_metadata(parts, layout), faults)
     _check_sample(request.data, layout, parts["test"], faults, notes)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_typed(part, role) for role, part in parts.items()])
@@ -90,6 +92,7 @@ def _read_role(data: Path, layout: Layout, role: str, faults: Faults, notes: lis
         hint = f'; without test cases, say test = "" in {MAPPING}' if role == "test" else ""
         faults.add(f"{fault}{hint}")
         return no_rows()
+    notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults, notes)
     part = join_sizes(part, data / str(getattr(layout, f"{role}_sizes")), layout, faults)
     return attach_pictures(part, data, place, faults, notes)
@@ -136,16 +139,17 @@ def _check_sample(data: Path, layout: Layout, test: pd.DataFrame, faults: Faults
     if not layout.sample or not path.is_file():
         return
     try:
-        sample = read_csv(path, "image_name", known=("target",), notes=notes)
+        sample = read_csv(path, *ID_COLUMNS, known=("target",), notes=notes)
     except InputFault as fault:
         faults.add(str(fault))
         return
-    if "image_name" not in sample:
+    name = id_column(sample.columns)
+    if name not in sample:
         faults.add(f"{layout.sample}: no column image_name; it has {', '.join(map(str, sample.columns))}")
         return
-    names = pd.Index(checked_names(sample["image_name"], "image_name", layout.sample, faults, notes))
+    names = pd.Index(checked_names(sample[name], name, layout.sample, faults, notes))
     _add_if_any(faults, f"{layout.sample}: rows without a test case", names.difference(test.index))
-    _add_if_any(faults, f"{layout.sample}: image_name given more than once", names[names.duplicated()].unique())
+    _add_if_any(faults, f"{layout.sample}: {name} given more than once", names[names.duplicated()].unique())
 
 
 def _typed(part: pd.DataFrame, role: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from features.case_names import checked_names
 from features.faults import Faults, InputFault, named
 from features.layout import MAPPING, Layout, read_csv
+from features.metadata_columns import chosen_metadata
 from features.metadata_values import repaired
 from features.tables import INDEX
 from features.target_values import read_targets
@@ -41,7 +42,8 @@ def canonical_rows(
     twice go to ``faults``; what was repaired is told in ``notes``.
     """
     columns, notes = layout.columns, [] if notes is None else notes
-    wanted = [columns.image_name, columns.patient_id, *columns.metadata, *([columns.target] if role == "train" else [])]
+    metadata = chosen_metadata(raw, columns)
+    wanted = [columns.image_name, columns.patient_id, *metadata, *([columns.target] if role == "train" else [])]
     missing = [name for name in wanted if name not in raw]
     if missing:
         faults.add(f"{where}: missing column(s) {named(missing)}; {_columns_hint(missing, raw)}; {HINT}")
@@ -53,14 +55,14 @@ def canonical_rows(
     patients = checked_names(given, columns.patient_id, where, faults, notes, paths=True).to_numpy(dtype=object)
     # A case without a patient is a patient of its own; otherwise all such cases would be tied into one group.
     part["patient_id"] = np.where(pd.isna(patients), part.index, patients.astype(str))
-    texts = [name for name in columns.metadata if name in raw]
     if role == "train":
         part["target"] = read_targets(raw, layout, where, faults, notes)
         labels = [name for name in LABEL_COLUMNS if name in raw]
         part = part.assign(**_metadata(raw, labels, part.index, where, faults, notes))
     if role == "train" and columns.fold_group in raw:
         part["fold_group"] = raw[columns.fold_group].to_numpy()
-    part = part.assign(**_metadata(raw, texts, part.index, where, faults, notes))
+    read = _metadata(raw, [name for name in metadata if name in raw], part.index, where, faults, notes)
+    part = part.assign(**{metadata[name]: values for name, values in read.items()})
     return without_duplicates(part, where, faults, notes)
 
 

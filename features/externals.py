@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.csv_rows import LESION, canonical_rows, no_rows, read_table_of
+from features.csv_rows import LABEL_COLUMNS, LESION, canonical_rows, no_rows, read_table_of
 from features.faults import Faults, named
-from features.layout import Layout, read_layout
+from features.layout import EVERY, Columns, Layout, read_layout
+from features.metadata_columns import NO_METADATA
 from features.places import EXTRA, Place, find_place, source_name
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
@@ -61,6 +62,8 @@ def _from_csv(folder: Path, layout: Layout, place: Place, faults: Faults, notes:
         lesion = raw.get(LESION, raw.get(layout.columns.image_name))
         raw = raw.assign(**{layout.columns.patient_id: lesion})
     part = canonical_rows(raw, layout, "train", f"{folder.name}/{layout.train}", faults, notes)
+    if EVERY in layout.columns.metadata:  # what is measured in one set alone is unknown of all our cases
+        part = part.filter(items=[*NO_METADATA, *LABEL_COLUMNS, *Columns().metadata])
     return attach_pictures(part.assign(width=np.nan, height=np.nan), folder, place, faults, notes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAPPING = "cases.toml"
+EVERY = "*"  # as metadata: every column that the test cases have too (metadata_columns.py)
+ID_COLUMNS = ("image_name", "isic_id")  # what files that others write may call a case; the archive's name is isic_id
 
 
 @dataclass(frozen=True)
@@ -98,22 +100,42 @@ class Layout(Settings):
         return self
 
 
-def read_layout(data: Path, mapping: Path | None = None) -> Layout:
-    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else the contest's.
+ISIC_2024 = Layout(
+    train="train-metadata.csv",
+    test="test-metadata.csv",
+    train_pictures="train-image.hdf5",
+    test_pictures="test-image.hdf5",
+    columns=Columns(image_name="isic_id", metadata=(EVERY,)),
+)
 
+
+def read_layout(data: Path, mapping: Path | None = None) -> Layout:
+    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else that of the contest it is of.
+
+    ISIC 2024 is known by its tables' names, where there is neither train.csv nor test.csv; all else is SIIM-ISIC 2020.
     Raises InputFault when the folder or a named mapping does not exist, or a key of it is unknown.
     """
     if not data.is_dir():
         raise InputFault(f"{data}: no such data folder")
     chosen = mapping or data / MAPPING
     if mapping is None and not chosen.is_file():
-        return Layout()
+        return next((layout for layout in (Layout(), ISIC_2024) if _has_tables(data, layout)), Layout())
     return read_settings(chosen, Layout)
+
+
+def _has_tables(data: Path, layout: Layout) -> bool:
+    return (data / layout.train).is_file() or (data / layout.test).is_file()
+
+
+def id_column(columns: Iterable[object]) -> str:
+    """Return which of ``columns`` names the case: image_name, or the archive's isic_id; image_name when none does."""
+    present = set(columns)
+    return next((name for name in ID_COLUMNS if name in present), ID_COLUMNS[0])
 
 
 def read_csv(
     path: Path,
-    id_column: str,
+    id_name: str,
     *others: str,
     known: Collection[str] = (),
     notes: list[str] | None = None,
@@ -130,11 +152,11 @@ def read_csv(
     from features.csv_shape import shaped
     from features.csv_text import utf8_text
 
-    texts, said = (id_column, *others), list[str]()
+    texts, said = (id_name, *others), list[str]()
     try:
         table = shaped(utf8_text(path.read_bytes(), said), {*texts, *known}, said)
         names = [name or f"Unnamed: {place}" for place, name in enumerate(table.header)]
-        types: dict[Hashable, type[str]] = {name: str for name in texts if name in names}
+        types: dict[Hashable, type[str]] = {name: str for name in (*texts, *ID_COLUMNS) if name in names}
         frame = pd.read_csv(
             BytesIO(table.content),
             sep=table.delimiter,

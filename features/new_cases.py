@@ -8,7 +8,7 @@ import pandas as pd
 from features.case_names import checked_names
 from features.csv_rows import canonical_rows, join_sizes, read_table_of
 from features.faults import Faults, InputFault
-from features.layout import Layout, read_layout
+from features.layout import EVERY, Layout, read_layout
 from features.places import PICTURE_SUFFIXES, Place, find_place
 from features.record_sets import index_records, rows_of_records
 from features.sources import attach_pictures, attach_records
@@ -43,7 +43,7 @@ def read_new_cases(data: Path, mapping: Path | None = None, notes: list[str] | N
 
 def _from_csv(raw: pd.DataFrame, layout: Layout, data: Path, faults: Faults, notes: list[str]) -> pd.DataFrame:
     columns = layout.columns
-    lacking = [name for name in (columns.patient_id, *columns.metadata) if name not in raw]
+    lacking = [name for name in (columns.patient_id, *columns.metadata) if name not in raw and name != EVERY]
     notes += [f"{layout.test}: no column {name}: taken as not known" for name in lacking]
     part = canonical_rows(raw.assign(**dict.fromkeys(lacking, np.nan)), layout, "test", layout.test, faults, notes)
     return join_sizes(part.drop(columns=lacking, errors="ignore"), data / layout.test_sizes, layout, faults)

@@ -1,6 +1,7 @@
 """Read pictures, whatever they lie in: a cheap check of the file, pixels as RGB, squares for the networks.
 
-A picture is a JPEG, PNG or DICOM file, or a JPEG or PNG inside a TFRecord file (``<path>.tfrec@<byte offset>``).
+A picture is a JPEG, PNG or DICOM file, or one of these inside an HDF5 file (``<path>.hdf5@<entry>``), or a JPEG or PNG
+inside a TFRecord file (``<path>.tfrec@<byte offset>``).
 """
 
 import io
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from features.faults import InputFault
+from features.hdf5 import entry_place, read_entry
 from features.images import UNREADABLE, Header, Picture, decode, image_header, open_image, refuse_damage
 from features.picture_kinds import remark_on_name
 from features.tfrecords import Value, parse_example, read_record, record_place
@@ -22,6 +24,7 @@ __all__ = [
     "Header",
     "Picture",
     "encode_jpeg",
+    "header_of_bytes",
     "picture_kind",
     "read_header",
     "read_picture",
@@ -36,7 +39,9 @@ KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
 
 
 def picture_kind(picture: str) -> str:
-    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord'; 'other' for the rest."""
+    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5'; 'other' for the rest."""
+    if entry_place(Path(picture)):
+        return "HDF5"
     return "TFRecord" if record_place(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
 
 
@@ -46,17 +51,31 @@ def read_header(path: Path) -> Header:
     In a TFRecord, width and height are those that the record remembers of the original, else the stored picture's.
     Raises InputFault when the file is missing, empty, of no known kind, of an absurd size, or cut off.
     """
-    with _opened(path) as (stream, is_dicom, features):
-        if is_dicom:
-            from features.dicom import dicom_header  # pydicom is slow to import, and most folders hold no DICOM
-
-            return _remarked(dicom_header(stream), path)
-        header = image_header(stream)
+    with _opened(path) as (stream, _, features):
+        header = _header(stream)
         return _original(header, features) if features else _remarked(header, path)
 
 
 def _remarked(header: Header, path: Path) -> Header:
     return replace(header, remarks=(*remark_on_name(header.kind, path.suffix), *header.remarks))
+
+
+def header_of_bytes(content: bytes) -> Header:
+    """Return the size of a picture from its file's bytes; raise InputFault as ``read_header`` does."""
+    try:
+        return _header(io.BytesIO(content))
+    except InputFault:
+        raise
+    except UNREADABLE as error:
+        raise InputFault(f"not a readable picture ({error})") from error
+
+
+def _header(stream: BinaryIO) -> Header:
+    if not _is_dicom(stream):
+        return image_header(stream)
+    from features.dicom import dicom_header  # pydicom is slow to import, and most folders hold no DICOM
+
+    return dicom_header(stream)
 
 
 def record_header(features: dict[str, Value]) -> Header:
@@ -141,15 +160,19 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
 
     Whatever goes wrong within becomes an InputFault on ``path``.
     """
-    place = record_place(path)
+    place, entry = record_place(path), entry_place(path)
     content = read_record(*place) if place else None  # its faults name the place themselves
     try:
+        if entry is not None:
+            stream = io.BytesIO(read_entry(*entry))
+            yield stream, _is_dicom(stream), {}
+            return
         if content is not None:
             features = parse_example(content)
             yield io.BytesIO(_image_bytes(features)), False, features
             return
-        with path.open("rb") as stream:
-            yield stream, _is_dicom(stream), {}
+        with path.open("rb") as file:
+            yield file, _is_dicom(file), {}
     except InputFault as fault:
         raise InputFault(f"{path}: {fault}") from fault
     except FileNotFoundError as error:

@@ -1,6 +1,6 @@
-"""Every case gets its picture, from a folder of files or from TFRecord files, with the size its header tells."""
+"""Every case gets its picture, from files, TFRecord files or an HDF5 file, with the size its header tells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,11 +8,13 @@ from joblib import Parallel, delayed
 
 from features.case_names import likely_names
 from features.faults import Faults, InputFault, named
+from features.hdf5 import read_entries
 from features.picture_kinds import remark_notes
-from features.pictures import Header, read_header
+from features.pictures import Header, header_of_bytes, read_header
 from features.places import Place
 from features.record_sets import index_records
 
+CHUNK = 5000  # entries per parallel task: a second of work
 SIZES = ("width", "height", "file_bytes")
 
 
@@ -34,7 +36,7 @@ def attach_pictures(
     twins = [" and ".join(files) for name, files in place.twins().items() if name in part.index]
     if twins:
         faults.add(f"{place.name}: two pictures of one name, nobody knows which is meant: {named(twins)}")
-    headers = _read_headers({name: found[name] for name in part.index if name in found}, place.name, faults)
+    headers = _read_headers({name: found[name] for name in part.index if name in found}, place, faults)
     if notes is not None:
         notes += remark_notes({name: header.remarks for name, header in headers.items()}, place.name)
     columns = {
@@ -93,14 +95,40 @@ def _name_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, fa
         faults.add(f"{where}: the record's target is not that of the CSV in {named(wrong)}")
 
 
-def _read_headers(paths: Mapping[str, Path], where: str, faults: Faults) -> dict[str, Header]:
-    # Threads: opening files waits for the disk, not for Python.
-    answers = Parallel(n_jobs=8, prefer="threads")(delayed(_header_or_fault)(path) for path in paths.values())
-    read = dict(zip(paths, answers, strict=True))
+def _read_headers(paths: Mapping[str, Path], place: Place, faults: Faults) -> dict[str, Header]:
+    read = _headers_of_files(paths) if place.hdf5 is None else _headers_of_entries(place.hdf5, list(paths))
     bad = {name: answer for name, answer in read.items() if isinstance(answer, str)}
     if bad:
-        faults.add(f"{where}: unreadable pictures: {named(bad)}; the first: {next(iter(bad.values()))}")
+        faults.add(f"{place.name}: unreadable pictures: {named(bad)}; the first: {next(iter(bad.values()))}")
     return {name: answer for name, answer in read.items() if isinstance(answer, Header)}
+
+
+def _headers_of_files(paths: Mapping[str, Path]) -> dict[str, Header | str]:
+    # Threads: opening files waits for the disk, not for Python.
+    answers = Parallel(n_jobs=8, prefer="threads")(delayed(_header_or_fault)(path) for path in paths.values())
+    return dict(zip(paths, answers, strict=True))
+
+
+def _headers_of_entries(file: Path, names: Sequence[str]) -> dict[str, Header | str]:
+    # Processes: one process reads HDF5 in one thread at a time. Names in order lie near each other in the file.
+    ordered = sorted(names)
+    chunks = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
+    parts = Parallel(n_jobs=-1 if len(chunks) > 1 else 1)(delayed(_entry_headers)(file, chunk) for chunk in chunks)
+    return {name: header for part in parts for name, header in part.items()}
+
+
+def _entry_headers(file: Path, names: Sequence[str]) -> dict[str, Header | str]:
+    found = {name: _header_of_entry(content) for name, content in read_entries(file, names)}
+    return {
+        name: answer if isinstance(answer, Header) else f"{file}@{name}: {answer}" for name, answer in found.items()
+    }
+
+
+def _header_of_entry(content: bytes | InputFault) -> Header | str:
+    try:
+        return str(content) if isinstance(content, InputFault) else header_of_bytes(content)
+    except InputFault as fault:
+        return str(fault)
 
 
 def _header_or_fault(path: Path) -> Header | str:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from features.files import read_json, write_json
 from features.folder_lock import holding
+from features.hdf5 import entry_place
 from features.progress import say
 from features.provenance import damages, digest, finish, is_fresh, read_mark
 from features.runs import Run
@@ -168,7 +169,7 @@ def current_index(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
     """Return image_name -> picture, file_bytes, mtime (ns) as the files are now; -1 for a file that is not there."""
     facts = {}
     for picture in rows["stored_picture"]:
-        place = record_place(Path(picture))
+        place = record_place(Path(picture)) or entry_place(Path(picture))
         file = str(store.source / (place[0] if place else picture))
         if file not in facts:
             facts[file] = _file_facts(Path(file))

@@ -1,7 +1,7 @@
 """The design of level two: level-one predictions and feature blocks, joined into one checked table of columns."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -184,16 +184,16 @@ def _faults_of_block(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
     names = pd.Index([plain(str(name)) for name in table.columns])
     if not names.is_unique:
         yield f"has columns that differ in brackets, quotes or spaces only: {named(names[names.duplicated()])}"
-    train = rows.index[rows["role"] == "train"]
-    for name, column in table.loc[train].items():
+    train = rows[rows["role"] == "train"]
+    labels = {label: pd.factorize(train[label].to_numpy()) for label in ("target", "fold")}
+    for name, column in table.loc[train.index].items():
         if name in LABELS:
             yield f"column {name!r} is not known of a test case or tells its fold; it cannot be a feature"
-        told = [label for label in ("target", "fold") if _same(column, rows.loc[train, label])]
+        told = [label for label, coded in labels.items() if _same(column, *coded)]
         yield from (f"column {name!r} tells the {label} of every train case" for label in told)
 
 
-def _same(column: pd.Series, label: pd.Series) -> bool:
-    """Return whether ``column`` is ``label`` under other names for its values (and label has more than one)."""
+def _same(column: pd.Series, label_codes: NDArray[np.intp], labels: Sized) -> bool:
+    """Return whether ``column`` is a label under other names for its values (and the label has more than one)."""
     codes, values = pd.factorize(column)
-    label_codes, labels = pd.factorize(label)
     return len(labels) > 1 and len(values) == len(labels) and np.array_equal(codes, label_codes)

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from features.faults import named
+from features.layout import ID_COLUMNS, id_column
 
 SCORES = ("pred", "prediction", "probability")
 TEST_SCORES = (*SCORES, "target")  # a submission file calls its score target; in oof.csv that may be the truth
@@ -35,7 +36,7 @@ def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
         findings.faults.append(f"{path.name} is missing")
         return None
     try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", dtype={"image_name": str}, low_memory=False)
+        frame = pd.read_csv(path, encoding="utf-8-sig", dtype=dict.fromkeys(ID_COLUMNS, str), low_memory=False)
     except (ValueError, OSError) as error:
         findings.faults.append(f"{path.name}: not a readable CSV file ({error})")
         return None
@@ -44,6 +45,7 @@ def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
 
 def _with_ids(frame: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame | None:
     frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
+    frame = frame.rename(columns={id_column(frame.columns): ID_COLUMNS[0]})
     twice = frame.columns[frame.columns.duplicated()].unique()
     if len(twice) or "image_name" not in frame:
         problem = f"columns given twice: {', '.join(twice)}" if len(twice) else "no column image_name"

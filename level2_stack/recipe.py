@@ -50,7 +50,7 @@ class Recipe(Settings):
     """
 
     networks: list[str] = Field(["*"], min_length=1)
-    blocks: list[str] = Field(["metadata", "patient", "pictures", "ugly_duckling"])
+    blocks: list[str] = Field(["metadata", "measured", "patient", "pictures", "ugly_duckling"])
     acquisition: Literal["auto", "keep", "drop"] = "auto"
     shift_threshold: float = Field(0.6, ge=0.5, le=1)
     contrasts: list[str] = Field(list(contrasts.DEFAULT))

@@ -86,7 +86,7 @@ def design_of_run(
     left_out = f"; without blocks {', '.join(design.absent)}" if design.absent else ""
     say(
         f"level two: {design.X.shape[1]} columns from {len(design.networks)} networks "
-        f"and {len(tables)} blocks{left_out}"
+        f"and {sum(1 for table in tables.values() if len(table.columns))} blocks{left_out}"
     )
     if recipe.acquisition == "auto":
         for sentence in shift.sentences(shifted, recipe.shift_threshold):

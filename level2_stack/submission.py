@@ -10,23 +10,24 @@ import pandas as pd
 
 from features.faults import Faults, InputFault, named
 from features.files import replacing
-from features.layout import read_csv
+from features.layout import ID_COLUMNS, id_column, read_csv
 
-HEADER = ["image_name", "target"]
+HEADER = ["image_name", "target"]  # unless the sample calls the case by the archive's name, isic_id
 
 
 def read_sample(path: Path) -> pd.DataFrame:
-    """Return the sample submission at ``path``, indexed by image_name (str) in its own order, with its target column.
+    """Return the sample submission at ``path``, indexed by its case names (str) in its own order, with its target column.
 
     Raises InputFault for a file that is missing or unreadable, other columns, an empty id or an id given twice.
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such sample submission")
-    frame = read_csv(path, *HEADER, missing=False)  # a case may be called NA
-    if not set(HEADER) <= set(frame.columns):
+    frame = read_csv(path, *ID_COLUMNS, HEADER[1], missing=False)  # a case may be called NA
+    name = id_column(frame.columns)
+    if not {name, HEADER[1]} <= set(frame.columns):
         raise InputFault(f"{path}: columns {', '.join(frame.columns)}; a sample submission has {', '.join(HEADER)}")
     # What a sample's rows hold besides their names is not used; blanks around a name the case table has not either.
-    sample = frame.assign(image_name=frame[HEADER[0]].str.strip()).set_index(HEADER[0])[["target"]]
+    sample = frame.assign(**{name: frame[name].str.strip()}).set_index(name)[["target"]]
     _check_ids(sample.index, str(path))
     return sample
 
@@ -44,7 +45,7 @@ def _check_ids(ids: pd.Index, where: str) -> None:
 
 
 def write_submission(path: Path, probabilities: pd.Series, sample: pd.DataFrame | None, cases: pd.DataFrame) -> None:
-    """Write ``probabilities`` (index image_name, values in [0, 1]) as ``image_name,target`` to ``path``, atomically.
+    """Write ``probabilities`` (index image_name, values in [0, 1]) under the sample's header (``image_name,target`` without one) to ``path``, atomically.
 
     Rows follow ``sample`` (index image_name), or the test cases in the order of ``cases`` when it is None; train
     cases among ``probabilities`` are not written. Raises InputFault that names all faults together (rows without a
@@ -54,12 +55,13 @@ def write_submission(path: Path, probabilities: pd.Series, sample: pd.DataFrame 
     wanted = cases.index[cases["role"] == "test"] if sample is None else sample.index
     _check_before(path.name, probabilities, wanted, cases)
     values = probabilities.reindex(wanted).astype(np.float64)
-    content = _as_csv(values).encode("utf-8")
+    header = [HEADER[0] if sample is None else str(sample.index.name), HEADER[1]]
+    content = _as_csv(values, header).encode("utf-8")
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         if temporary.read_bytes() != content:
             raise OSError(f"{path}: what was read back is not what was written")
-        check_submission(temporary, list(wanted))
+        check_submission(temporary, list(wanted), header)
 
 
 def _check_before(name: str, probabilities: pd.Series, wanted: pd.Index, cases: pd.DataFrame) -> None:
@@ -84,17 +86,17 @@ def _check_before(name: str, probabilities: pd.Series, wanted: pd.Index, cases: 
     faults.raise_if_any(f"{name} was not written")
 
 
-def _as_csv(values: pd.Series) -> str:
+def _as_csv(values: pd.Series, header: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
+    writer.writerow(header)
     # repr is the shortest text that reads back as the same float64.
     writer.writerows((name, repr(float(value))) for name, value in values.items())
     return text.getvalue()
 
 
-def check_submission(path: Path, wanted: Sequence[str]) -> None:
-    """Raise InputFault unless the file at ``path`` is a submission with exactly the ids ``wanted``, in their order.
+def check_submission(path: Path, wanted: Sequence[str], names: Sequence[str] = HEADER) -> None:
+    """Raise InputFault unless the file at ``path`` is a submission under the header ``names`` with exactly the ids ``wanted``, in their order.
 
     All faults are named together: the header, ids missing, unasked or out of order, values that are not finite
     numbers within [0, 1].
@@ -102,8 +104,8 @@ def check_submission(path: Path, wanted: Sequence[str]) -> None:
     with path.open(encoding="utf-8", newline="") as stream:
         header, *rows = [*csv.reader(stream)] or [[]]
     faults = Faults()
-    if header != HEADER or any(len(row) != len(HEADER) for row in rows):
-        faults.add(f"header {','.join(header)!r}; expected {','.join(HEADER)!r} and two fields in every row")
+    if header != list(names) or any(len(row) != len(names) for row in rows):
+        faults.add(f"header {','.join(header)!r}; expected {','.join(names)!r} and two fields in every row")
         faults.raise_if_any(path.name)
     found, asked = pd.Index([row[0] for row in rows]), pd.Index(wanted)
     missing, unasked = asked.difference(found), found.difference(asked)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from features.files import read_json
-from features.layout import read_csv
+from features.layout import id_column, read_csv
 from features.progress import say
 from features.runs import Run
 from features.tables import read_table
@@ -42,7 +42,8 @@ def reached(data: Path, cases: pd.DataFrame, scores: Mapping[str, pd.Series], su
     path = data / TRUTH
     if not path.is_file():
         return []
-    truth = read_csv(path, "image_name").set_index("image_name")
+    truth = read_csv(path, "image_name")
+    truth = truth.set_index(id_column(truth.columns))
     rows = cases.index[cases["role"] == role].intersection(truth.index)
     if truth.loc[rows, "target"].nunique() < 2:
         return []

@@ -41,6 +41,9 @@ def cases() -> pd.DataFrame:
             "age_approx": rng.choice([35.0, 50.0, 65.0, np.nan], n),
             "anatom_site_general_challenge": rng.choice(np.array(SITES, dtype=object), n),
             "new_lesion": rng.choice([True, False], n),
+            "clin_size_long_diam_mm": rng.gamma(3.0, 1.0, n),
+            "tbp_lv_A": np.where(patient == "P7", 20.0, rng.normal(20, 3, n)),
+            "tbp_lv_nevi_confidence": rng.choice([12.0, 80.0, np.nan], n),
         },
         index=pd.Index([f"ISIC_{number:03d}" for number in rng.permutation(n)], name="image_name"),
     )
@@ -66,7 +69,7 @@ every_block = pytest.mark.parametrize("name", names())
 
 
 def test_the_blocks_are_the_modules_of_the_package():
-    assert {"metadata", "patient", "pictures", "ugly_duckling"} <= set(names())
+    assert {"measured", "metadata", "patient", "pictures", "ugly_duckling"} <= set(names())
     assert names() == sorted(names())
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from features.files import read_json, write_json
+from features.hdf5 import entry_place, read_entry
 from features.leaks.groups import official_pairs
 from features.leaks.lookalikes import lookalikes
 from features.leaks.traces import stored_traces
@@ -77,6 +78,8 @@ def _kind(paths: dict[str, Path], first: str, second: str, alike: float) -> str:
 
 
 def _content(path: Path) -> object:
-    """Return what stands for the bytes of a picture: a digest of its file, or its bytes inside a TFRecord."""
-    place = record_place(path)
+    """Return what stands for the bytes of a picture: a digest of its file, or its bytes inside TFRecord or HDF5."""
+    place, entry = record_place(path), entry_place(path)
+    if entry:
+        return read_entry(*entry)
     return parse_example(read_record(*place)).get("image") if place else digest_of_file(path)

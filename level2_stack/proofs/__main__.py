@@ -1,4 +1,4 @@
-"""Commands that repeat the figures of the docs about level two's own numbers: null, truth, leak, growth."""
+"""Commands that repeat the figures of the docs about level two's own numbers: null, truth, leak, growth, memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,6 +93,22 @@ def growth(
 
     check_out(out)
     report(growth_study(run, recipe, rows or [33_126, 100_000, 401_059]), out)
+
+
+@app.command()
+def memory(
+    run: RunFolder,
+    data: Annotated[Path, typer.Option(help="the data folder")],
+    foreign: Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")] = None,
+    recipe: Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")] = "default",
+    out: Out = None,
+) -> None:
+    """Measure time and memory of every command from the tables to the report, all its processes counted."""
+    from level2_stack.proofs.memory import memory_study
+    from level2_stack.proofs.study import check_out, report
+
+    check_out(out)
+    report(memory_study(run, data, foreign, recipe), out)
 
 
 def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":

@@ -1,0 +1,66 @@
+"""Drawn crops of the stand-in for ISIC 2024, as the contest ships its pictures: one HDF5 entry per case."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.random import SeedSequence, default_rng
+from scipy.special import ndtr
+
+from features.artefacts import CAMERAS
+from features.files import replacing
+from features.lesions import Lesion, draw_lesion
+from features.pictures import encode_jpeg, resize_square
+from features.progress import track
+from features.total_body import LOOKS
+
+SIDE = 128  # px; the contest's crops show 15 mm of skin on some 110 to 160 px
+QUALITY = 90
+FILES = {"train": "train-image.hdf5", "test": "test-image.hdf5"}
+
+
+def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> None:
+    """Write a JPEG for every lesion of ``cohort`` into ``folder``; beyond ``crops`` of a role they come again in turn."""
+    import h5py
+
+    for role, name in FILES.items():
+        part = cohort[cohort["role"] == role]
+        lesions = _lesions(part[:crops])
+        tracked = track(lesions, f"drawing {role}", len(lesions), "crops")
+        drawn = [_crop(lesion, seed, case) for case, lesion in enumerate(tracked)]
+        # No times in the file: the same seed gives the same bytes.
+        with replacing(folder / name) as temporary, h5py.File(temporary, "w") as file:
+            for case, lesion in enumerate(part.index):
+                file.create_dataset(str(lesion), data=np.void(drawn[case % len(drawn)]), track_times=False)
+
+
+def _lesions(part: pd.DataFrame) -> list[Lesion]:
+    """Return what the pictures show: the looks that are measured, and what no measurement tells as a pigment network."""
+    looks = pd.DataFrame({name: ndtr(part[name]) for name in (*LOOKS, "hidden")})
+    # A patient's skin is the same in all pictures: numbers from the letters of the name.
+    tone = part["patient_id"].map(lambda name: int(name[-4:]) / 10_000)
+    return [
+        Lesion(
+            asymmetry=row.asymmetry,
+            border=row.border,
+            variegation=(row.colour + row.hidden) / 2,
+            size=row.size,
+            darkness=row.darkness,
+            tone=skin,
+            redness=0.3,
+            freckles=1 - skin,
+            warmth=0.5,
+            network=row.hidden,
+            globules=row.hidden,
+            hair=0.2,
+            camera=len(CAMERAS) - 1,
+        )
+        for row, skin in zip(looks.itertuples(index=False), tone, strict=True)
+    ]
+
+
+def _crop(lesion: Lesion, seed: int, case: int) -> bytes:
+    picture = draw_lesion(lesion, default_rng(SeedSequence([seed, case, 24])))
+    middle = (picture.shape[1] - picture.shape[0]) // 2
+    square = picture[:, middle : middle + picture.shape[0]]
+    return encode_jpeg(resize_square(np.ascontiguousarray(square), SIDE), QUALITY)
