@@ -19,7 +19,9 @@ def clinic(
     train: int = 1000,
     test: int = 400,
     seed: int = 0,
-    layout: Annotated[Literal["siim2020", "isic2024"], typer.Option(help="the contest whose layout it has")] = "siim2020",
+    layout: Annotated[
+        Literal["siim2020", "isic2024"], typer.Option(help="the contest whose layout it has")
+    ] = "siim2020",
     crops: Annotated[int, typer.Option(min=0, help="isic2024: different crops drawn into its HDF5 files")] = 0,
 ) -> None:
     """Draw the synthetic clinic: a data folder in a contest's layout, with a known melanoma risk."""

@@ -94,7 +94,9 @@ def read_csv(path: Path, id_column: str) -> pd.DataFrame:
     import pandas as pd  # slow to import, and not needed to see that a run is fresh
 
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys((id_column, *ID_COLUMNS), str), encoding="utf-8-sig", low_memory=False)
+        return pd.read_csv(
+            path, dtype=dict.fromkeys((id_column, *ID_COLUMNS), str), encoding="utf-8-sig", low_memory=False
+        )
     except FileNotFoundError:
         raise InputFault(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # pandas' parser, decoding and empty-file errors are ValueErrors

@@ -102,7 +102,9 @@ def _headers_of_entries(file: Path, names: Sequence[str]) -> dict[str, Header | 
 
 def _entry_headers(file: Path, names: Sequence[str]) -> dict[str, Header | str]:
     found = {name: _header_of_entry(content) for name, content in read_entries(file, names)}
-    return {name: answer if isinstance(answer, Header) else f"{file}@{name}: {answer}" for name, answer in found.items()}
+    return {
+        name: answer if isinstance(answer, Header) else f"{file}@{name}: {answer}" for name, answer in found.items()
+    }
 
 
 def _header_of_entry(content: bytes | InputFault) -> Header | str:

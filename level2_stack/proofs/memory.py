@@ -80,7 +80,7 @@ def _measured(command: Sequence[str]) -> Spent:
 def _note(spent: Spent, line: str, seconds: float, watch: "_Watch") -> None:
     say(line)
     if line.startswith(STAGES) and not line.endswith(" left"):
-        stage = {"seconds": seconds, "peak_gib": watch.since_last(), "after": line[:60]}
+        stage = {"command": spent.command, "seconds": seconds, "peak_gib": watch.since_last(), "after": line[:60]}
         spent.stages.append(stage)
 
 
