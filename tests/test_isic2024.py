@@ -184,3 +184,13 @@ def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
     assert figures["peak_gib"] < 6
     board = pd.read_csv(tmp_path / "run" / "level2" / "rare" / "leaderboard.csv", index_col="name")
     assert board.loc["choice", "auc"] > board.loc["rank_mean", "auc"]
+
+
+def test_the_memory_study_stops_at_the_first_command_that_fails_and_says_which(tmp_path):
+    options = ["--run", str(tmp_path / "run"), "--data", str(tmp_path), "--out", str(tmp_path / "memory.json")]
+    command = [sys.executable, "-m", "level2_stack.proofs", "memory", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the last command ended with exit code 2" in done.stderr
+    commands = json.loads((tmp_path / "memory.json").read_text())["tables"]["memory: commands"]
+    assert [(each["command"], each["exit_code"]) for each in commands] == [("features cases", 2)]
