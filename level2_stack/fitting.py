@@ -84,7 +84,7 @@ class Fitted:
 def table_of(design: Design) -> Table:
     """Return ``design`` with its folds numbered 0..k-1 in their order."""
     return Table(
-        X=design.X.reset_index(drop=True),
+        X=design.X.set_axis(pd.RangeIndex(len(design.X)), axis=0, copy=False),  # the same memory, without names
         y=design.y,
         folds=np.unique(design.folds, return_inverse=True)[1].astype(np.int64),
         groups=np.unique(design.groups.astype(str), return_inverse=True)[1].astype(np.int64),
