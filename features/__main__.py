@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from features.faults import InputFault
 from features.progress import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -27,8 +27,8 @@ def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs
 
     Index image_name; columns role (train, test, extra), fold (int8; -1 outside train), patient_id, target (NaN for
     test), width, height, file_bytes (NaN if unknown), picture (path in the data folder, absolute if external;
-    ``<file>.tfrec@<byte offset>`` in a TFRecord file, ``<file>.hdf5@<name>`` in HDF5), the metadata and labels; where external folders are asked for,
-    source (the external folder's name; missing for train and test).
+    ``<file>.tfrec@<byte offset>`` in a TFRecord file, ``<file>.hdf5@<name>`` in HDF5), the metadata and labels; where
+    external folders are asked for, source (the external folder's name; missing for train and test).
     ``notes`` is given sentences about what was left out without being a fault, and about the patients that share a
     fold because ``pairs_of`` tells pictures of theirs that show the same (official folds stay as they are).
     Raises InputFault that lists every fault of the input together.

@@ -1,4 +1,4 @@
-"""Which columns of the user's tables are metadata, where the layout says "every one": those that the test cases have."""
+"""Which columns of the user's tables are metadata where the layout says "every one": those that test cases have."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -48,7 +48,7 @@ def diagnosis_notes(raw: pd.DataFrame, layout: Layout, where: str) -> list[str]:
 
 
 def shared_metadata(parts: Mapping[str, pd.DataFrame], layout: Layout, notes: list[str]) -> dict[str, pd.DataFrame]:
-    """Return the ``parts`` train and test without metadata columns that one of them lacks, where every one was asked for.
+    """Return ``parts`` with no metadata column of train or test that the other lacks, where every one was asked for.
 
     Such a column is missing wherever a prediction counts, so it is no feature; ``notes`` names it. Other parts, and
     parts of a data folder without test cases, come back as they are.

@@ -39,7 +39,7 @@ KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
 
 
 def picture_kind(picture: str) -> str:
-    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5'; 'other' for the rest."""
+    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5', or 'other'."""
     if entry_place(Path(picture)):
         return "HDF5"
     return "TFRecord" if record_place(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")

@@ -50,9 +50,10 @@ class Place:
 def find_place(data: Path, layout: Layout, role: str) -> Place | None:
     """Return where the pictures of ``role`` ('train', 'test', 'extra') lie in ``data``; None when there are none.
 
-    A mapping may name the folder, or an HDF5 file (beside it, the contest also has its pictures unpacked); else they are looked for in jpeg/<role>, dicom/<role>, <role>, tfrecords and, as
-    TFRecord files alone, in the data folder itself. External pictures may lie right in jpeg or dicom as well. The
-    files of a role begin with its name (train00-2071.tfrec); those of an external folder may have any.
+    A mapping may name the folder, or an HDF5 file, beside which ISIC 2024 has its pictures unpacked; else they are
+    looked for in jpeg/<role>, dicom/<role>, <role>, tfrecords and, as TFRecord files alone, in the data folder itself.
+    External pictures may lie right in jpeg or dicom as well. The files of a role begin with its name
+    (train00-2071.tfrec); those of an external folder may have any.
     """
     places = (_place(data, name, role) for name in _candidates(layout, role))
     return next((place for place in places if place is not None), None)

@@ -1,5 +1,6 @@
-"""A stand-in for ISIC 2024 as numbers: total-body photography of patients with hundreds of lesions, with a KNOWN risk."""
+"""A stand-in for ISIC 2024 as numbers: patients with hundreds of lesions, total-body photography, a KNOWN risk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ DIAGNOSES = (  # iddx_1 ... iddx_3 of malignant lesions
     ("Malignant", "Malignant epidermal proliferations", "Squamous cell carcinoma in situ"),
     ("Malignant", "Malignant adnexal epithelial proliferations - Follicular", "Basal cell carcinoma"),
 )
+BENIGN = ("Benign", "Benign melanocytic proliferations", "Nevus")
 
 
 @dataclass(frozen=True)
@@ -203,23 +205,27 @@ def _found(part: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     rows, malignant = len(part), part["target"].to_numpy() == 1
     kind = rng.integers(len(DIAGNOSES), size=rows)
     biopsied = malignant | (rng.random(rows) < 0.05)
-    found = pd.DataFrame(index=part.index)
-    found["lesion_id"] = np.where(biopsied, [f"IL_{number:07d}" for number in rng.permutation(rows)], None)
-    benign = ("Benign", "Benign melanocytic proliferations", "Nevus")
-    for level in range(3):
+    numbers = rng.permutation(rows)
+    found = {"lesion_id": _where(biopsied, [f"IL_{number:07d}" for number in numbers])}
+    for level, benign in enumerate(BENIGN):
         names = np.array([each[level] for each in DIAGNOSES], object)[kind]
-        known = np.full(rows, benign[0], object) if level == 0 else np.where(biopsied, benign[level], None)
-        found[f"iddx_{level + 1}"] = np.where(malignant, names, known)
-    found["iddx_4"] = np.where(malignant & (kind == 0), "Melanoma in situ, NOS", None)
-    found["iddx_5"] = np.where(malignant & (kind == 0) & (rng.random(rows) < 0.1), "Lentigo maligna type", None)
-    levels = found[["iddx_1", "iddx_2", "iddx_3"]]
-    found["iddx_full"] = ["::".join(filter(None, each)) for each in levels.itertuples(index=False)]
+        found[f"iddx_{level + 1}"] = _where(biopsied | (level == 0), np.where(malignant, names, benign))
     melanoma = malignant & (kind == 0)
-    found["mel_mitotic_index"] = np.where(melanoma & (rng.random(rows) < 0.34), "0/mm^2", None)
-    found["mel_thick_mm"] = np.where(
-        melanoma & (rng.random(rows) < 0.4), (0.2 + rng.gamma(2, 0.2, rows)).round(2), np.nan
-    )
-    return found
+    full = zip(found["iddx_1"], found["iddx_2"], found["iddx_3"], strict=True)
+    found["iddx_full"] = np.array(["::".join(filter(None, each)) for each in full], object)
+    found["iddx_4"] = _where(melanoma, ["Melanoma in situ, NOS"] * rows)
+    found["iddx_5"] = _where(melanoma & (rng.random(rows) < 0.1), ["Lentigo maligna type"] * rows)
+    found["mel_mitotic_index"] = _where(melanoma & (rng.random(rows) < 0.34), ["0/mm^2"] * rows)
+    thickness = (0.2 + rng.gamma(2, 0.2, rows)).round(2)
+    thickness[~melanoma | (rng.random(rows) > 0.4)] = np.nan
+    return pd.DataFrame(found, index=part.index).assign(mel_thick_mm=thickness)
+
+
+def _where(known: NDArray[np.bool_], values: Sequence[str] | NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return ``values`` where they are ``known``, else None."""
+    given = np.array(values, object)
+    given[~known] = None
+    return given
 
 
 def _name(cohort: pd.DataFrame, rng: Generator) -> None:

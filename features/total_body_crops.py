@@ -20,7 +20,7 @@ FILES = {"train": "train-image.hdf5", "test": "test-image.hdf5"}
 
 
 def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> None:
-    """Write a JPEG for every lesion of ``cohort`` into ``folder``; beyond ``crops`` of a role they come again in turn."""
+    """Write a JPEG per lesion of ``cohort`` into ``folder``; beyond ``crops`` of a role they come again in turn."""
     import h5py
 
     for role, name in FILES.items():
@@ -35,28 +35,30 @@ def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> No
 
 
 def _lesions(part: pd.DataFrame) -> list[Lesion]:
-    """Return what the pictures show: the looks that are measured, and what no measurement tells as a pigment network."""
-    looks = pd.DataFrame({name: ndtr(part[name]) for name in (*LOOKS, "hidden")})
-    # A patient's skin is the same in all pictures: numbers from the letters of the name.
-    tone = part["patient_id"].map(lambda name: int(name[-4:]) / 10_000)
-    return [
-        Lesion(
-            asymmetry=row.asymmetry,
-            border=row.border,
-            variegation=(row.colour + row.hidden) / 2,
-            size=row.size,
-            darkness=row.darkness,
-            tone=skin,
-            redness=0.3,
-            freckles=1 - skin,
-            warmth=0.5,
-            network=row.hidden,
-            globules=row.hidden,
-            hair=0.2,
-            camera=len(CAMERAS) - 1,
-        )
-        for row, skin in zip(looks.itertuples(index=False), tone, strict=True)
-    ]
+    """Return what the pictures show: the looks that are measured, and as pigment network what no measurement tells."""
+    looks = {name: ndtr(part[name].to_numpy(np.float64)).tolist() for name in (*LOOKS, "hidden")}
+    # A patient's skin is the same in all pictures: a number from the digits of the name.
+    tones = [int(name[-4:]) / 10_000 for name in part["patient_id"].astype(str)]
+    return [_lesion({name: values[row] for name, values in looks.items()}, tone) for row, tone in enumerate(tones)]
+
+
+def _lesion(looks: dict[str, float], tone: float) -> Lesion:
+    hidden = looks["hidden"]
+    return Lesion(
+        asymmetry=looks["asymmetry"],
+        border=looks["border"],
+        variegation=(looks["colour"] + hidden) / 2,
+        size=looks["size"],
+        darkness=looks["darkness"],
+        tone=tone,
+        redness=0.3,
+        freckles=1 - tone,
+        warmth=0.5,
+        network=hidden,
+        globules=hidden,
+        hair=0.2,
+        camera=len(CAMERAS) - 1,
+    )
 
 
 def _crop(lesion: Lesion, seed: int, case: int) -> bytes:

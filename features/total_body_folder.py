@@ -1,4 +1,4 @@
-"""The stand-in for ISIC 2024 as a data folder: the contest's tables, crops in HDF5, networks to bring, and the truth."""
+"""The stand-in for ISIC 2024 as a data folder: the contest's tables, crops in HDF5, networks to bring, the truth."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,62 +13,25 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raise it whenever the same seed would give other tables or pictures
 MARK = "clinic.json"
-SHOWN = [
-    "age_approx",
-    "sex",
-    "anatom_site_general",
-    "clin_size_long_diam_mm",
-    "image_type",
-    "tbp_tile_type",
-    "tbp_lv_A",
-    "tbp_lv_Aext",
-    "tbp_lv_B",
-    "tbp_lv_Bext",
-    "tbp_lv_C",
-    "tbp_lv_Cext",
-    "tbp_lv_H",
-    "tbp_lv_Hext",
-    "tbp_lv_L",
-    "tbp_lv_Lext",
-    "tbp_lv_areaMM2",
-    "tbp_lv_area_perim_ratio",
-    "tbp_lv_color_std_mean",
-    "tbp_lv_deltaA",
-    "tbp_lv_deltaB",
-    "tbp_lv_deltaL",
-    "tbp_lv_deltaLB",
-    "tbp_lv_deltaLBnorm",
-    "tbp_lv_eccentricity",
-    "tbp_lv_location",
-    "tbp_lv_location_simple",
-    "tbp_lv_minorAxisMM",
-    "tbp_lv_nevi_confidence",
-    "tbp_lv_norm_border",
-    "tbp_lv_norm_color",
-    "tbp_lv_perimeterMM",
-    "tbp_lv_radial_color_std_max",
-    "tbp_lv_stdL",
-    "tbp_lv_stdLExt",
-    "tbp_lv_symm_2axis",
-    "tbp_lv_symm_2axis_angle",
-    "tbp_lv_x",
-    "tbp_lv_y",
-    "tbp_lv_z",
-    "attribution",
-    "copyright_license",
-]
-TRAIN_ONLY = [
-    "lesion_id",
-    "iddx_full",
-    "iddx_1",
-    "iddx_2",
-    "iddx_3",
-    "iddx_4",
-    "iddx_5",
-    "mel_mitotic_index",
-    "mel_thick_mm",
-    "tbp_lv_dnn_lesion_confidence",
-]
+
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+SHOWN = _names(
+    """age_approx sex anatom_site_general clin_size_long_diam_mm image_type tbp_tile_type tbp_lv_A tbp_lv_Aext tbp_lv_B
+    tbp_lv_Bext tbp_lv_C tbp_lv_Cext tbp_lv_H tbp_lv_Hext tbp_lv_L tbp_lv_Lext tbp_lv_areaMM2
+    tbp_lv_area_perim_ratio tbp_lv_color_std_mean tbp_lv_deltaA tbp_lv_deltaB tbp_lv_deltaL tbp_lv_deltaLB
+    tbp_lv_deltaLBnorm tbp_lv_eccentricity tbp_lv_location tbp_lv_location_simple tbp_lv_minorAxisMM
+    tbp_lv_nevi_confidence tbp_lv_norm_border tbp_lv_norm_color tbp_lv_perimeterMM tbp_lv_radial_color_std_max
+    tbp_lv_stdL tbp_lv_stdLExt tbp_lv_symm_2axis tbp_lv_symm_2axis_angle tbp_lv_x tbp_lv_y tbp_lv_z attribution
+    copyright_license"""
+)
+TRAIN_ONLY = _names(
+    """lesion_id iddx_full iddx_1 iddx_2 iddx_3 iddx_4 iddx_5 mel_mitotic_index mel_thick_mm
+    tbp_lv_dnn_lesion_confidence"""
+)
 # Networks to bring: the noise, in logits, by which each errs; a quarter of its variance is common to all.
 NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
 SHARED = 0.25

@@ -89,8 +89,10 @@ class Fitted:
 
 def table_of(design: Design) -> Table:
     """Return ``design`` with its folds numbered 0..k-1 in their order."""
+    X = design.X.copy(deep=False)  # the same memory, without the names of the rows
+    X.index = pd.RangeIndex(len(X))
     return Table(
-        X=design.X.reset_index(drop=True),
+        X=X,
         y=design.y,
         folds=np.unique(design.folds, return_inverse=True)[1].astype(np.int64),
         groups=np.unique(design.groups.astype(str), return_inverse=True)[1].astype(np.int64),

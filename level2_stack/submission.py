@@ -16,7 +16,7 @@ HEADER = ["image_name", "target"]  # unless the sample calls the case by the arc
 
 
 def read_sample(path: Path) -> pd.DataFrame:
-    """Return the sample submission at ``path``, indexed by its case names (str) in its own order, with its target column.
+    """Return the sample submission at ``path``: its target column, indexed by the case names (str) in its own order.
 
     Raises InputFault for a file that is missing or unreadable, other columns, an empty id or an id given twice.
     """
@@ -45,7 +45,7 @@ def _check_ids(ids: pd.Index, where: str) -> None:
 
 
 def write_submission(path: Path, probabilities: pd.Series, sample: pd.DataFrame | None, cases: pd.DataFrame) -> None:
-    """Write ``probabilities`` (index image_name, values in [0, 1]) under the sample's header (``image_name,target`` without one) to ``path``, atomically.
+    """Write ``probabilities`` (index image_name, values in [0, 1]) under the sample's header to ``path``.
 
     Rows follow ``sample`` (index image_name), or the test cases in the order of ``cases`` when it is None; train
     cases among ``probabilities`` are not written. Raises InputFault that names all faults together (rows without a
@@ -96,7 +96,7 @@ def _as_csv(values: pd.Series, header: Sequence[str]) -> str:
 
 
 def check_submission(path: Path, wanted: Sequence[str], names: Sequence[str] = HEADER) -> None:
-    """Raise InputFault unless the file at ``path`` is a submission under the header ``names`` with exactly the ids ``wanted``, in their order.
+    """Raise InputFault unless ``path`` is a submission of exactly the ids ``wanted``, in order, under ``names``.
 
     All faults are named together: the header, ids missing, unasked or out of order, values that are not finite
     numbers within [0, 1].

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 from PIL import Image
 
 from features.faults import Faults, InputFault
@@ -163,3 +164,22 @@ def test_equal_entries_are_found_by_the_audit(tmp_path):
     places = {name: f"train-image.hdf5@{name}" for name in "abc"}
     pairs = find_pairs(pd.DataFrame({"picture": places}), tmp_path, tmp_path / "cache", jobs=1)
     assert [tuple(pair) for pair in pairs[["first", "second", "kind"]].to_numpy()] == [("a", "c", "byte-identical")]
+
+
+def test_a_file_that_has_changed_is_read_anew_and_one_that_went_is_missed(tmp_path):
+    path = write(tmp_path / "train-image.hdf5", {"a": np.void(jpeg())})
+    assert read_entry(path, "a") == jpeg()
+    write(tmp_path / "new.hdf5", {"a": np.void(png()), "b": np.void(jpeg())}).replace(path)
+    assert entry_names(path) == ["a", "b"]
+    assert read_entry(path, "a") == png()
+    path.unlink()
+    with pytest.raises(InputFault, match="no such HDF5 file"):
+        read_entry(path, "a")
+
+
+def test_threads_and_processes_read_the_same_entries(tmp_path):
+    pictures = {f"case_{number}": jpeg(16 + number) for number in range(40)}
+    path = write(tmp_path / "train-image.hdf5", {name: np.void(content) for name, content in pictures.items()})
+    for prefer in ("threads", "processes"):
+        read = Parallel(n_jobs=2, prefer=prefer)(delayed(read_entry)(path, name) for name in pictures)
+        assert read == list(pictures.values())

@@ -1,4 +1,4 @@
-"""The layout of ISIC 2024, read as it is: what becomes a feature, what does not, and what goes back under its header."""
+"""The layout of ISIC 2024, read as it is: what becomes a feature, what does not, and what is handed in."""
 
 import json
 import os
@@ -17,7 +17,9 @@ from features.new_cases import read_new_cases
 from features.total_body_folder import SHOWN, TRAIN_ONLY, Wanted, draw_total_body_clinic
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAIN = """isic_id,target,patient_id,age_approx,sex,anatom_site_general,clin_size_long_diam_mm,attribution,lesion_id,iddx_full,mel_thick_mm,tbp_lv_dnn_lesion_confidence
+HEADER = "isic_id,target,patient_id,age_approx,sex,anatom_site_general,clin_size_long_diam_mm,attribution"
+TRAIN_HEADER = f"{HEADER},lesion_id,iddx_full,mel_thick_mm,tbp_lv_dnn_lesion_confidence"
+TRAIN = f"""{TRAIN_HEADER}
 ISIC_0001,0,IP_1,60,male,head/neck,3.5,MSKCC,,Benign,,97.5
 ISIC_0002,1,IP_1,60,male,,7.25,MSKCC,IL_1,Malignant::Melanoma,0.4,99
 ISIC_0003,0,IP_2,,female,torso,2.5,MSKCC,,Benign,,90
@@ -25,7 +27,7 @@ ISIC_0004,1,IP_2,,female,torso,9,MSKCC,IL_2,Malignant::BCC,,80
 ISIC_0005,1,IP_3,30,,torso,9,ACEMID,IL_3,Malignant::BCC,,80
 ISIC_0006,0,IP_3,30,,torso,4,ACEMID,,Benign,,80
 """
-TEST = """isic_id,patient_id,age_approx,sex,anatom_site_general,clin_size_long_diam_mm,attribution
+TEST = f"""{HEADER.replace("target,", "")}
 ISIC_0100,IP_9,45,male,torso,5,MSKCC
 ISIC_0101,IP_9,45,male,torso,3,MSKCC
 """
@@ -155,16 +157,40 @@ def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_i
     assert not [name for name in columns if "iddx" in name or "mel_" in name or "dnn_lesion" in name]
 
 
+def measured(folder, data, recipe):
+    """Go from the tables to the report in ``folder``, and return the figures of the memory study."""
+    options = ["--data", str(data), "--foreign", str(data / "predictions"), "--recipe", str(recipe)]
+    run("level2_stack.proofs", "memory", "--run", str(folder / "run"), *options, "--out", str(folder / "memory.json"))
+    return json.loads((folder / "memory.json").read_text())["figures"]
+
+
 @pytest.mark.slow
-@pytest.mark.skipif("ROWS" not in os.environ, reason="takes half an hour: ROWS=401059 asks for it")
+def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path):
+    recipe = tmp_path / "quick.toml"
+    recipe.write_text('learners = ["ridge", "rank_mean"]\nblend = ["ridge"]\nseeds = 1\nablation = false\n')
+    figures = measured(tmp_path, stand_in, recipe)
+    assert 0.05 < figures["peak_gib"] < 4
+    assert figures["cpu_seconds"] > 0
+    for name in ("report.html", "model_card.md", "eda.html", "submission.csv", "level2/quick/explanations.parquet"):
+        assert (tmp_path / "run" / name).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("ROWS" not in os.environ, reason="takes a quarter of an hour and more: ROWS=401059 asks for it")
 def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
     rows = int(os.environ["ROWS"])
     data = draw_total_body_clinic(tmp_path / "data", Wanted(rows, rows // 4))
-    run("features", "cases", "--run", str(tmp_path / "run"), "--data", str(data))
-    printed = run(
-        "level2_stack.proofs", "memory", "--run", str(tmp_path / "run"), "--foreign", str(data / "predictions")
-    )
-    facts = json.loads((tmp_path / "run" / "proofs" / "memory.json").read_text())
-    assert facts["peak_gib"] < 6, printed
-    board = pd.read_csv(tmp_path / "run" / "level2" / "default" / "leaderboard.csv", index_col="name")
+    figures = measured(tmp_path, data, "rare")
+    assert figures["peak_gib"] < 6
+    board = pd.read_csv(tmp_path / "run" / "level2" / "rare" / "leaderboard.csv", index_col="name")
     assert board.loc["choice", "auc"] > board.loc["rank_mean", "auc"]
+
+
+def test_the_memory_study_stops_at_the_first_command_that_fails_and_says_which(tmp_path):
+    options = ["--run", str(tmp_path / "run"), "--data", str(tmp_path), "--out", str(tmp_path / "memory.json")]
+    command = [sys.executable, "-m", "level2_stack.proofs", "memory", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the last command ended with exit code 2" in done.stderr
+    commands = json.loads((tmp_path / "memory.json").read_text())["tables"]["memory: commands"]
+    assert [(each["command"], each["exit_code"]) for each in commands] == [("features cases", 2)]

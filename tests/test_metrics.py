@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
 from level2_stack.evaluate import PatientROC, delong_interval, patient_bootstrap
 from level2_stack.metrics import (
@@ -58,6 +58,24 @@ def test_partial_auc_is_that_of_the_flipped_curve_left_of_a_fifth(rows):
     least = most**2 / 2
     expected = least + (standardised - 0.5) / 0.5 * (most - least)
     assert partial_area(standing(y, score)).item() == pytest.approx(expected)
+
+
+def of_the_contest(y, score, least=0.8):
+    """Return the partial AUC as ISIC 2024 defines it: labels and scores flipped, left of 0.2, the last step cut."""
+    false, true, _ = roc_curve(1 - y, -score)
+    most = 1 - least
+    stop = np.searchsorted(false, most, "right")
+    end = np.interp(most, false[stop - 1 : stop + 1], true[stop - 1 : stop + 1])
+    return auc(np.r_[false[:stop], most], np.r_[true[:stop], end])
+
+
+@pytest.mark.parametrize("decimals", [1, 8])  # many ties, and none
+def test_partial_auc_is_the_contests_own_at_one_malignant_lesion_in_a_thousand(decimals):
+    random = np.random.default_rng(decimals)
+    y = np.zeros(40_000)
+    y[random.choice(len(y), 39, replace=False)] = 1  # a fifth of 39 is no whole number: the last step is cut
+    score = (y * 1.5 + random.normal(size=len(y))).round(decimals)
+    assert partial_area(standing(y, score)).item() == pytest.approx(of_the_contest(y, score), abs=1e-12)
 
 
 @pytest.mark.parametrize(("score", "expected"), [([0, 0, 1, 1], 0.2), ([1, 1, 0, 0], 0.0), ([5, 5, 5, 5], 0.02)])

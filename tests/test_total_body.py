@@ -7,7 +7,9 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
+from features.cases import read_cases
 from features.faults import InputFault
+from features.layout import Request
 from features.total_body import MALIGNANT, PATIENTS, ROWS, TEST_ROWS, draw_total_body, logit_of_risk, shape_of
 from features.total_body_folder import NETWORKS, Wanted, draw_total_body_clinic
 
@@ -78,13 +80,23 @@ def test_crops_come_again_in_turn_and_every_case_has_one(folder):
     assert all(content.startswith(b"\xff\xd8\xff") for content in stored)
 
 
-def test_a_network_with_more_noise_ranks_worse(tmp_path):
-    data = draw_total_body_clinic(tmp_path, Wanted(20_000, 1_000))
-    target = pd.read_csv(data / "train-metadata.csv", index_col="isic_id")["target"]
-    oof = {name: pd.read_csv(data / "predictions" / name / "oof.csv", index_col="isic_id")["pred"] for name in NETWORKS}
-    areas = [roc_auc_score(target, oof[name].loc[target.index]) for name in sorted(NETWORKS, key=NETWORKS.__getitem__)]
-    assert areas == sorted(areas, reverse=True)
-    assert areas[-1] > 0.6
+def test_its_cases_have_their_pictures_in_the_hdf5(folder):
+    cases = read_cases(Request(folder, folds=3))
+    assert cases.loc[cases["role"] == "train", "picture"].str.startswith("train-image.hdf5@ISIC_").all()
+    assert (cases[["width", "height"]] == 128).all().all()
+
+
+def test_a_network_with_more_noise_goes_less_with_the_true_risk(tmp_path):
+    data = draw_total_body_clinic(tmp_path, Wanted(3_000, 1_000))
+    risk = pd.read_csv(data / "truth.csv", index_col="isic_id")["risk"]
+    quietest_first = sorted(NETWORKS, key=NETWORKS.__getitem__)
+    for file in ("oof.csv", "test.csv"):
+        tables = [
+            pd.read_csv(data / "predictions" / name / file, index_col="isic_id")["pred"] for name in quietest_first
+        ]
+        related = [table.corr(risk.loc[table.index], method="spearman") for table in tables]
+        assert related == sorted(related, reverse=True)
+        assert related[-1] > 0.3
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):

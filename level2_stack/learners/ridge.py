@@ -216,8 +216,10 @@ def _bent(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np
 
 
 def _filled(*, gaps: bool) -> SimpleImputer:
-    return SimpleImputer(strategy="median", add_indicator=gaps, keep_empty_features=True)
+    # What it fills in place is the copy that the column transformer has taken.
+    return SimpleImputer(strategy="median", add_indicator=gaps, keep_empty_features=True, copy=False)
 
 
 def _standardised(steps: Iterable[object]) -> Pipeline:
-    return make_pipeline(*steps, StandardScaler())
+    # In place: at 401,059 rows every copy of the prepared columns is 0.4 GB, in each of the fits that run side by side.
+    return make_pipeline(*steps, StandardScaler(copy=False))

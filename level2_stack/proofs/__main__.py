@@ -104,11 +104,15 @@ def memory(
     out: Out = None,
 ) -> None:
     """Measure time and memory of every command from the tables to the report, all its processes counted."""
+    from features.faults import InputFault
     from level2_stack.proofs.memory import memory_study
     from level2_stack.proofs.study import check_out, report
 
     check_out(out)
-    report(memory_study(run, data, foreign, recipe), out)
+    study = memory_study(run, data, foreign, recipe)
+    report(study, out)
+    if study.figures["exit_code"]:
+        raise InputFault(f"the last command ended with exit code {study.figures['exit_code']}")
 
 
 def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
