@@ -172,6 +172,23 @@ def _one_model(run: Path, profile: str, model: str) -> tuple[Run, str, Experimen
     return place, name, experiment
 
 
+@app.command()
+def fleet(
+    pictures: float = 1e8,
+    gpus: int = 1000,
+    network: str = "b6",
+    side: int = 512,
+    utilisation: float = 0.05,
+    failure_hours: float = 50_000.0,
+) -> None:
+    """Compute what so many pictures on so many GPUs would take, on paper: docs/thousand_gpus.md."""
+    from level1_cnn.fleet import Fleet, plan_lines
+
+    planned = Fleet(pictures, gpus, network, side, utilisation=utilisation, failure_hours=failure_hours)
+    for line in plan_lines(planned):
+        say(line)
+
+
 def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
     """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
     if not _has_sources(run, name, experiment, others):

@@ -1,4 +1,4 @@
-"""Commands that repeat the figures of the docs about level two's own numbers: null, truth, leak, growth."""
+"""Commands that repeat the figures of the docs about level two's own numbers: null, truth, leak, growth, parts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,6 +93,26 @@ def growth(
 
     check_out(out)
     report(growth_study(run, recipe, rows or [33_126, 100_000, 401_059]), out)
+
+
+@app.command()
+def parts(
+    run: RunFolder,
+    cluster: Annotated[str, typer.Option(help="address of a Dask scheduler, tcp://host:8786")],
+    count: Annotated[list[int] | None, typer.Option(min=2, help="workers that share a fit; repeatable")] = None,
+    recipe: RecipeFile = DEFAULT,
+    out: Out = None,
+) -> None:
+    """Compare boosters whose rows are spread over workers of a cluster with those of one process."""
+    from level2_stack.cluster import fits_at
+    from level2_stack.proofs.parts import parts_study
+    from level2_stack.proofs.study import check_out, report
+
+    check_out(out)
+    design, read = _design_of(run, recipe)
+    with fits_at(cluster, run) as machines:
+        if machines is not None:
+            report(parts_study(design, read, machines.cluster, count or [2]), out)
 
 
 def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
