@@ -143,7 +143,8 @@ test: $(STAMP) ## all tests;   TESTS=file: some of them
 	@$(if $(KILLS),KILLS=$(KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth or parts
-	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) $(PROOF_OPTIONS)
+	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \
+	  $(if $(filter parts,$(PROOF)),--cluster $(CLUSTER)) $(PROOF_OPTIONS)
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
 	@$(BIN)/python -m level1_cnn bench

@@ -178,15 +178,13 @@ def fleet(
     gpus: int = 1000,
     network: str = "b6",
     side: int = 512,
-    utilisation: float = 0.05,
-    failure_hours: float = 50_000.0,
+    share: float = 0.05,
+    mtbf: float = 5e4,
 ) -> None:
-    """Compute what so many pictures on so many GPUs would take, on paper: docs/thousand_gpus.md."""
+    """Compute, on paper, what pictures take that train at a share of the peak of GPUs that fail every mtbf hours."""
     from level1_cnn.fleet import Fleet, plan_lines
 
-    planned = Fleet(pictures, gpus, network, side, utilisation=utilisation, failure_hours=failure_hours)
-    for line in plan_lines(planned):
-        say(line)
+    say("\n".join(plan_lines(Fleet(pictures, gpus, network, side, utilisation=share, failure_hours=mtbf))))
 
 
 def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:

@@ -125,6 +125,7 @@ def many(rows: int, seed: int = 0):
     return X, y, groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lgbm", "xgb"])
 def test_a_fit_over_workers_is_like_that_of_one_process_and_equal_to_itself(
     address: str, place: Path, name: str, tmp_path: Path
@@ -162,6 +163,7 @@ def test_a_part_of_benign_cases_alone_is_no_hindrance(address: str, place: Path)
         assert auc(y, spread(address, place, name, parts)(X)) > 0.75
 
 
+@pytest.mark.slow
 def test_parts_that_are_unlike_each_other_are_refused_by_name(address: str, place: Path) -> None:
     X, y, _ = many(600)
     first, second = dealt(X, y, 2)

@@ -34,5 +34,5 @@ def test_a_folder_without_pictures_and_a_torn_picture_are_refused(tmp_path: Path
     data = draw(tmp_path, 2)
     torn = data / "jpeg" / "train" / "c1.jpg"
     torn.write_bytes(torn.read_bytes()[:300])
-    with pytest.raises(InputFault, match="^c1: "):
+    with pytest.raises(InputFault, match=r"^c1: "):
         measure_costs(data, [32], 3)
