@@ -1,4 +1,4 @@
-"""What the pictures of a data folder cost: bytes of their square JPEGs, and a core's time to prepare and decode them."""
+"""What pictures of a data folder cost: bytes of their square JPEGs, and a core's time to prepare and decode them."""
 
 import io
 import time

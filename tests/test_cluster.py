@@ -238,6 +238,12 @@ def test_an_address_without_a_scheduler_is_refused(tmp_path: Path, monkeypatch: 
         run("not an address", tmp_path, [])
 
 
+def test_where_dask_is_not_installed_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['distributed'] = None; import features.cluster"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    assert "InputFault: a cluster needs the extra `dask`" in said
+
+
 def test_a_cluster_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("features.cluster.WORKER_SECONDS", 0.5)
     with cluster(workers=0) as (address, _), pytest.raises(InputFault, match="has no worker; start one per GPU"):

@@ -19,6 +19,8 @@ from level2_stack.assemble import Design
 from level2_stack.cluster import OnCluster, fits_at
 from level2_stack.crossval import cross_validate
 from level2_stack.evaluate import auc
+from level2_stack.explain.fits import members_of, scored_folds, tasks_of
+from level2_stack.fitting import table_of
 from level2_stack.learners import find, lgbm, xgb
 from level2_stack.partitions import Rows, StoredRows, dealt
 from tests.test_cluster import ROOT, cluster, kill_a_busy_worker
@@ -200,6 +202,21 @@ def test_fits_in_parts_and_whole_ones_are_cross_validated_together_and_each_as_i
     assert auc(table.y, both.scores["xgb"].outer(both.folds)) == pytest.approx(
         auc(table.y, here.scores["xgb"].outer(here.folds)), abs=0.03
     )
+
+
+def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made_again(
+    address: str, place: Path
+) -> None:
+    table, made = table_of(drawn(120, 12)), recipe("lgbm", "logistic")
+    members = members_of(made, ["lgbm", "logistic"], {})
+    tasks = tasks_of(members, made, {}, 4)
+    with machines(address, place) as found:
+        there = list(scored_folds(tasks, members, table, found))
+    here = list(scored_folds(tasks, members, table, 1))
+    assert [each[:2] for each in there] == [each[:2] for each in here]
+    for one, other in zip(there, here, strict=True):
+        np.testing.assert_array_equal(one[2].score, other[2].score)
+        np.testing.assert_array_equal(one[2].split.parts, other[2].split.parts)
 
 
 def test_more_parts_than_workers_and_parts_without_a_cluster_are_refused(
