@@ -43,7 +43,7 @@ help: ## this list
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
 	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
 	@echo "  PREVALENCE=0.0176  share of malignant pictures where the probabilities will be used (default: as in training)"
-	@echo "  PROOF=null         what \`make prove\` does: null, truth, leak, growth or memory;   PROOF_OPTIONS='--seeds 20'"
+	@echo "  PROOF=null         what \`make prove\` does: null, truth, leak, growth, memory or parts;   PROOF_OPTIONS='--seeds 20'"
 	@echo "  EXTRA='a b'        folders of external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
@@ -146,8 +146,9 @@ views: cases ## what each test-time view of the trained models is worth
 test: $(STAMP) ## all tests;   TESTS=file: some of them
 	@$(if $(KILLS),KILLS=$(KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
-prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth or memory
-	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) $(PROOF_OPTIONS)
+prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth, memory or parts
+	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \
+	  $(if $(filter parts,$(PROOF)),--cluster $(CLUSTER)) $(PROOF_OPTIONS)
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
 	@$(BIN)/python -m level1_cnn bench

@@ -77,13 +77,12 @@ class Cluster:
             try:
                 return self._all_at_once(task, parts, meet, chosen)
             except Exception as error:
-                lost = self._lost(chosen)
+                lost = [] if isinstance(error, InputFault) else self._lost(chosen)
+                self._renew(chosen)
                 if not lost:
                     raise
                 if attempt == ATTEMPTS:
-                    raise InputFault(
-                        f"{self.address}: a fit over {len(parts)} workers lost one {attempt} times"
-                    ) from error
+                    raise InputFault(f"{self.address}: {attempt} times a fit over workers lost one; {AGAIN}") from error
                 say(f"{self._demands.level}: a fit over {len(parts)} workers lost {', '.join(lost)}; it begins anew")
         raise AssertionError("the last attempt returns or raises")
 
@@ -142,6 +141,10 @@ class Cluster:
         while self._alive().issuperset(chosen) and time.monotonic() < until:
             time.sleep(0.2)
         return sorted(set(chosen) - self._alive())
+
+    def _renew(self, chosen: Sequence[str]) -> None:
+        """Restart those of the ``chosen`` workers that are left: they wait for what is lost, and may fall with it."""
+        self.client.restart_workers(sorted(self._alive().intersection(chosen)), raise_for_error=False)
 
 
 @contextmanager

@@ -189,6 +189,21 @@ def _one_model(run: Path, profile: str, model: str) -> tuple[Run, str, Experimen
     return place, name, experiment
 
 
+@app.command()
+def fleet(
+    pictures: float = 1e8,
+    gpus: int = 1000,
+    network: str = "b6",
+    side: int = 512,
+    share: float = 0.05,
+    mtbf: float = 5e4,
+) -> None:
+    """Compute, on paper, what pictures take that train at a share of the peak of GPUs that fail every mtbf hours."""
+    from level1_cnn.fleet import Fleet, plan_lines
+
+    say("\n".join(plan_lines(Fleet(pictures, gpus, network, side, utilisation=share, failure_hours=mtbf))))
+
+
 def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
     """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
     if not _has_sources(run, name, experiment, others):

@@ -18,7 +18,7 @@ class OnCluster:
     """The workers of a cluster as machines that fit."""
 
     def __init__(self, cluster: "Cluster") -> None:
-        self._cluster = cluster
+        self.cluster = cluster
 
     def side_by_side(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
         """Yield what ``work`` makes of each of ``jobs`` and ``table``, in their order; the same as on one machine.
@@ -26,11 +26,11 @@ class OnCluster:
         A job whose parameters name no ``partitions`` is done by one worker, which has one thread, beside the others. A
         fit in several partitions is started from here when it is its turn and takes as many workers at once.
         """
-        held = self._cluster.hold(table)
+        held = self.cluster.hold(table)
         whole = [job for job in jobs if _partitions(job) == 1]
-        outcomes = self._cluster.results([(work, (job, held)) for job in whole], ordered=True)
+        outcomes = self.cluster.results([(work, (job, held)) for job in whole], ordered=True)
         for job in jobs:
-            yield next(outcomes) if _partitions(job) == 1 else work(job, table, cluster=self._cluster)
+            yield next(outcomes) if _partitions(job) == 1 else work(job, table, cluster=self.cluster)
 
 
 @contextmanager

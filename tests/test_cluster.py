@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ pytest.importorskip("distributed")
 
 from distributed import Client
 
+from features.cluster import opened
 from features.workers import worker_faults
-from level1_cnn.cluster import run_on_cluster
+from level1_cnn.cluster import demands, run_on_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = {"run": "abc", "code": "123", "python": "3.11.7"}
@@ -52,6 +53,32 @@ def cluster(workers: int = 2, threads: int = 1) -> Iterator[tuple[str, subproces
         for process in reversed(members):
             os.killpg(process.pid, signal.SIGKILL)  # the nanny of a worker is a process beside it
             process.wait()
+
+
+def kill_a_busy_worker(address: str, ready: Callable[[], bool]) -> str:
+    """Kill a worker that is in the middle of a task, once ``ready``; return the task's name.
+
+    The process is stopped first and looked at then: it cannot finish between the look and the kill. Its nanny starts
+    another in its place.
+    """
+    until = time.monotonic() + 120
+    with Client(address, timeout=60, set_as_default=False) as client:
+        processes = client.run(os.getpid)
+        while time.monotonic() < until:
+            for worker, tasks in client.call_stack().items() if ready() else ():
+                running = next((key for key in tasks if "at_worker" in str(key)), None)
+                if running is not None and _killed_at(client, worker, processes[worker], str(running)):
+                    return str(running)
+            time.sleep(0.02)
+    raise AssertionError("no worker was ever busy")
+
+
+def _killed_at(client: Client, worker: str, process: int, task: str) -> bool:
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(0.3)  # what it said before reaches the scheduler
+    busy = task in map(str, client.processing().get(worker, ()))
+    os.kill(process, signal.SIGKILL if busy else signal.SIGCONT)
+    return busy
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +163,41 @@ def test_a_worker_that_dies_loses_only_its_task(
     assert all(f"mark{i} finished" in said for i in range(3))
 
 
+def die_once_with(folder: Path, held: str) -> str:
+    die_once(folder)
+    return held
+
+
+@pytest.mark.slow
+def test_what_workers_hold_outlives_the_only_one_that_had_it(tmp_path: Path) -> None:
+    (tmp_path / "cases.parquet").write_bytes(b"the same for all")
+    with cluster(workers=1) as (address, _), opened(address, demands(tmp_path)) as found:
+        held = found.hold("a table")
+        assert list(found.results([(die_once_with, (tmp_path, held))] * 2, ordered=True)) == ["a table"] * 2
+
+
+def test_what_workers_hold_is_sent_to_each_of_them_once(address: str, tmp_path: Path) -> None:
+    (tmp_path / "cases.parquet").write_bytes(b"the same for all")
+    with opened(address, demands(tmp_path)) as found:
+        held = found.hold(bytearray(1000))
+        uses = list(found.results([(identity, (held, 0.3))] * 8))
+    assert len({worker for worker, _ in uses}) == 2
+    assert len(set(uses)) == 2
+
+
+def identity(held: bytearray, seconds: float) -> tuple[int, int]:
+    """Return who this worker is, and which object it was given."""
+    time.sleep(seconds)
+    return os.getpid(), id(held)
+
+
+def test_results_come_in_the_order_of_the_tasks_where_that_is_asked_for(address: str, tmp_path: Path) -> None:
+    (tmp_path / "cases.parquet").write_bytes(b"the same for all")
+    tasks = [(mark, (tmp_path, f"mark{i}", 0.6 - 0.2 * i)) for i in range(3)]
+    with opened(address, demands(tmp_path)) as found:
+        assert list(found.results(tasks, ordered=True)) == [f"mark{i} finished" for i in range(3)]
+
+
 def test_a_worker_that_does_not_see_the_run_under_its_path_is_refused(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +236,12 @@ def test_an_address_without_a_scheduler_is_refused(tmp_path: Path, monkeypatch: 
         run(f"tcp://127.0.0.1:{9}", tmp_path, [])
     with pytest.raises(InputFault, match="no Dask scheduler answers at not an address"):
         run("not an address", tmp_path, [])
+
+
+def test_where_dask_is_not_installed_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['distributed'] = None; import features.cluster"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    assert "InputFault: a cluster needs the extra `dask`" in said
 
 
 def test_a_cluster_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from features.faults import InputFault
 from features.layout import Request
 from features.runs import Run, freeze_cases
 from level1_cnn import __main__ as command
-from tests.test_cluster import ROOT, cluster
+from level1_cnn.checkpoint import STATE
+from tests.test_cluster import ROOT, cluster, kill_a_busy_worker
 
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
 TINY = 'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\nviews = ["identity", "mirror"]\n'
@@ -77,6 +79,21 @@ def test_a_cluster_of_two_workers_makes_the_same_tables_to_the_byte(tmp_path: Pa
         said = train(there, models, "--cluster", address)
     assert all(f"{name}: fold {fold} finished" in said for name in MODELS for fold in range(3))
     assert tables(there) == tables(here)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_of_a_fold_changes_no_byte(tmp_path: Path) -> None:
+    """The fold goes on from its last finished epoch, on another worker."""
+    here, there = make_run(tmp_path / "here"), make_run(tmp_path / "there")
+    models = [write_model(tmp_path, "finetuned", FINETUNE.replace("epochs = 2", "epochs = 30"))]
+    train(here, models)
+    with cluster() as (address, _), ThreadPoolExecutor() as beside:
+        states = f"finetuned/fold_*/{STATE}"
+        killed = beside.submit(kill_a_busy_worker, address, lambda: any(there.level1.glob(states)))
+        train(there, models, "--cluster", address)
+        assert "at_worker" in killed.result()
+    made = [[(run.level1 / "finetuned" / table).read_bytes() for table in TABLES[:2]] for run in (here, there)]
+    assert made[0] == made[1]
 
 
 def test_an_unreachable_cluster_is_refused_before_anything_is_trained(

@@ -1,7 +1,7 @@
 """XGBoost on all columns: shallow histogram trees, strongly regularised, with categories and gaps as they are."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -129,7 +129,9 @@ def _tracked(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[
     try:
         yield [(rank, tracker.worker_args() | {"dmlc_task_id": f"{rank:06d}"}) for rank in range(len(workers))]
     finally:
-        tracker.free()
+        # Of workers that never came together, or were cut off, it complains; what cut them off is being raised.
+        with suppress(xgboost.core.XGBoostError):
+            tracker.free()
 
 
 def _fit_part(

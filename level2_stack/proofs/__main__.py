@@ -1,4 +1,4 @@
-"""Commands that repeat the figures of the docs about level two's own numbers: null, truth, leak, growth, memory."""
+"""Commands that repeat the figures about level two's own numbers: null, truth, leak, growth, memory, parts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,6 +113,26 @@ def memory(
     report(study, out)
     if study.figures["exit_code"]:
         raise InputFault(f"the last command ended with exit code {study.figures['exit_code']}")
+
+
+@app.command()
+def parts(
+    run: RunFolder,
+    cluster: Annotated[str, typer.Option(help="address of a Dask scheduler, tcp://host:8786")],
+    count: Annotated[list[int] | None, typer.Option(min=2, help="workers that share a fit; repeatable")] = None,
+    recipe: RecipeFile = DEFAULT,
+    out: Out = None,
+) -> None:
+    """Compare boosters whose rows are spread over workers of a cluster with those of one process."""
+    from level2_stack.cluster import fits_at
+    from level2_stack.proofs.parts import parts_study
+    from level2_stack.proofs.study import check_out, report
+
+    check_out(out)
+    design, read = _design_of(run, recipe)
+    with fits_at(cluster, run) as machines:
+        if machines is not None:
+            report(parts_study(design, read, machines.cluster, count or [2]), out)
 
 
 def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
