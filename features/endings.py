@@ -60,7 +60,7 @@ def run_to_its_end(command: Callable[[], Any]) -> None:
         if sentence is None or os.environ.get(TRACEBACK):
             raise
         _end_workers()
-        _leave(f"error: {sentence}", 2)
+        _leave(f"error: {sentence}", 2, broken_files=isinstance(error, OSError) and "h5py" in sys.modules)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -72,14 +72,12 @@ def describe(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, MemoryError):
         return f"out of memory ({error}): close other programs, or take a smaller model or table; {GO_ON}"
-    named = [NAMED[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in NAMED]
-    if named:
-        return f"{named[0]}; {GO_ON}\n  ({_first_line(error)})"
     number = _errno(error)
-    if number is None:
-        return None
-    place = getattr(error, "filename", None)
-    return f"{f'{place}: ' if place else ''}{DISK[number]}; {GO_ON}\n  ({_first_line(error)})"
+    if number is not None:
+        place = getattr(error, "filename", None)
+        return f"{f'{place}: ' if place else ''}{DISK[number]}; {GO_ON}\n  ({_first_line(error)})"
+    named = [NAMED[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in NAMED]
+    return f"{named[0]}; {GO_ON}\n  ({_first_line(error)})" if named else None
 
 
 def _errno(error: BaseException) -> int | None:
@@ -110,6 +108,11 @@ def _end_workers() -> None:
             reusable_executor._executor.shutdown(wait=True, kill_workers=True)
 
 
-def _leave(sentence: str, code: int) -> None:
+def _leave(sentence: str, code: int, *, broken_files: bool = False) -> None:
     print(sentence, file=sys.stderr)
+    if broken_files:
+        # HDF5 crashes when Python ends and a file of it could not be finished.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

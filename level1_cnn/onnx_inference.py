@@ -47,7 +47,18 @@ def export(model: keras.Model, path: Path) -> Path:
         # Keras asks NumPy 2 whether it still has the old name, and is told that it will come back.
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         model.export(str(temporary), format="onnx", verbose=False)
+        _number_nodes(temporary)
     return path
+
+
+def _number_nodes(path: Path) -> None:
+    """Name the nodes of an ONNX file by their places: the names that they come with differ from process to process."""
+    import onnx
+
+    network = onnx.load(path)
+    for number, node in enumerate(network.graph.node):
+        node.name = f"node_{number}"
+    path.write_bytes(network.SerializeToString(deterministic=True))
 
 
 def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[int] | None = None) -> Session:
