@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import field_validator
+
+from features.case_names import name_fault
 from features.faults import Faults, InputFault, named
 from features.files import read_json, write_json
 from features.settings import Settings, check_settings
@@ -19,6 +22,14 @@ class NetworkEntry(Settings):
 
     name: str
     foreign: bool
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_path(cls, name: str) -> str:
+        """Refuse a path: files are read and written under this name."""
+        if fault := name_fault(name, paths=False):
+            raise ValueError(f"a name {fault}")
+        return name
 
 
 class MetadataColumn(Settings):
@@ -60,7 +71,13 @@ def read_manifest(folder: Path) -> Manifest:
     """
     if not (folder / NAME).is_file():
         raise InputFault(f"{folder}: no bundle, it has no {NAME}; `make submission` writes one into runs/<name>/bundle")
-    manifest = check_settings(read_json(folder / NAME), Manifest, str(folder / NAME))
+    try:
+        told = read_json(folder / NAME)
+    except ValueError as error:
+        raise InputFault(f"{folder / NAME}: not JSON ({error})") from error
+    if not isinstance(told, dict):
+        raise InputFault(f"{folder / NAME}: not a manifest but {type(told).__name__}")
+    manifest = check_settings(told, Manifest, str(folder / NAME))
     if manifest.format != FORMAT:
         raise InputFault(f"{folder}: a bundle of format {manifest.format}; this version reads format {FORMAT}")
     _check_files(folder, manifest.files)

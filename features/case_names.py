@@ -33,13 +33,13 @@ def checked_names(
     stripped = {place: text.strip() for place, text in odd.items()}
     blanks = [text for place, text in stripped.items() if text != odd[place]]
     if blanks:
-        notes.append(f"{where}: blanks around {column} left out: {named(blanks)}")
+        notes.append(f"{where}: blanks around {column} left out: {named(dict.fromkeys(blanks))}")
     wrong = defaultdict(list)
     for text in stripped.values():
         if fault := name_fault(text, paths=paths):
             wrong[fault].append(text)
     for fault, names in wrong.items():
-        faults.add(f"{where}: {column} {fault}: {named(names)}")
+        faults.add(f"{where}: {column} {fault}: {named(dict.fromkeys(names))}")
     texts = texts.copy()
     texts[list(stripped)] = [text or np.nan for text in stripped.values()]
     return pd.Series(texts, index=values.index, name=values.name)
@@ -48,7 +48,7 @@ def checked_names(
 def name_fault(text: str, *, paths: bool) -> str | None:
     """Return why ``text`` cannot name a case (or, with ``paths``, a patient); None where it can."""
     if not paths and (re.search(r"[/\\]", text) or text in (".", "..")):
-        return "that is a path (it is the picture's file name, without folder and suffix)"
+        return "that is a path, not the name of a file alone"
     if not text.isprintable():
         return "with characters that cannot be shown"
     if len(text) > LONGEST:

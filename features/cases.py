@@ -115,7 +115,7 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
     if "extra" in parts:
         known = parts["extra"].index.intersection(train.index.union(test.index))
         _add_if_any(faults, "external cases under the name of a train or test case", known)
-    if train.empty:
+    if train.empty and not faults:  # else the reason is told already
         faults.add("there are no training cases")
 
 

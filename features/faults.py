@@ -19,6 +19,10 @@ class Faults:
     def __init__(self) -> None:
         self._messages: list[str] = []
 
+    def __bool__(self) -> bool:
+        """Tell whether there is any."""
+        return bool(self._messages)
+
     def add(self, message: str) -> None:
         """Remember one fault."""
         self._messages.append(message)

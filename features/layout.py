@@ -57,12 +57,8 @@ class Columns(Settings):
 
     @model_validator(mode="after")
     def _metadata_are_known_before_the_biopsy(self) -> Self:
-        taken = {
-            self.image_name: "image_name",
-            self.target: "target",
-            "diagnosis": "a label",
-            "benign_malignant": "a label",
-        }
+        taken = {self.image_name: "the case's name", self.target: "the target"}
+        taken |= dict.fromkeys(("diagnosis", "benign_malignant"), "known only after the biopsy")
         for name in self.metadata:
             if name in taken:
                 raise ValueError(f"metadata names {name!r}, which is {taken[name]}")
@@ -169,7 +165,18 @@ def read_csv(
     except FileNotFoundError:
         raise InputFault(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors, and so are our faults
-        raise InputFault(f"{path}: not a readable CSV ({error})") from error
+        raise InputFault(f"{path}: not a readable CSV file ({error})") from error
+    frame = _without_blank_rows(frame, id_column, said)
     if notes is not None:
         notes += [f"{path.name}: {note}" for note in said]
     return frame
+
+
+def _without_blank_rows(frame: pd.DataFrame, id_column: str, notes: list[str]) -> pd.DataFrame:
+    """Return ``frame`` without rows that hold no value, as spreadsheets write them below a table."""
+    if id_column not in frame or not frame[id_column].isna().any():
+        return frame
+    blank = frame.isna().all(axis=1)
+    if blank.any():
+        notes.append(f"{int(blank.sum())} row(s) without a value left out")
+    return frame[~blank].reset_index(drop=True)

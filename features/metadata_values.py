@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.case_names import LONGEST, is_formula
-from features.faults import Faults, named
+from features.faults import MOST_LETTERS, Faults, named
 
 Value = str | float | None
 Rule = Callable[[str], Value]
@@ -44,12 +44,13 @@ def repaired(values: pd.Series, column: str, where: str, faults: Faults, notes: 
     for reason, found in wrong.items():
         cases = values.index[texts.isin(found)]
         faults.add(
-            f"{where}: {column} must be {reason}; found {_listed([repr(text) for text in found])} in {named(cases)}"
+            f"{where}: {column} must be {reason}; found {_listed([_quoted(text) for text in found])} in {named(cases)}"
         )
     _say(meant, texts, column, where, notes)
     if wrong or not _is_changed(meant):
         return values
-    changed = [meant[value] if isinstance(value, str) else value for value in values]
+    known = {text: np.nan if value is None else value for text, value in meant.items()}
+    changed = [known[value] if isinstance(value, str) else value for value in values]
     numeric = all(value is None or isinstance(value, float) for value in meant.values())
     return pd.Series(changed, index=values.index, dtype=float if numeric else object)
 
@@ -61,7 +62,7 @@ def check_kinds(parts: Mapping[str, pd.DataFrame], columns: Sequence[str], fault
     for column in columns:
         known = {role: part[column] for role, part in parts.items() if column in part and part[column].notna().any()}
         numeric = {role: pd.api.types.is_numeric_dtype(values) for role, values in known.items()}
-        if len(set(numeric.values())) > 1:
+        if len(set(numeric.values())) > 1 and not faults:  # a value that is refused leaves its column a text
             kinds = ", ".join(f"{'numbers' if is_number else 'texts'} in {role}" for role, is_number in numeric.items())
             faults.add(f"{column}: {kinds}; it must be one of both everywhere")
 
@@ -156,7 +157,9 @@ def _checked_numbers(values: pd.Series, column: str, where: str, faults: Faults)
 def _say(meant: Mapping[str, Value], texts: pd.Series, column: str, where: str, notes: list[str]) -> None:
     changed = {text: value for text, value in meant.items() if _differs(text, value)}
     if changed:
-        pairs = [f"{text!r} as {'missing' if value is None else repr(value)}" for text, value in changed.items()]
+        pairs = [
+            f"{_quoted(text)} as {'missing' if value is None else _quoted(value)}" for text, value in changed.items()
+        ]
         shown = ", ".join(pairs[:MOST_SHOWN]) + (", ..." if len(pairs) > MOST_SHOWN else "")
         notes.append(f"{where}: {column}: read {shown} in {named(texts.index[texts.isin(list(changed))])}")
     alike: dict[str, list[str]] = {}
@@ -191,6 +194,13 @@ def _is_number(text: str) -> bool:
 
 def _as_float(text: str) -> float:
     return float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text.strip()) else text)
+
+
+def _quoted(value: Value) -> str:
+    if value is None:
+        return "missing"
+    is_long = isinstance(value, str) and len(value) > MOST_LETTERS
+    return f"{str(value)[:MOST_LETTERS]!r}..." if is_long else repr(value)
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -30,9 +30,9 @@ SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "DICOM": (".dcm",)}
 START_OF_SCAN, END_OF_PICTURE = 0xDA, 0xD9
 # A marker within a scan that is neither a stuffed 0xFF nor a restart nor a fill byte.
 MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
-# What may stand before, between and after scans: tables, comments, application data, a scan's head.
-SEGMENTS = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-FRAMES = frozenset(range(0xC0, 0xD0)) - SEGMENTS  # one of them stands before the first scan
+TABLES = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDD, 0xFE})  # between scans: tables, comments, a scan's head
+APPLICATION = frozenset(range(0xE0, 0xF0))  # before the first scan, as one frame is
+FRAMES = frozenset(range(0xC0, 0xD0)) - TABLES
 
 
 def other_kind(start: bytes) -> str:
@@ -78,14 +78,17 @@ def scan_damage(content: bytes) -> str | None:
     libjpeg fills what it cannot decode with grey and says nothing to Pillow. Bytes overwritten by others nearly always
     hold a marker that no scan may hold (ISO/IEC 10918-1, B.1.1.2); zeros do not.
     """
-    place, allowed = 2, SEGMENTS | FRAMES
+    place, allowed, is_due = 2, APPLICATION | FRAMES | TABLES, True
     while found := MARKER.search(content, place):
-        marker, place = found[1][0], found.start()
+        marker, between = found[1][0], content[place : found.start()]
+        if is_due and between.strip(b"\xff"):
+            return f"damaged at byte {place}: no marker where one is due"
+        place = found.start()
         if marker == END_OF_PICTURE:
             return None
         if marker not in allowed:
             return f"damaged at byte {place}: marker 0xff{marker:02x} within the picture"
-        if marker == START_OF_SCAN:
-            allowed = SEGMENTS
         place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        is_due = marker != START_OF_SCAN
+        allowed = allowed if is_due else TABLES
     return "cut off: its end mark is missing"

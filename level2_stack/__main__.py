@@ -21,8 +21,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 RecipeName = Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")]
 ForeignFolder = Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")]
 TrustedNames = Annotated[str, typer.Option(help="foreign networks to admit although nothing confirms their test rows")]
+
+
+def _share(value: float | None) -> float | None:
+    """Refuse a prevalence before anything is computed; 1.76 may be meant as percent."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value:g} is no share between 0 and 1; 1.76 % is 0.0176")
+    return value
+
+
 Prevalence = Annotated[
-    float | None, typer.Option(help="share of malignant pictures where the probabilities will be used")
+    float | None,
+    typer.Option(callback=_share, help="share of malignant pictures where the probabilities will be used"),
 ]
 ClusterAddress = Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")]
 OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from features.faults import named
-from features.layout import ID_COLUMNS, id_column
+from features.faults import InputFault, named
+from features.layout import ID_COLUMNS, id_column, read_csv
 
 SCORES = ("pred", "prediction", "probability")
 TEST_SCORES = (*SCORES, "target")  # a submission file calls its score target; in oof.csv that may be the truth
@@ -36,9 +36,9 @@ def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
         findings.faults.append(f"{path.name} is missing")
         return None
     try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", dtype=dict.fromkeys(ID_COLUMNS, str), low_memory=False)
-    except (ValueError, OSError) as error:
-        findings.faults.append(f"{path.name}: not a readable CSV file ({error})")
+        frame = read_csv(path, *ID_COLUMNS, known=TEST_SCORES, notes=findings.notes)
+    except InputFault as fault:
+        findings.faults.append(str(fault).replace(str(path), path.name))
         return None
     return _with_ids(frame, path.name, findings)
 

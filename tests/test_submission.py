@@ -116,7 +116,7 @@ def test_a_sample_is_read_in_its_order_with_ids_as_text(tmp_path):
     ("text", "sentence"),
     [
         (None, "no such sample submission"),
-        ("", "not a readable CSV"),
+        ("", "not a readable CSV file"),
         ("id,target\nx,0\n", "columns id, target; a sample submission has image_name, target"),
         ("image_name,target\n", "it has no rows"),
         ("image_name,target\nx,0\n,0\nx,0\n", r"ids given more than once: 1 \(x\)"),
