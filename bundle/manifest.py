@@ -71,10 +71,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     if not (folder / NAME).is_file():
         raise InputFault(f"{folder}: no bundle, it has no {NAME}; `make submission` writes one into runs/<name>/bundle")
-    try:
-        told = read_json(folder / NAME)
-    except ValueError as error:
-        raise InputFault(f"{folder / NAME}: not JSON ({error})") from error
+    told = read_json(folder / NAME)
     if not isinstance(told, dict):
         raise InputFault(f"{folder / NAME}: not a manifest but {type(told).__name__}")
     manifest = check_settings(told, Manifest, str(folder / NAME))

@@ -166,7 +166,7 @@ def read_csv(
         raise InputFault(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors, and so are our faults
         raise InputFault(f"{path}: not a readable CSV file ({error})") from error
-    frame = _without_blank_rows(frame, id_column, said)
+    frame = _without_blank_rows(frame, id_name, said)
     if notes is not None:
         notes += [f"{path.name}: {note}" for note in said]
     return frame

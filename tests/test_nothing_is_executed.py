@@ -35,8 +35,7 @@ EXECUTING = {
 }
 # Each with its reason: what it may read was made by this very process, or is restricted to four harmless names.
 ALLOWED = {
-    "features/cluster.py": {"pickle.loads"},  # asks whether its own error survives the way home
-    "level1_cnn/cluster.py": {"pickle.loads"},
+    "features/workers.py": {"pickle.loads"},  # asks whether its own error survives the way home
     "level1_cnn/torch_pickle.py": {"pickle.Unpickler"},  # refuses every name but four; tests/test_torch_pickle.py
 }
 
@@ -77,8 +76,7 @@ def test_a_file_of_arrays_that_holds_a_pickle_is_refused_and_not_run(tmp_path: P
     np.savez(tmp_path / "bomb.npz", allow_pickle=True, epochs_done=1, weights=np.array([Bomb(proof)], dtype=object))
     with pytest.raises(InputFault, match="not a file of arrays"):
         read_arrays(tmp_path / "bomb.npz", "weights")
-    with pytest.raises(ValueError, match="allow_pickle"):
-        load_state(tmp_path / "bomb.npz")
+    assert load_state(tmp_path / "bomb.npz") is None
     assert not proof.exists()
     pickle.loads(pickle.dumps(Bomb(proof)))
     assert proof.exists()  # the bomb is one
