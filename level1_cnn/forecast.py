@@ -143,23 +143,24 @@ def _finetuned(job: Job, work: Work, measured: Measured, hardware: Hardware) -> 
     # The graph is built once for all folds, and once more for a stage of its own.
     starts = _once(measured.start).times(bool(work.pending) + bool(pretraining))
     training = starts + step.times(work.pending * work.epochs * work.steps + pretraining) + saving + watching
-    predicting = (_once(measured.export) + Span.of(measured.views).times(work.asked)).times(work.pending)
+    exporting = _once(measured.export)
+    predicting = (exporting.times(measured.exports) + Span.of(measured.views).times(work.asked)).times(work.pending)
     views = len(job.experiment.views)
     weights = measured.parameters * FLOAT
     asked = work.folds * work.asked
     disk = {
         "weights": work.folds * weights + (weights if work.pretraining[0] else 0),
-        "exported": work.folds * measured.exported_bytes,
+        "exported": work.folds * measured.exported_bytes * measured.exports,
         "embeddings": round((asked + work.cases) * measured.features * HALF_FLOAT),
         "tables": round((asked + work.cases) * (views + 3) * TABLE_BYTES),
-        "bundle": work.folds * weights,
+        "bundle": work.folds * measured.exported_bytes,
     }
     pictures = min(CACHE_BYTES, work.rows * job.experiment.image_size**2 * 3)
     peak = measured.peak if measured.steps or hardware.memory is not None else _estimated(job, hardware)
     return Forecast(
         level="one",
         name=job.name,
-        seconds={"training": training, "prediction": predicting},
+        seconds={"training": training, "prediction": predicting, "bundle": exporting.times(work.folds)},
         disk=disk,
         scratch=measured.state_bytes or 5 * weights,
         memory=peak + pictures,
@@ -171,21 +172,22 @@ def _finetuned(job: Job, work: Work, measured: Measured, hardware: Hardware) -> 
 def _frozen(job: Job, work: Work, measured: Measured) -> Forecast:
     views, features = len(job.experiment.views), measured.features
     begun = bool(work.embedded)
-    embedding = _once(measured.start + measured.export).times(begun) + Span.of(measured.views).times(work.embedded)
+    started = measured.start + measured.export * measured.exports
+    embedding = _once(started).times(begun) + Span.of(measured.views).times(work.embedded)
     head = measured.head * work.shown / HEAD_CASES
     heads = Span(low=HEAD_RANGE[0] * head, high=HEAD_RANGE[1] * head).times(work.pending)
     numbers = views * features
     disk = {
         "embeddings": round((work.rows * numbers + work.cases * features) * HALF_FLOAT),
-        "exported": measured.exported_bytes,
+        "exported": measured.exported_bytes * measured.exports,
         "weights": work.folds * features * FLOAT,
         "tables": round((work.folds * work.asked + work.cases) * (views + 3) * TABLE_BYTES),
-        "bundle": measured.parameters * FLOAT,
+        "bundle": measured.exported_bytes,
     }
     return Forecast(
         level="one",
         name=job.name,
-        seconds={"training": embedding, "prediction": heads},
+        seconds={"training": embedding, "prediction": heads, "bundle": _once(measured.export)},
         disk=disk,
         memory=measured.peak + round(work.shown * numbers * HEAD_BYTES),
         how=f"{len(measured.views)} batches in {views} views and one fit of a head measured; {_left(work)}",

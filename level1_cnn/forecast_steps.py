@@ -62,7 +62,8 @@ class Measured:
     forward: list[float] = field(default_factory=list)  # of one picture alone, where no step was taken
     saving: float = 0.0  # the state between two epochs
     state_bytes: int = 0
-    export: float = 0.0
+    export: float = 0.0  # writing the network as ONNX
+    exports: bool = False  # whether a fold predicts through that file; the bundle has it anyway
     exported_bytes: int = 0
     views: list[float] = field(default_factory=list)  # of one picture in all views, reading it included
     head: float = 0.0  # fitting a frozen model's head to HEAD_CASES cases
@@ -137,8 +138,8 @@ def _measure_frozen(request: Request, settings: Frozen, plan: "Plan", found: Mea
 
     model, found.start = _timed(lambda: build_backbone(request.job.network))
     path = request.folder / "network.onnx"
-    forward, found.export = _timed(lambda: frozen_forward(model, path, plan))
-    _describe(model, path, found)
+    forward, seconds = _timed(lambda: frozen_forward(model, path, plan))
+    _describe(model, path, seconds, found)
     found.features = int(model.output.shape[-1])
     found.views = _time_views(request.job, plan, forward, None)
     found.head = _time_head(len(request.job.experiment.views), found.features, settings)
@@ -165,8 +166,8 @@ def _measure_finetuned(request: Request, settings: Finetune, plan: "Plan", found
     else:
         found.forward = _time_forward(stage.forward, side, len(COLUMNS) if settings.metadata else 0)
     path = request.folder / "network.onnx"
-    forward, found.export = _timed(lambda: fold_forward(stage.model, stage.forward, path, plan, request.passes))
-    _describe(stage.model, path, found)
+    forward, seconds = _timed(lambda: fold_forward(stage.model, stage.forward, path, plan, request.passes))
+    _describe(stage.model, path, seconds, found)
     found.features = int(stage.model.outputs[0].shape[-1])
     known = encode_metadata(cases) if settings.metadata else None
     table = None if known is None else _metadata_table(known, cases.index, COLUMNS)
@@ -239,9 +240,13 @@ def _time_head(views: int, features: int, settings: Frozen) -> float:
     return _timed(lambda: fit_head(embeddings, target, settings))[1]
 
 
-def _describe(model: "keras.Model", exported: Path, found: Measured) -> None:
-    found.parameters = int(model.count_params())
-    found.exported_bytes = exported.stat().st_size if exported.is_file() else 0
+def _describe(model: "keras.Model", path: Path, seconds: float, found: Measured) -> None:
+    """Keep the size of a network and of its ONNX file, which took ``seconds`` to write if it was wanted already."""
+    from level1_cnn.onnx_inference import export
+
+    found.parameters, found.exports = int(model.count_params()), path.is_file()
+    found.export = seconds if found.exports else _timed(lambda: export(model, path))[1]
+    found.exported_bytes = path.stat().st_size
 
 
 def _repeated(once: Callable[[], float], most: int = STEPS) -> list[float]:
