@@ -1,8 +1,10 @@
-"""What long work will take, told before it begins: ranges of time, disk and memory of each part, and what cannot fit."""
+"""What long work will take, told before it begins: ranges of time, disk and memory, and what cannot fit."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from features.faults import InputFault
 from features.files import read_json, write_json
@@ -44,8 +46,8 @@ class Forecast(Settings):
 
     level: Level
     name: str
-    seconds: dict[str, Span] = {}
-    disk: dict[str, int] = {}
+    seconds: dict[str, Span] = Field(default_factory=dict)
+    disk: dict[str, int] = Field(default_factory=dict)
     scratch: int = 0
     memory: int = 0
     gpu: int | None = None

@@ -39,7 +39,9 @@ def bytes_of(gigabytes: str) -> int:
     return count
 
 
-def this_machine(folder: Path, *, disk: int | None = None, memory: int | None = None, gpu: int | None = None) -> Machine:
+def this_machine(
+    folder: Path, *, disk: int | None = None, memory: int | None = None, gpu: int | None = None
+) -> Machine:
     """Return what is free now, the disk being the one that ``folder`` is or will be on.
 
     A number that is given takes the place of what is found: to plan for another machine.

@@ -100,7 +100,9 @@ def _decoding(run: Run, jobs: Sequence[Job]) -> list[Forecast]:
         for side, mean in found.bytes.items()
     }
     how = f"measured on {found.pictures} pictures"
-    return [Forecast(level="one", name="decoding", seconds={"decoding": found.seconds.times(count)}, disk=disk, how=how)]
+    return [
+        Forecast(level="one", name="decoding", seconds={"decoding": found.seconds.times(count)}, disk=disk, how=how)
+    ]
 
 
 def _model(
@@ -116,7 +118,9 @@ def _model(
     passes = round(work.asked * len(job.experiment.views))
     measured = measure(Request(measurable(job, sample), folder, max(1, work.steps), passes, train))
     if measured is None:
-        return Forecast(level="one", name=job.name, how="ended by the system while it was measured", refused=_killed(machine))
+        return Forecast(
+            level="one", name=job.name, how="ended by the system while it was measured", refused=_killed(machine)
+        )
     if isinstance(job.experiment.training, Finetune):
         found = _finetuned(job, work, measured, hardware)
         if refused is None:
@@ -213,7 +217,9 @@ def _left(work: Work) -> str:
 
 
 def _estimated(job: Job, hardware: Hardware) -> int:
-    return round(needed(job.experiment, at_once(job.experiment, hardware.batches[job.name], hardware.replicas), hardware))
+    return round(
+        needed(job.experiment, at_once(job.experiment, hardware.batches[job.name], hardware.replicas), hardware)
+    )
 
 
 def _gpu(job: Job, measured: Measured, hardware: Hardware) -> int | None:

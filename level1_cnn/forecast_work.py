@@ -44,7 +44,7 @@ def count_work(job: Job, batch: int) -> Work:
     folds = int(cases["fold"].max()) + 1
     own = train.sum() / folds
     settings = job.experiment.training
-    counts = {
+    counts: dict[str, Any] = {
         "folds": folds,
         "pending": len(job.pending(folds)),
         "cases": int(train.sum()) + tests,
@@ -53,14 +53,9 @@ def count_work(job: Job, batch: int) -> Work:
     if isinstance(settings, Finetune):
         return Work(**counts, **_of_training(job, settings, cases, batch))
     shown = cases["role"] != "extra" if settings.external == "apart" else cases["role"].notna()
-    done = shared_embeddings_exist(job)
+    done = shared_embeddings(job.folder) is not None
     fitted = float((shown & (cases["role"] != "test")).sum() - own)
     return Work(**counts, rows=int(shown.sum()), embedded=0 if done else int(shown.sum()), shown=fitted)
-
-
-def shared_embeddings_exist(job: Job) -> bool:
-    """Tell whether a frozen model's embeddings are there."""
-    return shared_embeddings(job.folder) is not None
 
 
 def _of_training(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def training_bytes(experiment: Experiment, pictures: int, *, half: bool) -> floa
 
 
 def activations(experiment: Experiment) -> float:
-    """Return how many numbers a network's convolutions put out for one picture: 135 * (native side / 224)^2 * side^2."""
+    """Return how many numbers its convolutions put out for one picture: 135 * (native side / 224)^2 * side^2."""
     native = backbones.find(experiment.backbone).VARIANTS[experiment.variant].resolution
     return float(ACTIVATIONS_PER_PIXEL * (native / NATIVE_SIDE) ** 2 * experiment.image_size**2)
 

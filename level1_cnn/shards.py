@@ -66,7 +66,9 @@ def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_fi
 
 def undecoded(run: Run, cases: pd.DataFrame, sizes: Sequence[int]) -> list[Undecoded]:
     """Return what ``prepare`` would decode; nothing is written."""
-    jobs = [job for store, rows in stores_of(run, cases) for job in _plan(store, rows, cases.index, sizes, CASES_PER_FILE)]
+    jobs = [
+        job for store, rows in stores_of(run, cases) for job in _plan(store, rows, cases.index, sizes, CASES_PER_FILE)
+    ]
     return [
         Undecoded({str(name): job.store.source / path for name, path in job.part.index["picture"].items()}, job.sizes)
         for job in jobs

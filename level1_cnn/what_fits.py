@@ -67,9 +67,7 @@ def memory_refusal(
     )
 
 
-def _what_would(
-    name: str, experiments: Mapping[str, Experiment], hardware: Hardware, limit: int
-) -> Iterator[str]:
+def _what_would(name: str, experiments: Mapping[str, Experiment], hardware: Hardware, limit: int) -> Iterator[str]:
     """Yield what would fit ``limit`` bytes: smaller parts of the batch, a smaller side, a smaller network, a model."""
     experiment, batch = experiments[name], hardware.batches[name]
     parts = _parts(experiment, batch, hardware, limit)
@@ -83,7 +81,9 @@ def _what_would(
     variant = _variant(experiment, pictures, hardware, limit)
     if variant is not None:
         yield f"variant = '{variant}' at this side with {pictures} at once"
-    others = [other for other in hardware.batches if other != name and _fits(experiments[other], other, hardware, limit)]
+    others = [
+        other for other in hardware.batches if other != name and _fits(experiments[other], other, hardware, limit)
+    ]
     if others:
         yield f"of these models: {', '.join(others)}"
 

@@ -34,8 +34,8 @@ from level2_stack.recipe import Recipe, read_recipe
 SIDE_BY_SIDE = Span(low=1.0, high=1.5)
 # What fits cost that leave out a family of columns, as a share of one with all columns.
 FEWER_COLUMNS = Span(low=0.6, high=1.1)
-# Seconds of blending, calibrating, choosing, the leaderboard and the tables: a line through `make prove PROOF=growth` at
-# 1,000 to 33,126 rows (1.9, 2.5, 2.6 and 6.5 s on two cores of 2.x GHz), and how far other machines may be from it.
+# Seconds of blending, calibrating, choosing, the leaderboard and the tables: a line through the growth study at 1,000,
+# 3,300, 10,000 and 33,126 rows (1.9, 2.5, 2.6 and 6.5 s on two cores), and how far another machine may be from it.
 REST, REST_PER_ROW, REST_RANGE = 1.9, 1.4e-4, (0.6, 1.8)
 STARTS = Span(low=3.0, high=8.0)  # of the programs and worker processes
 WARMING_ROWS = 400  # of a first fit, which imports the library and is not counted
@@ -45,9 +45,7 @@ MARGIN_BYTES = 4  # of a score that is kept: of every stage, fold and row
 STAGES = len(learners.STAGES)
 
 
-def plan_stack(
-    run: Run, recipe_file: Path, foreign: Sequence[str], machine: Machine, *, fresh: bool = False
-) -> None:
+def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Machine, *, fresh: bool = False) -> None:
     """Forecast a recipe over ``run``: print it, and with level one's forecast write it to plan.json.
 
     Raises InputFault where ``machine`` cannot hold all of it, or where there will be no network to stack.
@@ -58,7 +56,9 @@ def plan_stack(
     part = (
         Forecast(level="two", name=name, how="fresh: nothing is left to do")
         if fresh and all(each.time.high == 0 for each in before)
-        else forecast_stack(run, name, recipe, [each.name for each in before if each.name != "decoding"], foreign, machine)
+        else forecast_stack(
+            run, name, recipe, [each.name for each in before if each.name != "decoding"], foreign, machine
+        )
     )
     parts = [*before, part]
     write_forecasts(run, parts, machine)
@@ -158,7 +158,7 @@ def _memory(design: Design, recipe: Recipe, table: Table, workers: int) -> int:
 
 
 def _disk(design: Design, recipe: Recipe) -> dict[str, int]:
-    rows, columns = design.X.shape
+    rows = len(design.X)
     written = sum(not name.startswith(("logit.", "spread.")) for name in design.X.columns)
     return {
         "features": rows * written * 8,
@@ -169,6 +169,6 @@ def _disk(design: Design, recipe: Recipe) -> dict[str, int]:
 
 def _refusal(memory: int, machine: Machine) -> str:
     return (
-        f"takes {size(memory)} of memory, and {size(machine.memory)} are available. What fits: fewer learners or contrasts "
-        "in a recipe of your own, or networks = [...] with fewer of them"
+        f"takes {size(memory)} of memory, and {size(machine.memory)} are available. What fits: fewer learners or "
+        "contrasts in a recipe of your own, or networks = [...] with fewer of them"
     )

@@ -1,4 +1,4 @@
-"""The design that level two will have before level one is done: what is there as it is, and drawn tables for the rest."""
+"""The design that level two will have before level one is done: what is there as it is, the rest drawn."""
 
 from collections.abc import Sequence
 
