@@ -52,8 +52,10 @@ def open_trainer(job: Job, plan: Plan) -> Trainer:
     return FrozenTrainer(job, job.experiment.training, plan, cases)
 
 
-def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any]) -> None:
-    """Train and predict one fold and write its tables, the mark last."""
+def run_fold(
+    trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any], *, deterministic: bool = False
+) -> None:
+    """Train and predict one fold and write its tables; its mark, last, says whether that was ``deterministic``."""
     folder = mark.parent
     folder.mkdir(parents=True, exist_ok=True)
     predicted = trainer.fit_fold(fold, folder)
@@ -64,7 +66,7 @@ def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any])
     embeddings = predicted.embedding_table()
     if embeddings is not None:
         write_table(folder / "embeddings.parquet", embeddings)
-    finish(mark, made_from, **trainer.facts())
+    finish(mark, made_from, **trainer.facts(), deterministic=deterministic)
     (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
 
 

@@ -2,11 +2,13 @@
 
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from features import blocks
 from features.faults import InputFault
@@ -23,6 +25,7 @@ from features.forecasts import (
 from features.machine import Machine
 from features.progress import say
 from features.runs import Run
+from features.tables import write_table
 from level2_stack import ablation, learners, shift
 from level2_stack.assemble import Design
 from level2_stack.crossval import tasks_of_nesting
@@ -39,6 +42,8 @@ FEWER_COLUMNS = Span(low=0.6, high=1.1)
 REST, REST_PER_ROW, REST_RANGE = 1.9, 1.4e-4, (0.6, 1.8)
 STARTS = Span(low=3.0, high=8.0)  # of the programs and worker processes
 WARMING_ROWS = 400  # of a first fit, which imports the library and is not counted
+MODEL_BYTES = 130_000  # of a booster in the bundle
+SOME_ROWS = 5000
 WORKER = 250 << 20  # of a process with the libraries of the learners
 PROGRAM = 330 << 20
 MARGIN_BYTES = 4  # of a score that is kept: of every stage, fold and row
@@ -159,12 +164,21 @@ def _memory(design: Design, recipe: Recipe, table: Table, workers: int) -> int:
 
 def _disk(design: Design, recipe: Recipe) -> dict[str, int]:
     rows = len(design.X)
-    written = sum(not name.startswith(("logit.", "spread.")) for name in design.X.columns)
+    written = [name for name in design.X.columns if name.split(".")[0] in blocks.names()]
     return {
-        "features": rows * written * 8,
+        "features": _table_bytes(design.X[written]),
         "tables": rows * (2 * len(recipe.learners) + 10) * 8,
-        "bundle": sum(recipe.seeds for _ in recipe.blend) * len(np.unique(design.folds)) * 300_000,
+        "bundle": sum(recipe.seeds for _ in recipe.blend) * len(np.unique(design.folds)) * MODEL_BYTES,
     }
+
+
+def _table_bytes(table: pd.DataFrame) -> int:
+    """Return what ``table`` takes on the disk, from some of its rows."""
+    some = table.iloc[:: max(1, len(table) // SOME_ROWS)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_table(Path(folder) / "some.parquet", some)
+        written = (Path(folder) / "some.parquet").stat().st_size
+    return round(written * len(table) / max(1, len(some)))
 
 
 def _refusal(memory: int, machine: Machine) -> str:
