@@ -27,13 +27,12 @@ from level1_cnn.forecast_steps import (
     look_at_hardware,
     measurable,
     measure,
-    too_slow_to_measure,
 )
 from level1_cnn.forecast_work import Work, count_work
 from level1_cnn.network import check_experiment
 from level1_cnn.shards import undecoded
 from level1_cnn.tasks import Job
-from level1_cnn.what_fits import at_once, memory_refusal, needed, with_gpu
+from level1_cnn.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
 
 # A training step in forward passes of single pictures, where a step itself would take minutes (only on a CPU).
 STEP_IN_PASSES = Span(low=3.0, high=7.0)
@@ -115,8 +114,8 @@ def _model(
     folder = sample.folder.parent / job.name
     folder.mkdir()
     refused = memory_refusal(job.name, experiments, hardware, machine) if job.name in hardware.batches else None
-    slow = hardware.kind == "CPU" or hardware.memory == machine.gpu
-    train = refused is None and not (slow and too_slow_to_measure(job.experiment, hardware.batches.get(job.name, 0)))
+    batch = hardware.batches.get(job.name, 0)
+    train = refused is None and can_be_measured(job.experiment, batch, hardware)
     passes = round(work.asked * len(job.experiment.views))
     measured = measure(Request(measurable(job, sample), folder, max(1, work.steps), passes, train))
     if measured is None:

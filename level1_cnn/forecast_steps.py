@@ -9,12 +9,9 @@ from pathlib import Path
 
 from features.runs import Run
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.memory import activations
 from level1_cnn.tasks import Job
 
 HEAD_CASES = 400  # that a frozen model's head is fitted to for measuring
-# On a CPU: more numbers than these in one step, 32 pictures of B0 at 512 px, and a step takes minutes.
-MOST_ACTIVATIONS = 1.2e9
 
 
 @dataclass(frozen=True)
@@ -83,11 +80,6 @@ def measurable(job: Job, sample: Run) -> Job:
     Which weights they are changes no second of a step.
     """
     return replace(job, run=sample, experiment=job.experiment.model_copy(update={"weights": "none"}))
-
-
-def too_slow_to_measure(experiment: Experiment, batch: int) -> bool:
-    """Tell whether a training step of ``batch`` pictures would take minutes on a CPU."""
-    return activations(experiment) * batch > MOST_ACTIVATIONS
 
 
 def _measure(request: Request) -> Measured:

@@ -67,7 +67,8 @@ def _measure_finetuned(request: Request, settings: Finetune, plan: Plan, found: 
     # There are no pseudo-labels yet, and one more kind of row changes no step.
     rows = candidates(cases, settings.model_copy(update={"pseudo": None}))
     feed = Feed(shard_files(job.run, side), rows, side)
-    stage, found.start = _timed(lambda: Stage(job, settings, plan, feed, settings.targets, request.epoch_steps))
+    steps = max(STEPS + 1, request.epoch_steps)  # the feed ends with the schedule, which may be shorter than we look
+    stage, found.start = _timed(lambda: Stage(job, settings, plan, feed, settings.targets, steps))
     if request.train:
         batches = stage.batches(Fit(rows, request.folder, 0, ""), 0)
         found.start += _time_step(stage.stepper, batches)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from features.forecasts import size
-from features.machine import Machine
+from features.machine import Machine, available_memory
 from level1_cnn import backbones
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.forecast_steps import Hardware
@@ -12,13 +12,15 @@ from level1_cnn.memory import activations, device_batch, training_bytes
 # Of an output of a convolution in training on a CPU, float32: 17 to 19 were measured for B0 at 128 px.
 HOST_BYTES = 19
 PROGRAM = 900 << 20  # of TensorFlow, the tables and the network, before it is trained
+# On a CPU: more numbers than these in one step, 32 pictures of B0 at 512 px, and a step takes minutes.
+MOST_ACTIVATIONS = 1.2e9
 SIDE_STEP = 32  # px between the sides that are proposed
 
 
 def with_gpu(hardware: Hardware, machine: Machine, experiments: Mapping[str, Experiment]) -> Hardware:
     """Return ``hardware`` as if it had the GPU that ``machine`` names, where it has none or another.
 
-    Batches that are left to the device become those of that GPU, in mixed precision.
+    Batches that are left to the device become those of that GPU, in mixed precision; ``kind`` stays what is here.
     """
     if machine.gpu is None or machine.gpu == hardware.memory:
         return hardware
@@ -27,7 +29,7 @@ def with_gpu(hardware: Hardware, machine: Machine, experiments: Mapping[str, Exp
         for name, one in experiments.items()
         if isinstance(one.training, Finetune)
     }
-    return Hardware("GPU", machine.gpu, hardware.replicas, True, batches)
+    return Hardware(hardware.kind, machine.gpu, hardware.replicas, True, batches)
 
 
 def at_once(experiment: Experiment, batch: int, replicas: int) -> int:
@@ -42,6 +44,14 @@ def needed(experiment: Experiment, pictures: int, hardware: Hardware) -> float:
     if hardware.memory is None:
         return PROGRAM + pictures * activations(experiment) * HOST_BYTES
     return training_bytes(experiment, pictures, half=hardware.half)
+
+
+def can_be_measured(experiment: Experiment, batch: int, hardware: Hardware) -> bool:
+    """Tell whether a training step can be taken here for measuring: on a CPU it must be short, and held in memory."""
+    if hardware.kind != "CPU":
+        return True
+    held = PROGRAM + at_once(experiment, batch, hardware.replicas) * activations(experiment) * HOST_BYTES
+    return held <= available_memory() and activations(experiment) * batch <= MOST_ACTIVATIONS
 
 
 def memory_refusal(

@@ -75,13 +75,22 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_pat
     run = make_run(tmp_path, patients=12)
     large = FINETUNE.replace("image_size = 32", "image_size = 512").replace("batch_size = 8", "batch_size = 64")
     model = write_model(tmp_path, "large", large)
-    options = ["--models", model, "--devices", "cpu", "--memory", "2"]
+    options = ["--models", model, "--devices", "cpu", "--memory", "1"]
     code, said = plan(run, "level1_cnn", *options, "--disk", "0.001")
     assert code == 2
     assert "large: training on 64 picture(s) of 512 px at once takes" in said
     assert "batch_size = 64 with accumulation = " in said
     assert "of disk, and 1 MB are free there" in said
     assert "ESTIMATED" in said
+
+
+@pytest.mark.slow
+def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(tmp_path: Path) -> None:
+    run = make_run(tmp_path, patients=12)
+    short = FINETUNE.replace("batch_size = 8", "batch_size = 64")
+    code, said = plan(run, "level1_cnn", "--models", write_model(tmp_path, "short", short), "--devices", "cpu")
+    assert code == 0, said
+    assert "6 steps of 64 pictures" in parts(run)["short"]["how"]
 
 
 def test_nothing_to_stack_is_refused(tmp_path: Path) -> None:

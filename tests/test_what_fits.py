@@ -8,7 +8,7 @@ from features.machine import Machine
 from level1_cnn.experiment import Experiment
 from level1_cnn.forecast_steps import Hardware
 from level1_cnn.memory import device_batch, pictures_held, training_bytes
-from level1_cnn.what_fits import at_once, memory_refusal, needed, with_gpu
+from level1_cnn.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
 
 GB = 10**9
 
@@ -79,3 +79,12 @@ def test_as_many_pictures_are_held_as_have_the_memory(half: bool) -> None:
     b4 = experiment()
     held = pictures_held(b4, 24 * GB, half=half)
     assert training_bytes(b4, held, half=half) <= 24 * GB < training_bytes(b4, held + 1, half=half)
+
+
+def test_a_step_is_taken_for_measuring_on_any_accelerator_and_on_a_cpu_only_where_it_is_short() -> None:
+    large, small = experiment("b6", 768), experiment("b0", 96)
+    assert can_be_measured(large, 64, gpu(16 * GB, b6=64))
+    for memory in (None, 16 * GB):  # the host itself, and another machine's GPU that is planned for on a CPU
+        cpu = Hardware("CPU", memory, 1, False, {})
+        assert not can_be_measured(large, 64, cpu)
+        assert can_be_measured(small, 8, cpu)
