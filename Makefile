@@ -18,6 +18,7 @@ CLINIC_TEST ?= 400
 CLINIC_SEED ?= 0
 
 LOCK := requirements$(if $(GPU),-gpu).lock
+FREE = $(if $(FREE_DISK),--disk $(FREE_DISK)) $(if $(FREE_MEMORY),--memory $(FREE_MEMORY))
 # The stamp's name holds the lock's digest: a checkout that only changes times installs nothing.
 STAMP := .venv/installed-$(basename $(LOCK))-$(firstword $(shell cksum $(LOCK)))
 BIN := .venv/bin
@@ -26,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit oof features stack submission bundle predict serve verify try-server explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
+.PHONY: help setup clinic cases audit plan oof features stack submission bundle predict serve verify try-server explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -37,6 +38,7 @@ help: ## this list
 	@echo "  RUN=runs/name      where everything is kept (default: named after DATA)"
 	@echo "  PROFILE=laptop     level-one models: laptop, desktop, external, gpu, tpu;   MODELS='a b': only these, or your own TOML files"
 	@echo "  DEVICES=auto       cpu, gpu:0, mirrored (every GPU), workers (TF_CONFIG), tpu;   DETERMINISTIC=1: the same bytes each time"
+	@echo "  FREE_MEMORY=16 FREE_GPU=24 FREE_DISK=500   GB of another machine that \`make plan\` plans for"
 	@echo "  CLUSTER=tcp://...  a Dask scheduler whose workers train the folds and do level two's fits side by side"
 	@echo "  MODEL=name         the model of augment-sheet, lr-find and tune;   SEARCH=finetune: the ranges that tune searches"
 	@echo "  FOREIGN=folder     other networks' predictions: <network>/oof.csv and test.csv"
@@ -81,6 +83,12 @@ audit: cases ## look for leaks; stop where nothing mends them: runs/<name>/leaks
 oof: audit ## level one: out-of-fold and test predictions of every network
 	@$(BIN)/python -m level1_cnn oof --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
 	  $(if $(MODELS),--models '$(MODELS)') $(if $(DETERMINISTIC),--deterministic) $(if $(CLUSTER),--cluster $(CLUSTER))
+
+plan: cases ## what level one and two will take, from a few measured steps: hours, disk, memory; refuses what cannot fit
+	@$(BIN)/python -m level1_cnn plan --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
+	  $(if $(MODELS),--models '$(MODELS)') $(if $(DETERMINISTIC),--deterministic) $(FREE) $(if $(FREE_GPU),--gpu $(FREE_GPU))
+	@$(BIN)/python -m level2_stack plan --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) \
+	  $(if $(PREVALENCE),--prevalence $(PREVALENCE)) $(FREE)
 
 features: oof ## the feature blocks
 	@$(BIN)/python -m features blocks --run $(RUN)

@@ -22,6 +22,16 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Print nothing within a ``with`` block, nor in what it calls."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def progress_bar(text: str, total: int, unit: str = "pictures") -> Iterator[Callable[[int], None]]:
     """Yield ``advance(count)``; show a live bar in a terminal, else a plain line every 20 s and one at the end."""
     started = time.perf_counter()

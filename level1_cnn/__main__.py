@@ -9,6 +9,7 @@ import typer
 
 from features.__main__ import LookedAtRun, RunFolder, run_app
 from features.faults import InputFault, did_you_mean
+from features.machine import FreeBytes, this_machine
 from features.progress import say
 from features.provenance import damages, digest_of_file, finish, is_fresh, refuse_if_changed
 from features.runs import Run
@@ -60,6 +61,35 @@ def oof(
         run_tasks(jobs, folds, cluster)
         for job in jobs:
             merge_model(job)
+
+
+@app.command()
+def plan(
+    run: RunFolder,
+    profile: Profile = "laptop",
+    models: Models = None,
+    devices: Devices = "auto",
+    deterministic: Deterministic = False,
+    disk: FreeBytes = None,
+    memory: FreeBytes = None,
+    gpu: FreeBytes = None,
+) -> None:
+    """Forecast time, disk and memory of every model from a few measured steps; refuse what cannot fit, with exit 2."""
+    place = Run(run)
+    experiments = find_experiments(profile, (models or "").split()) if _has_pictures(place) else {}
+    pending = {name: one for name, one in experiments.items() if not _is_fresh(place, name, one, experiments)}
+    _check_external(place, pending)
+    ready = [name for name, one in pending.items() if _has_sources(place, name, one, experiments)]
+    jobs = [
+        _job(place, name, one, devices, deterministic)
+        if name in ready
+        else Job(place, name, one, "{}", devices, deterministic)
+        for name, one in pending.items()
+    ]
+    import_tensorflow()
+    from level1_cnn.forecast import plan_models
+
+    plan_models(place, experiments, jobs, this_machine(run, disk=disk, memory=memory, gpu=gpu))
 
 
 @app.command()

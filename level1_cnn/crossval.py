@@ -57,8 +57,10 @@ def open_trainer(job: Job, plan: Plan) -> Trainer:
     return FrozenTrainer(job, job.experiment.training, plan, cases)
 
 
-def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any]) -> None:
-    """Train and predict one fold and write its tables, the mark last."""
+def run_fold(
+    trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any], *, deterministic: bool = False
+) -> None:
+    """Train and predict one fold and write its tables; its mark, last, says whether that was ``deterministic``."""
     folder = mark.parent
     folder.mkdir(parents=True, exist_ok=True)
     predicted = trainer.fit_fold(fold, folder)
@@ -71,7 +73,8 @@ def run_fold(trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any])
     for name, table in tables.items():
         write_table(folder / f"{name}.parquet", table)
     weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    finish(mark, made_from, [*(folder / f"{name}.parquet" for name in tables), *weights], **trainer.facts())
+    written = [*(folder / f"{name}.parquet" for name in tables), *weights]
+    finish(mark, made_from, written, **trainer.facts(), deterministic=deterministic)
     (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
 
 

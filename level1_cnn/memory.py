@@ -31,10 +31,23 @@ def device_batch(experiment: Experiment, memory: int | None, *, half: bool) -> i
     if memory is None:
         shrunk = CPU_BATCH * (CPU_SIDE / experiment.image_size) ** 2
         return _in_eights(min(CPU_BATCH, max(LEAST_CPU_BATCH, int(shrunk))))
+    return _in_eights(min(MOST_PER_DEVICE, max(1, pictures_held(experiment, memory, half=half))))
+
+
+def pictures_held(experiment: Experiment, memory: int, *, half: bool) -> int:
+    """Return how many pictures ``memory`` bytes hold in training, 0 where not even one."""
+    return int(memory / training_bytes(experiment, 1, half=half))
+
+
+def training_bytes(experiment: Experiment, pictures: int, *, half: bool) -> float:
+    """Return the memory that a device must have to train on ``pictures`` at once; ``half``: in 16 bit."""
+    return pictures * activations(experiment) * BYTES_PER_ACTIVATION[half] / USABLE
+
+
+def activations(experiment: Experiment) -> float:
+    """Return how many numbers its convolutions put out for one picture: 135 * (native side / 224)^2 * side^2."""
     native = backbones.find(experiment.backbone).VARIANTS[experiment.variant].resolution
-    activations = ACTIVATIONS_PER_PIXEL * (native / NATIVE_SIDE) ** 2 * experiment.image_size**2
-    held = USABLE * memory / (activations * BYTES_PER_ACTIVATION[half])
-    return _in_eights(min(MOST_PER_DEVICE, max(1, int(held))))
+    return float(ACTIVATIONS_PER_PIXEL * (native / NATIVE_SIDE) ** 2 * experiment.image_size**2)
 
 
 def whole_batch(batch_size: int, accumulation: int, replicas: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import tensorflow as tf
@@ -37,6 +37,13 @@ class _Job:
     measure: bool
 
 
+class Undecoded(NamedTuple):
+    """Pictures (name -> where they lie) of which the store lacks ``sizes``, or their statistics alone."""
+
+    paths: dict[str, Path]
+    sizes: list[int]
+
+
 def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_file: int = CASES_PER_FILE) -> None:
     """Decode what the store lacks of the pictures of ``cases`` at ``sizes`` px; write the run's statistics.
 
@@ -48,12 +55,25 @@ def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_fi
         for store, _ in stores:
             stack.enter_context(store.locked())
             store.drop_unreadable()
+        for store, rows in stores:
+            store.codes(rows)
         jobs = [job for store, rows in stores for job in _plan(store, rows, cases.index, sizes, cases_per_file)]
         if jobs:
             _decode(jobs)
     held, pictured = _held(run, cases), cases.index[cases["picture"].notna()]
     tables = [read_table(store.table(part, "statistics")).loc[names] for store, part, names in held]
     _write_if_new(run, pd.concat(tables).loc[pictured])
+
+
+def undecoded(run: Run, cases: pd.DataFrame, sizes: Sequence[int]) -> list[Undecoded]:
+    """Return what ``prepare`` would decode; nothing is written."""
+    jobs = [
+        job for store, rows in stores_of(run, cases) for job in _plan(store, rows, cases.index, sizes, CASES_PER_FILE)
+    ]
+    return [
+        Undecoded({str(name): job.store.source / path for name, path in job.part.index["picture"].items()}, job.sizes)
+        for job in jobs
+    ]
 
 
 def shard_files(run: Run, size: int) -> list[Path]:
@@ -99,7 +119,6 @@ def _write_if_new(run: Run, table: pd.DataFrame) -> None:
 
 def _plan(store: Store, rows: pd.DataFrame, names: pd.Index, sizes: Sequence[int], at_most: int) -> list[_Job]:
     """Return the jobs that make every one of ``rows`` available: parts that lack something, and new parts."""
-    store.codes(rows)
     jobs = []
     for role, wanted in rows.groupby("stored_role", sort=False):
         now, parts = current_index(store, wanted), store.parts(str(role))

@@ -68,7 +68,7 @@ class Stage:
         total = (self.settings.epochs - done) * self._epoch_steps * self._batch
         with History(fit.folder, done) as history, progress_bar(fit.text, total) as advance:
             # A kill between the last epoch and the fold's mark leaves no step to do, and the feed has no empty order.
-            batches = self._batches(fit, done) if done < self.settings.epochs else iter(())
+            batches = self.batches(fit, done) if done < self.settings.epochs else iter(())
             for epoch in range(done, self.settings.epochs):
                 self._run_epoch(epoch, batches, fit, history, advance)
             return history.table
@@ -83,7 +83,9 @@ class Stage:
     def _which(self, table: pd.DataFrame) -> Any:  # noqa: ANN401  one of the averages' names
         return "current" if self.settings.keep in ("last", "best") or table.empty else self.settings.keep
 
-    def _batches(self, fit: Fit, done: int) -> Iterator[Any]:
+    def batches(self, fit: Fit, done: int) -> Iterator[Any]:
+        """Return the batches of a fit from the end of epoch ``done`` on, each already on its devices."""
+
         def make(shard: tuple[int, int]) -> Any:  # noqa: ANN401  a tf.data.Dataset
             return self._feed.batches(
                 self.settings.augmentation,

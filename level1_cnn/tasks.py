@@ -114,7 +114,7 @@ def fold_task(job: Job, fold: int) -> str:
         return f"{job.name}: fold {fold} is finished already"
     from level1_cnn.crossval import run_fold
 
-    run_fold(_trainer(job), fold, job.fold_mark(fold), job.made_from)
+    run_fold(_trainer(job), fold, job.fold_mark(fold), job.made_from, deterministic=job.deterministic)
     return f"{job.name}: fold {fold} finished"
 
 

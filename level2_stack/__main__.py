@@ -10,11 +10,12 @@ from features.computing import compute_blocks
 from features.faults import InputFault
 from features.files import read_json
 from features.leaks.audit import REPORT, audit, refuse_leaks
+from features.machine import FreeBytes, this_machine
 from features.progress import say
 from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh, refuse_damaged
 from features.runs import Run
 from features.settings import read_toml
-from level2_stack.importing import bring_foreign
+from level2_stack.importing import bring_foreign, networks_in
 from level2_stack.recipe_files import recipe_file
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -70,6 +71,26 @@ def stack(
     make_stack(place, file, folder, prevalence, cluster)
     further = [path for name in FURTHER if (path := folder / f"{name}.csv").is_file()]
     finish(folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=recipe)
+
+
+@app.command()
+def plan(
+    run: RunFolder,
+    recipe: RecipeName = "default",
+    foreign: ForeignFolder = None,
+    prevalence: Prevalence = None,
+    disk: FreeBytes = None,
+    memory: FreeBytes = None,
+) -> None:
+    """Forecast time, disk and memory of a stack, with level one's forecast before it; refuse what cannot fit."""
+    place, file = Run(run), recipe_file(recipe)
+    names = networks_in(foreign) if foreign is not None else []
+    made_from = stack_ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
+    outputs = [place.level2 / file.stem / name for name in OUTPUTS]
+    fresh = is_fresh(place.level2 / file.stem / "run.json", made_from, outputs) and set(names) <= set(place.networks())
+    from level2_stack.forecast import plan_stack
+
+    plan_stack(place, file, names, this_machine(run, disk=disk, memory=memory), fresh=fresh)
 
 
 @app.command()

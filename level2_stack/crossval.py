@@ -98,7 +98,12 @@ def cross_validate(
 
 def number_of_fits(design: Design, recipe: Recipe, tuned: TunedParams | None = None) -> int:
     """Return how many fits ``cross_validate`` makes."""
-    return len(_Plan(recipe, tuned or {}, len(np.unique(design.folds)), False).tasks())
+    return len(tasks_of_nesting(design, recipe, tuned))
+
+
+def tasks_of_nesting(design: Design, recipe: Recipe, tuned: TunedParams | None = None) -> list[Task]:
+    """Return the fits that ``cross_validate`` makes, the outer ones first."""
+    return _Plan(recipe, tuned or {}, len(np.unique(design.folds)), False).tasks()
 
 
 def params_for(recipe: Recipe, tuned: TunedParams, learner: str, fold: int) -> Settings:

@@ -35,6 +35,13 @@ def bring_foreign(run: Run, folder: Path, trust: Collection[str]) -> None:
     _say_all(networks, "imported")
 
 
+def networks_in(folder: Path) -> list[str]:
+    """Return the names of the networks whose predictions ``folder`` holds, unchecked; raise InputFault without it."""
+    if not folder.is_dir():
+        raise InputFault(f"{folder}: no such folder of foreign predictions")
+    return sorted(path.parent.name for path in folder.glob(f"*/{FILES[0]}"))
+
+
 def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str, Any]) -> dict[str, Any]:
     from level2_stack.foreign import import_foreign
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from features.faults import InputFault
-from features.files import write_json
+from features.files import read_json, write_json
 from features.runs import Run
 from features.tables import write_table
 from level2_stack.evaluate import patient_bootstrap
@@ -18,6 +18,7 @@ from level2_stack.report.galleries import Pictures, read_galleries
 from level2_stack.report.learning import learning_section
 from level2_stack.report.origins import flat
 from level2_stack.report.page import make_report
+from level2_stack.report.repeatable import mode_of, modes
 from level2_stack.subgroups import subgroup_table
 
 EVIL = "<script>alert('x')</script>"
@@ -261,3 +262,31 @@ def test_the_command_prints_where_the_page_is(tmp_path: Path, capsys: pytest.Cap
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def test_the_page_says_in_which_mode_each_part_was_made(tmp_path):
+    run = write_run(tmp_path / "run")
+    for name, folds in (("net_a", [True, True]), ("net_b", [False, False])):
+        mark = run.level1 / name / "run.json"
+        write_json(mark, read_json(mark) | {"folds": [{"deterministic": each} for each in folds]})
+    assert modes(run, "default") == [
+        ("network net_a", "deterministic"),
+        ("network net_b", "fast (not repeatable to the byte)"),
+        ("stack default", "deterministic"),
+    ]
+    page = make_report(run, "default").read_text()
+    assert "<dt>network net_a</dt><dd>deterministic</dd>" in page
+    assert "<dt>network net_b</dt><dd>fast (not repeatable to the byte)</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ({"made_from": {"networks": 5}}, "brought from elsewhere: not known to the run"),
+        ({"made_from": {"settings": {}}, "folds": [{"rows": 3}]}, "not told by its mark"),
+        ({"made_from": {"settings": {}}, "folds": [{"deterministic": True}, {"deterministic": False}]}, "some folds"),
+    ],
+)
+def test_a_mode_that_is_not_known_or_not_one_is_said_to_be_so(tmp_path, mark, expected):
+    write_json(tmp_path / "run.json", mark)
+    assert mode_of(tmp_path / "run.json").startswith(expected)

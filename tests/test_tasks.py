@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from features.faults import InputFault
+from features.files import read_json
 from features.layout import Request
 from features.runs import Run, freeze_cases
 from level1_cnn import __main__ as command
@@ -104,3 +105,10 @@ def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
     with pytest.raises(InputFault, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
         command.oof(run.folder, models=write_model(tmp_path, "frozen", FROZEN), cluster="tcp://127.0.0.1:9")
     assert not list(run.level1.glob("*/fold_*"))
+
+
+def test_a_networks_mark_remembers_in_which_mode_each_fold_was_made(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    train(run, [write_model(tmp_path, "frozen", FROZEN)])
+    mark = read_json(run.level1 / "frozen" / "run.json")
+    assert [fold["deterministic"] for fold in mark["folds"]] == [True, True, True]

@@ -12,6 +12,7 @@ from features.runs import Run
 from level2_stack.card.data import data_facts
 from level2_stack.card.limits import limits
 from level2_stack.report.attachments import read_audit
+from level2_stack.report.repeatable import mode_of
 
 NAME = "model_card.md"
 TEMPLATE = "model_card.md.j2"
@@ -111,7 +112,8 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 def _networks(run: Run, board: pd.DataFrame) -> list[dict[str, Any]]:
     rows = _records(board[board["kind"] == "network"])
-    return [{**row, "made": _made(run.level1 / str(row["name"]) / "run.json")} for row in rows]
+    marks = [run.level1 / str(row["name"]) / "run.json" for row in rows]
+    return [{**row, "made": _made(mark), "mode": mode_of(mark)} for row, mark in zip(rows, marks, strict=True)]
 
 
 def _made(mark: Path) -> str:

@@ -18,6 +18,7 @@ from level2_stack.report.charts import Scale, scale_over
 from level2_stack.report.formats import FILTERS
 from level2_stack.report.galleries import Pictures, Sheet, read_galleries, read_sheets
 from level2_stack.report.learning import learning_section
+from level2_stack.report.repeatable import modes
 from level2_stack.report.thresholds import compared, threshold_section
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -126,6 +127,7 @@ def _origins(found: Artefacts) -> dict[str, Any]:
         "summary": found.run.facts()["summary"],
         "data": found.run.facts().get("data", ""),
         "origins": origins.origins(found.run, found.recipe),
+        "modes": modes(found.run, found.recipe),
         "settings": list(origins.flat(found.decisions["recipe"])),
         "versions": origins.versions(),
         "machine": origins.machine(),
