@@ -35,7 +35,8 @@ def build_backbone(experiment: Experiment) -> keras.Model:
 def with_last_map(model: keras.Model) -> keras.Model:
     """Return the network that gives its last map (n, rows, columns, channels) and then what ``model`` gives."""
     outputs = model.outputs if isinstance(model.output, list | tuple) else [model.output]
-    return keras.Model(model.input, [model.get_layer(LAST_MAP).output, *outputs])
+    # A name of its own: Keras would count, and the number would stand in the file that the network is exported to.
+    return keras.Model(model.input, [model.get_layer(LAST_MAP).output, *outputs], name="with_last_map")
 
 
 def draw_weights(model: keras.Model, seed: int) -> None:

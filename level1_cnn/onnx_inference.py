@@ -47,17 +47,33 @@ def export(model: keras.Model, path: Path) -> Path:
         # Keras asks NumPy 2 whether it still has the old name, and is told that it will come back.
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         model.export(str(temporary), format="onnx", verbose=False)
-        _number_nodes(temporary)
+        _number_names(temporary)
     return path
 
 
-def _number_nodes(path: Path) -> None:
-    """Name the nodes of an ONNX file by their places: the names that they come with differ from process to process."""
+def _number_names(path: Path) -> None:
+    """Name the nodes and values of an ONNX file by their places: the names they come with differ between processes.
+
+    The inputs keep theirs.
+    """
     import onnx
 
     network = onnx.load(path)
-    for number, node in enumerate(network.graph.node):
+    graph = network.graph
+    names = {value.name: value.name for value in graph.input}
+    names |= {value.name: f"output_{number}" for number, value in enumerate(graph.output)}
+    for number, node in enumerate(graph.node):
         node.name = f"node_{number}"
+        for values in (node.input, node.output):
+            # An input that is left out has no name.
+            values[:] = [names.setdefault(value, f"value_{len(names)}") if value else "" for value in values]
+    for value in (*graph.initializer, *graph.output):
+        value.name = names.setdefault(value.name, f"value_{len(names)}")
+    for size in [size for value in (*graph.input, *graph.output) for size in value.type.tensor_type.shape.dim]:
+        if size.dim_param:
+            size.dim_param = "batch"  # the only size that is open
+    del graph.value_info[:]  # shapes under the old names; they are inferred when the file is loaded
+    graph.name, graph.doc_string = "network", ""
     path.write_bytes(network.SerializeToString(deterministic=True))
 
 

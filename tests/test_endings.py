@@ -162,10 +162,10 @@ def test_a_fault_of_the_program_stays_a_traceback() -> None:
 SLEEPS = """
 import os, signal, time
 from level2_stack.fitting import side_by_side
-workers = [child for child in side_by_side(lambda _: os.getpid(), range(4), 2)]
+workers = [child for child in side_by_side(lambda job, table: os.getpid(), range(4), None, 2)]
 print(*set(workers), flush=True)
 os.kill(os.getpid(), getattr(signal, arguments[0]))
-list(side_by_side(time.sleep, [60] * 4, 2))
+list(side_by_side(lambda job, table: time.sleep(job), [60] * 4, None, 2))
 """
 
 
@@ -178,7 +178,7 @@ def test_ctrl_c_says_what_is_saved_and_leaves_no_worker(name: str, code: int) ->
     assert not any(Path(f"/proc/{worker}").exists() for worker in ended.stdout.split())
 
 
-def killed_once(job: tuple[int, str]) -> int:
+def killed_once(job: tuple[int, str], table: None) -> int:
     """Die, as a process without memory does, the first time that job 3 is done."""
     number, place = job
     if number == 3 and not Path(place).exists():
@@ -191,5 +191,5 @@ def test_when_a_worker_is_killed_fewer_of_them_do_what_is_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = [(number, str(tmp_path / "died")) for number in range(9)]
-    assert list(side_by_side(killed_once, jobs, 2)) == list(range(9))
+    assert list(side_by_side(killed_once, jobs, None, 2)) == list(range(9))
     assert "a worker process was killed (out of memory?); going on with 1 of 2" in capsys.readouterr().out
