@@ -47,17 +47,35 @@ def export(model: keras.Model, path: Path) -> Path:
         # Keras asks NumPy 2 whether it still has the old name, and is told that it will come back.
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         model.export(str(temporary), format="onnx", verbose=False)
-        _number_nodes(temporary)
+        _number(temporary)
     return path
 
 
-def _number_nodes(path: Path) -> None:
-    """Name the nodes of an ONNX file by their places: the names that they come with differ from process to process."""
+def _number(path: Path) -> None:
+    """Name nodes, constants and what flows between them by their places in an ONNX file.
+
+    tf2onnx names them, and orders constants, by the order of sets, which differs from process to process.
+    """
     import onnx
 
     network = onnx.load(path)
-    for number, node in enumerate(network.graph.node):
+    graph = network.graph
+    names = {one.name: one.name for one in (*graph.input, *graph.output)}
+    for number, node in enumerate(graph.node):
         node.name = f"node_{number}"
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.setdefault(name, f"tensor_{len(names)}") if name else "" for name in tensors]
+    places = {name: place for place, name in enumerate(names)}
+    constants = sorted((one for one in graph.initializer if one.name in names), key=lambda one: places[one.name])
+    for constant in constants:
+        constant.name = names[constant.name]
+    del graph.initializer[:], graph.value_info[:]  # the latter are shapes for readers, under the old names
+    graph.initializer.extend(constants)
+    graph.doc_string = ""
+    for tensor in (*graph.input, *graph.output):
+        for dimension in tensor.type.tensor_type.shape.dim:
+            if dimension.dim_param:
+                dimension.dim_param = "batch"
     path.write_bytes(network.SerializeToString(deterministic=True))
 
 
