@@ -52,9 +52,9 @@ def export(model: keras.Model, path: Path) -> Path:
 
 
 def _number_names(path: Path) -> None:
-    """Name the nodes and values of an ONNX file by their places: the names they come with differ between processes.
+    """Name nodes, outputs, constants and what flows between them by their places in an ONNX file; inputs keep theirs.
 
-    The inputs keep theirs.
+    tf2onnx names them, and orders constants, by the order of sets and by counters, which differ between processes.
     """
     import onnx
 
@@ -67,12 +67,15 @@ def _number_names(path: Path) -> None:
         for values in (node.input, node.output):
             # An input that is left out has no name.
             values[:] = [names.setdefault(value, f"value_{len(names)}") if value else "" for value in values]
-    for value in (*graph.initializer, *graph.output):
-        value.name = names.setdefault(value.name, f"value_{len(names)}")
+    places = {name: place for place, name in enumerate(names)}
+    constants = sorted((one for one in graph.initializer if one.name in names), key=lambda one: places[one.name])
+    for value in (*constants, *graph.output):
+        value.name = names[value.name]
     for size in [size for value in (*graph.input, *graph.output) for size in value.type.tensor_type.shape.dim]:
         if size.dim_param:
             size.dim_param = "batch"  # the only size that is open
-    del graph.value_info[:]  # shapes under the old names; they are inferred when the file is loaded
+    del graph.initializer[:], graph.value_info[:]  # the latter are shapes for readers, under the old names
+    graph.initializer.extend(constants)
     graph.name, graph.doc_string = "network", ""
     path.write_bytes(network.SerializeToString(deterministic=True))
 
