@@ -142,8 +142,8 @@ tune: cases ## search MODEL's settings within the ranges of SEARCH, on training 
 views: cases ## what each test-time view of the trained models is worth
 	@$(BIN)/python -m level1_cnn views --run $(RUN) $(if $(MODELS),--models '$(MODELS)')
 
-test: $(STAMP) ## all tests;   TESTS=file: some of them
-	@$(if $(KILLS),KILLS=$(KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+test: $(STAMP) ## all tests;   TESTS=file: some of them;   PIPELINE_KILLS=50: kill the whole pipeline as often
+	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak or growth
 	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) $(PROOF_OPTIONS)
