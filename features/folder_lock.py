@@ -50,11 +50,10 @@ def holding(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Where another process of this machine has it, raise InputFault that names it, or with ``wait`` say so and wait.
     What a dead process of this machine held is taken over, with a sentence; a holder on another machine is refused,
-    since nobody here can tell whether it lives. ``folder`` is made if need be.
+    since nobody here can tell whether it lives. ``folder`` is made if need be, and does not stay if nothing came of it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / NAME).open("a+", encoding="utf-8") as file:
-        _lock(file, folder, wait)
+    made = not folder.is_dir()
+    with _locked(folder, wait) as file:
         left = _read(file)
         _refuse_if_alive(left, folder)
         if left is not None:
@@ -64,7 +63,7 @@ def holding(folder: Path, *, wait: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            _write(file, "")  # the file stays: who waits for it must not wait for a file that is gone
+            _let_go(folder, made)
 
 
 def holder_of(folder: Path) -> Holder | None:
@@ -74,6 +73,35 @@ def holder_of(folder: Path) -> Holder | None:
             return _read(file)
     except FileNotFoundError:
         return None
+
+
+def _locked(folder: Path, wait: bool) -> TextIO:
+    """Return the lock file, open and locked, once it is the one in ``folder``: a holder removes its own."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / NAME).open("a+", encoding="utf-8")
+        try:
+            _lock(file, folder, wait)
+            if _stands(file, folder / NAME):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _stands(file: TextIO, path: Path) -> bool:
+    """Tell whether the open file is the one at ``path``: it may have been removed while we waited for it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _let_go(folder: Path, made: bool) -> None:
+    (folder / NAME).unlink(missing_ok=True)
+    if made and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _lock(file: TextIO, folder: Path, wait: bool) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from features.faults import InputFault
 from features.files import write_json
 from features.galleries import Said, metadata, overlay, tile_name, write_index, write_tile
+from features.provenance import finish
 from features.runs import Run
 from features.tables import INDEX, write_table
 from level1_cnn.experiment import Experiment, Frozen
@@ -47,7 +48,7 @@ def run(tmp_path: Path) -> Run:
         index=RISK.index,
     )
     write_table(place.cases, cases)
-    write_json(place.cases_mark, {"data": str(data)})
+    finish(place.cases_mark, {}, data=str(data))
     for model, made_from in (("own", {"settings": TINY.model_dump(mode="json")}), ("theirs", {"foreign": "1"})):
         write_table(place.level1 / model / "predictions.parquet", RISK.to_frame("probability") / 2)
         write_json(place.level1 / model / "run.json", {"made_from": made_from})

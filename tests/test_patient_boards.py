@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from features.faults import InputFault
-from features.files import write_json
 from features.galleries import Said
 from features.patient_boards import choose_patients, make_boards
+from features.provenance import finish
 from features.runs import Run
 from features.tables import INDEX, write_table
 
@@ -38,7 +38,7 @@ def said(tmp_path: Path) -> Said:
     run, (cases, risk) = Run(tmp_path / "run"), cases_and_risk()
     Image.fromarray(np.full((300, 400, 3), 128, np.uint8)).save(tmp_path / "one.png")
     write_table(run.cases, cases)
-    write_json(run.cases_mark, {"data": str(tmp_path)})
+    finish(run.cases_mark, {}, data=str(tmp_path))
     write_table(run.level2 / "default" / "predictions.parquet", risk.to_frame("probability"))
     return Said(run, "default")
 

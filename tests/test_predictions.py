@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
+from features.provenance import finish
 from features.runs import Run
 from features.tables import write_table
 from level1_cnn.predictions import over_views
@@ -199,7 +200,7 @@ def test_the_worth_of_a_finished_models_views_is_printed(tmp_path: Path, capsys:
     views, cases = drawn()
     run = Run(tmp_path)
     write_table(run.cases, cases)
-    run.cases_mark.write_text("{}")
+    finish(run.cases_mark, {})
     write_table(run.level1 / "mine" / "views.parquet", views)
     print_view_worth(run, "mine")
     shown = capsys.readouterr().out

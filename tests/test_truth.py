@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from features.files import write_json
+from features.provenance import finish
 from features.runs import Run
 from features.tables import write_table
 from level2_stack.truth import reached, say_reached
@@ -73,7 +74,7 @@ def write_score(cases: pd.DataFrame) -> pd.Series:
 def finished_stack(tmp_path: Path, cases: pd.DataFrame, *models: str) -> tuple[Run, Path]:
     """Write what a finished stack leaves behind: its models know the risk, the better network does not."""
     run, risk = Run(tmp_path / "run"), write_truth(tmp_path, cases)
-    write_json(run.cases_mark, {"data": str(tmp_path)})
+    finish(run.cases_mark, {}, data=str(tmp_path))
     for name, score in (("better", 1 - risk), ("worse", risk)):
         write_table(run.level1 / name / "predictions.parquet", score.rename("probability").to_frame())
     folder = run.level2 / "default"
