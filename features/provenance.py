@@ -21,6 +21,7 @@ Ingredients = Mapping[str, Any]  # name -> JSON value: a setting, or the digest 
 # Larger files are looked at by size alone where freshness is decided, and by digest where they are read and verified:
 # seeing that all is fresh must stay a matter of seconds.
 LARGE_BYTES = 32 * 2**20
+OF_MARKS = ("made_from", "outputs", "mark")  # what every mark holds; the rest are facts
 
 
 def digest(value: object) -> str:

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.files import read_json
 from features.progress import say
-from features.provenance import digest, finish
+from features.provenance import OF_MARKS, digest, finish
 from features.tables import read_table, write_table
 from level1_cnn.checkpoint import STATE
 from level1_cnn.devices import Plan
@@ -22,7 +22,6 @@ from level1_cnn.view_predictions import ViewPredictions, embedding_table, merge_
 
 # Of a fold: a whole network and what predicts with it on a CPU, or a frozen network's head.
 WEIGHTS = ("model.weights.h5", EXPORTED, "head.npz")
-OF_MARKS = ("made_from", "outputs", "mark")  # what every mark holds
 
 
 class Trainer(Protocol):

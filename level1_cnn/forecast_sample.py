@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.forecasts import Span
 from features.progress import quiet
-from features.provenance import finish
+from features.provenance import OF_MARKS, finish
 from features.runs import Run
 from features.scanning import CHUNK, scan
 from features.tables import write_table
@@ -28,7 +28,7 @@ def make_sample(run: Run, folder: Path, sizes: Sequence[int]) -> Run:
     chosen = pd.concat([rows.iloc[_spread(len(rows), OF_EACH)] for rows in kinds])
     sample = Run(folder / "run")
     write_table(sample.cases, chosen)
-    facts = {key: value for key, value in run.facts().items() if key != "made_from"}
+    facts = {key: value for key, value in run.facts().items() if key not in OF_MARKS}
     finish(sample.cases_mark, {"sample_of": run.cases_digest()}, **facts)
     with quiet():
         prepare(sample, chosen, sizes)

@@ -111,7 +111,7 @@ def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished: tupl
         *run.level1.glob("*/predictions.parquet"),
         *(run.level2 / "quick").glob("*.parquet"),
     ]
-    assert len(tables) == 4 + 2 + 3
+    assert len(tables) == 5 + 2 + 3
     for path in tables:
         assert sorted(read_table(path).index) == sorted(cases.index), path
     for path in run.folder.rglob("predictions.parquet"):
@@ -175,7 +175,8 @@ def test_bad_input_ends_with_exit_code_2_one_sentence_each_and_nothing_written(
         (data / name).unlink()
     next((data / "jpeg" / "train").iterdir()).write_bytes(b"no picture")
     text = (data / "train.csv").read_text().splitlines()
-    (data / "train.csv").write_text("\n".join([*text, text[-1]]) + "\n")
+    name, _, *others = text[-1].split(",")
+    (data / "train.csv").write_text("\n".join([*text, ",".join([name, "somebody_else", *others])]) + "\n")
     run = Run(tmp_path / "run")
     shown = workshop.make("submission", run, DATA=str(data))
     assert shown.returncode == 2
