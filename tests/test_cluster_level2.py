@@ -41,7 +41,7 @@ trials = 3
 """
 COLUMNS = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
 
-# LightGBM's own network ends a process that waits too long for its peers, as it does on a machine that is busy elsewhere.
+# LightGBM's own network ends a process that waits too long for its peers, as on a machine that is busy elsewhere.
 ASKED = "PARTS" in os.environ
 LIGHTGBM = pytest.param("lgbm", marks=pytest.mark.skipif(not ASKED, reason="needs a quiet machine: PARTS=1"))
 
