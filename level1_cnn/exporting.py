@@ -1,7 +1,7 @@
 """The networks of a run's finished models as ONNX files with their heads, for prediction without TensorFlow."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -56,11 +56,9 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
 
 
 def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
-    written = (source / ARRAY).with_name(EXPORTED)
-    if written.is_file():
-        shutil.copyfile(written, folder / SHARED)
-    else:
-        export(with_last_map(build_backbone(job.network)), folder / SHARED)
+    _take_over(
+        (source / ARRAY).with_name(EXPORTED), folder / SHARED, lambda: with_last_map(build_backbone(job.network))
+    )
     for fold in range(folds):
         with np.load(read_of_fold(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
@@ -75,13 +73,17 @@ def _export_folds(source: Path, experiment: Experiment, training: Finetune, fold
     for fold in range(folds):
         trained = source / f"fold_{fold}"
         model.load_weights(read_of_fold(trained / "model.weights.h5"))
-        # Where training predicted by TensorFlow, on a GPU, there is no such file.
-        if (trained / EXPORTED).is_file():
-            shutil.copyfile(trained / EXPORTED, folder / fold_file(fold))
-        else:
-            export(mapped, folder / fold_file(fold))
+        _take_over(trained / EXPORTED, folder / fold_file(fold), lambda: mapped)
         kernel, bias = (np.asarray(one, np.float32) for one in model.get_layer("logits").get_weights())
         _write_head(folder / head_file(fold), kernel, bias, _power(model))
+
+
+def _take_over(written: Path, path: Path, model: Callable[[], keras.Model]) -> None:
+    """Copy the file that a run predicted with to ``path``; export ``model`` where it predicted by TensorFlow."""
+    if written.is_file():
+        shutil.copyfile(written, path)
+    else:
+        export(model(), path)
 
 
 def _power(model: keras.Model) -> float:
