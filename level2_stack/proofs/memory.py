@@ -34,7 +34,7 @@ class Spent:
 
 
 def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> Study:
-    """Run cases, submission, eda, card, report and explain one after the other, and return what each takes.
+    """Run cases, submission, bundle, eda, explain, card and report one after the other, and return what each takes.
 
     Memory is the sum over the command and all processes that it started of what is theirs alone and their share of
     what several have (PSS of Linux), looked at every second. What is fresh takes seconds: a new run measures
@@ -48,8 +48,9 @@ def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> St
     commands = [
         ["features", "cases", "--run", str(run), "--data", str(data)],
         ["level2_stack", "submission", *named, *brought],
+        ["bundle", "write", *named],
         ["features", "eda", "--run", str(run)],
-        *(["level2_stack", name, *named] for name in ("card", "report", "explain")),
+        *(["level2_stack", name, *named] for name in ("explain", "card", "report")),
     ]
     spent: list[Spent] = []
     for command in commands:
