@@ -16,11 +16,11 @@ from features.leaks.audit import REPORT, audit_ingredients
 from features.progress import say
 from features.provenance import damages, differences_of, examine_mark, outputs_of
 from features.runs import Run, case_ingredients
-from level1_cnn.__main__ import ingredients as network_ingredients
 from level1_cnn.experiment import CONFIGS, read_experiment
+from level1_cnn.finished import ingredients as network_ingredients
 from level1_cnn.picture_store import Store, current_index, stores_of
 from level1_cnn.tasks import part_marks
-from level2_stack.__main__ import explanation_ingredients, stack_ingredients, submission_ingredients
+from level2_stack.finished import explanation_ingredients, stack_ingredients, submission_ingredients
 from level2_stack.importing import import_ingredients
 from level2_stack.recipe_files import recipe_file
 
@@ -166,8 +166,8 @@ def _foreign_now(run: Run) -> Mapping[str, Any] | None:
 
 def _stack_now(run: Run, mark: Path) -> Mapping[str, Any]:
     content = read_json(mark)
-    asked = {key: value for key, value in content["made_from"].items() if key == "prevalence"}
-    return stack_ingredients(run, recipe_file(content.get("recipe", mark.parent.name))) | asked
+    recipe = recipe_file(content.get("recipe", mark.parent.name))
+    return stack_ingredients(run, recipe, content["made_from"].get("prevalence"))
 
 
 def _submission_now(run: Run) -> Mapping[str, Any]:

@@ -72,19 +72,16 @@ class Cluster:
         Workers cannot go on without each other: when one is lost, all begin anew with those that are there. Raises
         InputFault when there are fewer workers than parts, or when they were cut off several times.
         """
+        cause: Exception | None = None
         for attempt in range(1, ATTEMPTS + 1):
             chosen = self._workers(len(parts))
             try:
                 return self._all_at_once(task, parts, meet, chosen)
             except Exception as error:
-                lost = [] if isinstance(error, InputFault) else self._lost(chosen)
-                self._renew(chosen)
-                if not lost:
-                    raise
-                if attempt == ATTEMPTS:
-                    raise InputFault(f"{self.address}: {attempt} times a fit over workers lost one; {AGAIN}") from error
-                say(f"{self._demands.level}: a fit over {len(parts)} workers lost {', '.join(lost)}; it begins anew")
-        raise AssertionError("the last attempt returns or raises")
+                cause, lost = error, self._lost_through(error, chosen)
+            after = "it begins anew" if attempt < ATTEMPTS else "that was the last attempt"
+            say(f"{self._demands.level}: a fit over {len(parts)} workers lost {', '.join(lost)}; {after}")
+        raise InputFault(f"{self.address}: {ATTEMPTS} times a fit over workers lost one; {AGAIN}") from cause
 
     def ports(self, workers: Sequence[str]) -> list[tuple[str, int]]:
         """Return (host, a port that is free there) of each of the ``workers``."""
@@ -134,6 +131,14 @@ class Cluster:
                 raise ConnectionError("a worker is lost")
             with suppress(TimeoutError), self.client.as_current():
                 wait(pending, timeout=1, return_when="FIRST_COMPLETED")
+
+    def _lost_through(self, error: Exception, chosen: Sequence[str]) -> list[str]:
+        """Return which of the ``chosen`` workers are lost, with the others restarted; raise ``error`` where none is."""
+        lost = [] if isinstance(error, InputFault) else self._lost(chosen)
+        self._renew(chosen)
+        if not lost:
+            raise error
+        return lost
 
     def _lost(self, chosen: Sequence[str]) -> list[str]:
         """Return those of the ``chosen`` workers that are gone; those that worked with it may know before Dask does."""

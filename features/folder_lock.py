@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,17 +77,21 @@ def holder_of(folder: Path) -> Holder | None:
 
 def _locked(folder: Path, wait: bool) -> TextIO:
     """Return the lock file, open and locked, once it is the one in ``folder``: a holder removes its own."""
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / NAME).open("a+", encoding="utf-8")
-        try:
-            _lock(file, folder, wait)
-            if _stands(file, folder / NAME):
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+    while (file := _locked_once(folder, wait)) is None:
+        continue
+    return file
+
+
+def _locked_once(folder: Path, wait: bool) -> TextIO | None:
+    """Return the lock file, open and locked; None when it was removed while we waited for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as closing:
+        file = closing.enter_context((folder / NAME).open("a+", encoding="utf-8"))
+        _lock(file, folder, wait)
+        if not _stands(file, folder / NAME):
+            return None
+        closing.pop_all()  # it stays open, and locked, until its holder lets it go
+    return file
 
 
 def _stands(file: TextIO, path: Path) -> bool:

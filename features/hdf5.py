@@ -68,24 +68,27 @@ class _Handles:
 
     def opened(self, path: Path) -> h5py.File:
         """Return the file at ``path``, open; raise InputFault when it is missing, or no HDF5."""
-        import h5py  # slow to import, and most folders hold no HDF5
-
         try:
             status = path.stat()
-            state = (status.st_mtime_ns, status.st_size, os.getpid())
             with self._lock:
-                held = self._held.get(path)
-                if held is not None and held[0] == state:
-                    return held[1]
-                if held is not None:
-                    self._held.pop(path)[1].close()  # HDF5 would go on with what it knows of an open file
-                # Nobody writes it while we read, and a lock fails where a folder is read-only or on a network.
-                self._held[path] = state, h5py.File(path, "r", locking=False)
-                return self._held[path][1]
+                return self._current(path, (status.st_mtime_ns, status.st_size, os.getpid()))
         except FileNotFoundError:
             raise InputFault(f"{path}: no such HDF5 file") from None
         except BROKEN as error:
             raise InputFault(f"{path}: not a readable HDF5 file ({error})") from error
+
+    def _current(self, path: Path, state: tuple[int, int, int]) -> h5py.File:
+        """Return the held file where it is still in that ``state``; else open it anew."""
+        import h5py  # slow to import, and most folders hold no HDF5
+
+        held = self._held.get(path)
+        if held is not None and held[0] == state:
+            return held[1]
+        if held is not None:
+            self._held.pop(path)[1].close()  # HDF5 would go on with what it knows of an open file
+        # Nobody writes it while we read, and a lock fails where a folder is read-only or on a network.
+        self._held[path] = state, h5py.File(path, "r", locking=False)
+        return self._held[path][1]
 
 
 _HANDLES = _Handles()

@@ -1,6 +1,8 @@
 """Drawn crops of the stand-in for ISIC 2024, as the contest ships its pictures: one HDF5 entry per case."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,9 @@ from features.lesions import Lesion, draw_lesion
 from features.pictures import encode_jpeg, resize_square
 from features.progress import track
 from features.total_body import LOOKS
+
+if TYPE_CHECKING:
+    import h5py
 
 SIDE = 128  # px; the contest's crops show 15 mm of skin on some 110 to 160 px
 QUALITY = 90
@@ -28,10 +33,14 @@ def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> No
         lesions = _lesions(part[:crops])
         tracked = track(lesions, f"drawing {role}", len(lesions), "crops")
         drawn = [_crop(lesion, seed, case) for case, lesion in enumerate(tracked)]
-        # No times in the file: the same seed gives the same bytes.
         with replacing(folder / name) as temporary, h5py.File(temporary, "w") as file:
-            for case, lesion in enumerate(part.index):
-                file.create_dataset(str(lesion), data=np.void(drawn[case % len(drawn)]), track_times=False)
+            _store(file, part.index, drawn)
+
+
+def _store(file: "h5py.File", lesions: pd.Index, drawn: Sequence[bytes]) -> None:
+    """Write an entry per lesion, without its time: the same seed gives the same bytes."""
+    for case, lesion in enumerate(lesions):
+        file.create_dataset(str(lesion), data=np.void(drawn[case % len(drawn)]), track_times=False)
 
 
 def _lesions(part: pd.DataFrame) -> list[Lesion]:

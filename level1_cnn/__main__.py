@@ -1,24 +1,23 @@
 """Commands of level one: out-of-fold predictions of every model of a profile, and looks at how they are made."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from features.__main__ import LookedAtRun, RunFolder, run_app
-from features.faults import InputFault, did_you_mean
+from features.faults import InputFault
 from features.machine import FreeBytes, this_machine
 from features.progress import say
-from features.provenance import damages, digest_of_file, finish, is_fresh, refuse_if_changed
+from features.provenance import finish
 from features.runs import Run
 from level1_cnn.experiment import Experiment, find_experiments, own_file, waves
+from level1_cnn.finished import job_of, planned_job, unfinished
 from level1_cnn.quiet import import_tensorflow
-from level1_cnn.tasks import Job, part_marks, pretrained_backbone, run_tasks
+from level1_cnn.tasks import run_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-VERSION = 3  # raise it when a change of the code changes what a trained network predicts
 
 Profile = Annotated[str, typer.Option(help="the folder of configs/ whose models are meant")]
 Models = Annotated[str | None, typer.Option(help="only these of its models, or TOML paths, by spaces")]
@@ -41,7 +40,7 @@ def oof(
     if not _has_pictures(place):
         return
     experiments = find_experiments(profile, (models or "").split())
-    pending = {name: one for name, one in experiments.items() if not _is_fresh(place, name, one, experiments)}
+    pending = unfinished(place, experiments)
     for name in experiments:
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
     if not pending:
@@ -55,7 +54,7 @@ def oof(
     folds = int(place.read_cases()["fold"].max()) + 1
     # A model waits for those that it builds on: its ingredients are known only then.
     for wave in waves(pending):
-        jobs = [_job(place, name, pending[name], devices, deterministic) for name in wave]
+        jobs = [job_of(place, name, pending[name], devices, deterministic) for name in wave]
         for job in jobs:
             finish(job.folder / "begun.json", job.made_from, toml=own_file(job.name, (models or "").split()))
         run_tasks(jobs, folds, cluster)
@@ -77,15 +76,9 @@ def plan(
     """Forecast time, disk and memory of every model from a few measured steps; refuse what cannot fit, with exit 2."""
     place = Run(run)
     experiments = find_experiments(profile, (models or "").split()) if _has_pictures(place) else {}
-    pending = {name: one for name, one in experiments.items() if not _is_fresh(place, name, one, experiments)}
+    pending = unfinished(place, experiments)
     _check_external(place, pending)
-    ready = [name for name, one in pending.items() if _has_sources(place, name, one, experiments)]
-    jobs = [
-        _job(place, name, one, devices, deterministic)
-        if name in ready
-        else Job(place, name, one, "{}", devices, deterministic)
-        for name, one in pending.items()
-    ]
+    jobs = [planned_job(place, name, one, experiments, devices, deterministic) for name, one in pending.items()]
     import_tensorflow()
     from level1_cnn.forecast import plan_models
 
@@ -144,7 +137,7 @@ def lr_find(
     _prepare(place, {name: experiment})
     from level1_cnn.rate_finder import find_rate
 
-    find_rate(_job(place, name, experiment, devices, False), fold=fold)
+    find_rate(job_of(place, name, experiment, devices, False), fold=fold)
 
 
 @app.command()
@@ -160,7 +153,7 @@ def tune(
     _prepare(place, {name: experiment})
     from level1_cnn.tuning import tune_model
 
-    tune_model(_job(place, name, experiment, devices, False), search)
+    tune_model(job_of(place, name, experiment, devices, False), search)
 
 
 @app.command()
@@ -190,6 +183,21 @@ def galleries(
     make_galleries(place, recipe, patients=patients.split() if patients else None)
 
 
+@app.command()
+def fleet(
+    pictures: float = 1e8,
+    gpus: int = 1000,
+    network: str = "b6",
+    side: int = 512,
+    share: float = 0.05,
+    mtbf: float = 5e4,
+) -> None:
+    """Compute, on paper, what pictures take that train at a share of the peak of GPUs that fail every mtbf hours."""
+    from level1_cnn.fleet import Fleet, plan_lines
+
+    say("\n".join(plan_lines(Fleet(pictures, gpus, network, side, utilisation=share, failure_hours=mtbf))))
+
+
 def _check_external(place: Run, pending: Mapping[str, Experiment]) -> None:
     """Refuse models that need external pictures where there are none; else say which do not look at them."""
     has_external = bool((place.read_cases()["role"] == "extra").any())
@@ -217,71 +225,6 @@ def _one_model(run: Path, profile: str, model: str) -> tuple[Run, str, Experimen
         raise InputFault(f"{place.folder}: without pictures there is nothing to train on")
     ((name, experiment),) = find_experiments(profile, [model]).items()
     return place, name, experiment
-
-
-@app.command()
-def fleet(
-    pictures: float = 1e8,
-    gpus: int = 1000,
-    network: str = "b6",
-    side: int = 512,
-    share: float = 0.05,
-    mtbf: float = 5e4,
-) -> None:
-    """Compute, on paper, what pictures take that train at a share of the peak of GPUs that fail every mtbf hours."""
-    from level1_cnn.fleet import Fleet, plan_lines
-
-    say("\n".join(plan_lines(Fleet(pictures, gpus, network, side, utilisation=share, failure_hours=mtbf))))
-
-
-def _is_fresh(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
-    """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
-    if not _has_sources(run, name, experiment, others):
-        return False
-    made_from = ingredients(run, experiment)
-    folder = run.level1 / name
-    remedy = f"give the new settings a file name of their own, or delete {folder} to train {name} anew"
-    for mark in (folder / "begun.json", folder / "run.json"):
-        refuse_if_changed(mark, made_from, remedy)
-    outputs = [folder / "predictions.parquet", folder / "embeddings.parquet"]
-    # Folds that somebody took away, to save space, are not missed; those that are there must be sound.
-    parts = all([is_fresh(mark, made_from) for mark in part_marks(folder)])
-    return is_fresh(folder / "run.json", made_from, outputs) and parts
-
-
-def _has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
-    """Tell whether the models that this one builds on are finished; raise InputFault where they never will be."""
-    finished = True
-    for setting, source in experiment.sources.items():
-        if (
-            not any(damages(mark) for mark in (run.level1 / source / "run.json", *part_marks(run.level1 / source)))
-            and (run.level1 / source / "run.json").is_file()
-        ):
-            continue
-        finished = False
-        if source not in others:
-            known = sorted({*run.networks(), *others} - {name})
-            raise InputFault(f"{name}: {setting}: {source!r} is not in this run; {did_you_mean(source, known)}")
-        if setting == "weights" and not others[source].has_pretrain:
-            raise InputFault(f"{name}: {setting}: {source!r} has no [training.pretrain]")
-    return finished
-
-
-def ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
-    """Return what a model of ``run`` is made from now; raise InputFault where a model that it starts from is absent."""
-    made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
-    if experiment.pseudo_model is not None:
-        made_from["pseudo"] = digest_of_file(run.level1 / experiment.pseudo_model / "predictions.parquet")
-    if experiment.pretrained_model is not None:
-        backbone = pretrained_backbone(run, experiment.pretrained_model)
-        if not backbone.is_file():
-            raise InputFault(f"weights = {experiment.weights!r}: that model of this run has no pretraining stage")
-        made_from["pretrained"] = digest_of_file(backbone)
-    return made_from
-
-
-def _job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
-    return Job(run, name, experiment, json.dumps(ingredients(run, experiment)), devices, deterministic)
 
 
 def _prepare(run: Run, pending: Mapping[str, Experiment]) -> None:

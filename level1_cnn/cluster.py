@@ -1,6 +1,7 @@
 """Level one's tasks on a Dask cluster: stage after stage, on workers with one GPU each."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from features.cluster import Task, opened
@@ -18,9 +19,8 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
     (see ``features.cluster``); otherwise the error of a task as it is. What is finished stays finished.
     """
     with opened(address, demands(run)) as cluster:
-        for stage in stages:
-            for line in filter(None, cluster.results(stage)):
-                say(line)
+        for line in filter(None, chain.from_iterable(cluster.results(stage) for stage in stages)):
+            say(line)
 
 
 def demands(run: Path) -> Demands:

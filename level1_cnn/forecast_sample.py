@@ -49,17 +49,16 @@ def measure_decoding(undecoded: Sequence[Undecoded]) -> Decoding:
     sizes = sorted({size for part in undecoded for size in part.sizes})
     paths = {name: path for part in undecoded for name, path in part.paths.items()}
     rounds = _rounds(list(paths), ROUNDS + 1, PER_ROUND)
-    seconds, jpegs = [], dict[int, list[int]]()
+    seconds, bytes_of = [], list[dict[int, int]]()
     for names in rounds:
         started = time.perf_counter()
         scanned = list(scan({name: paths[name] for name in names}, sizes))
         seconds.append((time.perf_counter() - started) / len(names))
-        for item in scanned:
-            for size, jpeg in item.jpegs.items():
-                jpegs.setdefault(size, []).append(len(jpeg))
+        bytes_of += [{size: len(jpeg) for size, jpeg in item.jpegs.items()} for item in scanned]
     measured = seconds[1:] or seconds
     count = sum(map(len, rounds[1:] or rounds))
-    return Decoding(Span.of(measured), count, {size: float(np.mean(each)) for size, each in jpegs.items()})
+    mean = {size: float(np.mean([each[size] for each in bytes_of if size in each])) for size in sizes}
+    return Decoding(Span.of(measured), count, mean)
 
 
 def _rounds(names: Sequence[str], rounds: int, each: int) -> list[list[str]]:

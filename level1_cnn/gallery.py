@@ -1,6 +1,7 @@
 """The galleries of a run: hardest false negatives and positives with heat maps, and patient boards."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from features.faults import InputFault
 from features.galleries import Item, Said, overlay, tile_name, write_index, write_tile
 from features.patient_boards import make_boards
 from features.pictures import read_picture, resize_square
-from features.progress import progress_bar, say
+from features.progress import say, track
 from features.runs import Run
 from level1_cnn.gradcam import HeatMaps
 from level1_cnn.metadata import encode_metadata
@@ -55,13 +56,10 @@ def mean_heat(said: Said, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
     maps = [one for name in said.run.networks() if (one := _heat_maps(said.run, name)) is not None]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     cases = said.cases.loc[list(names)]
-    with progress_bar("galleries: heat maps", len(names) * len(maps)) as advance:
-        for model in maps:
-            for fold in cases["fold"].unique():
-                rows = cases[cases["fold"] == fold]
-                for name, heat in zip(rows.index, _heat(said, model, int(fold), rows), strict=True):
-                    found[str(name)].append(heat)
-                advance(len(rows))
+    shown = list(product(maps, cases.groupby("fold", sort=False)))
+    for model, (_, rows) in track(shown, "galleries: heat maps", len(shown), unit="folds"):
+        for name, heat in zip(rows.index, _heat(said, model, int(rows["fold"].iloc[0]), rows), strict=True):
+            found[str(name)].append(heat)
     return found
 
 

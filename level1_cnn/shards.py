@@ -5,7 +5,7 @@ its case table, so that only image and image_name are ever read back. Work is do
 role), and a part is marked as finished last: a kill costs one part, and only new or changed pictures are decoded.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,11 +156,17 @@ def _decode(jobs: Sequence[_Job]) -> None:
     faults: dict[str, str] = {}
     with progress_bar(text, sum(len(job.part.index) for job in jobs)) as advance:
         for job in jobs:
-            try:
-                _make_part(job, advance)
-            except _UndecodableError as found:
-                faults |= found.faults
+            faults |= _undecodable(job, advance)
     raise_undecodable(faults)
+
+
+def _undecodable(job: _Job, advance: Callable[[int], None]) -> dict[str, str]:
+    """Do ``job``; return what is wrong with each picture that cannot be decoded, by name."""
+    try:
+        _make_part(job, advance)
+    except _UndecodableError as found:
+        return dict(found.faults)
+    return {}
 
 
 class _UndecodableError(Exception):

@@ -1,20 +1,25 @@
 """Commands of level two: stack a run's predictions, write its submission, and its report."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from features.__main__ import RunFolder, run_app
 from features.computing import compute_blocks
 from features.faults import InputFault
-from features.files import read_json
 from features.leaks.audit import REPORT, audit, refuse_leaks
 from features.machine import FreeBytes, this_machine
 from features.progress import say
-from features.provenance import differences, digest_of_code, digest_of_file, finish, is_fresh, refuse_damaged
+from features.provenance import finish, is_fresh, refuse_damaged
 from features.runs import Run
-from features.settings import read_toml
+from level2_stack.finished import (
+    OUTPUTS,
+    changed_since,
+    explanation_ingredients,
+    stack_ingredients,
+    submission_ingredients,
+)
 from level2_stack.importing import bring_foreign, networks_in
 from level2_stack.recipe_files import recipe_file
 
@@ -36,7 +41,6 @@ Prevalence = Annotated[
     typer.Option(callback=_share, help="share of malignant pictures where the probabilities will be used"),
 ]
 ClusterAddress = Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")]
-OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")
 FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shift", "ablation")  # .csv
 EXPLAINED = ("explanations.parquet", "explanations.json")
 
@@ -61,7 +65,7 @@ def stack(
     say(f"audit: {len(audited.findings)} finding(s), {len(audited.stops)} to stop for, {place.folder / REPORT}")
     refuse_leaks(audited, str(run))
     folder = place.level2 / file.stem
-    made_from = stack_ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
+    made_from = stack_ingredients(place, file, prevalence)
     outputs = [folder / name for name in OUTPUTS]
     if is_fresh(folder / "run.json", made_from, outputs):
         say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
@@ -85,7 +89,7 @@ def plan(
     """Forecast time, disk and memory of a stack, with level one's forecast before it; refuse what cannot fit."""
     place, file = Run(run), recipe_file(recipe)
     names = networks_in(foreign) if foreign is not None else []
-    made_from = stack_ingredients(place, file) | ({} if prevalence is None else {"prevalence": prevalence})
+    made_from = stack_ingredients(place, file, prevalence)
     outputs = [place.level2 / file.stem / name for name in OUTPUTS]
     fresh = is_fresh(place.level2 / file.stem / "run.json", made_from, outputs) and set(names) <= set(place.networks())
     from level2_stack.forecast import plan_stack
@@ -141,7 +145,7 @@ def report(run: RunFolder, recipe: RecipeName = "default") -> None:
 
     place, file = Run(run), recipe_file(recipe)
     _refuse_damaged_stack(place.level2 / file.stem)
-    path = make_report(place, file.stem, _changed_since(place, file))
+    path = make_report(place, file.stem, changed_since(place, file))
     say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
 
 
@@ -168,15 +172,6 @@ def leaderboard(
     compare_runs([Path(name) for name in runs.split()], root, against, mlflow)
 
 
-def _changed_since(run: Run, recipe: Path) -> list[str]:
-    """Return ``key: then -> now`` for what became other since the stack was made; empty where there is no stack."""
-    mark = run.level2 / recipe.stem / "run.json"
-    if not mark.is_file():
-        return []
-    asked = {key: value for key, value in read_json(mark)["made_from"].items() if key == "prevalence"}
-    return differences(mark, stack_ingredients(run, recipe) | asked)
-
-
 @app.command()
 def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddress = None) -> None:
     """Write what every column adds to the log odds of every case, for what the finished stack submits."""
@@ -197,34 +192,6 @@ def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddr
 
 def _refuse_damaged_stack(folder: Path) -> None:
     refuse_damaged(folder / "run.json", "`make stack` makes it again")
-
-
-def submission_ingredients(run: Run, recipe: str) -> dict[str, Any]:
-    """Return what submission.csv is made from: the probabilities of the stack of ``recipe``, and the code."""
-    predictions = run.level2 / recipe / "predictions.parquet"
-    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
-    return {"recipe": recipe, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
-
-
-def explanation_ingredients(folder: Path) -> dict[str, Any]:
-    """Return what the explanations of the stack in ``folder`` are made from: its decisions and scores, and the code."""
-    inputs, code = [folder / name for name in ("decisions.json", "predictions.parquet")], Path(__file__).parent
-    return {
-        "stack": {path.name: digest_of_file(path) for path in inputs},
-        "code": digest_of_code([*code.glob("explain/*.py"), *code.glob("learners/*.py")]),
-    }
-
-
-def stack_ingredients(run: Run, recipe: Path) -> dict[str, Any]:
-    """Return what a stack is made of, without importing the learners: a fresh one is seen in a second."""
-    tables = [*run.level1.glob("*/predictions.parquet"), *run.blocks.glob("*.parquet")]
-    code = Path(__file__).parent
-    return {
-        "recipe": read_toml(recipe),
-        "cases": run.cases_digest(),
-        "tables": {str(path.relative_to(run.folder)): digest_of_file(path) for path in sorted(tables)},
-        "code": digest_of_code([*code.glob("*.py"), *code.glob("learners/*.py")]),
-    }
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.faults import Faults, InputFault, named
 from features.settings import Settings
 from level2_stack import learners
 from level2_stack.assemble import Design
 from level2_stack.evaluate import auc
 from level2_stack.fitting import Fitted, Model, Table, Task, Workers, run, table_of
+from level2_stack.fold_checks import check_folds
 from level2_stack.recipe import Recipe
 
 Floats = NDArray[np.float64]
-LEAST_FOLDS = 3  # with two, an inner fold would be the whole of what an outer fold is trained on
 TunedParams = Mapping[tuple[str, int], Settings]  # (learner, outer fold) -> what its tuning chose
 
 
@@ -235,19 +234,3 @@ class _Collected:
 
 def _means(found: list[Mapping[str, float]]) -> dict[str, float]:
     return {str(name): float(value) for name, value in pd.DataFrame(found).mean().items()}
-
-
-def check_folds(design: Design) -> None:
-    """Raise InputFault unless folds keep patients whole, are 3 or more, and any two of them leave both classes."""
-    spans = pd.Series(design.folds).groupby(design.groups).nunique()
-    if (spans > 1).any():
-        raise InputFault(f"cases: patients in more than one fold: {named(spans.index[spans > 1])}")
-    folds = np.unique(design.folds)
-    if len(folds) < LEAST_FOLDS:
-        raise InputFault(f"cases: {len(folds)} fold(s); nested cross-validation needs at least {LEAST_FOLDS}")
-    faults = Faults()
-    malignant = {int(fold): (design.y[design.folds == fold] == 1) for fold in folds}
-    for fold, own in malignant.items():
-        if own.all() or not own.any():
-            faults.add(f"fold {fold}: {int(own.sum())} malignant of {len(own)}")
-    faults.raise_if_any("every fold needs both classes; fewer folds may do")

@@ -18,8 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from features.folds import assign_folds
 from level2_stack.assemble import Design
-from level2_stack.crossval import LEAST_FOLDS, CrossValidated, cross_validate
+from level2_stack.crossval import CrossValidated, cross_validate
 from level2_stack.estimator_recipe import recipe_of, without_tables
+from level2_stack.fold_checks import LEAST_FOLDS
 from level2_stack.leaderboard import leaderboard
 from level2_stack.nested import StackResult, decide, predict
 from level2_stack.recipe import AUTO, BLEND, Recipe

@@ -142,20 +142,24 @@ def side_by_side(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers
 
 
 def _in_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
+    done = 0
+    while workers > 1 and done < len(jobs):
+        for outcome in _until_one_is_killed(work, jobs[done:], table, workers):
+            done += 1
+            yield outcome
+        workers //= 2
+    yield from (work(job, table) for job in jobs[done:])
+
+
+def _until_one_is_killed(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
     from joblib import Parallel, delayed  # slow to import, and small work does without
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    done = 0
-    while workers > 1 and done < len(jobs):
-        parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-        try:
-            for outcome in parallel(delayed(work)(job, table) for job in jobs[done:]):
-                done += 1
-                yield outcome
-        except TerminatedWorkerError:
-            say(f"level two: a worker process was killed (out of memory?); going on with {workers // 2} of {workers}")
-            workers //= 2
-    yield from (work(job, table) for job in jobs[done:])
+    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+    try:
+        yield from parallel(delayed(work)(job, table) for job in jobs)
+    except TerminatedWorkerError:
+        say(f"level two: a worker process was killed (out of memory?); going on with {workers // 2} of {workers}")
 
 
 def worth_processes(n_tasks: int, table: Table) -> int:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from level2_stack import foreign_checks as checks
-from level2_stack.foreign_checks import Comparison, Findings
+from level2_stack.foreign_agreement import Comparison, compare
+from level2_stack.foreign_checks import Findings
 
 SHOWN = "rank correlations, out of fold -> test"
 
@@ -48,7 +48,7 @@ def check_orders(candidates: list[Candidate], trust: Collection[str]) -> None:
 def _comparisons(network: Candidate, others: Collection[Candidate]) -> list[Comparison]:
     roles = ("train", "test")
     return [
-        checks.compare(other.name, *[(network.score(role), other.score(role)) for role in roles])
+        compare(other.name, *[(network.score(role), other.score(role)) for role in roles])
         for other in others
         if other is not network
     ]

@@ -9,8 +9,9 @@ import numpy as np
 from features.progress import progress_bar
 from level2_stack import learners
 from level2_stack.assemble import Design
-from level2_stack.crossval import TunedParams, check_folds
+from level2_stack.crossval import TunedParams
 from level2_stack.fitting import Table, Workers, columns_for, side_by_side, table_of, worth_processes
+from level2_stack.fold_checks import check_folds
 from level2_stack.recipe import Recipe
 from level2_stack.tuning import Tuned, tune
 

@@ -15,12 +15,12 @@ import pytest
 from features.faults import InputFault
 from features.layout import Request
 from features.runs import Run, freeze_cases
-from level2_stack.__main__ import OUTPUTS
 from level2_stack.assemble import Design
 from level2_stack.cluster import OnCluster, fits_at
 from level2_stack.crossval import cross_validate
 from level2_stack.evaluate import auc
 from level2_stack.explain.fits import members_of, scored_folds, tasks_of
+from level2_stack.finished import OUTPUTS
 from level2_stack.fitting import table_of
 from level2_stack.learners import find, lgbm, xgb
 from level2_stack.partitions import Rows, StoredRows, dealt

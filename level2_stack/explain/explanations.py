@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from features import blocks
 from features.faults import InputFault, named
 from features.files import read_json, write_json
-from features.progress import progress_bar, say
+from features.progress import say, track
 from features.runs import Run
 from features.tables import read_table, write_table
 from level2_stack import calibrate, learners
@@ -187,22 +189,24 @@ def _folds(
     folds = len(decided.calibrators)
     tasks = tasks_of(members, recipe, decided.tuned, folds)
     train, test, rounded = list[Split](), list[Split](), 0.0
-    found = list[Scored]()
-    with progress_bar("level two: explaining", folds * len(members), unit="models") as advance:
-        for fold, _, scored in scored_folds(tasks, members, table, processes):
-            found.append(scored)
-            rounded = max(rounded, rounding(scored))
-            advance(1)
-            if len(found) == len(members):
-                blended = weighted([exact(each) for each in found], list(decided.weights[fold]))
-                trained = float(table.y[table.folds != fold].mean())
-                prevalence = recipe.calibration.prevalence
-                split = through(blended, calibrate.deployed_log_odds(decided.calibrators[fold], trained, prevalence))
-                own = int((table.folds == fold).sum())
-                train.append(Split(split.parts[:own], split.base[:own]))
-                test.append(Split(split.parts[own:], split.base[own:]))
-                found = []
+    found = scored_folds(tasks, members, table, processes)
+    shown = track(found, "level two: explaining", folds * len(members), unit="models")
+    for fold, of_fold in groupby(shown, key=itemgetter(0)):
+        scored = [each for _, _, each in of_fold]
+        rounded = max(rounded, *map(rounding, scored))
+        split = _calibrated(scored, table, recipe, decided, fold)
+        own = int((table.folds == fold).sum())
+        train.append(Split(split.parts[:own], split.base[:own]))
+        test.append(Split(split.parts[own:], split.base[own:]))
     return train, test, rounded
+
+
+def _calibrated(scored: list[Scored], table: Table, recipe: Recipe, decided: Decided, fold: int) -> Split:
+    """Return the split of the blend of all members in ``fold``, through its calibration."""
+    blended = weighted([exact(each) for each in scored], list(decided.weights[fold]))
+    trained = float(table.y[table.folds != fold].mean())
+    prevalence = recipe.calibration.prevalence
+    return through(blended, calibrate.deployed_log_odds(decided.calibrators[fold], trained, prevalence))
 
 
 def _refuse_other(total: Floats, log_odds: Floats, index: pd.Index, where: str) -> None:

@@ -69,14 +69,14 @@ def read_history(folders: Sequence[Path]) -> list[Experiment]:
     An experiment is called <run>/<recipe>, by the run's whole path where two runs have one name.
     """
     names = [folder.resolve().name for folder in folders]
+    called = [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
+    pairs = zip(folders, called, strict=True)
     faults, found = Faults(), []
-    for folder, name in zip(folders, names, strict=True):
-        called = str(folder) if names.count(name) > 1 else name
-        for stack in finished_stacks(folder):
-            try:
-                found.append(_experiment(Run(folder), stack, f"{called}/{stack.name}"))
-            except InputFault as fault:
-                faults.add(f"{stack}: {fault}")
+    for run, name, stack in [(Run(folder), name, stack) for folder, name in pairs for stack in finished_stacks(folder)]:
+        try:
+            found.append(_experiment(run, stack, f"{name}/{stack.name}"))
+        except InputFault as fault:
+            faults.add(f"{stack}: {fault}")
     faults.raise_if_any("finished stacks that cannot be read")
     return found
 

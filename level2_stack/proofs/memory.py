@@ -68,13 +68,20 @@ def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> St
 def _measured(command: Sequence[str]) -> Spent:
     spent, began = Spent(" ".join(command[:2])), time.perf_counter()
     before = _processor_seconds()
+    asked = [sys.executable, "-m", *command]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        with _Watch(process.pid) as watch:
-            for line in process.stdout or ():
-                _note(spent, line.rstrip(), time.perf_counter() - began, watch)
+    with (
+        subprocess.Popen(
+            asked,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        ) as process,
+        _Watch(process.pid) as watch,
+    ):
+        for line in process.stdout or ():
+            _note(spent, line.rstrip(), time.perf_counter() - began, watch)
         spent.exit_code = process.wait()
     spent.seconds, spent.peak_gib = time.perf_counter() - began, watch.peak
     spent.cpu_seconds = _processor_seconds() - before
