@@ -136,7 +136,11 @@ class Bundle:
             absent = rows.index.difference(given[name].index)
             if len(absent):
                 raise InputFault(f"foreign network {name}: no prediction for {named(absent)} of {len(rows)} cases")
-            tables[name] = given[name].reindex(rows.index).reindex(columns=["probability", "spread"]).astype(np.float64)
+            table = given[name].reindex(rows.index).reindex(columns=["probability", "spread"])
+            tables[name] = table.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+            wrong = rows.index[~tables[name]["probability"].between(0, 1)]
+            if len(wrong):
+                raise InputFault(f"foreign network {name}: no probability from 0 to 1 for {named(wrong)}")
         return tables
 
 

@@ -1,18 +1,16 @@
 """A data folder through a bundle: its cases read, predicted, and written as tables."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from bundle.loading import Bundle
 from bundle.predicted import Predicted
-from features.faults import InputFault
 from features.files import write_json, write_text
-from features.layout import id_column, read_csv
 from features.new_cases import read_new_cases
 from features.progress import say
 from features.tables import write_table
+from level2_stack.foreign import read_brought
 
 
 def predict_folder(
@@ -20,16 +18,20 @@ def predict_folder(
 ) -> None:
     """Predict the cases of ``data`` with the bundle in ``folder`` and write what it says to ``out``.
 
+    ``foreign`` holds <network>/test.csv of the networks that the bundle does not hold. What is written:
+
     * submission.csv: image_name, target;
     * predictions.parquet (and .csv): what ``Predicted.table`` holds; networks/<name>.parquet: each network's table;
     * contributions.parquet; notices.json: the cases that are not like the training cases, and why.
-    Raises InputFault as ``Bundle.load``, ``read_new_cases`` and ``Bundle.predict`` do; nothing is written then.
+    Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_brought`` and ``Bundle.predict`` do, and writes
+    nothing then.
     """
     bundle, notes = Bundle.load(folder, threads=threads), list[str]()
     cases = read_new_cases(data, mapping, notes)
+    brought = {} if foreign is None else read_brought(foreign, bundle.foreign, cases, notes)
     for note in notes:
         say(note)
-    predicted = bundle.predict(cases, _pictures(cases, data), _foreign(foreign, bundle.foreign))
+    predicted = bundle.predict(cases, _pictures(cases, data), brought)
     write_predicted(predicted, out)
     noticed = sum(bool(sentences) for sentences in predicted.notices.values())
     say(f"predicted: {len(cases)} cases of {cases['patient_id'].nunique()} patients, {out / 'submission.csv'}")
@@ -53,17 +55,3 @@ def _pictures(cases: pd.DataFrame, data: Path) -> dict[str, Path]:
     if "picture" not in cases:
         return {}
     return {str(name): data / str(picture) for name, picture in cases["picture"].items()}
-
-
-def _foreign(folder: Path | None, names: list[str]) -> Mapping[str, pd.DataFrame]:
-    if folder is None:
-        return {}
-    tables = {}
-    for name in names:
-        table = read_csv(folder / name / "test.csv", "image_name")
-        table = table.rename(columns={id_column(table.columns): "image_name"})
-        lacking = [column for column in ("image_name", "pred") if column not in table]
-        if lacking:
-            raise InputFault(f"{folder / name / 'test.csv'}: no column {', '.join(lacking)}")
-        tables[name] = table.set_index("image_name").rename(columns={"pred": "probability"})
-    return tables

@@ -69,6 +69,29 @@ def import_foreign(folder: Path, cases: pd.DataFrame, trust: Collection[str] = (
     return networks
 
 
+def read_brought(
+    folder: Path, names: Collection[str], cases: pd.DataFrame, notes: list[str]
+) -> dict[str, pd.DataFrame]:
+    """Return what the networks ``names`` say of new ``cases`` (index image_name), from ``folder``/<network>/test.csv.
+
+    The tables are those of ``import_foreign``, checked in the same way but for the order of their rows; what was mended
+    is told in ``notes``. Raises InputFault that names every fault of every file.
+    """
+    as_test = pd.DataFrame({"role": "test"}, index=cases.index.astype(str).rename("image_name"))
+    faults, tables = Faults(), dict[str, pd.DataFrame]()
+    for name in names:
+        network = Candidate(name)
+        _read_part(network, folder / name / "test.csv", "test", as_test)
+        outside = checks.out_of_range(network.score("test")) if network.parts else ""
+        for sentence in [*network.findings.faults, *([f"test.csv: {outside}"] if outside else [])]:
+            faults.add(f"{name}: {sentence}")
+        notes += [f"foreign network {name}: {note}" for note in network.findings.notes]
+        if network.sound:
+            tables[name] = _table(network.parts, as_test)
+    faults.raise_if_any(f"{folder}: predictions of other networks for the new cases")
+    return tables
+
+
 def _refuse_all(networks: ForeignImport, folder: Path) -> None:
     faults = Faults()
     for network in networks.refused:

@@ -185,7 +185,8 @@ def test_foreign_networks_are_brought_along_or_asked_for(finished: Run, data: Pa
     tables = {"oof": cases["role"] == "train", "test": cases["role"] == "test"}
     (foreign / "theirs").mkdir(parents=True)
     for file, rows in tables.items():
-        brought = pd.DataFrame({"pred": expit(drawn[rows])}, index=cases.index[rows])
+        views = {f"tta{view}": expit(drawn[rows] + shift) for view, shift in enumerate((-0.5, 0.1, 0.6))}
+        brought = pd.DataFrame({"pred": np.mean(list(views.values()), axis=0)} | views, index=cases.index[rows])
         brought.to_csv(foreign / "theirs" / f"{file}.csv")
     recipe = str(finished.folder.parent / "quick.toml")
     submission(run.folder, recipe, foreign, "theirs", 0.05)
@@ -197,11 +198,22 @@ def test_foreign_networks_are_brought_along_or_asked_for(finished: Run, data: Pa
         pd.read_csv(path, index_col="image_name")["target"]
         for path in (tmp_path / "out/submission.csv", run.submission)
     )
-    np.testing.assert_allclose(made[asked.index], asked, rtol=1e-5)
-    short = pd.read_csv(foreign / "theirs/test.csv").iloc[1:]
-    short.to_csv(foreign / "theirs/test.csv", index=False)
-    with pytest.raises(InputFault, match="foreign network theirs: no prediction for 1 "):
-        predict_folder(run.folder / "bundle", data, tmp_path / "out", None, foreign)
+    np.testing.assert_allclose(made[asked.index], asked, rtol=1e-9)
+    whole, file = pd.read_csv(foreign / "theirs/test.csv"), foreign / "theirs/test.csv"
+    assert read_table(tmp_path / "out/networks/theirs.parquet")["spread"].gt(0).all()
+    whole.assign(pred=whole["pred"].astype(object).where(whole.index != 1, "high")).iloc[1:].to_csv(file, index=False)
+    with pytest.raises(InputFault) as refused:
+        predict_folder(run.folder / "bundle", data, tmp_path / "refused", None, foreign)
+    first, second = whole["image_name"][:2]
+    assert f"theirs: test.csv: 'pred' is not a number in rows: 1 ({second})" in str(refused.value)
+    assert f"theirs: test.csv: test cases without a row: 1 ({first})" in str(refused.value)
+    whole.assign(pred=whole["pred"] * 100).to_csv(file, index=False)
+    with pytest.raises(InputFault, match=r"theirs: test.csv: values outside \[0, 1\]"):
+        predict_folder(run.folder / "bundle", data, tmp_path / "refused", None, foreign)
+    assert not (tmp_path / "refused").exists()
+    table = pd.DataFrame({"probability": [0.5, np.nan, 1.5]}, index=["a", "b", "c"])
+    with pytest.raises(InputFault, match=r"foreign network theirs: no probability from 0 to 1 for 2 \(b, c\)"):
+        Bundle.load(run.folder / "bundle").predict(pd.DataFrame(index=table.index), {}, {"theirs": table})
 
 
 def test_what_is_unlike_the_training_cases_is_told(bundle: Bundle, data: Path, tmp_path: Path) -> None:
