@@ -58,6 +58,7 @@ def test_ticks_are_round_within_the_axis_and_never_minus_zero() -> None:
     assert [str(tick) for tick in Axis("", -0.04, 0.18).ticks()] == ["0.0", "0.05", "0.1", "0.15"]
     assert Axis("", 0, 0.15, root=True).ticks() == [0, 0.005, 0.02, 0.05, 0.1]
     assert Axis("", 0, 0.15, percent=True).tick_text(0.005) == "0.5 %"
+    assert Axis("per 1,000", 0, 0.001, times=1000).tick_text(0.00025) == "0.25"
     assert [round_step(step) for step in (0.24, 0.26, 7.0)] == pytest.approx([0.2, 0.25, 5.0])
 
 

@@ -13,13 +13,17 @@ LEFT, RIGHT, TOP, BOTTOM = 56.0, 16.0, 10.0, 42.0  # page.js knows them too
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis from ``low`` to ``high``; with ``root`` places go by square roots, so that small values have room."""
+    """One axis from ``low`` to ``high``; with ``root`` places go by square roots, so that small values have room.
+
+    What is written at a tick is ``times`` its value: 1,000 where the label says "per 1,000".
+    """
 
     label: str
     low: float
     high: float
     root: bool = False
     percent: bool = False
+    times: int = 1
 
     def fraction(self, value: float) -> float:
         """Return where ``value`` stands: 0 at ``low``, 1 at ``high``."""
@@ -46,7 +50,7 @@ class Axis:
 
     def tick_text(self, value: float) -> str:
         """Return ``value`` as it stands on the axis."""
-        return f"{100 * value:.4g} %" if self.percent else f"{value:.4g}"
+        return f"{100 * value:.4g} %" if self.percent else f"{self.times * value:.4g}"
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _bar(row: dict[Any, Any]) -> Bar:
 
 def _decision(found: Artefacts) -> Chart:
     prevalence = found.prevalence
-    high = min(0.95, max(4 * prevalence, 0.05))
+    high = min(0.95, max(4 * prevalence, min(0.05, 20 * prevalence)))
     at = np.linspace(0, high, 200)
     lines = [
         Line(name, style, decision_line(found.y, found.score(name), found.weights, at))
@@ -114,7 +114,9 @@ def _decision(found: Artefacts) -> Chart:
     everyone = Line("call every picture", "guide", all_called(prevalence, at))
     nobody = Line("call none", "axis", np.array([[0.0, 0.0], [high, 0.0]]))
     x = Axis("threshold probability", 0, high, percent=True)
-    y = Axis("net benefit per case", -0.25 * prevalence, 1.05 * prevalence)
+    cases = 1 if prevalence > RARE else 1000  # 0.00025 per case would not fit beside the axis
+    label = "net benefit per case" if cases == 1 else f"net benefit per {cases:,} cases"
+    y = Axis(label, -0.25 * prevalence, 1.05 * prevalence, times=cases)
     return Chart("Decision curve", x, y, [nobody, everyone, *lines], marker="decision")
 
 
