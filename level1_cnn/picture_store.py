@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.faults import InputFault
 from features.files import read_json, write_json
 from features.folder_lock import holding
 from features.hdf5 import entry_place
@@ -116,16 +117,33 @@ class Store:
         shutil.rmtree(self.folder / "parts" / name, ignore_errors=True)
 
     def codes(self, cases: pd.DataFrame) -> dict[str, dict[str, int]]:
-        """Return column -> text -> code; what ``cases`` bring is added at the end, so that no code ever changes."""
+        """Return column -> text -> code; what ``cases`` bring is added at the end, so that no code ever changes.
+
+        Raises InputFault where what was written is damaged: the records' codes would mean something else.
+        """
         path = self.folder / "codes.json"
-        known: dict[str, list[str]] = read_json(path) if path.is_file() else {}
+        known: dict[str, list[str]] = self._read_codes(path) if path.is_file() else {}
         texts = {column: known.get(column, []) for column in CODED}
         for column in set(CODED) & set(cases.columns):
             new = set(cases[column].dropna().astype(str)) - set(texts[column])
             texts[column] = [*texts[column], *sorted(new)]
         if texts != known:
-            write_json(path, texts)
+            write_json(path, texts | {"digest": digest(texts)})
         return {column: {text: code for code, text in enumerate(listed)} for column, listed in texts.items()}
+
+    def _read_codes(self, path: Path) -> dict[str, list[str]]:
+        try:
+            texts = dict(read_json(path))
+        except InputFault as fault:
+            raise InputFault(f"{fault}; {self._lost}") from fault
+        told = texts.pop("digest", None)  # absent in what an earlier version wrote
+        if told is not None and told != digest(texts):
+            raise InputFault(f"{path}: damaged, digest {digest(texts)} where {told} was written; {self._lost}")
+        return texts
+
+    @property
+    def _lost(self) -> str:
+        return f"what the decoded pictures' codes mean is lost: delete {self.folder}, and they are decoded again"
 
     def mark(self, part: Part, size: int | None = None) -> Path:
         """Return the mark of a part, or of its pictures at ``size`` px."""

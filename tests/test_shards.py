@@ -21,6 +21,7 @@ from features.picture_statistics import picture_statistics
 from features.pictures import read_picture
 from features.runs import Run, freeze_cases
 from features.tables import read_table
+from level1_cnn.picture_store import stores_of
 from level1_cnn.shards import count_cases, prepare, shard_files, statistics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,6 +116,21 @@ def test_codes_stand_beside_the_shards_and_what_is_missing_is_minus_one(run: Run
     assert codes["patient_id"][integer(second, "patient_id")] == "p1"
     assert codes["anatom_site_general_challenge"][integer(second, "anatom_site_general_challenge")] == "torso"
     assert integer(first, "anatom_site_general_challenge") == -1
+
+
+def test_damaged_codes_are_refused_and_those_of_an_earlier_version_read(run: Run):
+    (store, rows) = stores_of(run, run.read_cases())[0]
+    path = store.folder / "codes.json"
+    whole, codes = path.read_bytes(), store.codes(rows)
+    path.write_bytes(whole.replace(b'"male"', b'"mole"'))
+    with pytest.raises(InputFault, match=r"codes.json: damaged, digest \w{16} where \w{16} was written; .*: delete "):
+        store.codes(rows)
+    path.write_bytes(whole[:-5])
+    with pytest.raises(InputFault, match=r"codes.json: damaged, it is not JSON .* are decoded again"):
+        store.codes(rows)
+    path.write_text(json.dumps({name: texts for name, texts in json.loads(whole).items() if name != "digest"}))
+    assert store.codes(rows) == codes
+    path.write_bytes(whole)
 
 
 def test_the_run_has_the_statistics_of_its_own_cases_in_their_order(run: Run):
