@@ -1,14 +1,19 @@
 """Tests of the page's server on loopback: many at once and none mixed up, strange requests, a clean end."""
 
 import io
+import os
 import random
+import signal
 import socket
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import httpx
@@ -19,6 +24,7 @@ from bundle.serving.server import check_host, listening
 from features.faults import InputFault
 from tests.serving_doubles import SMALL, Running, expected, files, jpeg
 
+ROOT = Path(__file__).resolve().parents[1]
 REQUESTS = 200
 FUZZED = 1000
 JUNK = (
@@ -217,6 +223,35 @@ def test_a_server_that_is_asked_to_end_ends() -> None:
     with Running(SMALL) as started:
         assert good(started)
     assert not started.is_alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: signal.Signals) -> None:
+    code = (
+        "from bundle.serving.server import serve; from features.endings import run_to_its_end; "
+        "from tests.serving_doubles import SMALL, Darkness; "
+        "run_to_its_end(lambda: serve(Darkness(), SMALL, port=0))"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        address = "http://" + server.stdout.readline().split("http://")[1].split()[0]
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not listens(address):
+            time.sleep(0.05)
+        server.send_signal(number)
+        said, faults = server.communicate(timeout=60)
+    assert (server.returncode, faults) == (0, "")
+    assert said.endswith(": closed\n")
+
+
+def listens(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_another_host_is_refused_unless_it_is_asked_for_and_a_taken_port_is_said(running: Running) -> None:

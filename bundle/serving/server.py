@@ -1,11 +1,13 @@
 """Run the page on this machine."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from bundle.predicted import Predictor
 from bundle.serving.application import HOSTS, make_application
 from bundle.serving.limits import Limits
+from features.endings import Stopped
 from features.faults import InputFault
 from features.progress import say
 
@@ -19,7 +21,9 @@ def serve(
     open_to_others: bool = False,
     keep: Path | None = None,
 ) -> None:
-    """Serve the page of ``predictor`` until Ctrl-C; port 0 takes a free one. Pictures are stored in ``keep`` alone.
+    """Serve the page of ``predictor`` until Ctrl-C or SIGTERM; port 0 takes a free one. Only ``keep`` gets pictures.
+
+    What is being answered then is answered; to be asked to end is no fault.
 
     The page has no password: who reaches it may use it. So InputFault is raised for another host than this machine
     unless it is ``open_to_others``; and for a port that is taken.
@@ -33,7 +37,9 @@ def serve(
         settings = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", server_header=False)
         address = f"http://{host}:{listener.getsockname()[1]}"
         say(f"{predictor.name}: {address} (Ctrl-C ends it); not a medical device")
-        uvicorn.Server(settings).run(sockets=[listener])
+        with suppress(Stopped):
+            uvicorn.Server(settings).run(sockets=[listener])
+    say(f"{predictor.name}: closed")
 
 
 def check_host(host: str, open_to_others: bool) -> None:
