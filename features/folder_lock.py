@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +23,7 @@ from features.files import sweep
 from features.progress import say
 
 NAME = "lock"
+DYING_SECONDS = 3.0  # a process that was just killed has its lock until the system has taken its memory back
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that knows none
 
 
@@ -109,19 +111,30 @@ def _let_go(folder: Path, made: bool) -> None:
 
 
 def _lock(file: TextIO, folder: Path, wait: bool) -> None:
+    until = time.monotonic() + DYING_SECONDS
+    while not (mine := _is_taken(file)) and time.monotonic() < until:
+        time.sleep(0.05)
+    if mine:
+        return
+    other = _read(file) or "a process that did not say who it is"
+    if not wait:
+        raise InputFault(
+            f"{folder}: another command is at work there ({other}); wait for it, or end it with `kill <process>`"
+        )
+    say(f"{folder}: held by {other}; waiting for it")
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_taken(file: TextIO) -> bool:
+    """Take the lock, or tell that another process has it; a file system without locks gives it to everybody."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        other = _read(file) or "a process that did not say who it is"
-        if not wait:
-            raise InputFault(
-                f"{folder}: another command is at work there ({other}); wait for it, or end it with `kill <process>`"
-            ) from None
-        say(f"{folder}: held by {other}; waiting for it")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        return False
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+    return True
 
 
 def _refuse_if_alive(holder: Holder | None, folder: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_the_second_of_two_is_refused_with_the_first_ones_name(tmp_path: Path) -
             holding(tmp_path).__enter__()
     finally:
         end(process)
+
+
+def test_a_holder_that_is_just_dying_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
+    """A killed process keeps its lock until the system has taken its memory back: seconds, on a busy machine."""
+    process = other_holder(tmp_path)
+    Timer(0.5, process.kill).start()
+    with holding(tmp_path):
+        assert process.wait(10) == -signal.SIGKILL
+        assert (holder := holder_of(tmp_path)) is not None
+        assert holder.pid == os.getpid()
+    process.communicate()
 
 
 def test_a_folder_is_let_go_at_the_end_and_after_an_error(tmp_path: Path) -> None:
