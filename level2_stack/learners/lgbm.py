@@ -1,5 +1,6 @@
 """LightGBM on all columns: small trees, strongly regularised, with categories and gaps as they are."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,10 @@ SEEDED = True
 BASELINE = False
 MODEL = "model.txt"
 TIME_OUT = 2  # minutes that a worker waits for another one
+PLACES = re.compile(
+    r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE
+)  # in its text: of one attempt, not the model
+OF_NETWORK = re.compile(r"Socket|Binding port")  # in LightGBM's errors
 
 
 class Params(Settings):
@@ -143,9 +148,21 @@ def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, d
         categorical_feature=[place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"],
         params=settings,
     )
-    booster = lightgbm.train(settings, data, params.rounds)
-    booster.free_network()
-    return str(booster.model_to_string()) if rank == 0 else None
+    with _cut_off_told():
+        booster = lightgbm.train(settings, data, params.rounds)
+        booster.free_network()
+    return PLACES.sub("", booster.model_to_string()) if rank == 0 else None
+
+
+@contextmanager
+def _cut_off_told() -> Iterator[None]:
+    """Raise ConnectionError in place of LightGBM's own where workers were cut off: such a fit is worth another try."""
+    try:
+        yield
+    except lightgbm.basic.LightGBMError as error:
+        if OF_NETWORK.search(str(error)):
+            raise ConnectionError(f"LightGBM: {error}") from error
+        raise
 
 
 def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:

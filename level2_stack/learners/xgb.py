@@ -29,6 +29,7 @@ SEEDED = True
 BASELINE = False
 MODEL = "model.ubj"
 TIME_OUT = 120  # seconds that a worker waits for another one
+OF_NETWORK = "/collective/"  # the place in XGBoost's sources that its errors name
 
 
 class Params(Settings):
@@ -140,7 +141,7 @@ def _fit_part(
     """Grow the trees together with the other workers; return the booster as UBJSON from the first of them."""
     (params, part, seen, seed), (rank, tracker) = given, place
     rows, y = coded(part, seen, rank)
-    with collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
+    with _cut_off_told(), collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
         data = xgboost.QuantileDMatrix(
             rows,
             y,
@@ -152,6 +153,17 @@ def _fit_part(
         )
         booster = xgboost.train(_settings(params, seen, seed), data, params.rounds)
     return booster.save_raw("ubj") if rank == 0 else None
+
+
+@contextmanager
+def _cut_off_told() -> Iterator[None]:
+    """Raise ConnectionError in place of XGBoost's own where workers were cut off: such a fit is worth another try."""
+    try:
+        yield
+    except xgboost.core.XGBoostError as error:
+        if OF_NETWORK in str(error):
+            raise ConnectionError(f"XGBoost: {str(error).splitlines()[0]}") from error
+        raise
 
 
 def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:
