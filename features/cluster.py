@@ -75,7 +75,7 @@ class Cluster:
         """
         cause: Exception | None = None
         for attempt in range(1, ATTEMPTS + 1):
-            chosen = self._workers(len(parts))
+            chosen = self.workers(len(parts))
             try:
                 return self._all_at_once(task, parts, meet, chosen)
             except Exception as error:
@@ -99,8 +99,8 @@ class Cluster:
         """Return the address of this machine as the scheduler's network knows it."""
         return str(get_ip(get_address_host(self.client.scheduler.address)))
 
-    def _workers(self, count: int) -> list[str]:
-        """Return the addresses of ``count`` workers; wait for them for a while."""
+    def workers(self, count: int) -> list[str]:
+        """Return the addresses of ``count`` workers; wait for them for a while, else raise InputFault."""
         try:
             self.client.wait_for_workers(count, timeout=WORKER_SECONDS)
         except TimeoutError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from features.faults import InputFault, named
 from features.settings import Settings
-from level2_stack.learners import Coder, Predict
+from level2_stack.learners import Coder, Predict, without_unused_categories
 
 if TYPE_CHECKING:
     from features.cluster import Cluster
@@ -27,6 +27,9 @@ class Part(Protocol):
     def read(self) -> tuple[pd.DataFrame, Floats]:
         """Return the rows (n x features) and their targets; done by the worker that fits them."""
 
+    def seen(self) -> pd.DataFrame:
+        """Return a table without rows: the columns and categories; of the first part, done by who starts the fit."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -38,6 +41,10 @@ class Rows:
     def read(self) -> tuple[pd.DataFrame, Floats]:
         """Return the rows and their targets."""
         return self.X, self.y
+
+    def seen(self) -> pd.DataFrame:
+        """Return the columns, with the categories that occur."""
+        return without_unused_categories(self.X).iloc[:0]
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class StoredRows:
         """Return the rows and their targets."""
         frame = pd.read_parquet(self.path)
         return frame.drop(columns=self.target), frame[self.target].to_numpy(np.float64)
+
+    def seen(self) -> pd.DataFrame:
+        """Return the columns, with the categories that occur; they are read for that."""
+        return without_unused_categories(self.read()[0]).iloc[:0]
 
 
 @runtime_checkable

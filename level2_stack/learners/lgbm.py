@@ -116,7 +116,7 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
     Every worker finds the bins of some columns in its own rows alone, and draws the rows of a tree from its own: a
     booster like that of ``fit``, not the same. Equal parts give equal boosters.
     """
-    seen = without_unused_categories(parts[0].read()[0]).iloc[:0]
+    seen = parts[0].seen()
     given = [(params, part, seen, seed) for part in parts]
     return Boosted(lightgbm.Booster(model_str=cluster.together(_fit_part, given, _machines)), seen, params)
 

@@ -115,7 +115,7 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
     The workers merge what each finds of the columns' quantiles and draw the rows of a tree each from its own: a booster
     like that of ``fit``, not the same. Equal parts give equal boosters.
     """
-    seen = without_unused_categories(parts[0].read()[0]).iloc[:0]
+    seen = parts[0].seen()
     booster = xgboost.Booster({"nthread": params.nthread})
     booster.load_model(cluster.together(_fit_part, [(params, part, seen, seed) for part in parts], _tracked))
     return Boosted(booster, seen, params.rounds)
