@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from level2_stack.learners import Predict
+from level2_stack.partitions import Piece
 from level2_stack.stored_labels import NUMBERS
 
 Floats = NDArray[np.float64]
@@ -44,14 +45,11 @@ class StoredPart:
     shape: Shape
     left_out: int
 
-    def read(self) -> tuple[pd.DataFrame, Floats]:
-        """Return the rows and their targets; done by the worker that fits them."""
-        frames, targets = [], []
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the rows and their targets, a bounded number at a time; done by the worker that fits them."""
         for rows, fold, target in (batch for path in self.files for batch in _batches(path, self.shape)):
             chosen = ~np.isnan(target) & (fold != self.left_out)
-            frames.append(self.shape.frame(rows.filter(pa.array(chosen))))
-            targets.append(target[chosen])
-        return pd.concat(frames, ignore_index=True), np.concatenate(targets)
+            yield self.shape.frame(rows.filter(pa.array(chosen))), target[chosen]
 
     def seen(self) -> pd.DataFrame:
         """Return the columns and categories, without rows."""

@@ -36,6 +36,11 @@ def stored(folder, *tables):
     return folder
 
 
+def read(part):
+    frames, targets = zip(*part.pieces(), strict=True)
+    return pd.concat(frames, ignore_index=True), np.concatenate(targets)
+
+
 def test_a_table_is_known_by_its_files_kinds_and_labels(tmp_path):
     table = open_table(stored(tmp_path, rows(), rows(14)))
     assert [path.name for path in table.files] == ["0.parquet", "1.parquet"]
@@ -126,7 +131,7 @@ def test_files_are_dealt_to_parts_without_those_that_have_nothing_to_learn_from(
 def test_a_part_is_the_rows_with_a_target_outside_its_fold(tmp_path):
     given = [rows(), rows(14)]
     table = open_table(stored(tmp_path, *given))
-    X, y = StoredPart(table.files, SHAPE, 2).read()
+    X, y = read(StoredPart(table.files, SHAPE, 2))
     wanted = pd.concat(given).query("target == target and fold != 2")
     np.testing.assert_array_equal(y, wanted["target"])
     np.testing.assert_array_equal(X["a"], wanted["a"])
@@ -137,7 +142,7 @@ def test_a_part_is_the_rows_with_a_target_outside_its_fold(tmp_path):
 
 def test_what_is_missing_and_what_is_an_unknown_text_is_missing(tmp_path):
     given = rows().assign(site=[None, "head"] + ["leg"] * 12, a=[np.nan] + [1.0] * 13)
-    X, _ = StoredPart(open_table(stored(tmp_path, given)).files, SHAPE, 5).read()
+    X, _ = read(StoredPart(open_table(stored(tmp_path, given)).files, SHAPE, 5))
     assert X["site"].isna().tolist()[:3] == [True, True, False]
     assert X["a"].isna().tolist()[:2] == [True, False]
 
@@ -168,7 +173,7 @@ def test_a_design_becomes_a_table_of_parts_that_are_alike(tmp_path):
     table = open_table(stored(tmp_path, *parts))
     assert list(table.kinds) == list(design.X.columns)
     assert set(table.labels["image_name"]) == set(design.X.index)
-    X, y = StoredPart(table.files[:1], Shape(dict.fromkeys(table.kinds)), 0).read()
+    X, y = read(StoredPart(table.files[:1], Shape(dict.fromkeys(table.kinds)), 0))
     chosen = np.arange(0, 120, 3)[design.folds[::3] != 0]
     np.testing.assert_array_equal(X.to_numpy(), design.X.iloc[chosen].to_numpy())
     np.testing.assert_array_equal(y, design.y[chosen])

@@ -138,20 +138,22 @@ def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple
 def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]) -> str | None:
     """Grow the trees together with the other workers; return the booster as text from the first of them."""
     (params, part, seen, seed), (rank, network) = given, place
-    rows, y = coded(part, seen, rank)
-    settings = _settings(params, seen, seed) | network
     # The bins are agreed upon with the others, so the set has to know of the network as well.
-    data = lightgbm.Dataset(
-        rows,
-        y,
-        feature_name=list(map(str, seen.columns)),
-        categorical_feature=[place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"],
-        params=settings,
-    )
+    settings = _settings(params, seen, seed) | network
+    data = _part_data(part, seen, rank, settings)
     with _cut_off_told():
         booster = lightgbm.train(settings, data, params.rounds)
         booster.free_network()
     return PLACES.sub("", booster.model_to_string()) if rank == 0 else None
+
+
+def _part_data(part: Part, seen: pd.DataFrame, rank: int, settings: dict[str, Any]) -> lightgbm.Dataset:
+    """Return the rows of a part, to be binned; nobody else keeps them, so that LightGBM can let them go after that."""
+    rows, y = coded(part, seen, rank)
+    text = [place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"]
+    return lightgbm.Dataset(
+        rows, y, feature_name=list(map(str, seen.columns)), categorical_feature=text, params=settings
+    )
 
 
 @contextmanager

@@ -140,19 +140,24 @@ def _fit_part(
 ) -> bytearray | None:
     """Grow the trees together with the other workers; return the booster as UBJSON from the first of them."""
     (params, part, seen, seed), (rank, tracker) = given, place
-    rows, y = coded(part, seen, rank)
     with _cut_off_told(), collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
-        data = xgboost.QuantileDMatrix(
-            rows,
-            y,
-            feature_names=list(map(str, seen.columns)),
-            feature_types=Coder(seen).kinds,
-            enable_categorical=True,
-            max_bin=params.max_bin,
-            nthread=params.nthread,
-        )
+        data = _part_data(params, part, seen, rank)
         booster = xgboost.train(_settings(params, seen, seed), data, params.rounds)
     return booster.save_raw("ubj") if rank == 0 else None
+
+
+def _part_data(params: Params, part: Part, seen: pd.DataFrame, rank: int) -> xgboost.QuantileDMatrix:
+    """Return the rows of a part in bins that all workers agree upon; the rows themselves are let go."""
+    rows, y = coded(part, seen, rank)
+    return xgboost.QuantileDMatrix(
+        rows,
+        y,
+        feature_names=list(map(str, seen.columns)),
+        feature_types=Coder(seen).kinds,
+        enable_categorical=True,
+        max_bin=params.max_bin,
+        nthread=params.nthread,
+    )
 
 
 @contextmanager
