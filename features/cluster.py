@@ -20,6 +20,7 @@ try:
     from joblib._dask import DaskDistributedBackend  # subclassed: the "dask" of parallel_config can wait for ever
 
     from features.free_ports import port_of_worker
+    from features.meeting import Meeting
     from features.workers import VISIBLE, Demands, at_worker, worker_facts, worker_faults
 except ModuleNotFoundError as missing:
     raise InputFault(f"a cluster needs the extra `dask` ({missing}): pip install 'melstack[dask]'") from missing
@@ -94,6 +95,10 @@ class Cluster:
         """Return (host, a port that is free there) of each of the ``workers``."""
         found = self.client.run(port_of_worker, list(workers), workers=list(workers))
         return [(get_address_host(worker), found[worker]) for worker in workers]
+
+    def meeting(self, count: int) -> Meeting:
+        """Return where ``count`` workers of a fit wait for each other before they connect."""
+        return Meeting(count)
 
     def own_host(self) -> str:
         """Return the address of this machine as the scheduler's network knows it."""

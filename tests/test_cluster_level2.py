@@ -21,6 +21,7 @@ from distributed import Client
 from features.cluster import Cluster
 from features.faults import InputFault
 from features.layout import Request
+from features.meeting import Meeting
 from features.runs import Run, freeze_cases
 from level2_stack.assemble import Design
 from level2_stack.cluster import OnCluster, fits_at
@@ -208,7 +209,7 @@ class TakenOnce:
         self.ports: list[str | int] = []
 
     @contextmanager
-    def __call__(self, cluster: Cluster, workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
+    def __call__(self, cluster: Cluster, workers: Sequence[str]) -> "Iterator[list[lgbm.Place]]":
         with lgbm._machines(cluster, workers) as places, socket.socket() as other:
             self.ports.append(places[1][1]["local_listen_port"])
             if len(self.ports) == 1:
@@ -247,6 +248,25 @@ def test_a_worker_that_aborts_costs_one_attempt(address: str, place: Path, tmp_p
     with machines(address, place) as found:
         names = found.cluster.together(abort_once, [tmp_path, tmp_path], in_order)
     assert [name.split("-")[0] for name in names] == ["0", "0", "1", "1", "aborted"]
+
+
+def pass_gate(part: Path, place: tuple[int, Meeting]) -> bool | None:
+    """Come late as the second worker; return whether the first one had waited."""
+    rank, meeting = place
+    time.sleep(rank)
+    (part / f"{rank}").touch()
+    meeting.arrive(rank)
+    return (part / "1").exists() if rank == 0 else None
+
+
+def test_no_worker_connects_before_the_slowest_has_read_its_part(address: str, place: Path, tmp_path: Path) -> None:
+    @contextmanager
+    def at_the_gate(cluster: Cluster, workers: Sequence[str]) -> Iterator[Sequence[tuple[int, Meeting]]]:
+        meeting = cluster.meeting(len(workers))
+        yield [(rank, meeting) for rank in range(len(workers))]
+
+    with machines(address, place) as found:
+        assert found.cluster.together(pass_gate, [tmp_path, tmp_path], at_the_gate)
 
 
 def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_asked_for_itself(

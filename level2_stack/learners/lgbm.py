@@ -22,6 +22,9 @@ from level2_stack.partitions import Part, coded
 
 if TYPE_CHECKING:
     from features.cluster import Cluster
+    from features.meeting import Meeting
+
+    Place = tuple[int, dict[str, str | int], Meeting]
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -122,8 +125,8 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
 
 
 @contextmanager
-def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
-    """Yield what each worker has to know of the others: its rank, and LightGBM's parameters of the network."""
+def _machines(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
+    """Yield what each worker has to know of the others: its rank, LightGBM's parameters of the network, a meeting."""
     ports = cluster.ports(workers)
     machines = ",".join(f"{host}:{port}" for host, port in ports)
     network: dict[str, str | int] = {
@@ -132,15 +135,17 @@ def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple
         "tree_learner": "data",
         "time_out": TIME_OUT,
     }
-    yield [(rank, network | {"local_listen_port": port}) for rank, (_, port) in enumerate(ports)]
+    meeting = cluster.meeting(len(ports))
+    yield [(rank, network | {"local_listen_port": port}, meeting) for rank, (_, port) in enumerate(ports)]
 
 
-def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]) -> str | None:
+def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: "Place") -> str | None:
     """Grow the trees together with the other workers; return the booster as text from the first of them."""
-    (params, part, seen, seed), (rank, network) = given, place
+    (params, part, seen, seed), (rank, network, meeting) = given, place
     # The bins are agreed upon with the others, so the set has to know of the network as well.
     settings = _settings(params, seen, seed) | network
     data = _part_data(part, seen, rank, settings)
+    meeting.arrive(rank)
     with _cut_off_told():
         booster = lightgbm.train(settings, data, params.rounds)
         booster.free_network()

@@ -23,6 +23,9 @@ from level2_stack.partitions import Part, coded
 
 if TYPE_CHECKING:
     from features.cluster import Cluster
+    from features.meeting import Meeting
+
+    Place = tuple[int, dict[str, str | int], Meeting]
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -122,33 +125,35 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
 
 
 @contextmanager
-def _tracked(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
-    """Yield what each worker has to know to find the others: its rank, and the tracker that runs here meanwhile."""
+def _tracked(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
+    """Yield what each worker has to know to find the others: its rank, the tracker that runs here, a meeting."""
     # Ranks by the order of the parts, not of the hosts: sums of floats depend on it.
     tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=TIME_OUT)
     tracker.start()
+    arguments, meeting = tracker.worker_args(), cluster.meeting(len(workers))
     try:
-        yield [(rank, tracker.worker_args() | {"dmlc_task_id": f"{rank:06d}"}) for rank in range(len(workers))]
+        yield [(rank, arguments | {"dmlc_task_id": f"{rank:06d}"}, meeting) for rank in range(len(workers))]
     finally:
         # Of workers that never came together, or were cut off, it complains; what cut them off is being raised.
         with suppress(xgboost.core.XGBoostError):
             tracker.free()
 
 
-def _fit_part(
-    given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]
-) -> bytearray | None:
+def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: "Place") -> bytearray | None:
     """Grow the trees together with the other workers; return the booster as UBJSON from the first of them."""
-    (params, part, seen, seed), (rank, tracker) = given, place
+    (params, part, seen, seed), (rank, tracker, meeting) = given, place
+    read = [coded(part, seen, rank)]
+    meeting.arrive(rank)
     with _cut_off_told(), collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
-        data = _part_data(params, part, seen, rank)
+        data = _binned(*read.pop(), params, seen)  # nobody else keeps the rows
         booster = xgboost.train(_settings(params, seen, seed), data, params.rounds)
     return booster.save_raw("ubj") if rank == 0 else None
 
 
-def _part_data(params: Params, part: Part, seen: pd.DataFrame, rank: int) -> xgboost.QuantileDMatrix:
-    """Return the rows of a part in bins that all workers agree upon; the rows themselves are let go."""
-    rows, y = coded(part, seen, rank)
+def _binned(
+    rows: NDArray[np.float64], y: NDArray[np.float64], params: Params, seen: pd.DataFrame
+) -> xgboost.QuantileDMatrix:
+    """Return the rows in bins that all workers agree upon."""
     return xgboost.QuantileDMatrix(
         rows,
         y,
