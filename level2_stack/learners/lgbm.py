@@ -30,7 +30,7 @@ USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.txt"
-TIME_OUT = 2  # minutes that a worker waits for another one
+TIME_OUT = 60  # minutes that a worker waits for another one; of a lost one Dask tells within seconds
 PLACES = re.compile(
     r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE
 )  # in its text: of one attempt, not the model

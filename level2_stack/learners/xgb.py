@@ -31,7 +31,8 @@ USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.ubj"
-TIME_OUT = 120  # seconds that a worker waits for another one
+# Seconds that a worker waits for another one, which may have more to do; of a lost one Dask tells within seconds.
+TIME_OUT = 3600
 OF_NETWORK = "/collective/"  # the place in XGBoost's sources that its errors name
 
 
@@ -128,7 +129,8 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
 def _tracked(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
     """Yield what each worker has to know to find the others: its rank, the tracker that runs here, a meeting."""
     # Ranks by the order of the parts, not of the hosts: sums of floats depend on it.
-    tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=TIME_OUT)
+    # It waits for the workers from now on, without end: they read their parts before they come.
+    tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=0)
     tracker.start()
     arguments, meeting = tracker.worker_args(), cluster.meeting(len(workers))
     try:
