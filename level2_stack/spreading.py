@@ -19,6 +19,7 @@ from level2_stack.cluster import parts_at
 from level2_stack.evaluate import delong_interval
 from level2_stack.partitions import Spreading, partitions
 from level2_stack.recipe import Recipe
+from level2_stack.stored_labels import read_names
 from level2_stack.stored_rows import Shape, StoredPart, predicted, texts_in
 from level2_stack.stored_table import TEXT, StoredTable, digests
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 MOST_TEXTS = 1000  # different ones in a column: more are names, not categories
-PIECE = 500_000  # rows written at a time
 CODE = ("spreading.py", "stored_*.py", "partitions.py", "learners/__init__.py", "learners/lgbm.py", "learners/xgb.py")
 
 
@@ -143,15 +143,19 @@ def _fitted(name: str, fold: int, spread: Spread, shape: Shape, cluster: "Cluste
 
 def _write(name: str, spread: Spread, score: NDArray[np.float64]) -> None:
     """Write the scores in the layout in which other networks' predictions are brought."""
-    scored, folder = spread.table.labels.assign(pred=score), spread.scores(name)
-    known = scored["target"].notna()
-    _write_csv(folder / "oof.csv", scored.loc[known, ["image_name", "fold", "pred"]].astype({"fold": "int8"}))
+    scored = spread.table.labels[["file", "fold"]].assign(pred=score)
+    known = spread.table.labels["target"].notna()
+    oof = scored[known].astype({"fold": "int8"})
+    _write_csv(spread.scores(name) / "oof.csv", oof, spread.table)
     if not known.all():
-        _write_csv(folder / "test.csv", scored.loc[~known, ["image_name", "pred"]])
+        _write_csv(spread.scores(name) / "test.csv", scored[~known].drop(columns="fold"), spread.table)
 
 
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write ``frame`` a bounded number of rows at a time: all of them as text would take several times its memory."""
+def _write_csv(path: Path, scored: pd.DataFrame, table: StoredTable) -> None:
+    """Write ``scored`` rows of ``table``, with their ids, file by file: all ids would take more than the scores."""
+    starts = np.searchsorted(table.labels["file"].to_numpy(), np.arange(len(table.files)))
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        for start in range(0, len(frame), PIECE):
-            frame.iloc[start : start + PIECE].to_csv(stream, index=False, header=not start, lineterminator="\n")
+        for number, file in enumerate(table.files):
+            rows = scored[scored["file"] == number].drop(columns="file")
+            rows.insert(0, "image_name", read_names(file)[rows.index - starts[number]])
+            rows.to_csv(stream, index=False, header=not number, lineterminator="\n")

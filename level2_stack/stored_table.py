@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from features.blocks import LABELS
 from features.faults import Faults, InputFault, named
 from features.provenance import LARGE_BYTES, digest, digest_of_file
 from level2_stack.assemble import plain
-from level2_stack.stored_labels import KEYS, label_faults, read_labels
+from level2_stack.stored_labels import IDS, KEYS, label_faults, read_labels
 
 NUMBER, TEXT = "a number", "text"
 INDEX = "__index_level_"  # begins what pandas calls an index without a name
@@ -21,7 +22,7 @@ FOOTER = 8  # bytes at the end of a Parquet file: the length of what stands befo
 
 @dataclass(frozen=True)
 class StoredTable:
-    """The files of a table, its features (name -> NUMBER or TEXT), and what is known of its rows (``read_labels``)."""
+    """The files of a table, its features (name -> NUMBER or TEXT), and every row's file (a place), fold, target."""
 
     files: tuple[Path, ...]
     kinds: Mapping[str, str]
@@ -133,10 +134,10 @@ def _labels(files: Sequence[Path], readable: Sequence[Path], faults: Faults) -> 
     found = []
     for path in readable:
         try:
-            found.append(read_labels(path).assign(file=files.index(path)))
+            found.append(read_labels(path).assign(file=np.int32(files.index(path))))
         except (OSError, pa.ArrowException) as error:
             faults.add(f"{path.name}: fold or target is no number ({error})")
     labels = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-    for fault in label_faults(labels) if len(found) == len(files) else ():
+    for fault in label_faults(labels, files) if len(found) == len(files) else ():
         faults.add(fault)
-    return labels
+    return labels.drop(columns=list(IDS), errors="ignore")

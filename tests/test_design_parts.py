@@ -11,6 +11,7 @@ import pytest
 from features.files import read_json
 from features.runs import Run
 from level2_stack.proofs.drawn_table import draw_table
+from level2_stack.stored_labels import IDS, read_names
 from level2_stack.stored_table import open_table
 from tests.test_cluster import ROOT
 from tests.test_cluster_level2 import make_run
@@ -44,7 +45,8 @@ def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) ->
     assert command(run, *out)[0] == 0
     table, cases = open_table(tmp_path / "table"), run.read_cases()
     assert list(table.kinds) == read_json(run.level2 / "quick" / "decisions.json")["columns"]
-    labels = table.labels.set_index("image_name").loc[cases.index]
+    names, patients = (np.concatenate([read_names(file, key) for file in table.files]) for key in IDS)
+    labels = table.labels.assign(patient_id=patients).set_axis(names).loc[cases.index]
     train = (cases["role"] == "train").to_numpy()
     np.testing.assert_array_equal(labels["fold"][train], cases["fold"][train])
     np.testing.assert_array_equal(labels["target"][train], cases["target"][train])

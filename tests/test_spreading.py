@@ -19,6 +19,7 @@ from level2_stack.learners import find
 from level2_stack.partitions import Rows
 from level2_stack.recipe import check_recipe
 from level2_stack.spreading import Spread, make_spread, spread_learners
+from level2_stack.stored_labels import IDS, read_names
 from level2_stack.stored_table import StoredTable, open_table
 from tests.test_cluster import ROOT, cluster
 from tests.test_learners import design
@@ -110,7 +111,8 @@ def test_fits_of_stored_rows_are_those_of_sent_rows_to_the_bit_and_like_those_of
 
 def cases_of(table: StoredTable) -> pd.DataFrame:
     """Return the cases of a run that holds the rows of ``table``."""
-    cases = table.labels.set_index("image_name").drop(columns="file")
+    names, patients = (np.concatenate([read_names(file, key) for file in table.files]) for key in IDS)
+    cases = table.labels.assign(patient_id=patients).set_axis(pd.Index(names, name="image_name"))
     return cases.assign(role=np.where(cases["target"].notna(), "train", "test"))
 
 
