@@ -27,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit plan oof features stack submission bundle predict serve verify try-server explain report leaderboard eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
+.PHONY: help setup clinic cases audit plan oof features stack submission bundle predict serve verify try-server explain report leaderboard spread eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -49,6 +49,7 @@ help: ## this list
 	@echo "  EXTRA='a b'        folders of external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
+	@echo "  TABLE=folder       Parquet files of \`make spread\`: image_name, patient_id, fold, target (none: a test row), features"
 	@echo "  RUNS='runs/a runs/b'  what \`make leaderboard\` compares (default: every run);   AGAINST=a/default   MLFLOW=runs/mlflow"
 	@echo "  BUNDLE=folder      what \`make predict\` and \`make serve\` predict with (default: RUN/bundle);   OUT=folder: where its tables go"
 	@echo "  PORT=8000          of \`make serve\`;   KEEP=folder: it keeps what it is given and says (default: nothing)"
@@ -153,6 +154,9 @@ views: cases ## what each test-time view of the trained models is worth
 
 test: $(STAMP) ## all tests;   TESTS=file: some of them;   PIPELINE_KILLS=50: kill the whole pipeline as often
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+spread: $(STAMP) ## RECIPE's boosters over a TABLE that no machine holds: CLUSTER's workers read it; scores in OUT/predictions
+	@$(BIN)/python -m level2_stack spread --table $(TABLE) --recipe $(RECIPE) --cluster $(CLUSTER) --out $(OUT)
 
 prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth, memory or parts
 	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \

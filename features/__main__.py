@@ -26,6 +26,7 @@ def _hold(context: typer.Context, folder: Path) -> Path:
 
 RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder", callback=_hold)]
 NewRunFolder = Annotated[Path, typer.Option("--run", help="the run's folder", callback=_hold_new)]
+NewOutFolder = Annotated[Path, typer.Option("--out", help="the folder to write into", callback=_hold_new)]
 LookedAtRun = Annotated[Path, typer.Option("--run", help="the run's folder")]  # of commands that write nothing into it
 
 

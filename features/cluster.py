@@ -1,6 +1,5 @@
 """Tasks on a Dask cluster: side by side through joblib, or all together in one fit; a lost worker costs its task."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,6 +19,8 @@ try:
     from distributed.utils import get_ip
     from joblib._dask import DaskDistributedBackend  # subclassed: the "dask" of parallel_config can wait for ever
 
+    from features.free_ports import port_of_worker
+    from features.meeting import Meeting
     from features.workers import VISIBLE, Demands, at_worker, worker_facts, worker_faults
 except ModuleNotFoundError as missing:
     raise InputFault(f"a cluster needs the extra `dask` ({missing}): pip install 'melstack[dask]'") from missing
@@ -69,40 +70,48 @@ class Cluster:
         """Do ``task(part, place)`` for all ``parts`` at once, each on its own worker; return what the first returns.
 
         ``meet`` is given this cluster and the workers' addresses, and yields each one's ``place`` among the others.
-        Workers cannot go on without each other: when one is lost, all begin anew with those that are there. Raises
-        InputFault when there are fewer workers than parts, or when they were cut off several times.
+        Workers cannot go on without each other: when one is lost, or a ``task`` raises ConnectionError, all begin anew
+        with those that are there. Raises InputFault when there are fewer workers than parts, or when they were cut off
+        several times.
         """
         cause: Exception | None = None
         for attempt in range(1, ATTEMPTS + 1):
-            chosen = self._workers(len(parts))
+            chosen = self.workers(len(parts))
             try:
                 return self._all_at_once(task, parts, meet, chosen)
             except Exception as error:
-                cause, lost = error, self._lost_through(error, chosen)
+                cause, reason = error, self._cut_off_by(error, chosen)
             after = "it begins anew" if attempt < ATTEMPTS else "that was the last attempt"
-            say(f"{self._demands.level}: a fit over {len(parts)} workers lost {', '.join(lost)}; {after}")
-        raise InputFault(f"{self.address}: {ATTEMPTS} times a fit over workers lost one; {AGAIN}") from cause
+            say(f"{self._demands.level}: a fit over {len(parts)} workers {reason}; {after}")
+        raise InputFault(f"{self.address}: {ATTEMPTS} times a fit over workers was cut off; {AGAIN}") from cause
+
+    def alive(self) -> set[str]:
+        """Return the addresses of the workers that the scheduler knows of at this moment."""
+        # Not scheduler_info(): what it asks for and what the client asks for by itself every two seconds, which names
+        # no worker, are kept in one place, and on a busy machine it returns the wrong one of them.
+        return set(self.client.nthreads())
 
     def ports(self, workers: Sequence[str]) -> list[tuple[str, int]]:
         """Return (host, a port that is free there) of each of the ``workers``."""
-        found = self.client.run(_free_port, workers=list(workers))
+        found = self.client.run(port_of_worker, list(workers), workers=list(workers))
         return [(get_address_host(worker), found[worker]) for worker in workers]
+
+    def meeting(self, count: int) -> Meeting:
+        """Return where ``count`` workers of a fit wait for each other before they connect."""
+        return Meeting(count)
 
     def own_host(self) -> str:
         """Return the address of this machine as the scheduler's network knows it."""
         return str(get_ip(get_address_host(self.client.scheduler.address)))
 
-    def _workers(self, count: int) -> list[str]:
-        """Return the addresses of ``count`` workers; wait for them for a while."""
+    def workers(self, count: int) -> list[str]:
+        """Return the addresses of ``count`` workers; wait for them for a while, else raise InputFault."""
         try:
             self.client.wait_for_workers(count, timeout=WORKER_SECONDS)
         except TimeoutError as error:
-            there = len(self._alive())
+            there = len(self.alive())
             raise InputFault(f"{self.address}: {count} parts take as many workers, and {there} are there") from error
-        return sorted(self._alive())[:count]
-
-    def _alive(self) -> set[str]:
-        return set(self.client.scheduler_info(n_workers=-1)["workers"])
+        return sorted(self.alive())[:count]
 
     def _all_at_once(self, task: Callable[..., Any], parts: Sequence[Any], meet: Meet, chosen: Sequence[str]) -> Any:  # noqa: ANN401
         client = self.client
@@ -127,29 +136,31 @@ class Cluster:
             for future in done:
                 _value(future.result())
             pending -= done
-            if pending and not self._alive().issuperset(chosen):
+            if pending and not self.alive().issuperset(chosen):
                 raise ConnectionError("a worker is lost")
             with suppress(TimeoutError), self.client.as_current():
                 wait(pending, timeout=1, return_when="FIRST_COMPLETED")
 
-    def _lost_through(self, error: Exception, chosen: Sequence[str]) -> list[str]:
-        """Return which of the ``chosen`` workers are lost, with the others restarted; raise ``error`` where none is."""
+    def _cut_off_by(self, error: Exception, chosen: Sequence[str]) -> str:
+        """Return in words what cut the ``chosen`` workers off, with those that are left restarted; else raise it."""
         lost = [] if isinstance(error, InputFault) else self._lost(chosen)
         self._renew(chosen)
-        if not lost:
-            raise error
-        return lost
+        if lost:
+            return f"lost {', '.join(lost)}"
+        if isinstance(error, ConnectionError):
+            return f"was cut off ({error})"
+        raise error
 
     def _lost(self, chosen: Sequence[str]) -> list[str]:
         """Return those of the ``chosen`` workers that are gone; those that worked with it may know before Dask does."""
         until = time.monotonic() + LOST_SECONDS
-        while self._alive().issuperset(chosen) and time.monotonic() < until:
+        while self.alive().issuperset(chosen) and time.monotonic() < until:
             time.sleep(0.2)
-        return sorted(set(chosen) - self._alive())
+        return sorted(set(chosen) - self.alive())
 
     def _renew(self, chosen: Sequence[str]) -> None:
         """Restart those of the ``chosen`` workers that are left: they wait for what is lost, and may fall with it."""
-        self.client.restart_workers(sorted(self._alive().intersection(chosen)), raise_for_error=False)
+        self.client.restart_workers(sorted(self.alive().intersection(chosen)), raise_for_error=False)
 
 
 @contextmanager
@@ -232,10 +243,3 @@ def _value(outcome: tuple[Any, BaseException | None]) -> Any:  # noqa: ANN401  w
 
 def _same(value: Any) -> Any:  # noqa: ANN401  any value
     return value
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port: int = free.getsockname()[1]
-    return port

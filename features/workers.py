@@ -15,11 +15,15 @@ from distributed import get_worker
 from joblib import parallel_config
 
 from features.faults import InputFault
-from features.provenance import digest_of_code, digest_of_file
+from features.provenance import digest_of_code, digest_of_file, digest_of_folder
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SOURCES = Path(__file__).resolve().parents[1]
-WHAT = {"run": "the run's case table", "code": "melstack's code"}  # of a worker's facts, in words
+WHAT = {  # of a worker's facts, in words
+    "run": "the run's case table",
+    "table": "what lies in the table's folder",
+    "code": "melstack's code",
+}
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,22 @@ class Demands:
 
     def facts(self) -> dict[str, str]:
         """Return what this process finds where everybody has to find the same."""
-        cases = self.run / "cases.parquet"
-        found = {"run": digest_of_file(cases) if cases.is_file() else f"absent ({cases})", "code": _code(self.code)}
+        found = {**self.place(), "code": _code(self.code)}
         return found | {"python": platform.python_version()} | {name: _version(name) for name in self.packages}
+
+    def place(self) -> dict[str, str]:
+        """Return what this process finds where the work is kept."""
+        cases = self.run / "cases.parquet"
+        return {"run": digest_of_file(cases) if cases.is_file() else f"absent ({cases})"}
+
+
+@dataclass(frozen=True)
+class OfTable(Demands):
+    """Demands where ``run`` is no run but a folder of files that together are a table."""
+
+    def place(self) -> dict[str, str]:
+        """Return what this process finds in the folder: names and sizes, as it is asked before every task."""
+        return {"table": digest_of_folder(self.run) if self.run.is_dir() else f"absent ({self.run})"}
 
 
 def worker_faults(expected: Mapping[str, str], workers: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from features.__main__ import RunFolder, run_app
+from features.__main__ import NewOutFolder, RunFolder, run_app
 from features.computing import compute_blocks
 from features.faults import InputFault
 from features.leaks.audit import REPORT, audit, refuse_leaks
@@ -188,6 +188,50 @@ def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddr
 
     make_explanations(place, file, folder, cluster)
     finish(folder / "explained.json", made_from, outputs)
+
+
+@app.command()
+def spread(
+    table: Annotated[Path, typer.Option(help="folder of Parquet files: ids, folds, targets and features")],
+    cluster: Annotated[str, typer.Option(help="address of a Dask scheduler, tcp://host:8786")],
+    out: NewOutFolder,
+    recipe: RecipeName = "default",
+) -> None:
+    """Cross-validate the boosters of a recipe over a table that no machine holds: its workers read it themselves."""
+    from level2_stack.recipe import read_recipe
+    from level2_stack.spreading import Spread, make_spread, spread_learners
+    from level2_stack.stored_table import open_table
+
+    file = recipe_file(recipe)
+    params = spread_learners(read_recipe(file), file.name)
+    asked = Spread(open_table(table), params, out)
+    made_from, mark = asked.made_from(), out / "spread.json"
+    if is_fresh(mark, made_from, asked.outputs()):
+        say(f"spread: fresh, {out}")
+        return
+    make_spread(asked, cluster)
+    finish(mark, made_from, asked.outputs(), recipe=recipe)
+
+
+@app.command()
+def design(
+    run: RunFolder,
+    out: NewOutFolder,
+    recipe: RecipeName = "default",
+    parts: Annotated[int, typer.Option(min=1, help="number of files")] = 4,
+) -> None:
+    """Write the design of a finished stack as a table that `spread` reads, in several Parquet files."""
+    from level2_stack.design_parts import write_design
+
+    folder = Run(run).level2 / recipe_file(recipe).stem
+    _refuse_unfinished(folder)
+    say(f"design: {write_design(Run(run), recipe_file(recipe), folder, parts, out)} in {parts} files, {out}")
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    if not (folder / "run.json").is_file():
+        raise InputFault(f"{folder}: no finished stack; `make stack` makes it")
+    _refuse_damaged_stack(folder)
 
 
 def _refuse_damaged_stack(folder: Path) -> None:

@@ -47,5 +47,15 @@ def fits_at(address: str | None, run: Path) -> Iterator[OnCluster | None]:
         yield OnCluster(cluster)
 
 
+@contextmanager
+def parts_at(address: str, table: Path) -> "Iterator[Cluster]":
+    """Yield the cluster of the Dask scheduler at ``address``, whose workers see the folder ``table``."""
+    from features.cluster import opened
+    from features.workers import OfTable
+
+    with opened(address, OfTable("spread", table.resolve(), ("features", "level2_stack"), PACKAGES)) as cluster:
+        yield cluster
+
+
 def _partitions(job: object) -> int:
     return partitions(getattr(job, "params", None))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,19 +13,23 @@ from numpy.typing import NDArray
 
 from features.faults import InputFault, named
 from features.settings import Settings
-from level2_stack.learners import Coder, Predict
+from level2_stack.learners import Coder, Predict, without_unused_categories
 
 if TYPE_CHECKING:
     from features.cluster import Cluster
 
 Floats = NDArray[np.float64]
+Piece: TypeAlias = tuple[pd.DataFrame, Floats]
 
 
 class Part(Protocol):
     """Some of the rows of a fit; where they come from is their own matter."""
 
-    def read(self) -> tuple[pd.DataFrame, Floats]:
-        """Return the rows (n x features) and their targets; done by the worker that fits them."""
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the rows (n x features) and their targets, all or some at a time; done by the worker that fits them."""
+
+    def seen(self) -> pd.DataFrame:
+        """Return a table without rows: the columns and categories; of the first part, done by who starts the fit."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,13 @@ class Rows:
     X: pd.DataFrame
     y: Floats
 
-    def read(self) -> tuple[pd.DataFrame, Floats]:
-        """Return the rows and their targets."""
-        return self.X, self.y
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the rows and their targets."""
+        yield self.X, self.y
+
+    def seen(self) -> pd.DataFrame:
+        """Return the columns, with the categories that occur."""
+        return without_unused_categories(self.X).iloc[:0]
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,14 @@ class StoredRows:
     path: Path
     target: str
 
-    def read(self) -> tuple[pd.DataFrame, Floats]:
-        """Return the rows and their targets."""
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the rows and their targets."""
         frame = pd.read_parquet(self.path)
-        return frame.drop(columns=self.target), frame[self.target].to_numpy(np.float64)
+        yield frame.drop(columns=self.target), frame[self.target].to_numpy(np.float64)
+
+    def seen(self) -> pd.DataFrame:
+        """Return the columns, with the categories that occur; they are read for that."""
+        return without_unused_categories(next(self.pieces())[0]).iloc[:0]
 
 
 @runtime_checkable
@@ -72,8 +84,19 @@ def dealt(X: pd.DataFrame, y: Floats, count: int) -> list[Rows]:
 
 
 def coded(part: Part, seen: pd.DataFrame, rank: int) -> tuple[Floats, Floats]:
-    """Return the rows of ``part`` as numbers, and their targets; raise InputFault where it is unlike ``seen``."""
-    X, y = part.read()
+    """Return the rows of ``part`` as numbers, and their targets; raise InputFault where it is unlike ``seen``.
+
+    Besides the numbers themselves a worker never holds more than a piece of the part, and once all pieces' numbers.
+    """
+    coder, rows, targets = Coder(seen), [], []
+    for X, y in part.pieces():
+        _refuse_unlike(X, seen, rank)
+        rows.append(coder(X))
+        targets.append(y)
+    return (rows[0] if len(rows) == 1 else np.concatenate(rows)), np.concatenate(targets)
+
+
+def _refuse_unlike(X: pd.DataFrame, seen: pd.DataFrame, rank: int) -> None:
     others = set(X.columns) ^ set(seen.columns)
     if others:
         raise InputFault(f"part {rank}: columns that not all parts have: {named(sorted(map(str, others)))}")
@@ -81,4 +104,3 @@ def coded(part: Part, seen: pd.DataFrame, rank: int) -> tuple[Floats, Floats]:
         new = set(X[name].dropna().unique()) - set(column.cat.categories)
         if new:
             raise InputFault(f"part {rank}: {name}: categories that the first part does not name: {named(sorted(new))}")
-    return Coder(seen)(X), y

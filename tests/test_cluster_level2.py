@@ -1,9 +1,11 @@
 """Level two on a real Dask cluster of separate processes: the same tables to the byte, whoever dies; fits in parts."""
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytest.importorskip("distributed")
+
+from distributed import Client
+
+from features.cluster import Cluster
 from features.faults import InputFault
 from features.layout import Request
+from features.meeting import Meeting
 from features.runs import Run, freeze_cases
 from level2_stack.assemble import Design
 from level2_stack.cluster import OnCluster, fits_at
@@ -22,7 +30,7 @@ from level2_stack.evaluate import auc
 from level2_stack.explain.fits import members_of, scored_folds, tasks_of
 from level2_stack.finished import OUTPUTS
 from level2_stack.fitting import table_of
-from level2_stack.learners import find, lgbm, xgb
+from level2_stack.learners import find, lgbm, without_unused_categories, xgb
 from level2_stack.partitions import Rows, StoredRows, dealt
 from tests.test_cluster import ROOT, cluster, kill_a_busy_worker
 from tests.test_crossval_level2 import drawn, recipe
@@ -41,9 +49,7 @@ trials = 3
 """
 COLUMNS = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
 
-# LightGBM's own network ends a process that waits too long for its peers, as on a machine that is busy elsewhere.
-ASKED = "PARTS" in os.environ
-LIGHTGBM = pytest.param("lgbm", marks=pytest.mark.skipif(not ASKED, reason="needs a quiet machine: PARTS=1"))
+BOOSTERS = ["lgbm", "xgb"]
 
 
 def make_run(folder: Path) -> Run:
@@ -133,7 +139,7 @@ def many(rows: int, seed: int = 0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [LIGHTGBM, "xgb"])
+@pytest.mark.parametrize("name", BOOSTERS)
 def test_a_fit_over_workers_is_like_that_of_one_process_and_equal_to_itself(
     address: str, place: Path, name: str, tmp_path: Path
 ) -> None:
@@ -149,7 +155,7 @@ def test_a_fit_over_workers_is_like_that_of_one_process_and_equal_to_itself(
     np.testing.assert_array_equal(find(name).load(tmp_path)(new), fitted(new))
 
 
-@pytest.mark.parametrize("name", [LIGHTGBM, "xgb"])
+@pytest.mark.parametrize("name", BOOSTERS)
 def test_parts_that_workers_read_themselves_make_the_booster_of_parts_that_are_sent(
     address: str, place: Path, name: str, tmp_path: Path
 ) -> None:
@@ -166,7 +172,7 @@ def test_a_part_of_benign_cases_alone_is_no_hindrance(address: str, place: Path)
     order = np.argsort(y, kind="stable")
     parts = [Rows(X.iloc[rows], y[rows]) for rows in np.array_split(order, 2)]
     assert not parts[0].y.any()
-    for name in ("lgbm", "xgb"):
+    for name in BOOSTERS:
         assert auc(y, spread(address, place, name, parts)(X)) > 0.75
 
 
@@ -182,7 +188,7 @@ def test_parts_that_are_unlike_each_other_are_refused_by_name(address: str, plac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [LIGHTGBM, "xgb"])
+@pytest.mark.parametrize("name", BOOSTERS)
 def test_a_fit_over_workers_that_loses_one_begins_anew_and_ends_the_same(
     place: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +200,93 @@ def test_a_fit_over_workers_that_loses_one_begins_anew_and_ends_the_same(
         assert "at_worker" in killed.result()
     assert "a fit over 3 workers lost tcp://" in capsys.readouterr().out
     np.testing.assert_array_equal(again, whole)
+
+
+class TakenOnce:
+    """How LightGBM's workers meet, except that the first time somebody else listens where the second worker would."""
+
+    def __init__(self) -> None:
+        self.ports: list[str | int] = []
+
+    @contextmanager
+    def __call__(self, cluster: Cluster, workers: Sequence[str]) -> "Iterator[list[lgbm.Place]]":
+        with lgbm._machines(cluster, workers) as places, socket.socket() as other:
+            self.ports.append(places[1][1]["local_listen_port"])
+            if len(self.ports) == 1:
+                other.bind(("", int(self.ports[0])))
+            yield places
+
+
+def test_a_port_that_is_taken_when_lightgbm_would_listen_there_costs_one_attempt(
+    address: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    X, y, _ = many(2000)
+    parts, seen = dealt(X, y, 2), without_unused_categories(X).iloc[:0]
+    given, meet = [(lgbm.Params(rounds=30), part, seen, 0) for part in parts], TakenOnce()
+    with machines(address, place) as found:
+        text = found.cluster.together(lgbm._fit_part, given, meet)
+        assert f"was cut off (LightGBM: Binding port {meet.ports[0]} failed)" in capsys.readouterr().out
+        assert text == found.cluster.together(lgbm._fit_part, given, lgbm._machines)  # to the byte
+    assert len(meet.ports) == 2
+
+
+def abort_once(part: Path, place: int) -> str:
+    """Abort the second worker at its first attempt, as an error in a thread of a library does."""
+    (part / f"{place}-{os.getpid()}").touch()
+    if place == 1 and not (part / "aborted").exists():
+        (part / "aborted").touch()
+        os.abort()
+    return f"from {place}"
+
+
+def test_a_worker_that_aborts_costs_one_attempt(
+    address: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def in_order(cluster: Cluster, workers: Sequence[str]) -> Iterator[Sequence[int]]:
+        yield range(len(workers))
+
+    with machines(address, place) as found:
+        assert found.cluster.together(abort_once, [tmp_path, tmp_path], in_order) == "from 0"
+    assert capsys.readouterr().out.count("a fit over 2 workers lost tcp://") == 1
+    assert len(list(tmp_path.glob("1-*"))) == 2  # in one process, and in another
+
+
+def pass_gate(part: Path, place: tuple[int, Meeting]) -> bool | None:
+    """Come late as the second worker; return whether the first one had waited."""
+    rank, meeting = place
+    time.sleep(rank)
+    (part / f"{rank}").touch()
+    meeting.arrive(rank)
+    return (part / "1").exists() if rank == 0 else None
+
+
+def test_no_worker_connects_before_the_slowest_has_read_its_part(address: str, place: Path, tmp_path: Path) -> None:
+    @contextmanager
+    def at_the_gate(cluster: Cluster, workers: Sequence[str]) -> Iterator[Sequence[tuple[int, Meeting]]]:
+        meeting = cluster.meeting(len(workers))
+        yield [(rank, meeting) for rank in range(len(workers))]
+
+    with machines(address, place) as found:
+        assert found.cluster.together(pass_gate, [tmp_path, tmp_path], at_the_gate)
+
+
+def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_asked_for_itself(
+    address: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Dask's client remembers lacks the workers after each of its own refreshes, every two seconds.
+
+    Here such a refresh always comes between a question and its answer; on a busy machine it sometimes does.
+    """
+    refresh = Client._update_scheduler_info
+
+    async def twice(client: Client, n_workers: int = 0) -> None:
+        await refresh(client, n_workers)
+        await refresh(client)
+
+    with machines(address, place) as found:
+        monkeypatch.setattr(Client, "_update_scheduler_info", twice)
+        assert len(found.cluster.alive()) == 3
 
 
 def test_fits_in_parts_and_whole_ones_are_cross_validated_together_and_each_as_it_is(address: str, place: Path) -> None:

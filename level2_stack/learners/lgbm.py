@@ -1,5 +1,6 @@
 """LightGBM on all columns: small trees, strongly regularised, with categories and gaps as they are."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +22,19 @@ from level2_stack.partitions import Part, coded
 
 if TYPE_CHECKING:
     from features.cluster import Cluster
+    from features.meeting import Meeting
+
+    Place = tuple[int, dict[str, str | int], Meeting]
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.txt"
-TIME_OUT = 2  # minutes that a worker waits for another one
+TIME_OUT = 60  # minutes that a worker waits for another one; of a lost one Dask tells within seconds
+PLACES = re.compile(
+    r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE
+)  # in its text: of one attempt, not the model
+OF_NETWORK = re.compile(r"Socket|Binding port")  # in LightGBM's errors
 
 
 class Params(Settings):
@@ -111,14 +119,14 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
     Every worker finds the bins of some columns in its own rows alone, and draws the rows of a tree from its own: a
     booster like that of ``fit``, not the same. Equal parts give equal boosters.
     """
-    seen = without_unused_categories(parts[0].read()[0]).iloc[:0]
+    seen = parts[0].seen()
     given = [(params, part, seen, seed) for part in parts]
     return Boosted(lightgbm.Booster(model_str=cluster.together(_fit_part, given, _machines)), seen, params)
 
 
 @contextmanager
-def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
-    """Yield what each worker has to know of the others: its rank, and LightGBM's parameters of the network."""
+def _machines(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
+    """Yield what each worker has to know of the others: its rank, LightGBM's parameters of the network, a meeting."""
     ports = cluster.ports(workers)
     machines = ",".join(f"{host}:{port}" for host, port in ports)
     network: dict[str, str | int] = {
@@ -127,25 +135,41 @@ def _machines(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple
         "tree_learner": "data",
         "time_out": TIME_OUT,
     }
-    yield [(rank, network | {"local_listen_port": port}) for rank, (_, port) in enumerate(ports)]
+    meeting = cluster.meeting(len(ports))
+    yield [(rank, network | {"local_listen_port": port}, meeting) for rank, (_, port) in enumerate(ports)]
 
 
-def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]) -> str | None:
+def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: "Place") -> str | None:
     """Grow the trees together with the other workers; return the booster as text from the first of them."""
-    (params, part, seen, seed), (rank, network) = given, place
-    rows, y = coded(part, seen, rank)
-    settings = _settings(params, seen, seed) | network
+    (params, part, seen, seed), (rank, network, meeting) = given, place
     # The bins are agreed upon with the others, so the set has to know of the network as well.
-    data = lightgbm.Dataset(
-        rows,
-        y,
-        feature_name=list(map(str, seen.columns)),
-        categorical_feature=[place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"],
-        params=settings,
+    settings = _settings(params, seen, seed) | network
+    data = _part_data(part, seen, rank, settings)
+    meeting.arrive(rank)
+    with _cut_off_told():
+        booster = lightgbm.train(settings, data, params.rounds)
+        booster.free_network()
+    return PLACES.sub("", booster.model_to_string()) if rank == 0 else None
+
+
+def _part_data(part: Part, seen: pd.DataFrame, rank: int, settings: dict[str, Any]) -> lightgbm.Dataset:
+    """Return the rows of a part, to be binned; nobody else keeps them, so that LightGBM can let them go after that."""
+    rows, y = coded(part, seen, rank)
+    text = [place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"]
+    return lightgbm.Dataset(
+        rows, y, feature_name=list(map(str, seen.columns)), categorical_feature=text, params=settings
     )
-    booster = lightgbm.train(settings, data, params.rounds)
-    booster.free_network()
-    return str(booster.model_to_string()) if rank == 0 else None
+
+
+@contextmanager
+def _cut_off_told() -> Iterator[None]:
+    """Raise ConnectionError in place of LightGBM's own where workers were cut off: such a fit is worth another try."""
+    try:
+        yield
+    except lightgbm.basic.LightGBMError as error:
+        if OF_NETWORK.search(str(error)):
+            raise ConnectionError(f"LightGBM: {error}") from error
+        raise
 
 
 def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:

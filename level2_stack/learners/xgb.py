@@ -23,12 +23,17 @@ from level2_stack.partitions import Part, coded
 
 if TYPE_CHECKING:
     from features.cluster import Cluster
+    from features.meeting import Meeting
+
+    Place = tuple[int, dict[str, str | int], Meeting]
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.ubj"
-TIME_OUT = 120  # seconds that a worker waits for another one
+# Seconds that a worker waits for another one, which may have more to do; of a lost one Dask tells within seconds.
+TIME_OUT = 3600
+OF_NETWORK = "/collective/"  # the place in XGBoost's sources that its errors name
 
 
 class Params(Settings):
@@ -114,44 +119,63 @@ def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Clu
     The workers merge what each finds of the columns' quantiles and draw the rows of a tree each from its own: a booster
     like that of ``fit``, not the same. Equal parts give equal boosters.
     """
-    seen = without_unused_categories(parts[0].read()[0]).iloc[:0]
+    seen = parts[0].seen()
     booster = xgboost.Booster({"nthread": params.nthread})
     booster.load_model(cluster.together(_fit_part, [(params, part, seen, seed) for part in parts], _tracked))
     return Boosted(booster, seen, params.rounds)
 
 
 @contextmanager
-def _tracked(cluster: "Cluster", workers: Sequence[str]) -> Iterator[list[tuple[int, dict[str, str | int]]]]:
-    """Yield what each worker has to know to find the others: its rank, and the tracker that runs here meanwhile."""
+def _tracked(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
+    """Yield what each worker has to know to find the others: its rank, the tracker that runs here, a meeting."""
     # Ranks by the order of the parts, not of the hosts: sums of floats depend on it.
-    tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=TIME_OUT)
+    # It waits for the workers from now on, without end: they read their parts before they come.
+    tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=0)
     tracker.start()
+    arguments, meeting = tracker.worker_args(), cluster.meeting(len(workers))
     try:
-        yield [(rank, tracker.worker_args() | {"dmlc_task_id": f"{rank:06d}"}) for rank in range(len(workers))]
+        yield [(rank, arguments | {"dmlc_task_id": f"{rank:06d}"}, meeting) for rank in range(len(workers))]
     finally:
         # Of workers that never came together, or were cut off, it complains; what cut them off is being raised.
         with suppress(xgboost.core.XGBoostError):
             tracker.free()
 
 
-def _fit_part(
-    given: tuple[Params, Part, pd.DataFrame, int], place: tuple[int, dict[str, str | int]]
-) -> bytearray | None:
+def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: "Place") -> bytearray | None:
     """Grow the trees together with the other workers; return the booster as UBJSON from the first of them."""
-    (params, part, seen, seed), (rank, tracker) = given, place
-    rows, y = coded(part, seen, rank)
-    with collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
-        data = xgboost.QuantileDMatrix(
-            rows,
-            y,
-            feature_names=list(map(str, seen.columns)),
-            feature_types=Coder(seen).kinds,
-            enable_categorical=True,
-            max_bin=params.max_bin,
-            nthread=params.nthread,
-        )
+    (params, part, seen, seed), (rank, tracker, meeting) = given, place
+    read = [coded(part, seen, rank)]
+    meeting.arrive(rank)
+    with _cut_off_told(), collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
+        data = _binned(*read.pop(), params, seen)  # nobody else keeps the rows
         booster = xgboost.train(_settings(params, seen, seed), data, params.rounds)
     return booster.save_raw("ubj") if rank == 0 else None
+
+
+def _binned(
+    rows: NDArray[np.float64], y: NDArray[np.float64], params: Params, seen: pd.DataFrame
+) -> xgboost.QuantileDMatrix:
+    """Return the rows in bins that all workers agree upon."""
+    return xgboost.QuantileDMatrix(
+        rows,
+        y,
+        feature_names=list(map(str, seen.columns)),
+        feature_types=Coder(seen).kinds,
+        enable_categorical=True,
+        max_bin=params.max_bin,
+        nthread=params.nthread,
+    )
+
+
+@contextmanager
+def _cut_off_told() -> Iterator[None]:
+    """Raise ConnectionError in place of XGBoost's own where workers were cut off: such a fit is worth another try."""
+    try:
+        yield
+    except xgboost.core.XGBoostError as error:
+        if OF_NETWORK in str(error):
+            raise ConnectionError(f"XGBoost: {str(error).splitlines()[0]}") from error
+        raise
 
 
 def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands that repeat the figures about level two's own numbers: null, truth, leak, growth, memory, parts."""
+"""Commands that repeat the figures about level two's own numbers; and a drawn table, for those of `make spread`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,6 +133,20 @@ def parts(
     with fits_at(cluster, run) as machines:
         if machines is not None:
             report(parts_study(design, read, machines.cluster, count or [2]), out)
+
+
+@app.command()
+def draw_table(
+    folder: Path,
+    rows: Annotated[int, typer.Option(min=1000)] = 2_000_000,
+    columns: Annotated[int, typer.Option(min=2)] = 60,
+    files: Annotated[int, typer.Option(min=1)] = 4,
+    seed: int = 0,
+) -> None:
+    """Draw a table of any size into Parquet files, on which `make spread` shows what it takes."""
+    from level2_stack.proofs import drawn_table
+
+    drawn_table.draw_table(folder, rows, columns, files, seed)
 
 
 def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
