@@ -56,6 +56,9 @@ def label_faults(labels: pd.DataFrame, files: Sequence[Path]) -> Iterator[str]:
     torn = _torn(with_fold)
     if len(torn):
         yield f"patient_id: in several folds: {_named(torn, labels, files)}; a patient's rows belong in one"
+    shared = _on_both_sides(labels)
+    if len(shared):
+        yield f"patient_id: in train and in test rows: {_named(shared, labels, files)}"
     yield from _faults_of_folds(with_fold)
 
 
@@ -105,6 +108,13 @@ def _torn(train: pd.DataFrame) -> pd.Series:
     """Return the patients that are in several folds."""
     pairs = train.loc[train["patient_id"] != MISSING, ["patient_id", "fold"]].drop_duplicates()
     return pairs.loc[pairs["patient_id"].duplicated(), "patient_id"].drop_duplicates()
+
+
+def _on_both_sides(labels: pd.DataFrame) -> pd.Series:
+    """Return the patients that have train rows and test rows."""
+    known = labels.loc[labels["patient_id"] != MISSING, "patient_id"].drop_duplicates()
+    has_target = labels["target"].notna()
+    return known[known.isin(labels.loc[has_target, "patient_id"]) & known.isin(labels.loc[~has_target, "patient_id"])]
 
 
 def _faults_of_folds(train: pd.DataFrame) -> Iterator[str]:

@@ -124,9 +124,8 @@ def _differences(kinds: Mapping[Path, Mapping[str, str]]) -> Iterator[str]:
             yield f"{path.name}: lacks the column(s) {named(lacking)}"
         if beyond := sorted(found.keys() - known.keys() - set(KEYS)):
             yield f"{path.name}: has column(s) that {first.name} lacks: {named(beyond)}"
-        for name in sorted(found.keys() & known.keys() - set(KEYS)):
-            if found[name] != known[name]:
-                yield f"{path.name}: {name!r} is {found[name]} there, {known[name]} in {first.name}"
+        unlike = sorted(name for name in found.keys() & known.keys() - set(KEYS) if found[name] != known[name])
+        yield from (f"{path.name}: {name!r} is {found[name]} there, {known[name]} in {first.name}" for name in unlike)
 
 
 def _labels(files: Sequence[Path], readable: Sequence[Path], faults: Faults) -> pd.DataFrame:

@@ -82,6 +82,10 @@ def test_all_faults_of_all_files_are_named_together(tmp_path):
         ({"image_name": ["c0"] * 14}, "image_name: given more than once: 1 (c0)"),
         ({"image_name": [None] + ["c"] * 13}, "image_name: missing in 1 row(s)"),
         ({"patient_id": ["p"] * 14}, "patient_id: in several folds: 1 (p)"),
+        (
+            {"patient_id": [*(f"p{place}" for place in range(12)), "p3", "new"]},
+            "patient_id: in train and in test rows: 1 (p3)",
+        ),
         ({"target": [2.0] + [0, 1] * 6 + [np.nan]}, "target: neither 0 nor 1: 1 (c0)"),
         ({"target": [np.nan] * 14}, "target: no row has one"),
         ({"target": ["no"] * 14}, "0.parquet: fold or target is no number ("),
@@ -116,9 +120,9 @@ def test_faults_over_several_files_are_found_as_well(tmp_path):
 
 
 def test_files_are_dealt_to_parts_without_those_that_have_nothing_to_learn_from(tmp_path):
-    one = rows(count=0, tests=6)
+    one = rows(100, count=0, tests=6)
     folds = [
-        rows().query(f"fold == {fold}").assign(image_name=lambda t, f=fold: t["image_name"] + f"_{f}")
+        rows(tests=0).query(f"fold == {fold}").assign(image_name=lambda t, f=fold: t["image_name"] + f"_{f}")
         for fold in range(3)
     ]
     table = open_table(stored(tmp_path, one, *folds))
