@@ -23,6 +23,7 @@ from features.progress import say
 SINGLE = 60  # requests of one lesion, one after the other
 AT_ONCE = 200
 START_SECONDS = 120.0
+IDLE_SECONDS = 2.0  # uvicorn closes a connection after 5 that nobody uses: a request on its way then finds it closed
 READINGS = 6  # of the memory, while clients ask
 SHOWN = 5  # faults
 
@@ -34,7 +35,8 @@ class Server:
         command = [sys.executable, "-m", "bundle", "serve", "--bundle", str(bundle), "--port", "0"]
         self.started = time.perf_counter()
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.client = httpx.Client(timeout=600, limits=httpx.Limits(max_connections=AT_ONCE))
+        limits = httpx.Limits(max_connections=AT_ONCE, keepalive_expiry=IDLE_SECONDS)
+        self.client = httpx.Client(timeout=600, limits=limits)
 
     def __enter__(self) -> "Server":
         assert self._process.stdout is not None
@@ -87,7 +89,10 @@ def _pictures(data: Path) -> list[Path]:
 
 
 def _asked(server: Server, question: Question, pictures: Sequence[Path], referee: Referee) -> list[str]:
-    answered = server.client.post(question.path, **content_of(question, pictures))
+    try:
+        answered = server.client.post(question.path, **content_of(question, pictures))
+    except httpx.TransportError as error:
+        return [f"{question}: no answer ({error!r})"]
     fault = referee.fault(question, answered.status_code, answered)
     return [f"{question}: {fault}"] if fault else []
 
