@@ -5,6 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from features.faults import InputFault
 from level2_stack import learners
@@ -95,9 +99,27 @@ def test_a_damaged_model_is_named(name: str, tmp_path: Path) -> None:
 
 
 def test_the_constants_of_ridge_prepare_as_scikit_learn_does() -> None:
-    X = ridge.without_unused_categories(table())
-    prepare = ridge._preparation(X, 6).fit(X)
-    prepared = ridge._prepared(prepare)
+    X, y = table(), np.arange(ROWS) % 2.0
+    fitted = ridge.fit(ridge.Params(knots=6), X, y, groups=np.arange(ROWS).astype(object), seed=0)
     for rows in (X, ridge.matched(strangers(), X)):
-        np.testing.assert_allclose(prepared.columns(rows), prepare.transform(rows), rtol=1e-12, atol=1e-12)
-    assert len(prepared.sources()) == prepared.columns(X).shape[1]
+        np.testing.assert_allclose(
+            fitted.prepared.columns(rows), by_scikit_learn(X).transform(rows), rtol=1e-12, atol=1e-12
+        )
+    assert len(fitted.prepared.sources()) == fitted.prepared.columns(X).shape[1]
+
+
+def by_scikit_learn(X: pd.DataFrame) -> ColumnTransformer:
+    """Return what makes standardised numbers, gaps, splines of logits and categories of all columns at once."""
+    texts = ["metadata.sex", "metadata.site"]
+    spline = SplineTransformer(6, extrapolation="linear", include_bias=False)
+    filled, marked = (
+        SimpleImputer(strategy="median", add_indicator=gaps, keep_empty_features=True) for gaps in (False, True)
+    )
+    coder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer(
+        [
+            ("numbers", make_pipeline(marked, StandardScaler()), [name for name in X if name not in texts]),
+            ("logits", make_pipeline(filled, spline, StandardScaler()), ["logit.a", "logit.b"]),
+            ("texts", make_pipeline(coder, StandardScaler()), texts),
+        ]
+    ).fit(X)
