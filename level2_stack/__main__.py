@@ -177,9 +177,7 @@ def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddr
     """Write what every column adds to the log odds of every case, for what the finished stack submits."""
     place, file = Run(run), recipe_file(recipe)
     folder = place.level2 / file.stem
-    if not (folder / "run.json").is_file():
-        raise InputFault(f"{folder}: no finished stack to explain; `make stack` makes it")
-    _refuse_damaged_stack(folder)
+    _refuse_unfinished(folder, " to explain")
     outputs, made_from = [folder / name for name in EXPLAINED], explanation_ingredients(folder)
     if is_fresh(folder / "explained.json", made_from, outputs):
         say(f"explanations: fresh, {outputs[0]}")
@@ -228,9 +226,9 @@ def design(
     say(f"design: {write_design(Run(run), recipe_file(recipe), folder, parts, out)} in {parts} files, {out}")
 
 
-def _refuse_unfinished(folder: Path) -> None:
+def _refuse_unfinished(folder: Path, purpose: str = "") -> None:
     if not (folder / "run.json").is_file():
-        raise InputFault(f"{folder}: no finished stack; `make stack` makes it")
+        raise InputFault(f"{folder}: no finished stack{purpose}; `make stack` makes it")
     _refuse_damaged_stack(folder)
 
 

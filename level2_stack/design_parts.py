@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.faults import InputFault, named
 from features.files import read_json, replacing
 from features.runs import Run
 from level2_stack.assemble import Design
 from level2_stack.recipe import read_recipe
 from level2_stack.stacking import design_again
+from level2_stack.stored_table import refuse_table_in
 
 
 def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path) -> str:
@@ -18,9 +18,7 @@ def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path
 
     Raises InputFault where ``out`` holds Parquet files already, which would be read as a part of the table.
     """
-    there = sorted(out.glob("*.parquet"))
-    if there:
-        raise InputFault(f"{out}: holds {named(path.name for path in there)} already; give another folder, or clear it")
+    refuse_table_in(out)
     design = design_again(run, read_recipe(recipe_file), read_json(stack / "decisions.json")["columns"])
     patients = run.read_cases().loc[design.X.index, "patient_id"]
     for number, part in enumerate(parts_of(design, patients, count)):

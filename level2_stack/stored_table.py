@@ -65,6 +65,15 @@ def open_table(folder: Path) -> StoredTable:
     return StoredTable(files, {name: kind for name, kind in first.items() if name not in KEYS}, labels)
 
 
+def refuse_table_in(folder: Path) -> None:
+    """Raise InputFault where ``folder`` holds Parquet files: they would be read as a part of a table written there."""
+    there = sorted(folder.glob("*.parquet"))
+    if there:
+        raise InputFault(
+            f"{folder}: holds {named(path.name for path in there)} already; give another folder, or clear it"
+        )
+
+
 def digests(files: Sequence[Path]) -> dict[str, str]:
     """Return by name what tells whether a file is another one: small ones are read, of large ones size and footer.
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from features.faults import InputFault
 from features.files import replacing
+from level2_stack.stored_table import refuse_table_in
 
 ROWS_OF_PATIENT = 40
 FOLDS = 5
@@ -21,8 +21,7 @@ def draw_table(folder: Path, rows: int, columns: int, files: int, seed: int = 0)
     A tenth of the numbers raise the log odds of a positive. A tenth of the rows are test rows. Raises InputFault
     where ``folder`` holds Parquet files already.
     """
-    if any(folder.glob("*.parquet")):
-        raise InputFault(f"{folder}: holds Parquet files already; give another folder, or clear it")
+    refuse_table_in(folder)
     limits = np.linspace(0, rows, files + 1).astype(int)
     for number in range(files):
         part = _part(np.arange(limits[number], limits[number + 1]), columns, np.random.default_rng([seed, number]))

@@ -72,11 +72,7 @@ def _measured(command: Sequence[str]) -> Spent:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with (
         subprocess.Popen(
-            asked,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
+            asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         ) as process,
         _Watch(process.pid) as watch,
     ):
