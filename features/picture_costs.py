@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from features.faults import InputFault
-from features.layout import read_layout
-from features.places import EXTRA, find_place
-from features.scanning import Scanned, scan
+from features.folder.layout import read_layout
+from features.folder.picture_places import EXTRA, find_place
+from features.pictures.scan import Scanned, scan
+from runtime.errors import InputFault
 
 
 def measure_costs(data: Path, sides: Sequence[int], at_most: int) -> pd.DataFrame:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from features.faults import InputFault, did_you_mean
-from features.settings import Settings, read_settings
 from level1_cnn.augment.settings import Augmentation
 from level1_cnn.views import SYMMETRIES, check_views
+from runtime.errors import InputFault, did_you_mean
+from runtime.settings import Settings, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
 PRETRAINED = "pretrained:"  # weights = "pretrained:b4_512": those of that model's pretraining stage

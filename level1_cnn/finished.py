@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from features.faults import InputFault, did_you_mean
-from features.provenance import damages, digest_of_file, is_fresh, refuse_if_changed
-from features.runs import Run
 from level1_cnn.experiment import Experiment
-from level1_cnn.tasks import Job, part_marks, pretrained_backbone
+from level1_cnn.job import Job, part_marks, pretrained_backbone
+from runtime.errors import InputFault, did_you_mean
+from runtime.provenance import damages, digest_of_file, is_fresh, refuse_if_changed
+from runtime.run_folder import Run
 
 VERSION = 3  # raise it when a change of the code changes what a trained network predicts
 

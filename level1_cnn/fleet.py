@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from features.faults import InputFault, did_you_mean
+from runtime.errors import InputFault, did_you_mean
 
 SECONDS_PER_HOUR = 3600.0
 VIEWS = 8  # of a picture when it is predicted

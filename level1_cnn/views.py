@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from features.faults import Faults, InputFault, did_you_mean, named
+from runtime.errors import Faults, InputFault, did_you_mean, named
 
 IDENTITY = "identity"
 # In the order of their bits: 1 swaps rows and columns, 2 then mirrors left and right, 4 then flips upside down.

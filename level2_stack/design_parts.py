@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.files import read_json, replacing
-from features.runs import Run
-from level2_stack.assemble import Design
+from level2_stack.design.assemble import Design
 from level2_stack.recipe import read_recipe
 from level2_stack.stacking import design_again
 from level2_stack.stored_table import refuse_table_in
+from runtime.files import read_json, replacing
+from runtime.run_folder import Run
 
 
 def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path) -> str:

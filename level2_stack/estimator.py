@@ -16,15 +16,15 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from features.folds import assign_folds
-from level2_stack.assemble import Design
-from level2_stack.crossval import CrossValidated, cross_validate
+from features.cases.folds import assign_folds
+from level2_stack.crossval.decide import StackResult, decide, predict
+from level2_stack.crossval.nested import CrossValidated, cross_validate
+from level2_stack.design.assemble import Design
+from level2_stack.design.fold_checks import LEAST_FOLDS
+from level2_stack.design.tabular import Groups, Scale, columns_of, groups_of
 from level2_stack.estimator_recipe import recipe_of, without_tables
-from level2_stack.fold_checks import LEAST_FOLDS
-from level2_stack.leaderboard import leaderboard
-from level2_stack.nested import StackResult, decide, predict
 from level2_stack.recipe import AUTO, BLEND, Recipe
-from level2_stack.tabular import Groups, Scale, columns_of, groups_of
+from level2_stack.results.leaderboard import leaderboard
 
 Floats = NDArray[np.float64]
 MOST_FOLDS = 100  # beyond that a fold is a row or two, and the pairs of folds are thousands of fits

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from features.faults import did_you_mean
 from level2_stack import learners
 from level2_stack.recipe import Recipe, check_recipe
+from runtime.errors import did_you_mean
 
 ALL_COLUMNS = ["lgbm", "xgb", "ridge"]
 WITH_SCORES = [*ALL_COLUMNS, "logistic", "mean", "rank_mean", "caruana"]

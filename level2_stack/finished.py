@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from features.files import read_json
-from features.provenance import differences, digest_of_code, digest_of_file
-from features.runs import Run
-from features.settings import read_toml
+from runtime.files import read_json
+from runtime.provenance import differences, digest_of_code, digest_of_file
+from runtime.run_folder import Run
+from runtime.settings import read_toml
 
 OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")  # of a stack
 

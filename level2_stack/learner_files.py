@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.faults import InputFault
-from features.files import read_json, write_json
+from runtime.errors import InputFault
+from runtime.files import read_json, write_json
 
 FACTS = "learner.json"
 

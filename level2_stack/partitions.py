@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.faults import InputFault, named
-from features.settings import Settings
-from level2_stack.learners import Coder, Predict, without_unused_categories
+from level2_stack.learner_contract import Coder, Predict, without_unused_categories
+from runtime.errors import InputFault, named
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from features.cluster import Cluster
+    from runtime.cluster.scheduler import Cluster
 
 Floats = NDArray[np.float64]
 Piece: TypeAlias = tuple[pd.DataFrame, Floats]

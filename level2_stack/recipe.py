@@ -1,5 +1,15 @@
 """The level-two recipe: which networks, blocks and learners make a stack, read from one TOML file."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from level2_stack import learners
+from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    pass
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,11 +18,10 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from features import blocks
-from features.faults import Faults, did_you_mean
-from features.settings import Settings, check_settings, read_toml
 from level2_stack import contrasts, learners
 from level2_stack.partitions import partitions
-from level2_stack.tuning import Budget
+from runtime.errors import Faults, did_you_mean
+from runtime.settings import Settings, check_settings, read_toml
 
 BLEND = "blend"
 
@@ -141,3 +150,22 @@ def _unknown(key: str, found: list[str], known: list[str]) -> Iterator[str]:
 def _any_seeded(found: list[str]) -> bool:
     known = [name for name in found if name in learners.names()]
     return len(known) < len(found) or any(learners.find(name).SEEDED for name in known)
+
+
+class Budget(Settings):
+    """How long to search.
+
+    ``trials``: how many sets of parameters are tried, the defaults included; 0: no tuning. ``seconds``: no further
+    trial begins once this much time went into finished ones, those of interrupted runs included; what was found then
+    depends on the speed of the machine.
+    """
+
+    trials: int = Field(default=0, ge=0)
+    seconds: float | None = Field(default=None, gt=0)
+
+    @field_validator("seconds")
+    @classmethod
+    def _needs_trials(cls, seconds: float | None, info: ValidationInfo) -> float | None:
+        if seconds is not None and info.data.get("trials") == 0:
+            raise ValueError("has no effect without trials")
+        return seconds

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from features.faults import InputFault, did_you_mean
+from runtime.errors import InputFault, did_you_mean
 
 CONFIGS = Path(__file__).parent / "configs"
 

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.faults import Faults
-from features.files import replacing
-from features.progress import say
-from features.provenance import digest_of_code, finish, is_fresh
-from features.settings import Settings
 from level2_stack import learners
-from level2_stack.cluster import parts_at
-from level2_stack.evaluate import delong_interval
+from level2_stack.crossval.cluster import parts_at
+from level2_stack.evaluation.auc import delong_interval
 from level2_stack.partitions import Spreading, partitions
 from level2_stack.recipe import Recipe
 from level2_stack.stored_labels import read_names
 from level2_stack.stored_rows import Shape, StoredPart, predicted, texts_in
 from level2_stack.stored_table import TEXT, StoredTable, digests
+from runtime.errors import Faults
+from runtime.files import replacing
+from runtime.progress import say
+from runtime.provenance import digest_of_code, finish, is_fresh
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from features.cluster import Cluster
+    from runtime.cluster.scheduler import Cluster
 
 SEED = 0
 MOST_TEXTS = 1000  # different ones in a column: more are names, not categories

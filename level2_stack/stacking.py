@@ -8,22 +8,23 @@ import numpy as np
 import pandas as pd
 
 from features import blocks
-from features.faults import Faults, InputFault, named
-from features.progress import progress_bar, say
-from features.runs import Run
-from features.tables import read_table
-from level2_stack import ablation, shift
-from level2_stack.assemble import Design, assemble
-from level2_stack.cluster import fits_at
-from level2_stack.crossval import CrossValidated, TunedParams, cross_validate, number_of_fits
-from level2_stack.findings import Findings, print_findings, write_findings
-from level2_stack.fitting import Workers
-from level2_stack.leaderboard import leaderboard
-from level2_stack.nested import decide
+from level2_stack.crossval import ablation
+from level2_stack.crossval.cluster import fits_at
+from level2_stack.crossval.decide import decide
+from level2_stack.crossval.fits import Workers
+from level2_stack.crossval.nested import CrossValidated, TunedParams, cross_validate, number_of_fits
+from level2_stack.crossval.search import parameters, search
+from level2_stack.design import shift
+from level2_stack.design.assemble import Design, assemble
+from level2_stack.evaluation.known_truth import say_reached
 from level2_stack.partitions import partitions
 from level2_stack.recipe import Recipe, read_recipe
-from level2_stack.search import parameters, search
-from level2_stack.truth import say_reached
+from level2_stack.results.findings import Findings, print_findings, write_findings
+from level2_stack.results.leaderboard import leaderboard
+from runtime.errors import Faults, InputFault, named
+from runtime.progress import progress_bar, say
+from runtime.run_folder import Run
+from runtime.tables import read_table
 
 
 def make_stack(

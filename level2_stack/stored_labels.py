@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.faults import named
+from runtime.errors import named
 
 KEYS = ("image_name", "patient_id", "fold", "target")
 IDS, NUMBERS = KEYS[:2], KEYS[2:]

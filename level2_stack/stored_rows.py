@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from level2_stack.learners import Predict
+from level2_stack.learner_contract import Predict
 from level2_stack.partitions import Piece
 from level2_stack.stored_labels import NUMBERS
 

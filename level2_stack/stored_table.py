@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.blocks import LABELS
-from features.faults import Faults, InputFault, named
-from features.provenance import LARGE_BYTES, digest, digest_of_file
-from level2_stack.assemble import plain
+from level2_stack.design.assemble import plain
 from level2_stack.stored_labels import IDS, KEYS, label_faults, read_labels
+from runtime.errors import Faults, InputFault, named
+from runtime.provenance import LARGE_BYTES, digest, digest_of_file
 
 NUMBER, TEXT = "a number", "text"
 INDEX = "__index_level_"  # begins what pandas calls an index without a name

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.faults import Faults, InputFault, named
-from features.files import replacing
-from features.layout import ID_COLUMNS, id_column, read_csv
+from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
+from level2_stack.evaluation.known_truth import say_reached
+from runtime.errors import Faults, InputFault, named
+from runtime.files import read_json, replacing
+from runtime.progress import say
+from runtime.run_folder import Run
+from runtime.tables import read_table
 
 HEADER = ["image_name", "target"]  # unless the sample calls the case by the archive's name, isic_id
 
@@ -124,3 +128,17 @@ def _is_probability(text: str) -> bool:
         return 0.0 <= float(text) <= 1.0  # NaN compares false
     except ValueError:
         return False
+
+
+def make_submission(run: Run, recipe_file: Path) -> None:
+    """Write the run's submission.csv from the stack of ``recipe_file``; raise InputFault when there is no test case."""
+    cases = run.read_cases()
+    if not (cases["role"] == "test").any():
+        raise InputFault(f"{run.folder}: there are no test cases to submit")
+    folder = run.level2 / recipe_file.stem
+    data, sample = Path(run.facts()["data"]), run.facts()["sample"]
+    probability = read_table(folder / "predictions.parquet")["probability"]
+    write_submission(run.submission, probability, read_sample(data / sample) if sample else None, cases)
+    submitted = read_json(folder / "decisions.json")["submitted"]
+    say(f"submission: {run.submission}, by {submitted} of recipe {recipe_file.stem}")
+    say_reached(run, folder, cases, "test")

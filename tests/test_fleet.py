@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from features.faults import InputFault
 from level1_cnn.fleet import Fleet, plan_lines
+from runtime.errors import InputFault
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "thousand_gpus.md"
 # A network of 2e9 x 0.386 operations at its own side, on GPUs that do as many forward passes per second.

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.arrays import read_arrays
-from features.faults import InputFault
-from level1_cnn.checkpoint import load_state
+from level1_cnn.training.checkpoint import load_state
+from runtime.errors import InputFault
+from runtime.files import read_arrays
 from tests.test_house import MODULES, where
 
 EXECUTING = {

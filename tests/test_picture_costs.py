@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features.faults import InputFault
 from features.picture_costs import measure_costs
+from runtime.errors import InputFault
 
 
 def draw(folder: Path, count: int) -> Path:

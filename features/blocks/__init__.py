@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from features.faults import InputFault, did_you_mean, named
+from runtime.errors import InputFault, did_you_mean, named
 
 Need = Literal["statistics", "embeddings"]
 LABELS = ("target", "fold", "diagnosis", "benign_malignant", "role")

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.blocks import Need, Sources
-from features.faults import InputFault, named
+from runtime.errors import InputFault, named
 
 Floats = NDArray[np.float64]
 

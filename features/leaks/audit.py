@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from features.faults import InputFault
-from features.files import read_json
-from features.leaks.groups import tie_groups
+from features.cases.tied_patients import tie_groups
 from features.leaks.pairs import read_pairs, relate
 from features.leaks.sheet import leak_sheet
 from features.leaks.tables import MENDED, NOTE, STOP, Finding, case_findings, feature_findings, network_findings
-from features.provenance import digest_of_code, digest_of_file, finish, is_fresh
-from features.runs import Run
+from runtime.errors import InputFault
+from runtime.files import read_json
+from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from runtime.run_folder import Run
 
 REPORT, SHEET = "leaks.json", "leaks.png"
 # What becomes of a pair, by its relation: severity, and what is done.

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.files import read_json, write_json
-from features.hdf5 import entry_place, read_entry
-from features.leaks.groups import official_pairs
+from features.cases.tied_patients import official_pairs
 from features.leaks.lookalikes import lookalikes
 from features.leaks.traces import stored_traces
-from features.provenance import digest_of_file
-from features.runs import Run
-from features.tfrecords import parse_example, read_record, record_place
+from features.pictures.hdf5 import entry_place, read_entry
+from features.pictures.tfrecord import parse_example, read_record, record_place
+from runtime.files import read_json, write_json
+from runtime.provenance import digest_of_file
+from runtime.run_folder import Run
 
 COLUMNS = ["first", "second", "kind", "alike"]
 IDENTICAL, NEAR, LISTED = "byte-identical", "near-duplicate", "listed"

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image, ImageDraw, ImageOps
 
-from features.faults import InputFault
-from features.files import replacing
-from features.pictures import read_picture
+from features.pictures.read import read_picture
+from runtime.errors import InputFault
+from runtime.files import replacing
 
 TILE = 120  # px, width and height of one picture
 LABEL, GAP = 28, 8  # px below a pair, and around it

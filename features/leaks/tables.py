@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.runs import Run
-from features.tables import read_table
+from runtime.run_folder import Run
+from runtime.tables import read_table
 
 STOP, MENDED, NOTE = "stop", "mended", "note"
 TELLS = 0.999  # AUC of a feature alone from which it is the target under another name

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from features.faults import InputFault, did_you_mean
+from runtime.errors import InputFault, did_you_mean
 
 # Five halvings: below this the last activation map would be a single cell.
 SMALLEST_SIZE = 32

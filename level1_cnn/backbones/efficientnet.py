@@ -10,8 +10,8 @@ import efficientnet.tfkeras
 import efficientnet.weights as published
 import keras
 
-from features.faults import InputFault
 from level1_cnn.backbones import check_request, load_file, weights_file
+from runtime.errors import InputFault
 
 
 class Variant(NamedTuple):

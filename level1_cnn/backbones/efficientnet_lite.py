@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from features.faults import InputFault, named
 from level1_cnn.backbones import check_request, load_file, weights_file
 from level1_cnn.torch_pickle import read_checkpoint
+from runtime.errors import InputFault, named
 
 
 class Variant(NamedTuple):

@@ -14,21 +14,22 @@ from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from features import blocks
-from features.faults import InputFault, named
-from features.files import read_json, write_json
-from features.progress import say, track
-from features.runs import Run
-from features.tables import read_table, write_table
-from level2_stack import calibrate, learners
-from level2_stack.assemble import Design
-from level2_stack.cluster import fits_at
+from level2_stack import learners
+from level2_stack.calibration import calibrate
 from level2_stack.contrasts import FAMILIES as CONTRASTS
-from level2_stack.crossval import TunedParams
+from level2_stack.crossval.cluster import fits_at
+from level2_stack.crossval.fits import Table, Workers, table_of
+from level2_stack.crossval.nested import TunedParams
+from level2_stack.design.assemble import Design
 from level2_stack.explain.fits import Member, Scored, exact, members_of, rounding, scored_folds, tasks_of
 from level2_stack.explain.scales import Floats, Split, mean_probability, through, weighted
-from level2_stack.fitting import Table, Workers, table_of
 from level2_stack.recipe import BLEND, Recipe, read_recipe
 from level2_stack.stacking import deployed_in, design_again
+from runtime.errors import InputFault, named
+from runtime.files import read_json, write_json
+from runtime.progress import say, track
+from runtime.run_folder import Run
+from runtime.tables import read_table, write_table
 
 BASE = "base"
 LIMIT = 1e-6  # log odds: a stack made again that differs by more from what is on disk was made from other things

@@ -1,6 +1,6 @@
 """The outer fits of a finished stack made again, each with what every column adds to the score of every row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -10,14 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack import learners
-from level2_stack.crossval import TunedParams, params_for, thinning
-from level2_stack.explain.hiding import by_hiding
+from level2_stack.crossval.fits import Model, Table, Task, Workers, columns_for, fitted, side_by_side, worth_processes
+from level2_stack.crossval.nested import TunedParams, params_for, thinning
 from level2_stack.explain.scales import Floats, Split, settled, weighted
-from level2_stack.fitting import Model, Table, Task, Workers, columns_for, fitted, side_by_side, worth_processes
 from level2_stack.recipe import Recipe
 
 if TYPE_CHECKING:
-    from features.cluster import Cluster
+    from runtime.cluster.scheduler import Cluster
 
 
 @runtime_checkable
@@ -141,3 +140,48 @@ def rounding(scored: Scored) -> float:
 def exact(scored: Scored) -> Split:
     """Return the split of the score as kept: its rounding shared out."""
     return settled(scored.split, scored.score.astype(np.float64))
+
+
+Floats = NDArray[np.float64]
+MOST_ORDERS = 16  # in pairs of an order and its reverse
+ADDITIVE = 1e-5  # log odds: an order and its reverse that agree so well say that the order does not matter
+
+
+def by_hiding(score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame) -> Floats:
+    """Return (n, columns + 1): what every column of ``X`` adds to ``score`` (n,), and last the score of nothing known.
+
+    A hidden column is missing in all rows, which every learner can take. A column's gain is averaged over orders in
+    which columns are shown (Shapley values by permutation, Castro et al. 2009): all orders of up to three columns, of
+    more a balanced choice. For every order, and so for the mean, gains and base add up to the score.
+    """
+    names = list(X.columns)
+    blank = X.apply(lambda column: column.where(np.zeros(len(column), dtype=bool)))
+    base = score(blank)
+    gains: list[Floats] = []
+    for order in _orders(len(names)):
+        gains.append(_gains(score, X, blank, base, [names[place] for place in order]))
+        if len(gains) == 2 and np.abs(gains[0] - gains[1]).max(initial=0.0) < ADDITIVE:
+            break
+    return np.column_stack([np.mean(gains, axis=0), base])
+
+
+def _gains(
+    score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame, blank: pd.DataFrame, base: Floats, order: list[str]
+) -> Floats:
+    places, shown = X.columns.get_indexer(pd.Index(order)), dict(blank.items())
+    gains, before = np.zeros(X.shape), base
+    for place, name in zip(places, order, strict=True):
+        shown[name] = X[name]
+        after = score(pd.DataFrame(shown, index=X.index))
+        gains[:, place] = after - before
+        before = after
+    return gains
+
+
+def _orders(count: int) -> Iterator[list[int]]:
+    """Yield orders of 0..count-1 in pairs of one and its reverse: rotations, spread evenly if there are too many."""
+    rotations = np.unique(np.linspace(0, count - 1, min(count, MOST_ORDERS // 2)).round().astype(int))
+    for first in rotations.tolist():
+        order = [*range(first, count), *range(first)]
+        yield order
+        yield order[::-1]

@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from features.settings import Settings
 from level2_stack.learner_files import read_facts, write_facts
 from level2_stack.learners.rank_mean import Percentiles, load_percentiles, save_percentiles
+from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
 SEEDED = True

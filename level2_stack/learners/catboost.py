@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
-from features.faults import InputFault
-from features.files import replacing
-from features.settings import Settings
+from level2_stack.learner_contract import Trial, matched, rising, stage_ends, without_unused_categories
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.learners import Trial, matched, rising, stage_ends, without_unused_categories
+from runtime.errors import InputFault
+from runtime.files import replacing
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
     from catboost import CatBoost, Pool

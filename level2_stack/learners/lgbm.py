@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
-from features.faults import InputFault
-from features.files import replacing
-from features.settings import Settings
+from level2_stack.learner_contract import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.learners import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
 from level2_stack.partitions import Part, coded
+from runtime.errors import InputFault
+from runtime.files import replacing
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from features.cluster import Cluster
     from features.meeting import Meeting
+    from runtime.cluster.scheduler import Cluster
 
     Place = tuple[int, dict[str, str | int], Meeting]
 

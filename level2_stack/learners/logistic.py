@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from features.settings import Settings
+from level2_stack.learner_contract import Trial
 from level2_stack.learner_files import read_facts, write_facts
-from level2_stack.learners import Trial
+from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
 SEEDED = False

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from features.settings import Settings
 from level2_stack.learner_files import read_facts, write_facts
+from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
 SEEDED = False

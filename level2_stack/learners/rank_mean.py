@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.arrays import read_arrays, write_arrays
-from features.settings import Settings
 from level2_stack.learner_files import read_facts, write_facts
+from runtime.files import read_arrays, write_arrays
+from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
 SEEDED = False

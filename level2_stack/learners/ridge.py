@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from features.settings import Settings
+from level2_stack.learner_contract import Trial, matched, rising, without_unused_categories
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.learners import Trial, matched, rising, without_unused_categories
+from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = False

@@ -1,0 +1,1 @@
+"""Speed, memory and proofs: what measures the project; not in the wheel, imported by nobody."""

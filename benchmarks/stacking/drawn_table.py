@@ -1,0 +1,46 @@
+"""A stored table of any size, drawn file by file: rare positives, patients with many rows, a few columns that know."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from level2_stack.stored_table import refuse_table_in
+from runtime.files import replacing
+
+ROWS_OF_PATIENT = 40
+FOLDS = 5
+RARE = -4.5  # log odds of a row about which the columns say nothing
+SITES = ("arm", "foot", "head", "leg", "torso")
+
+
+def draw_table(folder: Path, rows: int, columns: int, files: int, seed: int = 0) -> None:
+    """Write ``files`` Parquet files of together ``rows`` rows with ``columns`` features, one of them text.
+
+    A tenth of the numbers raise the log odds of a positive. A tenth of the rows are test rows. Raises InputFault
+    where ``folder`` holds Parquet files already.
+    """
+    refuse_table_in(folder)
+    limits = np.linspace(0, rows, files + 1).astype(int)
+    for number in range(files):
+        part = _part(np.arange(limits[number], limits[number + 1]), columns, np.random.default_rng([seed, number]))
+        with replacing(folder / f"part_{number:05d}.parquet") as temporary:
+            part.to_parquet(temporary, index=False)
+
+
+def _part(numbers: np.ndarray, columns: int, random: np.random.Generator) -> pd.DataFrame:
+    patient, count = numbers // ROWS_OF_PATIENT, len(numbers)
+    features = random.standard_normal((count, columns - 1), dtype=np.float32)
+    knowing = features[:, : max(1, columns // 10)]
+    positive = random.random(count) < expit(RARE + knowing.sum(axis=1))
+    train = patient % 10 != 0
+    keys = {
+        "image_name": [f"row_{number:010d}" for number in numbers],
+        "patient_id": [f"patient_{each:08d}" for each in patient],
+        "fold": np.where(train, patient % FOLDS, np.nan),
+        "target": np.where(train, positive, np.nan),
+        "metadata.site": random.choice(SITES, count),
+    }
+    numbered = {f"drawn.{place:03d}": features[:, place] for place in range(columns - 1)}
+    return pd.DataFrame({**keys, **numbered})

@@ -1,0 +1,123 @@
+"""The truth study: what nested evaluation reports against what the submission reaches on a large fresh cohort."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.stacking.networks import STEADY, Network, draw_cases, train_level_one
+from benchmarks.stacking.study import Study, with_error
+from features import blocks
+from features.blocks import Sources, build_block
+from level2_stack.calibration.reliability import expected_calibration_error, log_loss
+from level2_stack.crossval.decide import StackResult, decide
+from level2_stack.crossval.nested import cross_validate
+from level2_stack.design.assemble import Design, assemble
+from level2_stack.evaluation.auc import auc, patient_bootstrap
+from level2_stack.recipe import Recipe
+from runtime.progress import say
+
+Floats = NDArray[np.float64]
+Tables = Mapping[str, pd.DataFrame]
+BLOCKS = ("metadata", "patient")  # what a clinic without pictures has
+AIM = 0.01  # of AUC: how near the mean report should come to the mean truth
+
+
+def truth_study(
+    recipe: Recipe, seeds: Sequence[int], *, train: int, test: int, networks: Mapping[str, Network] = STEADY
+) -> Study:
+    """Return what ``recipe`` reports of clinics ``seeds`` with ``train`` pictures, and what ``test`` others show."""
+    rows = []
+    for seed in seeds:
+        rows.append({"seed": seed, **_measured(recipe, seed, train, test, networks)})
+        say(f"truth: cohort {seed}: reported {rows[-1]['reported']:.4f}, fresh {rows[-1]['fresh']:.4f}")
+    table = pd.DataFrame(rows)
+    figures = _figures(table)
+    discrimination = ["seed", "reported", "low", "high", "fresh", "difference", "covered", "submitted", "attainable"]
+    calibration = ["seed", "mean_p", "prevalence", "ece", "ece_raw", "log_loss", "log_loss_raw", "log_loss_risk"]
+    tables = {
+        "AUC reported against fresh": table[discrimination],
+        "calibration on the fresh cohort": table[calibration],
+    }
+    return Study(tables, figures, _sentences(figures))
+
+
+def block_tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the feature blocks of ``cases``, computed as in a run."""
+    return {name: build_block(name, cases, Sources()) for name in BLOCKS}
+
+
+def design_of(cases: pd.DataFrame, predictions: Tables, tables: Tables, recipe: Recipe) -> Design:
+    """Return the design of a run with ``cases``, level-one ``predictions`` and the blocks ``tables``.
+
+    Acquisition columns stay unless the recipe drops them: in the clinic they do not shift.
+    """
+    return assemble(cases, predictions, tables, recipe, {name: blocks.find(name).ACQUISITION for name in tables})
+
+
+def _measured(recipe: Recipe, seed: int, train: int, test: int, networks: Mapping[str, Network]) -> dict[str, object]:
+    cohort, cases = draw_cases(train, test, seed)
+    level_one = train_level_one(cohort, cases, networks, seed)
+    design = design_of(cases, level_one.out_of_fold(), block_tables(cases), recipe)
+    result = decide(design, recipe, cross_validate(design, recipe))
+    scores = result.probability[[result.headline]].iloc[: len(design.y)]
+    drawn = patient_bootstrap(design.y, scores, design.groups).loc[result.headline]
+    fresh = _fresh(cohort.loc[design.test.index], result)
+    reported, low, high = (float(drawn[name]) for name in ("auc", "low", "high"))
+    return {
+        "reported": reported,
+        "low": low,
+        "high": high,
+        **fresh,
+        "difference": reported - fresh["fresh"],
+        "covered": low <= fresh["fresh"] <= high,
+        "submitted": result.submitted,
+    }
+
+
+def _fresh(cohort: pd.DataFrame, result: StackResult) -> dict[str, float]:
+    """Return how good what is submitted is on the rows of ``cohort``, and how good the true risk itself."""
+    y, risk = (cohort[name].to_numpy(dtype=np.float64) for name in ("target", "risk"))
+    p, raw = (each.loc[cohort.index, result.submitted].to_numpy() for each in (result.probability, result.uncalibrated))
+    return {
+        "fresh": auc(y, p),
+        "attainable": auc(y, risk),
+        "mean_p": float(p.mean()),
+        "prevalence": float(y.mean()),
+        "ece": expected_calibration_error(y, p),
+        "ece_raw": expected_calibration_error(y, raw),
+        "log_loss": log_loss(y, p),
+        "log_loss_raw": log_loss(y, raw),
+        "log_loss_risk": log_loss(y, risk),
+    }
+
+
+def _figures(table: pd.DataFrame) -> dict[str, float | int]:
+    bias, error = with_error(table["difference"])
+    surplus, surplus_error = with_error(table["mean_p"] - table["prevalence"])
+    gain, gain_error = with_error(table["log_loss_raw"] - table["log_loss"])
+    return {
+        "cohorts": len(table),
+        "reported": float(table["reported"].mean()),
+        "fresh": float(table["fresh"].mean()),
+        "difference": bias,
+        "difference_error": error,
+        "covered": int(table["covered"].sum()),
+        "mean_p_minus_prevalence": surplus,
+        "mean_p_minus_prevalence_error": surplus_error,
+        "ece": float(table["ece"].mean()),
+        "log_loss_gain": gain,
+        "log_loss_gain_error": gain_error,
+    }
+
+
+def _sentences(figures: dict[str, float | int]) -> list[str]:
+    verdict = "within" if abs(figures["difference"]) <= AIM else "NOT within"
+    return [
+        f"reported minus fresh {figures['difference']:+.4f} (standard error {figures['difference_error']:.4f}), "
+        f"{verdict} {AIM} of 0; {figures['covered']} of {figures['cohorts']} intervals hold the fresh AUC",
+        f"mean probability minus prevalence {figures['mean_p_minus_prevalence']:+.4f} "
+        f"(standard error {figures['mean_p_minus_prevalence_error']:.4f}), ECE {figures['ece']:.4f}; "
+        f"calibration gains {figures['log_loss_gain']:+.5f} of log loss ({figures['log_loss_gain_error']:.5f})",
+    ]

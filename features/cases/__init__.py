@@ -1,0 +1,1 @@
+"""The case table: what a user's folder says of each case, checked and frozen."""

@@ -1,0 +1,156 @@
+"""The synthetic clinic's patients and lesions as numbers, with a KNOWN melanoma risk; no picture is drawn here."""
+
+from itertools import count
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator, SeedSequence, default_rng
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr, ndtri
+from sklearn.metrics import roc_auc_score
+
+from features.clinic.camera import CAMERAS
+from runtime.errors import InputFault
+
+ATTRIBUTES = ("asymmetry", "border", "variegation", "size", "darkness")
+PHENOTYPE = ("tone", "redness", "freckles", "warmth", "network", "globules", "hair")
+
+# The logit of the risk. Weights are chosen by the AUC that each part reaches alone (an oracle's logistic regression):
+# all 0.94, one picture 0.81, metadata 0.70, so that neither a perfect network nor the metadata make the other idle.
+INTERCEPT = -3.4
+RELATIVE = np.array((3.5, 3.5, 3.5, 2.1, 2.8))  # per attribute: how far it stands out from the patient's own median
+ABSOLUTE = np.array((1.1, 1.1, 1.1, 0.9, 0.7))  # per attribute: what one picture shows
+PER_DECADE, MALE = 0.95, 1.25
+SITES = {  # name: share of the lesions, logit
+    "torso": (0.50, 0.0),
+    "lower extremity": (0.25, -0.5),
+    "upper extremity": (0.15, 0.1),
+    "head/neck": (0.06, 1.1),
+    "palms/soles": (0.025, -0.4),
+    "oral/genital": (0.015, 0.4),
+}
+
+
+def draw_cohort(train: int, test: int, seed: int) -> pd.DataFrame:
+    """Return every case of a clinic without drawing a picture: index image_name, one row per train and test case.
+
+    Columns: role, the contest's columns, the latent attributes and phenotype in [0, 1], camera, risk (the true
+    probability of melanoma) and target ~ Bernoulli(risk). Small cohorts are drawn again, whole, until they can be
+    folded: at least 4 malignant train pictures of 4 patients when ``train`` >= 24, both classes in 8 or more
+    pictures of either role. In cohorts of 100 and more the first draw nearly always passes, so targets follow the
+    risk; with 24 pictures prevalence rises from 0.15 to 0.20. InputFault: fewer than 8 train or 1 test pictures.
+    """
+    if train < 8 or test < 1 or seed < 0:
+        raise InputFault(f"clinic: train={train}, test={test}, seed={seed}; train >= 8, test >= 1, seed >= 0 is right")
+    parts = {role: _foldable_part(role, cases, seed) for role, cases in (("train", train), ("test", test))}
+    cohort = pd.concat(parts, names=["role"]).reset_index("role").reset_index(drop=True)
+    _name(cohort, default_rng(SeedSequence(seed, spawn_key=(2,))))
+    # Sorted by random names, so that neither order nor name tells anything about patient or target.
+    return cohort.sort_values(["role", "image_name"], ascending=[False, True]).set_index("image_name")
+
+
+def melanoma_risk(cohort: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the true probability of melanoma, shape (cases,), from columns that a reader of the folder can see.
+
+    It is logistic in three things: each attribute's deviation from the median over the patient's own pictures (the
+    ugly duckling; zero for a patient's only picture), the attributes themselves, and age, sex and site, where a
+    missing value counts as neutral. So the AUC of this risk is the best attainable one, and attainable.
+    """
+    looks = cohort[list(ATTRIBUTES)]
+    typical = looks.groupby(cohort["patient_id"]).transform("median")
+    logit = INTERCEPT + (looks - typical).to_numpy() @ RELATIVE + (looks.to_numpy() - 0.5) @ ABSOLUTE
+    logit += PER_DECADE * (cohort["age_approx"].fillna(50.0).to_numpy() - 50) / 10
+    logit += MALE * cohort["sex"].map({"male": 0.5, "female": -0.5}).fillna(0.0).to_numpy()
+    logit += cohort["anatom_site_general_challenge"].map({name: site[1] for name, site in SITES.items()}).fillna(0.0)
+    return np.asarray(expit(logit), np.float64)
+
+
+def _foldable_part(role: str, cases: int, seed: int) -> pd.DataFrame:
+    for attempt in count():
+        rng = default_rng(SeedSequence(seed, spawn_key=(("train", "test").index(role), attempt)))
+        part = _draw_part(rng, cases, role)
+        malignant = part.loc[part["target"] == 1, "patient_id"]
+        needed = 4 if role == "train" and cases >= 24 else int(cases >= 8)
+        if malignant.nunique() >= needed and len(malignant) <= cases - needed:
+            return part
+    raise AssertionError  # count() does not end
+
+
+def _draw_part(rng: Generator, cases: int, role: str) -> pd.DataFrame:
+    # A patient has 7 pictures on average; small cohorts get more patients, or there would be nothing to fold.
+    patients = _patients(rng, max(round(cases / 7.1), min(8, cases // 2), 1))
+    share = rng.gamma(2.0, size=len(patients))
+    pictures = 1 + rng.multinomial(cases - len(patients), share / share.sum())
+    part = patients.loc[np.repeat(patients.index, pictures)].reset_index(drop=True)
+    part[list(ATTRIBUTES)] = _attributes(rng, part[list(ATTRIBUTES)].to_numpy())
+    part["camera"] = np.where(rng.random(cases) < 0.2, rng.integers(len(CAMERAS), size=cases), part["camera"])
+    shares = [site[0] for site in SITES.values()]
+    part["anatom_site_general_challenge"] = rng.choice(np.array(list(SITES), object), cases, p=shares)
+    _hide_some(rng, part, role)
+    part["risk"] = melanoma_risk(part)
+    part["target"] = _targets(rng, part["risk"].to_numpy())
+    part["benign_malignant"] = np.where(part["target"] == 1, "malignant", "benign")
+    benign = np.where(rng.random(cases) < 0.4, "nevus", "unknown")
+    part["diagnosis"] = np.where(part["target"] == 1, "melanoma", benign)
+    return part
+
+
+def _patients(rng: Generator, patients: int) -> pd.DataFrame:
+    frame = pd.DataFrame({"patient_id": np.arange(patients)})
+    frame["sex"] = np.where(_even(rng, patients) < 0.52, "male", "female").astype(object)
+    frame["age_approx"] = np.clip(5.0 * np.round((50 + 15 * ndtri(_even(rng, patients))) / 5), 15.0, 90.0)
+    frame["camera"] = rng.integers(len(CAMERAS), size=patients)
+    frame[list(PHENOTYPE)] = rng.beta(1.6, 2.0, (patients, len(PHENOTYPE)))
+    # Some patients have odd moles throughout: their attributes share a level (correlation 0.56), so that absolute
+    # looks mislead and only the comparison with the patient's other moles does not.
+    shared, own = ndtri(_even(rng, patients))[:, None], rng.standard_normal((patients, len(ATTRIBUTES)))
+    frame[list(ATTRIBUTES)] = 0.75 * shared + np.sqrt(1 - 0.75**2) * own
+    return frame
+
+
+def _even(rng: Generator, size: int) -> NDArray[np.float64]:
+    # Uniform numbers, one per stratum: small cohorts then differ less from seed to seed.
+    return np.asarray((rng.permutation(size) + rng.random(size)) / size)
+
+
+def _attributes(rng: Generator, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Every fourth mole is odd in all attributes at once, more or less: the ugly ducklings, benign ones among them.
+    cases, width = levels.shape
+    odd = (rng.random((cases, 1)) < 0.25) * rng.uniform(0.8, 2.0, (cases, 1)) * rng.uniform(0.5, 1.0, (cases, width))
+    latent = levels + 0.6 * rng.standard_normal((cases, width)) + odd - 0.26
+    return np.asarray(ndtr(latent / 1.23))
+
+
+def _targets(rng: Generator, risk: NDArray[np.float64]) -> NDArray[np.int64]:
+    # Systematic sampling along the sorted risk: each target is Bernoulli(risk), but neighbours in risk share the
+    # luck, so that a small clinic's prevalence and AUC differ far less from seed to seed than by separate coins.
+    order = np.argsort(risk)
+    passed = np.floor(np.cumsum(risk[order]) + rng.random())
+    targets = np.zeros(len(risk), np.int64)
+    targets[order] = np.diff(passed, prepend=0.0) > 0
+    return targets
+
+
+def _hide_some(rng: Generator, part: pd.DataFrame, role: str) -> None:
+    # As in the contest: sites are missing in both roles, ages and sexes in train only.
+    part.loc[rng.random(len(part)) < 0.02, "anatom_site_general_challenge"] = None
+    if role == "train":
+        part.loc[rng.random(len(part)) < 0.006, "age_approx"] = np.nan
+        part.loc[rng.random(len(part)) < 0.006, "sex"] = None
+
+
+def _name(cohort: pd.DataFrame, rng: Generator) -> None:
+    numbers = rng.choice(10**7, len(cohort), replace=False)
+    cohort["image_name"] = [f"DEMO_{number:07d}" for number in numbers]
+    patients = cohort.groupby(["role", "patient_id"]).ngroup().to_numpy()
+    shuffled = rng.permutation(patients.max() + 1)
+    cohort["patient_id"] = [f"DP_{shuffled[patient]:05d}" for patient in patients]
+
+
+def best_auc(cohort: pd.DataFrame) -> dict[str, float | None]:
+    """Return the AUC of the true risk per role: the best that any model can expect; None with one class only."""
+    rows = {role: cohort[cohort["role"] == role] for role in ("train", "test")}
+    return {
+        role: float(roc_auc_score(part["target"], part["risk"])) if part["target"].nunique() == 2 else None
+        for role, part in rows.items()
+    }

@@ -1,0 +1,81 @@
+"""The feature blocks of a run: each computed when it is not fresh, from cases without target and fold."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from features import blocks
+from features.blocks import Sources
+from runtime.progress import say, track
+from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from runtime.run_folder import Run
+from runtime.tables import read_table, write_table
+
+
+def compute_blocks(run: Run) -> None:
+    """Write features/<block>.parquet for every block of the project whose needs the run can meet."""
+    cases = run.read_cases()
+    run.refuse_damaged_networks()
+    cases = cases[cases["role"].isin(["train", "test"])]
+    sources = _sources(run, cases)
+    made_from = _ingredients(run)
+    fresh = [name for name in blocks.names() if is_fresh(*_places(run, name, made_from))]
+    if fresh:
+        say(f"blocks fresh: {', '.join(fresh)}")
+    for name in blocks.names():
+        if name not in fresh:
+            _compute(run, name, cases, sources, made_from)
+
+
+def _compute(run: Run, name: str, cases: pd.DataFrame, sources: Sources, made_from: dict[str, Any]) -> None:
+    lacking = blocks.missing_needs(name, sources)
+    if lacking:
+        say(f"block {name}: left out, the run has no {' and no '.join(lacking)}")
+        return
+    block = blocks.build_block(name, cases, sources)
+    mark, own, (table,) = _places(run, name, made_from)
+    write_table(table, block)
+    finish(mark, own, [table])
+    say(f"block {name}: {block.shape[1]} columns for {len(block)} cases")
+
+
+def _places(run: Run, name: str, made_from: dict[str, Any]) -> tuple[Path, dict[str, Any], list[Path]]:
+    """Return the block's mark, what it is made from (its own code included), and its table."""
+    folder = Path(blocks.__file__).parent
+    own = {**made_from, "code": digest_of_code([folder / "__init__.py", folder / f"{name}.py"])}
+    return run.blocks / f"{name}.json", own, [run.blocks / f"{name}.parquet"]
+
+
+def block_marks(run: Run) -> dict[Path, dict[str, Any]]:
+    """Return the mark of every block -> what it would be made from now."""
+    made_from = _ingredients(run)
+    return dict(_places(run, name, made_from)[:2] for name in blocks.names())
+
+
+def _ingredients(run: Run) -> dict[str, Any]:
+    """Return what blocks are made from: a block need not use every source, but it is cheap to make again."""
+    return {
+        "cases": run.cases_digest(),
+        "statistics": digest_of_file(run.statistics) if run.statistics.is_file() else None,
+        "embeddings": {model: digest_of_file(path) for model, path in run.embeddings().items()},
+    }
+
+
+def _sources(run: Run, cases: pd.DataFrame) -> Sources:
+    if not run.has_statistics() and "picture" in cases and cases["picture"].notna().all():
+        _measure_pictures(run, cases)
+    statistics = read_table(run.statistics) if run.statistics.is_file() else None
+    return Sources(
+        statistics=statistics, embeddings={model: partial(read_table, path) for model, path in run.embeddings().items()}
+    )
+
+
+def _measure_pictures(run: Run, cases: pd.DataFrame) -> None:
+    """Measure every picture: the pass that level one makes anyway, for a run without it."""
+    from features.pictures.scan import measure_pictures, scan  # slow to import, and not needed on a second run
+
+    data = Path(run.facts()["data"])
+    paths = {str(name): data / picture for name, picture in cases["picture"].items()}
+    run.write_statistics(measure_pictures(track(scan(paths), "measuring pictures", len(paths))))

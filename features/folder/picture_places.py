@@ -1,0 +1,99 @@
+"""Where the pictures of a data folder lie: a folder of picture files or of TFRecord files, or one HDF5 file."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.folder.layout import Layout
+from features.pictures.hdf5 import SUFFIXES as HDF5_SUFFIXES
+from features.pictures.hdf5 import entry_names
+from features.pictures.tfrecord import SUFFIX
+from runtime.provenance import digest, digest_of_folder
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
+EXTRA = "extra"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that holds pictures: as files of their own, in ``records``, TFRecord files, or in one HDF5 file."""
+
+    folder: Path
+    name: str  # as a fault names it, relative to the data folder
+    records: tuple[Path, ...] = ()
+    hdf5: Path | None = None
+
+    def pictures(self) -> dict[str, Path]:
+        """Return image_name -> path of every JPEG, PNG and DICOM file in the folder, or place of every HDF5 entry."""
+        if self.hdf5 is not None:
+            return {name: Path(f"{self.hdf5}@{name}") for name in entry_names(self.hdf5)}
+        return {path.stem: path for path in sorted(self.folder.iterdir()) if _is_picture(path)}
+
+    def twins(self) -> dict[str, list[str]]:
+        """Return image_name -> file names, of every name under which more than one picture lies."""
+        files: dict[str, list[str]] = {}
+        if self.hdf5 is not None:
+            return files
+        for path in sorted(self.folder.iterdir()):
+            if _is_picture(path):
+                files.setdefault(path.stem, []).append(path.name)
+        return {name: found for name, found in files.items() if len(found) > 1}
+
+    def digest(self) -> str:
+        """Return a digest of the names and sizes of what is read here."""
+        files = self.records if self.hdf5 is None else (self.hdf5,)
+        if not files:
+            return digest_of_folder(self.folder)
+        return digest([(path.name, path.stat().st_size) for path in files])
+
+
+def find_place(data: Path, layout: Layout, role: str) -> Place | None:
+    """Return where the pictures of ``role`` ('train', 'test', 'extra') lie in ``data``; None when there are none.
+
+    A mapping may name the folder, or an HDF5 file, beside which ISIC 2024 has its pictures unpacked; else they are
+    looked for in jpeg/<role>, dicom/<role>, <role>, tfrecords and, as TFRecord files alone, in the data folder itself.
+    External pictures may lie right in jpeg or dicom as well. The files of a role begin with its name
+    (train00-2071.tfrec); those of an external folder may have any.
+    """
+    places = (_place(data, name, role) for name in _candidates(layout, role))
+    return next((place for place in places if place is not None), None)
+
+
+def source_name(folder: Path) -> str:
+    """Return the name under which the cases of an external folder are known: the folder's."""
+    return folder.resolve().name
+
+
+def _candidates(layout: Layout, role: str) -> Iterable[str]:
+    role_in_path = "train" if role == EXTRA else role
+    field = f"{role_in_path}_pictures"
+    named = str(getattr(layout, field))
+    usual = (f"jpeg/{role_in_path}", f"dicom/{role_in_path}", role_in_path, "tfrecords", ".")
+    if role == EXTRA:
+        return (*([named] if named else []), "jpeg", "dicom", *usual)
+    if named != Layout.model_fields[field].default:
+        unpacked = (f"{Path(named).stem}/image",) if _is_hdf5(Path(named)) else ()
+        return (named, *unpacked) if named else ()
+    return usual
+
+
+def _place(data: Path, name: str, role: str) -> Place | None:
+    folder = data / name
+    if _is_hdf5(folder) and folder.is_file():
+        return Place(folder.parent, name, hdf5=folder)
+    if not folder.is_dir():
+        return None
+    # Pictures that lie loose beside the CSVs are no data set; a sheet made of the data may be among them.
+    if name != "." and any(_is_picture(path) for path in folder.iterdir()):
+        return Place(folder, name)
+    pattern = f"*{SUFFIX}" if role == EXTRA else f"{role}*{SUFFIX}"
+    records = tuple(sorted(folder.glob(pattern)))
+    return Place(folder, f"{folder.name if name == '.' else name}/{pattern}", records) if records else None
+
+
+def _is_hdf5(path: Path) -> bool:
+    return path.suffix.lower() in HDF5_SUFFIXES
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES

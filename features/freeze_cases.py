@@ -1,0 +1,101 @@
+"""Freeze the case table of a run once, with its folds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.folder.layout import MAPPING, Layout, Request, read_layout
+from features.folder.picture_places import EXTRA, find_place, source_name
+from runtime.errors import InputFault
+from runtime.files import replacing
+from runtime.provenance import digest_of_file, finish, is_fresh, outputs_of, read_mark, refuse_if_changed, sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+from runtime.run_folder import Run
+
+
+def freeze_cases(run: Run, request: Request) -> bool:
+    """Make the run's case table once; return False when it was there already, made from the same things.
+
+    Raises InputFault when it was made from other data or folds: everything below rests on it.
+    """
+    made_from = case_ingredients(request)
+    remedy = f"take another run name (RUN=...), or delete {run.folder} to begin anew"
+    refuse_if_changed(run.cases_mark, made_from, remedy)
+    if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
+        return False
+    # Slow to import, and not needed to see that a run is fresh.
+    from features.cases.case_table import read_cases
+    from features.cases.summary import describe_cases
+    from features.leaks.pairs import find_pairs, write_pairs
+    from runtime.tables import write_table
+
+    notes: list[str] = []
+    expected = _expected(run)
+
+    def pairs_of(cases: pd.DataFrame) -> pd.DataFrame:
+        pairs = find_pairs(cases, request.data, run.pairs.parent)
+        write_pairs(run.pairs, pairs)
+        return pairs
+
+    cases = read_cases(request, notes, pairs_of)
+    with replacing(run.cases) as temporary:
+        write_table(temporary, cases)
+        _refuse_other_cases(run, expected, sha256_of(temporary))
+    pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
+    facts = {"data": str(request.data), "sample": _sample(request), "cases": len(cases), "pictures": pictures}
+    summary, outputs = describe_cases(cases) + notes, [run.cases, run.pairs]
+    finish(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
+    return True
+
+
+def _expected(run: Run) -> str | None:
+    """Return the digest of the case table as it once was; None where nobody knows, or it was never finished."""
+    content = read_mark(run.cases_mark)
+    if content is not None:
+        recorded = outputs_of(run.cases_mark, content).get(run.cases)
+        return None if recorded is None else str(recorded["sha256"])
+    # Of a damaged mark the table may be whole; folds that were frozen must not change unseen.
+    return sha256_of(run.cases) if run.cases_mark.is_file() and run.cases.is_file() else None
+
+
+def _refuse_other_cases(run: Run, expected: str | None, found: str) -> None:
+    if expected is not None and expected != found:
+        raise InputFault(
+            f"{run.cases}: damaged, and the same data do not give the same table any more (SHA-256 {found[:16]}... "
+            f"instead of {expected[:16]}...): the program or its packages are others than when it was frozen. Put the "
+            f"table back from a copy, or delete {run.folder} to begin anew"
+        )
+
+
+def _sample(request: Request) -> str | None:
+    name = read_layout(request.data, request.mapping).sample
+    return name if name and (request.data / name).is_file() else None
+
+
+def case_ingredients(request: Request) -> dict[str, Any]:
+    """Return the digests of everything the case table is made of."""
+    layout = read_layout(request.data, request.mapping)
+    tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, "duplicates.csv")
+    chosen: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
+    chosen["ties"] = not request.official  # patients whose pictures show the same share a fold
+    chosen["layout"] = layout.model_dump(mode="json")
+    chosen["files"] = {name: digest_of_file(request.data / name) for name in tables if (request.data / name).is_file()}
+    chosen["pictures"] = _place_digests(request.data, layout, ("train", "test"))
+    if request.extra:
+        chosen["extra"] = {source_name(folder): _extra_ingredients(folder) for folder in request.extra}
+        chosen["extra_order"] = [source_name(folder) for folder in request.extra]  # of two same names, the first counts
+    return chosen
+
+
+def _extra_ingredients(folder: Path) -> dict[str, Any]:
+    layout = read_layout(folder)
+    return {
+        "files": {name: digest_of_file(folder / name) for name in (layout.train, MAPPING) if (folder / name).is_file()},
+        "pictures": _place_digests(folder, layout, (EXTRA,)),
+    }
+
+
+def _place_digests(data: Path, layout: Layout, roles: tuple[str, ...]) -> dict[str, str]:
+    places = (find_place(data, layout, role) for role in roles)
+    return {place.name: place.digest() for place in places if place is not None}

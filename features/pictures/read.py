@@ -1,0 +1,204 @@
+"""Read pictures, whatever they lie in: a cheap check of the file, pixels as RGB, squares for the networks.
+
+A picture is a JPEG, PNG or DICOM file, or one of these inside an HDF5 file (``<path>.hdf5@<entry>``), or a JPEG or PNG
+inside a TFRecord file (``<path>.tfrec@<byte offset>``).
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from features.pictures.file_types import remark_on_name
+from features.pictures.hdf5 import entry_place, read_entry
+from features.pictures.jpeg_png import UNREADABLE, Header, Picture, decode, image_header, open_image, refuse_damage
+from features.pictures.tfrecord import Value, parse_example, read_record, record_place
+from runtime.errors import InputFault
+
+__all__ = [
+    "Header",
+    "Picture",
+    "encode_jpeg",
+    "header_of_bytes",
+    "picture_kind",
+    "read_header",
+    "read_picture",
+    "record_header",
+    "resize_square",
+    "shrink",
+    "stored_jpeg",
+]
+
+DICOM_MAGIC = slice(128, 132), b"DICM"  # where it stands in a file, and what it is
+KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
+
+
+def picture_kind(picture: str) -> str:
+    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5', or 'other'."""
+    if entry_place(Path(picture)):
+        return "HDF5"
+    return "TFRecord" if record_place(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
+
+
+def read_header(path: Path) -> Header:
+    """Return the size of the picture at ``path`` without decoding its pixels.
+
+    In a TFRecord, width and height are those that the record remembers of the original, else the stored picture's.
+    Raises InputFault when the file is missing, empty, of no known kind, of an absurd size, or cut off.
+    """
+    with _opened(path) as (stream, _, features):
+        header = _header(stream)
+        return _original(header, features) if features else _remarked(header, path)
+
+
+def _remarked(header: Header, path: Path) -> Header:
+    return replace(header, remarks=(*remark_on_name(header.kind, path.suffix), *header.remarks))
+
+
+def header_of_bytes(content: bytes) -> Header:
+    """Return the size of a picture from its file's bytes; raise InputFault as ``read_header`` does."""
+    try:
+        return _header(io.BytesIO(content))
+    except InputFault:
+        raise
+    except UNREADABLE as error:
+        raise InputFault(f"not a readable picture ({error})") from error
+
+
+def _header(stream: BinaryIO) -> Header:
+    if not _is_dicom(stream):
+        return image_header(stream)
+    from features.pictures.dicom import dicom_header  # pydicom is slow to import, and most folders hold no DICOM
+
+    return dicom_header(stream)
+
+
+def record_header(features: dict[str, Value]) -> Header:
+    """Return the header of the picture in a parsed record, with the original's width and height where they are given.
+
+    Raises InputFault when the record has no image, or it is no sound JPEG or PNG.
+    """
+    try:
+        return _original(image_header(io.BytesIO(_image_bytes(features))), features)
+    except InputFault:
+        raise
+    except UNREADABLE as error:
+        raise InputFault(f"not a readable picture ({error})") from error
+
+
+def read_picture(path: Path, *, shortest: int | None = None) -> Picture:
+    """Return the pixels of the picture at ``path`` as RGB, uint8 (height, width, 3).
+
+    A JPEG, also one inside a DICOM or TFRecord file, is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size (a share of
+    the time) where its short side stays at least ``shortest`` px; other pictures come in full size. Greyscale,
+    palette and CMYK become RGB, 16 bits become 8, transparency is dropped. The EXIF orientation is ignored: so do
+    the readers of TFRecords, the header's width and height stay true, and a lesion has no up or down.
+    Raises InputFault when the file is missing, of no known kind, cut off, broken or animated.
+    """
+    with _opened(path) as (stream, is_dicom, _):
+        if is_dicom:
+            from features.pictures.dicom import (
+                dicom_picture,  # pydicom is slow to import, and most folders hold no DICOM
+            )
+
+            return dicom_picture(stream, shortest)
+        refuse_damage(stream)
+        with open_image(stream) as image:
+            return decode(image, shortest)
+
+
+def stored_jpeg(path: Path, side: int) -> bytes | None:
+    """Return the bytes of a colour JPEG of exactly ``side`` x ``side`` px inside a TFRecord; None for all else.
+
+    Such a picture was already brought to size: copied, it loses nothing to a second compression.
+    Raises InputFault when the record is missing or broken.
+    """
+    if record_place(path) is None:
+        return None
+    with _opened(path) as (stream, _, _), open_image(stream) as image:
+        fits = image.format == "JPEG" and image.mode == "RGB" and image.size == (side, side)
+        stream.seek(0)
+        return stream.read() if fits else None
+
+
+def resize_square(picture: Picture, size: int) -> Picture:
+    """Return the whole ``picture`` (height, width, 3) squeezed to uint8 (size, size, 3), antialiased.
+
+    Lanczos keeps the fine pigment network that a box filter blurs; ``reducing_gap`` first averages whole blocks
+    of pixels of a source more than twice as large, which bounds the time without a visible difference.
+    """
+    return _resize(picture, (size, size))
+
+
+def encode_jpeg(picture: Picture, quality: int = 95) -> bytes:
+    """Return ``picture`` (height, width, 3) as JPEG bytes with full colour resolution (4:4:4), always the same ones."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def shrink(picture: Picture, longest: int) -> Picture:
+    """Return ``picture`` (height, width, 3) with its long side at most ``longest`` px, antialiased; never enlarged."""
+    height, width = picture.shape[:2]
+    ratio = longest / max(height, width)
+    if ratio >= 1:
+        return picture
+    return _resize(picture, (max(1, round(width * ratio)), max(1, round(height * ratio))))
+
+
+def _resize(picture: Picture, size: tuple[int, int]) -> Picture:
+    image = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return np.asarray(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
+    """Yield the picture's stream, whether it is a DICOM, and the features of its record (none outside a TFRecord).
+
+    Whatever goes wrong within becomes an InputFault on ``path``.
+    """
+    place, entry = record_place(path), entry_place(path)
+    content = read_record(*place) if place else None  # its faults name the place themselves
+    try:
+        if entry is not None:
+            stream = io.BytesIO(read_entry(*entry))
+            yield stream, _is_dicom(stream), {}
+            return
+        if content is not None:
+            features = parse_example(content)
+            yield io.BytesIO(_image_bytes(features)), False, features
+            return
+        with path.open("rb") as file:
+            yield file, _is_dicom(file), {}
+    except InputFault as fault:
+        raise InputFault(f"{path}: {fault}") from fault
+    except FileNotFoundError as error:
+        raise InputFault(f"{path}: no such picture") from error
+    except UNREADABLE as error:
+        raise InputFault(f"{path}: not a readable picture ({error})") from error
+
+
+def _is_dicom(stream: BinaryIO) -> bool:
+    where, magic = DICOM_MAGIC
+    start = stream.read(where.stop)
+    stream.seek(0)
+    return start[where] == magic
+
+
+def _image_bytes(features: dict[str, Value]) -> bytes:
+    image = features.get("image")
+    if not isinstance(image, bytes):
+        raise InputFault(f"the record has no feature image of bytes; it has {', '.join(sorted(features)) or 'none'}")
+    return image
+
+
+def _original(header: Header, features: dict[str, Value]) -> Header:
+    width, height = features.get("width"), features.get("height")
+    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        return replace(header, width=width, height=height)
+    return header

@@ -1,0 +1,1 @@
+"""What a network is shown: decoded pictures, rows, targets and the feed."""

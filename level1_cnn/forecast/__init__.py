@@ -1,0 +1,1 @@
+"""Time, disk and memory of a model, forecast from a few measured steps."""

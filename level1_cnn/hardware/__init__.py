@@ -1,0 +1,1 @@
+"""Where networks run: devices, batch size, TPU, and the import of TensorFlow."""

@@ -1,0 +1,1 @@
+"""Predictions of trained networks: forward passes, views, ONNX Runtime."""

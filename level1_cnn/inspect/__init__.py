@@ -1,0 +1,1 @@
+"""Looks at how a network learns and what it sees."""

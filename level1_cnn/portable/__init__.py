@@ -1,0 +1,1 @@
+"""Networks that run without TensorFlow: exported, and run by ONNX Runtime."""

@@ -1,0 +1,95 @@
+"""The networks of a run's finished models as ONNX files with their heads, for prediction without TensorFlow."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from level1_cnn.data.metadata import COLUMNS
+from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.inference.forward import EXPORTED
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inspect.gradcam import read_experiment_of
+from level1_cnn.job import Job, read_of_fold
+from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map
+from level1_cnn.portable.network import FACTS, SHARED, NetworkFacts, fold_file, head_file
+from level1_cnn.training.frozen import ARRAY
+from runtime.files import write_arrays, write_json
+from runtime.progress import progress_bar
+from runtime.run_folder import Run
+
+
+def export_networks(run: Run, names: Sequence[str], folder: Path) -> None:
+    """Write the models ``names`` of ``run`` to ``folder``/<name>, as ``PortableNetwork`` reads them.
+
+    Raises InputFault when a model was not trained in this run, or lacks the weights of a fold.
+    """
+    folds = int(run.read_cases()["fold"].max()) + 1
+    with progress_bar("exporting", len(names), "networks") as advance:
+        for name in names:
+            _export(run, name, folds, folder / name)
+            advance(1)
+
+
+def _export(run: Run, name: str, folds: int, folder: Path) -> None:
+    experiment, source = read_experiment_of(run, name), run.level1 / name
+    folder.mkdir(parents=True, exist_ok=True)
+    training = experiment.training
+    if isinstance(training, Finetune):
+        _export_folds(source, experiment, training, folds, folder)
+    else:
+        _export_frozen(source, Job(run, name, experiment, "{}"), folds, folder)
+    facts = NetworkFacts(
+        name=name,
+        method=training.method,
+        image_size=experiment.image_size,
+        views=experiment.views,
+        targets=training.targets if isinstance(training, Finetune) else "binary",
+        metadata=isinstance(training, Finetune) and training.metadata,
+        folds=folds,
+    )
+    write_json(folder / FACTS, facts.model_dump(mode="json"))
+    keras.backend.clear_session()
+
+
+def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
+    _take_over(
+        (source / ARRAY).with_name(EXPORTED), folder / SHARED, lambda: with_last_map(build_backbone(job.network))
+    )
+    for fold in range(folds):
+        with np.load(read_of_fold(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
+            weights, intercept = head["weights"], head["intercept"]
+        _write_head(folder / head_file(fold), weights[:, np.newaxis], np.atleast_1d(intercept), 1.0)
+
+
+def _export_folds(source: Path, experiment: Experiment, training: Finetune, folds: int, folder: Path) -> None:
+    # Its weights come from the folds' files.
+    untrained = experiment.model_copy(update={"weights": "none"})
+    model = build_network(untrained, training, len(COLUMNS) if training.metadata else 0)
+    mapped = with_last_map(model)
+    for fold in range(folds):
+        trained = source / f"fold_{fold}"
+        model.load_weights(read_of_fold(trained / "model.weights.h5"))
+        _take_over(trained / EXPORTED, folder / fold_file(fold), lambda: mapped)
+        kernel, bias = (np.asarray(one, np.float32) for one in model.get_layer("logits").get_weights())
+        _write_head(folder / head_file(fold), kernel, bias, _power(model))
+
+
+def _take_over(written: Path, path: Path, model: Callable[[], keras.Model]) -> None:
+    """Copy the file that a run predicted with to ``path``; export ``model`` where it predicted by TensorFlow."""
+    if written.is_file():
+        shutil.copyfile(written, path)
+    else:
+        export(model(), path)
+
+
+def _power(model: keras.Model) -> float:
+    """Return the power of the network's pooling; 1 where it averages."""
+    pools = [layer for layer in model.layers if isinstance(layer, GeneralizedMean)]
+    return float(pools[0].power) if pools else 1.0
+
+
+def _write_head(path: Path, kernel: np.ndarray, bias: np.ndarray, power: float) -> None:
+    write_arrays(path, {"kernel": kernel, "bias": bias, "power": np.array(power)})

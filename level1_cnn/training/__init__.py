@@ -1,0 +1,1 @@
+"""Training, fold by fold: from a step to merged out-of-fold predictions."""

@@ -1,0 +1,112 @@
+"""Out-of-fold predictions of one level-one model: a fold model for every fold, resumable at each of them."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from level1_cnn.experiment import Finetune
+from level1_cnn.hardware.devices import Plan
+from level1_cnn.inference.forward import EXPORTED
+from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, merge_folds
+from level1_cnn.job import Job
+from level1_cnn.training.checkpoint import STATE
+from level1_cnn.training.frozen import shared_embeddings
+from runtime.files import read_json
+from runtime.progress import say
+from runtime.provenance import OF_MARKS, digest, finish
+from runtime.tables import read_table, write_table
+
+# Of a fold: a whole network and what predicts with it on a CPU, or a frozen network's head.
+WEIGHTS = ("model.weights.h5", EXPORTED, "head.npz")
+
+
+class Trainer(Protocol):
+    """One of the two ways to train: what a fold needs, whichever it is."""
+
+    def prepare(self) -> None:
+        """Do what all folds share, unless it is done."""
+        ...
+
+    def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
+        """Train without the fold's cases and predict them and the test cases; None on a worker that only helps."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the fold's mark should remember of how it was made."""
+        ...
+
+
+def open_trainer(job: Job, plan: Plan) -> Trainer:
+    """Return the trainer that a model's method asks for."""
+    keras.backend.clear_session()
+    cases = job.run.read_cases()
+    cases = cases[cases["picture"].notna()]
+    # New layers draw their first weights from Keras' global state: the same in every process and after an interruption.
+    keras.utils.set_random_seed(job.experiment.seed)
+    if isinstance(job.experiment.training, Finetune):
+        from level1_cnn.training.finetune import FinetuneTrainer
+
+        return FinetuneTrainer(job, job.experiment.training, plan, cases)
+    from level1_cnn.training.frozen import FrozenTrainer
+
+    return FrozenTrainer(job, job.experiment.training, plan, cases)
+
+
+def run_fold(
+    trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any], *, deterministic: bool = False
+) -> None:
+    """Train and predict one fold and write its tables; its mark, last, says whether that was ``deterministic``."""
+    folder = mark.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    predicted = trainer.fit_fold(fold, folder)
+    if predicted is None:
+        return
+    tables = {"predictions": predicted.table(), "views": predicted.view_table()}
+    embeddings = predicted.embedding_table()
+    if embeddings is not None:
+        tables["embeddings"] = embeddings
+    for name, table in tables.items():
+        write_table(folder / f"{name}.parquet", table)
+    weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+    written = [*(folder / f"{name}.parquet" for name in tables), *weights]
+    finish(mark, made_from, written, **trainer.facts(), deterministic=deterministic)
+    (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
+
+
+def merge_model(job: Job) -> None:
+    """Write a model's tables from those of its folds, and run.json last; the folds' states are not needed any more."""
+    cases = job.run.read_cases()
+    folds = int(cases["fold"].max()) + 1
+    parts = [job.folder / f"fold_{fold}" for fold in range(folds)]
+    rows = cases[cases["role"].isin(["train", "test"])]
+    merged = merge_folds(cases, [read_table(part / "predictions.parquet") for part in parts])
+    write_table(job.folder / "predictions.parquet", merged.assign(fold=rows["fold"].astype("int8")))
+    write_table(
+        job.folder / "views.parquet", merge_folds(cases, [read_table(part / "views.parquet") for part in parts])
+    )
+    shared = shared_embeddings(job)
+    if shared is None:
+        embeddings = merge_folds(cases, [read_table(part / "embeddings.parquet") for part in parts]).astype(np.float16)
+    else:
+        embeddings = embedding_table(*shared).reindex(rows.index)
+    write_table(job.folder / "embeddings.parquet", embeddings)
+    auc = _fold_aucs(cases, merged)
+    marks = [read_json(part / "done.json") for part in parts]
+    facts = [{key: value for key, value in mark.items() if key not in OF_MARKS} for mark in marks]
+    outputs = [job.folder / f"{name}.parquet" for name in ("predictions", "views", "embeddings")]
+    finish(job.folder / "run.json", job.made_from, outputs, made_by=digest(job.made_from), auc=auc, folds=facts)
+    say(f"{job.name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
+    if any("best_epoch" in fold for fold in facts):
+        say(f"{job.name}: its epochs were chosen on the folds that it is validated on, so this AUC is optimistic")
+
+
+def _fold_aucs(cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
+    train = cases[cases["role"] == "train"]
+    score = predictions["probability"].reindex(train.index)
+    per_fold = [roc_auc_score(part["target"], score[part.index]) for _, part in train.groupby("fold")]
+    overall = roc_auc_score(train["target"], score)
+    return {"overall": float(overall), "lowest": float(min(per_fold)), "highest": float(max(per_fold))}

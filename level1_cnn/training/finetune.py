@@ -1,0 +1,162 @@
+"""The finetune method: all weights are trained, by one graph that is built once and reset exactly for every fold."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from level1_cnn.data.feed import Feed
+from level1_cnn.data.lookalikes import Conflicts
+from level1_cnn.data.metadata import COLUMNS, encode_metadata
+from level1_cnn.data.shards import shard_files
+from level1_cnn.data.targets import melanoma_logits
+from level1_cnn.data.training_rows import TrainingRows, candidates, epoch_pictures, external_rows, fold_rows
+from level1_cnn.experiment import Finetune, Pretrain
+from level1_cnn.hardware.devices import Plan
+from level1_cnn.inference.forward import settled_forward
+from level1_cnn.inference.predict import over_views
+from level1_cnn.inference.view_predictions import Forward, ViewPredictions
+from level1_cnn.job import Job
+from level1_cnn.training.checkpoint import STATE
+from level1_cnn.training.fit import Fit, Stage
+from level1_cnn.training.pretraining import assign_weights, save_stage, stage_files, starting_weights
+from runtime.files import replacing
+from runtime.progress import progress_bar
+from runtime.provenance import finish, is_fresh
+from runtime.tables import read_table
+
+SEED_STRIDE = 1000  # between the seeds of two models: one for every fold, and one for a pretraining stage
+PRETRAIN_SEED = 999
+
+
+class FinetuneTrainer:
+    """Train the whole network once per fold."""
+
+    def __init__(self, job: Job, settings: Finetune, plan: Plan, cases: pd.DataFrame) -> None:
+        self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
+        self._side = job.experiment.image_size
+        self._files = shard_files(job.run, self._side)
+        self._conflicts = Conflicts(job.run, cases)
+        self._facts: dict[str, Any] = {}
+
+    @cached_property
+    def _feed(self) -> Feed:
+        return Feed(self._files, candidates(self._cases, self._settings), self._side)
+
+    @cached_property
+    def stage(self) -> Stage:
+        """The network that the folds train, started from the pretrained weights if there is such a stage."""
+        settings = self._settings
+        steps = round(self._pictures_per_epoch() / self._plan.training_batch(self._job.experiment))
+        stage = Stage(self._job, settings, self._plan, self._feed, settings.targets, steps)
+        if settings.pretrain is not None:
+            stage.stepper.set_weights_start(starting_weights(self._job.pretrain_folder, stage.stepper.weights()))
+        return stage
+
+    def prepare(self) -> None:
+        """Train on the external pictures alone, where the settings have such a stage, once for all folds."""
+        pretrain = self._settings.pretrain
+        folder = self._job.pretrain_folder
+        mark = folder / "done.json"
+        if pretrain is None or is_fresh(mark, self._job.made_from, stage_files(folder)):
+            return
+        excluded = self._conflicts.with_any()
+        rows = external_rows(self._cases, self._settings, pretrain.targets, excluded)
+        settings = _pretrain_settings(self._settings, pretrain)
+        steps = round(len(rows.names) / self._plan.training_batch(self._job.experiment))
+        stage = Stage(self._job, settings, self._plan, self._feed, pretrain.targets, steps)
+        fit = Fit(rows, folder, self._seed(PRETRAIN_SEED), f"{self._job.name}: pretraining")
+        weights = stage.weights(fit, stage.run(fit))
+        keras.backend.clear_session()
+        if self._plan.is_chief:
+            save_stage(folder, self._job.experiment, weights)
+            facts = {"pictures": len(rows.names), "excluded": len(excluded)}
+            finish(mark, self._job.made_from, stage_files(folder), **facts)
+            (folder / STATE).unlink(missing_ok=True)
+
+    def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
+        """Train without the fold's cases, store the weights in ``folder``, and predict the fold and the test cases."""
+        rows = self.rows_of(fold)
+        own = self._cases.index[(self._cases["role"] == "train") & (self._cases["fold"] == fold)]
+        asked = own.append(self._cases.index[self._cases["role"] == "test"])
+        watch = (lambda: self._auc(list(own))) if self._settings.monitor or self._settings.keep == "best" else None
+        fit = Fit(rows, folder, self._seed(fold), f"{self._job.name}: fold {fold}: training", watch)
+        table = self.stage.run(fit)
+        if not self._plan.is_chief:
+            return None
+        self._facts = _facts_of(self._settings, table, rows)
+        assign_weights(self.stage.model, self.stage.weights(fit, table))
+        with replacing(folder / "model.weights.h5") as temporary:
+            self.stage.model.save_weights(temporary)
+        return self._predict(list(asked), folder, f"{self._job.name}: fold {fold}: predicting")
+
+    def rows_of(self, fold: int) -> TrainingRows:
+        """Return the rows that a fold is trained on: none of its cases, and nothing that looks the same as one."""
+        return fold_rows(self._cases, self._settings, fold, self._conflicts.of_fold(fold), self._pseudo(fold))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the last fold's mark should remember."""
+        return self._facts
+
+    def _seed(self, fold: int) -> int:
+        return self._job.experiment.seed * SEED_STRIDE + fold
+
+    def _pictures_per_epoch(self) -> float:
+        """Return the mean number of pictures over the folds: one schedule serves all."""
+        folds = self._cases.loc[self._cases["role"] == "train", "fold"].unique()
+        return float(np.mean([epoch_pictures(self.rows_of(int(fold)), self._settings) for fold in folds]))
+
+    def _pseudo(self, fold: int) -> pd.Series | None:
+        """Return the test probabilities of the named model's same fold: it has not seen this fold's patients either."""
+        if self._settings.pseudo is None:
+            return None
+        source = self._job.run.level1 / self._settings.pseudo.model / f"fold_{fold}" / "predictions.parquet"
+        return read_table(source)["probability"]
+
+    def _auc(self, own: list[str]) -> float:
+        predicted = self._outputs(self.stage.forward, own, ("identity",), lambda count: None)
+        target = self._cases.loc[predicted.names, "target"]
+        return float(roc_auc_score(target, predicted.logits[:, 0]))
+
+    def _predict(self, names: list[str], folder: Path, text: str) -> ViewPredictions:
+        views = self._job.experiment.views
+        forward = settled_forward(self.stage.model, folder, self._plan, self.stage.forward)
+        with progress_bar(text, len(names)) as advance:
+            return self._outputs(forward, names, views, advance)
+
+    def _outputs(
+        self, forward: Forward, names: list[str], views: tuple[str, ...], advance: Callable[[int], None]
+    ) -> ViewPredictions:
+        found: list[str] = []
+        features, logits = [], []
+        size, metadata = self._plan.batch_size, self._metadata(names)
+        for batch, outputs in over_views(forward, self._files, views, size, advance, names, metadata):
+            found += batch
+            features.append(outputs[0].mean(axis=1))
+            logits.append(melanoma_logits(outputs[1], self._settings.targets))
+        return ViewPredictions(found, np.concatenate(logits), np.concatenate(features), views)
+
+    def _metadata(self, names: list[str]) -> pd.DataFrame | None:
+        if not self._settings.metadata:
+            return None
+        rows = self._cases.loc[names]
+        return pd.DataFrame(encode_metadata(rows), index=rows.index, columns=list(COLUMNS))
+
+
+def _pretrain_settings(settings: Finetune, pretrain: Pretrain) -> Finetune:
+    """Return the settings of a pretraining stage: those of the model, with what the stage has of its own."""
+    own = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
+    keep = "ema" if settings.keep == "best" else settings.keep
+    return settings.model_copy(update={**own, "keep": keep, "pseudo": None, "external_share": 0.0})
+
+
+def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kept": settings.keep, "rows": len(rows.names)}
+    if settings.keep == "best":
+        facts["best_epoch"] = int(table["epoch"].iloc[table["validation_auc"].argmax()])
+    return facts

@@ -1,0 +1,231 @@
+"""One training step for every device: the optimiser, the traced step, averages of weights, and an exact reset."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from level1_cnn.experiment import Finetune
+from level1_cnn.hardware.devices import Plan, share_out
+from level1_cnn.training.gradients import Batch, Loss, PartedGradients, sort_variables
+
+Rates = Any  # keras.optimizers.schedules.LearningRateSchedule
+
+WARMUP_START = 0.1  # of the peak learning rate: a warm-up from zero wastes its first steps
+CLIP_NORM = 1.0  # of all gradients together
+SEED_STRIDE = 1_000_003  # between the dropout seeds of two devices, which must not draw the same masks
+
+
+class ReducedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    """AdamW on gradients that were already summed over all devices.
+
+    Keras clips gradients and looks for overflow before it sums them over the devices, so that two devices would not
+    equal one. The step sums first; this keeps Keras from summing again.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:  # noqa: ANN401
+        return list(grads_and_vars)
+
+
+def learning_rates(settings: Finetune, steps: int) -> Rates:
+    """Return a linear warm-up from a tenth of the peak, then a cosine to zero at the end of ``steps``."""
+    warmup = min(round(settings.warmup_epochs * steps / settings.epochs), steps - 1)
+    peak = settings.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        WARMUP_START * peak, steps - warmup, alpha=0.0, warmup_target=peak, warmup_steps=warmup
+    )
+
+
+def make_optimizer(
+    settings: Finetune, rates: Rates, plan: Plan, variables: Sequence[Any]
+) -> keras.optimizers.Optimizer:
+    """Return AdamW built on ``variables``, with a scaled loss where gradients are float16.
+
+    Kernels decay; biases, normalisation and whatever else has fewer than two axes do not. All gradients are clipped
+    by their global norm (Pascanu et al. 2013), after their sum over the devices.
+    """
+    inner = ReducedAdamW(rates, weight_decay=settings.weight_decay, global_clipnorm=CLIP_NORM)
+    inner.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
+    # float16 gradients underflow unless the loss is scaled up first.
+    optimizer = keras.optimizers.LossScaleOptimizer(inner) if plan.precision == "mixed_float16" else inner
+    optimizer.build(list(variables))
+    return optimizer
+
+
+class Stepper:
+    """Train one network step by step; the graph is traced once and serves every fold and seed.
+
+    ``model`` was built under ``plan.strategy.scope()``; its outputs are [features, logits]. ``steps`` is the length of
+    the whole schedule of ``settings.epochs``; ``rates`` replaces that schedule (for a range test). The loss is
+    sum(weight * loss) / sum(weight) over the global batch. Batch normalisation sees one device's part of the batch;
+    its moving statistics are the mean over the devices.
+    """
+
+    def __init__(
+        self, model: keras.Model, settings: Finetune, steps: int, plan: Plan, loss: Loss, *, rates: Rates | None = None
+    ) -> None:
+        self.traces = 0  # how often the graph was built
+        self._model, self._settings, self._plan = model, settings, plan
+        self._variables = sort_variables(model)
+        self._averaged = [*self._variables.weights, *self._variables.moving]
+        self._decay = math.exp(-settings.epochs / (settings.ema_epochs * steps))
+        with plan.strategy.scope():
+            schedule = rates or learning_rates(settings, steps)
+            self._optimizer = make_optimizer(settings, schedule, plan, self._variables.weights)
+            self._ema = [_local_copy(variable) for variable in self._averaged] if settings.keep == "ema" else []
+        self._sums: list[np.ndarray] = []
+        self._epochs_summed = 0
+        gradients = PartedGradients(model, loss, settings.accumulation)
+        # On a TPU the strategy compiles the whole step; elsewhere only what no other device takes part in is compiled.
+        alone = plan.xla and plan.kind != "TPU"
+        self._gradients = tf.function(gradients, jit_compile=True) if alone else gradients
+        self._step = tf.function(self._on_all_devices)
+        self._start = self.state()
+
+    def __call__(self, batch: Batch) -> tf.Tensor:
+        """Take one step and return the loss before it, without waiting for the device.
+
+        A plain batch (not one of ``devices.distribute``) is this host's and is shared out over its devices.
+        """
+        return self._step(share_out(self._plan, batch))
+
+    @property
+    def learning_rate(self) -> float:
+        """Return the learning rate of the next step."""
+        return float(self._optimizer.learning_rate)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Put weights, batch statistics, optimiser, averages and counters back to the start, to the bit.
+
+        Dropout draws from ``seed`` from here on; without one, again as it did at the start.
+        """
+        self.set_state(self._start)
+        if seed is None:
+            return
+        drawn = np.random.SeedSequence(seed).generate_state(len(self._variables.seeds)).astype(np.int64)
+        _assign(self._variables.seeds, [np.array([value, 0]) for value in drawn])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return a copy of everything that a step or an epoch changes, by name."""
+        values = {name: np.array(variable.numpy()) for name, variable in self._named_variables().items()}
+        sums = {f"sum/{index:04d}": value.copy() for index, value in enumerate(self._sums)}
+        return values | sums | {"epochs_summed": np.array(self._epochs_summed)}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what ``state()`` returned; raise ValueError when it belongs to another network or optimiser."""
+        variables = self._named_variables()
+        sums = sorted(name for name in state if name.startswith("sum/"))
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        found = {name: value.shape for name, value in state.items() if name not in {*sums, "epochs_summed"}}
+        _refuse_other_shapes(shapes, found)
+        _assign(list(variables.values()), [state[name] for name in variables])
+        self._sums = [state[name].copy() for name in sums]
+        self._epochs_summed = int(state["epochs_summed"])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return path -> value of the network's weights and batch statistics, without random states."""
+        return {variable.path: np.array(variable.numpy()) for variable in self._model.weights}
+
+    def set_weights_start(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Start every run from ``weights`` (path -> value, as ``weights()`` returns them), and reset.
+
+        Weights that are not named keep their start. Raises ValueError for a path or a shape this network does not have.
+        """
+        variables = {variable.path: variable for variable in self._model.weights if variable.path in weights}
+        shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
+        _refuse_other_shapes(shapes, {path: value.shape for path, value in weights.items()})
+        self.reset()
+        _assign(list(variables.values()), [weights[path] for path in variables])
+        _assign(self._ema, [variable.numpy() for variable in self._averaged[: len(self._ema)]])
+        self._start = self.state()
+
+    def end_epoch(self, epoch: int) -> None:
+        """Add the weights to the mean of the last epochs, when that is kept and ``epoch`` (from 0) is one of them."""
+        if self._settings.keep != "mean" or epoch < self._settings.epochs - self._settings.mean_epochs:
+            return
+        values = [variable.numpy().astype(np.float64) for variable in self._averaged]
+        sums = self._sums or [np.zeros_like(value) for value in values]
+        self._sums = [total + value for total, value in zip(sums, values, strict=True)]
+        self._epochs_summed += 1
+
+    @contextmanager
+    def use(self, which: Literal["current", "ema", "mean"]) -> Iterator[None]:
+        """Have the network hold its moving average, or the mean of its last epochs, inside a ``with`` block.
+
+        Raises ValueError when ``settings.keep`` did not ask for that average, or no epoch was summed yet.
+        """
+        current = [np.array(variable.numpy()) for variable in self._averaged]
+        wanted = current if which == "current" else self._average(which)
+        _assign(self._averaged, wanted)
+        try:
+            yield
+        finally:
+            _assign(self._averaged, current)
+
+    def _average(self, which: str) -> Sequence[np.ndarray]:
+        if which == "ema" and self._ema:
+            return [average.numpy() for average in self._ema]
+        if which == "mean" and self._epochs_summed:
+            return [total / self._epochs_summed for total in self._sums]
+        raise ValueError(
+            f"no average {which!r}: keep = {self._settings.keep!r}, epochs summed so far: {self._epochs_summed}"
+        )
+
+    def _named_variables(self) -> dict[str, Any]:
+        groups = {"model": self._model.variables, "optimizer": self._optimizer.variables, "ema": self._ema}
+        return {f"{group}/{i:04d}": variable for group, members in groups.items() for i, variable in enumerate(members)}
+
+    def _on_all_devices(self, batch: Batch) -> tf.Tensor:
+        self.traces += 1
+        strategy = self._plan.strategy
+        return strategy.experimental_local_results(strategy.run(self._on_one_device, args=(batch,)))[0]
+
+    def _on_one_device(self, batch: Batch) -> tf.Tensor:
+        """Add up what the devices found, then make the same change on each of them."""
+        context, add = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
+        total = context.all_reduce(add, tf.reduce_sum(batch[2]))
+        values = self._variables.tensors()
+        shift = tf.cast(context.replica_id_in_sync_group, tf.int64) * tf.constant([SEED_STRIDE, 0], tf.int64)
+        shifted = values._replace(seeds=[seed + shift for seed in values.seeds])
+        found = self._gradients(shifted, batch, total, self._optimizer.scale_loss(tf.constant(1.0)))
+        loss, gradients, moving = context.all_reduce(add, (found.loss, list(found.gradients), list(found.moving)))
+        moving = [value / self._plan.replicas for value in moving]
+        context.merge_call(self._write_forward, args=(moving, [seed - shift for seed in found.seeds]))
+        self._optimizer.apply(gradients, self._variables.weights)
+        self._move_averages()
+        return loss
+
+    def _write_forward(self, strategy: tf.distribute.Strategy, moving: Any, seeds: Any) -> None:  # noqa: ANN401
+        """Store what the forward pass changed: Keras' variables cannot be assigned on one device alone."""
+        variables = [*self._variables.moving, *self._variables.seeds]
+        for variable, value in zip(variables, [*moving, *seeds], strict=True):
+            strategy.extended.update(variable.value, lambda own, new: own.assign(new), args=(value,), group=False)
+
+    def _move_averages(self) -> None:
+        done = tf.cast(self._optimizer.iterations, tf.float32) - 1
+        # As tf.train.ExponentialMovingAverage with num_updates: a short memory while there is little to remember.
+        decay = tf.minimum(self._decay, (1 + done) / (10 + done))
+        for average, variable in zip(self._ema, self._averaged, strict=False):
+            average.assign(decay * average + (1 - decay) * variable.value)
+
+
+def _local_copy(variable: Any) -> tf.Variable:  # noqa: ANN401
+    """Return a variable that each device changes on its own: all of them do it alike, so nothing is sent around."""
+    first, on_read = tf.VariableAggregation.ONLY_FIRST_REPLICA, tf.VariableSynchronization.ON_READ
+    return tf.Variable(variable.numpy(), trainable=False, synchronization=on_read, aggregation=first)
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _refuse_other_shapes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+    names = sorted(expected.keys() | found.keys())
+    wrong = [f"{n}: {found.get(n)} instead of {expected.get(n)}" for n in names if expected.get(n) != found.get(n)]
+    if wrong:
+        raise ValueError(f"values of another network: {len(wrong)} differ, the first is {wrong[0]}")

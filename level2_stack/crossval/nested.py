@@ -1,0 +1,236 @@
+"""Nested, patient-grouped cross-validation of level two: scores that nothing in their own fold has chosen."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from level2_stack import learners
+from level2_stack.crossval.fits import Fitted, Model, Table, Task, Workers, run, table_of
+from level2_stack.design.assemble import Design
+from level2_stack.design.fold_checks import check_folds
+from level2_stack.evaluation.auc import auc
+from level2_stack.recipe import Recipe
+from runtime.settings import Settings
+
+Floats = NDArray[np.float64]
+TunedParams = Mapping[tuple[str, int], Settings]  # (learner, outer fold) -> what its tuning chose
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one model, in logits, over k folds.
+
+    ``train`` (k, n): entry (i, row) comes from fits that saw neither fold i nor the row's own fold. In the row of its
+    own fold stands a row's outer out-of-fold score; the rest of row i are inner scores, which may choose anything for
+    outer fold i. ``test`` (k, m): by the fits that left out fold i alone. ``by_seed`` (seeds, n): the outer scores of
+    every seed alone.
+    """
+
+    train: Floats
+    test: Floats
+    by_seed: Floats
+
+    def outer(self, folds: NDArray[np.int64]) -> Floats:
+        """Return the outer out-of-fold score of every train row, (n,); ``folds`` are 0..k-1."""
+        return np.asarray(self.train[folds, np.arange(len(folds))])
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """What nested cross-validation found: ``folds`` (n,) as 0..k-1, ``scores`` per learner, and how they were made.
+
+    ``stage`` holds per staged learner and outer fold the share of its rounds that the inner folds chose; ``weights``
+    per learner that weighs networks the mean weight of each; ``importance`` the mean gain of each feature; ``models``
+    per learner and outer fold the models themselves, one per seed, where they were asked for; ``tuned`` the parameters
+    that took the place of the recipe's.
+    """
+
+    folds: NDArray[np.int64]
+    scores: dict[str, Scores]
+    stage: dict[str, list[float]] = field(default_factory=dict)
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    importance: dict[str, dict[str, float]] = field(default_factory=dict)
+    models: dict[tuple[str, int], list[Model]] = field(default_factory=dict)
+    tuned: TunedParams = field(default_factory=dict)
+
+
+def cross_validate(
+    design: Design,
+    recipe: Recipe,
+    *,
+    tuned: TunedParams | None = None,
+    processes: Workers | None = None,
+    keep_models: bool = False,
+    on_fit: Callable[[Task], None] | None = None,
+) -> CrossValidated:
+    """Fit every learner of ``recipe`` for every outer fold and for every pair of an outer and an inner fold.
+
+    A fit that leaves out folds i and j serves outer fold i with inner fold j and outer fold j with inner fold i, so k
+    folds take k + k (k - 1) / 2 fits per learner and seed, half of what plain nesting takes. The result does not depend
+    on the number of ``processes``. Raises InputFault when a patient spans folds, when there are fewer than 3 folds, or
+    when two folds leave one class only.
+    """
+    check_folds(design)
+    table = table_of(design)
+    plan = _Plan(recipe, tuned or {}, int(table.folds.max()) + 1, keep_models)
+    collected = {name: _Collected(table, plan.seeds(name)) for name in recipe.learners}
+    models: dict[tuple[str, int], list[Model]] = {}
+    for task, outcome in run(plan.tasks(), table, processes=processes, on_fit=on_fit):
+        collected[task.learner].add(task, outcome, plan)
+        if outcome.model is not None:
+            models.setdefault((task.learner, task.left_out[0]), []).append(outcome.model)
+    finished = {name: each.finished(recipe.choose_rounds) for name, each in collected.items()}
+    return CrossValidated(
+        folds=table.folds,
+        scores={name: scores for name, (scores, _) in finished.items()},
+        stage={name: stages for name, (_, stages) in finished.items() if stages},
+        weights={name: means for name, each in collected.items() if (means := _means(each.weights))},
+        importance={name: means for name, each in collected.items() if (means := _means(each.importance))},
+        models=models,
+        tuned=tuned or {},
+    )
+
+
+def number_of_fits(design: Design, recipe: Recipe, tuned: TunedParams | None = None) -> int:
+    """Return how many fits ``cross_validate`` makes."""
+    return len(tasks_of_nesting(design, recipe, tuned))
+
+
+def tasks_of_nesting(design: Design, recipe: Recipe, tuned: TunedParams | None = None) -> list[Task]:
+    """Return the fits that ``cross_validate`` makes, the outer ones first."""
+    return _Plan(recipe, tuned or {}, len(np.unique(design.folds)), False).tasks()
+
+
+def params_for(recipe: Recipe, tuned: TunedParams, learner: str, fold: int) -> Settings:
+    """Return the parameters of ``learner`` for outer fold ``fold``: those tuned for it, or the recipe's."""
+    return tuned.get((learner, fold), recipe.parameters(learner))
+
+
+def thinning(recipe: Recipe, learner: str) -> float | None:
+    """Return how many negatives per positive a fit of ``learner`` keeps; None keeps all."""
+    found = learners.find(learner)
+    return recipe.negatives_per_positive if found.SEEDED and not found.BASELINE else None
+
+
+def fold_aucs(y: Floats, folds: NDArray[np.integer], scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the AUC of every column of ``scores`` (n train rows x models) within every fold, over the rows it has."""
+    rows = {}
+    for name in scores.columns:
+        values = scores[name].to_numpy(dtype=np.float64)
+        known = {int(fold): (folds == fold) & ~np.isnan(values) for fold in np.unique(folds)}
+        rows[name] = {fold: auc(y[mask], values[mask]) for fold, mask in known.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+class _Plan:
+    """Which fits there are, and which entries of the matrix of scores each of them fills."""
+
+    def __init__(self, recipe: Recipe, tuned: TunedParams, n_folds: int, keep: bool) -> None:
+        self._recipe, self._tuned, self._n_folds, self._keep = recipe, tuned, n_folds, keep
+
+    def seeds(self, learner: str) -> int:
+        return self._recipe.seeds if learners.find(learner).SEEDED else 1
+
+    def tasks(self) -> list[Task]:
+        """Return all fits, each once: outer ones first, which are the most work."""
+        outer = [
+            self._task(name, (fold,), fold, seed)
+            for name in self._recipe.learners
+            for fold in range(self._n_folds)
+            for seed in range(self.seeds(name))
+        ]
+        pairs = combinations(range(self._n_folds), 2)
+        inner = [
+            self._task(name, pair, fold, seed)
+            for pair in pairs
+            for name in self._recipe.learners
+            for fold in pair
+            for seed in range(self._inner_seeds(name))
+        ]
+        return list({_key(task): task for task in [*outer, *inner]}.values())
+
+    def entries(self, task: Task) -> list[tuple[int, int]]:
+        """Return (row of the matrix, fold) that ``task`` fills: its own fold, or each of its pair it was made for."""
+        if len(task.left_out) == 1:
+            return [(task.left_out[0], task.left_out[0])]
+        first, second = task.left_out
+        both = [(first, second), (second, first)]
+        return [(row, fold) for row, fold in both if self._params(task.learner, row) == task.params]
+
+    def share(self, task: Task) -> float:
+        """Return what one of the seeds of ``task`` counts for in the mean over them."""
+        return 1 / (self.seeds(task.learner) if len(task.left_out) == 1 else self._inner_seeds(task.learner))
+
+    def _inner_seeds(self, learner: str) -> int:
+        return min(self._recipe.inner_seeds, self.seeds(learner))
+
+    def _params(self, learner: str, fold: int) -> Settings:
+        return params_for(self._recipe, self._tuned, learner, fold)
+
+    def _task(self, learner: str, left_out: tuple[int, ...], fold: int, seed: int) -> Task:
+        keep = self._keep and len(left_out) == 1
+        return Task(learner, self._params(learner, fold), left_out, seed, thinning(self._recipe, learner), keep)
+
+
+def _key(task: Task) -> tuple[str, str, tuple[int, ...], int]:
+    return task.learner, task.params.model_dump_json(), task.left_out, task.seed
+
+
+class _Collected:
+    """The scores of one learner at every stage, summed up as its fits come in."""
+
+    def __init__(self, table: Table, seeds: int) -> None:
+        self._table, self._seeds = table, seeds
+        self._n_folds = int(table.folds.max()) + 1
+        self._rows = [np.flatnonzero(table.folds == fold) for fold in range(self._n_folds)]
+        self._train: NDArray[np.float32] = np.zeros((0, 0, 0), dtype=np.float32)  # stages, folds, n
+        self._test: NDArray[np.float32] = self._train
+        self._by_seed: NDArray[np.float32] = self._train
+        self.weights: list[Mapping[str, float]] = []
+        self.importance: list[Mapping[str, float]] = []
+
+    def add(self, task: Task, outcome: Fitted, plan: _Plan) -> None:
+        if not self._train.size:
+            self._begin(len(next(iter(outcome.held_out.values()))))
+        share = np.float32(plan.share(task))
+        for row, fold in plan.entries(task):
+            self._train[:, row, self._rows[fold]] += share * outcome.held_out[fold]
+        if outcome.test is not None:
+            fold = task.left_out[0]
+            self._test[:, fold] += share * outcome.test
+            self._by_seed[:, task.seed, self._rows[fold]] = outcome.held_out[fold]
+            self.weights.extend([outcome.weights] if outcome.weights is not None else [])
+            self.importance.extend([outcome.importance] if outcome.importance is not None else [])
+
+    def _begin(self, stages: int) -> None:
+        n_train, n_rows = len(self._table.y), len(self._table.X)
+        self._train = np.zeros((stages, self._n_folds, n_train), dtype=np.float32)
+        self._test = np.zeros((stages, self._n_folds, n_rows - n_train), dtype=np.float32)
+        self._by_seed = np.zeros((stages, self._seeds, n_train), dtype=np.float32)
+
+    def finished(self, choose: bool) -> tuple[Scores, list[float]]:
+        """Return the scores at the stage that each outer fold's inner folds chose, and the shares of rounds."""
+        stage = [self._stage(fold) if choose else len(self._train) - 1 for fold in range(self._n_folds)]
+        by_row = np.array(stage)[self._table.folds]
+        scores = Scores(
+            train=np.stack([self._train[chosen, fold] for fold, chosen in enumerate(stage)]).astype(np.float64),
+            test=np.stack([self._test[chosen, fold] for fold, chosen in enumerate(stage)]).astype(np.float64),
+            by_seed=np.stack([seed[by_row, np.arange(len(by_row))] for seed in self._by_seed.swapaxes(0, 1)]).astype(
+                np.float64
+            ),
+        )
+        return scores, [learners.STAGES[chosen] for chosen in stage] if len(self._train) > 1 else []
+
+    def _stage(self, fold: int) -> int:
+        """Return the stage with the least log loss on the inner rows of outer fold ``fold``."""
+        inner = self._table.folds != fold
+        y, margins = self._table.y[inner], self._train[:, fold, inner]
+        return int(np.argmin([np.mean(np.logaddexp(0, margin) - y * margin) for margin in margins]))
+
+
+def _means(found: list[Mapping[str, float]]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in pd.DataFrame(found).mean().items()}

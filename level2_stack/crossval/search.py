@@ -1,0 +1,71 @@
+"""The tuning of a recipe: every tunable learner on the inner folds of every outer fold, side by side."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from level2_stack import learners
+from level2_stack.crossval.fits import Table, Workers, columns_for, side_by_side, table_of, worth_processes
+from level2_stack.crossval.nested import TunedParams
+from level2_stack.crossval.tuning import Tuned, tune
+from level2_stack.design.assemble import Design
+from level2_stack.design.fold_checks import check_folds
+from level2_stack.recipe import Recipe
+from runtime.progress import progress_bar
+
+if TYPE_CHECKING:
+    from runtime.cluster.scheduler import Cluster
+
+
+class Study(NamedTuple):
+    """One search: a learner on the rows outside one outer fold."""
+
+    learner: str
+    fold: int
+
+
+def search(design: Design, recipe: Recipe, folder: Path, *, processes: Workers | None = None) -> dict[Study, Tuned]:
+    """Return what the budget of ``recipe`` finds for every tunable learner and outer fold of ``design``.
+
+    No study sees a row of its outer fold. Each keeps a journal in ``folder``, so a search that was cut off goes on
+    where it was. Raises InputFault where the folds cannot be nested, or no learner of the recipe can be tuned.
+    """
+    check_folds(design)
+    table = table_of(design)
+    studies = [
+        Study(name, fold)
+        for name in recipe.learners
+        if isinstance(learners.find(name), learners.Tunable)
+        for fold in range(int(table.folds.max()) + 1)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = processes or worth_processes(len(studies) * recipe.tuning.trials, table)
+    outcomes = side_by_side(partial(_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
+    with progress_bar("level two: tuning", len(studies), unit="studies") as advance:
+        found = {}
+        for study, tuned in zip(studies, outcomes, strict=True):
+            found[study] = tuned
+            advance(1)
+    return found
+
+
+def parameters(found: dict[Study, Tuned]) -> TunedParams:
+    """Return what nested cross-validation needs of ``found``: the parameters of every learner and outer fold."""
+    return {(study.learner, study.fold): tuned.params for study, tuned in found.items()}
+
+
+def _study(study: Study, table: Table, recipe: Recipe, folder: Path, *, cluster: "Cluster | None" = None) -> Tuned:
+    rows = np.flatnonzero(table.folds != study.fold)
+    return tune(
+        study.learner,
+        recipe.parameters(study.learner),
+        columns_for(study.learner, table.X).iloc[rows],
+        table.y[rows],
+        groups=table.groups[rows].astype(object),
+        folds=table.folds[rows],
+        budget=recipe.tuning,
+        storage=folder / f"{study.learner}_fold_{study.fold}.log",
+        seed=0,
+    )

@@ -1,0 +1,1 @@
+"""The design: the table that learners are given, its checks, and its shift between train and test."""

@@ -1,0 +1,1 @@
+"""AUC, clinical metrics, intervals, paired tests, subgroups, and a known truth."""

@@ -1,0 +1,1 @@
+"""A stack that runs without its run: exported and applied."""

@@ -1,0 +1,1 @@
+"""What a stack found: its leaderboard and its tables."""

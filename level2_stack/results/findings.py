@@ -1,0 +1,201 @@
+"""What a stack found: the tables that are written, and what is printed of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from level2_stack.calibration.calibrate import shift_prior
+from level2_stack.calibration.reliability import calibration_report, class_weights, log_loss_gain, reliability_curve
+from level2_stack.crossval import ablation
+from level2_stack.crossval.choose import Preference
+from level2_stack.crossval.decide import StackResult
+from level2_stack.crossval.nested import CrossValidated, TunedParams
+from level2_stack.design.assemble import Design
+from level2_stack.evaluation.metrics import clinical_metrics
+from level2_stack.evaluation.paired import compare
+from level2_stack.evaluation.subgroups import subgroup_table
+from level2_stack.recipe import CHOICE, Recipe
+from level2_stack.results.leaderboard import print_leaderboard
+from runtime.files import write_json, write_text
+from runtime.progress import say
+from runtime.tables import write_table
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that one recipe found over one run."""
+
+    design: Design
+    recipe: Recipe
+    found: CrossValidated
+    result: StackResult
+    board: pd.DataFrame
+    shifted: pd.DataFrame
+    ablated: pd.DataFrame | None
+    tuned: TunedParams
+
+    @property
+    def best_network(self) -> str:
+        """Return the network with the highest out-of-fold AUC."""
+        return str(self.board.index[self.board["kind"] == "network"][0])
+
+
+def write_findings(
+    folder: Path, findings: Findings, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]
+) -> None:
+    """Write into ``folder``
+
+    * predictions.parquet, in the shape of a level-one table: probability of what is submitted, spread (standard
+      deviation over the blended learners), fold;
+    * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
+    * leaderboard, metrics, paired, subgroups, calibration, reliability, shift and ablation, all .csv;
+    * decisions.json: what was chosen for every outer fold, and why.
+    """
+    result, design = findings.result, findings.design
+    write_table(folder / "learners.parquet", result.probability)
+    write_table(folder / "uncalibrated.parquet", result.uncalibrated)
+    write_table(folder / "predictions.parquet", _predictions(findings, cases))
+    rows = design.train.index
+    networks = {name: predictions[name]["probability"].loc[rows] for name in design.networks}
+    train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
+    shown = list(dict.fromkeys([result.headline, result.submitted, "rank_mean", findings.best_network]))
+    tables = {
+        "leaderboard": findings.board,
+        "metrics": clinical_metrics(design.y, train[[name for name in shown if name in train]], design.groups),
+        "paired": compare(design.y, train, design.groups, replicates=500),
+        "subgroups": _subgroups(findings, cases),
+        "calibration": calibrated(findings),
+        "reliability": _reliability(findings),
+        "shift": findings.shifted,
+    } | ({} if findings.ablated is None else {"ablation": findings.ablated})
+    (folder / "ablation.csv").unlink(missing_ok=True)  # an earlier recipe of this name may have left one
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
+    write_json(folder / "decisions.json", decisions(findings))
+
+
+def print_findings(folder: Path, findings: Findings) -> None:
+    """Print the leaderboard, and in sentences what was chosen, what is worth what, and how far to believe it."""
+    result = findings.result
+    print_leaderboard(findings.board, result.headline)
+    for sentence in _chosen(findings):
+        say(sentence)
+    if findings.ablated is not None:
+        best = float(findings.board["auc"][findings.best_network])
+        for sentence in ablation.sentences(findings.ablated, best):
+            say(f"  {sentence}")
+    for sentence in _calibration(folder, findings):
+        say(sentence)
+    for sentence in _clinical(folder, findings):
+        say(sentence)
+
+
+def decisions(findings: Findings) -> dict[str, Any]:
+    """Return, ready for JSON, what was submitted and what each outer fold's inner scores chose."""
+    result, found = findings.result, findings.found
+    preference = result.preference
+    return {
+        "submitted": result.submitted,
+        "headline": result.headline,
+        "preferred": None if preference is None else _told(preference),
+        "chosen_by_fold": [_told(each) for each in result.by_fold],
+        "columns": list(findings.design.X.columns),
+        "rounds": found.stage,
+        "blend_weights": result.blend_weights,
+        "network_weights": found.weights,
+        "calibrators": {
+            name: [{"name": each.name, "log_loss": each.log_loss, **each.calibrator.parameters()} for each in chosen]
+            for name, chosen in result.calibrators.items()
+        },
+        "tuned": {f"{learner}, fold {fold}": params.model_dump() for (learner, fold), params in findings.tuned.items()},
+        "recipe": findings.recipe.model_dump(mode="json"),
+    }
+
+
+def _told(preference: Preference) -> dict[str, Any]:
+    """Return a preference with what it chose; a gain on a rank mean that is not there is None."""
+    values = asdict(preference) | {"chosen": preference.chosen}
+    return {key: None if value != value else value for key, value in values.items()}
+
+
+def calibrated(findings: Findings) -> pd.DataFrame:
+    """Return how good the probabilities of every model are, calibrated and not, at the deployment prevalence."""
+    design, train = findings.design, findings.design.train.index
+    probability, raw = findings.result.probability.loc[train], findings.result.uncalibrated.loc[train]
+    named = {str(name): column.to_numpy() for name, column in probability.items()}
+    named |= {f"{name}, uncalibrated": column.to_numpy() for name, column in raw.items()}
+    return calibration_report(design.y, named, _weights(findings)).rename_axis("model")
+
+
+def _weights(findings: Findings) -> NDArray[np.float64] | None:
+    prevalence = findings.recipe.calibration.prevalence
+    return None if prevalence is None else class_weights(findings.design.y, prevalence)
+
+
+def _predictions(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
+    probability = findings.result.probability
+    columns = {
+        "probability": probability[findings.result.submitted],
+        "spread": probability[findings.recipe.blend].std(axis=1, ddof=0),
+        "fold": cases["fold"].reindex(probability.index).astype("int8"),
+    }
+    return pd.DataFrame(columns)
+
+
+def _subgroups(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the subgroups at the prevalence of the training rows, which is what is observed in each."""
+    design, deployed = findings.design, findings.recipe.calibration.prevalence
+    train = cases.loc[design.train.index]
+    score = findings.result.probability.loc[train.index, findings.result.headline].to_numpy()
+    if deployed is not None:
+        score = shift_prior(score, deployed, float(design.y.mean()))
+    return subgroup_table(design.y, score, design.groups, train)
+
+
+def _reliability(findings: Findings) -> pd.DataFrame:
+    score = findings.result.probability.loc[findings.design.train.index, findings.result.headline].to_numpy()
+    return reliability_curve(findings.design.y, score, _weights(findings))
+
+
+def _chosen(findings: Findings) -> Iterator[str]:
+    result = findings.result
+    if result.preference is None:
+        yield f"submitted: {result.submitted}, as the recipe says"
+    else:
+        by_fold = ", ".join(each.chosen for each in result.by_fold)
+        yield f"submitted: {result.submitted}; {result.preference.sentence()}"
+        yield f"the inner folds of each fold chose: {by_fold}; what that gives out of fold is the row {CHOICE}"
+    for learner, weights in findings.found.weights.items():
+        yield f"weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    for learner, stages in findings.found.stage.items():
+        yield f"rounds of {learner} that the inner folds chose: " + ", ".join(f"{share:.0%}" for share in stages)
+
+
+def _calibration(folder: Path, findings: Findings) -> Iterator[str]:
+    result, design = findings.result, findings.design
+    report = pd.read_csv(folder / "calibration.csv", index_col="model")
+    name = result.submitted
+    before, after = report.loc[f"{name}, uncalibrated"], report.loc[name]
+    train, methods = design.train.index, {each.name for each in result.calibrators[name]}
+    p, q = (table.loc[train, name].to_numpy() for table in (result.probability, result.uncalibrated))
+    gain = log_loss_gain(design.y, p, q, design.groups, _weights(findings))
+    prevalence = findings.recipe.calibration.prevalence
+    at = "" if prevalence is None else f" at a prevalence of {prevalence:.4f} (training rows: {design.y.mean():.4f})"
+    yield (
+        f"calibration of {name} ({', '.join(sorted(methods))}){at}: log loss {after['log_loss']:.5f}, before "
+        f"{before['log_loss']:.5f} ({gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]); ECE {after['ece']:.4f}, "
+        f"before {before['ece']:.4f}; Brier {after['brier']:.5f}"
+    )
+
+
+def _clinical(folder: Path, findings: Findings) -> Iterator[str]:
+    table = pd.read_csv(folder / "metrics.csv")
+    own = table[table["model"] == findings.result.headline].set_index("metric")
+    for metric, row in own.iterrows():
+        digits = 0 if str(metric).endswith("hits") else 4
+        yield f"  {metric} {row['value']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"

@@ -1,0 +1,1 @@
+"""The fewest networks within a loss of AUC."""

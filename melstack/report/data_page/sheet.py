@@ -1,0 +1,54 @@
+"""The contact sheet of the exploration page: small JPEGs of training pictures, as data that a page can hold."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runtime.errors import InputFault
+
+TILES = 24  # of each class
+SIDE, QUALITY = 128, 72  # px; some 4 KB each
+
+
+def contact_tiles(
+    cases: pd.DataFrame, data: Path, tiles: int = TILES
+) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """Return up to ``tiles`` training pictures of each class (malignant, benign), and the names of unreadable ones.
+
+    A tile has name, about (what is known of the case) and source, a data URI of a JPEG of the
+    picture's middle square. The pictures are spread evenly over the sorted names, so every run shows the
+    same ones. ``data`` is the folder that ``picture`` in ``cases`` is relative to.
+    """
+    shown: dict[str, list[dict[str, Any]]] = {}
+    unreadable: list[str] = []
+    for name, target in {"malignant": 1, "benign": 0}.items():
+        part = cases[(cases["role"] == "train") & (cases["target"] == target) & cases["picture"].notna()].sort_index()
+        places = np.linspace(0, len(part) - 1, min(tiles, len(part))).round().astype(int)
+        made = {str(case): _tile(data / row["picture"]) for case, row in part.iloc[places].iterrows()}
+        unreadable += [case for case, source in made.items() if source is None]
+        good = {case: source for case, source in made.items() if source is not None}
+        about = {str(case): _about(row) for case, row in part.iloc[places].iterrows()}
+        shown[name] = [{"name": case, "about": about[case], "source": source} for case, source in good.items()]
+    return {name: part for name, part in shown.items() if part}, unreadable
+
+
+def _tile(path: Path) -> str | None:
+    from features.pictures.read import encode_jpeg, read_picture, resize_square
+
+    try:
+        picture = read_picture(path, shortest=SIDE)
+    except InputFault:
+        return None
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    square = resize_square(picture[top : top + side, left : left + side], SIDE)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(square, QUALITY)).decode("ascii")
+
+
+def _about(row: pd.Series) -> str:
+    columns = ("sex", "age_approx", "anatom_site_general_challenge", "diagnosis")
+    values = [row[name] for name in columns if name in row and not pd.isna(row[name])]
+    return ", ".join(f"{value:.0f}" if isinstance(value, float) else str(value) for value in values)

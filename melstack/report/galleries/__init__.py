@@ -1,0 +1,1 @@
+"""Hardest cases under heat maps, and boards of patients."""

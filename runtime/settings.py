@@ -1,0 +1,118 @@
+"""Settings: TOML files read into frozen pydantic models, unknown keys refused with the nearest name."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from runtime.errors import InputFault, did_you_mean
+
+
+class Settings(BaseModel):
+    """Base of every settings model: immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def read_settings(path: Path, model: type[Model]) -> Model:
+    """Return the TOML file at ``path`` as ``model``; raise InputFault that names every wrong key with its value."""
+    return check_settings(read_toml(path), model, path.name)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the values of a TOML file, unchecked; raise InputFault when it is missing or not TOML."""
+    if not path.is_file():
+        raise InputFault(f"{path}: no such settings file")
+    try:
+        # Editors on Windows put a byte order mark before the text, which changes nothing of what it says.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputFault(f"{path.name}: not UTF-8, as TOML must be, from byte {error.start} on; save it so") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputFault(f"{path.name}: not valid TOML: {error}") from error
+
+
+def check_settings(values: dict[str, Any], model: type[Model], where: str) -> Model:
+    """Return ``values`` as ``model``; raise InputFault that names every wrong key, found in ``where``."""
+    # As JSON, in which a list may be a tuple; strict, since "384" and true for a number are slips, not numbers.
+    content = json.dumps(values, default=str)
+    try:
+        return model.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        problems = [_sentence(problem, model, where) for problem in error.errors()]
+        raise InputFault("\n".join(problems)) from error
+
+
+def _sentence(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        name = str(problem["loc"][-1])
+        return f"{where}: unknown key {key!r}; {did_you_mean(name, _known_keys(model, problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{where}: {key!r} is missing"
+    said = problem["msg"].removeprefix("Value error, ")  # pydantic's words before ours
+    # Where settings contradict each other the value is a whole section, which would hide the sentence.
+    if isinstance(problem["input"], dict):
+        return f"{where}: {key}: {said}" if key else f"{where}: {said}"
+    return f"{where}: {key} = {problem['input']!r}: {said}"
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the (nested) model that ``location`` leads to, through unions by their tag."""
+    candidates = [model]
+    for part in location:
+        inner = [kind for candidate in candidates for kind in _inner_models(candidate, part)]
+        candidates = inner or [candidate for candidate in candidates if _has_tag(candidate, part)] or candidates
+    return sorted({key for candidate in candidates for key in candidate.model_fields})
+
+
+def _has_tag(model: type[BaseModel], tag: int | str) -> bool:
+    """Tell whether ``tag`` is the value by which a union chooses this model: Literal["..."] in one of its fields."""
+    return any(tag in getattr(field.annotation, "__args__", ()) for field in model.model_fields.values())
+
+
+def _inner_models(model: type[BaseModel], part: int | str) -> list[type[BaseModel]]:
+    field = model.model_fields.get(str(part))
+    if field is None:
+        return []
+    kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def toml_text(settings: Mapping[str, Any], head: Sequence[str] = (), reasons: Mapping[str, str] | None = None) -> str:
+    """Return the complete TOML of ``settings``: ``head`` as comment lines, then every setting.
+
+    ``reasons`` gives a dotted key ('training.learning_rate') the comment that stands behind its value.
+    """
+    lines = [*(f"# {line}".rstrip() for line in head), *_section("", settings, reasons or {})]
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, values: Mapping[str, Any], reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of a table: its own values first, then the tables within."""
+    if name:
+        yield from ("", f"[{name}]")
+    prefix = f"{name}." if name else ""
+    for key, value in values.items():
+        # TOML has no null: what is absent is left out.
+        if value is None or isinstance(value, Mapping):
+            continue
+        reason = reasons.get(f"{prefix}{key}")
+        yield f"{key} = {_written(value)}" + (f"  # {reason}" if reason else "")
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _section(f"{prefix}{key}", value, reasons)
+
+
+def _written(value: object) -> str:
+    """Return a TOML value; JSON writes booleans, numbers and strings the same way."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_written(part) for part in value)}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,52 @@
+"""The one kind of thing on disk: a Parquet table with one row per case, indexed by image_name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runtime.errors import InputFault, named
+from runtime.files import replacing
+
+INDEX = "image_name"
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write ``frame`` (one row per case, unique string index ``image_name``) as Parquet, atomically.
+
+    The bytes depend on the content alone: no times, no machine. Raises InputFault for any other shape.
+    """
+    check_table(frame, path.name)
+    with replacing(path) as temporary:
+        # Plain encoding would do for small tables; zstd keeps float16 embeddings of a contest in hundreds of MB.
+        pq.write_table(pa.Table.from_pandas(frame), temporary, compression="zstd")
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the case table at ``path``, or only the named ``columns`` of it (the index always comes along).
+
+    Raises InputFault when the file is missing, is not Parquet, or has another shape.
+    """
+    if not path.is_file():
+        raise InputFault(f"{path}: no such table")
+    try:
+        frame = pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise InputFault(f"{path}: not a readable Parquet table ({error})") from error
+    check_table(frame, str(path))
+    return frame
+
+
+def check_table(frame: pd.DataFrame, where: str) -> None:
+    """Raise InputFault unless ``frame`` has a unique string index called image_name and unique string columns."""
+    if frame.index.name != INDEX:
+        raise InputFault(f"{where}: the index is {frame.index.name!r}; a case table is indexed by {INDEX!r}")
+    if not all(isinstance(name, str) for name in frame.index):
+        raise InputFault(f"{where}: the index must hold strings, one {INDEX} per case")
+    if not frame.index.is_unique:
+        twice = frame.index[frame.index.duplicated()].unique()
+        raise InputFault(f"{where}: {INDEX} is not unique: {named(twice)}")
+    if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
+        raise InputFault(f"{where}: column names must be unique strings")

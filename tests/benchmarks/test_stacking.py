@@ -1,0 +1,236 @@
+"""The studies of level two's own numbers: what they permute, plant, draw and measure is what they say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.stacking.growth import _exponent, grown, growth_study
+from benchmarks.stacking.leak import PLANTED, leak_study, planted
+from benchmarks.stacking.networks import FOLDS, STEADY, LevelOne, draw_cases, train_level_one
+from benchmarks.stacking.null import null_study, permuted
+from benchmarks.stacking.optimism import _one_of_each_kind, _World
+from benchmarks.stacking.study import Study, check_out, report, with_error
+from benchmarks.stacking.truth import block_tables, truth_study
+from level2_stack.design.assemble import Design
+from level2_stack.evaluation.auc import auc
+from level2_stack.learners import lgbm as lgbm_learner
+from level2_stack.recipe import Recipe
+from runtime.errors import InputFault
+
+LINEAR = Recipe(learners=["logistic", "mean", "rank_mean"], blend=["logistic"])
+
+
+class QuickRecipe(Recipe):
+    """A recipe with a small booster."""
+
+    lgbm: lgbm_learner.Params = lgbm_learner.Params(rounds=20, learning_rate=0.1)
+
+
+def design(n_train=400, n_test=40, signal=1.5):
+    random = np.random.default_rng(0)
+    n = n_train + n_test
+    y = (random.random(n) < 0.3).astype(float)
+    X = pd.DataFrame(
+        {"logit.a": signal * y + random.normal(size=n), "logit.b": random.normal(size=n)},
+        index=[f"case_{i}" for i in range(n)],
+    )
+    X["metadata.age"] = random.normal(size=n)
+    patients = np.array([f"patient_{i // 4}" for i in range(n_train)], dtype=object)
+    return Design(X, y[:n_train], (np.arange(n_train) // 4 % 4).astype(np.int8), patients)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40), st.integers(0, 5))
+def test_permuted_targets_stay_in_their_fold(rows, seed):
+    patients, y = np.array([row[0] for row in rows]), np.array([float(row[1]) for row in rows])
+    folds = patients % 3
+    dealt = permuted(y, folds, patients.astype(str).astype(object), seed)
+    for fold in np.unique(folds):
+        assert sorted(dealt[folds == fold]) == sorted(y[folds == fold])
+
+
+def test_patients_of_equal_size_hand_over_their_targets_whole():
+    y = np.array([1.0, 1, 0, 0, 1, 0, 0, 0])
+    groups = np.array(list("aabbccdd"), dtype=object)
+    dealt = permuted(y, np.zeros(8, dtype=int), groups, seed=3)
+    assert sorted(map(tuple, dealt.reshape(4, 2))) == sorted(map(tuple, y.reshape(4, 2)))
+    assert not np.array_equal(dealt, y)
+
+
+def test_permuted_targets_are_not_found_again():
+    data = design(signal=6.0)
+    study = null_study(data, LINEAR, range(3))
+    aucs = study.tables["permuted targets"]["auc"]
+    assert len(aucs) == 3
+    assert aucs.max() < 0.65  # with its own targets the network reaches 1.00
+    assert study.figures["mean_p_over_base_rate"] == pytest.approx(1, abs=0.1)
+    assert 0 <= study.figures["covering"] <= 3
+
+
+def test_a_planted_column_has_the_strength_it_was_given_and_is_unknown_of_test_rows():
+    data = planted(design(n_train=20_000), 0.9, seed=0)
+    assert auc(data.y, data.train[PLANTED].to_numpy()) == pytest.approx(0.9, abs=0.01)
+    assert data.test[PLANTED].isna().all()
+
+
+def test_a_strength_that_no_noise_gives_is_refused():
+    with pytest.raises(InputFault, match=r"between 0\.5 and 1"):
+        planted(design(), 1.0, seed=0)
+
+
+def test_a_strong_leak_is_named_and_an_honest_table_is_not_accused():
+    recipe = QuickRecipe(learners=["lgbm"], blend=["lgbm"], seeds=1)
+    table = leak_study(design(), recipe, [0.97]).tables["a planted leak, lgbm"]
+    assert table["named"].tolist() == [False, True]
+    assert table["accused"].tolist() == [0, 1]
+    assert table.loc[1, "strongest"] == PLANTED
+    assert table.loc[1, "low"] > 0
+
+
+def test_a_leak_needs_a_learner_that_sees_all_columns():
+    with pytest.raises(InputFault, match="none uses all columns"):
+        leak_study(design(), LINEAR, [0.9])
+
+
+def level_one():
+    """A row per fold and a test row; fits that tell what they left out: 10 is fold 0 alone, 12 folds 0 and 1."""
+    folds = np.array([0, 1, 2, 3, 4, -1], dtype=np.int8)
+    singles = {frozenset({fold}): np.full(6, 10.0 * (fold + 1)) for fold in range(FOLDS)}
+    pairs = {frozenset({a, b}): np.full(6, 10.0 * (a + 1) + (b + 1)) for a in range(FOLDS) for b in range(a + 1, FOLDS)}
+    return LevelOne(pd.Index(list("abcdef")), folds, {"net": singles | pairs})
+
+
+def test_a_row_is_predicted_without_its_fold_and_a_test_row_by_the_mean():
+    assert level_one().out_of_fold()["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 30]
+
+
+def test_full_nesting_leaves_the_held_fold_out_of_every_fit():
+    # Fold 0 is held: fits {0, j} serve the rows of fold j, their mean the rows of fold 0 and the test rows.
+    assert level_one().out_of_fold(frozenset({0}))["net"]["probability"].tolist() == [13.5, 12, 13, 14, 15, 13.5]
+
+
+def test_the_usual_way_gives_fresh_rows_the_fit_of_the_held_fold():
+    assert level_one().with_fold_seen(2)["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 30]
+    assert level_one().with_fold_seen(0)["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 10]
+
+
+def test_drawn_cases_hide_the_truth_and_keep_patients_in_one_fold():
+    cohort, cases = draw_cases(400, 200, seed=1)
+    train = cases["role"] == "train"
+    assert not {"risk", "asymmetry", "camera"} & set(cases.columns)
+    assert cases.loc[~train, "target"].isna().all()
+    assert set(cases.loc[train, "fold"]) == set(range(FOLDS))
+    assert cases[train].groupby("patient_id")["fold"].nunique().max() == 1
+    assert cohort["target"].mean() == pytest.approx(cohort["risk"].mean(), abs=0.06)
+
+
+def test_a_level_one_model_never_sees_the_fold_it_predicts():
+    cohort, cases = draw_cases(300, 30, seed=0)
+    networks = {"linear": STEADY["linear"]}
+    first = train_level_one(cohort, cases, networks, seed=0).out_of_fold()["linear"]["probability"]
+    turned = cases.assign(target=cases["target"].where(cases["fold"] != 2, 1 - cases["target"]))
+    second = train_level_one(cohort, turned, networks, seed=0).out_of_fold()["linear"]["probability"]
+    own = cases["fold"] == 2
+    pd.testing.assert_series_equal(first[own], second[own])
+    assert not np.allclose(first[~own], second[~own])
+
+
+def test_the_truth_study_compares_the_report_with_fresh_rows():
+    study = truth_study(LINEAR, [0, 1], train=300, test=400, networks={"linear": STEADY["linear"]})
+    table = study.tables["AUC reported against fresh"]
+    assert (table["reported"] - table["fresh"]).tolist() == pytest.approx(table["difference"].tolist())
+    assert ((table["low"] <= table["fresh"]) & (table["fresh"] <= table["high"])).tolist() == table["covered"].tolist()
+    assert (table["fresh"] < table["attainable"]).all()
+    assert study.figures["difference"] == pytest.approx(table["difference"].mean())
+
+
+def test_level_one_that_learns_nothing_from_labels_cannot_overfit_level_two():
+    cohort, cases = draw_cases(300, 100, seed=0)
+    seen = np.clip(cohort["asymmetry"].to_numpy(), 0.01, 0.99)
+    rows = range(FOLDS)
+    fits = {frozenset({a, b}): seen for a in rows for b in rows}
+    unlearned = LevelOne(cases.index, cases["fold"].to_numpy(), {"net": fits})
+    found = _World(cohort, cases, block_tables(cases), LINEAR).compared(unlearned, "logistic")
+    assert found["usual"] == pytest.approx(found["nested"])
+    assert found["optimism"] == pytest.approx(0, abs=1e-12)
+
+
+def test_stacked_overfitting_is_measured_on_one_learner_of_each_kind():
+    assert _one_of_each_kind(Recipe()) == ["lgbm", "logistic"]
+    with pytest.raises(InputFault, match="none of them is trained"):
+        _one_of_each_kind(Recipe(learners=["mean"], blend=["mean"]))
+
+
+def run_tables():
+    index = pd.Index([f"case_{i}" for i in range(9)], name="image_name")
+    cases = pd.DataFrame(
+        {"role": ["train"] * 6 + ["test"] * 3, "patient_id": list("aabbcc") + list("ddd")}, index=index
+    )
+    cases["fold"] = np.array([0, 0, 1, 1, 2, 2, -1, -1, -1], dtype=np.int8)
+    cases["target"] = [0.0, 1, 0, 0, 1, 1, np.nan, np.nan, np.nan]
+    probability = [0.1, 0.2, 0.3, 0.4, 0.5, np.nan, 0.7, 0.8, 0.9]
+    return cases, {"net": pd.DataFrame({"probability": probability, "spread": 0.1}, index=index)}
+
+
+def test_a_grown_table_has_the_size_asked_for_and_patients_in_one_fold():
+    cases, predictions = run_tables()
+    table, grown_predictions = grown(cases, predictions, rows=60, seed=0)
+    assert table["role"].value_counts().to_dict() == {"train": 60, "test": 30}
+    assert table.index.is_unique
+    assert table.groupby("patient_id")["fold"].nunique().max() == 1
+    assert table.groupby("patient_id").size().max() == 3  # a patient drawn twice is two patients
+    assert table["patient_id"].nunique() == 30 + 10
+    assert grown_predictions["net"].index.equals(table.index)
+
+
+def test_grown_rows_are_near_their_originals_and_none_is_the_same():
+    cases, predictions = run_tables()
+    probability = grown(cases, predictions, rows=60, seed=0)[1]["net"]["probability"]
+    assert probability.dropna().is_unique
+    assert probability.isna().any()
+    assert probability.between(0.05, 0.95).sum() == probability.notna().sum()
+
+
+def test_the_exponent_of_a_power_law_is_found():
+    rows = pd.Series([10.0, 100, 1000])
+    assert _exponent(rows, 3 * rows**1.3) == pytest.approx(1.3)
+
+
+def test_growth_of_one_size_is_refused():
+    with pytest.raises(InputFault, match="at least two sizes"):
+        growth_study(Path("nowhere"), Path("nowhere.toml"), [100, 100])
+
+
+def test_a_report_is_written_as_json_with_gaps_as_null(tmp_path, capsys):
+    table = pd.DataFrame({"name": ["a", "b"], "value": [0.5, np.nan]})
+    report(Study({"one": table}, {"mean": 0.5, "error": float("nan")}, ["half"]), tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert written["tables"]["one"] == [{"name": "a", "value": 0.5}, {"name": "b", "value": None}]
+    assert written["figures"] == {"mean": 0.5, "error": None}
+    assert "half" in capsys.readouterr().out
+
+
+def test_an_output_that_is_not_json_is_refused_before_the_work():
+    with pytest.raises(InputFault, match=r"figures\.json is right"):
+        check_out(Path("figures.csv"))
+
+
+def test_one_value_has_a_mean_and_no_standard_error():
+    mean, error = with_error(pd.Series([2.0]))
+    assert mean == 2
+    assert np.isnan(error)
+    assert with_error(pd.Series([1.0, 3.0])) == (2.0, 1.0)
+
+
+def test_the_commands_start_without_a_booster():
+    code = (
+        "import sys; import level2_stack.proofs.__main__; print({'lightgbm', 'xgboost', 'sklearn'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"

@@ -1,0 +1,47 @@
+"""Other networks' predictions: the kinds of docs/bad_input.md, "Foreign predictions", that are checked most."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from level2_stack.foreign.read import import_foreign
+from tests.features.bad_input.table import check, outcome_of
+from tests.level2_stack.foreign.test_read import FOLDS, OOF, TEST, bring, small_cases
+
+
+def oof(text: str) -> Callable[[Path], object]:
+    return lambda folder: bring(folder, oof=text)
+
+
+def on_test(text: str) -> Callable[[Path], object]:
+    return lambda folder: bring(folder, test=text)
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "foreign_logits": oof("image_name,pred\na,-2.2\nb,0.4\nc,0\nd,-0.4\n"),
+    "foreign_percent": oof("image_name,pred\na,10\nb,60\nc,50\nd,40\n"),
+    "foreign_semicolons": oof(OOF.replace(",", ";")),
+    "foreign_decimal_commas": oof(OOF.replace(",", ";").replace("0.", "0,")),
+    "foreign_nan": oof(OOF.replace("0.6", "NaN")),
+    "foreign_text": oof(OOF.replace("0.6", "high")),
+    "foreign_rows_missing": oof(OOF.replace("b,0.6\n", "")),
+    "foreign_id_twice": oof(f"{OOF}b,0.7\n"),
+    "foreign_id_twice_equal": oof(f"{OOF}b,0.6\n"),
+    "foreign_id_unknown": oof(f"{OOF}w,0.1\n"),
+    "foreign_is_the_target": oof(OOF.replace("0.4", "0.7")),
+    "foreign_patient_in_two_folds": oof(FOLDS.format(0, 1, 0, 1)),
+    "foreign_test_infinite": on_test(TEST.replace("0.3", "inf")),
+    "foreign_file_missing": lambda folder: bring(folder, test=None),
+    "foreign_folder_name": lambda folder: bring(folder, name="my net"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_predictions_have_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
+    FOREIGN[name](tmp_path)
+    outcome, said, made = outcome_of(lambda _: import_foreign(tmp_path, small_cases()))
+    if made is not None:
+        assert not made.refused
+        outcome, said = "said", "\n".join(made.networks[0].notes)
+    check(name, (outcome, said, made))

@@ -1,0 +1,108 @@
+"""The page docs/bad_input.md and the tests are one: every kind is told and tested; the command lines refuse with 2."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.folder.csv_file import read_csv
+from runtime.errors import InputFault
+from tests.features.bad_input.table import ROOT, check, small_clinic, table
+
+TESTS = sorted((ROOT / "tests").glob("test_bad_input*.py"))
+
+
+def kinds_tested() -> set[str]:
+    """Return every kind that a test checks: keys of the tables of kinds, and names given to ``check``."""
+    found = set()
+    for path in TESTS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(node.value, ast.Dict):
+                target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+                is_table = isinstance(target, ast.Name) and target.id.isupper() and target.id != "CHANGED"
+                found |= {key.value for key in node.value.keys if is_table and isinstance(key, ast.Constant)}
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check":
+                found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+    return {str(name) for name in found}
+
+
+def test_every_kind_of_the_page_is_tested_and_every_tested_kind_is_told() -> None:
+    assert kinds_tested() == set(table())
+    assert len(table()) >= 90
+
+
+def test_every_refusal_and_every_repair_is_told_in_words() -> None:
+    assert [name for name, told in table().items() if told.outcome != "read" and len(told.sentence) < 10] == []
+
+
+COMMANDS = {
+    "csv_ragged_rows": lambda data: (data / "train.csv").write_text("image_name,patient_id\na,b,c\n"),
+    "picture_empty": lambda data: (data / "jpeg/train/a1.jpg").write_bytes(b""),
+    "mapping_unknown_key": lambda data: (data / "cases.toml").write_text("trian = 'x.csv'"),
+    "records_empty": lambda data: [path.unlink() for path in data.rglob("*.jpg")] + [(data / "test.tfrec").touch()],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_refuses_with_2_in_a_sentence_and_leaves_no_run(name: str, tmp_path: Path) -> None:
+    data = small_clinic(tmp_path / "clinic")
+    COMMANDS[name](data)
+    if name == "records_empty":
+        (data / "train.csv").unlink()
+    answer = cases_command(tmp_path, data, "2")
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr.startswith("error: ")
+    assert "Traceback" not in answer.stderr
+    assert [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()] in ([], ["lock"])
+
+
+def test_one_fold_is_refused_by_the_command(tmp_path: Path) -> None:
+    answer = cases_command(tmp_path, small_clinic(tmp_path / "clinic"), "1")
+    said = " ".join(answer.stderr.replace("│", " ").split())
+    check("option_folds", ("refused" if answer.returncode == 2 else "read", said, None))
+
+
+def cases_command(folder: Path, data: Path, folds: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "features", "cases", "--run", str(folder / "run"), "--data", str(data)]
+    return subprocess.run([*command, "--folds", folds], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8).map("v".__add__)
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5),
+    mark=st.sampled_from(",;\t|"),
+    ends=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(ENCODINGS),
+)
+def test_a_table_is_the_same_however_it_is_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], mark: str, ends: str, encoding: str
+) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, delimiter=mark, lineterminator=ends, quoting=csv.QUOTE_ALL).writerows([("image_name", "b"), *rows])
+    path = tmp_path_factory.mktemp("written") / "train.csv"
+    path.write_bytes(text.getvalue().encode(encoding))
+    assert list(read_csv(path, "image_name", "b").itertuples(index=False, name=None)) == rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(content=st.binary(max_size=120) | st.binary(max_size=60).map(b"image_name,b\na,1\n".__add__))
+def test_any_bytes_are_a_table_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "train.csv"
+    path.write_bytes(content)
+    try:
+        columns, said = read_csv(path, "image_name").columns, "train.csv"
+    except InputFault as fault:
+        columns, said = None, str(fault)
+    assert "train.csv" in said
+    assert columns is None or columns.is_unique

@@ -1,0 +1,96 @@
+"""Tables as people bring them: every kind of docs/bad_input.md, "Tables", has the outcome that the page tells."""
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.features.bad_input.table import HEADER, TEST, TRAIN, Spoil, check_cases, clinics, draw, edited, raw, written
+
+LINES = TRAIN.splitlines()
+UMLAUT = TRAIN.replace("nevus", "Nävus")
+
+
+def spreadsheet() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return buffer.getvalue()
+
+
+def german() -> str:
+    rows = [line.replace(",", ";") for line in LINES]
+    return "\n".join(row.replace(";45;", ";45,0;").replace(";50;", ";50,0;") for row in rows)
+
+
+def latin_lines() -> bytes:
+    lines = UMLAUT.replace("melanoma", "Mélanome").encode().splitlines(keepends=True)
+    return b"".join(line.decode().encode("cp1252") if b"vus" in line else line for line in lines)
+
+
+def quoted_newline() -> str:
+    return TRAIN.replace("a1,p1,male,45,torso", 'a1,p1,male,45,"torso\n"')
+
+
+TABLES: dict[str, Spoil] = {
+    "csv_utf8_bom": raw(b"\xef\xbb\xbf" + TRAIN.encode()),
+    "csv_utf16": raw(TRAIN.encode("utf-16")),
+    "csv_utf16_big_endian": raw(b"\xfe\xff" + TRAIN.encode("utf-16-be")),
+    "csv_utf16_without_mark": raw(TRAIN.encode("utf-16-le")),
+    "csv_utf16_cut": raw(TRAIN.encode("utf-16")[:-1]),
+    "csv_utf32": raw(TRAIN.encode("utf-32")),
+    "csv_cp1252": raw(UMLAUT.encode("cp1252")),
+    "csv_two_encodings": raw(latin_lines()),
+    "csv_no_encoding": raw(TRAIN.replace("nevus", "n?vus").encode().replace(b"?", b"\x81")),
+    "csv_nul_bytes": edited("nevus", "nev\0us"),
+    "csv_semicolons": written(TRAIN.replace(",", ";")),
+    "csv_tabs": written(TRAIN.replace(",", "\t")),
+    "csv_vertical_bars": written(TRAIN.replace(",", "|")),
+    "csv_decimal_commas": written(german()),
+    "csv_decimal_commas_unquoted": edited(",45,", ",45,0,"),
+    "csv_sep_line": written("sep=;\n" + TRAIN.replace(",", ";")),
+    "csv_comments": written("# exported by the clinic\n# in 2020\n" + TRAIN),
+    "csv_quoted_newlines": written(quoted_newline()),
+    "csv_quote_unclosed": edited("b1,p2", 'b1,"p2'),
+    "csv_quote_doubled": edited("torso,nevus", 'torso,"nevus"x"'),
+    "csv_windows_line_ends": written(TRAIN.replace("\n", "\r\n")),
+    "csv_old_mac_line_ends": written(TRAIN.replace("\n", "\r")),
+    "csv_blank_lines": written("\n" + TRAIN.replace("a2,", "\na2,") + "\n\n"),
+    "csv_no_last_line_end": written(TRAIN.rstrip()),
+    "csv_rows_of_commas": written(TRAIN + "," * 7 + "\n" + "," * 7 + "\n"),
+    "csv_trailing_commas": written("\n".join([LINES[0], *(f"{line}," for line in LINES[1:])])),
+    "csv_unnamed_column": written(
+        "\n".join(f"{number - 1 if number else ''},{line}" for number, line in enumerate(LINES))
+    ),
+    "csv_ragged_rows": written("\n".join([*LINES[:3], f"{LINES[3]},9", LINES[4].rsplit(",", 1)[0]])),
+    "csv_cut_off": written(TRAIN[:-20]),
+    "csv_duplicate_header": written(TRAIN.replace("diagnosis,", "sex,", 1)),
+    "csv_header_blanks": written(TRAIN.replace("sex,age_approx", " sex , age_approx", 1)),
+    "csv_header_case": written(TRAIN.replace("image_name,patient_id", "Image_Name,PATIENT_ID", 1)),
+    "csv_header_misspelt": written(TRAIN.replace("patient_id", "patientid", 1)),
+    "csv_column_missing": written("\n".join(",".join(line.split(",")[:-1]) for line in LINES)),
+    "csv_without_header": written("\n".join(LINES[1:])),
+    "csv_empty": raw(b""),
+    "csv_blank": raw(b" \n\n"),
+    "csv_header_only": written(f"{HEADER}\n"),
+    "csv_missing": lambda data: (data / "train.csv").unlink(),
+    "csv_spreadsheet": raw(spreadsheet()),
+    "csv_old_spreadsheet": raw(b"\xd0\xcf\x11\xe0" + bytes(100)),
+    "csv_gzip": raw(gzip.compress(TRAIN.encode())),
+    "csv_web_page": raw(b"<!DOCTYPE html><title>Log in</title>"),
+    "csv_picture": lambda data: draw(data / "x.png").rename(data / "train.csv"),
+    "csv_test_semicolons": written(TEST.replace(",", ";"), "test.csv"),
+    "csv_sample_semicolons": written("image_name;target\nt2;0\nt1;0\n", "sample_submission.csv"),
+    "csv_sample_strays": written("image_name,target\nt2,0\nt1,0\nt9,0\n", "sample_submission.csv"),
+    "csv_sizes_no_numbers": written("image_name,width,height\na1,big,20\n", "train_sizes.csv"),
+}
+CHANGED = {"csv_cp1252": {"diagnosis"}}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_has_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
+    data, clean = clinics(tmp_path)
+    TABLES[name](data)
+    check_cases(name, data, clean, frozenset(CHANGED.get(name, ())))

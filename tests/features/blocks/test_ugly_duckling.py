@@ -1,0 +1,105 @@
+"""The ugly-duckling block: who stands apart among the lesions of one patient."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from features.blocks import Sources, build_block
+from features.blocks.ugly_duckling import NEUTRAL, within_patient
+from runtime.errors import InputFault
+
+
+def embedded(embeddings: np.ndarray, names: list[str]) -> Sources:
+    columns = [f"e{number:04d}" for number in range(embeddings.shape[1])]
+    frame = pd.DataFrame(embeddings.astype(np.float16), index=pd.Index(names, name="image_name"), columns=columns)
+    return Sources(embeddings={"net": lambda: frame})
+
+
+def patients(*ids: str) -> pd.DataFrame:
+    index = pd.Index([f"c{number}" for number in range(len(ids))], name="image_name")
+    return pd.DataFrame({"patient_id": list(ids)}, index=index)
+
+
+def test_the_odd_one_out_is_farthest_by_every_measure():
+    embeddings = np.random.default_rng(0).normal(1, 0.1, (12, 40))
+    embeddings[4] = -1
+    found = within_patient(embeddings)
+
+    assert (found.argmax(axis=0) == 4).all()
+    assert found[4, 3] == 1
+    assert found[4, 2] > 3
+    assert np.delete(found[:, 2], 4).max() < 1.5
+
+
+def test_the_centre_leaves_the_case_itself_out():
+    # Distances from the mean of the other two: 6, 4.5 and 7.5 along a line.
+    found = within_patient(np.array([[0.0, 1], [1, 1], [-8, 1]]))
+    distances = [abs(0 - -3.5), abs(1 - -4.0), abs(-8 - 0.5)]
+
+    assert found[:, 0] == pytest.approx(np.array(distances) / np.median(distances))
+    assert found[:, 3].tolist() == [0, 0.5, 1]
+    assert found[1, 1] == pytest.approx(1 - (1 * -4 + 1) / np.sqrt(2 * 17))
+
+
+def test_a_single_picture_and_identical_pictures_are_neutral():
+    sources = embedded(np.array([[1.0, 2], [0.1, 0.7], [0.1, 0.7], [0.1, 0.7]]), ["c0", "c1", "c2", "c3"])
+    frame = build_block("ugly_duckling", patients("p", "q", "q", "q"), sources)
+
+    assert frame.columns.tolist() == [f"net_{name}" for name in NEUTRAL]
+    assert (frame.to_numpy() == list(NEUTRAL.values())).all()
+
+
+def test_duplicates_within_a_patient_leave_the_outlier_factor_moderate():
+    embeddings = np.zeros((8, 5))
+    embeddings[7] = 3
+
+    assert within_patient(embeddings)[7, 2] == within_patient(embeddings)[:, 2].max() < 100
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.float16, st.tuples(st.integers(2, 14), st.integers(1, 6)), elements=st.floats(-60, 60, width=16)))
+def test_the_values_are_finite_and_within_their_ranges(embeddings: np.ndarray):
+    ratio, cosine, factor, rank = within_patient(embeddings.astype(np.float64)).T
+
+    assert np.isfinite([ratio, cosine, factor, rank]).all()
+    assert ratio.min() >= 0
+    assert ((cosine >= -1e-9) & (cosine <= 2 + 1e-9)).all()
+    assert factor.min() > 0
+    assert rank.mean() == pytest.approx(0.5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.01, 100))
+def test_the_unit_of_the_embeddings_does_not_matter(seed: int, unit: float):
+    embeddings = np.random.default_rng(seed).normal(0, 1, (9, 7))
+
+    np.testing.assert_allclose(within_patient(unit * embeddings), within_patient(embeddings), rtol=1e-6)
+
+
+def test_another_patient_with_wild_embeddings_changes_nothing():
+    rng = np.random.default_rng(1)
+    embeddings = rng.normal(0, 1, (10, 6))
+    ids = patients(*"pppppqqqqq")
+    calm = build_block("ugly_duckling", ids, embedded(embeddings, list(ids.index)))
+    embeddings[5:] = rng.normal(30, 50, (5, 6))
+    wild = build_block("ugly_duckling", ids, embedded(embeddings, list(ids.index)))
+
+    assert calm[:5].equals(wild[:5])
+    assert not calm[5:].equals(wild[5:])
+
+
+def test_a_case_without_embedding_is_refused_by_name():
+    sources = embedded(np.ones((2, 3)), ["c0", "c9"])
+
+    with pytest.raises(InputFault, match=r"net: no embedding for 2 \(c1, c2\) of 3 cases"):
+        build_block("ugly_duckling", patients("p", "p", "q"), sources)
+
+
+def test_an_embedding_that_is_not_a_number_is_refused_by_name():
+    sources = embedded(np.array([[1.0, 2], [np.nan, 0]]), ["c0", "c1"])
+
+    with pytest.raises(InputFault, match=r"not finite numbers: 1 \(c1\)"):
+        build_block("ugly_duckling", patients("p", "p"), sources)

@@ -1,0 +1,199 @@
+"""Tests for features/cases.py and layout.py: one checked case table, all faults of the input named together."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from features.cases.case_table import read_cases
+from features.folder.layout import Request
+from features.pictures.read import read_picture
+from runtime.errors import InputFault
+from tests.features.pictures.test_dicom import write_dicom
+
+TRAIN = """image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,benign_malignant,target
+a1,p1,male,45,torso,nevus,benign,0
+a2,p1,male,45,,melanoma,malignant,1
+b1,p2,,50,torso,melanoma,malignant,1
+b2,p2,,50,torso,unknown,benign,0
+"""
+TEST = """image_name,patient_id,sex,age_approx,anatom_site_general_challenge
+t1,q1,female,30,torso
+t2,q1,female,,
+"""
+SAMPLE = "image_name,target\nt2,0\nt1,0\n"
+
+
+def draw(path: Path, size: tuple[int, int] = (24, 16)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((size[1], size[0], 3), 120, dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    for name, text in (("train.csv", TRAIN), ("test.csv", TEST), ("sample_submission.csv", SAMPLE)):
+        (folder / name).write_text(text)
+    for name in ("a1", "a2", "b1", "b2"):
+        draw(folder / "jpeg" / "train" / f"{name}.jpg")
+    for name in ("t1", "t2"):
+        draw(folder / "jpeg" / "test" / f"{name}.png")
+    return folder
+
+
+def test_the_contest_layout_becomes_a_case_table(data: Path) -> None:
+    cases = read_cases(Request(data, folds=2))
+    assert cases.index.tolist() == ["a1", "a2", "b1", "b2", "t1", "t2"]
+    assert cases["role"].tolist() == ["train"] * 4 + ["test"] * 2
+    assert cases["target"].tolist()[:4] == [0, 1, 1, 0]
+    assert cases["target"][4:].isna().all()
+    assert cases.loc["t1", ["picture", "width", "height"]].tolist() == ["jpeg/test/t1.png", 24, 16]
+    assert cases.loc["a1", "file_bytes"] == (data / "jpeg/train/a1.jpg").stat().st_size
+    assert sorted(cases["fold"].unique()) == [-1, 0, 1]
+    assert cases["fold"].groupby(cases["patient_id"]).nunique().max() == 1
+
+
+def test_missing_sex_age_and_site_are_normal(data: Path) -> None:
+    cases = read_cases(Request(data, folds=2))
+    assert cases["sex"].isna().sum() == 2
+    assert cases["age_approx"].isna().sum() == 1
+    assert cases["anatom_site_general_challenge"].isna().sum() == 2
+
+
+def test_without_picture_folders_there_are_no_pictures_and_sizes_come_from_the_table(data: Path) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    (data / "train_sizes.csv").write_text("image_name,tfrecord,width,height\na1,0,600,400\nb1,1,640,480\n")
+    cases = read_cases(Request(data, folds=2))
+    assert "picture" not in cases or cases["picture"].isna().all()
+    assert cases.loc["b1", "width"] == 640
+    assert np.isnan(cases.loc["a2", "width"])
+
+
+def test_official_groups_are_used_when_asked_for(data: Path) -> None:
+    (data / "train_sizes.csv").write_text("image_name,tfrecord,width,height\na1,3,6,4\na2,-1,6,4\nb1,2,6,4\nb2,2,6,4\n")
+    cases = read_cases(Request(data, folds=2, official=True))
+    assert cases["fold"].tolist() == [1, 1, 0, 0, -1, -1]
+
+
+def test_official_folds_without_the_column_are_refused(data: Path) -> None:
+    with pytest.raises(InputFault, match="no column gives the grouping"):
+        read_cases(Request(data, folds=2, official=True))
+
+
+def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
+    return lambda data: (data / name).write_text((data / name).read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (edit("train.csv", "patient_id,sex", "patient,sex"), r"train\.csv: missing column\(s\) 1 \(patient_id\)"),
+        (edit("train.csv", "a2,p1", "a1,p1"), r"train\.csv: image_name given more than once: 1 \(a1\)"),
+        (edit("test.csv", "t1,q1", "a1,q1"), r"image_name in both train and test: 1 \(a1\)"),
+        (edit("train.csv", "malignant,1\nb1", "malignant,2\nb1"), r"target must be 0 or 1; found 2 in 1 \(a2\)"),
+        (edit("train.csv", "benign,0\na2", "benign,yes\na2"), r"target must be 0 or 1; found 'yes' in 1 \(a1\)"),
+        (edit("test.csv", "q1", "p2"), r"patients in both train and test: 1 \(p2\)"),
+        (edit("sample_submission.csv", "t2", "t9"), r"rows without a test case: 1 \(t9\)"),
+        (lambda data: (data / "jpeg/train/b1.jpg").unlink(), r"no picture for 1 \(b1\)"),
+        (lambda data: (data / "jpeg/test/t2.png").write_bytes(b""), r"unreadable pictures: 1 \(t2\)"),
+        (lambda data: (data / "jpeg/test/t2.png").write_text("<html>"), r"unreadable pictures: 1 \(t2\)"),
+        (lambda data: (data / "train.csv").unlink(), r"train\.csv: no such file"),
+        (lambda data: (data / "train.csv").write_text(""), r"train\.csv: not a readable CSV"),
+        (lambda data: (data / "test.csv").write_bytes(b"\xff\xfe\x00"), r"test\.csv: not a readable CSV"),
+    ],
+)
+def test_a_fault_of_the_input_is_named(data: Path, spoil: Callable[[Path], object], sentence: str) -> None:
+    spoil(data)
+    with pytest.raises(InputFault, match=sentence):
+        read_cases(Request(data, folds=2))
+
+
+def test_a_picture_cut_short_is_named(data: Path) -> None:
+    path = data / "jpeg/train/a1.jpg"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputFault, match=r"unreadable pictures: 1 \(a1\)"):
+        read_cases(Request(data, folds=2))
+
+
+def test_all_faults_are_listed_together(data: Path) -> None:
+    edit("test.csv", "q1", "p2")(data)
+    edit("sample_submission.csv", "t2", "t9")(data)
+    (data / "jpeg/train/b1.jpg").unlink()
+    with pytest.raises(InputFault) as caught:
+        read_cases(Request(data, folds=2))
+    assert "3 fault(s)" in str(caught.value)
+
+
+def test_a_mapping_says_which_column_is_what(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("id,who,label,tone\nx1,1,mel,2.5\nx2,1,nv,\nx3,2,mel,1\nx4,2,nv,3\n")
+    (tmp_path / "cases.toml").write_text(
+        'train = "mine.csv"\ntest = ""\nsample = ""\ntrain_pictures = "img"\npositive = ["mel"]\n'
+        '[columns]\nimage_name = "id"\npatient_id = "who"\ntarget = "label"\nmetadata = ["tone"]\n'
+    )
+    for name in ("x1", "x2", "x3", "x4"):
+        draw(tmp_path / "img" / f"{name}.jpeg")
+    cases = read_cases(Request(tmp_path, folds=2))
+    assert cases["target"].tolist() == [1, 0, 1, 0]
+    assert cases["patient_id"].tolist() == ["1", "1", "2", "2"]
+    assert cases["tone"].tolist()[0] == 2.5
+    assert cases.loc["x4", "picture"] == "img/x4.jpeg"
+
+
+def test_an_unknown_key_of_the_mapping_is_refused_with_the_nearest(data: Path) -> None:
+    (data / "cases.toml").write_text('[columns]\ntargett = "label"\n')
+    with pytest.raises(InputFault, match=r"unknown key 'columns\.targett'; did you mean 'target'"):
+        read_cases(Request(data, folds=2))
+
+
+def test_external_cases_are_in_no_fold_and_need_no_patient(data: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "ham"
+    for name in ("e1", "e2"):
+        draw(extra / "jpeg" / f"{name}.jpg")
+    (extra / "train.csv").write_text(
+        "image_name,lesion_id,sex,age_approx,anatom_site_general_challenge,target\ne1,L1,male,50,torso,1\ne2,L1,male,50,,0\n"
+    )
+    cases = read_cases(Request(data, extra=(extra,), folds=2))
+    rows = cases[cases["role"] == "extra"]
+    assert rows["fold"].tolist() == [-1, -1]
+    assert rows["patient_id"].tolist() == ["extra:L1", "extra:L1"]
+    assert rows["target"].tolist() == [1, 0]
+    assert rows["source"].tolist() == ["ham", "ham"]
+    assert cases.loc[cases["role"] != "extra", "source"].isna().all()
+    assert Path(rows["picture"].iloc[0]) == (extra / "jpeg/e1.jpg").resolve()
+
+
+def test_an_external_case_under_a_known_name_is_refused(data: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "ham"
+    draw(extra / "jpeg" / "a1.jpg")
+    (extra / "train.csv").write_text(
+        "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,target\na1,P,,,,1\n"
+    )
+    with pytest.raises(InputFault, match=r"under the name of a train or test case: 1 \(a1\)"):
+        read_cases(Request(data, extra=(extra,), folds=2))
+
+
+def test_without_external_cases_there_is_no_source(data: Path) -> None:
+    assert "source" not in read_cases(Request(data, folds=2))
+
+
+@pytest.mark.parametrize("folder", ["dicom/{role}", "{role}"])
+def test_dicom_folders_take_the_place_of_jpeg_folders(data: Path, folder: str) -> None:
+    jpeg = read_cases(Request(data, folds=2))
+    for path in [*data.glob("jpeg/*/*.jpg"), *data.glob("jpeg/*/*.png")]:
+        place = data / folder.format(role=path.parent.name) / f"{path.stem}.dcm"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_dicom(place, np.asarray(Image.open(path)).tobytes(), Rows=16, Columns=24)
+        path.unlink()
+    cases = read_cases(Request(data, folds=2))
+    assert cases.loc["t1", "picture"] == f"{folder.format(role='test')}/t1.dcm"
+    assert cases[["width", "height", "fold", "target"]].equals(jpeg[["width", "height", "fold", "target"]])
+    assert np.array_equal(read_picture(data / cases.loc["a1", "picture"])[0, 0], [120, 120, 120])
+
+
+def test_pictures_beside_the_csvs_are_not_taken_for_the_data_set(data: Path) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    draw(data / "sheet.png")
+    assert "picture" not in read_cases(Request(data, folds=2))

@@ -1,0 +1,223 @@
+"""Tests for record_sets.py, sources.py and externals.py: pictures and cases out of Kaggle's TFRecord files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from features.cases.case_table import read_cases
+from features.cases.summary import describe_cases
+from features.cases.tfrecord_cases import index_records
+from features.folder.layout import Request
+from features.pictures.read import encode_jpeg, read_picture
+from runtime.errors import Faults, InputFault
+from tests.features.cases.test_case_table import data, draw
+from tests.features.pictures.test_read import lesion
+from tests.features.pictures.test_tfrecord import write_records
+
+__all__ = ["data"]  # a fixture
+
+KAGGLE = {"patient_id": 7, "sex": 1, "age_approx": 45, "anatom_site_general_challenge": 3, "diagnosis": 5}
+PLACES = ("tfrecords", ".")
+
+
+def jpeg(seed: int = 0) -> bytes:
+    return encode_jpeg(lesion(16, 16, seed))
+
+
+def record(name: str, **features: bytes | int) -> dict[str, bytes | int]:
+    return {"image": jpeg(crc32(name.encode())), "image_name": name.encode(), **features}
+
+
+def write_set(folder: Path, train: Mapping[str, int], test: tuple[str, ...] = (), **features: bytes | int) -> None:
+    """Write Kaggle's files: the training records two a file, the test records in one."""
+    records = [record(name, target=target, **features) for name, target in train.items()]
+    for number in range(-(-len(records) // 2)):
+        few = records[2 * number : 2 * number + 2]
+        write_records(folder / f"train{number:02d}-{len(few)}.tfrec", few)
+    if test:
+        write_records(folder / f"test00-{len(test)}.tfrec", [record(name) for name in test])
+
+
+TRAIN = {"a1": 0, "b1": 1, "a2": 1, "b2": 0}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_records_give_the_pictures_of_a_csv_s_cases(data: Path, place: str) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    write_set(data / place, TRAIN, ("t2", "t1"), **KAGGLE)
+    cases = read_cases(Request(data, folds=2))
+    assert cases.index.tolist() == ["a1", "a2", "b1", "b2", "t1", "t2"]
+    assert cases.loc["a2", "patient_id"] == "p1"
+    assert cases.loc["a1", "sex"] == "male"
+    for name in ("a2", "t1"):
+        np.testing.assert_array_equal(
+            read_picture(data / cases.loc[name, "picture"]),
+            np.asarray(read_picture_of(jpeg(crc32(name.encode())))),
+        )
+    assert cases["width"].tolist() == [16] * 6
+    assert cases.loc["a1", "file_bytes"] == len(jpeg(crc32(b"a1")))
+
+
+def read_picture_of(content: bytes) -> np.ndarray:
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def test_a_picture_folder_goes_before_records(data: Path) -> None:
+    write_set(data / "tfrecords", TRAIN, ("t1", "t2"))
+    assert read_cases(Request(data, folds=2)).loc["a1", "picture"] == "jpeg/train/a1.jpg"
+
+
+def test_the_original_s_size_is_taken_from_the_record_or_the_table_of_sizes(data: Path) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    write_set(data / "tfrecords", TRAIN, ("t1", "t2"))
+    (data / "train_sizes.csv").write_text("image_name,width,height\na1,600,400\n")
+    cases = read_cases(Request(data, folds=2))
+    assert cases.loc[["a1", "a2"], "width"].tolist() == [600, 16]
+    write_set(data / "tfrecords", TRAIN, ("t1", "t2"), width=6000, height=4000)
+    cases = read_cases(Request(data, folds=2))
+    assert cases.loc[["a1", "a2"], "height"].tolist() == [4000, 4000]
+
+
+def test_the_number_of_the_file_is_the_official_group(data: Path) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    write_set(data / "tfrecords", {"a1": 0, "a2": 1, "b1": 1, "b2": 0}, ("t1", "t2"))
+    cases = read_cases(Request(data, folds=2, official=True))
+    assert cases["fold"].nunique() == 3
+    assert cases["fold"].groupby(cases["patient_id"]).nunique().max() == 1
+
+
+def test_records_alone_are_a_data_folder_whose_codes_are_left_missing(tmp_path: Path) -> None:
+    write_set(tmp_path, TRAIN, ("t1", "t2"), **(KAGGLE | {"patient_id": -1}))
+    notes: list[str] = []
+    cases = read_cases(Request(tmp_path, folds=2), notes)
+    assert cases["role"].tolist() == ["train"] * 4 + ["test"] * 2
+    assert cases["target"].tolist()[:4] == [0, 1, 1, 0]
+    assert cases["patient_id"].tolist() == ["a1", "b1", "a2", "b2", "t1", "t2"]
+    assert cases["sex"].isna().all()
+    assert cases["age_approx"].tolist()[:4] == [45] * 4
+    assert notes == [
+        "train: sex, anatom_site_general_challenge, diagnosis are codes without a key in these records; left missing"
+    ]
+    assert describe_cases(cases)[0].startswith(
+        "train: 4 cases, 2 malignant, 4 patients, 4 with a picture (4 TFRecord); missing sex 4"
+    )
+
+
+def test_a_patient_s_number_ties_the_cases_of_one_role_and_unknown_ages_are_missing(tmp_path: Path) -> None:
+    write_set(tmp_path, TRAIN, **(KAGGLE | {"age_approx": -1}))
+    other = [record("c1", target=1, patient_id=8), record("c2", target=0, patient_id=8)]
+    write_records(tmp_path / "train09-2.tfrec", other)
+    write_records(tmp_path / "test00-1.tfrec", [record("t1", patient_id=7)])
+    cases = read_cases(Request(tmp_path, folds=2))
+    assert cases.loc[["a1", "b2", "c1", "t1"], "patient_id"].tolist() == ["train:7", "train:7", "train:8", "test:7"]
+    assert cases["age_approx"].isna().all()
+
+
+def spoilt(folder: Path) -> Path:
+    path = folder / "train00-2.tfrec"
+    path.write_bytes(path.read_bytes()[:-10])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            spoilt,
+            r"1 unreadable TFRecord file\(s\), 1 fault\(s\); .*train00-2\.tfrec@\d+: cut off",
+        ),
+        (lambda folder: (folder / "train01-2.tfrec").unlink(), r"no picture for 2 \(a2, b2\)"),
+        (lambda folder: write_records(folder / "train02-1.tfrec", [record("a1")]), r"more than one record: 1 \(a1\)"),
+        (lambda folder: write_records(folder / "train02-2.tfrec", [record("x")]), "2 records by its name, 1 found"),
+        (
+            lambda folder: write_records(folder / "train00-2.tfrec", [record("a1", target=1), record("b1", target=1)]),
+            r"the record's target is not that of the CSV in 1 \(a1\)",
+        ),
+        (
+            lambda folder: write_records(folder / "train02-1.tfrec", [{"image": jpeg(), "target": 1}]),
+            r"train02-1\.tfrec@0: the record has no image_name; it has image, target",
+        ),
+        (
+            lambda folder: write_records(folder / "train02-1.tfrec", [{"image_name": b"x"}]),
+            r"train02-1\.tfrec@0: the record has no feature image",
+        ),
+    ],
+)
+def test_a_fault_of_the_records_is_named(data: Path, spoil, sentence: str) -> None:
+    (data / "jpeg").rename(data / "elsewhere")
+    write_set(data / "tfrecords", TRAIN, ("t1", "t2"))
+    spoil(data / "tfrecords")
+    with pytest.raises(InputFault, match=sentence):
+        read_cases(Request(data, folds=2))
+
+
+def test_a_record_without_a_label_is_refused_where_there_is_no_csv(tmp_path: Path) -> None:
+    write_set(tmp_path, TRAIN | {"c1": 3}, ("t1",))
+    with pytest.raises(InputFault, match=r"train: target must be 0 or 1; it is not in 1 \(c1\)"):
+        read_cases(Request(tmp_path, folds=2))
+
+
+def test_every_picture_of_an_index_is_found_again_at_its_place(tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(5)]
+    files = [write_records(tmp_path / "any.tfrec", [record(name) for name in names])]
+    faults = Faults()
+    table = index_records(files, "any", faults)
+    faults.raise_if_any("index")
+    for name, place in table["picture"].items():
+        np.testing.assert_array_equal(read_picture(Path(place)), read_picture_of(jpeg(crc32(str(name).encode()))))
+
+
+def test_an_external_set_of_records_needs_no_csv(data: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "isic2019"
+    write_set(extra, {"e1": 1, "e2": 0}, **KAGGLE)
+    write_records(extra / "train09-2.tfrec", [record("e3", target=0, patient_id=-1, sex=b"male"), record("a1")])
+    notes: list[str] = []
+    cases = read_cases(Request(data, extra=(extra,), folds=2), notes)
+    rows = cases[cases["role"] == "extra"]
+    assert rows.index.tolist() == ["e1", "e2", "e3"]
+    assert rows["patient_id"].tolist() == ["extra:isic2019:7", "extra:isic2019:7", "extra:e3"]
+    assert rows["sex"].tolist() == [None, None, "male"]
+    assert rows["target"].tolist() == [1, 0, 0]
+    assert rows["picture"].tolist()[0] == f"{(extra / 'train00-2.tfrec').resolve()}@0"
+    assert rows["fold"].tolist() == [-1] * 3
+    assert notes[0] == "extra isic2019: left out, since they are train or test cases: 1 (a1)"
+    assert "sex, anatom_site_general_challenge, diagnosis are codes without a key" in notes[1]
+
+
+def external(folder: Path, names: tuple[str, ...]) -> Path:
+    header = "image_name,lesion_id,sex,age_approx,anatom_site_general_challenge,diagnosis,target\n"
+    for name in names:
+        draw(folder / "jpeg" / f"{name}.jpg")
+    (folder / "train.csv").write_text(header + "".join(f"{name},L,male,50,torso,nevus,0\n" for name in names))
+    return folder
+
+
+def test_of_external_cases_of_one_name_the_first_folder_s_is_kept(data: Path, tmp_path: Path) -> None:
+    first, second = external(tmp_path / "ham", ("e1", "e2")), external(tmp_path / "bcn", ("e2", "e3"))
+    notes: list[str] = []
+    cases = read_cases(Request(data, extra=(first, second), folds=2), notes)
+    assert cases["source"].dropna().to_dict() == {"e1": "ham", "e2": "ham", "e3": "bcn"}
+    assert cases.loc["e3", "diagnosis"] == "nevus"
+    assert notes == ["extra bcn: left out, since an earlier external folder has them: 1 (e2)"]
+    lines = describe_cases(cases)
+    assert lines[2].startswith("extra ham: 2 cases, 0 malignant, 1 patients, 2 with a picture (2 JPEG)")
+    assert lines[3].startswith("extra bcn: 1 cases")
+
+
+def test_external_folders_of_one_name_are_refused(data: Path, tmp_path: Path) -> None:
+    folders = (external(tmp_path / "x" / "ham", ("e1",)), external(tmp_path / "y" / "ham", ("e2",)))
+    with pytest.raises(InputFault, match="external folders of one name among ham, ham"):
+        read_cases(Request(data, extra=folders, folds=2))
+
+
+def test_an_external_folder_without_pictures_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "ham").mkdir()
+    with pytest.raises(InputFault, match=r"external cases need pictures; there is no jpeg/train, jpeg or \*\.tfrec"):
+        read_cases(Request(data, extra=(tmp_path / "ham",), folds=2))

@@ -1,0 +1,203 @@
+"""The clinic's promises: known risk, contest's layout, same seed same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from features.clinic.cohort import ABSOLUTE, ATTRIBUTES, INTERCEPT, RELATIVE, SITES, draw_cohort, melanoma_risk
+from features.clinic.folder import draw_clinic
+from melstack.report.data_page.contact_sheet import contact_sheet
+from runtime.errors import InputFault
+from runtime.files import read_json
+
+TINY = {"train": 24, "test": 8, "seed": 3}
+SMALL_SIZES = [(24, 8), (40, 10), (100, 40)]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return draw_clinic(tmp_path_factory.mktemp("clinic"), **TINY, jobs=1)
+
+
+@pytest.fixture(scope="module")
+def large():
+    return draw_cohort(12000, 6000, seed=1)
+
+
+def _bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def _auc(cohort: pd.DataFrame) -> float:
+    return roc_auc_score(cohort["target"], cohort["risk"])
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs(tiny, tmp_path):
+    again = draw_clinic(tmp_path / "again", **TINY, jobs=2)
+    assert _bytes_of(again) == _bytes_of(tiny)
+
+
+def test_another_seed_gives_another_cohort():
+    assert (
+        not draw_cohort(40, 20, seed=0)["risk"]
+        .reset_index(drop=True)
+        .equals(draw_cohort(40, 20, seed=1)["risk"].reset_index(drop=True))
+    )
+
+
+def test_the_folder_has_the_contests_layout(tiny):
+    train, test = pd.read_csv(tiny / "train.csv"), pd.read_csv(tiny / "test.csv")
+    metadata = ["image_name", "patient_id", "sex", "age_approx", "anatom_site_general_challenge"]
+    assert list(train.columns) == [*metadata, "diagnosis", "benign_malignant", "target"]
+    assert list(test.columns) == metadata
+    sample = pd.read_csv(tiny / "sample_submission.csv")
+    assert list(sample.columns) == ["image_name", "target"]
+    assert list(sample["image_name"]) == list(test["image_name"])
+    for role, table in (("train", train), ("test", test)):
+        drawn = {path.stem for path in (tiny / "jpeg" / role).iterdir()}
+        assert drawn == set(table["image_name"])
+
+
+def test_pictures_have_several_resolutions(tiny):
+    sizes = {_size(path) for path in (tiny / "jpeg" / "train").iterdir()}
+    assert len(sizes) > 1
+    assert all(256 <= max(size) <= 400 for size in sizes)
+
+
+def test_truth_is_what_clinic_json_says_and_what_train_csv_holds(tiny):
+    truth = pd.read_csv(tiny / "truth.csv", index_col="image_name")
+    stored = read_json(tiny / "clinic.json")
+    for role in ("train", "test"):
+        names = pd.read_csv(tiny / f"{role}.csv")["image_name"]
+        assert _auc(truth.loc[names]) == pytest.approx(stored["auc_of_true_risk"][role], abs=1e-12)
+    train = pd.read_csv(tiny / "train.csv", index_col="image_name")
+    assert train["target"].equals(truth.loc[train.index, "target"])
+    assert len(truth) == TINY["train"] + TINY["test"]
+
+
+def test_a_complete_clinic_is_not_drawn_again(tiny):
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*.*")}
+    assert draw_clinic(tiny, **TINY) == tiny
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*.*")} == before
+
+
+def test_a_half_written_clinic_is_drawn_anew_over_the_top(tiny, tmp_path):
+    draw_clinic(tmp_path, train=8, test=2, seed=9, jobs=1)
+    (tmp_path / "clinic.json").unlink()
+    assert _bytes_of(draw_clinic(tmp_path, **TINY, jobs=1)) == _bytes_of(tiny)
+
+
+def test_a_folder_with_another_clinic_is_refused_with_both_named(tiny):
+    with pytest.raises(InputFault, match=r"holds the clinic train=24, .* asked for is train=24, test=8, seed=4"):
+        draw_clinic(tiny, **(TINY | {"seed": 4}))
+
+
+@pytest.mark.parametrize("stranger", ["train.csv", "jpeg/train/ISIC_0000001.jpg"])
+def test_data_of_others_are_never_drawn_over(tmp_path, stranger):
+    path = tmp_path / stranger
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("image_name,target\nISIC_0000001,0\n", encoding="utf-8")
+    with pytest.raises(InputFault, match=path.name):
+        draw_clinic(tmp_path, **TINY)
+    assert list(tmp_path.rglob("*.csv")) + list(tmp_path.rglob("*.jpg")) == [path]
+
+
+@pytest.mark.parametrize("numbers", [(7, 8, 0), (24, 0, 0), (24, 8, -1)])
+def test_impossible_numbers_are_refused(numbers):
+    with pytest.raises(InputFault, match="train >= 8, test >= 1, seed >= 0"):
+        draw_cohort(*numbers)
+
+
+@pytest.mark.parametrize(("train", "test"), SMALL_SIZES)
+def test_small_clinics_can_be_folded(train, test):
+    for seed in range(20):
+        cohort = draw_cohort(train, test, seed)
+        rows = cohort[cohort["role"] == "train"]
+        assert (len(rows), len(cohort)) == (train, train + test)
+        assert rows.loc[rows["target"] == 1, "patient_id"].nunique() >= 4
+        assert cohort.groupby("role")["target"].nunique().eq(2).all()
+
+
+def test_no_patient_is_in_both_roles_and_no_name_comes_twice(large):
+    assert large.groupby("patient_id")["role"].nunique().max() == 1
+    assert large.index.is_unique
+    assert large.index.str.fullmatch(r"DEMO_\d{7}").all()
+    assert large["patient_id"].str.fullmatch(r"DP_\d{5}").all()
+
+
+def test_targets_follow_the_risk(large):
+    deciles = large.groupby(pd.qcut(large["risk"], 10), observed=True)[["risk", "target"]].mean()
+    assert (deciles["risk"] - deciles["target"]).abs().max() < 0.01
+
+
+def test_each_target_is_drawn_with_its_own_risk():
+    # The first malignant case of a sorted cohort must not always be the same one: every risk has its share of luck.
+    draws = pd.concat([draw_cohort(200, 8, seed).query("role == 'train'") for seed in range(40)])
+    unlikely = draws[draws["risk"] < 0.1]
+    spread = np.sqrt((unlikely["risk"] * (1 - unlikely["risk"])).sum())
+    assert abs(unlikely["target"].sum() - unlikely["risk"].sum()) < 4 * spread
+    assert unlikely["target"].sum() > 0
+
+
+def test_names_and_order_tell_nothing_about_target_or_patient(large):
+    train = large[large["role"] == "train"]
+    place = np.arange(len(train))
+    assert abs(roc_auc_score(train["target"], place) - 0.5) < 0.03
+    assert abs(roc_auc_score(train["target"], train["patient_id"].str[3:].astype(int)) - 0.5) < 0.05
+
+
+def test_the_cohort_looks_like_the_contest(large):
+    assert large["target"].mean() == pytest.approx(0.17, abs=0.02)
+    assert large.groupby("patient_id").size().mean() == pytest.approx(7.1, abs=0.2)
+    assert set(large["anatom_site_general_challenge"].dropna()) == set(SITES)
+    assert (large["age_approx"].dropna() % 5 == 0).all()
+    missing = large.isna().groupby(large["role"])[["sex", "age_approx", "anatom_site_general_challenge"]].mean()
+    assert missing["anatom_site_general_challenge"].between(0.01, 0.03).all()
+    assert (missing.loc["test", ["sex", "age_approx"]] == 0).all()
+    assert missing.loc["train", ["sex", "age_approx"]].between(0.002, 0.012).all()
+
+
+def test_the_ceiling_lies_clearly_above_what_one_picture_shows(large):
+    looks = large[list(ATTRIBUTES)]
+    typical = looks.groupby(large["patient_id"]).transform("median")
+    one_picture = roc_auc_score(large["target"], looks @ (ABSOLUTE + RELATIVE))
+    stands_out = roc_auc_score(large["target"], (looks - typical) @ RELATIVE)
+    assert 0.78 < one_picture < 0.84
+    assert 0.85 < stands_out < 0.90
+    assert 0.93 < _auc(large) < 0.95
+
+
+def test_risk_is_recomputed_from_what_the_reader_sees(large):
+    assert melanoma_risk(large) == pytest.approx(large["risk"].to_numpy(), abs=1e-12)
+
+
+def test_an_only_picture_does_not_stand_out():
+    row = {"patient_id": "a", "age_approx": np.nan, "sex": None, "anatom_site_general_challenge": None}
+    alone = pd.DataFrame([row | dict.fromkeys(ATTRIBUTES, 0.5)])
+    calm = pd.DataFrame([row | dict.fromkeys(ATTRIBUTES, 0.1)] * 2)
+    assert melanoma_risk(alone)[0] == pytest.approx(1 / (1 + np.exp(-INTERCEPT)))
+    beside_calm = melanoma_risk(pd.concat([alone, calm], ignore_index=True))
+    assert beside_calm[0] > 10 * melanoma_risk(alone)[0]
+
+
+def test_a_contact_sheet_frames_the_malignant_in_red(tiny, tmp_path):
+    sheet = np.asarray(Image.open(contact_sheet(tiny, tmp_path / "sheet.png", columns=4, rows=2)).convert("RGB"))
+    corners = [tuple(sheet[row * 138 + 3, column * 164 + 3]) for row in range(2) for column in range(4)]
+    assert [corner == (220, 30, 30) for corner in corners] == [False] * 4 + [True] * 4
+
+
+def test_a_contact_sheet_names_what_is_missing(tmp_path):
+    with pytest.raises(InputFault, match=r"train\.csv: not found"):
+        contact_sheet(tmp_path, tmp_path / "sheet.png")
+    (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_2,1\n", encoding="utf-8")
+    with pytest.raises(InputFault, match=r"missing pictures 2 \(ISIC_1\.jpg, ISIC_2\.jpg\)"):
+        contact_sheet(tmp_path, tmp_path / "sheet.png")

@@ -1,0 +1,121 @@
+"""The stand-in for ISIC 2024 keeps its promises: known risk, the contest's counts, same seed same bytes."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+from sklearn.metrics import roc_auc_score
+
+from features.cases.case_table import read_cases
+from features.clinic.isic2024_cohort import (
+    MALIGNANT,
+    PATIENTS,
+    ROWS,
+    TEST_ROWS,
+    draw_total_body,
+    logit_of_risk,
+    shape_of,
+)
+from features.clinic.isic2024_folder import NETWORKS, Wanted, draw_total_body_clinic
+from features.folder.layout import Request
+from runtime.errors import InputFault
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return draw_total_body(20_000, 5_000, seed=3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_total_body_clinic(tmp_path_factory.mktemp("clinic"), Wanted(60, 40, seed=2, crops=4))
+
+
+def bytes_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+
+
+def test_the_full_size_has_the_contests_counts():
+    shape = shape_of(ROWS)
+    assert (shape.rows, shape.patients, shape.malignant) == (401_059, PATIENTS, MALIGNANT) == (401_059, 1_042, 393)
+    assert shape_of(TEST_ROWS).malignant == 98
+
+
+def test_malignant_lesions_are_as_many_as_asked_for_and_as_the_risks_sum_to(cohort):
+    for role, rows in (("train", 20_000), ("test", 5_000)):
+        part = cohort[cohort["role"] == role]
+        assert part["target"].sum() == shape_of(rows).malignant
+        assert part["risk"].sum() == pytest.approx(shape_of(rows).malignant)
+        assert part["patient_id"].nunique() == shape_of(rows).patients
+
+
+def test_no_patient_is_in_both_roles_and_some_have_hundreds_of_lesions(cohort):
+    assert (cohort.groupby("patient_id")["role"].nunique() == 1).all()
+    assert cohort["patient_id"].value_counts().max() > 500
+
+
+def test_the_risk_is_what_its_formula_says(cohort):
+    train = cohort[cohort["role"] == "train"]
+    shift = logit(train["risk"].to_numpy()) - logit_of_risk(train)
+    assert np.ptp(shift) < 1e-6
+    assert expit(logit_of_risk(train) + shift[0]) == pytest.approx(train["risk"].to_numpy())
+
+
+def test_the_true_risk_ranks_better_than_any_column_alone(cohort):
+    train = cohort[cohort["role"] == "train"]
+    best = roc_auc_score(train["target"], train["risk"])
+    numbers = train.drop(columns=["risk", "target", "mel_thick_mm", "hidden"]).select_dtypes("number")
+    alone = [roc_auc_score(train["target"], column.fillna(column.median())) for _, column in numbers.items()]
+    assert best > 0.85
+    assert max(max(alone), 1 - min(alone)) < best
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_path):
+    again = draw_total_body_clinic(tmp_path / "again", Wanted(60, 40, seed=2, crops=4))
+    other = draw_total_body_clinic(tmp_path / "other", Wanted(60, 40, seed=3))
+    assert bytes_of(again) == bytes_of(folder)
+    assert (other / "train-metadata.csv").read_bytes() != (folder / "train-metadata.csv").read_bytes()
+
+
+def test_crops_come_again_in_turn_and_every_case_has_one(folder):
+    names = pd.read_csv(folder / "train-metadata.csv")["isic_id"].tolist()
+    with h5py.File(folder / "train-image.hdf5") as file:
+        assert sorted(file) == sorted(names)
+        stored = [file[name][()].tobytes() for name in names]
+    assert len(set(stored)) == 4
+    assert stored[0] == stored[4] != stored[1]
+    assert all(content.startswith(b"\xff\xd8\xff") for content in stored)
+
+
+def test_its_cases_have_their_pictures_in_the_hdf5(folder):
+    cases = read_cases(Request(folder, folds=3))
+    assert cases.loc[cases["role"] == "train", "picture"].str.startswith("train-image.hdf5@ISIC_").all()
+    assert (cases[["width", "height"]] == 128).all().all()
+
+
+def test_a_network_with_more_noise_goes_less_with_the_true_risk(tmp_path):
+    data = draw_total_body_clinic(tmp_path, Wanted(3_000, 1_000))
+    risk = pd.read_csv(data / "truth.csv", index_col="isic_id")["risk"]
+    quietest_first = sorted(NETWORKS, key=NETWORKS.__getitem__)
+    for file in ("oof.csv", "test.csv"):
+        tables = [
+            pd.read_csv(data / "predictions" / name / file, index_col="isic_id")["pred"] for name in quietest_first
+        ]
+        related = [table.corr(risk.loc[table.index], method="spearman") for table in tables]
+        assert related == sorted(related, reverse=True)
+        assert related[-1] > 0.3
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):
+    with pytest.raises(InputFault, match="asked for is"):
+        draw_total_body_clinic(folder, Wanted(60, 40, seed=9))
+    (tmp_path / "train-metadata.csv").write_text("somebody's own")
+    with pytest.raises(InputFault, match="holds data that no clinic wrote"):
+        draw_total_body_clinic(tmp_path, Wanted(60, 40))
+    assert (tmp_path / "train-metadata.csv").read_text() == "somebody's own"
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(InputFault, match="39 rows; the layout isic2024 takes 40 or more"):
+        draw_total_body(39, 40, seed=0)

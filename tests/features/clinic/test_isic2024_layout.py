@@ -1,0 +1,196 @@
+"""The layout of ISIC 2024, read as it is: what becomes a feature, what does not, and what is handed in."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.blocks import Sources, build_block
+from features.cases.case_table import read_cases
+from features.cases.new_cases import read_new_cases
+from features.clinic.isic2024_folder import SHOWN, TRAIN_ONLY, Wanted, draw_total_body_clinic
+from features.folder.layout import ISIC_2024, Layout, Request, read_layout
+from runtime.errors import InputFault
+
+ROOT = Path(__file__).resolve().parents[3]
+HEADER = "isic_id,target,patient_id,age_approx,sex,anatom_site_general,clin_size_long_diam_mm,attribution"
+TRAIN_HEADER = f"{HEADER},lesion_id,iddx_full,mel_thick_mm,tbp_lv_dnn_lesion_confidence"
+TRAIN = f"""{TRAIN_HEADER}
+ISIC_0001,0,IP_1,60,male,head/neck,3.5,MSKCC,,Benign,,97.5
+ISIC_0002,1,IP_1,60,male,,7.25,MSKCC,IL_1,Malignant::Melanoma,0.4,99
+ISIC_0003,0,IP_2,,female,torso,2.5,MSKCC,,Benign,,90
+ISIC_0004,1,IP_2,,female,torso,9,MSKCC,IL_2,Malignant::BCC,,80
+ISIC_0005,1,IP_3,30,,torso,9,ACEMID,IL_3,Malignant::BCC,,80
+ISIC_0006,0,IP_3,30,,torso,4,ACEMID,,Benign,,80
+"""
+TEST = f"""{HEADER.replace("target,", "")}
+ISIC_0100,IP_9,45,male,torso,5,MSKCC
+ISIC_0101,IP_9,45,male,torso,3,MSKCC
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "contest"
+    folder.mkdir()
+    (folder / "train-metadata.csv").write_text(TRAIN)
+    (folder / "test-metadata.csv").write_text(TEST)
+    (folder / "sample_submission.csv").write_text("isic_id,target\nISIC_0101,0.3\nISIC_0100,0.3\n")
+    return folder
+
+
+def read(folder):
+    notes: list[str] = []
+    return read_cases(Request(folder, folds=3), notes), notes
+
+
+def test_the_layout_is_known_by_its_tables_unless_there_is_a_train_csv(data):
+    assert read_layout(data) == ISIC_2024
+    (data / "train.csv").write_text("image_name\n")
+    assert read_layout(data) == Layout()
+
+
+def test_every_column_that_the_test_cases_have_is_metadata_and_no_other(data):
+    cases, notes = read(data)
+    metadata = ["age_approx", "sex", "anatom_site_general_challenge", "clin_size_long_diam_mm", "attribution"]
+    facts = ["role", "fold", "patient_id", "target", "width", "height", "file_bytes"]
+    assert set(cases.columns) == {*metadata, *facts}
+    assert any("only train cases have the columns 1 (tbp_lv_dnn_lesion_confidence): not features" in n for n in notes)
+    assert any("tell the diagnosis, 3 (lesion_id, iddx_full, mel_thick_mm): not features" in n for n in notes)
+    assert cases.loc["ISIC_0002", "clin_size_long_diam_mm"] == 7.25
+
+
+def test_a_column_of_the_test_cases_alone_is_no_feature_either(data):
+    (data / "test-metadata.csv").write_text(TEST.replace("attribution", "hospital"))
+    cases, notes = read(data)
+    assert not {"attribution", "hospital"} & set(cases.columns)
+    assert any("only test cases have the columns 1 (hospital)" in note for note in notes)
+
+
+def test_what_tells_the_diagnosis_is_no_feature_even_where_the_test_cases_have_it_or_there_are_none(data):
+    (data / "test-metadata.csv").write_text(TEST.replace("attribution", "iddx_full"))
+    assert "iddx_full" not in read(data)[0]
+    (data / "cases.toml").write_text(
+        'train = "train-metadata.csv"\ntest = ""\nsample = ""\n[columns]\nimage_name = "isic_id"\nmetadata = ["*"]\n'
+    )
+    cases, _ = read(data)
+    assert not {"iddx_full", "lesion_id", "mel_thick_mm"} & set(cases.columns)
+    assert "tbp_lv_dnn_lesion_confidence" in cases
+
+
+def test_a_mapping_that_names_its_columns_is_as_strict_as_before(data):
+    (data / "cases.toml").write_text(
+        'train = "train-metadata.csv"\ntest = "test-metadata.csv"\n[columns]\nimage_name = "isic_id"\n'
+        'metadata = ["sex", "tbp_lv_dnn_lesion_confidence"]\n'
+    )
+    with pytest.raises(InputFault, match=r"test-metadata.csv: missing column\(s\) 1 \(tbp_lv_dnn_lesion_confidence\)"):
+        read(data)
+
+
+def test_a_sample_with_an_unknown_id_is_named(data):
+    (data / "sample_submission.csv").write_text("isic_id,target\nISIC_0100,0\nISIC_9999,0\n")
+    with pytest.raises(InputFault, match=r"sample_submission.csv: rows without a test case: 1 \(ISIC_9999\)"):
+        read(data)
+
+
+def test_numbers_stay_numbers_and_stand_out_within_their_patient(data):
+    cases, _ = read(data)
+    metadata = build_block("metadata", cases, Sources())
+    measured = build_block("measured", cases, Sources())
+    assert metadata["clin_size_long_diam_mm"].dtype == "float64"
+    assert metadata.loc["ISIC_0005", "attribution"] == "ACEMID"
+    assert list(measured) == ["clin_size_long_diam_mm_z"]
+    assert measured.loc[["ISIC_0001", "ISIC_0002"], "clin_size_long_diam_mm_z"].tolist() == [-1.0, 1.0]
+
+
+def test_new_cases_come_in_the_contests_layout_too(data):
+    (data / "train-metadata.csv").unlink()
+    cases = read_new_cases(data)
+    assert cases.loc["ISIC_0100", "anatom_site_general_challenge"] == "torso"
+    assert cases.loc["ISIC_0100", "clin_size_long_diam_mm"] == 5
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), Wanted(600, 200, seed=1))
+
+
+def test_the_stand_in_has_the_contests_columns_in_their_order(stand_in):
+    train = pd.read_csv(stand_in / "train-metadata.csv", nrows=5)
+    test = pd.read_csv(stand_in / "test-metadata.csv", nrows=5)
+    assert list(train) == ["isic_id", "target", "patient_id", *SHOWN, *TRAIN_ONLY]
+    assert len(train.columns) == 55
+    assert list(test) == ["isic_id", "patient_id", *SHOWN]
+
+
+def run(*arguments):
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stacked(data, folder, recipe):
+    """Freeze the cases of ``data``, stack its networks by ``recipe`` and submit; return what was printed."""
+    place = ["--run", str(folder)]
+    run("features", "cases", *place, "--data", str(data))
+    return run("level2_stack", "submission", *place, "--foreign", str(data / "predictions"), "--recipe", str(recipe))
+
+
+def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_in, tmp_path):
+    recipe = tmp_path / "quick.toml"
+    recipe.write_text(
+        'learners = ["lgbm", "ridge", "rank_mean"]\nblend = ["lgbm", "ridge"]\nseeds = 1\nablation = false\n'
+    )
+    printed = stacked(stand_in, tmp_path / "run", recipe)
+    submitted = pd.read_csv(tmp_path / "run" / "submission.csv")
+    sample = pd.read_csv(stand_in / "sample_submission.csv")
+    assert list(submitted) == ["isic_id", "target"]
+    assert submitted["isic_id"].tolist() == sample["isic_id"].tolist()
+    assert submitted["target"].between(0, 1).all()
+    assert "on the hidden test truth: reached" in printed
+    columns = json.loads((tmp_path / "run" / "level2" / "quick" / "decisions.json").read_text())["columns"]
+    assert "measured.tbp_lv_deltaL_z" in columns
+    assert not [name for name in columns if "iddx" in name or "mel_" in name or "dnn_lesion" in name]
+
+
+def measured(folder, data, recipe):
+    """Go from the tables to the report in ``folder``, and return the figures of the memory study."""
+    options = ["--data", str(data), "--foreign", str(data / "predictions"), "--recipe", str(recipe)]
+    run("benchmarks.stacking", "memory", "--run", str(folder / "run"), *options, "--out", str(folder / "memory.json"))
+    return json.loads((folder / "memory.json").read_text())["figures"]
+
+
+@pytest.mark.slow
+def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path):
+    recipe = tmp_path / "quick.toml"
+    recipe.write_text('learners = ["ridge", "rank_mean"]\nblend = ["ridge"]\nseeds = 1\nablation = false\n')
+    figures = measured(tmp_path, stand_in, recipe)
+    assert 0.05 < figures["peak_gib"] < 4
+    assert figures["cpu_seconds"] > 0
+    for name in ("report.html", "model_card.md", "eda.html", "submission.csv", "level2/quick/explanations.parquet"):
+        assert (tmp_path / "run" / name).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("ROWS" not in os.environ, reason="takes a quarter of an hour and more: ROWS=401059 asks for it")
+def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
+    rows = int(os.environ["ROWS"])
+    data = draw_total_body_clinic(tmp_path / "data", Wanted(rows, rows // 4))
+    figures = measured(tmp_path, data, "rare")
+    assert figures["peak_gib"] < 6
+    board = pd.read_csv(tmp_path / "run" / "level2" / "rare" / "leaderboard.csv", index_col="name")
+    assert board.loc["choice", "auc"] > board.loc["rank_mean", "auc"]
+
+
+def test_the_memory_study_stops_at_the_first_command_that_fails_and_says_which(tmp_path):
+    options = ["--run", str(tmp_path / "run"), "--data", str(tmp_path), "--out", str(tmp_path / "memory.json")]
+    command = [sys.executable, "-m", "benchmarks.stacking", "memory", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the last command ended with exit code 2" in done.stderr
+    commands = json.loads((tmp_path / "memory.json").read_text())["tables"]["memory: commands"]
+    assert [(each["command"], each["exit_code"]) for each in commands] == [("features cases", 2)]

@@ -1,0 +1,182 @@
+"""Tests for features/leaks/audit.py: what the audit of a run finds, what it says is done, and when the run stops."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from features.leaks.audit import audit, refuse_leaks
+from features.leaks.pairs import find_pairs, read_pairs, write_pairs
+from features.leaks.tables import telling
+from runtime.errors import InputFault
+from runtime.files import read_json, write_json
+from runtime.run_folder import Run
+from runtime.tables import write_table
+from tests.features.leaks.test_lookalikes import skin
+
+# name: role, fold, patient, target, the picture's seed; an equal seed is the same picture
+CASES = {
+    "a": ("train", 0, "A", 0, 1),
+    "b": ("train", 1, "B", 1, 1),
+    "c": ("train", 1, "C", 0, 2),
+    "d": ("train", 0, "D", 1, 3),
+    "t": ("test", -1, "T", np.nan, 2),
+    "x": ("extra", -1, "extra:X", 1, 3),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    columns = ["role", "fold", "patient_id", "target", "seed"]
+    cases = pd.DataFrame.from_dict(CASES, orient="index", columns=columns).rename_axis("image_name")
+    cases["picture"] = [f"{name}.png" for name in cases.index]
+    (tmp_path / "data").mkdir()
+    for name, seed in cases.pop("seed").items():
+        Image.fromarray(skin(seed)).save(tmp_path / "data" / f"{name}.png", compress_level=9 if name == "x" else 6)
+    made = Run(tmp_path / "run")
+    write_table(made.cases, cases)
+    write_json(made.cases_mark, {"made_from": {}, "data": str(tmp_path / "data")})
+    pair(made)
+    return made
+
+
+def pair(run: Run) -> None:
+    data = Path(run.facts()["data"])
+    write_pairs(run.pairs, find_pairs(run.read_cases(), data, run.pairs.parent, jobs=1))
+
+
+def change(run: Run, name: str, **values: object) -> None:
+    cases = run.read_cases()
+    for column, value in values.items():
+        cases.loc[name, column] = value
+    write_table(run.cases, cases)
+
+
+def found(run: Run) -> dict[str, tuple[str, list]]:
+    return {finding.what: (finding.severity, finding.names) for finding in audit(run).findings}
+
+
+def test_pairs_are_found_with_what_they_leak_and_what_is_done(run: Run) -> None:
+    assert found(run) == {
+        "byte-identical pairs, across folds": ("mended", [["a", "b"]]),
+        "byte-identical pairs, train and test": ("mended", [["c", "t"]]),
+        "near-duplicate pairs, external and validation": ("mended", [["d", "x"]]),  # compressed in another way
+        "pairs with contradicting targets": ("note", [["a", "b"]]),
+    }
+
+
+def test_the_audit_is_written_with_a_contact_sheet_and_its_pairs_can_be_read_back(run: Run) -> None:
+    done = audit(run)
+    assert read_json(run.folder / "leaks.json").items() >= done.facts().items()
+    assert read_pairs(run)[["first", "second"]].to_numpy().tolist() == [["a", "b"], ["c", "t"], ["d", "x"]]
+    with Image.open(run.folder / "leaks.png") as sheet:
+        assert np.asarray(sheet).std() > 10
+    refuse_leaks(done, "run")  # everything found is mended
+
+
+def test_an_audit_is_read_back_while_nothing_has_changed(run: Run) -> None:
+    done = audit(run)
+    written = (run.folder / "leaks.json").stat().st_mtime_ns
+    again = audit(run)
+    assert (again.looked_at, again.findings) == (done.looked_at, done.findings)
+    assert (run.folder / "leaks.json").stat().st_mtime_ns == written
+    change(run, "b", fold=0)
+    assert audit(run).findings != done.findings
+
+
+def test_tied_patients_in_one_fold_are_told(run: Run) -> None:
+    change(run, "b", fold=0)
+    what = found(run)
+    assert what["byte-identical pairs, within train, one fold"] == ("mended", [["a", "b"]])
+    assert what["groups of cases of several patients"] == ("note", [["a", "b"]])
+
+
+def test_the_official_list_adds_what_the_pictures_do_not_show(run: Run) -> None:
+    (Path(run.facts()["data"]) / "duplicates.csv").write_text("image_name_1,image_name_2\nb,a\nc,d\n")
+    pair(run)
+    what = found(run)
+    assert what["listed pairs, across folds"] == ("mended", [["c", "d"]])
+    assert what["byte-identical pairs, across folds"] == ("mended", [["a", "b"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "what"),
+    [
+        ("t", {"patient_id": "A"}, "patients in both train and test"),
+        ("b", {"patient_id": "A"}, "patients in several folds"),
+        ("x", {"fold": 1}, "external or test cases in a validation fold"),
+    ],
+)
+def test_a_wrong_case_table_stops_the_run(run: Run, name: str, values: dict[str, object], what: str) -> None:
+    change(run, name, **values)
+    done = audit(run)
+    assert [finding.what for finding in done.stops] == [what]
+    with pytest.raises(InputFault, match=f"1 leak.*\n  - stop: 1 {what}"):
+        refuse_leaks(done, "run")
+
+
+def test_ids_that_differ_in_case_only_stop_the_run(run: Run) -> None:
+    write_table(run.cases, run.read_cases().rename(index={"d": "A"}))
+    pair(run)
+    assert found(run)["ids that differ in case or file ending only"] == ("stop", ["A", "a"])
+
+
+def network(run: Run, name: str, folds: dict[str, int]) -> None:
+    stored = pd.Series(folds, dtype="int8").rename_axis("image_name")
+    write_table(run.level1 / name / "predictions.parquet", pd.DataFrame({"probability": 0.5, "fold": stored}))
+
+
+def test_networks_with_other_folds_are_named_and_split_patients_stop_the_run(run: Run) -> None:
+    change(run, "d", patient_id="A")
+    network(run, "ours", {"a": 0, "b": 1, "c": 1, "d": 0, "t": -1})
+    network(run, "unknown", dict.fromkeys("abcdt", -1))
+    network(run, "split", {"a": 0, "b": 1, "c": 1, "d": 1, "t": -1})
+    network(run, "wide", {"a": 0, "b": 1, "c": 1, "d": 0, "x": 1})
+    what = found(run)
+    assert what["networks with other folds than ours"] == ("note", ["split (1 rows)"])
+    assert what["patients in several folds of split"] == ("stop", ["A"])
+    assert what["external or test cases validated by wide"] == ("stop", ["x"])
+
+
+def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_named(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+    target = pd.Series([0.0, 1.0] * 200, index=[f"n{number}" for number in range(400)]).rename_axis("image_name")
+    cases = pd.DataFrame({"role": "train", "fold": np.arange(400) % 5, "target": target}, index=target.index)
+    write_table(run.cases, cases.assign(patient_id=cases.index))
+    pair(run)
+    text = target.map({0.0: "benign", 1.0: "malignant"})
+    noise = rng.normal(size=400)
+    block = pd.DataFrame(
+        {"word": text, "near": noise - 2.7 * target, "noise": noise, "absent": target.where(target > 0)}
+    )
+    write_table(run.blocks / "mine.parquet", block)
+    what = found(run)
+    stops = next(names for key, (severity, names) in what.items() if severity == "stop")
+    assert stops == ["mine.absent (AUC 1.0000)", "mine.word (AUC 1.0000)"]
+    nearly = next(names for key, (severity, names) in what.items() if severity == "note")
+    assert [name.split()[0] for name in nearly] == ["mine.near"]
+
+
+@pytest.mark.parametrize(
+    ("column", "area"),
+    [
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 1.0),
+        ([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], 1.0),
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 0.5),
+        ([1, 2, 3, 4, 6, 5, 7, 8, 9, 10], 0.96),
+        (["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"], 0.5),  # every value is rare
+    ],
+)
+def test_the_area_of_one_column_counts_in_either_direction(column: list, area: float) -> None:
+    target = pd.Series([0.0] * 5 + [1.0] * 5)
+    assert telling(pd.Series(column), target) == pytest.approx(area)
+
+
+def test_a_run_without_pictures_is_audited_too(run: Run) -> None:
+    write_table(run.cases, run.read_cases().drop(columns="picture"))
+    pair(run)
+    done = audit(run)
+    assert done.sentences() == ["looked at 6 cases, 0 pictures, 0 networks, 0 feature blocks", "no leak found"]
+    assert not (run.folder / "leaks.png").exists()

@@ -1,0 +1,286 @@
+"""Reading pictures: what is refused and why, what the pixels are, and one decode that gives everything."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from features.pictures.read import (
+    Header,
+    encode_jpeg,
+    picture_kind,
+    read_header,
+    read_picture,
+    resize_square,
+    stored_jpeg,
+)
+from features.pictures.tfrecord import iterate_records
+from runtime.errors import InputFault
+from tests.features.pictures.test_tfrecord import write_records
+
+
+def lesion(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Return skin with noise and a dark disc in the middle, uint8 (height, width, 3)."""
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    picture = np.full((height, width, 3), (210, 160, 140), dtype=float)
+    picture[np.hypot(x, y) < 0.5] = (110, 70, 60)
+    noise = np.random.default_rng(seed).normal(0, 6, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def saved(path: Path, picture: np.ndarray, mode: str = "RGB", **options: object) -> Path:
+    Image.fromarray(picture).convert(mode).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def jpeg(tmp_path: Path) -> Path:
+    return saved(tmp_path / "a.jpg", lesion(400, 300), quality=90)
+
+
+def test_the_header_tells_size_in_pixels_and_bytes(jpeg: Path, tmp_path: Path):
+    png = saved(tmp_path / "a.png", lesion(31, 47))
+
+    assert read_header(jpeg) == Header(400, 300, jpeg.stat().st_size)
+    assert read_header(png) == Header(31, 47, png.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "an empty file"),
+        (b"image_name,target\n", "neither JPEG nor PNG"),
+        (b"GIF89a" + bytes(100), "neither JPEG nor PNG"),
+        (b"\xff\xd8\xff\xe0 and nothing sensible", "not a readable picture"),
+        (b"\x89PNG\r\n\x1a\n", "not a readable picture"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_header, read_picture])
+def test_what_is_not_a_picture_is_refused_by_name(read, content: bytes, complaint: str, tmp_path: Path):
+    path = tmp_path / "wrong.jpg"
+    path.write_bytes(content)
+
+    with pytest.raises(InputFault, match=f"wrong.jpg.*{complaint}"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_header, read_picture])
+def test_a_missing_picture_is_said_to_be_missing(read, tmp_path: Path):
+    with pytest.raises(InputFault, match=r"nowhere.jpg: no such picture"):
+        read(tmp_path / "nowhere.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("share", [0.3, 0.95])
+def test_a_picture_cut_off_is_refused_by_header_and_by_pixels(suffix: str, share: float, tmp_path: Path):
+    path = saved(tmp_path / f"cut.{suffix}", lesion(400, 300))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+    with pytest.raises(InputFault, match=f"cut.{suffix}: cut off"):
+        read_header(path)
+    with pytest.raises(InputFault, match=f"cut.{suffix}: not a readable picture"):
+        read_picture(path, shortest=75)
+
+
+def test_the_end_mark_of_a_thumbnail_does_not_hide_that_the_picture_is_cut_off(tmp_path: Path):
+    thumbnail = encode_jpeg(lesion(40, 30))
+    path = saved(tmp_path / "thumb.jpg", lesion(400, 300), comment=thumbnail)
+    content = path.read_bytes()
+    assert read_header(path).width == 400
+
+    path.write_bytes(content[:-20])
+
+    with pytest.raises(InputFault, match="cut off"):
+        read_header(path)
+
+
+def test_notes_appended_by_a_camera_are_no_fault(jpeg: Path):
+    jpeg.write_bytes(jpeg.read_bytes() + bytes(2000) + b"camera notes")
+
+    assert read_header(jpeg).height == 300
+
+
+def test_an_icon_and_a_decompression_bomb_are_refused(tmp_path: Path):
+    icon = saved(tmp_path / "icon.png", lesion(7, 40))
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (20_001, 10_000)).save(bomb)
+
+    with pytest.raises(InputFault, match=r"icon.png: 7 x 40 px; at least 8"):
+        read_header(icon)
+    with pytest.raises(InputFault, match=r"bomb.png: 20001 x 10000 px; at most 200 megapixels"):
+        read_picture(bomb)
+
+
+def test_a_picture_beyond_the_limit_of_pillow_but_not_ours_is_read(tmp_path: Path):
+    path = tmp_path / "large.png"
+    Image.new("1", (20_000, 9_500)).save(path)
+
+    assert read_header(path).width == 20_000
+
+
+def test_png_pixels_come_back_as_they_were(tmp_path: Path):
+    picture = lesion(40, 30)
+
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.png", picture)), picture)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("L", "jpg"), ("L", "png"), ("CMYK", "jpg"), ("P", "png"), ("RGBA", "png")]
+)
+def test_every_colour_mode_becomes_rgb(mode: str, suffix: str, tmp_path: Path):
+    picture = lesion(64, 48)
+    found = read_picture(saved(tmp_path / f"a.{suffix}", picture, mode))
+
+    wanted = Image.fromarray(picture).convert("L").convert("RGB") if mode == "L" else picture
+    assert found.shape == (48, 64, 3)
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - np.asarray(wanted).astype(int)).mean() < 20
+
+
+def test_a_palette_with_a_transparent_entry_becomes_rgb(tmp_path: Path):
+    path = saved(tmp_path / "a.png", lesion(64, 48), "P", transparency=bytes([0, 128, 255]))
+
+    assert read_picture(path).shape == (48, 64, 3)
+
+
+def test_sixteen_bits_become_eight(tmp_path: Path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((20, 30), 0x80FF, dtype=np.uint16)).save(path)
+
+    assert (read_picture(path) == 0x80).all()
+
+
+def test_the_exif_orientation_is_ignored(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "turned.jpg", lesion(400, 300), exif=exif)
+
+    assert read_picture(path).shape == (300, 400, 3)
+    assert read_header(path).width == 400
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shape"),
+    [
+        ({}, (300, 400)),
+        ({"shortest": 150}, (150, 200)),
+        ({"shortest": 151}, (300, 400)),
+        ({"shortest": 70}, (75, 100)),
+        ({"shortest": 30}, (38, 50)),
+        ({"shortest": 4000}, (300, 400)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_small_but_never_below_what_is_wanted(jpeg: Path, wanted: dict, shape: tuple):
+    small = read_picture(jpeg, **wanted)
+
+    assert small.shape[:2] == shape
+    full = np.asarray(Image.open(jpeg).resize(shape[::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(small.astype(int) - full).mean() < 3
+
+
+@pytest.mark.parametrize("size", [16, 100, 500])
+def test_a_square_holds_the_whole_picture(size: int):
+    picture = np.zeros((120, 200, 3), np.uint8)
+    picture[60:], picture[:, 100:, 0] = 90, 255
+    square = resize_square(picture, size)
+
+    assert square.shape == (size, size, 3)
+    assert square[0, 0].tolist() == [0, 0, 0]
+    assert square[-1, 0].tolist() == [90, 90, 90]
+    assert square[-1, -1].tolist() == [255, 90, 90]
+
+
+def test_shrinking_averages_instead_of_skipping_pixels():
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 200
+
+    inner = resize_square(stripes, 64)[:, 4:-4]
+    assert abs(inner.astype(int) - 100).max() <= 3
+
+
+def test_jpegs_are_deterministic_and_keep_full_colour_resolution():
+    picture = lesion(64, 64)
+    content = encode_jpeg(picture)
+
+    assert content == encode_jpeg(picture)
+    assert [component[1:3] for component in Image.open(io.BytesIO(content)).layer] == [(1, 1)] * 3
+    assert len(encode_jpeg(picture, quality=50)) < len(content)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """Return the place of a square JPEG, the second picture of a TFRecord file."""
+    first = {"image": encode_jpeg(lesion(400, 300)), "image_name": b"a", "width": 6000, "height": 4000}
+    path = write_records(
+        tmp_path / "train00-2.tfrec", [first, {"image": encode_jpeg(lesion(96, 96)), "image_name": b"b"}]
+    )
+    (_, _), (second, _) = iterate_records(path)
+    return Path(f"{path}@{second}")
+
+
+def test_a_picture_inside_a_tfrecord_is_read_like_a_file(records: Path):
+    whole = np.asarray(Image.open(io.BytesIO(encode_jpeg(lesion(96, 96)))))
+
+    np.testing.assert_array_equal(read_picture(records), whole)
+    assert read_header(records) == Header(96, 96, len(encode_jpeg(lesion(96, 96))))
+    assert read_picture(records, shortest=40).shape == (48, 48, 3)
+
+
+def test_width_and_height_of_a_record_are_those_of_the_original(records: Path):
+    first = Path(str(records).split("@")[0] + "@0")
+
+    assert read_header(first) == Header(6000, 4000, len(encode_jpeg(lesion(400, 300))))
+    assert read_picture(first).shape == (300, 400, 3)
+
+
+def test_a_stored_square_of_the_size_asked_for_is_handed_out_byte_for_byte(records: Path, jpeg: Path):
+    first = Path(str(records).split("@")[0] + "@0")
+
+    assert stored_jpeg(records, 96) == encode_jpeg(lesion(96, 96))
+    assert stored_jpeg(records, 64) is None
+    assert stored_jpeg(first, 400) is None
+    assert stored_jpeg(jpeg, 400) is None
+
+
+def test_a_grey_or_png_square_is_not_handed_out(tmp_path: Path):
+    grey, png = io.BytesIO(), io.BytesIO()
+    Image.fromarray(lesion(64, 64)).convert("L").save(grey, "JPEG")
+    Image.fromarray(lesion(64, 64)).save(png, "PNG")
+    for content in (grey.getvalue(), png.getvalue()):
+        path = write_records(tmp_path / "a.tfrec", [{"image": content, "image_name": b"a"}])
+        assert stored_jpeg(Path(f"{path}@0"), 64) is None
+        assert read_picture(Path(f"{path}@0")).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        ({"image_name": b"a", "target": 1}, "the record has no feature image of bytes; it has image_name, target"),
+        ({"image": 3}, "the record has no feature image of bytes"),
+        ({"image": b"GIF89a"}, "neither JPEG nor PNG"),
+        ({"image": encode_jpeg(lesion(40, 30))[:-200]}, "cut off|not a readable picture"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_header, read_picture])
+def test_a_record_without_a_sound_picture_is_refused_with_its_place(read, record: dict, complaint: str, tmp_path: Path):
+    path = write_records(tmp_path / "wrong.tfrec", [record])
+
+    with pytest.raises(InputFault, match=rf"wrong\.tfrec@0: .*({complaint})"):
+        read(Path(f"{path}@0"))
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        ("jpeg/train/a.JPG", "JPEG"),
+        ("a.png", "PNG"),
+        ("dicom/train/a.dcm", "DICOM"),
+        ("tfrecords/train00-2.tfrec@17", "TFRecord"),
+        ("a.gif", "other"),
+    ],
+)
+def test_a_picture_s_name_tells_what_it_lies_in(picture: str, kind: str):
+    assert picture_kind(picture) == kind

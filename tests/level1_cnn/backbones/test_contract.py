@@ -1,0 +1,157 @@
+"""Tests for backbones/: the contract every family keeps, and what is known of each network."""
+
+import socket
+from functools import cache
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from level1_cnn import backbones
+from level1_cnn.backbones import efficientnet, efficientnet_lite, tiny
+from runtime.errors import InputFault
+
+# Family, variant, features: the smallest network of every family keeps the contract for all of it.
+SMALLEST = [("efficientnet", "b0", 1280), ("efficientnet_lite", "lite0", 1280), ("tiny", "tiny", 32)]
+SIZE = 64
+
+# Keras 3.15 copies its variables in a way that NumPy 2 deprecates.
+KERAS_SAVES = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+
+
+def picture(side: int) -> np.ndarray:
+    """Return one fixed colourful picture, (1, side, side, 3), that any program can draw again."""
+    row, column, channel = np.meshgrid(np.arange(side), np.arange(side), np.arange(3), indexing="ij")
+    return ((row * row + 3 * column + 5 * channel * column) % 256).astype(np.float32)[np.newaxis]
+
+
+@cache
+def network(family: str, variant: str) -> keras.Model:
+    return backbones.find(family).build(variant, image_size=SIZE, weights="none")
+
+
+def test_families_are_the_modules_of_the_folder():
+    files = {path.stem for path in Path(backbones.__file__).parent.glob("*.py")} - {"__init__"}
+    assert set(backbones.names()) == files >= {"efficientnet", "efficientnet_lite", "tiny"}
+
+
+def test_a_new_file_is_a_new_family(tmp_path, monkeypatch):
+    (tmp_path / "resnet_for_this_test.py").write_text("VARIANTS = {'r18': None}\n")
+    monkeypatch.setattr(backbones, "__path__", [*backbones.__path__, str(tmp_path)])
+    assert backbones.find("resnet_for_this_test").VARIANTS == {"r18": None}
+
+
+def test_an_unknown_family_is_refused_with_the_nearest():
+    with pytest.raises(InputFault, match=r"'efficientnet_light'; did you mean 'efficientnet_lite'\?.*tiny"):
+        backbones.find("efficientnet_light")
+
+
+def test_every_family_has_variants_with_a_native_resolution():
+    for family in backbones.names():
+        for variant in backbones.find(family).VARIANTS.values():
+            assert variant.resolution >= backbones.SMALLEST_SIZE
+
+
+@pytest.mark.parametrize(("family", "variant", "features"), SMALLEST)
+def test_a_backbone_is_flat_and_takes_pixels_and_gives_features(family, variant, features):
+    model = network(family, variant)
+    assert not [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+    assert model.input_shape == (None, SIZE, SIZE, 3)
+    assert model.output_shape == (None, features)
+    assert model.layers[1].name == "normalise"
+
+
+@pytest.mark.parametrize(("family", "variant"), [case[:2] for case in SMALLEST])
+def test_the_output_is_the_mean_of_the_last_activation_map(family, variant):
+    model = network(family, variant)
+    both = keras.Model(model.input, [model.get_layer("top_activation").output, model.output])
+    activation, pooled = (np.asarray(output) for output in both(picture(SIZE)))
+    assert np.ptp(pooled) > 0
+    np.testing.assert_allclose(pooled, activation.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6 * np.abs(pooled).max())
+
+
+@pytest.mark.filterwarnings(KERAS_SAVES)
+@pytest.mark.parametrize(("family", "variant"), [case[:2] for case in SMALLEST])
+def test_weights_survive_a_file_and_a_second_build(family, variant, tmp_path):
+    model, path = network(family, variant), tmp_path / "network.weights.h5"
+    model.save_weights(path)
+    again = backbones.find(family).build(variant, image_size=SIZE, weights=str(path))
+    np.testing.assert_array_equal(np.asarray(again(picture(SIZE))), np.asarray(model(picture(SIZE))))
+
+
+@pytest.mark.parametrize("module", [efficientnet, efficientnet_lite, tiny], ids=lambda module: module.__name__)
+def test_a_request_that_cannot_be_met_says_what_exists(module, tmp_path):
+    first = next(iter(module.VARIANTS))
+    with pytest.raises(InputFault, match=rf"unknown variant 'b99'; there are: {first}"):
+        module.build("b99", image_size=SIZE, weights="none")
+    with pytest.raises(InputFault, match=r"weights 'imagnet' do not exist; there are .*'none'"):
+        module.build(first, image_size=SIZE, weights="imagnet")
+    with pytest.raises(InputFault, match=r"absent\.weights\.h5 does not exist"):
+        module.build(first, image_size=SIZE, weights=str(tmp_path / "absent.weights.h5"))
+    with pytest.raises(InputFault, match="image_size 16 is too small"):
+        module.build(first, image_size=16, weights="none")
+
+
+@pytest.mark.filterwarnings(KERAS_SAVES)
+def test_the_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "small.weights.h5"
+    tiny.build("small", image_size=SIZE).save_weights(path)
+    with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
+        tiny.build("tiny", image_size=SIZE, weights=str(path))
+
+
+def test_a_weights_file_that_is_not_hdf5_is_refused(tmp_path):
+    path = tmp_path / "text.weights.h5"
+    path.write_text("not weights")
+    with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
+        tiny.build("tiny", image_size=SIZE, weights=str(path))
+
+
+# ---- EfficientNet B0 to B7; their sizes and how they prepare pixels stand in test_conformance.py.
+
+
+def test_efficientnet_reads_the_older_hdf5_layout_in_which_its_weights_are_published(tmp_path):
+    source = network("efficientnet", "b0")
+    path = tmp_path / "published_notop.h5"
+    with h5py.File(path, "w") as file:
+        layers = [layer for layer in source.layers if layer.weights]
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            group.attrs["weight_names"] = [weight.path.encode() for weight in layer.weights]
+            for weight in layer.weights:
+                group[weight.path] = np.asarray(weight)
+    loaded = efficientnet.build("b0", image_size=32, weights=str(path))
+    for ours, theirs in zip(loaded.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "noisy-student"])
+@pytest.mark.usefixtures("empty_cache")
+def test_without_a_network_the_fault_names_the_file_and_the_ways_out(monkeypatch, weights):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed_port = server.getsockname()[1]
+    for folder in ("IMAGENET_WEIGHTS_PATH", "NS_WEIGHTS_PATH"):
+        monkeypatch.setattr(efficientnet.published, folder, f"http://127.0.0.1:{closed_port}/")
+    with pytest.raises(
+        InputFault, match=r"could not download .*efficientnet-b0.*_notop\.h5.*\"none\".*efficientnet_lite"
+    ):
+        efficientnet.build("b0", image_size=SIZE, weights=weights)
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_server_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr(efficientnet, "DOWNLOAD_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        monkeypatch.setattr(efficientnet.published, "IMAGENET_WEIGHTS_PATH", address)
+        with pytest.raises(InputFault, match=r"could not download .*timed out"):
+            efficientnet.build("b0", image_size=SIZE, weights="imagenet")
+    assert socket.getdefaulttimeout() is None

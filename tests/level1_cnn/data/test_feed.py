@@ -1,0 +1,289 @@
+"""Tests for the training feed: only the asked rows, in an order that seed and step decide, however they are read."""
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from level1_cnn.augment.settings import Augmentation
+from level1_cnn.data.feed import Feed, picture_batches
+from level1_cnn.data.training_rows import TrainingRows
+from runtime.errors import InputFault
+
+SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
+STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
+# Bytes that hold: the decoded pictures; the JPEGs only; nothing.
+WAYS = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
+
+
+def grey(number: int) -> int:
+    """The pictures are plain: their grey level tells which case they show."""
+    return 10 * number
+
+
+def write_shard(path: Path, numbers: list[int], side: int = SIDE) -> Path:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number in numbers:
+            picture = np.full((side, side, 3), grey(number), np.uint8)
+            values = {"image": tf.io.encode_jpeg(picture, quality=100).numpy(), "image_name": f"c{number}".encode()}
+            features = {
+                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    return path
+
+
+def rows_of(numbers: list[int]) -> TrainingRows:
+    """Return the rows of the cases ``numbers``; the odd ones are external."""
+    own = np.array(numbers, np.float32)
+    names, metadata = [f"c{number}" for number in numbers], np.stack([own, -own], 1)
+    return TrainingRows(names, own[:, None] / 100, own + 1, metadata, own < MALIGNANT, own % 2 == 1)
+
+
+def shown(dataset: tf.data.Dataset) -> list[list[int]]:
+    """Return which cases each batch shows, by the pictures themselves."""
+    return [
+        [round(float(picture.mean()) / 10) for picture in pictures]
+        for (pictures, _), _, _ in dataset.as_numpy_iterator()
+    ]
+
+
+def flat(batches: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(batches))
+
+
+def draw(feed: Feed, **changes) -> tf.data.Dataset:
+    settings = {"batch_size": 4, "malignant_share": 0.0, "seed": 3, "first_step": 0, "steps": 12} | changes
+    return feed.batches(settings.pop("augmentation", STILL), **settings)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("shards")
+    return [write_shard(folder / f"train{file:02d}-8.tfrec", list(range(file, CASES, FILES))) for file in range(FILES)]
+
+
+@pytest.fixture(scope="module", params=list(WAYS))
+def feed(request: pytest.FixtureRequest, files: list[Path]) -> Feed:
+    return Feed(files, rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[request.param])
+
+
+def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(feed: Feed) -> None:
+    seen = flat(shown(draw(feed)))
+    assert Counter(seen[:CASES]) == Counter(seen[CASES:]) == Counter(range(CASES))
+    assert seen[:CASES] != seen[CASES:]
+    assert seen[:CASES] != sorted(seen[:CASES])
+
+
+def test_no_picture_outside_the_rows_is_ever_shown(files: list[Path]) -> None:
+    for cache_bytes in WAYS.values():
+        own = [1, 4, 7, 11, 20]
+        feed = Feed(files, rows_of(own), SIDE, cache_bytes=cache_bytes)
+        assert Counter(flat(shown(draw(feed, batch_size=5, steps=8)))) == {number: 8 for number in own}
+
+
+def test_a_fit_sees_only_its_own_rows_of_the_feed(feed: Feed) -> None:
+    own = [23, 0, 9, 14]
+    assert Counter(flat(shown(draw(feed, rows=rows_of(own), steps=6)))) == {number: 6 for number in own}
+
+
+def test_targets_weights_and_metadata_are_those_of_the_picture(feed: Feed) -> None:
+    own = [2, 5, 12, 17, 21, 22]
+    for (pictures, metadata), targets, weights in draw(feed, rows=rows_of(own), malignant_share=0.5):
+        numbers = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10)
+        np.testing.assert_allclose(targets.numpy()[:, 0], numbers / 100, rtol=1e-6)
+        np.testing.assert_allclose(weights.numpy(), numbers + 1)
+        np.testing.assert_allclose(metadata.numpy(), np.stack([numbers, -numbers], 1))
+
+
+def test_the_targets_of_a_fit_may_differ_from_those_the_feed_was_made_with(feed: Feed) -> None:
+    soft = {3: [0.2, 0.5, 0.3], 8: [0.9, 0.0, 0.1]}
+    targets = np.array(list(soft.values()), np.float32)
+    other = TrainingRows(["c3", "c8"], targets, np.ones(2), np.zeros((2, 0)), np.zeros(2, bool), np.zeros(2, bool))
+    for (pictures, metadata), targets, _ in draw(feed, rows=other, batch_size=2):
+        numbers = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10)
+        np.testing.assert_allclose(targets.numpy(), [soft[number] for number in numbers])
+        assert metadata.shape == (2, 0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_starting_at_a_step_continues_exactly(feed: Feed, share: float) -> None:
+    changes = {"malignant_share": share, "augmentation": Augmentation()}
+    whole = list(draw(feed, **changes))
+    tail = list(draw(feed, first_step=9, steps=3, **changes))
+    for expected, found in zip(whole[9:], tail, strict=True):
+        tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), expected, found)
+
+
+def test_the_order_is_that_of_the_seed_whatever_the_global_one(feed: Feed) -> None:
+    first = shown(draw(feed))
+    tf.random.set_seed(99)
+    assert shown(draw(feed)) == first
+    assert shown(draw(feed, seed=4)) != first
+
+
+def test_every_batch_holds_the_share_of_malignant_rows(feed: Feed) -> None:
+    batches = shown(draw(feed, malignant_share=0.75))
+    assert [sum(number < MALIGNANT for number in batch) for batch in batches] == [3] * 12
+    classes = [tuple(number < MALIGNANT for number in batch) for batch in batches]
+    assert len(set(classes)) > 1
+
+
+def test_every_batch_holds_the_share_of_external_rows(feed: Feed) -> None:
+    batches = shown(draw(feed, external_share=0.25, malignant_share=0.5, steps=24))
+    assert [sum(number % 2 for number in batch) for batch in batches] == [1] * 24
+    external = [number for number in flat(batches) if number % 2]
+    assert sum(number < MALIGNANT for number in external) == 12
+    tail = shown(draw(feed, external_share=0.25, malignant_share=0.5, first_step=20, steps=4))
+    assert tail == batches[20:]
+
+
+def test_a_share_repeats_no_row_before_all_of_its_class_were_shown(feed: Feed) -> None:
+    seen = flat(shown(draw(feed, malignant_share=0.25, steps=24)))
+    malignant = [number for number in seen if number < MALIGNANT]
+    benign = [number for number in seen if number >= MALIGNANT]
+    assert Counter(malignant) == {number: 4 for number in range(MALIGNANT)}
+    assert Counter(malignant[:MALIGNANT]) == {number: 1 for number in range(MALIGNANT)}
+    assert Counter(benign) == {number: 4 for number in range(MALIGNANT, CASES)}
+
+
+def test_augmentation_differs_between_pictures_and_between_epochs_but_not_between_runs(feed: Feed) -> None:
+    own = rows_of([10, 10 + 1])
+    runs = [
+        [pictures.numpy() for (pictures, _), _, _ in draw(feed, rows=own, batch_size=2, augmentation=Augmentation())]
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert len({round(float(picture.mean()), 3) for batch in runs[0] for picture in batch}) == 24
+
+
+def test_mixing_pictures_mixes_their_targets_alike(feed: Feed) -> None:
+    mixing = STILL.model_copy(update={"mixup": 1.0})
+    own = rows_of(list(range(CASES)))
+    equal = replace(own, weights=np.ones(CASES))
+    for (pictures, _), targets, _ in draw(feed, rows=equal, augmentation=mixing):
+        level = pictures.numpy().mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(targets.numpy()[:, 0], level / 1000, atol=1e-3)
+        assert (np.abs(level / 10 - np.round(level / 10)) > 0.02).any()
+
+
+def test_shapes_are_static_and_the_number_of_elements_is_known(feed: Feed) -> None:
+    dataset = draw(feed)
+    (pictures, metadata), targets, weights = dataset.element_spec
+    assert pictures == tf.TensorSpec((4, SIDE, SIDE, 3), tf.float32)
+    assert (metadata.shape, targets.shape, weights.shape) == ((4, 2), (4, 1), (4,))
+    assert int(dataset.cardinality()) == 12
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_parts_of_the_workers_make_up_every_global_batch(feed: Feed, share: float) -> None:
+    whole = shown(draw(feed, malignant_share=share))
+    parts = [shown(draw(feed, malignant_share=share, shard=(2, index))) for index in range(2)]
+    assert whole == [first + second for first, second in zip(*parts, strict=True)]
+
+
+def test_workers_that_cannot_share_a_batch_are_refused(feed: Feed) -> None:
+    with pytest.raises(ValueError, match="batch of 4 cannot be split evenly among 3 workers"):
+        draw(feed, shard=(3, 0))
+
+
+def test_jpegs_in_memory_are_shown_in_the_order_of_decoded_pictures(files: list[Path]) -> None:
+    rows = rows_of(list(range(CASES)))
+    first, second = (Feed(files, rows, SIDE, cache_bytes=WAYS[way]) for way in ("decoded", "jpegs"))
+    assert first.in_memory
+    assert not second.in_memory
+    assert shown(draw(first, malignant_share=0.4)) == shown(draw(second, malignant_share=0.4))
+
+
+def test_a_case_in_no_file_is_named_with_the_count(files: list[Path]) -> None:
+    with pytest.raises(InputFault, match=r"3 shard file\(s\)(.|\n)*in none of them: 2 \(c77, c78\)"):
+        Feed(files, rows_of([1, 77, 78]), SIDE)
+
+
+def test_a_case_in_two_files_is_named(files: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputFault, match=r"more than once: 1 \(c1\)"):
+        Feed([*files, write_shard(tmp_path / "extra00-1.tfrec", [1])], rows_of([1, 2]), SIDE)
+
+
+def test_shards_of_another_size_are_refused(files: list[Path], tmp_path: Path) -> None:
+    other = write_shard(tmp_path / "extra00-1.tfrec", [25], side=24)
+    with pytest.raises(InputFault, match=r"extra00-1.tfrec: 1 \(c25\); the first is 24 x 24"):
+        Feed([*files, other], rows_of([1, 2]), SIDE)
+
+
+def test_a_row_the_feed_was_not_made_for_is_refused(feed: Feed) -> None:
+    with pytest.raises(InputFault, match=r"not made for: 1 \(c99\)"):
+        draw(feed, rows=rows_of([1, 99]))
+
+
+def test_a_case_with_two_rows_is_refused(feed: Feed) -> None:
+    with pytest.raises(InputFault, match=r"more than one training row: 1 \(c4\)"):
+        draw(feed, rows=rows_of([4, 5, 4]))
+
+
+def test_a_share_without_a_malignant_row_is_refused(feed: Feed) -> None:
+    with pytest.raises(InputFault, match=r"malignant_share = 0.5, but there is no malignant row among the 2"):
+        draw(feed, rows=rows_of([20, 21]), malignant_share=0.5)
+
+
+def test_prediction_sees_the_files_in_order_and_only_the_named_cases(files: list[Path]) -> None:
+    every = list(picture_batches(files, 10))
+    assert [len(names) for names, _ in every] == [10, 10, 4]
+    assert flat([names for names, _ in every])[:9] == ["c0", "c3", "c6", "c9", "c12", "c15", "c18", "c21", "c1"]
+    ((names, pictures),) = picture_batches(files, 10, names={"c21", "c1", "c3"})
+    assert names == ["c3", "c21", "c1"]
+    assert pictures.dtype == np.uint8
+    np.testing.assert_allclose(pictures.mean(axis=(1, 2, 3)), [30, 210, 10], atol=1)
+
+
+def test_prediction_of_a_case_in_no_file_is_refused(files: list[Path]) -> None:
+    with pytest.raises(InputFault, match=r"none of them: 1 \(c50\)"):
+        next(picture_batches(files, 10, names=["c1", "c50"]))
+
+
+DISTRIBUTED = """
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.test_feed import CASES, SIDE, WAYS, Feed, draw, rows_of, shown
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+numbers = lambda picture: round(float(tf.reduce_mean(picture)) / 10)
+
+
+def parts(batches):
+    for (pictures, _), _, _ in batches:
+        yield [[numbers(one) for one in part] for part in strategy.experimental_local_results(pictures)]
+
+
+for way in ("decoded", "streamed"):
+    feed = Feed([Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[way])
+    part = lambda context: draw(feed, malignant_share=0.5, shard=(2, 1))
+    print(shown(draw(feed, malignant_share=0.5)))
+    print(list(parts(strategy.experimental_distribute_dataset(draw(feed, malignant_share=0.5)))))
+    print(list(parts(strategy.distribute_datasets_from_function(part))))
+"""
+
+
+@pytest.mark.slow
+def test_replicas_share_every_batch_and_workers_bring_their_part(files: list[Path]) -> None:
+    command = [sys.executable, "-c", DISTRIBUTED, *map(str, files)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    for alone, split, brought in (lines[:3], lines[3:]):
+        assert len(alone) == 12
+        assert [[batch[:2], batch[2:]] for batch in alone] == split
+        # What a worker brings is not cut again: its replicas take turns with the batches.
+        assert [part for both in brought for part in both] == [batch[2:] for batch in alone]

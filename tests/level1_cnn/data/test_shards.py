@@ -1,0 +1,293 @@
+"""Tests for level1_cnn/shards.py: a store that runs share, in which only new and changed pictures are decoded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from features.folder.layout import Request
+from features.freeze_cases import freeze_cases
+from features.pictures.read import read_picture
+from features.pictures.statistics import picture_statistics
+from level1_cnn.data.picture_store import stores_of
+from level1_cnn.data.shards import count_cases, prepare, shard_files, statistics
+from runtime.errors import InputFault
+from runtime.run_folder import Run
+from runtime.tables import read_table
+
+ROOT = Path(__file__).resolve().parents[3]
+HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis"
+PART = 6  # pictures; too few for parallel work
+
+
+def draw(path: Path, seed: int, side: int = 48) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(path, quality=90)
+
+
+def make_data(folder: Path, train: int = 16, test: int = 4) -> Path:
+    rows = {"train": [HEADER + ",target"], "test": [HEADER]}
+    for number in range(train + test):
+        role = "train" if number < train else "test"
+        target = f",{number % 2}" if role == "train" else ""
+        site = "" if number == 0 else "torso"
+        rows[role].append(f"c{number:03d},p{number},male,{40 + number},{site},nevus{target}")
+        draw(folder / "jpeg" / role / f"c{number:03d}.jpg", number)
+    for role, lines in rows.items():
+        (folder / f"{role}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def make_run(folder: Path, data: Path, name: str = "run", **request: object) -> Run:
+    run = Run(folder / "runs" / name)
+    freeze_cases(run, Request(data, folds=2, **request))
+    return run
+
+
+def prepared(run: Run, *sizes: int) -> Run:
+    prepare(run, run.read_cases(), sizes, cases_per_file=PART)
+    return run
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    """Everything the stores hold but their locks."""
+    store = run.folder.parent / "pictures"
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*.*")}
+
+
+def times(run: Run, pattern: str = "*.*") -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (run.folder.parent / "pictures").rglob(pattern)}
+
+
+def records(path: Path) -> dict[str, tf.train.Example]:
+    read = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    return {one.features.feature["image_name"].bytes_list.value[0].decode(): one for one in read}
+
+
+def integer(record: tf.train.Example, key: str) -> int:
+    return record.features.feature[key].int64_list.value[0]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return prepared(make_run(tmp_path, make_data(tmp_path / "data")), 32)
+
+
+def test_the_files_hold_every_case_of_the_run_once_and_say_how_many(run: Run):
+    files = shard_files(run, 32)
+    assert [path.name for path in files] == [
+        "train00-6.tfrec",
+        "train01-6.tfrec",
+        "train02-4.tfrec",
+        "test00-4.tfrec",
+    ]
+    assert count_cases(files) == 20
+    assert sorted(name for path in files for name in records(path)) == sorted(run.read_cases().index)
+
+
+def test_a_record_has_kaggles_features_and_a_test_record_only_picture_and_name(run: Run):
+    files = {path.name: path for path in shard_files(run, 32)}
+    record = records(files["train00-6.tfrec"])["c003"]
+    assert set(record.features.feature) == {
+        *("image", "image_name", "patient_id", "sex", "age_approx", "anatom_site_general_challenge"),
+        *("diagnosis", "target", "width", "height"),
+    }
+    assert [integer(record, key) for key in ("target", "age_approx", "width", "height")] == [1, 43, 48, 48]
+    picture = tf.io.decode_jpeg(record.features.feature["image"].bytes_list.value[0])
+    assert picture.shape == (32, 32, 3)
+    assert set(records(files["test00-4.tfrec"])["c016"].features.feature) == {"image", "image_name"}
+
+
+def test_codes_stand_beside_the_shards_and_what_is_missing_is_minus_one(run: Run):
+    files = {path.name: path for path in shard_files(run, 32)}
+    codes = json.loads((files["train00-6.tfrec"].parents[1] / "codes.json").read_text())
+    first, second = (records(files["train00-6.tfrec"])[name] for name in ("c000", "c001"))
+    assert codes["sex"][integer(first, "sex")] == "male"
+    assert codes["patient_id"][integer(second, "patient_id")] == "p1"
+    assert codes["anatom_site_general_challenge"][integer(second, "anatom_site_general_challenge")] == "torso"
+    assert integer(first, "anatom_site_general_challenge") == -1
+
+
+def test_damaged_codes_are_refused_and_those_of_an_earlier_version_read(run: Run):
+    (store, rows) = stores_of(run, run.read_cases())[0]
+    path = store.folder / "codes.json"
+    whole, codes = path.read_bytes(), store.codes(rows)
+    path.write_bytes(whole.replace(b'"male"', b'"mole"'))
+    with pytest.raises(InputFault, match=r"codes.json: damaged, digest \w{16} where \w{16} was written; .*: delete "):
+        store.codes(rows)
+    path.write_bytes(whole[:-5])
+    with pytest.raises(InputFault, match=r"codes.json: damaged, it is not JSON .* are decoded again"):
+        store.codes(rows)
+    path.write_text(json.dumps({name: texts for name, texts in json.loads(whole).items() if name != "digest"}))
+    assert store.codes(rows) == codes
+    path.write_bytes(whole)
+
+
+def test_the_run_has_the_statistics_of_its_own_cases_in_their_order(run: Run):
+    cases = run.read_cases()
+    assert statistics(run).index.equals(cases.index)
+    assert read_table(run.statistics).equals(statistics(run))
+    picture = read_picture(Path(run.facts()["data"]) / cases.loc["c005", "picture"])
+    assert statistics(run).loc["c005"].to_dict() == picture_statistics(picture)
+
+
+def test_a_second_command_writes_nothing(run: Run):
+    before, own = times(run), run.statistics.stat().st_mtime_ns
+    prepared(run, 32)
+    assert times(run) == before
+    assert run.statistics.stat().st_mtime_ns == own
+
+
+def test_a_new_size_rewrites_nothing_of_the_others(run: Run):
+    before = times(run, "*.tfrec")
+    prepared(run, 32, 24)
+    assert before.items() <= times(run, "*.tfrec").items()
+    assert count_cases(shard_files(run, 24)) == 20
+    alone = prepared(make_run(run.folder.parents[2] / "other", Path(run.facts()["data"])), 24)
+    assert [path.read_bytes() for path in shard_files(run, 24)] == [
+        path.read_bytes() for path in shard_files(alone, 24)
+    ]
+
+
+def test_a_run_beside_it_with_other_folds_decodes_nothing_again(run: Run):
+    before = times(run)
+    other = prepared(make_run(run.folder.parents[1], Path(run.facts()["data"]), "other", seed=7), 32)
+    assert times(run) == before
+    assert shard_files(other, 32) == shard_files(run, 32)
+    assert statistics(other).equals(statistics(run))
+
+
+def test_a_changed_picture_makes_its_part_again_and_no_other(run: Run, tmp_path: Path):
+    before, old = times(run, "*.tfrec"), statistics(run)
+    draw(tmp_path / "data/jpeg/train/c007.jpg", 99, side=64)
+    again = prepared(make_run(tmp_path, tmp_path / "data", "again"), 32)
+    changed = {path.name for path, time_ in times(run, "*.tfrec").items() if before[path] != time_}
+    assert changed == {"train01-6.tfrec"}
+    assert (statistics(again) != old).any(axis=1).sum() == 1
+    assert integer(records(shard_files(again, 32)[1])["c007"], "width") == 64
+
+
+def test_new_pictures_make_new_parts(tmp_path: Path):
+    data = make_data(tmp_path / "data", train=8)
+    first = prepared(make_run(tmp_path, data), 32)
+    before = times(first, "*.tfrec")
+    rows = (data / "train.csv").read_text()
+    (data / "train.csv").write_text(rows + "new,p,male,50,torso,nevus,1\n")
+    draw(data / "jpeg/train/new.jpg", 77)
+    second = prepared(make_run(tmp_path, data, "second"), 32)
+    assert before.items() <= times(first, "*.tfrec").items()
+    assert [path.name for path in shard_files(second, 32)] == [
+        *("train00-6.tfrec", "train01-2.tfrec", "train02-1.tfrec", "test00-4.tfrec")
+    ]
+    assert len(shard_files(first, 32)) == 3
+    assert "new" in statistics(second).index
+    assert "new" not in statistics(first).index
+
+
+def test_a_picture_under_a_known_name_in_another_file_is_never_mixed_up(tmp_path: Path):
+    """A part with the old c001.jpg does not serve a run whose c001 is a PNG, and each run keeps finding its own."""
+    data = make_data(tmp_path / "data", train=8)
+    first = prepared(make_run(tmp_path, data), 32)
+    Image.new("RGB", (40, 40), "red").save(data / "jpeg/train/c001.png")
+    (data / "jpeg/train/c001.jpg").rename(tmp_path / "c001.jpg")
+    second = prepared(make_run(tmp_path, data, "second"), 32)
+    for run, side in ((first, 48), (second, 40)):
+        found = [(name, record) for path in shard_files(run, 32) for name, record in records(path).items()]
+        assert sorted(name for name, _ in found) == sorted(run.read_cases().index)
+        assert integer(dict(found)["c001"], "width") == side
+
+
+def test_external_pictures_have_a_store_of_their_own(tmp_path: Path):
+    data, external = make_data(tmp_path / "data"), tmp_path / "more"
+    external.mkdir()
+    draw(external / "jpeg/x1.jpg", 50)
+    (external / "train.csv").write_text(HEADER + ",target\nx1,q1,female,30,torso,melanoma,1\n")
+    run = prepared(make_run(tmp_path, data, extra=(external,)), 32)
+    more, *_ = [path for path in shard_files(run, 32) if path.parents[1].name.startswith("more-")]
+    assert more.name == "train00-1.tfrec"
+    assert integer(records(more)["x1"], "target") == 1
+    assert len(statistics(run)) == 21
+
+
+def test_undecodable_pictures_are_all_named_and_no_shard_of_their_parts_is_left(tmp_path: Path):
+    data = make_data(tmp_path / "data")
+    pictures = [data / f"jpeg/train/{name}.jpg" for name in ("c002", "c013")]
+    damaged = {path.with_suffix(".png"): damaged_png(path) for path in pictures}  # leaves the whole PNG behind
+    for path in pictures:
+        path.unlink()
+    run = make_run(tmp_path, data)
+    for path, content in damaged.items():
+        path.write_bytes(content)
+    with pytest.raises(InputFault, match=r"cannot be decoded: 2 \(c002, c013\)"):
+        prepared(run, 32)
+    assert {name.split("/")[-1] for name in contents(run) if name.endswith(".tfrec")} == {
+        "train01-6.tfrec",
+        "test00-4.tfrec",
+    }
+    assert not run.statistics.exists()
+    with pytest.raises(InputFault, match="10 case"):
+        shard_files(run, 32)
+
+
+def damaged_png(path: Path) -> bytes:
+    whole = path.with_suffix(".png")
+    Image.open(path).save(whole)
+    content = bytearray(whole.read_bytes())
+    content[len(content) // 2] ^= 0xFF  # header and end mark are right: only decoding finds it
+    return bytes(content)
+
+
+@pytest.mark.slow
+def test_a_kill_costs_at_most_one_part_and_the_result_is_that_of_an_undisturbed_run(tmp_path: Path):
+    data = make_data(tmp_path / "data", train=60)
+    run, calm = (make_run(tmp_path / place, data) for place in ("killed", "calm"))
+    code = (
+        "import sys; from pathlib import Path; from features.runs import Run; from level1_cnn.shards import prepare\n"
+        "run = Run(Path(sys.argv[1])); prepare(run, run.read_cases(), (32, 24), cases_per_file=6)"
+    )
+    started = subprocess.Popen([sys.executable, "-c", code, str(run.folder)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(times(run, "train*/24.json")) >= 3, started)
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    finished = times(run, "*/24.json")
+    assert 3 <= len(finished) < 11  # it was killed in the middle
+    shards = {path: time_ for path, time_ in times(run, "*.tfrec").items() if is_finished(path, finished)}
+    assert len(shards) == 2 * len(finished)
+
+    for one in (run, calm):
+        prepared(one, 32, 24)
+
+    assert shards.items() <= times(run, "*.tfrec").items()
+    assert contents(run) == contents(calm)
+    assert run.statistics.read_bytes() == calm.statistics.read_bytes()
+
+
+def is_finished(shard: Path, marks: dict[Path, int]) -> bool:
+    return shard.name.split("-")[0] in {mark.parent.name for mark in marks}
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    while not condition():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+
+
+def test_two_runs_that_prepare_at_once_leave_one_sound_store(tmp_path: Path):
+    data = make_data(tmp_path / "data", train=30)
+    runs = [make_run(tmp_path, data, name, seed=seed) for seed, name in enumerate(("one", "two"))]
+    with ThreadPoolExecutor(2) as pool:  # a lock holds between two open files, in one process or in two
+        list(pool.map(lambda run: prepared(run, 32), runs))
+    calm = prepared(make_run(tmp_path / "calm", data), 32)
+    assert contents(runs[0]) == contents(calm)
+    assert statistics(runs[0]).equals(statistics(runs[1]))

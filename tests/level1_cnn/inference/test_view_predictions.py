@@ -1,0 +1,208 @@
+"""Tests for predictions.py and view_worth.py: what is stacked over views, kept in tables and merged over folds."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+
+from level1_cnn.inference.predict import over_views
+from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, merge_folds
+from level1_cnn.inspect.view_worth import ALL, print_view_worth, view_worth
+from level1_cnn.views import SYMMETRIES, apply_view
+from runtime.provenance import finish
+from runtime.run_folder import Run
+from runtime.tables import write_table
+
+SIDE, NAMES = 8, [f"c{number}" for number in range(7)]
+
+
+def log_odds(probabilities: list[list[float]]) -> np.ndarray:
+    p = np.array(probabilities)
+    return np.log(p / (1 - p))
+
+
+def indexed(names: list[str]) -> pd.Index:
+    return pd.Index(names, name="image_name")
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard file of seven pictures."""
+    path = tmp_path_factory.mktemp("shards") / "cases00-7.tfrec"
+    rng = np.random.default_rng(0)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name in NAMES:
+            jpeg = tf.io.encode_jpeg(rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)).numpy()
+            values = {
+                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                for key, value in (("image", jpeg), ("image_name", name.encode()))
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
+    return path
+
+
+def corner(pixels: np.ndarray, metadata: np.ndarray | None) -> list[np.ndarray]:
+    """A network: the red value of the upper left pixel, and the metadata if there are any."""
+    outputs = [pixels[:, 0, 0, 0]]
+    return outputs if metadata is None else [*outputs, metadata]
+
+
+def collected(
+    shard: Path, views: tuple[str, ...], batch_size: int, **options: object
+) -> tuple[list[str], list[np.ndarray]]:
+    names: list[str] = []
+    parts = []
+    for batch, outputs in over_views(corner, [shard], views, batch_size, lambda count: None, **options):
+        names += batch
+        parts.append(outputs)
+    return names, [np.concatenate(one) for one in zip(*parts, strict=True)]
+
+
+def test_every_case_is_seen_in_every_view_in_the_order_of_the_names(shard: Path) -> None:
+    from level1_cnn.data.feed import picture_batches
+
+    views = (*SYMMETRIES, "zoom:1.2", "shift:0.25:0")
+    names, (outputs,) = collected(shard, views, 32)
+    assert names == NAMES
+    assert outputs.shape == (7, 10)
+    ((_, pictures),) = picture_batches([shard], 7)
+    expected = np.stack([apply_view(pictures, view)[:, 0, 0, 0] for view in views], axis=1)
+    np.testing.assert_array_equal(outputs, expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 20, 1000])
+def test_the_batch_size_changes_no_output_and_bounds_the_pictures_of_a_pass(shard: Path, batch_size: int) -> None:
+    sizes = []
+
+    def counting(pixels: np.ndarray, metadata: np.ndarray | None) -> list[np.ndarray]:
+        sizes.append(len(pixels))
+        return corner(pixels, metadata)
+
+    outputs = [one for _, (one,) in over_views(counting, [shard], SYMMETRIES, batch_size, lambda count: None)]
+    np.testing.assert_array_equal(np.concatenate(outputs), collected(shard, SYMMETRIES, 8)[1][0])
+    assert max(sizes) <= max(batch_size, len(SYMMETRIES))
+
+
+def test_only_the_named_cases_are_predicted_and_metadata_follow_their_case_through_the_views(shard: Path) -> None:
+    metadata = pd.DataFrame({"age": np.arange(7.0), "sex": 1.0}, index=indexed(NAMES[::-1]))
+    wanted = ["c5", "c1", "c2"]
+    names, (_, known) = collected(shard, SYMMETRIES, 16, names=wanted, metadata=metadata)
+    assert sorted(names) == sorted(wanted)
+    assert known.shape == (3, 8, 2)
+    for name, rows in zip(names, known, strict=True):
+        np.testing.assert_array_equal(rows, np.repeat([metadata.loc[name].to_numpy()], 8, axis=0))
+
+
+def test_progress_counts_every_case_once(shard: Path) -> None:
+    counts: list[int] = []
+    for _ in over_views(corner, [shard], ("identity", "mirror"), 4, counts.append):
+        pass
+    assert counts == [2, 2, 2, 1]
+
+
+def test_probability_and_spread_are_mean_and_deviation_over_the_views() -> None:
+    predicted = ViewPredictions(["a"], log_odds([[0.2] * 4 + [0.4] * 4]), None, SYMMETRIES)
+    assert predicted.table().loc["a"].tolist() == pytest.approx([0.3, 0.1])
+
+
+def test_the_view_table_keeps_what_each_view_said_under_its_name() -> None:
+    views = ("identity", "zoom:1.2")
+    table = ViewPredictions(["a", "b"], log_odds([[0.2, 0.4], [0.9, 0.5]]), None, views).view_table()
+    assert list(table.columns) == list(views)
+    assert table.loc["b"].tolist() == pytest.approx([0.9, 0.5])
+
+
+def test_embeddings_are_kept_as_half_floats_or_elsewhere() -> None:
+    embeddings = np.array([[1.5, 2.0]])
+    predicted = ViewPredictions(["a"], np.zeros((1, 1)), embeddings, ("identity",))
+    expected = embedding_table(["a"], embeddings)
+    pd.testing.assert_frame_equal(predicted.embedding_table(), expected)
+    assert expected.columns.tolist() == ["e0000", "e0001"]
+    assert set(expected.dtypes) == {np.dtype(np.float16)}
+    assert ViewPredictions(["a"], np.zeros((1, 1)), None, ("identity",)).embedding_table() is None
+
+
+def test_a_training_case_comes_from_its_fold_and_a_test_case_is_the_mean_per_view() -> None:
+    cases = pd.DataFrame(
+        {"role": ["train", "train", "test", "extra"], "fold": [0, 1, -1, -1]}, index=indexed([*"abte"])
+    )
+    views = ("identity", "mirror")
+    said = ({"a": [0.1, 0.2], "t": [0.5, 0.6]}, {"b": [0.3, 0.4], "t": [0.7, 0.2]})
+    tables = [ViewPredictions(list(one), log_odds(list(one.values())), None, views).view_table() for one in said]
+    merged = merge_folds(cases, tables)
+    assert merged.index.tolist() == ["a", "b", "t"]
+    np.testing.assert_allclose(merged, [[0.1, 0.2], [0.3, 0.4], [0.6, 0.4]])
+
+
+def test_a_case_that_no_fold_model_covers_is_an_error_and_never_a_zero() -> None:
+    cases = pd.DataFrame({"role": ["train", "train", "test"], "fold": [0, 1, -1]}, index=indexed([*"abt"]))
+    tables = [ViewPredictions(names, np.zeros((2, 8)), None, SYMMETRIES).table() for names in (["a", "t"], ["x", "t"])]
+    with pytest.raises(ValueError, match=r"1 case\(s\) are not covered"):
+        merge_folds(cases, tables)
+
+
+def drawn(count: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cases, and views of which one is good, one is middling and rounded (ties), and one is noise."""
+    rng = np.random.default_rng(5)
+    target = (rng.random(count) < 0.3).astype(float)
+    index = indexed([f"c{number}" for number in range(count)])
+    cases = pd.DataFrame({"role": "train", "fold": 0, "target": target}, index=index)
+    cases.iloc[:20, 0], cases.iloc[:20, 2] = "test", np.nan
+    noise = rng.normal(size=(count, 3))
+    scores = {
+        "identity": 0.5 + 0.1 * (target + noise[:, 0]),
+        "mirror": np.round(0.5 + 0.1 * (target + 2 * noise[:, 1]), 1),
+        "zoom:1.2": 0.5 + 0.1 * noise[:, 2],
+    }
+    return pd.DataFrame(scores, index=index), cases
+
+
+def test_the_worth_of_a_view_is_the_auc_with_it_less_the_auc_without_it() -> None:
+    views, cases = drawn()
+    worth = view_worth(views, cases)
+    train = cases.index[cases["role"] == "train"]
+    target, scores = cases.loc[train, "target"], views.loc[train]
+    every = roc_auc_score(target, scores.mean(axis=1))
+    assert worth.index.tolist() == [*views.columns, ALL]
+    for name in views:
+        without = roc_auc_score(target, scores.drop(columns=name).mean(axis=1))
+        expected = [roc_auc_score(target, scores[name]), without, every - without]
+        assert worth.loc[name, ["alone", "without", "adds"]].tolist() == pytest.approx(expected)
+    identity = roc_auc_score(target, scores["identity"])
+    assert worth.loc[ALL, ["alone", "without", "adds"]].tolist() == pytest.approx([every, identity, every - identity])
+    assert worth["adds"].idxmax() == "identity"
+
+
+def test_the_error_of_what_a_view_adds_is_that_of_the_bootstrap() -> None:
+    views, cases = drawn()
+    train = views[(cases["role"] == "train")]
+    target = cases.loc[train.index, "target"].to_numpy()
+    rng, gains = np.random.default_rng(2), []
+    for _ in range(100):
+        rows = rng.integers(0, len(train), len(train))
+        every = roc_auc_score(target[rows], train.iloc[rows].mean(axis=1))
+        gains.append(every - roc_auc_score(target[rows], train["identity"].iloc[rows]))
+    assert view_worth(views, cases).loc[ALL, "error"] == pytest.approx(np.std(gains), rel=0.25)
+
+
+def test_a_single_view_has_an_auc_and_nothing_to_be_compared_with() -> None:
+    views, cases = drawn()
+    worth = view_worth(views[["identity"]], cases)
+    assert worth.loc["identity", "alone"] > 0.6
+    assert worth.loc["identity", ["without", "adds", "error"]].isna().all()
+    assert worth.loc[ALL, "adds"] == 0
+
+
+def test_the_worth_of_a_finished_models_views_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    views, cases = drawn()
+    run = Run(tmp_path)
+    write_table(run.cases, cases)
+    finish(run.cases_mark, {})
+    write_table(run.level1 / "mine" / "views.parquet", views)
+    print_view_worth(run, "mine")
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*views.columns, ALL))
+    assert f"adds {view_worth(views, cases).loc[ALL, 'adds']:+.4f}" in shown

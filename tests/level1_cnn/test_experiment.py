@@ -1,0 +1,43 @@
+"""Tests for level1_cnn/experiment.py: one model is one TOML file, and every shipped one can be read."""
+
+from pathlib import Path
+
+import pytest
+
+from level1_cnn.experiment import CONFIGS, SEARCHES, Finetune, find_experiments
+from runtime.errors import InputFault
+
+
+@pytest.mark.parametrize("profile", sorted(path.name for path in CONFIGS.iterdir() if path.name != SEARCHES))
+def test_every_shipped_model_can_be_read(profile: str) -> None:
+    experiments = find_experiments(profile)
+    assert len(experiments) >= 3
+    assert len({experiment.image_size for experiment in experiments.values()}) >= 3
+
+
+def test_an_unknown_profile_or_model_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputFault, match="profile 'labtop' does not exist; did you mean 'laptop'"):
+        find_experiments("labtop")
+    first = next(iter(find_experiments("laptop")))
+    with pytest.raises(InputFault, match=f"did you mean '{first}'"):
+        find_experiments("laptop", [first + "x"])
+
+
+def test_a_file_of_ones_own_is_a_model_under_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n'
+        '[training]\nmethod = "finetune"\nepochs = 1\nbatch_size = 4\nlearning_rate = 1e-3\n'
+    )
+    (experiment,) = find_experiments("laptop", [str(file)]).values()
+    assert isinstance(experiment.training, Finetune)
+
+
+def test_a_setting_of_the_other_method_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n'
+        '[training]\nmethod = "frozen"\nregularisation = 0.1\nepochs = 3\n'
+    )
+    with pytest.raises(InputFault, match=r"unknown key 'training\.frozen\.epochs'"):
+        find_experiments("laptop", [str(file)])

@@ -1,0 +1,123 @@
+"""Tests that every backbone family repeats itself: runs to the byte, forward passes over thread counts to 1e-6."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from level1_cnn import backbones
+from level1_cnn.inference.onnx_export import open_session
+from tests.level1_cnn.training.test_tasks import ROOT, TABLES, make_run, train, write_model
+
+SIDE, PICTURES = 64, 6
+THREADS = (1, 2, 4)
+METHODS = {
+    "finetuned": 'method = "finetune"\nepochs = 1\nbatch_size = 8\nlearning_rate = 0.001\nhead_dropout = 0.3\n',
+    "frozen": 'method = "frozen"\nregularisation = 0.01\n',
+}
+every_family = pytest.mark.parametrize("family", backbones.names())
+
+
+def smallest(family: str) -> str:
+    """Return the network of a family that is made for the smallest pictures."""
+    variants = backbones.find(family).VARIANTS
+    return min(variants, key=lambda name: variants[name].resolution)
+
+
+def model_text(family: str, method: str) -> str:
+    facts = f'backbone = "{family}"\nvariant = "{smallest(family)}"\nweights = "none"\nimage_size = 32\n'
+    return f'{facts}views = ["identity", "mirror"]\n[training]\n{METHODS[method]}'
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory) -> list[dict[tuple[str, str], bytes]]:
+    """Return the tables of every family and method, of two runs in deterministic mode."""
+    folder = tmp_path_factory.mktemp("repeated")
+    names = [f"{family}_{method}" for family in backbones.names() for method in METHODS]
+    texts = [model_text(family, method) for family in backbones.names() for method in METHODS]
+    models = [write_model(folder, name, text) for name, text in zip(names, texts, strict=True)]
+    found = []
+    for number in range(2):
+        run = make_run(folder / str(number), patients=12, folds=2)
+        train(run, models)
+        found.append({(name, table): (run.level1 / name / table).read_bytes() for name in names for table in TABLES})
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+@every_family
+def test_two_runs_in_deterministic_mode_write_the_same_tables_to_the_byte(two_runs, family, method):
+    first, second = two_runs
+    for table in TABLES:
+        assert first[f"{family}_{method}", table] == second[f"{family}_{method}", table]
+
+
+FORWARD = """
+import sys, json, numpy as np
+from pathlib import Path
+from level1_cnn.quiet import import_tensorflow
+import_tensorflow()
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
+from level1_cnn import backbones
+from level1_cnn.devices import plan_devices
+from level1_cnn.forward import live_forward
+from level1_cnn.network import draw_weights
+from level1_cnn.onnx_inference import export
+plan, folder = plan_devices("cpu"), Path(sys.argv[1])
+pictures = np.load(folder / "pictures.npy")
+for family, variant in json.loads(sys.argv[3]).items():
+    model = backbones.find(family).build(variant, image_size=pictures.shape[1], weights="none")
+    draw_weights(model, 0)
+    np.save(folder / f"{family}_{sys.argv[2]}.npy", live_forward(model, plan)(pictures)[0])
+    if sys.argv[2] == "1":
+        export(model, folder / f"{family}.onnx")
+"""
+
+
+@pytest.fixture(scope="module")
+def forward_passes(tmp_path_factory) -> Path:
+    """Return a folder with every family's features by TensorFlow with 1, 2 and 4 threads, and its ONNX file."""
+    folder = tmp_path_factory.mktemp("threads")
+    pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, SIDE, SIDE, 3)).astype(np.float32)
+    np.save(folder / "pictures.npy", pixels)
+    smallest_of = json.dumps({family: smallest(family) for family in backbones.names()})
+    for threads in THREADS:
+        command = [sys.executable, "-c", FORWARD, str(folder), str(threads), smallest_of]
+        subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
+    return folder
+
+
+def probabilities(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return what a head would make of features: one whose log odds are 0 on average, with a deviation of 2."""
+    kernel = np.random.default_rng(1).normal(size=reference.shape[1])
+    known = reference.astype(np.float64) @ kernel
+    return expit((features.astype(np.float64) @ kernel - known.mean()) * 2 / known.std())
+
+
+@pytest.mark.slow
+@every_family
+def test_a_forward_pass_by_tensorflow_is_the_same_on_any_number_of_threads(forward_passes, family):
+    features = [np.load(forward_passes / f"{family}_{threads}.npy") for threads in THREADS]
+    assert np.ptp(probabilities(features[0], features[0])) > 0.1
+    for other in features[1:]:
+        expected, found = (probabilities(each, features[0]) for each in (features[0], other))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@every_family
+def test_a_forward_pass_by_onnx_runtime_is_the_same_on_any_number_of_threads(forward_passes, family):
+    pictures = np.load(forward_passes / "pictures.npy")
+    path = forward_passes / f"{family}.onnx"
+    features = [open_session(path, threads=threads)(pictures)[0] for threads in THREADS]
+    assert np.ptp(probabilities(features[0], features[0])) > 0.1
+    for other in features[1:]:
+        expected, found = (probabilities(each, features[0]) for each in (features[0], other))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

@@ -1,0 +1,285 @@
+"""Tests for level1_cnn/steps.py and gradients.py: schedule, optimiser, one traced step, averages, exact reset."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.hardware.devices import Plan
+from level1_cnn.networks.network import build_network
+from level1_cnn.training.step import Stepper, learning_rates, make_optimizer
+
+PLAN = Plan("CPU", False, "float32", False, 8)
+
+
+def settings(**changed) -> Finetune:
+    given = {"epochs": 5, "learning_rate": 1e-2, "head_dropout": 0.0, "keep": "last"}
+    return Finetune(method="finetune", **{**given, **changed})
+
+
+def network(chosen: Finetune, metadata_width: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    experiment = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=chosen)
+    return build_network(experiment, chosen, metadata_width)
+
+
+def make_stepper(chosen: Finetune, plan: Plan = PLAN, steps: int = 20, metadata_width: int = 0) -> Stepper:
+    return Stepper(network(chosen, metadata_width), chosen, steps, plan, cross_entropy)
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=1)
+
+
+def batch(metadata_width: int = 0):
+    """Bright pictures are malignant, dark ones are not; no two weigh the same."""
+    rng = np.random.default_rng(0)
+    targets = (np.arange(8) % 2)[:, None]
+    pictures = rng.uniform(0, 60, (8, 32, 32, 3)) + 150 * targets[:, None, None]
+    arrays = pictures, rng.normal(size=(8, metadata_width)), targets, rng.uniform(0.5, 2, 8)
+    pictures, metadata, targets, weights = (tf.constant(array, tf.float32) for array in arrays)
+    return (pictures, metadata), targets, weights
+
+
+def losses(stepper: Stepper, count: int) -> list[float]:
+    return [float(stepper(batch())) for _ in range(count)]
+
+
+def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def averaging() -> Stepper:
+    """One graph for the tests that need a whole one: trained batch normalisation, dropout, a moving average."""
+    return make_stepper(settings(keep="ema", head_dropout=0.5))
+
+
+@pytest.fixture
+def kept(kept_graph: Stepper) -> Stepper:
+    """A network whose batch normalisation is kept and that drops nothing, at its start."""
+    kept_graph.reset()
+    return kept_graph
+
+
+@pytest.fixture(scope="module")
+def kept_graph() -> Stepper:
+    return make_stepper(settings(train_batch_norm=False))
+
+
+def test_the_learning_rate_warms_up_from_above_zero_peaks_and_falls_to_zero() -> None:
+    rates = [float(learning_rates(settings(), 100)(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-3)
+    assert max(rates) == pytest.approx(1e-2, rel=1e-3)
+    assert np.argmax(rates) == 20
+    assert np.all(np.diff(rates[:20]) > 0)
+    assert np.all(np.diff(rates[21:]) < 0)
+    assert rates[100] == pytest.approx(0, abs=1e-8)
+
+
+def test_no_warm_up_starts_at_the_peak() -> None:
+    assert float(learning_rates(settings(warmup_epochs=0), 10)(0)) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_a_step_learns_in_every_precision(precision: str) -> None:
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(precision)
+    try:
+        stepper = make_stepper(settings(), Plan("CPU", False, precision, False, 8), steps=60)
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    found = losses(stepper, 60)
+    assert np.isfinite(found).all()
+    assert found[-1] < 0.25 * found[0]
+    assert stepper.traces == 1
+
+
+def test_a_step_is_adam_on_clipped_gradients_with_decay_of_kernels_alone() -> None:
+    """One update by hand, from the formulas of Loshchilov and Hutter 2019 with a gradient longer than the norm."""
+    kernel, bias = keras.Variable(np.full((2, 2), 2.0)), keras.Variable(np.full(2, 2.0))
+    rates = keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.1)
+    optimizer = make_optimizer(settings(weight_decay=0.5), rates, PLAN, [kernel, bias])
+    gradients = [np.full((2, 2), 3.0, np.float32), np.full(2, 0.0, np.float32)]
+    optimizer.apply([tf.constant(gradient) for gradient in gradients], [kernel, bias])
+    # Adam's first step is the rate times the gradient's sign; a gradient of 0 moves nothing, nor does decay.
+    np.testing.assert_allclose(kernel.numpy(), 2 * (1 - 0.1 * 0.5) - 0.1, rtol=1e-5)
+    np.testing.assert_array_equal(bias.numpy(), 2.0)
+    # The mean of squares saw the gradient at length 1: each of the 4 equal parts is 0.5.
+    velocity = next(v for v in optimizer.variables if "velocity" in v.path and v.shape == (2, 2))
+    np.testing.assert_allclose(velocity.numpy(), 0.001 * 0.5**2, rtol=1e-4)
+
+
+def test_the_loss_is_the_weighted_mean_and_a_weight_of_zero_is_no_case_at_all(kept: Stepper) -> None:
+    (pictures, metadata), targets, weights = batch()
+    logits = kept._model(pictures, training=False)[1]
+    each = cross_entropy(logits, targets).numpy()
+    assert float(kept(batch())) == pytest.approx(np.average(each, weights=weights), rel=1e-5)
+    kept.reset()
+    nothing = tf.concat([weights[:4], tf.zeros(4)], 0)
+    lost = float(kept(((pictures, metadata), targets, nothing)))
+    assert lost == pytest.approx(np.average(each[:4], weights=weights[:4]), rel=1e-5)
+    kept.reset()
+    assert float(kept(((pictures, metadata), targets, tf.zeros(8)))) == 0
+    assert all(np.isfinite(value).all() for value in kept.weights().values())
+
+
+def test_four_parts_of_a_batch_equal_the_whole(kept: Stepper) -> None:
+    parts = make_stepper(settings(train_batch_norm=False, accumulation=4))
+    np.testing.assert_allclose(losses(parts, 10), losses(kept, 10), atol=1e-5)
+    for name, value in kept.state().items():
+        np.testing.assert_allclose(parts.state()[name], value, atol=1e-5)
+
+
+def test_the_graph_does_not_grow_with_the_parts() -> None:
+    def operations(parts: int) -> int:
+        stepper = make_stepper(settings(accumulation=parts))
+        graph = stepper._step.get_concrete_function(batch()).graph
+        inner = graph._functions.values() if hasattr(graph, "_functions") else ()
+        return len(graph.get_operations()) + sum(len(function.graph.get_operations()) for function in inner)
+
+    assert operations(2) == operations(4)
+
+
+def test_parts_draw_dropout_of_their_own_and_move_batch_statistics_in_turn() -> None:
+    stepper = make_stepper(settings(accumulation=4, head_dropout=0.5))
+    before = stepper.state()
+    stepper(batch())
+    changed = {name for name, value in stepper.state().items() if not np.array_equal(value, before[name])}
+    seeds = [name for name in before if before[name].dtype == np.int64 and before[name].shape == (2,)]
+    assert seeds
+    assert all(stepper.state()[name][1] == before[name][1] + 4 for name in seeds)
+    assert len(changed) > len(seeds)
+
+
+def test_a_reset_repeats_a_run_to_the_bit_without_a_new_graph(averaging: Stepper) -> None:
+    averaging.reset()
+    start = averaging.state()
+    first = losses(averaging, 6)
+    end = averaging.state()
+    averaging.reset()
+    assert equal(averaging.state(), start)
+    assert losses(averaging, 6) == first
+    assert equal(averaging.state(), end)
+    assert averaging.traces == 1
+
+
+def test_another_seed_is_another_run_and_the_same_seed_the_same(averaging: Stepper) -> None:
+    def run(seed: int) -> list[float]:
+        averaging.reset(seed)
+        return losses(averaging, 3)
+
+    first = run(1)
+    assert run(2) != first
+    assert run(1) == first
+
+
+def test_a_run_goes_on_from_its_state_as_if_it_had_never_stopped(averaging: Stepper) -> None:
+    averaging.reset()
+    losses(averaging, 3)
+    saved = averaging.state()
+    rest = losses(averaging, 3)
+    end = averaging.state()
+    averaging.reset(7)
+    averaging.set_state(saved)
+    assert losses(averaging, 3) == rest
+    assert equal(averaging.state(), end)
+
+
+def test_the_state_of_another_network_is_refused(averaging: Stepper) -> None:
+    state = averaging.state()
+    missing = {name: value for name, value in state.items() if name != "model/0000"}
+    with pytest.raises(ValueError, match=r"1 differ, the first is model/0000: None instead of \(3, 3, 3, 8\)"):
+        averaging.set_state(missing)
+
+
+def test_the_moving_average_follows_its_formula_and_leaves_the_network_as_it_was(averaging: Stepper) -> None:
+    averaging.reset()
+    kernel = averaging._model.trainable_variables[0]
+    expected = kernel.numpy().astype(np.float64)
+    limit = np.exp(-5 / (0.5 * 20))  # half an epoch of four steps
+    for done in range(4):
+        averaging(batch())
+        decay = min(limit, (1 + done) / (10 + done))
+        expected = decay * expected + (1 - decay) * kernel.numpy()
+    current = averaging.weights()
+    with averaging.use("ema"):
+        np.testing.assert_allclose(kernel.numpy(), expected, atol=1e-6)
+        assert not equal(averaging.weights(), current)
+    assert equal(averaging.weights(), current)
+    with averaging.use("current"):
+        assert equal(averaging.weights(), current)
+
+
+def test_the_mean_is_that_of_the_last_epochs_and_part_of_the_state() -> None:
+    stepper = make_stepper(settings(keep="mean", mean_epochs=2, epochs=3))
+    kernel = stepper._model.trainable_variables[0]
+    ends = []
+    for epoch in range(3):
+        stepper(batch())
+        stepper.end_epoch(epoch)
+        ends.append(kernel.numpy())
+    saved = stepper.state()
+    stepper.reset()
+    with pytest.raises(ValueError, match="epochs summed so far: 0"), stepper.use("mean"):
+        pass
+    stepper.set_state(saved)
+    with stepper.use("mean"):
+        np.testing.assert_allclose(kernel.numpy(), (ends[1] + ends[2]) / 2, atol=1e-7)
+    np.testing.assert_array_equal(kernel.numpy(), ends[2])
+
+
+def test_an_average_that_was_not_kept_is_refused(averaging: Stepper) -> None:
+    with pytest.raises(ValueError, match="no average 'mean': keep = 'ema'"), averaging.use("mean"):
+        pass
+
+
+def test_folds_start_from_pretrained_weights_and_keep_their_own_head() -> None:
+    stepper = make_stepper(settings(keep="ema"))
+    own = stepper.weights()
+    pretrained = {path: value + 1 for path, value in own.items() if "conv" in path}
+    assert 0 < len(pretrained) < len(own)
+    stepper.set_weights_start(pretrained)
+    losses(stepper, 2)
+    stepper.reset()
+    assert equal(stepper.weights(), {**own, **pretrained})
+    with stepper.use("ema"):
+        assert equal(stepper.weights(), {**own, **pretrained})
+    with pytest.raises(ValueError, match=r"the first is head/kernel: \(3,\) instead of None"):
+        stepper.set_weights_start({"head/kernel": np.zeros(3)})
+
+
+def test_a_schedule_of_its_own_replaces_the_settings_rates() -> None:
+    rising = keras.optimizers.schedules.ExponentialDecay(1e-5, 1, 2.0)
+    chosen = settings()
+    stepper = Stepper(network(chosen), chosen, 20, PLAN, cross_entropy, rates=rising)
+    seen = []
+    for _ in range(3):
+        seen.append(stepper.learning_rate)
+        stepper(batch())
+    assert seen == pytest.approx([1e-5, 2e-5, 4e-5])
+
+
+def test_metadata_reaches_a_network_that_has_a_branch_for_it() -> None:
+    stepper = make_stepper(settings(metadata=True), metadata_width=3)
+    before = stepper.weights()
+    stepper(batch(3))
+    moved = {path for path, value in stepper.weights().items() if not np.array_equal(value, before[path])}
+    assert any(before[path].shape[:1] == (3,) and before[path].ndim == 2 for path in moved)
+
+
+def test_kept_batch_normalisation_does_not_move(kept: Stepper) -> None:
+    before = kept.weights()
+    found = losses(kept, 10)
+    after, unmoved = kept.weights(), [path for path in before if "bn" in path]
+    assert len(unmoved) >= 4
+    assert all(np.array_equal(after[path], before[path]) for path in unmoved)
+    assert found[-1] < found[0]
+
+
+@pytest.mark.slow
+def test_a_compiled_step_equals_a_plain_one() -> None:
+    chosen = settings(accumulation=2)
+    plain, compiled = (make_stepper(chosen, Plan("GPU", xla, "float32", False, 8)) for xla in (False, True))
+    np.testing.assert_allclose(losses(compiled, 3), losses(plain, 3), atol=1e-4)

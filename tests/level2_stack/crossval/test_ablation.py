@@ -1,0 +1,163 @@
+"""What a block is worth: a leak is named, a useless block costs nothing, and nothing is compared with another fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from level2_stack.crossval.ablation import COLUMNS, SURE_LOSS, ablate, leader, parts, sentences
+from level2_stack.crossval.nested import cross_validate
+from level2_stack.design.assemble import Design
+from level2_stack.evaluation.auc import auc
+from level2_stack.learner_contract import STAGES
+from level2_stack.learners import lgbm
+from tests.level2_stack.crossval.test_nested import drawn, recipe
+
+STACK = recipe("lgbm", "logistic")
+
+
+def with_columns(design: Design, **columns: object) -> Design:
+    """Return ``design`` with further columns; two underscores stand for the dot."""
+    return replace(design, X=design.X.assign(**{name.replace("__", "."): each for name, each in columns.items()}))
+
+
+def all_targets(design: Design) -> np.ndarray:
+    return np.concatenate([design.y, np.zeros(len(design.test))])
+
+
+@pytest.fixture(scope="module")
+def design():
+    """A block that leaks, one that is noise, and one whose text column leaks in the order of nothing."""
+    plain, random = drawn(300, 15), np.random.default_rng(5)
+    n, y = len(plain.X), all_targets(plain)
+    site = np.where(y == 1, random.choice(["leg", "torso"], n), random.choice(["arm", "nose", "palm"], n))
+    return with_columns(
+        plain,
+        patient__count=random.normal(size=n),
+        pictures__leak=6 * y + random.normal(size=n),
+        pictures__size=random.normal(size=n),
+        table__site=pd.Categorical(np.where(random.random(n) < 0.2, "arm", site)),
+    )
+
+
+@pytest.fixture(scope="module")
+def table(design):
+    return ablate(design, STACK, cross_validate(design, STACK), replicates=100)
+
+
+def test_every_part_has_its_row_and_the_dearest_comes_first(table):
+    assert set(table.index) == {"all networks", "metadata", "patient", "pictures", "table"}
+    assert list(table.columns) == COLUMNS
+    assert table["loss"].is_monotonic_decreasing
+    assert table.index[0] == "pictures"
+    assert table["columns"].to_dict() == {"all networks": 2, "metadata": 1, "patient": 1, "pictures": 2, "table": 1}
+    assert set(table["learner"]) == {"lgbm"}
+
+
+def test_a_leak_is_named_with_its_column(table):
+    said = list(sentences(table, best_network=0.85))
+    (leak,) = [sentence for sentence in said if sentence.startswith("pictures may leak the target: ")]
+    alone = table.loc["pictures", "strongest_auc"]
+    assert alone > 0.99
+    assert f"pictures.leak alone reaches {alone:.4f} (the best network 0.8500)" in leak
+    assert not [sentence for sentence in said if "metadata may leak" in sentence or "patient may leak" in sentence]
+    first = table.loc["pictures"]
+    loss = f"{first['loss']:+.4f} [{first['low']:.4f}, {first['high']:.4f}]"
+    assert said[0] == f"without pictures (2 columns): {first['auc_without']:.4f}, lgbm loses {loss}"
+
+
+def test_a_text_column_leaks_whatever_the_alphabet_makes_of_it(design, table):
+    codes = design.train["table.site"].cat.codes.to_numpy()
+    assert abs(auc(design.y, codes.astype(float)) - 0.5) < 0.3
+    assert table.loc["table", "strongest_auc"] > 0.85
+    assert any("table may leak" in sentence for sentence in sentences(table, best_network=0.8))
+
+
+def test_a_useless_text_column_is_not_taken_for_a_leak():
+    design = drawn(300, 0)
+    noise = with_columns(design, table__site=pd.Categorical(np.random.default_rng(0).choice(["a", "b", "c"], 300)))
+    found = ablate(noise, STACK, cross_validate(noise, STACK), replicates=20)
+    assert 0.5 <= found.loc["table", "strongest_auc"] < 0.6
+
+
+def test_a_useless_block_loses_nothing_beyond_chance_and_a_good_one_more():
+    design = with_columns(drawn(600, 0), patient__count=np.random.default_rng(5).normal(size=600))
+    # With all columns for every tree: a column less does not change how often the others are drawn.
+    stack = recipe("lgbm", lgbm={"rounds": 40, "learning_rate": 0.1, "feature_fraction": 1.0})
+    table = ablate(design, stack, cross_validate(design, stack), replicates=100)
+    assert table.loc["patient", "low"] <= 0 <= table.loc["patient", "high"]
+    assert table.loc["all networks", "low"] > 0
+    assert table.loc["all networks", "loss"] > 10 * abs(table.loc["patient", "loss"])
+
+
+def test_the_best_network_and_contrasts_are_no_leak(table):
+    assert not [sentence for sentence in sentences(table, best_network=0.5) if sentence.startswith("all networks may")]
+
+
+def test_without_a_network_to_compare_with_only_a_sure_loss_is_called_a_leak(table):
+    accused = [sentence for sentence in sentences(table, best_network=float("nan")) if "may leak" in sentence]
+    assert [sentence.split()[0] for sentence in accused] == ["pictures"]
+    assert table.loc["pictures", "low"] > SURE_LOSS > table.drop(index="pictures")["low"].max()
+
+
+def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, table):
+    found = cross_validate(design, STACK)
+    X, score = design.X.drop(columns=["pictures.leak", "pictures.size"]), np.zeros(300)
+    for fold in range(4):
+        own = np.flatnonzero(design.folds == fold)
+        seen = np.flatnonzero(design.folds != fold)
+        params = STACK.parameters("lgbm")
+        fit = lgbm.fit(params, X.iloc[seen], design.y[seen], groups=design.groups[seen], seed=0)
+        stage = STAGES.index(found.stage["lgbm"][fold])
+        score[own] = fit.stages(X.iloc[own])[stage]
+    assert table.loc["pictures", "auc_without"] == pytest.approx(auc(design.y, score), abs=1e-3)
+
+
+@pytest.mark.parametrize("thinned", [None, 1.0])
+def test_leaving_out_what_no_tree_can_use_loses_exactly_nothing(thinned):
+    """The fits with and without it are else the same: thinned alike, with the parameters tuned for each fold."""
+    design = with_columns(drawn(150, 0), patient__count=1.0)
+    stack = recipe("lgbm", negatives_per_positive=thinned, choose_rounds=False)
+    tuned = {
+        ("lgbm", fold): lgbm.Params(rounds=10 + 5 * fold, learning_rate=0.1, feature_fraction=1.0) for fold in range(4)
+    }
+    found = ablate(design, stack, cross_validate(design, stack, tuned=tuned), replicates=20)
+    assert found.loc["patient", ["loss", "low", "high"]].tolist() == [0, 0, 0]
+    assert found.loc["all networks", "loss"] > 0
+
+
+def test_parts_are_blocks_and_kinds_of_network_columns_that_the_design_has():
+    names = ["logit.a", "spread.a", "difference.a", "zscore.a", "disagreement.networks", "metadata.age", "own.x"]
+    columns = pd.DataFrame(np.zeros((4, len(names))), columns=names)
+    whole = Design(columns, np.zeros(4), np.zeros(4, dtype=np.int8), np.array(list("abcd"), dtype=object))
+    assert parts(whole) == {
+        "all networks": ("logit", "spread", "difference", "zscore", "disagreement"),
+        "contrasts": ("difference", "zscore", "disagreement"),
+        "spread of views": ("spread",),
+        "metadata": ("metadata",),
+        "own": ("own",),
+    }
+
+
+def test_what_is_everything_is_no_part():
+    def only(*families: str) -> Design:
+        X = pd.DataFrame(np.zeros((4, len(families))), columns=[f"{family}.a" for family in families])
+        return Design(X, np.zeros(4), np.zeros(4, dtype=np.int8), np.array(list("abcd"), dtype=object))
+
+    assert parts(only("metadata")) == {}
+    assert parts(only("logit")) == {}
+    assert parts(only("metadata", "patient")) == {"metadata": ("metadata",), "patient": ("patient",)}
+
+
+def test_without_a_learner_of_all_columns_there_is_an_empty_table():
+    design, stack = drawn(120), recipe("logistic", "mean")
+    assert leader(stack) is None
+    table = ablate(design, stack, cross_validate(design, stack))
+    assert table.empty
+    assert list(table.columns) == COLUMNS
+    assert list(sentences(table, 0.5)) == []
+
+
+def test_the_leader_is_the_first_booster_of_the_recipe():
+    assert leader(recipe("mean", "xgb", "lgbm")) == "xgb"

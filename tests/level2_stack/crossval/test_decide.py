@@ -1,0 +1,187 @@
+"""Nested decisions: nothing that predicts a row was chosen with its target, so choosing does not flatter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from level2_stack.calibration import calibrate
+from level2_stack.crossval.decide import decide, predict
+from level2_stack.crossval.nested import CrossValidated, Scores, cross_validate
+from level2_stack.design.assemble import Design
+from level2_stack.evaluation.auc import auc
+from level2_stack.recipe import Calibration, Recipe
+from tests.level2_stack.crossval.test_nested import drawn, flipped, recipe
+
+BASELINES = ["logistic", "mean", "rank_mean", "caruana"]
+EVERYTHING = recipe(
+    "lgbm",
+    "xgb",
+    *BASELINES,
+    blend=["lgbm", "xgb", "logistic"],
+    blend_weights="fitted",
+    seeds=2,
+    negatives_per_positive=1.5,
+    calibration={"methods": ["none", "temperature", "platt", "beta", "isotonic"], "prevalence": 0.02},
+)
+
+
+def decided(design, stack: Recipe):
+    found = cross_validate(design, stack, keep_models=True)
+    return found, decide(design, stack, found)
+
+
+@pytest.fixture(scope="module")
+def design():
+    return drawn(180, 12, folds=3)
+
+
+@pytest.fixture(scope="module")
+def everything(design):
+    return decided(design, EVERYTHING)
+
+
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_flipping_a_folds_targets_changes_nothing_that_predicts_it(design, everything, fold):
+    (found, result), (found_after, after) = everything, decided(flipped(design, fold), EVERYTHING)
+    own, other = design.folds == fold, design.folds != fold
+    for name in ("lgbm", "xgb", *BASELINES):
+        np.testing.assert_array_equal(found_after.scores[name].train[fold], found.scores[name].train[fold])
+        np.testing.assert_array_equal(found_after.scores[name].test[fold], found.scores[name].test[fold])
+    for name in ("lgbm", "xgb"):
+        assert found_after.stage[name][fold] == found.stage[name][fold]
+    assert after.blend_weights[fold] == result.blend_weights[fold]
+    for name, chosen in result.calibrators.items():
+        assert after.calibrators[name][fold] == chosen[fold]
+    assert after.by_fold[fold] == result.by_fold[fold]
+    before, now = result.probability.iloc[:180], after.probability.iloc[:180]
+    pd.testing.assert_frame_equal(now[own], before[own], check_exact=True)
+    assert not np.isclose(now[other], before[other]).all(axis=0).any()  # the other folds did learn from it
+
+
+def test_there_is_a_probability_of_every_row_by_every_learner_the_blend_and_the_choice(design, everything):
+    result = everything[1]
+    assert set(result.probability) == {"lgbm", "xgb", *BASELINES, "blend", "choice"}
+    assert set(result.uncalibrated) == {"lgbm", "xgb", *BASELINES, "blend"}
+    assert list(result.probability.index) == list(design.X.index)
+    assert ((result.probability > 0) & (result.probability < 1)).all(axis=None)
+
+
+def test_a_train_row_gets_what_its_outer_folds_calibrator_makes_of_its_outer_score(design):
+    stack = recipe("logistic", "mean", submit="logistic")
+    found, result = decided(design, stack)
+    for fold in range(3):
+        own, scores = design.folds == fold, found.scores["mean"]
+        chosen = calibrate.choose(
+            scores.train[fold, ~own], design.y[~own], design.folds[~own], stack.calibration.methods
+        )
+        np.testing.assert_array_equal(
+            result.probability["mean"].iloc[:180][own], chosen.calibrator(scores.train[fold, own])
+        )
+
+
+def test_the_choice_is_in_every_fold_what_its_inner_folds_chose(design, everything):
+    result = everything[1]
+    for fold, preference in enumerate(result.by_fold):
+        own = np.flatnonzero(design.folds == fold)
+        expected = result.probability[preference.chosen].iloc[own]
+        np.testing.assert_array_equal(result.probability["choice"].iloc[own], expected)
+    assert result.headline == "choice"
+    assert result.submitted == result.preference.chosen
+
+
+def test_test_rows_of_the_choice_are_the_mean_of_what_every_fold_chose(design):
+    stack = recipe("logistic", "mean", "rank_mean")
+    found, result = decided(design, stack)
+    parts = []
+    for fold, preference in enumerate(result.by_fold):
+        name = preference.chosen
+        assert name != "blend"
+        parts.append(result.calibrators[name][fold].calibrator(found.scores[name].test[fold]))
+    np.testing.assert_allclose(result.probability["choice"].iloc[180:], np.mean(parts, axis=0))
+
+
+def test_uncalibrated_probabilities_are_the_scores_themselves(design, everything):
+    found, result = everything
+    scores = found.scores["lgbm"]
+    np.testing.assert_allclose(result.uncalibrated["lgbm"].iloc[:180], expit(scores.outer(found.folds)))
+    np.testing.assert_allclose(result.uncalibrated["lgbm"].iloc[180:], expit(scores.test.mean(axis=0)))
+
+
+def test_what_the_recipe_submits_is_submitted_without_a_choice(design):
+    result = decided(design, recipe("logistic", "mean", "rank_mean", submit="mean"))[1]
+    assert (result.submitted, result.headline, result.preference, result.by_fold) == ("mean", "mean", None, [])
+    assert "choice" not in result.probability
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.02])
+@pytest.mark.parametrize("submit", ["blend", "lgbm", "rank_mean"])
+def test_predicting_new_rows_gives_what_test_rows_got(design, everything, submit, prevalence):
+    calibration = Calibration(methods=["platt"], prevalence=prevalence)
+    stack = EVERYTHING.model_copy(update={"submit": submit, "calibration": calibration})
+    found, result = everything[0], decide(design, stack, everything[0])
+    new = predict(design.test, stack, found, result, design.y)
+    np.testing.assert_allclose(new, result.probability[submit].iloc[180:], atol=1e-6, rtol=1e-5)
+
+
+def test_a_new_row_is_predicted_alone_as_among_others(design, everything):
+    found, result = everything
+    together = predict(design.test, EVERYTHING, found, result, design.y)
+    alone = predict(design.test.iloc[[5]], EVERYTHING, found, result, design.y)
+    np.testing.assert_allclose(alone, together[[5]], rtol=1e-6)
+
+
+def test_probabilities_weighted_to_the_deployment_prevalence_have_it_on_average():
+    design, prevalence = drawn(600, 0, networks=1), 0.05
+    stack = recipe("logistic", submit="logistic", calibration={"prevalence": prevalence})
+    probability = decided(design, stack)[1].probability["logistic"].to_numpy()
+    weights = np.where(design.y == 1, prevalence / design.y.mean(), (1 - prevalence) / (1 - design.y.mean()))
+    assert np.average(probability, weights=weights) == pytest.approx(prevalence, rel=0.1)
+    assert np.average(probability) > 1.5 * prevalence  # the training rows have more positives than the clinic
+
+
+def test_a_deployment_prevalence_moves_all_odds_of_a_fold_alike(design):
+    plain, shifted = (
+        decided(design, recipe("logistic", submit="logistic", calibration={"prevalence": prevalence}))[1]
+        for prevalence in (None, 0.02)
+    )
+    before, after = (result.probability["logistic"].iloc[:180].to_numpy() for result in (plain, shifted))
+    odds = (after / (1 - after)) / (before / (1 - before))
+    for fold in range(3):
+        trained = design.y[design.folds != fold].mean()
+        expected = (0.02 / 0.98) / (trained / (1 - trained))
+        np.testing.assert_allclose(odds[design.folds == fold], expected, rtol=1e-6)
+
+
+def noise(seed: int) -> tuple[Design, CrossValidated]:
+    """Return a design with twelve learners that know nothing: a row's score is the same by every fit."""
+    design, random = drawn(240, 0, signal=0, folds=3, seed=seed), np.random.default_rng(seed)
+    tables = {f"learner_{i}": np.tile(random.normal(size=240), (3, 1)) for i in range(12)}
+    scores = {name: Scores(table, np.zeros((3, 0)), table[:1]) for name, table in tables.items()}
+    return design, CrossValidated(design.folds.astype(np.int64), scores)
+
+
+def test_choosing_does_not_flatter_the_choice_as_it_flatters_the_best_of_the_leaderboard():
+    stack, aucs = Recipe(blend=["learner_0"], calibration=Calibration(methods=["none"])), []
+    for seed in range(20):
+        design, found = noise(seed)
+        result = decide(design, stack, found)
+        each = {name: auc(design.y, score.to_numpy()) for name, score in result.probability.items()}
+        aucs.append((each["choice"], max(each.values())))
+    (choice, best), error = np.mean(aucs, axis=0), np.std(aucs, axis=0, ddof=1) / np.sqrt(20)
+    assert abs(choice - 0.5) < 3 * error[0]
+    assert best - 0.5 > 3 * error[1]
+
+
+def test_permuted_targets_leave_every_model_at_chance():
+    design = drawn(600, 0, folds=3)
+    y, random = design.y.copy(), np.random.default_rng(1)
+    for fold in range(3):
+        own = design.folds == fold
+        y[own] = random.permutation(y[own])
+    result = decided(replace(design, y=y), recipe("lgbm", "xgb", *BASELINES, calibration={"methods": ["platt"]}))[1]
+    for name, score in result.probability.items():
+        # Four standard errors of the AUC of 180 positives of 600.
+        assert auc(y, score.to_numpy()) == pytest.approx(0.5, abs=0.102), name

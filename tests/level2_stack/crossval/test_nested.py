@@ -1,0 +1,247 @@
+"""Level two's nested cross-validation: every score comes from fits that saw neither of its two folds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+
+from level2_stack.crossval.nested import Scores, cross_validate, fold_aucs, number_of_fits
+from level2_stack.design.assemble import Design
+from level2_stack.evaluation.auc import auc
+from level2_stack.learner_contract import STAGES
+from level2_stack.learners import lgbm, logistic
+from level2_stack.recipe import Recipe, check_recipe
+from runtime.errors import InputFault
+
+SMALL = {"lgbm": {"rounds": 20, "learning_rate": 0.1}, "xgb": {"rounds": 20, "eta": 0.1}}
+
+
+def recipe(*learners: str, **settings: object) -> Recipe:
+    """Return a recipe of small boosters that blends all its learners, unless ``settings`` say otherwise."""
+    tables = {name: SMALL[name] for name in learners if name in SMALL}
+    return check_recipe({"learners": list(learners), "blend": list(learners), "seeds": 1, **tables, **settings}, "test")
+
+
+def drawn(rows: int = 240, tests: int = 24, *, signal: float = 1.5, networks: int = 2, folds: int = 4, seed: int = 0):
+    """Return a design of patients with three pictures: 30 % malignant in every fold, and the first network knows."""
+    random = np.random.default_rng(seed)
+    fold = (np.arange(rows) // 3 % folds).astype(np.int8)
+    y = np.zeros(rows + tests)
+    for number in range(folds):
+        own = np.flatnonzero(fold == number)
+        # As many in every fold: else a fit without a fold of many positives expects few, which pooling punishes.
+        y[random.choice(own, round(0.3 * len(own)), replace=False)] = 1
+    y[rows:] = random.random(tests) < 0.3
+    logits = random.normal(size=(rows + tests, networks))
+    logits[:, 0] += signal * y
+    X = pd.DataFrame(logits, columns=[f"logit.n{i}" for i in range(networks)]).assign(
+        **{"metadata.age": random.normal(size=rows + tests) + signal / 2 * y}
+    )
+    patients = np.array([f"patient_{i // 3}" for i in range(rows)], dtype=object)
+    return Design(X.set_axis([f"case_{i}" for i in range(rows + tests)]), y[:rows], fold, patients)
+
+
+def flipped(design: Design, fold: int) -> Design:
+    """Return ``design`` with every target of ``fold`` turned round."""
+    return replace(design, y=np.where(design.folds == fold, 1 - design.y, design.y))
+
+
+def margins(predict, X: pd.DataFrame) -> np.ndarray:
+    return logit(np.clip(predict(X), 1e-9, 1 - 1e-9)).astype(np.float32)
+
+
+def fit_without(learner, params, design: Design, left_out: tuple[int, ...], columns: list[str], seed: int = 0):
+    seen = np.flatnonzero(~np.isin(design.folds, left_out))
+    return learner.fit(
+        params, design.X[columns].iloc[seen], design.y[seen], groups=design.groups[seen].astype(str), seed=seed
+    )
+
+
+LOGITS = ["logit.n0", "logit.n1"]
+ALL = [*LOGITS, "metadata.age"]
+
+
+def test_an_entry_is_the_score_by_a_fit_without_the_outer_and_the_rows_own_fold():
+    design = drawn()
+    found = cross_validate(design, recipe("logistic"))
+    for outer in range(4):
+        for inner in range(4):
+            rows = np.flatnonzero(design.folds == inner)
+            predict = fit_without(logistic, logistic.Params(), design, (outer, inner), LOGITS)
+            expected = margins(predict, design.X[LOGITS].iloc[rows])
+            np.testing.assert_array_equal(found.scores["logistic"].train[outer, rows], expected)
+
+
+def test_test_rows_are_scored_by_the_fits_without_one_fold():
+    design = drawn()
+    found = cross_validate(design, recipe("logistic")).scores["logistic"]
+    assert found.test.shape == (4, 24)
+    for fold in range(4):
+        predict = fit_without(logistic, logistic.Params(), design, (fold,), LOGITS)
+        np.testing.assert_array_equal(found.test[fold], margins(predict, design.test[LOGITS]))
+
+
+def test_the_outer_scores_are_those_of_the_rows_own_fold():
+    table = np.arange(12.0).reshape(3, 4)
+    scores = Scores(train=table, test=np.zeros((3, 0)), by_seed=np.zeros((1, 4)))
+    assert scores.outer(np.array([2, 0, 1, 2])).tolist() == [8, 1, 6, 11]
+
+
+def test_flipping_a_folds_targets_leaves_its_row_of_scores_and_its_rounds_alone():
+    design, stack = drawn(120, 6), recipe("lgbm", "logistic", seeds=2)
+    before = cross_validate(design, stack)
+    for fold in range(4):
+        after = cross_validate(flipped(design, fold), stack)
+        others = [other for other in range(4) if other != fold]
+        for name, scores in before.scores.items():
+            np.testing.assert_array_equal(after.scores[name].train[fold], scores.train[fold])
+            np.testing.assert_array_equal(after.scores[name].test[fold], scores.test[fold])
+            own = design.folds == fold
+            np.testing.assert_array_equal(after.scores[name].by_seed[:, own], scores.by_seed[:, own])
+            assert all(not np.array_equal(after.scores[name].test[i], scores.test[i]) for i in others)
+        assert [after.stage[name][fold] for name in after.stage] == [before.stage[name][fold] for name in before.stage]
+
+
+def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
+    design, stack = drawn(), recipe("lgbm", "logistic", seeds=3, inner_seeds=2)
+    told = []
+    cross_validate(design, stack, on_fit=told.append)
+    assert len({(task.learner, task.left_out, task.seed) for task in told}) == len(told)
+    assert len(told) == number_of_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
+
+
+def test_learners_without_a_seed_are_fitted_once_and_others_once_per_outer_and_inner_seed():
+    assert number_of_fits(drawn(), recipe("rank_mean", "lgbm", seeds=3, inner_seeds=2)) == (4 + 6) + (3 * 4 + 2 * 6)
+
+
+def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
+    design, stack = drawn(), recipe("logistic")
+    weak, strong = logistic.Params(l2=0.1), logistic.Params(l2=100)
+    params = [weak, weak, strong, strong]
+    tuned = {("logistic", fold): each for fold, each in enumerate(params)}
+    found = cross_validate(design, stack, tuned=tuned)
+    # Pairs with equal parameters once (0, 1 and 2, 3), the other four once for either.
+    assert number_of_fits(design, stack, tuned) == 4 + 2 + 2 * 4
+    for outer in range(4):
+        for inner in range(4):
+            rows = np.flatnonzero(design.folds == inner)
+            predict = fit_without(logistic, params[outer], design, (outer, inner), LOGITS)
+            expected = margins(predict, design.X[LOGITS].iloc[rows])
+            np.testing.assert_array_equal(found.scores["logistic"].train[outer, rows], expected)
+
+
+def test_outer_scores_are_the_mean_logit_of_all_seeds_and_inner_ones_of_the_inner_seeds():
+    design, stack = drawn(), recipe("lgbm", seeds=2, inner_seeds=1, choose_rounds=False)
+    scores, own = cross_validate(design, stack).scores["lgbm"], np.flatnonzero(design.folds == 1)
+    params, X = lgbm.Params(**SMALL["lgbm"]), design.X.iloc[own]
+    seeds = [margins(fit_without(lgbm, params, design, (1,), ALL, seed), X) for seed in (0, 1)]
+    np.testing.assert_allclose(scores.train[1, own], np.mean(seeds, axis=0), atol=1e-6)
+    np.testing.assert_allclose(scores.by_seed[:, own], seeds, atol=1e-6)
+    inner = margins(fit_without(lgbm, params, design, (1, 3), ALL), X)
+    np.testing.assert_allclose(scores.train[3, own], inner, atol=1e-6)
+    assert not np.allclose(seeds[0], seeds[1])
+
+
+def test_rounds_are_those_with_the_least_log_loss_on_inner_folds():
+    stack = recipe("lgbm", lgbm={"rounds": 60, "learning_rate": 0.3, "min_sum_hessian": 0.1})
+    noise = cross_validate(drawn(signal=0), stack)
+    assert max(noise.stage["lgbm"]) == STAGES[0]  # whatever is learned of noise is too much
+    slow = recipe("lgbm", lgbm={"rounds": 20, "learning_rate": 0.01})
+    assert min(cross_validate(drawn(signal=3), slow).stage["lgbm"]) == STAGES[-1]
+
+
+def test_without_choosing_rounds_all_of_them_count():
+    stack = recipe("lgbm", "logistic", choose_rounds=False)
+    assert cross_validate(drawn(), stack).stage == {"lgbm": [1.0] * 4}
+
+
+def test_the_result_does_not_depend_on_processes_or_the_order_of_learners():
+    design = drawn(60, 6)
+    one = cross_validate(design, recipe("lgbm", "rank_mean", "mean", "logistic"), processes=1)
+    two = cross_validate(design, recipe("logistic", "mean", "rank_mean", "lgbm"), processes=2, keep_models=True)
+    for name, scores in one.scores.items():
+        np.testing.assert_array_equal(two.scores[name].train, scores.train)
+        np.testing.assert_array_equal(two.scores[name].test, scores.test)
+    assert one.stage == two.stage
+    kept = two.models["mean", 2][0].margins(design.test[LOGITS])  # a model that came back from its process works
+    np.testing.assert_array_equal(kept[0], one.scores["mean"].test[2])
+
+
+def test_the_same_run_twice_gives_the_same_bits():
+    first, second = (cross_validate(drawn(120), recipe("lgbm", "xgb", "caruana", seeds=2)) for _ in range(2))
+    for name, scores in first.scores.items():
+        np.testing.assert_array_equal(second.scores[name].train, scores.train)
+    assert first.importance == second.importance
+
+
+def test_names_of_folds_do_not_matter():
+    design = drawn()
+    named = replace(design, folds=np.array([7, 2, 5, 3], dtype=np.int8)[design.folds])
+    found, again = (cross_validate(each, recipe("logistic")) for each in (design, named))
+    assert sorted(np.unique(again.folds)) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(
+        again.scores["logistic"].outer(again.folds), found.scores["logistic"].outer(found.folds)
+    )
+
+
+def test_weights_and_importance_are_means_over_the_outer_fits():
+    design = drawn()
+    found = cross_validate(design, recipe("lgbm", "logistic"))
+    fits = [fit_without(logistic, logistic.Params(), design, (fold,), LOGITS).weights for fold in range(4)]
+    assert found.weights["logistic"]["logit.n0"] == pytest.approx(np.mean([each["logit.n0"] for each in fits]))
+    assert max(found.importance["lgbm"], key=found.importance["lgbm"].get) == "logit.n0"
+
+
+def test_models_are_kept_one_per_seed_and_only_when_asked_for():
+    stack = recipe("lgbm", "logistic", seeds=2)
+    assert cross_validate(drawn(), stack).models == {}
+    kept = cross_validate(drawn(), stack, keep_models=True).models
+    assert {key: len(models) for key, models in kept.items()} == {
+        (name, fold): count for name, count in (("lgbm", 2), ("logistic", 1)) for fold in range(4)
+    }
+
+
+def test_a_target_of_pure_noise_gives_no_better_than_chance():
+    design = drawn(900, 0, signal=0)
+    found = cross_validate(design, recipe("lgbm", "xgb", "logistic", "mean", "rank_mean", "caruana"))
+    aucs = [auc(design.y, scores.outer(found.folds)) for scores in found.scores.values()]
+    # Four standard errors of the AUC of 270 positives of 900.
+    np.testing.assert_allclose(aucs, 0.5, atol=0.082)
+
+
+def test_without_test_rows_there_are_only_train_scores():
+    found = cross_validate(drawn(tests=0), recipe("lgbm", "logistic")).scores
+    assert {name: scores.test.shape for name, scores in found.items()} == {"lgbm": (4, 0), "logistic": (4, 0)}
+
+
+def test_fold_aucs_are_those_of_the_rows_that_a_model_has():
+    y, folds = np.array([0, 1, 0, 1, 1, 0.0]), np.array([4, 4, 4, 9, 9, 9])
+    scores = pd.DataFrame({"full": [1, 2, 3, 3, 2, 1.0], "gap": [1, 2, np.nan, np.nan, np.nan, 1.0]})
+    found = fold_aucs(y, folds, scores)
+    assert found.loc["full"].to_dict() == {4: 0.5, 9: 1.0}
+    assert found.loc["gap", 4] == 1.0
+    assert np.isnan(found.loc["gap", 9])
+
+
+def test_a_patient_in_two_folds_is_refused_by_name():
+    design = drawn()
+    design.folds[0] = 3
+    with pytest.raises(InputFault, match=r"more than one fold: 1 \(patient_0\)"):
+        cross_validate(design, recipe("logistic"))
+
+
+def test_fewer_than_three_folds_are_refused():
+    with pytest.raises(InputFault, match=r"2 fold\(s\); nested cross-validation needs at least 3"):
+        cross_validate(drawn(folds=2), recipe("logistic"))
+
+
+def test_every_fold_with_one_class_is_refused_by_number():
+    design = drawn()
+    design.y[design.folds == 2] = 0
+    design.y[design.folds == 0] = 1
+    with pytest.raises(InputFault) as refused:
+        cross_validate(design, recipe("logistic"))
+    assert "fold 0: 60 malignant of 60" in str(refused.value)
+    assert "fold 2: 0 malignant of 60" in str(refused.value)

@@ -1,0 +1,242 @@
+"""Clinical metrics against scikit-learn, their definitions written out, and repeated patients."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
+
+from level2_stack.evaluation.auc import PatientROC, delong_interval, patient_bootstrap
+from level2_stack.evaluation.metrics import (
+    CURVE_METRICS,
+    TOP_METRICS,
+    average_precision,
+    clinical_metrics,
+    partial_area,
+    sensitivity_at,
+    specificity_at,
+    top_chance,
+)
+
+PARTIAL = "partial_auc_above_80_sensitivity"
+# label, score, patient
+ROWS = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.integers(-6, 6), st.integers(0, 5)), min_size=2, max_size=40
+).filter(lambda rows: len({row[0] for row in rows}) == 2)
+TIMES = st.lists(st.integers(0, 3), min_size=6, max_size=6)
+
+
+def columns(rows):
+    y, score, patient = np.array(rows, dtype=np.float64).T
+    return y, score, patient.astype(int)
+
+
+def standing(y, score, weights=None):
+    counts = np.ones(len(y)) if weights is None else weights
+    return PatientROC(y, score, np.arange(len(y)), len(y))(counts[:, np.newaxis])
+
+
+def values(y, score, groups, **options):
+    table = clinical_metrics(y, pd.DataFrame({"m": score}), groups.astype(object), **({"replicates": 0} | options))
+    return table.set_index("metric")["value"]
+
+
+def clinic(n=900, seed=0):
+    random = np.random.default_rng(seed)
+    y = (random.random(n) < 0.1).astype(float)
+    return y, y + random.normal(size=n), np.array([f"patient_{i // 20}" for i in range(n)], dtype=object)
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_partial_auc_is_that_of_the_flipped_curve_left_of_a_fifth(rows):
+    y, score, _ = columns(rows)
+    most = 0.2
+    standardised = roc_auc_score(1 - y, -score, max_fpr=most)  # scikit-learn: 0.5 for chance, 1 for perfect
+    least = most**2 / 2
+    expected = least + (standardised - 0.5) / 0.5 * (most - least)
+    assert partial_area(standing(y, score)).item() == pytest.approx(expected)
+
+
+def of_the_contest(y, score, least=0.8):
+    """Return the partial AUC as ISIC 2024 defines it: labels and scores flipped, left of 0.2, the last step cut."""
+    false, true, _ = roc_curve(1 - y, -score)
+    most = 1 - least
+    stop = np.searchsorted(false, most, "right")
+    end = np.interp(most, false[stop - 1 : stop + 1], true[stop - 1 : stop + 1])
+    return auc(np.r_[false[:stop], most], np.r_[true[:stop], end])
+
+
+@pytest.mark.parametrize("decimals", [1, 8])  # many ties, and none
+def test_partial_auc_is_the_contests_own_at_one_malignant_lesion_in_a_thousand(decimals):
+    random = np.random.default_rng(decimals)
+    y = np.zeros(40_000)
+    y[random.choice(len(y), 39, replace=False)] = 1  # a fifth of 39 is no whole number: the last step is cut
+    score = (y * 1.5 + random.normal(size=len(y))).round(decimals)
+    assert partial_area(standing(y, score)).item() == pytest.approx(of_the_contest(y, score), abs=1e-12)
+
+
+@pytest.mark.parametrize(("score", "expected"), [([0, 0, 1, 1], 0.2), ([1, 1, 0, 0], 0.0), ([5, 5, 5, 5], 0.02)])
+def test_partial_auc_has_its_anchors(score, expected):
+    y = np.array([0.0, 0.0, 1.0, 1.0])
+    assert partial_area(standing(y, np.array(score, dtype=float))).item() == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_partial_auc_above_no_sensitivity_is_the_auc(rows):
+    y, score, _ = columns(rows)
+    assert partial_area(standing(y, score), percent=0).item() == pytest.approx(roc_auc_score(y, score))
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_average_precision_is_that_of_scikit_learn(rows):
+    y, score, _ = columns(rows)
+    assert average_precision(standing(y, score)).item() == pytest.approx(average_precision_score(y, score))
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS, st.sampled_from([95, 90, 80, 50]))
+def test_working_points_are_the_best_of_all_thresholds(rows, percent):
+    y, score, _ = columns(rows)
+    called = score >= np.append(score, np.inf)[:, np.newaxis]
+    caught, spared = called[:, y == 1].mean(axis=1), (~called)[:, y == 0].mean(axis=1)
+    enough = percent / 100 - 1e-12
+    assert sensitivity_at(standing(y, score), percent).item() == pytest.approx(caught[spared >= enough].max())
+    assert specificity_at(standing(y, score), percent).item() == pytest.approx(spared[caught >= enough].max())
+
+
+def test_nineteen_of_twenty_are_95_percent():
+    y = np.r_[np.ones(1), np.zeros(20)]
+    one_above, two_above = (np.r_[0.5, np.zeros(20 - above), np.ones(above)] for above in (1, 2))
+    assert sensitivity_at(standing(y, one_above), 95).item() == 1.0
+    assert sensitivity_at(standing(y, two_above), 95).item() == 0.0
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_ranks_have_the_metrics_of_their_scores(rows):
+    y, score, patients = columns(rows)
+    pd.testing.assert_series_equal(values(y, score, patients), values(y, rankdata(score), patients))
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS, TIMES)
+def test_a_patient_drawn_twice_counts_as_two_patients(rows, times):
+    y, score, patients = columns(rows)
+    copies = np.array([copy for patient in patients for copy in range(times[patient])], dtype=int)
+    repeats = np.array(times)[patients]
+    repeated_y, repeated_score = np.repeat(y, repeats), np.repeat(score, repeats)
+    weights = repeats.astype(float)
+    together, apart = standing(y, score, weights), standing(repeated_y, repeated_score)
+    for metric in CURVE_METRICS.values():
+        assert metric(together) == pytest.approx(metric(apart), nan_ok=True)
+    hits = (y * top_chance(score, patients, top=2) * weights).sum()
+    new_patients = np.repeat(patients, repeats) * 10 + copies
+    assert hits == pytest.approx((repeated_y * top_chance(repeated_score, new_patients, top=2)).sum())
+
+
+def test_metrics_of_one_class_are_unknown_but_hits_are_counted():
+    groups = np.array(list("pqr"), dtype=object)
+    without = values(np.zeros(3), np.arange(3.0), groups)
+    assert without["top15_hits"] == 0
+    assert without.drop("top15_hits").isna().all()
+    only = values(np.ones(3), np.arange(3.0), groups)
+    assert (only[list(TOP_METRICS)] == [3, 1, 1]).all()
+    assert only.drop(list(TOP_METRICS)).isna().all()
+
+
+def test_the_highest_of_a_patient_are_taken_and_no_others_patients():
+    score = np.array([0.9, 0.1, 0.5, 0.2, 0.3])
+    patient_of = np.array([0, 0, 0, 1, 1])
+    assert top_chance(score, patient_of, top=1).tolist() == [1, 0, 0, 0, 1]
+    assert top_chance(score, patient_of, top=2).tolist() == [1, 0, 1, 1, 1]
+
+
+def test_equal_scores_share_the_last_places():
+    score = np.array([0.9, 0.5, 0.5, 0.5, 0.1])
+    chance = top_chance(score, np.zeros(5, dtype=int), top=3)
+    assert chance.tolist() == pytest.approx([1, 2 / 3, 2 / 3, 2 / 3, 0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=30), st.integers(1, 8))
+def test_every_patient_has_as_many_top_places_as_pictures_or_fifteen(rows, top):
+    score, patient_of = np.array(rows, dtype=int).reshape(-1, 2).T
+    chance = top_chance(score.astype(float), patient_of, top=top)
+    for patient in set(patient_of):
+        mine = patient_of == patient
+        assert chance[mine].sum() == pytest.approx(min(top, mine.sum()))
+
+
+def test_top_hits_are_counted_over_pictures_and_averaged_over_patients():
+    """Of a's two melanomas one stands among the first 15 of 17, b's only one does."""
+    y, score = np.zeros(19), np.arange(19.0)
+    y[[0, 16, 18]] = 1
+    groups = np.array(["a"] * 17 + ["b"] * 2, dtype=object)
+    found = values(y, score, groups)
+    assert found["top15_hits"] == 2
+    assert found["top15_sensitivity"] == pytest.approx(2 / 3)
+    assert found["top15_patient_sensitivity"] == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_the_table_has_every_model_and_metric_within_its_interval():
+    y, score, groups = clinic()
+    table = clinical_metrics(y, pd.DataFrame({"good": score + y, "bad": score}), groups, replicates=200)
+    assert table["model"].value_counts().to_dict() == {"good": 13, "bad": 13}
+    assert list(table["metric"][:3]) == ["auc", "auc_delong", PARTIAL]
+    drawn = table[table["metric"] != "auc_delong"]
+    assert (drawn["replicates"] == 200).all()
+    assert (drawn["low"] <= drawn["value"]).all()
+    assert (drawn["value"] <= drawn["high"]).all()
+    bounded = drawn[~drawn["metric"].eq("top15_hits")]
+    assert bounded[["low", "high"]].stack().between(0, 1).all()
+
+
+def test_the_interval_of_the_auc_is_that_of_the_leaderboard_and_of_delong():
+    y, score, groups = clinic()
+    scores = pd.DataFrame({"m": score})
+    table = clinical_metrics(y, scores, groups, replicates=60, seed=4).set_index("metric")
+    row = patient_bootstrap(y, scores, groups, replicates=60, seed=4).loc["m"]
+    assert table.loc["auc", ["value", "low", "high"]].to_list() == row[["auc", "low", "high"]].to_list()
+    assert tuple(table.loc["auc_delong", ["value", "low", "high"]]) == delong_interval(y, score)
+
+
+def test_a_model_with_gaps_is_scored_on_its_own_rows():
+    y, score, groups = clinic()
+    gappy = np.where(np.arange(900) < 100, np.nan, score)
+    table = clinical_metrics(y, pd.DataFrame({"whole": score, "gappy": gappy}), groups, replicates=0)
+    alone = values(y[100:], score[100:], groups[100:])
+    found = table[table["model"] == "gappy"].set_index("metric")
+    pd.testing.assert_series_equal(found["value"], alone)
+    assert (found[["rows", "positives", "patients"]] == [800, y[100:].sum(), 40]).all(axis=None)
+
+
+def test_replicates_that_say_nothing_are_counted_out():
+    y, score = np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.9, 0.1, 0.95, 0.2])
+    table = clinical_metrics(y, pd.DataFrame({"m": score}), np.array(list("pqrs"), dtype=object), replicates=200)
+    informative = table.set_index("metric").loc["auc", "replicates"]
+    assert informative == pytest.approx(200 * (1 - 0.75**4), abs=25)  # the chance that the one melanoma is drawn
+
+
+def test_a_model_without_any_score_is_unknown_and_stops_nothing():
+    y, _, groups = clinic(n=40)
+    table = clinical_metrics(y, pd.DataFrame({"empty": np.full(40, np.nan)}), groups, replicates=3).set_index("metric")
+    assert table.drop(index="top15_hits")["value"].isna().all()
+    assert (table["rows"] == 0).all()
+
+
+def test_intervals_of_partial_auc_cover_its_true_value():
+    """The truth is that of a sample so large that its own error is far below an interval's width."""
+    random = np.random.default_rng(1)
+    many = np.r_[np.ones(100_000), np.zeros(100_000)]
+    truth = partial_area(standing(many, many * 1.5 + random.normal(size=len(many)))).item()
+    covered = 0
+    for _ in range(50):
+        y = np.r_[np.ones(80), np.zeros(240)]
+        score = pd.DataFrame({"m": 1.5 * y + random.normal(size=320)})
+        row = clinical_metrics(y, score, np.arange(320).astype(object), replicates=120).set_index("metric").loc[PARTIAL]
+        covered += row["low"] <= truth <= row["high"]
+    assert 42 <= covered <= 50  # 47.5 expected, standard deviation 1.5

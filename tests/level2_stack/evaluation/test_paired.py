@@ -1,0 +1,160 @@
+"""Paired tests against DeLong's covariance written out, their behaviour under the null, and each other."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from level2_stack.evaluation.auc import auc, patient_bootstrap
+from level2_stack.evaluation.paired import bootstrap_p, compare, paired_delong
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.integers(-5, 5), st.integers(-5, 5)), min_size=4, max_size=30
+).filter(lambda rows: 2 <= sum(row[0] for row in rows) <= len(rows) - 2)
+
+
+def wins(y, score):
+    positives, negatives = score[y == 1][:, np.newaxis], score[y == 0]
+    return (positives > negatives) + 0.5 * (positives == negatives)
+
+
+def variance_written_out(y, score, against):
+    """Return var + var - 2 cov of DeLong et al. 1988, from all pairs of a positive and a negative."""
+    parts = [np.stack([wins(y, s).mean(axis=axis) for s in (score, against)]) for axis in (1, 0)]
+    covariance = sum(np.cov(part) / part.shape[1] for part in parts)
+    return covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+
+
+def labelled(n=400, seed=0):
+    random = np.random.default_rng(seed)
+    y = (random.random(n) < 0.25).astype(float)
+    base = y + random.normal(size=n)
+    scores = pd.DataFrame({"a": base, "b": base + 0.5 * random.normal(size=n), "c": base + 0.5 * random.normal(size=n)})
+    return y, scores, np.array([f"patient_{i // 4}" for i in range(n)], dtype=object)
+
+
+@settings(deadline=None, max_examples=50)
+@given(ROWS)
+def test_paired_delong_is_its_covariance_over_all_pairs(rows):
+    y, score, against = np.array(rows, dtype=np.float64).T
+    found, variance = paired_delong(y, score, against), variance_written_out(y, score, against)
+    gain = wins(y, score).mean() - wins(y, against).mean()
+    if variance < 1e-12:
+        assert found.z == 0 if abs(gain) < 1e-12 else np.isnan(found.z)
+        return
+    assert found.z == pytest.approx(gain / np.sqrt(variance), abs=1e-9)
+    assert found.p == pytest.approx(2 * norm.cdf(-abs(gain) / np.sqrt(variance)), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(ROWS)
+def test_scores_that_order_alike_differ_by_chance_alone(rows):
+    y, score, _ = np.array(rows, dtype=np.float64).T
+    assert paired_delong(y, score, score) == (0, 1)
+    assert paired_delong(y, score, np.exp(score) / 7) == (0, 1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(ROWS)
+def test_turning_the_pair_turns_the_sign(rows):
+    y, score, against = np.array(rows, dtype=np.float64).T
+    found, turned = paired_delong(y, score, against), paired_delong(y, against, score)
+    assert (found.z, found.p) == pytest.approx((-turned.z, turned.p), nan_ok=True)
+
+
+def test_a_difference_without_variance_is_no_evidence():
+    y = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    assert np.isnan(paired_delong(y, y, -y)).all()
+
+
+def test_one_positive_allows_no_test():
+    y = np.array([1.0, 0.0, 0.0, 0.0])
+    assert np.isnan(paired_delong(y, np.arange(4.0), np.arange(4.0)[::-1])).all()
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ([0.1] * 99, 0.02),
+        ([-0.1] * 99, 0.02),
+        ([0.0] * 99, 1.0),
+        ([0.1] * 95 + [-0.1] * 4, 0.1),
+        ([0.1] * 95 + [-0.1] * 4 + [np.nan] * 50, 0.1),
+        ([np.nan], np.nan),
+    ],
+)
+def test_bootstrap_p_is_twice_the_smaller_side(gains, expected):
+    assert bootstrap_p(np.array(gains)) == pytest.approx(expected, nan_ok=True)
+
+
+def test_every_two_models_are_compared_once_by_default():
+    y, scores, groups = labelled()
+    table = compare(y, scores, groups, replicates=50)
+    assert list(zip(table["model"], table["against"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert (table["gain"] == table["auc"] - table["auc_against"]).all()
+    assert table.loc[2, "auc"] == pytest.approx(auc(y, scores["b"].to_numpy()))
+    assert (table["rows"] == 400).all()
+    assert (table["positives"] == y.sum()).all()
+
+
+def test_a_pair_has_the_gain_of_the_leaderboard():
+    y, scores, groups = labelled()
+    row = compare(y, scores, groups, pairs=[("b", "a")], replicates=80, seed=2).iloc[0]
+    led = patient_bootstrap(y, scores, groups, reference="b", replicates=80, seed=2).loc["a"]
+    assert row[["gain", "low", "high"]].to_list() == led[["gain", "gain_low", "gain_high"]].to_list()
+
+
+def test_a_model_against_itself_gains_nothing():
+    y, scores, groups = labelled()
+    row = compare(y, scores, groups, pairs=[("a", "a")], replicates=30).iloc[0]
+    assert row[["gain", "low", "high", "z_delong"]].to_list() == [0, 0, 0, 0]
+    assert row[["p_bootstrap", "p_delong"]].to_list() == [1, 1]
+
+
+def test_a_pair_is_compared_on_the_rows_both_have():
+    y, scores, groups = labelled()
+    scores = scores.assign(b=scores["b"].where(np.arange(400) >= 90), c=scores["c"].where(np.arange(400) < 350))
+    row = compare(y, scores, groups, pairs=[("b", "c")], replicates=10).iloc[0]
+    both = slice(90, 350)
+    b, c = (scores[name].to_numpy()[both] for name in "bc")
+    assert row["rows"] == 260
+    assert row["gain"] == pytest.approx(auc(y[both], b) - auc(y[both], c))
+    assert (row["z_delong"], row["p_delong"]) == pytest.approx(paired_delong(y[both], b, c))
+
+
+def test_models_without_a_row_together_are_not_compared():
+    y, scores, groups = labelled()
+    scores = scores.assign(a=scores["a"].where(np.arange(400) < 200), b=scores["b"].where(np.arange(400) >= 200))
+    row = compare(y, scores, groups, pairs=[("a", "b")], replicates=5).iloc[0]
+    assert row["rows"] == 0
+    assert row[["gain", "low", "high", "p_bootstrap", "z_delong", "p_delong"]].isna().all()
+
+
+def test_no_pairs_make_an_empty_table_with_its_columns():
+    y, scores, groups = labelled()
+    table = compare(y, scores[["a"]], groups, replicates=5)
+    assert table.empty
+    assert {"model", "gain", "p_bootstrap", "p_delong"} <= set(table.columns)
+
+
+def test_a_true_gain_is_found_by_both_tests():
+    y, scores, groups = labelled(n=1200)
+    scores = scores.assign(c=scores["a"] - y)
+    row = compare(y, scores, groups, pairs=[("a", "c")], replicates=200).iloc[0]
+    assert row["low"] > 0
+    assert row["p_bootstrap"] < 0.02
+    assert row["p_delong"] < 1e-6
+
+
+def test_equal_models_are_called_different_in_about_one_of_twenty():
+    """b and c carry the same signal under independent noise, patients are single rows: both tests hold their level."""
+    tables = []
+    for seed in range(100):
+        y, scores, _ = labelled(n=240, seed=seed)
+        tables.append(compare(y, scores, np.arange(240).astype(object), pairs=[("b", "c")], replicates=150, seed=seed))
+    table = pd.concat(tables)
+    assert 1 <= (table["p_delong"] < 0.05).sum() <= 12  # 5 expected, standard deviation 2.2
+    assert 1 <= (table["p_bootstrap"] < 0.05).sum() <= 12
+    assert np.corrcoef(table["p_delong"], table["p_bootstrap"])[0, 1] > 0.95

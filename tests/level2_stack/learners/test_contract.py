@@ -1,0 +1,349 @@
+"""Contract tests over every learner in the folder, then what each promises on its own."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import approx_fprime
+from scipy.special import expit
+
+from level2_stack import learners
+from level2_stack.evaluation.auc import auc
+from level2_stack.learners import caruana, catboost, lgbm, logistic, mean, rank_mean, ridge, xgb
+from runtime.errors import InputFault
+from runtime.settings import Settings
+
+FAST = {
+    "lgbm": lgbm.Params(rounds=60, learning_rate=0.1),
+    "xgb": xgb.Params(rounds=60, eta=0.1),
+    "catboost": catboost.Params(rounds=60, learning_rate=0.1),
+}
+every_learner = pytest.mark.parametrize("name", learners.names())
+every_booster = pytest.mark.parametrize("name", sorted(FAST))
+
+
+def design(n=400, seed=0, signal=1.5):
+    """Return rows with a good and a worthless network, a number and a category; every tenth value is missing."""
+    random = np.random.default_rng(seed)
+    y = (random.random(n) < 0.3).astype(float)
+    X = pd.DataFrame(
+        {
+            "logit.good": signal * y + random.normal(size=n) - 3,
+            "logit.noise": random.normal(size=n) - 3,
+            "metadata.age": random.integers(20, 90, n).astype(float),
+            "metadata.site": pd.Categorical(random.choice(["arm", "leg", "torso"], n), ["arm", "head", "leg", "torso"]),
+        },
+        index=[f"case_{i}" for i in range(n)],
+    )
+    for column in X:
+        X.loc[random.random(n) < 0.1, column] = np.nan
+    return X, y, np.array([f"patient_{i // 4}" for i in range(n)], dtype=object)
+
+
+def given(name, X):
+    return X.filter(regex=r"^logit\.") if learners.find(name).USES == "logits" else X
+
+
+def fitted(name, X, y, groups, seed=0):
+    learner = learners.find(name)
+    return learner.fit(FAST.get(name, learner.Params()), given(name, X), y, groups=groups, seed=seed)
+
+
+@every_learner
+def test_every_learner_keeps_the_contract(name):
+    learner = learners.find(name)
+    assert learner.__doc__
+    assert learner.USES in ("logits", "all")
+    assert isinstance(learner.SEEDED, bool)
+    assert isinstance(learner.BASELINE, bool)
+    assert issubclass(learner.Params, Settings)
+
+
+@every_learner
+def test_predictions_are_probabilities_even_with_gaps(name):
+    X, y, groups = design()
+    predicted = fitted(name, X, y, groups)(given(name, X))
+    assert predicted.shape == (len(X),)
+    assert predicted.dtype == np.float64
+    assert np.isfinite(predicted).all()
+    assert predicted.min() >= 0
+    assert predicted.max() <= 1
+
+
+@every_learner
+def test_a_row_without_any_value_is_predicted(name):
+    X, y, groups = design()
+    empty = X.iloc[:2].copy()
+    empty.loc[:] = np.nan
+    assert np.isfinite(fitted(name, X, y, groups)(given(name, empty))).all()
+
+
+@every_learner
+def test_equal_seeds_give_equal_predictions(name):
+    X, y, groups = design()
+    first, second = (fitted(name, X, y, groups, seed=3)(given(name, X)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@every_learner
+def test_only_a_seeded_learner_depends_on_its_seed(name):
+    X, y, groups = design(signal=0.1)
+    first, second = (fitted(name, X, y, groups, seed=seed)(given(name, X)) for seed in (1, 2))
+    assert (not np.array_equal(first, second)) == learners.find(name).SEEDED
+
+
+@every_learner
+def test_a_row_is_predicted_alike_alone_in_company_and_in_another_order(name):
+    X, y, groups = design()
+    predict, rows = fitted(name, X, y, groups), given(name, X).iloc[:12]
+    together = predict(rows)
+    np.testing.assert_array_equal(together[::-1], predict(rows.iloc[::-1]))
+    np.testing.assert_array_equal(together, np.concatenate([predict(rows.iloc[[i]]) for i in range(12)]))
+
+
+@every_learner
+def test_an_unseen_category_counts_as_missing(name):
+    X, y, groups = design()
+    predict, rows = fitted(name, X, y, groups), X.iloc[:6].copy()
+    rows["metadata.site"] = pd.Categorical(["moon"] * 6, ["moon"])
+    head = rows.assign(**{"metadata.site": pd.Categorical(["head"] * 6, X["metadata.site"].cat.categories)})
+    missing = rows.assign(**{"metadata.site": pd.Categorical([None] * 6, X["metadata.site"].cat.categories)})
+    expected = predict(given(name, missing))
+    np.testing.assert_array_equal(predict(given(name, rows)), expected)
+    np.testing.assert_array_equal(predict(given(name, head)), expected)
+
+
+@every_learner
+def test_an_informative_network_is_used(name):
+    X, y, groups = design()
+    new, new_y, _ = design(seed=1)
+    with_it = auc(new_y, fitted(name, X, y, groups)(given(name, new)))
+    worthless = X.assign(**{"logit.good": X["logit.noise"]})
+    without = auc(
+        new_y, fitted(name, worthless, y, groups)(given(name, new.assign(**{"logit.good": new["logit.noise"]})))
+    )
+    assert with_it > 0.7 > 0.62 > without
+
+
+@every_learner
+def test_noise_as_target_teaches_nothing(name):
+    X, y, groups = design(n=600)
+    new, new_y, _ = design(n=600, seed=1)
+    shuffled = np.random.default_rng(5).permutation(y)
+    predicted = fitted(name, X.assign(**{"logit.good": X["logit.noise"]}), shuffled, groups)(
+        given(name, new.assign(**{"logit.good": new["logit.noise"]}))
+    )
+    assert 0.42 < auc(new_y, predicted) < 0.58
+
+
+@pytest.mark.parametrize("name", ["mean", "rank_mean"])
+def test_plain_baselines_ignore_the_target(name):
+    X, y, groups = design()
+    np.testing.assert_array_equal(
+        fitted(name, X, y, groups)(given(name, X)), fitted(name, X, 1 - y, groups)(given(name, X))
+    )
+
+
+def test_an_unknown_learner_is_named_with_the_nearest():
+    with pytest.raises(InputFault, match=r"no learner 'lgmb'.*did you mean 'lgbm'"):
+        learners.find("lgmb")
+
+
+def test_mean_is_the_mean_probability_of_the_networks_present():
+    X = pd.DataFrame({"logit.a": [0.0, np.nan], "logit.b": [np.log(3.0), np.log(3.0)]})
+    predict = mean.fit(mean.Params(), X, np.array([0.0, 1.0]), groups=np.array(["p", "q"], dtype=object), seed=0)
+    np.testing.assert_allclose(predict(X), [0.625, 0.75])
+
+
+def test_percentiles_are_mid_ranks_within_the_training_rows():
+    percentiles = rank_mean.Percentiles.of(pd.DataFrame({"logit.a": [1.0, 2.0, 2.0, 4.0, np.nan]}))
+    found = percentiles(pd.DataFrame({"logit.a": [0.0, 1.0, 2.0, 3.0, 9.0, np.nan]}))["logit.a"]
+    np.testing.assert_allclose(found, [0.0, 0.125, 0.5, 0.75, 1.0, np.nan])
+
+
+def test_logistic_gradient_is_the_slope_of_its_loss():
+    random = np.random.default_rng(0)
+    Z, y, point = random.normal(size=(30, 3)), (random.random(30) < 0.4).astype(float), random.normal(size=4)
+    slope = approx_fprime(point, lambda at: logistic.loss_and_gradient(at, Z, y, 0.7)[0], 1e-7)
+    np.testing.assert_allclose(logistic.loss_and_gradient(point, Z, y, 0.7)[1], slope, rtol=1e-4, atol=1e-4)
+
+
+def test_logistic_never_weighs_a_network_negatively():
+    X, y, groups = design()
+    X = given("logistic", X).assign(**{"logit.inverted": -X["logit.good"]})
+    weights = logistic.fit(logistic.Params(), X, y, groups=groups, seed=0).weights
+    assert weights["logit.inverted"] == 0
+    assert weights["logit.good"] > 0.5
+
+
+def test_logistic_finds_the_weights_that_made_the_target():
+    random = np.random.default_rng(1)
+    X = pd.DataFrame(random.normal(size=(20_000, 2)), columns=["logit.a", "logit.b"])
+    y = (random.random(20_000) < expit(-1 + 1.0 * X["logit.a"] + 0.5 * X["logit.b"]).to_numpy()).astype(float)
+    weights = logistic.fit(logistic.Params(), X, y, groups=np.arange(20_000).astype(object), seed=0).weights
+    np.testing.assert_allclose(list(weights.values()), [1.0, 0.5], atol=0.06)
+
+
+def test_logistic_reads_a_missing_network_as_the_others_say():
+    X = pd.DataFrame({"logit.a": [-1.0, 0.0, 1.0, 2.0], "logit.b": [-2.0, 0.0, 2.0, 4.0]})
+    predict = logistic.fit(
+        logistic.Params(), X, np.array([0.0, 0.0, 1.0, 1.0]), groups=X.index.to_numpy(object), seed=0
+    )
+    # logit.b is twice logit.a, so both are equal once standardised.
+    np.testing.assert_allclose(predict(X.assign(**{"logit.b": np.nan})), predict(X))
+
+
+def test_caruana_picks_the_network_that_ranks_right():
+    X, y, groups = design()
+    weights = caruana.fit(caruana.Params(), given("caruana", X), y, groups=groups, seed=0).weights
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights["logit.good"] > 0.7
+
+
+def test_caruana_gives_two_equally_good_networks_both_a_share():
+    random = np.random.default_rng(0)
+    y = (random.random(2000) < 0.3).astype(float)
+    X = pd.DataFrame({f"logit.{name}": y + random.normal(size=2000) for name in "ab"})
+    weights = caruana.fit(caruana.Params(), X, y, groups=np.arange(2000).astype(object), seed=0).weights
+    assert min(weights.values()) > 0.3
+
+
+def test_boosters_say_which_feature_they_used():
+    X, y, groups = design()
+    for name in FAST:
+        importance = fitted(name, X, y, groups).importance
+        assert set(importance) == set(X.columns)
+        assert max(importance, key=importance.get) == "logit.good"
+
+
+@every_booster
+def test_the_last_stage_is_the_prediction(name):
+    X, y, groups = design()
+    predict, new = fitted(name, X, y, groups), design(seed=1)[0]
+    stages = predict.stages(new)
+    assert isinstance(predict, learners.Staged)
+    assert stages.shape == (len(learners.STAGES), len(new))
+    np.testing.assert_allclose(stages[-1], predict(new), atol=1e-6)
+
+
+@every_booster
+def test_a_stage_is_what_a_booster_of_so_many_rounds_predicts(name):
+    X, y, groups = design()
+    learner, new = learners.find(name), design(seed=1)[0]
+    stages = fitted(name, X, y, groups).stages(new)
+    for share in (0.2, 0.5):
+        fewer = FAST[name].model_copy(update={"rounds": round(60 * share)})
+        shorter = learner.fit(fewer, X, y, groups=groups, seed=0)
+        np.testing.assert_allclose(stages[learners.STAGES.index(share)], shorter(new), atol=1e-6)
+
+
+@every_booster
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_stages_of_very_few_rounds_are_those_there_are(name, rounds):
+    X, y, groups = design()
+    learner = learners.find(name)
+    predict = learner.fit(FAST[name].model_copy(update={"rounds": rounds}), X, y, groups=groups, seed=0)
+    stages = predict.stages(X)
+    assert len(np.unique(stages, axis=0)) == rounds
+    np.testing.assert_allclose(stages[-1], predict(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lgbm", "xgb"])  # CatBoost refuses a table without a varying column
+def test_a_booster_that_finds_nothing_to_split_predicts_the_share_of_positives(name):
+    X, y, groups = design(n=12)
+    y = np.array([1.0, 0.0, 0.0] * 4)
+    nothing = X.assign(**dict.fromkeys(X, 0.0))
+    predict = learners.find(name).fit(FAST[name], nothing, y, groups=groups, seed=0)
+    np.testing.assert_allclose(predict(nothing), 1 / 3, atol=0.02)
+    np.testing.assert_allclose(predict.stages(nothing)[-1], predict(nothing), atol=1e-6)
+
+
+def largest_fall(predict, X, column):
+    """Return how far the probability falls at most along a rising grid of one column, in any of 40 rows."""
+    grid = np.linspace(X[column].min() - 1, X[column].max() + 1, 60)
+    rows = X.iloc[np.repeat(np.arange(40), len(grid))].assign(**{column: np.tile(grid, 40)})
+    return -np.diff(predict(rows).reshape(40, len(grid)), axis=1).min()
+
+
+@every_booster
+def test_monotone_means_that_a_rising_logit_never_lowers_the_probability(name):
+    X, y, groups = design(signal=-1.5)  # a network that is wrong: an unconstrained booster follows it down
+    learner = learners.find(name)
+    free = learner.fit(FAST[name], X, y, groups=groups, seed=0)
+    bound = learner.fit(FAST[name].model_copy(update={"monotone": True}), X, y, groups=groups, seed=0)
+    for column in ("logit.good", "logit.noise"):
+        assert largest_fall(free, X, column) > 0.01
+        assert largest_fall(bound, X, column) < 1e-7
+    assert largest_fall(bound, X, "metadata.age") > 0.001  # only logits are bound
+
+
+class Ends:
+    """A trial that answers with the lower or the upper end of every range."""
+
+    def __init__(self, upper=False):
+        self.upper = upper
+
+    def suggest_float(self, name, low, high, *, log=False):
+        """Return an end."""
+        return high if self.upper else low
+
+    suggest_int = suggest_float
+
+
+@pytest.mark.parametrize("name", ["catboost", "lgbm", "logistic", "ridge", "xgb"])
+def test_both_ends_of_every_search_range_can_be_fitted(name):
+    X, y, groups = design(n=120)
+    learner = learners.find(name)
+    assert isinstance(learner, learners.Tunable)
+    for upper in (False, True):
+        found = learner.suggest(Ends(upper))
+        values = FAST.get(name, learner.Params()).model_dump() | found | ({"rounds": 5} if name in FAST else {})
+        predict = learner.fit(learner.Params.model_validate(values), given(name, X), y, groups=groups, seed=0)
+        assert np.isfinite(predict(given(name, X))).all()
+
+
+def test_the_defaults_lie_within_the_search_ranges():
+    for name in ("catboost", "lgbm", "logistic", "ridge", "xgb"):
+        learner = learners.find(name)
+        low, high = learner.suggest(Ends()), learner.suggest(Ends(upper=True))
+        assert all(low[key] <= getattr(learner.Params(), key) <= high[key] for key in low)
+
+
+def test_catboost_without_its_library_says_how_to_get_it(monkeypatch):
+    X, y, groups = design(n=40)
+    assert learners.installed("catboost")
+    monkeypatch.setitem(sys.modules, "catboost", None)  # what Python does to a library that is not there
+    assert not learners.installed("catboost")
+    assert learners.installed("lgbm")
+    assert "catboost" in learners.names()
+    assert learners.find("catboost").Params(depth=2).depth == 2
+    with pytest.raises(InputFault, match=r"melstack\[catboost\]"):
+        catboost.fit(catboost.Params(), X, y, groups=groups, seed=0)
+
+
+def test_ridge_finds_a_risk_that_is_curved_in_a_logit():
+    random = np.random.default_rng(2)
+    X = pd.DataFrame({"logit.a": random.uniform(-3, 3, 4000)})
+    risk = expit(-3 + X["logit.a"].to_numpy() ** 2)
+    y = (random.random(4000) < risk).astype(float)
+    predict = ridge.fit(ridge.Params(l2=1.0), X, y, groups=np.arange(4000).astype(object), seed=0)
+    np.testing.assert_allclose(predict(X), risk, atol=0.08)
+
+
+def test_ridge_uses_categories_and_gaps():
+    random = np.random.default_rng(3)
+    site = random.choice(["arm", "leg"], 1000)
+    age = np.where(random.random(1000) < 0.5, np.nan, random.uniform(20, 90, 1000))
+    X = pd.DataFrame({"metadata.site": pd.Categorical(site), "metadata.age": age})
+    for told in (site == "leg", np.isnan(age)):
+        y = (random.random(1000) < np.where(told, 0.8, 0.2)).astype(float)
+        predicted = ridge.fit(ridge.Params(l2=1.0), X, y, groups=np.arange(1000).astype(object), seed=0)(X)
+        assert predicted[told].mean() - predicted[~told].mean() > 0.5
+
+
+@every_learner
+def test_a_constant_or_empty_column_does_no_harm(name):
+    X, y, groups = design()
+    odd = X.assign(**{"logit.constant": -3.0, "logit.empty": np.nan, "metadata.empty": np.nan})
+    assert np.isfinite(fitted(name, odd, y, groups)(given(name, odd))).all()

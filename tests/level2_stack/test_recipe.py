@@ -1,0 +1,97 @@
+"""Recipes: what a file may say, and that a setting without effect is an error."""
+
+from pathlib import Path
+
+import pytest
+
+import level2_stack
+from level2_stack.learners import lgbm, xgb
+from level2_stack.recipe import Calibration, Recipe, read_recipe
+from runtime.errors import InputFault
+
+DEFAULT = Path(level2_stack.__file__).parent / "configs" / "default.toml"
+
+
+def read(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return read_recipe(path)
+
+
+def test_the_default_file_says_what_the_defaults_are():
+    assert read_recipe(DEFAULT).model_dump(include=set(Recipe.model_fields)) == Recipe().model_dump()
+
+
+def test_a_learner_has_its_table_or_its_defaults(tmp_path):
+    recipe = read(tmp_path, "[lgbm]\nnum_leaves = 4\n")
+    assert recipe.parameters("lgbm") == lgbm.Params(num_leaves=4)
+    assert recipe.parameters("xgb") == xgb.Params()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sedes = 4", "mine.toml: unknown key 'sedes'; did you mean 'seeds'"),
+        ("[lgbm]\nnum_leafs = 4", "num_leafs'; did you mean 'num_leaves'"),
+        ("[lgbm]\nnum_leaves = 1", "lgbm.num_leaves = 1"),
+        ("[lgmb]\nnum_leaves = 4", "unknown key 'lgmb'; did you mean 'lgbm'"),
+        ("seeds = 0", "seeds = 0"),
+        ('learners = ["lgbm", "xbg"]\nblend = ["lgbm"]', "learners: no 'xbg'; did you mean 'xgb'"),
+        ('blocks = ["metdata"]', "blocks: no 'metdata'; did you mean 'metadata'"),
+        ('learners = ["lgbm"]\nblend = ["lgbm", "xgb"]', "blend: no 'xgb'"),
+        ('submit = "stack"', "submit: no 'stack'"),
+        ('submit = "xgb"\nlearners = ["lgbm"]\nblend = ["lgbm"]', "submit: no 'xgb'"),
+        ('acquisition = "kept"', "acquisition = 'kept'"),
+        ("shift_threshold = 0.4", "shift_threshold = 0.4"),
+        ('blend_weights = "best"', "blend_weights = 'best'"),
+        ("negatives_per_positive = 0", "negatives_per_positive = 0"),
+        ("inner_seeds = 0", "inner_seeds = 0"),
+        ("[calibration]\nprevalence = 1.0", "calibration.prevalence = 1.0"),
+        ("[calibration]\nmethods = []", "calibration.methods"),
+        ("[calibration]\nmethod = 'platt'", "method'; did you mean 'methods'"),
+        ("[tuning]\nseconds = 60", "tuning.seconds .* has no effect without trials"),
+        ('learners = ["lgbm", "lgbm"]\nblend = ["lgbm"]', "learners = .* twice"),
+        ('learners = ["lgbm"]\nblend = ["lgbm"]\n[xgb]\nmax_depth = 2', r"\[xgb\] has no effect"),
+        ('learners = ["mean"]\nblend = ["mean"]\nseeds = 3', "seeds = 3 has no effect"),
+        ('blend = ["lgbm", "lgbm"]', "blend = .* twice"),
+    ],
+)
+def test_a_wrong_or_idle_setting_is_refused_with_its_reason(tmp_path, text, message):
+    with pytest.raises(InputFault, match=message):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("submit", ["auto", "blend", "lgbm", "rank_mean"])
+def test_what_is_submitted_is_a_learner_the_blend_or_what_evaluation_prefers(tmp_path, submit):
+    assert read(tmp_path, f'submit = "{submit}"').submit == submit
+
+
+def test_a_table_of_a_learner_does_not_touch_the_others(tmp_path):
+    recipe = read(tmp_path, "negatives_per_positive = 20\n[calibration]\nprevalence = 0.02\n[xgb]\nmax_depth = 2\n")
+    assert recipe.calibration == Calibration(prevalence=0.02)
+    assert recipe.parameters("lgbm") == lgbm.Params()
+    assert recipe.negatives_per_positive == 20
+
+
+def test_all_contradictions_are_reported_together(tmp_path):
+    with pytest.raises(InputFault, match="2 fault") as refused:
+        read(tmp_path, 'submit = "stack"\nblocks = ["metdata"]')
+    assert "submit" in str(refused.value)
+
+
+def test_patterns_choose_networks():
+    assert Recipe(networks=["b3_*", "lite0"]).chosen(["lite0", "b3_512", "b3_384", "b4_384"]) == [
+        "b3_384",
+        "b3_512",
+        "lite0",
+    ]
+
+
+def test_a_network_that_two_patterns_match_is_chosen_once():
+    assert Recipe(networks=["b3_*", "*384"]).chosen(["b3_384", "b4_512"]) == ["b3_384"]
+
+
+def test_a_learner_whose_library_is_absent_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr("level2_stack.learners.find_spec", lambda name: None)
+    with pytest.raises(InputFault, match="library of 'catboost' is not installed"):
+        read(tmp_path, 'learners = ["lgbm", "catboost"]\nblend = ["lgbm"]')

@@ -1,0 +1,237 @@
+"""Tests of the endpoint for one patient: what it answers, what it refuses and how, and that nothing is left behind."""
+
+import io
+import json
+import tempfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy.special import logit
+
+from melstack.bundle.predicted import Predicted
+from melstack.bundle.serving.application import make_application
+from runtime.errors import InputFault
+from tests.melstack.bundle.serving.doubles import ADDRESS, SMALL, Asker, Darkness, expected, files, jpeg
+
+
+class Broken(Darkness):
+    """A predictor with a fault of its own."""
+
+    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
+        raise ZeroDivisionError(f"secret of {next(iter(pictures.values()))}")
+
+
+class Strict(Darkness):
+    """A predictor that takes no patient of unknown age."""
+
+    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
+        if cases["age_approx"].isna().any():
+            raise InputFault(f"cases: age_approx is missing in {len(cases)} ({', '.join(cases.index)})")
+        return super().predict(cases, pictures)
+
+
+@pytest.fixture(autouse=True)
+def rooms(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which temporary folders are made."""
+    folder = tmp_path_factory.mktemp("rooms")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def client() -> Asker:
+    return Asker(make_application(Darkness(), SMALL))
+
+
+def refusal(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    told = response.json()
+    assert len(told["error"]) > 10
+    assert "Traceback" not in response.text
+    assert tempfile.gettempdir() not in response.text
+    return told
+
+
+def test_the_darkest_lesion_comes_first_with_its_place_among_the_patient_s_own(client: Asker) -> None:
+    told = client.post("/api/predict", files=files(jpeg(200), jpeg(20), jpeg(180)), data={"age": "70"}).json()
+    assert [lesion["picture"] for lesion in told["lesions"]] == [1, 2, 0]
+    assert [lesion["rank"] for lesion in told["lesions"]] == [1, 2, 3]
+    assert [lesion["name"] for lesion in told["lesions"]] == ["1.jpg", "2.jpg", "0.jpg"]
+    first = told["lesions"][0]
+    assert first["probability"] == pytest.approx(expected(20, 70), abs=1e-4)
+    assert first["low"] < first["probability"] < first["high"]
+    assert first["ugly_duckling"]
+    assert first["unusual"] is None
+    assert first["networks"][0]["name"] == "shade"
+    assert told["model"] == {"name": "darkness", "digest": "sha256:0123abcd", "auc": 0.81, "prevalence": 0.018}
+    assert "Not a medical device" in told["disclaimer"]
+
+
+def test_the_parts_for_and_against_with_the_rest_add_up_to_the_log_odds(client: Asker) -> None:
+    told = client.post("/api/predict", files=files(jpeg()), data={"site": "torso"}).json()["lesions"][0]
+    assert [part["column"] for part in told["raising"]] == ["darkness", "age"]
+    assert [part["column"] for part in told["lowering"]] == ["site_torso", "sex"]
+    parts = sum(part["log_odds"] for part in told["raising"] + told["lowering"])
+    assert parts + told["rest"] + told["base"] == pytest.approx(logit(told["probability"]))
+
+
+def test_a_site_each_or_one_for_all_reaches_its_own_picture(client: Asker) -> None:
+    pictures = files(jpeg(90), jpeg(100))
+    each = client.post("/api/predict", files=pictures, data={"site": ["head/neck", "torso"]}).json()["lesions"]
+    assert {lesion["picture"]: lesion["site"] for lesion in each} == {0: "head/neck", 1: "torso"}
+    alike = client.post("/api/predict", files=pictures, data={"site": "torso"}).json()["lesions"]
+    assert [lesion["site"] for lesion in alike] == ["torso", "torso"]
+
+
+def test_overlays_and_thumbnails_come_when_they_are_asked_for(client: Asker) -> None:
+    plain = client.post("/api/predict", files=files(jpeg())).json()["lesions"][0]
+    assert plain["thumbnail"] is None
+    assert plain["attention"] is None
+    asked = client.post("/api/predict?attention=true&thumbnails=true", files=files(jpeg())).json()["lesions"][0]
+    assert asked["attention"].startswith("data:image/jpeg;base64,")
+    assert asked["attention"] != asked["thumbnail"]
+
+
+def test_jpeg_and_png_are_told_by_their_content_whatever_their_names_say(client: Asker) -> None:
+    pictures = files(jpeg(kind="PNG"), jpeg(), names=("a.jpg", "../../etc/b.exe"))
+    told = client.post("/api/predict", files=pictures).json()
+    assert {lesion["name"] for lesion in told["lesions"]} == {"a.jpg", "b.exe"}
+
+
+def test_a_csv_has_a_row_per_lesion_and_no_name_is_a_formula(client: Asker) -> None:
+    pictures = files(jpeg(10), jpeg(200), names=("=1+1.jpg", "b,c.jpg"))
+    response = client.post("/api/predict.csv", files=pictures, data={"sex": "female"})
+    table = pd.read_csv(io.StringIO(response.text))
+    assert list(table["name"]) == ["'=1+1.jpg", "b,c.jpg"]
+    assert list(table["sex"]) == ["female", "female"]
+    assert table["probability"].is_monotonic_decreasing
+    assert table["disclaimer"].str.contains("Not a medical device").all()
+
+
+def test_the_model_s_facts_are_json_even_where_a_number_is_not_known(client: Asker) -> None:
+    told = client.get("/api/model").json()
+    assert told["auc"] == 0.81
+    assert told["auc_high"] is None
+    assert told["limits"]["pictures"] == 3
+    assert client.get("/health").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "data", "status", "where"),
+    [
+        ([], {"age": "50"}, 415, "Content-Type"),
+        (files(b""), {}, 422, "0.jpg"),
+        (files(b"GIF89a" + bytes(200)), {}, 415, "0.jpg"),
+        (files(jpeg()[:-40]), {}, 422, "0.jpg"),
+        (files(jpeg(size=(400, 300))), {}, 413, "0.jpg"),
+        (files(bytes(250_000)), {}, 413, "0.jpg"),
+        (files(*[bytes(150_000)] * 3), {}, 413, "pictures"),
+        (files(bytes(900_000)), {}, 413, "pictures"),
+        (files(*[jpeg()] * 4), {}, 413, "pictures"),
+        (files(jpeg()), {"age": "nan"}, 422, "age"),
+        (files(jpeg()), {"age": "-1"}, 422, "age"),
+        (files(jpeg()), {"age": "1e3"}, 422, "age"),
+        (files(jpeg()), {"age": ["50", "60"]}, 422, "age"),
+        (files(jpeg()), {"sex": "unknown"}, 422, "sex"),
+        (files(jpeg()), {"site": ["torso", "torso"]}, 422, "site"),
+        (files(jpeg()), {"site": "torso\x00"}, 422, "site"),
+        (files(jpeg()), {"sight": "torso"}, 422, "form"),
+        (files(jpeg()), {"pictures": "torso"}, 422, "pictures"),
+        ([*files(jpeg()), ("age", ("age.txt", b"50"))], {}, 422, "age"),
+        (files(jpeg()), {"site": "torso" * 1000}, 413, ""),
+        (files(jpeg()), {f"field_{number}": "" for number in range(9)}, 413, ""),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_where_it_lies(
+    client: Asker, rooms: Path, pictures: Any, data: dict[str, Any], status: int, where: str
+) -> None:
+    assert refusal(client.post("/api/predict", files=pictures or None, data=data), status)["where"] == where
+    assert list(rooms.iterdir()) == []
+
+
+def test_every_broken_picture_is_named_with_its_place(client: Asker) -> None:
+    pictures = files(jpeg()[:-50], jpeg(), b"no picture", names=("cut.jpg", "good.jpg", "note.txt"))
+    told = refusal(client.post("/api/predict", files=pictures), 422)
+    assert told["pictures"] == [0, 2]
+    assert "cut.jpg: cut off" in told["error"]
+    assert "note.txt: neither JPEG nor PNG nor DICOM" in told["error"]
+
+
+def test_a_picture_that_breaks_only_when_it_is_decoded_names_itself(client: Asker) -> None:
+    whole = jpeg(kind="PNG", size=(90, 90))
+    start = whole.index(b"IDAT") + 6
+    broken = whole[:start] + bytes(20) + whole[start + 20 :]
+    told = refusal(client.post("/api/predict", files=files(jpeg(), broken, names=("a.jpg", "b.png"))), 422)
+    assert (told["where"], told["pictures"]) == ("b.png", [1])
+
+
+def test_a_bomb_is_seen_by_its_header(client: Asker) -> None:
+    bomb = bytearray(jpeg(kind="PNG"))
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    assert "megapixels" in refusal(client.post("/api/predict", files=files(bytes(bomb))), 413)["error"]
+
+
+def test_what_the_predictor_refuses_is_said_in_the_names_that_the_pictures_came_with() -> None:
+    client = Asker(make_application(Strict(), SMALL))
+    told = refusal(client.post("/api/predict", files=files(jpeg(), jpeg(), names=("a.jpg", "lesion_001.jpg"))), 422)
+    assert told["error"] == "cases: age_approx is missing in 2 (a.jpg, lesion_001.jpg)"
+
+
+def test_a_fault_of_the_server_is_logged_and_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
+    client = Asker(make_application(Broken(), SMALL))
+    assert "secret" not in refusal(client.post("/api/predict", files=files(jpeg())), 500)["error"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nothing_is_stored_unless_it_is_asked_for(client: Asker, rooms: Path, tmp_path: Path) -> None:
+    assert client.post("/api/predict", files=files(jpeg())).status_code == 200
+    assert list(rooms.iterdir()) == []
+    keeping = Asker(make_application(Darkness(), SMALL, keep=tmp_path / "kept"))
+    keeping.post("/api/predict", files=files(jpeg(7)))
+    (folder,) = (tmp_path / "kept").iterdir()
+    assert (folder / "lesion_001.picture").read_bytes() == jpeg(7)
+    assert json.loads((folder / "answer.json").read_text())["lesions"][0]["name"] == "0.jpg"
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8000", "http://127.0.0.1:9000"])
+def test_a_page_of_another_origin_gets_nothing(client: Asker, origin: str) -> None:
+    refusal(client.post("/api/predict", files=files(jpeg()), headers={"Origin": origin}), 403)
+
+
+def test_the_page_s_own_origin_is_answered_and_another_host_name_is_not(client: Asker) -> None:
+    assert client.post("/api/predict", files=files(jpeg()), headers={"Origin": ADDRESS}).status_code == 200
+    assert client.get("/", headers={"Host": "rebound.example:8000"}).status_code == 400
+    assert client.get("/", headers={"Host": "localhost:8000"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/nowhere"])
+def test_every_answer_forbids_whatever_is_not_of_this_server(client: Asker, path: str) -> None:
+    headers = client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "access-control-allow-origin" not in headers
+
+
+def test_the_pages_name_no_other_server_and_escape_what_they_show(client: Asker) -> None:
+    page, interface = client.get("/").text, client.get("/docs").text
+    assert "&lt;b&gt;bad&lt;/b&gt;" in page
+    for text in (page, interface):
+        assert "Not a medical device" in text
+        assert "src=" not in text
+        assert '<link rel="stylesheet"' not in text
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in interface
+
+
+def test_an_unknown_page_and_a_wrong_method_are_refused_in_json(client: Asker) -> None:
+    assert refusal(client.get("/nowhere"), 404)["where"] == "/nowhere"
+    assert "GET" in refusal(client.get("/api/predict"), 405)["error"]
+    assert refusal(client.post("/api/predict?attention=perhaps", files=files(jpeg())), 422)["where"] == "attention"

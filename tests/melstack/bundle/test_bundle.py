@@ -1,0 +1,345 @@
+"""Tests of the bundle: it predicts what its run did, without TensorFlow, and nothing damaged or strange passes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.special import expit, logit
+
+from features.cases.new_cases import read_new_cases
+from features.clinic.folder import draw_clinic
+from features.compute_blocks import compute_blocks
+from features.folder.layout import Request
+from features.freeze_cases import freeze_cases
+from melstack.bundle.loading import Bundle
+from melstack.bundle.manifest import read_manifest
+from melstack.bundle.predicting import predict_folder
+from melstack.bundle.writing import make_bundle
+from melstack.level2_commands import stack, submission
+from runtime.errors import InputFault
+from runtime.files import read_json, write_json
+from runtime.run_folder import Run
+from runtime.tables import read_table
+from tests.features.pictures.test_dicom import write_jpeg_dicom
+from tests.features.pictures.test_tfrecord import write_records
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = """
+backbone = "tiny"
+variant = "tiny"
+weights = "none"
+image_size = 32
+[training]
+"""
+MODELS = {
+    "frozen": TINY + 'method = "frozen"\nregularisation = 0.001\n',
+    "tuned": TINY
+    + 'method = "finetune"\nepochs = 1\nbatch_size = 16\nlearning_rate = 0.01\ntargets = "diagnosis3"\n'
+    + 'metadata = true\npooling = "gem"\n',
+}
+RECIPE = """
+seeds = 2
+learners = ["lgbm", "xgb", "ridge", "logistic", "rank_mean"]
+blend = ["lgbm", "xgb", "ridge"]
+submit = "blend"
+ablation = false
+[lgbm]
+rounds = 20
+[xgb]
+rounds = 20
+min_child_weight = 1
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    from melstack.level1_commands import oof
+
+    folder = tmp_path_factory.mktemp("bundled")
+    data, run = draw_clinic(folder / "clinic", train=120, test=30, seed=1), Run(folder / "run")
+    freeze_cases(run, Request(data, folds=3))
+    for name, text in MODELS.items():
+        (folder / f"{name}.toml").write_text(text)
+    oof(run.folder, models=" ".join(str(folder / f"{name}.toml") for name in MODELS))
+    compute_blocks(run)
+    (folder / "quick.toml").write_text(RECIPE)
+    submission(run.folder, str(folder / "quick.toml"), prevalence=0.05)
+    make_bundle(run.folder, str(folder / "quick.toml"), run.folder / "bundle")
+    return run
+
+
+@pytest.fixture(scope="module")
+def bundle(finished: Run) -> Bundle:
+    return Bundle.load(finished.folder / "bundle", threads=1)
+
+
+@pytest.fixture(scope="module")
+def data(finished: Run) -> Path:
+    return Path(finished.facts()["data"])
+
+
+def some(data: Path, count: int = 3) -> tuple[pd.DataFrame, dict[str, Path]]:
+    cases = read_new_cases(data).iloc[:count]
+    return cases, {str(name): data / picture for name, picture in cases["picture"].items()}
+
+
+def test_it_predicts_the_test_cases_of_its_run_as_the_run_did(finished: Run, data: Path, tmp_path: Path) -> None:
+    predict_folder(finished.folder / "bundle", data, tmp_path, None, None)
+    made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
+    asked = pd.read_csv(finished.submission, index_col="image_name")["target"]
+    assert sorted(made.index) == sorted(asked.index)
+    np.testing.assert_allclose(made[asked.index], asked, rtol=1e-5)  # the tuned network was run by TensorFlow
+    networks = {path.stem for path in (tmp_path / "networks").iterdir()}
+    assert networks == set(MODELS)
+
+
+def test_a_bundle_of_some_networks_knows_nothing_of_the_others(finished: Run, data: Path, tmp_path: Path) -> None:
+    few = finished.folder.parent / "few.toml"
+    few.write_text(f'networks = ["frozen"]\n{RECIPE}')
+    stack(finished.folder, str(few), prevalence=0.05)
+    make_bundle(finished.folder, str(few), finished.folder / "bundle_few")
+    predict_folder(finished.folder / "bundle_few", data, tmp_path, None, None)
+    made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
+    asked = read_table(finished.level2 / "few" / "predictions.parquet")["probability"]
+    np.testing.assert_allclose(made, asked[made.index], rtol=1e-5)
+    columns = read_table(tmp_path / "contributions.parquet").columns
+    assert any("ugly_duckling.frozen" in name for name in columns)
+    assert not any("tuned" in name for name in columns)
+    assert [entry.name for entry in read_manifest(finished.folder / "bundle_few").networks] == ["frozen"]
+
+
+def test_probabilities_lie_within_those_of_the_folds_and_contributions_add_up_to_them(
+    bundle: Bundle, data: Path
+) -> None:
+    predicted = bundle.predict(*some(data, 12))
+    table = predicted.table
+    assert (table["low"] <= table["probability"]).all()
+    assert (table["probability"] <= table["high"]).all()
+    assert (table["low"] < table["high"]).any()
+    np.testing.assert_allclose(predicted.contributions.sum(axis=1), logit(table["probability"]), atol=1e-9)
+
+
+def test_a_patient_s_lesions_are_ranked_and_compared_with_each_other_alone(bundle: Bundle, data: Path) -> None:
+    cases, pictures = some(data, 30)
+    together = bundle.predict(cases, pictures).table
+    for _, own in cases.groupby("patient_id"):
+        alone = bundle.predict(own, {name: pictures[name] for name in own.index}).table
+        np.testing.assert_allclose(alone["probability"], together.loc[own.index, "probability"], atol=1e-9)
+        assert sorted(alone["rank"]) == list(range(1, len(own) + 1))
+        assert (alone["pictures"] == len(own)).all()
+
+
+def test_one_picture_without_anything_known_of_its_patient_is_predicted(bundle: Bundle, data: Path) -> None:
+    _, pictures = some(data, 1)
+    (name,) = pictures
+    predicted = bundle.predict(pd.DataFrame(index=pd.Index([name], name="image_name")), pictures)
+    assert predicted.table["probability"].between(0, 1).all()
+    assert predicted.table[["rank", "pictures"]].to_numpy().tolist() == [[1, 1]]
+
+
+def test_a_folder_of_pictures_alone_is_predicted(finished: Run, data: Path, tmp_path: Path) -> None:
+    for picture in sorted((data / "jpeg/test").iterdir())[:4]:
+        shutil.copy(picture, tmp_path)
+    predict_folder(finished.folder / "bundle", tmp_path, tmp_path / "out", None, None)
+    assert len(pd.read_csv(tmp_path / "out/submission.csv")) == 4
+
+
+@pytest.mark.parametrize("kind", ["dicom", "records"])
+def test_pictures_in_dicom_files_and_in_tfrecords_are_predicted_as_in_jpeg_files(
+    finished: Run, data: Path, tmp_path: Path, kind: str
+) -> None:
+    pictures = sorted((data / "jpeg/test").iterdir())[:3]
+    for kept in ("as_they_were", "new"):
+        (tmp_path / kept).mkdir()
+    for picture in pictures:
+        content = picture.read_bytes()
+        shutil.copy(picture, tmp_path / "as_they_were")
+        if kind == "dicom":
+            with Image.open(picture) as opened:
+                size = {"Columns": opened.width, "Rows": opened.height}
+            write_jpeg_dicom(
+                tmp_path / "new" / f"{picture.stem}.dcm", content, PhotometricInterpretation="YBR_FULL_422", **size
+            )
+    if kind == "records":
+        records = [{"image": picture.read_bytes(), "image_name": picture.stem.encode()} for picture in pictures]
+        write_records(tmp_path / "new" / "test00-3.tfrec", records)
+    made = {}
+    for kept in ("as_they_were", "new"):
+        predict_folder(finished.folder / "bundle", tmp_path / kept, tmp_path / kept / "out", None, None)
+        made[kept] = pd.read_csv(tmp_path / kept / "out/submission.csv", index_col="image_name")["target"]
+    networks = [read_table(tmp_path / kept / "out/networks/frozen.parquet") for kept in made]
+    pd.testing.assert_frame_equal(networks[0], networks[1])
+    assert list(made["new"].index) == [picture.stem for picture in pictures]
+
+
+def test_foreign_networks_are_brought_along_or_asked_for(finished: Run, data: Path, tmp_path: Path) -> None:
+    run, foreign = Run(Path(shutil.copytree(finished.folder, tmp_path / "run"))), tmp_path / "foreign"
+    cases = run.read_cases()
+    drawn = np.random.default_rng(0).normal(cases["target"].fillna(0.5), 1.0)
+    tables = {"oof": cases["role"] == "train", "test": cases["role"] == "test"}
+    (foreign / "theirs").mkdir(parents=True)
+    for file, rows in tables.items():
+        views = {f"tta{view}": expit(drawn[rows] + shift) for view, shift in enumerate((-0.5, 0.1, 0.6))}
+        brought = pd.DataFrame({"pred": np.mean(list(views.values()), axis=0)} | views, index=cases.index[rows])
+        brought.to_csv(foreign / "theirs" / f"{file}.csv")
+    recipe = str(finished.folder.parent / "quick.toml")
+    submission(run.folder, recipe, foreign, "theirs", 0.05)
+    make_bundle(run.folder, recipe, run.folder / "bundle")
+    with pytest.raises(InputFault, match=r"their predictions are needed as well: 1 \(theirs\)"):
+        predict_folder(run.folder / "bundle", data, tmp_path / "out", None, None)
+    predict_folder(run.folder / "bundle", data, tmp_path / "out", None, foreign)
+    made, asked = (
+        pd.read_csv(path, index_col="image_name")["target"]
+        for path in (tmp_path / "out/submission.csv", run.submission)
+    )
+    np.testing.assert_allclose(made[asked.index], asked, rtol=1e-9)
+    whole, file = pd.read_csv(foreign / "theirs/test.csv"), foreign / "theirs/test.csv"
+    assert read_table(tmp_path / "out/networks/theirs.parquet")["spread"].gt(0).all()
+    whole.assign(pred=whole["pred"].astype(object).where(whole.index != 1, "high")).iloc[1:].to_csv(file, index=False)
+    with pytest.raises(InputFault) as refused:
+        predict_folder(run.folder / "bundle", data, tmp_path / "refused", None, foreign)
+    first, second = whole["image_name"][:2]
+    assert f"theirs: test.csv: 'pred' is not a number in rows: 1 ({second})" in str(refused.value)
+    assert f"theirs: test.csv: test cases without a row: 1 ({first})" in str(refused.value)
+    whole.assign(pred=whole["pred"] * 100).to_csv(file, index=False)
+    with pytest.raises(InputFault, match=r"theirs: test.csv: values outside \[0, 1\]"):
+        predict_folder(run.folder / "bundle", data, tmp_path / "refused", None, foreign)
+    assert not (tmp_path / "refused").exists()
+    table = pd.DataFrame({"probability": [0.5, np.nan, 1.5]}, index=["a", "b", "c"])
+    with pytest.raises(InputFault, match=r"foreign network theirs: no probability from 0 to 1 for 2 \(b, c\)"):
+        Bundle.load(run.folder / "bundle").predict(pd.DataFrame(index=table.index), {}, {"theirs": table})
+
+
+def test_what_is_unlike_the_training_cases_is_told(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    cases, pictures = some(data, 2)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 260, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    first, second = cases.index
+    cases = cases.assign(age_approx=[130.0, 50.0], anatom_site_general_challenge=["torso", "moon"])
+    told = bundle.predict(cases, {first: tmp_path / "noise.png", second: pictures[second]}).notices
+    assert any("unlike the training pictures" in sentence for sentence in told[first])
+    assert any(sentence.startswith("age_approx 130 lies outside") for sentence in told[first])
+    assert told[second] == ["anatom_site_general_challenge 'moon' is not among the training cases' values"]
+
+
+def test_attention_is_a_map_between_0_and_1_that_reaches_its_maximum_somewhere(bundle: Bundle, data: Path) -> None:
+    cases, pictures = some(data)
+    heat = bundle.attention(cases, pictures)
+    assert list(heat) == list(cases.index)
+    for one in heat.values():
+        assert one.ndim == 2
+        assert one.min() >= 0
+        assert one.max() <= 1
+    assert max(float(one.max()) for one in heat.values()) > 0
+
+
+def test_several_threads_get_the_same_answers(bundle: Bundle, data: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    cases, pictures = some(data, 3)
+
+    def ask(name: str) -> float:
+        own = bundle.predict(cases.loc[[name]].drop(columns="patient_id"), {name: pictures[name]})
+        return float(own.table["probability"].iloc[0])
+
+    once = [ask(name) for name in cases.index]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, list(cases.index) * 4)) == once * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"age_approx": ["old", 50.0]}, "age_approx: not a number in"),
+        ({"age_approx": [np.inf, 50.0]}, "age_approx: not a number in"),
+        ({"sex": ["male", "female"]}, None),
+    ],
+)
+def test_values_that_cannot_be_used_are_named(
+    bundle: Bundle, data: Path, values: dict[str, list], said: str | None
+) -> None:
+    cases, pictures = some(data, 2)
+    if said is None:
+        bundle.predict(cases.assign(**values), pictures)
+        return
+    with pytest.raises(InputFault, match=said):
+        bundle.predict(cases.assign(**values), pictures)
+
+
+def test_pictures_that_cannot_be_read_are_all_named(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    cases, pictures = some(data, 3)
+    for name in cases.index[:2]:
+        pictures[name] = tmp_path / f"{name}.jpg"
+        pictures[name].write_bytes((data / cases.loc[name, "picture"]).read_bytes()[:500])
+    with pytest.raises(InputFault, match=rf"2 \({cases.index[0]}, {cases.index[1]}\)"):
+        bundle.predict(cases, pictures)
+
+
+def copied(finished: Run, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.folder / "bundle", tmp_path / "bundle"))
+
+
+def test_one_changed_byte_is_found_and_its_file_named(finished: Run, tmp_path: Path) -> None:
+    folder = copied(finished, tmp_path)
+    path = folder / "networks/frozen/network.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputFault, match=r"not as they were written: 1 \(networks/frozen/network\.onnx\)"):
+        Bundle.load(folder)
+
+
+def test_missing_and_strange_files_are_named(finished: Run, tmp_path: Path) -> None:
+    folder = copied(finished, tmp_path)
+    (folder / "model_card.md").unlink()
+    (folder / "networks/evil.pkl").write_bytes(b"x")
+    with pytest.raises(InputFault, match=r"missing: 1 \(model_card\.md\)[\s\S]*not of this bundle: 1 \(networks/evil"):
+        Bundle.load(folder)
+
+
+def test_a_path_outside_the_bundle_and_another_format_are_refused(finished: Run, tmp_path: Path) -> None:
+    folder = copied(finished, tmp_path)
+    told = read_json(folder / "manifest.json")
+    write_json(folder / "manifest.json", told | {"files": told["files"] | {"../../secret": "0"}})
+    with pytest.raises(InputFault, match=r"files outside the bundle: 1 \(\.\./\.\./secret\)"):
+        Bundle.load(folder)
+    write_json(folder / "manifest.json", told | {"format": 99})
+    with pytest.raises(InputFault, match="format 99; this version reads format 1"):
+        Bundle.load(folder)
+    with pytest.raises(InputFault, match="no bundle"):
+        Bundle.load(tmp_path)
+
+
+def test_it_is_made_once(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished.folder / "bundle/manifest.json").stat().st_mtime_ns
+    make_bundle(finished.folder, str(finished.folder.parent / "quick.toml"), finished.folder / "bundle")
+    assert "bundle: fresh" in capsys.readouterr().out
+    assert (finished.folder / "bundle/manifest.json").stat().st_mtime_ns == before
+    assert {entry.name for entry in read_manifest(finished.folder / "bundle").networks} == set(MODELS)
+
+
+def test_predicting_imports_neither_tensorflow_nor_what_only_training_needs() -> None:
+    code = (
+        "import sys, bundle.loading, bundle.predicting;"
+        "print([name for name in ('tensorflow', 'keras', 'optuna', 'efficientnet') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_the_networks_of_a_bundle_are_timed_through_both_runtimes(
+    finished: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.bundle_networks import WAYS, run_portable_benchmark
+
+    seconds = run_portable_benchmark(finished, finished.folder / "bundle" / "networks", 3)
+    assert set(seconds) == set(MODELS)
+    assert all((one[way] > 0).all() for one in seconds.values() for way in WAYS)
+    assert "all 2 networks" in capsys.readouterr().out

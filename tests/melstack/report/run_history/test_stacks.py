@@ -1,0 +1,150 @@
+"""Tests for the history of experiments: what is read, what is compared with what, and what differs."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from level2_stack.evaluation.auc import auc
+from melstack.report.run_history.settings import differing
+from melstack.report.run_history.stacks import finished_stacks, read_history, run_folders
+from melstack.report.run_history.table import compare_runs, history_table
+from runtime.errors import InputFault
+from runtime.files import write_json, write_text
+from runtime.tables import write_table
+
+ROWS = 120
+
+
+def write_experiment(
+    run: Path, recipe: str = "default", *, strength: float = 1.5, seed: int = 0, drawn: int = 0, **settings: object
+) -> Path:
+    """Write the files that a finished stack leaves; ``drawn`` decides the targets, ``strength`` the score."""
+    random = np.random.default_rng(drawn)
+    index = pd.Index([f"case_{i:03d}" for i in range(ROWS)], name="image_name")
+    target = (random.random(ROWS) < 0.3).astype(float)
+    cases = pd.DataFrame(
+        {"patient_id": [f"p{i // 3}" for i in range(ROWS)], "target": target, "role": "train"}, index=index
+    )
+    write_table(run / "cases.parquet", cases)
+    made = {"folds": 5, "official": False, "seed": seed}
+    write_json(run / "cases.json", {"made_from": made, "data": "data/small", "cases": ROWS})
+    score = strength * target + np.random.default_rng(7).normal(size=ROWS)
+    folder = run / "level2" / recipe
+    write_table(folder / "learners.parquet", pd.DataFrame({"choice": 1 / (1 + np.exp(-score))}, index=index))
+    write_json(
+        run / "level1" / "b0" / "run.json", {"made_from": {"settings": {"image_size": settings.pop("size", 96)}}}
+    )
+    value = auc(target, score)
+    board = pd.DataFrame(
+        {"name": ["choice", "b0", "rank_mean"], "kind": ["choice", "network", "baseline"], "auc": [value, 0.6, 0.61]}
+    ).assign(low=value - 0.05, high=value + 0.05, auc_fold_mean=value)
+    write_text(folder / "leaderboard.csv", board.to_csv(index=False))
+    write_text(folder / "calibration.csv", "model,log_loss,brier,ece\nchoice,0.4,0.1,0.02\n")
+    chosen = {"headline": "choice", "submitted": "choice", "recipe": {"seeds": 3, "learners": ["lgbm"], **settings}}
+    write_json(folder / "decisions.json", chosen)
+    write_json(folder / "run.json", {"made_from": {"code": "c0de"}})
+    return run
+
+
+def test_experiments_on_the_same_cases_are_tested_against_the_best_of_them(tmp_path: Path) -> None:
+    runs = [write_experiment(tmp_path / name, strength=s) for name, s in {"a": 0.5, "b": 3.0, "c": 0.5}.items()]
+    board = history_table(read_history(runs))
+    assert list(board.index) == ["b/default", "a/default", "c/default"]
+    assert board["against"].tolist() == ["", "b/default", "b/default"]
+    gain = board.loc["a/default", "auc"] - board.loc["b/default", "auc"]
+    assert board.loc["a/default", "gain"] == pytest.approx(gain)
+    assert board.loc["a/default", "gain_high"] < 0
+    assert board.loc["a/default", "p"] < 0.01
+
+
+def test_other_targets_are_other_cases_and_are_not_compared(tmp_path: Path) -> None:
+    runs = [write_experiment(tmp_path / name, drawn=drawn) for name, drawn in {"a": 0, "b": 0, "other": 1}.items()]
+    board = history_table(read_history(runs))
+    assert board["group"].to_dict() == {"a/default": 1, "b/default": 1, "other/default": 2}
+    assert board.loc["other/default", "against"] == ""
+    assert np.isnan(board.loc["other/default", "gain"])
+
+
+def test_the_order_of_the_rows_does_not_make_other_cases(tmp_path: Path) -> None:
+    a, b = (write_experiment(tmp_path / name) for name in "ab")
+    turned = pd.read_parquet(b / "cases.parquet").iloc[::-1]
+    write_table(b / "cases.parquet", turned)
+    board = history_table(read_history([a, b]))
+    assert board["group"].tolist() == [1, 1]
+    assert board.loc["b/default", ["gain", "p"]].tolist() == [0, 1]
+
+
+def test_a_named_reference_takes_the_place_of_the_best(tmp_path: Path) -> None:
+    for name, strength in {"a": 0.5, "b": 3.0}.items():
+        write_experiment(tmp_path / name, strength=strength)
+    board = compare_runs([], tmp_path, "a")
+    assert board["against"].to_dict() == {"b/default": "a/default", "a/default": ""}
+    assert board.loc["b/default", "gain_low"] > 0
+    with pytest.raises(InputFault, match="did you mean 'a/default'"):
+        compare_runs([], tmp_path, "a/defualt")
+
+
+def test_a_run_with_two_recipes_must_be_named_with_one(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "a")
+    write_experiment(tmp_path / "a", "other")
+    with pytest.raises(InputFault, match="one of a/default, a/other"):
+        compare_runs([], tmp_path, "a")
+
+
+def test_only_settings_that_differ_are_shown_and_lists_by_their_elements(tmp_path: Path) -> None:
+    a = write_experiment(tmp_path / "a", size=96)
+    b = write_experiment(tmp_path / "b", size=128, learners=["lgbm", "xgb"], seed=4)
+    board = history_table(read_history([a, b])).sort_index()
+    shown = {name: board[name].tolist() for name in board if name.startswith("set.")}
+    assert shown == {
+        "set.folds.seed": ["0", "4"],
+        "set.models.b0.image_size": ["96", "128"],
+        "set.recipe.learners.xgb": ["-", "yes"],
+    }
+
+
+def test_a_network_that_others_lack_is_named_once_and_not_setting_by_setting() -> None:
+    with_it = {"networks.b0": "yes", "models.b0.image_size": "96", "folds.number": "5"}
+    without = {"networks.b1": "yes", "models.b1.image_size": "128", "folds.number": "5"}
+    assert differing([with_it, without]) == ["networks.b0", "networks.b1"]
+
+
+def test_the_written_table_is_the_printed_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, strength in {"a": 0.5, "b": 3.0}.items():
+        write_experiment(tmp_path / name, strength=strength, seeds=2 if name == "a" else 3)
+    board = compare_runs([], tmp_path)
+    again = pd.read_csv(tmp_path / "leaderboard.csv", index_col="experiment")
+    np.testing.assert_allclose(again["auc"], board["auc"])
+    printed = capsys.readouterr().out
+    assert f"{board.loc['a/default', 'gain']:+.4f}" in printed
+    assert "recipe.seeds" in printed
+    assert "gain: AUC minus that of b/default, on the same cases" in printed
+
+
+def test_every_finished_run_is_taken_where_none_is_asked_for(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "done")
+    (tmp_path / "begun" / "level2" / "default").mkdir(parents=True)
+    assert run_folders([], tmp_path) == [tmp_path / "done"]
+    assert [path.name for path in finished_stacks(tmp_path / "done")] == ["default"]
+
+
+def test_runs_without_a_finished_stack_are_all_named(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "done")
+    with pytest.raises(InputFault, match=r"2 fault\(s\)\n.*x: no finished.*\n.*y: no finished"):
+        run_folders([tmp_path / "done", tmp_path / "x", tmp_path / "y"], tmp_path)
+    with pytest.raises(InputFault, match="no run in it"):
+        run_folders([], tmp_path / "nothing")
+
+
+def test_a_stack_without_one_of_its_tables_is_a_fault_with_its_name(tmp_path: Path) -> None:
+    run = write_experiment(tmp_path / "a")
+    (run / "level2" / "default" / "calibration.csv").unlink()
+    with pytest.raises(InputFault, match=r"a/level2/default: without 1 \(calibration\.csv\)"):
+        read_history([run])
+
+
+def test_two_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    runs = [write_experiment(tmp_path / parent / "run") for parent in ("x", "y")]
+    assert [one.name for one in read_history(runs)] == [f"{run}/default" for run in runs]

@@ -1,0 +1,292 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from level2_stack.calibration.reliability import calibration_report, reliability_curve
+from level2_stack.evaluation.auc import patient_bootstrap
+from level2_stack.evaluation.metrics import clinical_metrics
+from level2_stack.evaluation.subgroups import subgroup_table
+from melstack.report.run_page.gallery_section import Pictures, read_galleries
+from melstack.report.run_page.inputs import read_artefacts
+from melstack.report.run_page.learning import learning_section
+from melstack.report.run_page.origins import flat
+from melstack.report.run_page.page import make_report
+from melstack.report.run_page.repeatable import mode_of, modes
+from runtime.errors import InputFault
+from runtime.files import read_json, write_json
+from runtime.run_folder import Run
+from runtime.tables import write_table
+
+EVIL = "<script>alert('x')</script>"
+ROWS, PATIENTS = 120, 30
+
+
+def write_run(folder: Path, *, pictures: bool = False, site: str = "torso") -> Run:
+    """Write a finished run of 120 cases, 100 of them train, with two networks; every table by our own functions."""
+    run = Run(folder)
+    cases = _cases(site)
+    write_table(run.cases, cases)
+    facts = {"data": "data/x", "cases": ROWS, "pictures": ROWS if pictures else 0, "summary": [f"site {site}"]}
+    write_json(run.cases_mark, {"made_from": {"folds": 5}, **facts})
+    learners, networks = _scores(cases)
+    for name, column in networks.items():
+        write_table(run.level1 / str(name) / "predictions.parquet", column.to_frame("probability"))
+        write_json(
+            run.level1 / str(name) / "run.json", {"made_from": {"settings": {"seed": 0}}, "auc": {"overall": 0.7}}
+        )
+    _write_stack(run.level2 / "default", cases, learners, networks)
+    return run
+
+
+def _cases(site: str) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    place = np.arange(ROWS)
+    train = place < 100
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"P{number % PATIENTS}" for number in place],
+            "target": np.where(train, (random.random(ROWS) < 0.4).astype(float), np.nan),
+            "sex": np.where(place % 3 == 0, "female", "male"),
+            "age_approx": 20.0 + place % 60,
+            "anatom_site_general_challenge": site,
+            "role": np.where(train, "train", "test"),
+            "fold": (place % PATIENTS % 5).astype("int8"),
+        },
+        index=pd.Index([f"ISIC_{number:04d}" for number in place], name="image_name"),
+    )
+    return frame
+
+
+def _scores(cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    random = np.random.default_rng(1)
+    known = cases["target"].fillna(0.5).to_numpy()
+    columns = ("blend", "rank_mean", "net_a", "net_b")
+    scores = {
+        name: 1 / (1 + np.exp(-random.normal(2 * known - 1, 1 + place / 2))) for place, name in enumerate(columns)
+    }
+    table = pd.DataFrame(scores, index=cases.index)
+    return table[["blend", "rank_mean"]].assign(choice=table["blend"]), table[["net_a", "net_b"]]
+
+
+def _write_stack(folder: Path, cases: pd.DataFrame, learners: pd.DataFrame, networks: pd.DataFrame) -> None:
+    train = cases[cases["role"] == "train"]
+    y, groups = train["target"].to_numpy(), train["patient_id"].to_numpy(dtype=object)
+    scores = pd.concat([learners, networks], axis=1).loc[train.index]
+    own = scores["choice"].to_numpy()
+    board = patient_bootstrap(y, scores, groups, reference="choice", replicates=30).rename_axis("name").reset_index()
+    kinds = {"net_a": "network", "net_b": "network", "rank_mean": "baseline", "blend": "blend", "choice": "choice"}
+    board = board.assign(kind=board["name"].map(kinds), auc_fold_0=0.7, auc_fold_1=0.8, auc_fold_mean=0.75, rows=100)
+    columns = ["auc", "low", "high", "n_columns", "leaned_on"]
+    tables = {
+        "leaderboard": board.assign(complete=True).sort_values("auc", ascending=False),
+        "metrics": clinical_metrics(y, scores[["choice", "rank_mean"]], groups, replicates=20),
+        "subgroups": subgroup_table(y, own, groups, train, replicates=20),
+        "reliability": reliability_curve(y, own),
+        "calibration": calibration_report(y, {str(name): c.to_numpy() for name, c in scores.items()})
+        .rename_axis("model")
+        .reset_index(),
+        "shift": pd.DataFrame([[0.7, 0.65, 0.75, 3, "a, b"]], columns=columns, index=["networks"])
+        .rename_axis("columns")
+        .reset_index(),
+    }
+    write_table(folder / "learners.parquet", learners)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    recipe = {"shift_threshold": 0.6, "calibration": {"prevalence": None}}
+    weights = {"logistic": {"logit.net_a": 0.9, "logit.net_b": 0.0}}
+    decided = {"submitted": "blend", "headline": "choice", "recipe": recipe, "network_weights": weights}
+    write_json(folder / "decisions.json", decided)
+    write_json(folder / "run.json", {"made_from": {"recipe": recipe, "code": "0123456789abcdef"}})
+
+
+def page_of(run: Run) -> str:
+    return make_report(run, "default").read_text(encoding="utf-8")
+
+
+def test_a_run_without_anything_more_says_what_to_run_and_loads_nothing(tmp_path: Path) -> None:
+    page = page_of(write_run(tmp_path / "run"))
+    for said in ("make explain", "make audit", "has no pictures", "Not measured", "Not a medical device"):
+        assert said in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert len(page) < 1_000_000
+
+
+def test_a_run_with_pictures_and_no_galleries_says_which_command_draws_them(tmp_path: Path) -> None:
+    assert "No galleries yet: <code>make explain</code>" in page_of(write_run(tmp_path / "run", pictures=True))
+
+
+def test_the_numbers_of_the_page_are_those_of_the_tables(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    found = read_artefacts(run, "default")
+    page = make_report(run, "default").read_text(encoding="utf-8")
+    auc = found.board.loc["choice", "auc"]
+    assert f'id="headline-auc">{auc:.4f}<' in page
+    embedded = json.loads(page.split('id="points">')[1].split("</script>")[0])
+    assert embedded["positives"] == int(found.y.sum())
+    assert embedded["columns"]["caught"][0] == embedded["positives"]
+    start = next(preset["index"] for preset in embedded["presets"] if preset["label"] == "90 % sensitivity")
+    assert embedded["columns"]["sensitivity"][start] >= 0.9
+
+
+def test_text_from_the_data_is_escaped_wherever_it_stands(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", pictures=True, site=EVIL)
+    Image.new("RGB", (20, 10)).save(_made(run.folder / "galleries") / "a.jpg")
+    item = {"image_name": EVIL, "picture": "a.jpg", "scores": {EVIL: 0.5}, "metadata": {"site": EVIL}}
+    gallery = {"name": "x", "kind": "cases", "title": EVIL, "items": [item]}
+    write_json(run.folder / "galleries" / "index.json", {"galleries": [gallery]})
+    finding = {"what": EVIL, "count": 1, "names": [[EVIL, "b"]], "severity": EVIL, "done": EVIL}
+    write_json(run.folder / "leaks.json", {"findings": [finding]})
+    families, columns = [{"name": EVIL, "share": 1.0}], [{"name": EVIL, "family": EVIL, "mean_abs": 0.5}]
+    write_json(run.level2 / "default" / "explanations.json", {"families": families, "columns": columns})
+    page = make_report(run, "default", [f"code: {EVIL}"]).read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert") >= 10
+
+
+def test_a_preset_cannot_close_the_script_that_holds_the_table(tmp_path: Path) -> None:
+    from melstack.report.run_page.page import contents, render
+
+    values = contents(read_artefacts(write_run(tmp_path / "run"), "default"))
+    values["thresholds"].table["presets"] = [{"label": "</script><b>", "index": 0}]
+    assert "</script><b>" not in render(values)
+
+
+def test_explanations_audit_and_galleries_are_shown_once_they_are_there(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", pictures=True)
+    Image.new("RGB", (20, 10), "red").save(_made(run.folder / "galleries") / "hardest_cases.png")
+    write_json(run.folder / "leaks.json", {"findings": [], "looked_at": {"cases": 120}})
+    families, columns = (
+        [{"name": "networks", "share": 0.8}],
+        [{"name": "logit.a", "family": "networks", "mean_abs": 1.5}],
+    )
+    write_json(run.level2 / "default" / "explanations.json", {"families": families, "columns": columns})
+    page = page_of(run)
+    for said in ("80.0 %", "logit.a", "The audit found nothing in 120 cases", "Hardest cases", "data:image/webp"):
+        assert said in page
+    assert "make explain" not in page
+
+
+def test_pictures_beyond_the_budget_stay_beside_the_page(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (200, 200), "red").save(tmp_path / name)
+    shown = Pictures(Run(tmp_path), most_bytes=400)
+    sources = [shown.source(tmp_path / name) for name in ("a.png", "b.png")]
+    assert sources[0].startswith("data:image/webp;base64,")
+    assert sources[1] == "b.png"
+    assert shown.beside == 1
+
+
+def test_attachments_of_another_shape_are_refused_by_name(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_json(run.folder / "leaks.json", {"findings": [{"what": "x", "count": -1}]})
+    with pytest.raises(InputFault, match=r"leaks\.json: not of the shape[\s\S]*findings\.0\.count"):
+        make_report(run, "default")
+
+
+def test_a_tile_outside_the_galleries_is_not_embedded(tmp_path: Path) -> None:
+    folder = _made(tmp_path / "galleries")
+    Image.new("RGB", (9, 9)).save(tmp_path / "secret.jpg")
+    item = {"image_name": "a", "picture": "../secret.jpg"}
+    write_json(folder / "index.json", {"galleries": [{"name": "x", "kind": "cases", "title": "x", "items": [item]}]})
+    with pytest.raises(InputFault, match="no such tile"):
+        read_galleries(Run(tmp_path))
+
+
+def test_everything_of_the_stack_that_is_missing_is_named_and_an_older_page_stays(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run.folder / "report.html").write_text("older")
+    (run.level2 / "default" / "metrics.csv").unlink()
+    (run.level2 / "default" / "decisions.json").unlink()
+    with pytest.raises(InputFault, match=r"2 fault\(s\)[\s\S]*decisions\.json[\s\S]*metrics\.csv.*`make stack`"):
+        make_report(run, "default")
+    assert (run.folder / "report.html").read_text() == "older"
+
+
+def test_a_network_that_is_gone_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run.level1 / "net_b" / "predictions.parquet").unlink()
+    with pytest.raises(InputFault, match=r"net_b.predictions\.parquet: not there"):
+        make_report(run, "default")
+
+
+def test_what_changed_since_the_stack_was_made_is_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    page = make_report(run, "default", ["code: a -> b"]).read_text(encoding="utf-8")
+    assert "Since then changed" in page
+    assert "code: a -&gt; b" in page
+    assert "Since then changed" not in page_of(run)
+
+
+def test_learning_curves_have_a_line_per_fold_and_networks_without_epochs_are_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for fold in range(2):
+        folder = _made(run.level1 / "net_a" / f"fold_{fold}")
+        (folder / "history.csv").write_text("epoch,loss,seconds,validation_auc\n1,0.7,30,\n2,0.5,30,0.8\n")
+    learnt, without = learning_section(run)
+    assert without == ["net_b"]
+    assert [(one.network, one.epochs, one.seconds) for one in learnt] == [("net_a", 2, 120.0)]
+    assert [[line.name for line in chart.lines] for chart in learnt[0].charts] == [["fold 0", "fold 1"]] * 2
+
+
+def test_a_history_without_a_loss_is_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (_made(run.level1 / "net_a" / "fold_0") / "history.csv").write_text("epoch\n1\n")
+    with pytest.raises(InputFault, match="no column loss"):
+        learning_section(run)
+
+
+def test_a_mark_is_listed_leaf_by_leaf() -> None:
+    mark = {"made_from": {"settings": {"seed": 0, "views": ["a", "b"], "external": None}}, "folds": [{"rows": 3}]}
+    assert list(flat(mark)) == [
+        ("settings.seed", "0"),
+        ("settings.views", "a, b"),
+        ("settings.external", "none"),
+        ("folds.0.rows", "3"),
+    ]
+
+
+def test_the_command_prints_where_the_page_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from melstack.level2_commands import report
+
+    run = write_run(tmp_path / "run")
+    report(run.folder)
+    assert "report.html" in capsys.readouterr().out
+    assert (run.folder / "report.html").is_file()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def test_the_page_says_in_which_mode_each_part_was_made(tmp_path):
+    run = write_run(tmp_path / "run")
+    for name, folds in (("net_a", [True, True]), ("net_b", [False, False])):
+        mark = run.level1 / name / "run.json"
+        write_json(mark, read_json(mark) | {"folds": [{"deterministic": each} for each in folds]})
+    assert modes(run, "default") == [
+        ("network net_a", "deterministic"),
+        ("network net_b", "fast (not repeatable to the byte)"),
+        ("stack default", "deterministic"),
+    ]
+    page = make_report(run, "default").read_text()
+    assert "<dt>network net_a</dt><dd>deterministic</dd>" in page
+    assert "<dt>network net_b</dt><dd>fast (not repeatable to the byte)</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ({"made_from": {"networks": 5}}, "brought from elsewhere: not known to the run"),
+        ({"made_from": {"settings": {}}, "folds": [{"rows": 3}]}, "not told by its mark"),
+        ({"made_from": {"settings": {}}, "folds": [{"deterministic": True}, {"deterministic": False}]}, "some folds"),
+    ],
+)
+def test_a_mode_that_is_not_known_or_not_one_is_said_to_be_so(tmp_path, mark, expected):
+    write_json(tmp_path / "run.json", mark)
+    assert mode_of(tmp_path / "run.json").startswith(expected)

@@ -1,0 +1,195 @@
+"""Tests of how commands end when the world fails: full and read-only disks, signals, memory, killed workers."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from level2_stack.crossval.fits import side_by_side
+from runtime.errors import InputFault
+from runtime.exit_codes import describe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(code: str, *arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+    """Run a command line whose one command is ``code``."""
+    program = f"""
+import sys
+from pathlib import Path
+import typer
+from features.__main__ import run_app
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+arguments = sys.argv[1:]
+sys.argv[1:] = []
+@app.command()
+def command():
+{chr(10).join("    " + line for line in code.strip().splitlines())}
+run_app(app)
+"""
+    given = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small file system needs a right that this user does not have")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+WRITES = {
+    "a table": """
+import numpy as np, pandas as pd
+from features.tables import write_table
+names = pd.Index([f"c{n}" for n in range(60000)], name="image_name")
+write_table(Path(arguments[0]) / "t.parquet", pd.DataFrame({"x": np.random.default_rng(0).random(60000)}, index=names))
+""",
+    "arrays": """
+import numpy as np
+from level1_cnn.checkpoint import save_state
+save_state(Path(arguments[0]) / "state.npz", {"w": np.random.default_rng(0).random(90000)}, 3)
+""",
+    "a mapped file": """
+import numpy as np
+from features.files import replacing, reserve
+with replacing(Path(arguments[0]) / "views.npy") as temporary:
+    table = np.lib.format.open_memmap(temporary, "w+", np.float16, (1000, 8, 100))
+    reserve(temporary)
+    table[:] = 1
+""",
+    "text": """
+from features.files import write_text
+write_text(Path(arguments[0]) / "t.csv", "x" * 999999)
+""",
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(small_disk: Path, what: str) -> None:
+    (small_disk / "t.parquet").write_text("as it was")
+    ended = run(WRITES[what], small_disk)
+    assert ended.returncode == 2
+    assert "the disk is full; make room; nothing is half-written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["t.parquet"]
+    assert (small_disk / "t.parquet").read_text() == "as it was"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code",
+    [
+        """
+import tensorflow as tf
+from features.files import replacing
+with replacing(Path(arguments[0]) / "a.tfrec") as path, tf.io.TFRecordWriter(str(path)) as writer:
+    for _ in range(100):
+        writer.write(bytes(9999))
+""",
+        """
+import keras
+from features.files import replacing
+model = keras.Sequential([keras.Input((500,)), keras.layers.Dense(500)])
+with replacing(Path(arguments[0]) / "model.weights.h5") as path:
+    model.save_weights(path)
+""",
+    ],
+    ids=["shards", "weights"],
+)
+def test_a_full_disk_under_tensorflow_is_the_same_sentence(small_disk: Path, code: str) -> None:
+    ended = run(code, small_disk)
+    assert "the disk is full; make room; nothing is half-written" in ended.stderr, ended.stderr[-2000:]
+    assert ended.returncode == 2
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_run_folder_that_became_read_only_is_a_sentence(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    command = [sys.executable, "-m", "features", "audit", "--run", str(small_disk)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "the file system is read-only; make it writable, or take another RUN=folder" in ended.stderr
+
+
+def test_a_right_that_was_lost_is_a_sentence(tmp_path: Path) -> None:
+    code = """
+import os
+from features.files import write_text
+if os.geteuid() == 0:
+    os.setuid(65534)
+write_text(Path(arguments[0]) / "t.csv", "x")
+"""
+    tmp_path.chmod(0o555)
+    ended = run(code, tmp_path)
+    assert ended.returncode == 2
+    assert "permission denied" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputFault("a.csv: wrong"), "a.csv: wrong"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "runs/x/a"), "runs/x/a: no such file or folder: it was moved"),
+        (MemoryError("Unable to allocate 9 GiB"), "out of memory (Unable to allocate 9 GiB)"),
+        (OSError("Can't write data (errno = 28, 'No space left on device')"), "the disk is full"),
+        (type("DataLossError", (Exception,), {})("corrupted record at 12"), "a file of decoded pictures is damaged"),
+        (type("TerminatedWorkerError", (RuntimeError,), {})("exit codes {SIGKILL(-9)}"), "a worker process was killed"),
+    ],
+)
+def test_what_the_world_does_is_a_sentence(error: BaseException, sentence: str) -> None:
+    assert (describe(error) or "").startswith(sentence)
+
+
+def test_a_fault_of_the_program_stays_a_traceback() -> None:
+    assert describe(KeyError("x")) is None
+    ended = run("{}['x']")
+    assert ended.returncode == 1
+    assert "KeyError" in ended.stderr
+
+
+SLEEPS = """
+import os, signal, time
+from level2_stack.fitting import side_by_side
+workers = [child for child in side_by_side(lambda job, table: os.getpid(), range(4), None, 2)]
+print(*set(workers), flush=True)
+os.kill(os.getpid(), getattr(signal, arguments[0]))
+list(side_by_side(lambda job, table: time.sleep(job), [60] * 4, None, 2))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_ctrl_c_says_what_is_saved_and_leaves_no_worker(name: str, code: int) -> None:
+    ended = run(SLEEPS, name)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(f"stopped by {name}: nothing is half-written, what was finished is kept;")
+    assert "Traceback" not in ended.stderr
+    assert not any(Path(f"/proc/{worker}").exists() for worker in ended.stdout.split())
+
+
+def killed_once(job: tuple[int, str], table: None) -> int:
+    """Die, as a process without memory does, the first time that job 3 is done."""
+    number, place = job
+    if number == 3 and not Path(place).exists():
+        Path(place).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_when_a_worker_is_killed_fewer_of_them_do_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [(number, str(tmp_path / "died")) for number in range(9)]
+    assert list(side_by_side(killed_once, jobs, None, 2)) == list(range(9))
+    assert "a worker process was killed (out of memory?); going on with 1 of 2" in capsys.readouterr().out
