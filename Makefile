@@ -71,102 +71,102 @@ $(STAMP):
 	@rm -f .venv/installed-* && touch $@
 
 clinic: $(STAMP) ## draw the synthetic clinic, the embedded demo, into data/clinic
-	@$(BIN)/python -m features clinic data/clinic --train $(CLINIC_TRAIN) --test $(CLINIC_TEST) --seed $(CLINIC_SEED)
+	@$(BIN)/python -m melstack clinic data/clinic --train $(CLINIC_TRAIN) --test $(CLINIC_TEST) --seed $(CLINIC_SEED)
 
 cases: $(STAMP) ## check the CSVs and pictures, freeze the folds
-	@$(BIN)/python -m features cases --run $(RUN) --data $(DATA) --folds $(FOLDS) \
+	@$(BIN)/python -m melstack cases --run $(RUN) --data $(DATA) --folds $(FOLDS) \
 	  $(if $(filter data/clinic,$(DATA)),--draw $(CLINIC_TRAIN) $(CLINIC_TEST) $(CLINIC_SEED)) \
 	  $(if $(MAPPING),--mapping $(MAPPING)) $(foreach folder,$(EXTRA),--extra $(folder)) $(if $(OFFICIAL_FOLDS),--official-folds)
 
 audit: cases ## look for leaks; stop where nothing mends them: runs/<name>/leaks.json and leaks.png
-	@$(BIN)/python -m features audit --run $(RUN)
+	@$(BIN)/python -m melstack audit --run $(RUN)
 
 oof: audit ## level one: out-of-fold and test predictions of every network
-	@$(BIN)/python -m level1_cnn oof --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
+	@$(BIN)/python -m melstack oof --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
 	  $(if $(MODELS),--models '$(MODELS)') $(if $(DETERMINISTIC),--deterministic) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 plan: cases ## what level one and two will take, from a few measured steps: hours, disk, memory; refuses what cannot fit
-	@$(BIN)/python -m level1_cnn plan --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
+	@$(BIN)/python -m melstack plan --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) \
 	  $(if $(MODELS),--models '$(MODELS)') $(if $(DETERMINISTIC),--deterministic) $(FREE) $(if $(FREE_GPU),--gpu $(FREE_GPU))
-	@$(BIN)/python -m level2_stack plan --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) \
+	@$(BIN)/python -m melstack plan-stack --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) \
 	  $(if $(PREVALENCE),--prevalence $(PREVALENCE)) $(FREE)
 
 features: oof ## the feature blocks
-	@$(BIN)/python -m features blocks --run $(RUN)
+	@$(BIN)/python -m melstack blocks --run $(RUN)
 
 LEVEL2 = --run $(RUN) --recipe $(RECIPE) $(if $(FOREIGN),--foreign $(FOREIGN)) $(if $(TRUST),--trust '$(TRUST)') \
   $(if $(PREVALENCE),--prevalence $(PREVALENCE)) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 stack: oof ## level two: feature blocks, one probability per case, the leaderboard
-	@$(BIN)/python -m level2_stack stack $(LEVEL2)
+	@$(BIN)/python -m melstack stack $(LEVEL2)
 
 submission: oof ## the main job, from nothing to the end: stack, the CSV of test probabilities, and the bundle
-	@$(BIN)/python -m level2_stack submission $(LEVEL2)
-	@$(BIN)/python -m bundle write --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))
+	@$(BIN)/python -m melstack submission $(LEVEL2)
+	@$(BIN)/python -m melstack bundle --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 SLIMMED = $(RUN)/slim/$(notdir $(RECIPE:.toml=))_slim.toml
 
 bundle: submission ## what `make submission` leaves in RUN/bundle;   SLIM=0.005: one with the fewest networks within that loss of AUC
-	@$(if $(SLIM),$(BIN)/python -m level2_stack slim --run $(RUN) --recipe $(RECIPE) --loss $(SLIM) $(if $(PREVALENCE),--prevalence $(PREVALENCE)))
-	@$(if $(SLIM),$(BIN)/python -m bundle write --run $(RUN) --recipe $(SLIMMED) --out $(RUN)/bundle_slim)
+	@$(if $(SLIM),$(BIN)/python -m melstack slim --run $(RUN) --recipe $(RECIPE) --loss $(SLIM) $(if $(PREVALENCE),--prevalence $(PREVALENCE)))
+	@$(if $(SLIM),$(BIN)/python -m melstack bundle --run $(RUN) --recipe $(SLIMMED) --out $(RUN)/bundle_slim)
 
 predict: $(STAMP) ## the cases of DATA through BUNDLE, without training: tables in OUT
-	@$(BIN)/python -m bundle predict --bundle $(BUNDLE) --data $(DATA) --out $(OUT) \
+	@$(BIN)/python -m melstack predict --bundle $(BUNDLE) --data $(DATA) --out $(OUT) \
 	  $(if $(MAPPING),--mapping $(MAPPING)) $(if $(FOREIGN),--foreign $(FOREIGN))
 
 serve: $(STAMP) ## BUNDLE's page for one patient, on this machine alone: drop pictures, see each lesion's probability
-	@$(BIN)/python -m bundle serve --bundle $(BUNDLE) --port $(PORT) $(if $(KEEP),--keep $(KEEP))
+	@$(BIN)/python -m melstack serve --bundle $(BUNDLE) --port $(PORT) $(if $(KEEP),--keep $(KEEP))
 
 try-server: $(STAMP) ## BUNDLE's page under load: latency, 200 requests at once, MINUTES=10 of clients, memory, wrong answers
-	@$(BIN)/python -m bundle try-server --bundle $(BUNDLE) --data $(DATA) $(if $(MINUTES),--minutes $(MINUTES))
+	@$(BIN)/python -m benchmarks try-server --bundle $(BUNDLE) --data $(DATA) $(if $(MINUTES),--minutes $(MINUTES))
 
 verify: $(STAMP) ## every file of RUN against its digest: as written, damaged, or stale; changes nothing
-	@$(BIN)/python -m bundle verify --run $(RUN)
+	@$(BIN)/python -m melstack verify --run $(RUN)
 
 explain: submission ## what every column adds to every probability; heat maps, galleries and patient boards
-	@$(BIN)/python -m level2_stack explain --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))
-	@$(BIN)/python -m level1_cnn galleries --run $(RUN) --recipe $(notdir $(RECIPE:.toml=))
+	@$(BIN)/python -m melstack explain --run $(RUN) --recipe $(RECIPE) $(if $(CLUSTER),--cluster $(CLUSTER))
+	@$(BIN)/python -m melstack galleries --run $(RUN) --recipe $(notdir $(RECIPE:.toml=))
 
 report: submission ## runs/<name>/report.html and model_card.md, of what is there (`make explain` adds the explanations)
-	@$(BIN)/python -m level2_stack card --run $(RUN) --recipe $(RECIPE)
-	@$(BIN)/python -m level2_stack report --run $(RUN) --recipe $(RECIPE)
+	@$(BIN)/python -m melstack card --run $(RUN) --recipe $(RECIPE)
+	@$(BIN)/python -m melstack report --run $(RUN) --recipe $(RECIPE)
 
 leaderboard: $(STAMP) ## compare finished runs, with paired tests: runs/leaderboard.csv
-	@$(BIN)/python -m level2_stack leaderboard $(if $(RUNS),--runs '$(RUNS)') $(if $(AGAINST),--against '$(AGAINST)') $(if $(MLFLOW),--mlflow '$(MLFLOW)')
+	@$(BIN)/python -m melstack leaderboard $(if $(RUNS),--runs '$(RUNS)') $(if $(AGAINST),--against '$(AGAINST)') $(if $(MLFLOW),--mlflow '$(MLFLOW)')
 
 eda: cases ## the data's own page, before anything is trained: runs/<name>/eda.html
-	@$(BIN)/python -m features eda --run $(RUN)
+	@$(BIN)/python -m melstack eda --run $(RUN)
 
 contact-sheet: cases ## pictures of DATA on one PNG, malignant ones in red
-	@$(BIN)/python -m features contact-sheet $(DATA) $(RUN)/contact_sheet.png
+	@$(BIN)/python -m melstack contact-sheet $(DATA) $(RUN)/contact_sheet.png
 
 augment-sheet: cases ## MODEL's augmentations on pictures of the run, on one PNG
-	@$(BIN)/python -m level1_cnn augment-sheet --run $(RUN) --profile $(PROFILE) --model '$(MODEL)'
+	@$(BIN)/python -m melstack augment-sheet --run $(RUN) --profile $(PROFILE) --model '$(MODEL)'
 
 lr-find: cases ## range test of MODEL's learning rate on the training rows of one fold, with its plot
-	@$(BIN)/python -m level1_cnn lr-find --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) --model '$(MODEL)'
+	@$(BIN)/python -m melstack lr-find --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) --model '$(MODEL)'
 
 tune: cases ## search MODEL's settings within the ranges of SEARCH, on training folds alone
-	@$(BIN)/python -m level1_cnn tune --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) --model '$(MODEL)' --search $(SEARCH)
+	@$(BIN)/python -m melstack tune --run $(RUN) --profile $(PROFILE) --devices $(DEVICES) --model '$(MODEL)' --search $(SEARCH)
 
 views: cases ## what each test-time view of the trained models is worth
-	@$(BIN)/python -m level1_cnn views --run $(RUN) $(if $(MODELS),--models '$(MODELS)')
+	@$(BIN)/python -m melstack views --run $(RUN) $(if $(MODELS),--models '$(MODELS)')
 
 test: $(STAMP) ## all tests;   TESTS=file: some of them;   PIPELINE_KILLS=50: kill the whole pipeline as often
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 spread: $(STAMP) ## RECIPE's boosters over a TABLE that no machine holds: CLUSTER's workers read it; scores in OUT/predictions
-	@$(BIN)/python -m level2_stack spread --table $(TABLE) --recipe $(RECIPE) --cluster $(CLUSTER) --out $(OUT)
+	@$(BIN)/python -m melstack spread --table $(TABLE) --recipe $(RECIPE) --cluster $(CLUSTER) --out $(OUT)
 
 prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth, memory or parts
-	@$(BIN)/python -m level2_stack.proofs $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \
+	@$(BIN)/python -m benchmarks.stacking $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \
 	  $(if $(filter parts,$(PROOF)),--cluster $(CLUSTER)) $(PROOF_OPTIONS)
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
-	@$(BIN)/python -m level1_cnn bench
+	@$(BIN)/python -m benchmarks bench
 
 bench-bundle: $(STAMP) ## the networks of BUNDLE on RUN's test pictures, through ONNX Runtime and through TensorFlow
-	@$(BIN)/python -m level1_cnn bench-bundle --run $(RUN) --bundle $(BUNDLE)
+	@$(BIN)/python -m benchmarks bench-bundle --run $(RUN) --bundle $(BUNDLE)
 
 lint: $(STAMP) ## ruff and mypy strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -18,7 +18,7 @@ class Fleet:
     """The numbers that the plan is computed from; a price, a peak and a failure rate are parameters, not measurements.
 
     ``bytes_per_picture``, ``preparation_seconds`` and ``decode_seconds`` (of a core, per picture) are what
-    ``python -m features measure`` says of a data folder. ``peak`` is a GPU's multiply-adds and additions per second,
+    ``python -m melstack measure`` says of a data folder. ``peak`` is a GPU's multiply-adds and additions per second,
     ``utilisation`` the share of it that training reaches. ``failure_hours`` are GPU hours per failure.
     """
 

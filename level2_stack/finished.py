@@ -8,13 +8,15 @@ from runtime.provenance import differences, digest_of_code, digest_of_file
 from runtime.run_folder import Run
 from runtime.settings import read_toml
 
+# Where the code stands that decides what a stack is.
+ROOMS = ("", "foreign/", "design/", "learners/", "crossval/", "calibration/", "evaluation/", "results/")
 OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")  # of a stack
 
 
 def submission_ingredients(run: Run, recipe: str) -> dict[str, Any]:
     """Return what submission.csv is made from: the probabilities of the stack of ``recipe``, and the code."""
     predictions = run.level2 / recipe / "predictions.parquet"
-    code = [Path(__file__).with_name(name) for name in ("submitting.py", "submission.py", "truth.py")]
+    code = [Path(__file__).parent / name for name in ("submission.py", "evaluation/known_truth.py")]
     return {"recipe": recipe, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
 
 
@@ -35,7 +37,7 @@ def stack_ingredients(run: Run, recipe: Path, prevalence: float | None = None) -
         "recipe": read_toml(recipe),
         "cases": run.cases_digest(),
         "tables": {str(path.relative_to(run.folder)): digest_of_file(path) for path in sorted(tables)},
-        "code": digest_of_code([*code.glob("*.py"), *code.glob("learners/*.py")]),
+        "code": digest_of_code(path for room in ROOMS for path in code.glob(f"{room}*.py")),
     } | ({} if prevalence is None else {"prevalence": prevalence})
 
 

@@ -12,16 +12,15 @@ if TYPE_CHECKING:
     pass
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, create_model
+from pydantic import create_model
 
 from features import blocks
-from level2_stack import contrasts, learners
+from level2_stack import contrasts
 from level2_stack.partitions import partitions
 from runtime.errors import Faults, did_you_mean
-from runtime.settings import Settings, check_settings, read_toml
+from runtime.settings import check_settings, read_toml
 
 BLEND = "blend"
 
@@ -42,6 +41,25 @@ class Calibration(Settings):
     methods: list[str] = Field(["platt", "beta", "isotonic"], min_length=1)
     rank_preserving: bool = True
     prevalence: float | None = Field(None, gt=0, lt=1)
+
+
+class Budget(Settings):
+    """How long to search.
+
+    ``trials``: how many sets of parameters are tried, the defaults included; 0: no tuning. ``seconds``: no further
+    trial begins once this much time went into finished ones, those of interrupted runs included; what was found then
+    depends on the speed of the machine.
+    """
+
+    trials: int = Field(default=0, ge=0)
+    seconds: float | None = Field(default=None, gt=0)
+
+    @field_validator("seconds")
+    @classmethod
+    def _needs_trials(cls, seconds: float | None, info: ValidationInfo) -> float | None:
+        if seconds is not None and info.data.get("trials") == 0:
+            raise ValueError("has no effect without trials")
+        return seconds
 
 
 class Recipe(Settings):
@@ -150,22 +168,3 @@ def _unknown(key: str, found: list[str], known: list[str]) -> Iterator[str]:
 def _any_seeded(found: list[str]) -> bool:
     known = [name for name in found if name in learners.names()]
     return len(known) < len(found) or any(learners.find(name).SEEDED for name in known)
-
-
-class Budget(Settings):
-    """How long to search.
-
-    ``trials``: how many sets of parameters are tried, the defaults included; 0: no tuning. ``seconds``: no further
-    trial begins once this much time went into finished ones, those of interrupted runs included; what was found then
-    depends on the speed of the machine.
-    """
-
-    trials: int = Field(default=0, ge=0)
-    seconds: float | None = Field(default=None, gt=0)
-
-    @field_validator("seconds")
-    @classmethod
-    def _needs_trials(cls, seconds: float | None, info: ValidationInfo) -> float | None:
-        if seconds is not None and info.data.get("trials") == 0:
-            raise ValueError("has no effect without trials")
-        return seconds

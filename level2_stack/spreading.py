@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from level2_stack import learners
 from level2_stack.crossval.cluster import parts_at
 from level2_stack.evaluation.auc import delong_interval
+from level2_stack.learner_contract import Predict
 from level2_stack.partitions import Spreading, partitions
 from level2_stack.recipe import Recipe
 from level2_stack.stored_labels import read_names
@@ -125,7 +126,7 @@ def _evaluate(name: str, spread: Spread, shape: Shape, cluster: "Cluster") -> No
     say(f"spread: {name}: AUC {auc:.4f} out of fold (95 % by DeLong {low:.4f} to {high:.4f}), {known.sum():,} rows")
 
 
-def _fitted(name: str, fold: int, spread: Spread, shape: Shape, cluster: "Cluster") -> learners.Predict:
+def _fitted(name: str, fold: int, spread: Spread, shape: Shape, cluster: "Cluster") -> Predict:
     """Return the learner fitted to all rows outside ``fold``, kept from an earlier attempt or made now."""
     params, learner = spread.learners[name], learners.find(name)
     kept = spread.out / "models" / name / f"fold_{fold}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from melstack.options import LookedAtRun, RunFolder, run_app
+from melstack.options import LookedAtRun, RunFolder
 from runtime.errors import InputFault
 from runtime.progress import say
 
@@ -14,7 +14,7 @@ BundleFolder = Annotated[Path, typer.Option("--bundle", help="the bundle's folde
 Threads = Annotated[int | None, typer.Option(min=1, help="threads of every network; as many as there are cores")]
 
 
-@app.command()
+@app.command("bundle")
 def write(
     run: RunFolder,
     recipe: Annotated[str, typer.Option(help="whose stack it holds")] = "default",
@@ -72,14 +72,10 @@ def verify(run: LookedAtRun) -> None:
         raise InputFault("damaged files; the command that made them makes them again (`make submission` all of them)")
 
 
-@app.command()
+@app.command("check-bundle")
 def check(bundle: BundleFolder) -> None:
     """Check the digest of every file of a bundle."""
     from melstack.bundle.manifest import bundle_digest, read_manifest
 
     manifest = read_manifest(bundle)
     say(f"bundle: {len(manifest.files)} files as they were written, {bundle_digest(bundle)}")
-
-
-if __name__ == "__main__":
-    run_app(app)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from melstack.options import NewRunFolder, RunFolder, run_app
+from melstack.options import NewRunFolder, RunFolder
 from runtime.errors import InputFault
 from runtime.progress import say
 
@@ -117,7 +117,3 @@ def eda(run: RunFolder) -> None:
     from runtime.run_folder import Run
 
     explore(Run(run))
-
-
-if __name__ == "__main__":
-    run_app(app)

@@ -10,7 +10,7 @@ from level1_cnn.experiment import Experiment, find_experiments, own_file, waves
 from level1_cnn.finished import job_of, planned_job, unfinished
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
 from level1_cnn.training.tasks import run_tasks
-from melstack.options import LookedAtRun, RunFolder, run_app
+from melstack.options import LookedAtRun, RunFolder
 from runtime.errors import InputFault
 from runtime.machine import FreeBytes, this_machine
 from runtime.progress import say
@@ -211,7 +211,3 @@ def _prepare(run: Run, pending: Mapping[str, Experiment]) -> None:
 
 def _sizes(experiments: Iterable[Experiment]) -> list[int]:
     return sorted({experiment.image_size for experiment in experiments})
-
-
-if __name__ == "__main__":
-    run_app(app)

@@ -16,7 +16,7 @@ from level2_stack.finished import (
 )
 from level2_stack.foreign.bring import bring_foreign, networks_in
 from level2_stack.recipe_files import recipe_file
-from melstack.options import NewOutFolder, RunFolder, run_app
+from melstack.options import NewOutFolder, RunFolder
 from runtime.errors import InputFault
 from runtime.machine import FreeBytes, this_machine
 from runtime.progress import say
@@ -77,7 +77,7 @@ def stack(
     finish(folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=recipe)
 
 
-@app.command()
+@app.command("plan-stack")
 def plan(
     run: RunFolder,
     recipe: RecipeName = "default",
@@ -234,7 +234,3 @@ def _refuse_unfinished(folder: Path, purpose: str = "") -> None:
 
 def _refuse_damaged_stack(folder: Path) -> None:
     refuse_damaged(folder / "run.json", "`make stack` makes it again")
-
-
-if __name__ == "__main__":
-    run_app(app)

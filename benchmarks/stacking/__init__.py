@@ -1,1 +1,1 @@
-"""Studies that put the numbers of level two themselves to the proof; `python -m level2_stack.proofs` runs them."""
+"""Studies that put the numbers of level two themselves to the proof; `python -m benchmarks.stacking` runs them."""

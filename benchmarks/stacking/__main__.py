@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from level2_stack.recipe_files import recipe_file
 from melstack.options import RunFolder, run_app
 from runtime.run_folder import Run
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 RecipeFile = Annotated[Path, typer.Option(help="the recipe, a TOML file")]
 Out = Annotated[Path | None, typer.Option(help="a JSON file for the figures")]
-DEFAULT = Path(__file__).parents[1] / "configs" / "default.toml"
+DEFAULT = recipe_file("default")
 
 
 @app.command()

@@ -46,11 +46,11 @@ def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> St
     brought = ["--foreign", str(foreign)] if foreign else []
     named = ["--run", str(run), "--recipe", recipe]
     commands = [
-        ["features", "cases", "--run", str(run), "--data", str(data)],
-        ["level2_stack", "submission", *named, *brought],
-        ["bundle", "write", *named],
-        ["features", "eda", "--run", str(run)],
-        *(["level2_stack", name, *named] for name in ("explain", "card", "report")),
+        ["melstack", "cases", "--run", str(run), "--data", str(data)],
+        ["melstack", "submission", *named, *brought],
+        ["melstack", "bundle", *named],
+        ["melstack", "eda", "--run", str(run)],
+        *(["melstack", name, *named] for name in ("explain", "card", "report")),
     ]
     spent: list[Spent] = []
     for command in commands:

@@ -19,11 +19,10 @@ from runtime.progress import track
 if TYPE_CHECKING:
     import h5py
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputFault, named
-from runtime.files import read_json, replacing, write_json
+from runtime.files import read_json, write_json
 from runtime.progress import say
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """A CSV file as a table of text: its rows, without blank ones, and the column that names its cases."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Hashable, Iterable
 from io import BytesIO
 from pathlib import Path

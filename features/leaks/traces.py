@@ -33,7 +33,7 @@ def stored_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) ->
     changed. A kill costs at most SLAB pictures. Errors as in ``make_traces``.
     """
     table, mark = folder / "traces.parquet", folder / "traces.json"
-    made_from = {"code": digest_of_code([Path(__file__), Path(__file__).with_name("descriptor.py")])}
+    made_from = {"code": digest_of_code([Path(__file__)])}
     kept = read_table(table) if is_fresh(mark, made_from, [table]) else None
     files = pd.Series({name: digest([str(path), _size(path)]) for name, path in pictures.items()}, dtype=object)
     known = [] if kept is None else [kept[kept["file"] == files.reindex(kept.index)]]

@@ -97,4 +97,4 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
 
 def demands(run: Path) -> Demands:
     """Return what level one demands of a worker."""
-    return Demands("level one", run, ("features", "level1_cnn"), PACKAGES, gpu=True)
+    return Demands("level one", run, ("runtime", "features", "level1_cnn"), PACKAGES, gpu=True)

@@ -13,6 +13,7 @@ from level2_stack.crossval.fits import Task, Workers, run, table_of
 from level2_stack.crossval.nested import CrossValidated, params_for, thinning
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import Interval, delong_interval, patient_bootstrap
+from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -80,7 +81,7 @@ def _scores_without(
     scores = {families: np.zeros(len(design.y)) for families in without.values()}
     for task, outcome in run(tasks, table, processes=processes, on_fit=on_fit):
         fold = task.left_out[0]
-        stage = learners.STAGES.index(found.stage[leading][fold]) if leading in found.stage else 0
+        stage = STAGES.index(found.stage[leading][fold]) if leading in found.stage else 0
         scores[task.without][table.folds == fold] = outcome.held_out[fold][stage]
     return pd.DataFrame({name: scores[families] for name, families in without.items()})
 

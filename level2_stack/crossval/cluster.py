@@ -11,6 +11,7 @@ from level2_stack.partitions import partitions
 if TYPE_CHECKING:
     from runtime.cluster.scheduler import Cluster
 
+CODE = ("runtime", "features", "level2_stack")  # what must be the same on every worker
 PACKAGES = ("lightgbm", "xgboost-cpu", "xgboost", "catboost", "scikit-learn", "scipy", "numpy", "pandas", "optuna")
 
 
@@ -43,7 +44,7 @@ def fits_at(address: str | None, run: Path) -> Iterator[OnCluster | None]:
     from runtime.cluster.scheduler import opened
     from runtime.cluster.workers import Demands
 
-    with opened(address, Demands("level two", run.resolve(), ("features", "level2_stack"), PACKAGES)) as cluster:
+    with opened(address, Demands("level two", run.resolve(), CODE, PACKAGES)) as cluster:
         yield OnCluster(cluster)
 
 
@@ -53,7 +54,7 @@ def parts_at(address: str, table: Path) -> "Iterator[Cluster]":
     from runtime.cluster.scheduler import opened
     from runtime.cluster.workers import OfTable
 
-    with opened(address, OfTable("spread", table.resolve(), ("features", "level2_stack"), PACKAGES)) as cluster:
+    with opened(address, OfTable("spread", table.resolve(), CODE, PACKAGES)) as cluster:
         yield cluster
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from level2_stack import learners
 from level2_stack.calibration import calibrate
 from level2_stack.crossval.choose import RANK_MEAN, Preference, prefer
 from level2_stack.crossval.fits import columns_for
 from level2_stack.crossval.nested import CrossValidated, Scores
 from level2_stack.design.assemble import Design
+from level2_stack.learner_contract import STAGES
 from level2_stack.learners.logistic import Weighing
 from level2_stack.recipe import AUTO, BLEND, CHOICE, Recipe
 
@@ -95,7 +95,7 @@ def _new_scores(X: pd.DataFrame, learner: str, found: CrossValidated) -> Floats:
     """Return the scores of new rows by every outer fold's models, (k, m), the mean over seeds."""
     rows, columns = [], columns_for(learner, X)
     for fold in range(int(found.folds.max()) + 1):
-        stage = learners.STAGES.index(found.stage[learner][fold]) if learner in found.stage else 0
+        stage = STAGES.index(found.stage[learner][fold]) if learner in found.stage else 0
         rows.append(np.mean([model.margins(columns)[stage] for model in found.models[learner, fold]], axis=0))
     return np.array(rows, dtype=np.float64)
 

@@ -12,6 +12,7 @@ from scipy.special import logit
 
 from level2_stack import learners
 from level2_stack.design.assemble import Design
+from level2_stack.learner_contract import STAGES, Explained, Predict, Staged, Weighted
 from level2_stack.partitions import Spreading, dealt, partitions
 from runtime.errors import InputFault
 from runtime.progress import say
@@ -59,17 +60,15 @@ class Table:
 class Model:
     """A fitted learner together with what puts its odds right after negatives were thinned (Elkan 2001)."""
 
-    predict: learners.Predict
+    predict: Predict
     correction: float  # in logits; 0 where nothing was thinned
 
     def margins(self, X: pd.DataFrame) -> NDArray[np.float32]:
         """Return the logits of every row of ``X``, shape (stages, n): 1 stage, or len(STAGES) of a staged learner."""
         if not len(X):
-            stages = len(learners.STAGES) if isinstance(self.predict, learners.Staged) else 1
+            stages = len(STAGES) if isinstance(self.predict, Staged) else 1
             return np.zeros((stages, 0), dtype=np.float32)
-        probability = (
-            self.predict.stages(X) if isinstance(self.predict, learners.Staged) else self.predict(X)[np.newaxis]
-        )
+        probability = self.predict.stages(X) if isinstance(self.predict, Staged) else self.predict(X)[np.newaxis]
         return np.asarray(logit(np.clip(probability, CLIP, 1 - CLIP)) + self.correction, dtype=np.float32)
 
 
@@ -181,15 +180,13 @@ def fitted(task: Task, table: Table, *, cluster: "Cluster | None" = None) -> Fit
     return Fitted(
         held_out={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.left_out},
         test=model.margins(X.iloc[n_train:]) if len(task.left_out) == 1 else None,
-        weights=predict.weights if isinstance(predict, learners.Weighted) else None,
-        importance=predict.importance if isinstance(predict, learners.Explained) else None,
+        weights=predict.weights if isinstance(predict, Weighted) else None,
+        importance=predict.importance if isinstance(predict, Explained) else None,
         model=model if task.keep else None,
     )
 
 
-def _fit(
-    task: Task, X: pd.DataFrame, y: Floats, groups: NDArray[np.object_], cluster: "Cluster | None"
-) -> learners.Predict:
+def _fit(task: Task, X: pd.DataFrame, y: Floats, groups: NDArray[np.object_], cluster: "Cluster | None") -> Predict:
     learner, count = learners.find(task.learner), partitions(task.params)
     if count == 1 or not isinstance(learner, Spreading):
         return learner.fit(task.params, X, y, groups=groups, seed=task.seed)

@@ -13,6 +13,7 @@ from level2_stack.crossval.fits import Fitted, Model, Table, Task, Workers, run,
 from level2_stack.design.assemble import Design
 from level2_stack.design.fold_checks import check_folds
 from level2_stack.evaluation.auc import auc
+from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
 from runtime.settings import Settings
 
@@ -223,7 +224,7 @@ class _Collected:
                 np.float64
             ),
         )
-        return scores, [learners.STAGES[chosen] for chosen in stage] if len(self._train) > 1 else []
+        return scores, [STAGES[chosen] for chosen in stage] if len(self._train) > 1 else []
 
     def _stage(self, fold: int) -> int:
         """Return the stage with the least log loss on the inner rows of outer fold ``fold``."""

@@ -12,6 +12,7 @@ from level2_stack.crossval.nested import TunedParams
 from level2_stack.crossval.tuning import Tuned, tune
 from level2_stack.design.assemble import Design
 from level2_stack.design.fold_checks import check_folds
+from level2_stack.learner_contract import Tunable
 from level2_stack.recipe import Recipe
 from runtime.progress import progress_bar
 
@@ -37,7 +38,7 @@ def search(design: Design, recipe: Recipe, folder: Path, *, processes: Workers |
     studies = [
         Study(name, fold)
         for name in recipe.learners
-        if isinstance(learners.find(name), learners.Tunable)
+        if isinstance(learners.find(name), Tunable)
         for fold in range(int(table.folds.max()) + 1)
     ]
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack import learners
+from level2_stack.learner_contract import Staged, Tunable
 from level2_stack.recipe import Budget
 from runtime.errors import InputFault, named
 from runtime.provenance import digest, digest_of_code
@@ -117,7 +118,7 @@ def _curve(learner: str, params: Settings, rows: Rows, fold: int, seed: int, obj
     fit = learners.find(learner).fit
     predict = fit(params, rows.X.iloc[seen], rows.y[seen], groups=rows.groups[seen], seed=seed)
     X = rows.X.iloc[held_out]
-    stages = predict.stages(X) if isinstance(predict, learners.Staged) else predict(X)[np.newaxis]
+    stages = predict.stages(X) if isinstance(predict, Staged) else predict(X)[np.newaxis]
     return [_score(rows.y[held_out], probability, objective) for probability in stages]
 
 
@@ -127,11 +128,11 @@ def _score(y: Floats, probability: Floats, objective: Objective) -> float:
     return auc(y, probability) if objective == "auc" else log_loss(y, probability)
 
 
-def _tunable(learner: str, rows: Rows) -> learners.Tunable:
+def _tunable(learner: str, rows: Rows) -> Tunable:
     """Return the learner if it and the inner folds can be tuned with; raise InputFault that says why not."""
     found, folds = learners.find(learner), np.unique(rows.folds)
-    if not isinstance(found, learners.Tunable):
-        tunable = [name for name in learners.names() if isinstance(learners.find(name), learners.Tunable)]
+    if not isinstance(found, Tunable):
+        tunable = [name for name in learners.names() if isinstance(learners.find(name), Tunable)]
         raise InputFault(f"tuning: the learner {learner!r} has nothing to tune; {', '.join(tunable)} have")
     if len(folds) < 2:
         raise InputFault(f"tuning: {len(folds)} inner fold(s); at least 2 are needed")

@@ -13,7 +13,11 @@ from level2_stack import learners
 from level2_stack.crossval.fits import Model, Table, Task, Workers, columns_for, fitted, side_by_side, worth_processes
 from level2_stack.crossval.nested import TunedParams, params_for, thinning
 from level2_stack.explain.scales import Floats, Split, settled, weighted
+from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
+
+MOST_ORDERS = 16  # in pairs of an order and its reverse
+ADDITIVE = 1e-5  # log odds: an order and its reverse that agree so well say that the order does not matter
 
 if TYPE_CHECKING:
     from runtime.cluster.scheduler import Cluster
@@ -100,8 +104,8 @@ def _scored(
 
 def stage_of(chosen: Sequence[float] | None, fold: int) -> tuple[float, int]:
     """Return the share of the rounds that outer ``fold`` chose, and its place among the learner's stages."""
-    share = learners.STAGES[-1] if chosen is None else chosen[fold]
-    return share, 0 if chosen is None else learners.STAGES.index(share)
+    share = STAGES[-1] if chosen is None else chosen[fold]
+    return share, 0 if chosen is None else STAGES.index(share)
 
 
 def split_by(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
@@ -140,11 +144,6 @@ def rounding(scored: Scored) -> float:
 def exact(scored: Scored) -> Split:
     """Return the split of the score as kept: its rounding shared out."""
     return settled(scored.split, scored.score.astype(np.float64))
-
-
-Floats = NDArray[np.float64]
-MOST_ORDERS = 16  # in pairs of an order and its reverse
-ADDITIVE = 1e-5  # log odds: an order and its reverse that agree so well say that the order does not matter
 
 
 def by_hiding(score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame) -> Floats:

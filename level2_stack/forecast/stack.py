@@ -18,6 +18,7 @@ from level2_stack.crossval.nested import tasks_of_nesting
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design
 from level2_stack.forecast.design import expected_design
+from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe, read_recipe
 from runtime.errors import InputFault
 from runtime.forecasts import (
@@ -49,7 +50,6 @@ SOME_ROWS = 5000
 WORKER = 250 << 20  # of a process with the libraries of the learners
 PROGRAM = 330 << 20
 MARGIN_BYTES = 4  # of a score that is kept: of every stage, fold and row
-STAGES = len(learners.STAGES)
 
 
 def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Machine, *, fresh: bool = False) -> None:
@@ -157,7 +157,7 @@ def _memory(design: Design, recipe: Recipe, table: Table, workers: int) -> int:
     """Return the bytes of the process that stacks and of its workers: the table of each, and every score kept."""
     own = int(design.X.memory_usage(deep=False).sum())
     folds = len(np.unique(design.folds))
-    staged = sum(STAGES for name in recipe.learners if learners.find(name).SEEDED)
+    staged = sum(len(STAGES) for name in recipe.learners if learners.find(name).SEEDED)
     scores = len(design.X) * (staged + len(recipe.learners)) * (folds + 1) * MARGIN_BYTES
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     others = workers * (WORKER + 3 * own) if workers > 1 else 0

@@ -1,19 +1,12 @@
 """Level-two learners: one per file, found by the file's name; a learner is given training rows alone."""
 
 import pkgutil
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal, Protocol, cast, runtime_checkable
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from typing import cast
 
 from level2_stack.learner_contract import Learner
 from runtime.errors import InputFault, did_you_mean
-from runtime.settings import Settings
 
 
 def names() -> list[str]:

@@ -25,7 +25,7 @@ def make_slim_recipe(run: Run, recipe_file: Path, allowed: float, made: Path) ->
     mark, decisions = made.with_suffix(".json"), run.level2 / recipe_file.stem / "decisions.json"
     if not decisions.is_file():
         raise InputFault(f"{decisions.parent}: no finished stack; `make stack` makes it")
-    code = digest_of_code([Path(__file__), Path(__file__).with_name("slimming.py")])
+    code = digest_of_code([Path(__file__), Path(__file__).with_name("choose.py")])
     stack = {"decisions": digest_of_file(decisions), "recipe": digest_of_file(recipe_file)}
     made_from = {**stack, "allowed": allowed, "code": code}
     if is_fresh(mark, made_from, [made, made.with_name("slim.json")]):

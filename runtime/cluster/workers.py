@@ -18,7 +18,7 @@ from runtime.errors import InputFault
 from runtime.provenance import digest_of_code, digest_of_file, digest_of_folder
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SOURCES = Path(__file__).resolve().parents[1]
+SOURCES = Path(__file__).resolve().parents[2]
 WHAT = {  # of a worker's facts, in words
     "run": "the run's case table",
     "table": "what lies in the table's folder",

@@ -230,7 +230,7 @@ def test_one_value_has_a_mean_and_no_standard_error():
 
 def test_the_commands_start_without_a_booster():
     code = (
-        "import sys; import level2_stack.proofs.__main__; print({'lightgbm', 'xgboost', 'sklearn'} & set(sys.modules))"
+        "import sys; import benchmarks.stacking.__main__; print({'lightgbm', 'xgboost', 'sklearn'} & set(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"

@@ -15,10 +15,10 @@ from runtime.run_folder import Run
 from tests.level1_cnn.training.test_tasks import FINETUNE, FROZEN, MODELS, ROOT, make_run, train, write_model
 
 
-def plan(run: Run, level: str, *options: str) -> tuple[int, str]:
+def plan(run: Run, command: str, *options: str) -> tuple[int, str]:
     """Return the exit code of a command `plan` and what it says."""
-    command = [sys.executable, "-m", level, "plan", "--run", str(run.folder), *options]
-    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    line = [sys.executable, "-m", "melstack", command, "--run", str(run.folder), *options]
+    ended = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, text=True)
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -32,9 +32,9 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str], s
     folder = tmp_path_factory.mktemp("planned")
     run = make_run(folder)
     models = [write_model(folder, name, text) for name, text in MODELS.items()]
-    code, said = plan(run, "level1_cnn", "--models", " ".join(models), "--devices", "cpu")
+    code, said = plan(run, "plan", "--models", " ".join(models), "--devices", "cpu")
     assert code == 0, said
-    code, more = plan(run, "level2_stack")
+    code, more = plan(run, "plan-stack")
     assert code == 0, more
     return run, models, said + more
 
@@ -63,7 +63,7 @@ def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(p
     run, models, _ = planned
     forecast = parts(run)
     train(run, models)
-    code, said = plan(run, "level1_cnn", "--models", " ".join(models), "--devices", "cpu")
+    code, said = plan(run, "plan", "--models", " ".join(models), "--devices", "cpu")
     assert code == 0, said
     assert all(not part["seconds"] for part in parts(run).values())
     kept = sum(path.stat().st_size for path in (run.level1 / "frozen").rglob("*.npy"))
@@ -76,7 +76,7 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_pat
     large = FINETUNE.replace("image_size = 32", "image_size = 512").replace("batch_size = 8", "batch_size = 64")
     model = write_model(tmp_path, "large", large)
     options = ["--models", model, "--devices", "cpu", "--memory", "1"]
-    code, said = plan(run, "level1_cnn", *options, "--disk", "0.001")
+    code, said = plan(run, "plan", *options, "--disk", "0.001")
     assert code == 2
     assert "large: training on 64 picture(s) of 512 px at once takes" in said
     assert "batch_size = 64 with accumulation = " in said
@@ -88,19 +88,19 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_pat
 def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(tmp_path: Path) -> None:
     run = make_run(tmp_path, patients=12)
     short = FINETUNE.replace("batch_size = 8", "batch_size = 64")
-    code, said = plan(run, "level1_cnn", "--models", write_model(tmp_path, "short", short), "--devices", "cpu")
+    code, said = plan(run, "plan", "--models", write_model(tmp_path, "short", short), "--devices", "cpu")
     assert code == 0, said
     assert "6 steps of 64 pictures" in parts(run)["short"]["how"]
 
 
 def test_nothing_to_stack_is_refused(tmp_path: Path) -> None:
-    code, said = plan(make_run(tmp_path, patients=12), "level2_stack")
+    code, said = plan(make_run(tmp_path, patients=12), "plan-stack")
     assert code == 2
     assert "there will be no network to stack" in said
 
 
 def test_a_limit_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    code, said = plan(Run(tmp_path), "level2_stack", "--memory", "plenty")
+    code, said = plan(Run(tmp_path), "plan-stack", "--memory", "plenty")
     assert code == 2
     assert "'plenty' is not a number of GB" in said
 

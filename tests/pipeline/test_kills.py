@@ -33,13 +33,13 @@ MODELS = {
     "fixed": f'{TINY}[training]\nmethod = "frozen"\nregularisation = 0.01\n',
 }
 COMMANDS = {
-    "cases": "features cases --run {run} --data {data} --folds 3",
-    "audit": "features audit --run {run}",
-    "oof": "level1_cnn oof --run {run} --models '{models}' --deterministic --devices cpu",
-    "features": "features blocks --run {run}",
-    "stack": "level2_stack stack --run {run}",
-    "submission": "level2_stack submission --run {run}",
-    "bundle": "bundle write --run {run}",
+    "cases": "melstack cases --run {run} --data {data} --folds 3",
+    "audit": "melstack audit --run {run}",
+    "oof": "melstack oof --run {run} --models '{models}' --deterministic --devices cpu",
+    "features": "melstack blocks --run {run}",
+    "stack": "melstack stack --run {run}",
+    "submission": "melstack submission --run {run}",
+    "bundle": "melstack bundle --run {run}",
 }
 # What is there from some moment of a stage on; a stage without files begins when its command does.
 FILES = {

@@ -118,11 +118,11 @@ class Commands:
         return "".join(
             self.one(line)
             for line in (
-                f"features cases --run {run} --data {self.data} --folds 3",
-                f"features audit --run {run}",
-                f"level1_cnn oof --run {run} --deterministic --devices cpu --models",
-                f"level2_stack submission --run {run} --recipe {recipe}",
-                f"bundle write --run {run} --recipe {recipe}",
+                f"melstack cases --run {run} --data {self.data} --folds 3",
+                f"melstack audit --run {run}",
+                f"melstack oof --run {run} --deterministic --devices cpu --models",
+                f"melstack submission --run {run} --recipe {recipe}",
+                f"melstack bundle --run {run} --recipe {recipe}",
             )
         )
 
@@ -229,7 +229,7 @@ def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(comm
     finish(mark, written["made_from"], [table, commands.run.pairs], **facts)
     cut(table)
     refused = subprocess.run(
-        [sys.executable, "-m", *f"features cases --run {commands.run.folder} --data {commands.data} --folds 3".split()],
+        [sys.executable, "-m", *f"melstack cases --run {commands.run.folder} --data {commands.data} --folds 3".split()],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -23,7 +23,7 @@ def run(code: str, *arguments: object, **options: object) -> "subprocess.Complet
 import sys
 from pathlib import Path
 import typer
-from features.__main__ import run_app
+from melstack.options import run_app
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 arguments = sys.argv[1:]
 sys.argv[1:] = []
@@ -116,7 +116,7 @@ def test_a_full_disk_under_tensorflow_is_the_same_sentence(small_disk: Path, cod
 
 def test_a_run_folder_that_became_read_only_is_a_sentence(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    command = [sys.executable, "-m", "features", "audit", "--run", str(small_disk)]
+    command = [sys.executable, "-m", "melstack", "audit", "--run", str(small_disk)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "the file system is read-only; make it writable, or take another RUN=folder" in ended.stderr

@@ -113,7 +113,7 @@ def test_who_may_wait_waits_and_says_for_whom(tmp_path: Path) -> None:
 def test_a_command_on_a_run_that_another_works_on_ends_with_code_2(tmp_path: Path) -> None:
     process = other_holder(tmp_path)
     try:
-        command = [sys.executable, "-m", "features", "blocks", "--run", str(tmp_path)]
+        command = [sys.executable, "-m", "melstack", "blocks", "--run", str(tmp_path)]
         refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     finally:
         end(process)

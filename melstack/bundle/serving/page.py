@@ -33,8 +33,7 @@ def interface_page(described: Mapping[str, Any]) -> str:
 @cache
 def style() -> str:
     """Return the style of both pages: the report's, and what these add."""
-    report = files("level2_stack").joinpath("report", "templates", "style.css")
-    return report.read_text(encoding="utf-8") + _text("patient.css")
+    return (files("melstack") / "report" / "style.css").read_text(encoding="utf-8") + _text("patient.css")
 
 
 @cache

@@ -22,7 +22,7 @@ from melstack.report.run_page.thresholds import compared, threshold_section
 from runtime.files import write_text
 from runtime.run_folder import Run
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = (Path(__file__).parent / "templates", Path(__file__).parents[1])  # parents[1]: the style sheet of all pages
 FOLD_COLUMN = r"^auc_fold_\d+$"
 MOST_COLUMNS = 20  # of the SHAP summary
 

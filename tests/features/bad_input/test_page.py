@@ -67,7 +67,7 @@ def test_one_fold_is_refused_by_the_command(tmp_path: Path) -> None:
 
 
 def cases_command(folder: Path, data: Path, folds: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "features", "cases", "--run", str(folder / "run"), "--data", str(data)]
+    command = [sys.executable, "-m", "melstack", "cases", "--run", str(folder / "run"), "--data", str(data)]
     return subprocess.run([*command, "--folds", folds], cwd=ROOT, capture_output=True, text=True, check=False)
 
 

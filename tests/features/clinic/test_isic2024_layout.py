@@ -136,8 +136,8 @@ def run(*arguments):
 def stacked(data, folder, recipe):
     """Freeze the cases of ``data``, stack its networks by ``recipe`` and submit; return what was printed."""
     place = ["--run", str(folder)]
-    run("features", "cases", *place, "--data", str(data))
-    return run("level2_stack", "submission", *place, "--foreign", str(data / "predictions"), "--recipe", str(recipe))
+    run("melstack", "cases", *place, "--data", str(data))
+    return run("melstack", "submission", *place, "--foreign", str(data / "predictions"), "--recipe", str(recipe))
 
 
 def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_in, tmp_path):

@@ -64,7 +64,7 @@ class Attempts:
         freeze_cases(self.run, request)
         models = " ".join(write_model(folder, name, text) for name, text in MODELS.items())
         options = ["--run", str(self.run.folder), "--models", models, "--deterministic", "--devices", "cpu"]
-        self._command = [sys.executable, "-m", "level1_cnn", "oof", *options]
+        self._command = [sys.executable, "-m", "melstack", "oof", *options]
         self._log = folder / "said.txt"
 
     def finish(self) -> None:

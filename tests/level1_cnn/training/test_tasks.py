@@ -62,7 +62,7 @@ def write_model(folder: Path, name: str, text: str) -> str:
 
 def train(run: Run, models: list[str], *options: str) -> str:
     """Return what the command says in a process of its own: the deterministic mode lasts as long as the process."""
-    command = [sys.executable, "-m", "level1_cnn", "oof", "--run", str(run.folder), "--models", " ".join(models)]
+    command = [sys.executable, "-m", "melstack", "oof", "--run", str(run.folder), "--models", " ".join(models)]
     command += ["--deterministic", "--devices", "cpu", *options]
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -30,8 +30,8 @@ SETTINGS = ["trial", "learning_rate", "pooling"]
 # A process that is killed when the second trial begins its second fold.
 DYING = """
 import os, signal, sys
-from level1_cnn import tuning
-from level1_cnn.__main__ import app
+from level1_cnn.tuning import search as tuning
+from melstack.level1_commands import app
 
 auc, calls = tuning._Judge._auc, []
 
@@ -50,7 +50,7 @@ def tune(run: Run, folder: Path, *program: str) -> int:
     """Run the command in a process of its own and return its exit code."""
     command = ["tune", "--run", str(run.folder), "--devices", "cpu"]
     command += ["--model", write_model(folder, "small", FINETUNE), "--search", write_model(folder, "mine", SEARCH)]
-    return subprocess.run([sys.executable, *(program or ("-m", "level1_cnn")), *command], cwd=ROOT).returncode
+    return subprocess.run([sys.executable, *(program or ("-m", "melstack")), *command], cwd=ROOT).returncode
 
 
 def settled(run: Run) -> pd.DataFrame:

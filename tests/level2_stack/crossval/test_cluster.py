@@ -81,7 +81,7 @@ def make_run(folder: Path) -> Run:
 def stack(run: Run, *options: str) -> str:
     """Return what the command says in a process of its own."""
     place = run.folder.parent
-    command = [sys.executable, "-m", "level2_stack", "stack", "--run", str(run.folder), *options]
+    command = [sys.executable, "-m", "melstack", "stack", "--run", str(run.folder), *options]
     command += ["--recipe", str(place / "quick.toml"), "--foreign", str(place / "foreign"), "--trust", "good poor"]
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout

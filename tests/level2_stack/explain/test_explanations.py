@@ -16,6 +16,7 @@ from level2_stack.design.assemble import Design
 from level2_stack.explain.explanations import BASE, Decided, Explanations, explain, family, read_decisions, summary
 from level2_stack.explain.fits import by_hiding
 from level2_stack.explain.scales import Split, mean_probability, settled, through, weighted
+from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe, check_recipe
 from runtime.errors import InputFault
 
@@ -152,7 +153,7 @@ def test_a_run_without_test_cases_is_explained():
 def test_shap_values_of_a_booster_add_up_to_its_logit_after_any_share_of_its_rounds(name, stage):
     design, learner = drawn(), learners.find(name)
     predict = learner.fit(learner.Params(**SMALL[name]), design.train, design.y, groups=design.groups, seed=0)
-    share = learners.STAGES[stage]
+    share = STAGES[stage]
     parts = predict.contributions(design.X, share)
     assert parts.shape == (len(design.X), design.X.shape[1] + 1)
     np.testing.assert_allclose(parts.sum(axis=1), logit(predict.stages(design.X)[stage]), atol=5e-6)

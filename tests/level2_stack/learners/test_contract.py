@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from level2_stack import learners
 from level2_stack.evaluation.auc import auc
+from level2_stack.learner_contract import STAGES, Staged, Tunable
 from level2_stack.learners import caruana, catboost, lgbm, logistic, mean, rank_mean, ridge, xgb
 from runtime.errors import InputFault
 from runtime.settings import Settings
@@ -222,8 +223,8 @@ def test_the_last_stage_is_the_prediction(name):
     X, y, groups = design()
     predict, new = fitted(name, X, y, groups), design(seed=1)[0]
     stages = predict.stages(new)
-    assert isinstance(predict, learners.Staged)
-    assert stages.shape == (len(learners.STAGES), len(new))
+    assert isinstance(predict, Staged)
+    assert stages.shape == (len(STAGES), len(new))
     np.testing.assert_allclose(stages[-1], predict(new), atol=1e-6)
 
 
@@ -235,7 +236,7 @@ def test_a_stage_is_what_a_booster_of_so_many_rounds_predicts(name):
     for share in (0.2, 0.5):
         fewer = FAST[name].model_copy(update={"rounds": round(60 * share)})
         shorter = learner.fit(fewer, X, y, groups=groups, seed=0)
-        np.testing.assert_allclose(stages[learners.STAGES.index(share)], shorter(new), atol=1e-6)
+        np.testing.assert_allclose(stages[STAGES.index(share)], shorter(new), atol=1e-6)
 
 
 @every_booster
@@ -295,7 +296,7 @@ class Ends:
 def test_both_ends_of_every_search_range_can_be_fitted(name):
     X, y, groups = design(n=120)
     learner = learners.find(name)
-    assert isinstance(learner, learners.Tunable)
+    assert isinstance(learner, Tunable)
     for upper in (False, True):
         found = learner.suggest(Ends(upper))
         values = FAST.get(name, learner.Params()).model_dump() | found | ({"rounds": 5} if name in FAST else {})

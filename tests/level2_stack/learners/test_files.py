@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from level2_stack import learners
+from level2_stack.learner_contract import Predict, Staged
 from level2_stack.learners import ridge
 from runtime.errors import InputFault
 
@@ -46,7 +47,7 @@ def strangers() -> pd.DataFrame:
     return X.astype({"metadata.sex": "category", "metadata.site": "category"})
 
 
-def fitted(name: str, folder: Path) -> tuple[learners.Predict, learners.Predict, pd.DataFrame]:
+def fitted(name: str, folder: Path) -> tuple[Predict, Predict, pd.DataFrame]:
     learner, X = learners.find(name), table()
     if learner.USES == "logits":
         X = X.filter(regex="^logit")
@@ -62,8 +63,8 @@ def test_a_loaded_learner_predicts_to_the_last_bit_what_the_fitted_one_does(name
     made, loaded, X = fitted(name, tmp_path)
     for rows in (X, X.iloc[:1], strangers()[X.columns]):
         np.testing.assert_array_equal(loaded(rows), made(rows))
-        if isinstance(made, learners.Staged):
-            assert isinstance(loaded, learners.Staged)
+        if isinstance(made, Staged):
+            assert isinstance(loaded, Staged)
             np.testing.assert_array_equal(loaded.stages(rows), made.stages(rows))
         if hasattr(made, "contributions"):
             np.testing.assert_array_equal(loaded.contributions(rows, 1.0), made.contributions(rows, 1.0))

@@ -28,7 +28,7 @@ rounds = 20
 
 def command(run: Run, *words: str) -> tuple[int, str]:
     given = ["--run", str(run.folder), "--recipe", str(run.folder.parent / "quick.toml")]
-    line = [sys.executable, "-m", "level2_stack", *words, *given]
+    line = [sys.executable, "-m", "melstack", *words, *given]
     done = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 

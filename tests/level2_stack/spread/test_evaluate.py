@@ -67,7 +67,7 @@ def stored(folder: Path, table: pd.DataFrame, count: int) -> Path:
 def command(folder: Path, address: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "recipe.toml").write_text(RECIPE)
     given = ["--table", str(folder / "table"), "--out", str(folder / "out"), "--recipe", str(folder / "recipe.toml")]
-    line = [sys.executable, "-m", "level2_stack", "spread", *given, "--cluster", address, *options]
+    line = [sys.executable, "-m", "melstack", "spread", *given, "--cluster", address, *options]
     return subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
-from melstack.bundle_commands import BundleFolder, app
-from melstack.data_commands import app
-from melstack.level1_commands import app
-from melstack.options import RunFolder
+from melstack.bundle_commands import BundleFolder
+from melstack.options import RunFolder, run_app
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
 @app.command("plant-duplicates")
@@ -70,3 +70,7 @@ def bench_bundle(
     from benchmarks.bundle_networks import run_portable_benchmark
 
     run_portable_benchmark(Run(run), bundle / "networks", pictures)
+
+
+if __name__ == "__main__":
+    run_app(app)
