@@ -35,8 +35,8 @@ EXECUTING = {
 }
 # Each with its reason: what it may read was made by this very process, or is restricted to four harmless names.
 ALLOWED = {
-    "features/workers.py": {"pickle.loads"},  # asks whether its own error survives the way home
-    "level1_cnn/torch_pickle.py": {"pickle.Unpickler"},  # refuses every name but four; tests/test_torch_pickle.py
+    "runtime/cluster/workers.py": {"pickle.loads"},  # asks whether its own error survives the way home
+    "level1_cnn/torch_pickle.py": {"pickle.Unpickler"},  # refuses every name but four: test_torch_pickle.py
 }
 
 

@@ -1,6 +1,6 @@
 """What a wrong logit costs: cross-entropy and focal loss per case, on soft and on partly known targets.
 
-Targets are rows as level1_cnn/targets.py describes them: a distribution over the classes, of which a share u =
+Targets are rows as level1_cnn/data/targets.py describes them: a distribution over the classes, of which a share u =
 (sum - 1) / (outputs - 2) may be "not a melanoma, of whichever kind". With p the softmax of the logits,
 
     loss = -sum_k known_k log p_k - u log(1 - p_melanoma),

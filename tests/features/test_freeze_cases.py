@@ -1,4 +1,4 @@
-"""Tests for features/runs.py: the case table is frozen once, and a change below it is refused."""
+"""Tests for run_folder.py: the case table is frozen once, and a change below it is refused."""
 
 from pathlib import Path
 

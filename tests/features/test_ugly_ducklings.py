@@ -1,4 +1,4 @@
-"""Tests for features/ugly_ducklings.py: who stands apart, and who has nobody to stand apart from."""
+"""Tests for ugly_ducklings.py: who stands apart, and who has nobody to stand apart from."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/experiment.py: one model is one TOML file, and every shipped one can be read."""
+"""Tests for experiment.py: one model is one TOML file, and every shipped one can be read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/views.py: symmetries form a group, zooms and shifts do what their numbers say."""
+"""Tests for views.py: symmetries form a group, zooms and shifts do what their numbers say."""
 
 import numpy as np
 import pytest

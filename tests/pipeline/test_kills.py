@@ -155,7 +155,7 @@ def check_nothing_is_left_over(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not KILLS, reason="takes long: make test TESTS=tests/test_pipeline_kills.py PIPELINE_KILLS=50")
+@pytest.mark.skipif(not KILLS, reason="takes long: make test TESTS=tests/pipeline/test_kills.py PIPELINE_KILLS=50")
 def test_a_pipeline_killed_in_every_stage_ends_as_if_it_had_never_been(tmp_path: Path) -> None:
     rng, kills = random.Random(7), Counter[str]()
     data = Path(DATA).resolve() if DATA else tmp_path / "data"

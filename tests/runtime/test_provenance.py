@@ -1,4 +1,4 @@
-"""Tests for features/provenance.py: fresh, stale, or refused with the differing keys."""
+"""Tests for provenance.py: fresh, stale, or refused with the differing keys."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for features/settings.py: unknown keys are refused with the nearest name."""
+"""Tests for settings.py: unknown keys are refused with the nearest name."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Tests for features/tables.py and features/files.py: one row per case, atomic, refused otherwise."""
+"""Tests for tables.py and files.py: one row per case, atomic, refused otherwise."""
 
 from pathlib import Path
 

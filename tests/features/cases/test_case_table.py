@@ -1,4 +1,4 @@
-"""Tests for features/cases.py and layout.py: one checked case table, all faults of the input named together."""
+"""Tests for case_table.py and layout.py: one checked case table, all faults of the input named together."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests for features/folds.py: no patient in two folds, and the folds alike."""
+"""Tests for folds.py: no patient in two folds, and the folds alike."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Tests for features/leaks/groups.py: who is tied to whom, and what the official list may look like."""
+"""Tests for tied_patients.py: who is tied to whom, and what the official list may look like."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for features/leaks/audit.py: what the audit of a run finds, what it says is done, and when the run stops."""
+"""Tests for audit.py: what the audit of a run finds, what it says is done, and when the run stops."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for features/leaks/lookalikes.py and what it stands on: which altered copies are known again."""
+"""Tests for lookalikes.py and what it stands on: which altered copies are known again."""
 
 from pathlib import Path
 

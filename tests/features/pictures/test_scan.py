@@ -1,4 +1,4 @@
-"""Tests for features/scanning.py: one decode per picture, in order, whatever the number of processes."""
+"""Tests for scan.py: one decode per picture, in order, whatever the number of processes."""
 
 import io
 from pathlib import Path

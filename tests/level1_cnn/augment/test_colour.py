@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/colour.py: what each change of light keeps and moves."""
+"""Tests for colour.py: what each change of light keeps and moves."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/geometry.py: symmetries, quarter turns, zooms and shifts of tiny pictures."""
+"""Tests for geometry.py: symmetries, quarter turns, zooms and shifts of tiny pictures."""
 
 import math
 

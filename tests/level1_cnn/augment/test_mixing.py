@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/mixing.py: what is mixed into a picture is what is mixed into its target."""
+"""Tests for mixing.py: what is mixed into a picture is what is mixed into its target."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/occlusion.py and hair.py: holes, the microscope's circle and hairs where they belong."""
+"""Tests for occlusion.py and hair.py: holes, the microscope's circle and hairs where they belong."""
 
 import numpy as np
 import tensorflow as tf

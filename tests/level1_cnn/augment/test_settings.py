@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/settings.py: an amount of 0 is off, and a setting without effect is refused."""
+"""Tests for settings.py: an amount of 0 is off, and a setting without effect is refused."""
 
 import pytest
 

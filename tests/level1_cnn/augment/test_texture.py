@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/texture.py: blur against scipy, noise by its moments, equalised contrast by hand."""
+"""Tests for texture.py: blur against scipy, noise by its moments, equalised contrast by hand."""
 
 import numpy as np
 import pytest

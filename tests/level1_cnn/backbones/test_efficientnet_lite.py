@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/backbones/efficientnet_lite.py."""
+"""Tests for efficientnet_lite.py."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/conflicts.py: which cases a fold must not be trained on."""
+"""Tests for lookalikes.py: which cases a fold must not be trained on."""
 
 from pathlib import Path
 

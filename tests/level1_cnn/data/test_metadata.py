@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/metadata.py: every row is encoded by itself, from age, sex and site alone."""
+"""Tests for metadata.py: every row is encoded by itself, from age, sex and site alone."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/shards.py: a store that runs share, in which only new and changed pictures are decoded."""
+"""Tests for shards.py: a store that runs share, in which only new and changed pictures are decoded."""
 
 import json
 import os

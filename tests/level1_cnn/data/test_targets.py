@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/targets.py and features/diagnoses.py: what a case teaches, and what a logit means."""
+"""Tests for targets.py and diagnoses.py: what a case teaches, and what a logit means."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/rows.py: which cases a fit may see, with what in the place of a label."""
+"""Tests for training_rows.py: which cases a fit may see, with what in the place of a label."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/devices.py, memory.py and tpu.py: what is chosen, what is refused, how large a batch is."""
+"""Tests for devices.py, memory.py and tpu.py: what is chosen, what is refused, how large a batch is."""
 
 import json
 import socket

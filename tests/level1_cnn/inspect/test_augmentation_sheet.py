@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment/sheet.py: a row per change, the same again for the same settings."""
+"""Tests for augmentation_sheet.py: a row per change, the same again for the same settings."""
 
 from pathlib import Path
 

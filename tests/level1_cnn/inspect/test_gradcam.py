@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/gradcam.py: the heat lies where the evidence is, for every family and either kind of head."""
+"""Tests for gradcam.py: the heat lies where the evidence is, for every family and either kind of head."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/losses.py: the formulas in float64, their derivatives, and what a set of classes costs."""
+"""Tests for losses.py: the formulas in float64, their derivatives, and what a set of classes costs."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/network.py: the head in all its forms, its first predictions, and what saving keeps."""
+"""Tests for network.py: the head in all its forms, its first predictions, and what saving keeps."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/checkpoint.py and history.py: what a killed training needs to go on."""
+"""Tests for checkpoint.py and history.py: what a killed training needs to go on."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/training.py: the fits of a model on drawn pictures, interrupted and whole, every setting."""
+"""Tests for finetune.py: the fits of a model on drawn pictures, interrupted and whole, every setting."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/frozen.py: whom a head may see, and that embeddings are computed once."""
+"""Tests for frozen.py: whom a head may see, and that embeddings are computed once."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -140,7 +140,10 @@ def tables(run: Run) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ASKED, reason="takes minutes of a quiet machine: make test TESTS=tests/test_kills.py KILLS=10")
+@pytest.mark.skipif(
+    not ASKED,
+    reason="takes minutes of a quiet machine: make test TESTS=tests/level1_cnn/training KILLS=10",
+)
 def test_a_training_killed_at_random_moments_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
     """In deterministic mode, over a pretraining stage and the folds of two models that keep weights differently."""
     request, rng = draw_data(tmp_path / "data"), random.Random(5)

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/steps.py and gradients.py: schedule, optimiser, one traced step, averages, exact reset."""
+"""Tests for step.py and gradients.py: schedule, optimiser, one traced step, averages, exact reset."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests for features/intervals.py: the literature's table, and another implementation."""
+"""Tests for intervals.py: the literature's table, and another implementation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for level2_stack/truth.py: what was reached of what can be reached, where somebody knows it."""
+"""Tests for known_truth.py: what was reached of what can be reached, where somebody knows it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests for level2_stack/explanations.py and the splits below it: parts that add up, and that say what is true."""
+"""Tests for explanations.py and the splits below it: parts that add up, and that say what is true."""
 
 import json
 from dataclasses import replace
@@ -285,7 +285,7 @@ def test_the_summary_lists_columns_by_mean_size_and_families_by_share():
     assert [each["share"] for each in found["families"]] == pytest.approx([0.5, 0.375, 0.125])
 
 
-# append to tests/test_explanations.py once the patch is in
+# append to tests/level2_stack/explain/test_explanations.py once the patch is in
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("ridge", ""), ("logistic", "logit.")])

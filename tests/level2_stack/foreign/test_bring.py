@@ -1,4 +1,4 @@
-"""Tests for level2_stack/importing.py: foreign networks become level-one models, and stop being so when they fail."""
+"""Tests for bring.py: foreign networks become level-one models, and stop being so when they fail."""
 
 from pathlib import Path
 

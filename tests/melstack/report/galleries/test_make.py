@@ -1,4 +1,4 @@
-"""Tests for features/galleries.py and level1_cnn/gallery.py: the hardest cases, under the heat of networks."""
+"""Tests for tiles.py and make.py: the hardest cases, under the heat of networks."""
 
 import json
 from pathlib import Path

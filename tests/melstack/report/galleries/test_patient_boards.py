@@ -1,4 +1,4 @@
-"""Tests for features/patient_boards.py: whose board, in which order, and who is marked on it."""
+"""Tests for patient_boards.py: whose board, in which order, and who is marked on it."""
 
 from pathlib import Path
 
