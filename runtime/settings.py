@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,30 +89,20 @@ def _inner_models(model: type[BaseModel], part: int | str) -> list[type[BaseMode
 def toml_text(settings: Mapping[str, Any], head: Sequence[str] = (), reasons: Mapping[str, str] | None = None) -> str:
     """Return the complete TOML of ``settings``: ``head`` as comment lines, then every setting.
 
-    ``reasons`` gives a dotted key ('training.learning_rate') the comment that stands behind its value.
+    ``reasons`` gives a dotted key ('training.learning_rate') the comment that stands above its value.
     """
-    lines = [*(f"# {line}".rstrip() for line in head), *_section("", settings, reasons or {})]
+    import tomli_w  # not needed where settings are only read
+
+    lines, section = [f"# {line}".rstrip() for line in head], ""
+    for line in tomli_w.dumps(_without_none(settings)).splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        reason = (reasons or {}).get(section + line.partition(" = ")[0])
+        lines += [line] if reason is None else [f"# {reason}", line]
     return "\n".join(lines) + "\n"
 
 
-def _section(name: str, values: Mapping[str, Any], reasons: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of a table: its own values first, then the tables within."""
-    if name:
-        yield from ("", f"[{name}]")
-    prefix = f"{name}." if name else ""
-    for key, value in values.items():
-        # TOML has no null: what is absent is left out.
-        if value is None or isinstance(value, Mapping):
-            continue
-        reason = reasons.get(f"{prefix}{key}")
-        yield f"{key} = {_written(value)}" + (f"  # {reason}" if reason else "")
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _section(f"{prefix}{key}", value, reasons)
-
-
-def _written(value: object) -> str:
-    """Return a TOML value; JSON writes booleans, numbers and strings the same way."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_written(part) for part in value)}]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without those that are None: TOML has no word for it, an absent key means the same."""
+    kept = {key: value for key, value in values.items() if value is not None}
+    return {key: _without_none(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
