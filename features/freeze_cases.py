@@ -1,5 +1,7 @@
 """Freeze the case table of a run once, with its folds."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

@@ -12,6 +12,9 @@ from level2_stack.evaluation.auc import Floats
 
 WIDTH, HEIGHT = 400.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 16.0, 10.0, 42.0  # page.js knows them too
+SMALL_WIDTH, SMALL_HEIGHT = 240, 80  # the view box of a distribution; the page stretches it
+BINS = 32  # of a distribution
+OUTSIDE = 0.005  # share of values cut off at each end: single pictures would flatten the rest
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,6 @@ def round_step(step: float) -> float:
     return float(max(power * factor for factor in (1, 2, 2.5, 5) if power * factor <= step * (1 + 1e-9)))
 
 
-WIDTH, HEIGHT = 240, 80  # of the view box; the page stretches it
-BINS = 32
-OUTSIDE = 0.005  # share of values cut off at each end: single pictures would flatten the rest
-
-
 def distribution(title: str, parts: Mapping[str, pd.Series], **told: object) -> dict[str, Any]:
     """Return a chart of the distributions of ``parts`` (class of the style sheet -> values): a step path for each.
 
@@ -158,10 +156,10 @@ def distribution(title: str, parts: Mapping[str, pd.Series], **told: object) -> 
 
 def step_path(heights: NDArray[np.float64]) -> str:
     """Return the outline of bars of ``heights`` (n,) in 0..1 as the ``d`` of an SVG path, closed on the ground."""
-    x = np.linspace(0, WIDTH, len(heights) + 1).round(1)
-    y = (HEIGHT - heights * (HEIGHT - 2)).round(1)
+    x = np.linspace(0, SMALL_WIDTH, len(heights) + 1).round(1)
+    y = (SMALL_HEIGHT - heights * (SMALL_HEIGHT - 2)).round(1)
     steps = "".join(f"V{level:g}H{right:g}" for level, right in zip(y, x[1:], strict=True))
-    return f"M0 {HEIGHT}{steps}V{HEIGHT}Z"
+    return f"M0 {SMALL_HEIGHT}{steps}V{SMALL_HEIGHT}Z"
 
 
 def tick(value: float) -> str:

@@ -51,25 +51,25 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 WRITES = {
     "a table": """
 import numpy as np, pandas as pd
-from features.tables import write_table
+from runtime.tables import write_table
 names = pd.Index([f"c{n}" for n in range(60000)], name="image_name")
 write_table(Path(arguments[0]) / "t.parquet", pd.DataFrame({"x": np.random.default_rng(0).random(60000)}, index=names))
 """,
     "arrays": """
 import numpy as np
-from level1_cnn.checkpoint import save_state
+from level1_cnn.training.checkpoint import save_state
 save_state(Path(arguments[0]) / "state.npz", {"w": np.random.default_rng(0).random(90000)}, 3)
 """,
     "a mapped file": """
 import numpy as np
-from features.files import replacing, reserve
+from runtime.files import replacing, reserve
 with replacing(Path(arguments[0]) / "views.npy") as temporary:
     table = np.lib.format.open_memmap(temporary, "w+", np.float16, (1000, 8, 100))
     reserve(temporary)
     table[:] = 1
 """,
     "text": """
-from features.files import write_text
+from runtime.files import write_text
 write_text(Path(arguments[0]) / "t.csv", "x" * 999999)
 """,
 }
@@ -92,14 +92,14 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(small_disk: Path,
     [
         """
 import tensorflow as tf
-from features.files import replacing
+from runtime.files import replacing
 with replacing(Path(arguments[0]) / "a.tfrec") as path, tf.io.TFRecordWriter(str(path)) as writer:
     for _ in range(100):
         writer.write(bytes(9999))
 """,
         """
 import keras
-from features.files import replacing
+from runtime.files import replacing
 model = keras.Sequential([keras.Input((500,)), keras.layers.Dense(500)])
 with replacing(Path(arguments[0]) / "model.weights.h5") as path:
     model.save_weights(path)
@@ -125,7 +125,7 @@ def test_a_run_folder_that_became_read_only_is_a_sentence(small_disk: Path) -> N
 def test_a_right_that_was_lost_is_a_sentence(tmp_path: Path) -> None:
     code = """
 import os
-from features.files import write_text
+from runtime.files import write_text
 if os.geteuid() == 0:
     os.setuid(65534)
 write_text(Path(arguments[0]) / "t.csv", "x")
@@ -161,7 +161,7 @@ def test_a_fault_of_the_program_stays_a_traceback() -> None:
 
 SLEEPS = """
 import os, signal, time
-from level2_stack.fitting import side_by_side
+from level2_stack.crossval.fits import side_by_side
 workers = [child for child in side_by_side(lambda job, table: os.getpid(), range(4), None, 2)]
 print(*set(workers), flush=True)
 os.kill(os.getpid(), getattr(signal, arguments[0]))

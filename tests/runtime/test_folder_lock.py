@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOLDS = """
 import sys, time
 from pathlib import Path
-from features.folder_lock import holding
+from runtime.folder_lock import holding
 with holding(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

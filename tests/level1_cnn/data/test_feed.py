@@ -256,7 +256,7 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.test_feed import CASES, SIDE, WAYS, Feed, draw, rows_of, shown
+from tests.level1_cnn.data.test_feed import CASES, SIDE, WAYS, Feed, draw, rows_of, shown
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 numbers = lambda picture: round(float(tf.reduce_mean(picture)) / 10)

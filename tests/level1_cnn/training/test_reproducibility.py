@@ -61,15 +61,15 @@ def test_two_runs_in_deterministic_mode_write_the_same_tables_to_the_byte(two_ru
 FORWARD = """
 import sys, json, numpy as np
 from pathlib import Path
-from level1_cnn.quiet import import_tensorflow
+from level1_cnn.hardware.import_tensorflow import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
 from level1_cnn import backbones
-from level1_cnn.devices import plan_devices
-from level1_cnn.forward import live_forward
-from level1_cnn.network import draw_weights
-from level1_cnn.onnx_inference import export
+from level1_cnn.hardware.devices import plan_devices
+from level1_cnn.inference.forward import live_forward
+from level1_cnn.networks.network import draw_weights
+from level1_cnn.inference.onnx_export import export
 plan, folder = plan_devices("cpu"), Path(sys.argv[1])
 pictures = np.load(folder / "pictures.npy")
 for family, variant in json.loads(sys.argv[3]).items():

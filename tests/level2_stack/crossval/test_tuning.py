@@ -26,7 +26,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from level2_stack.learners import logistic
-from tests.test_tuning import tuned
+from tests.level2_stack.crossval.test_tuning import tuned
 
 fit, calls = logistic.fit, []
 

@@ -228,8 +228,8 @@ def test_a_server_that_is_asked_to_end_ends() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: signal.Signals) -> None:
     code = (
-        "from bundle.serving.server import serve; from features.endings import run_to_its_end; "
-        "from tests.serving_doubles import SMALL, Darkness; "
+        "from melstack.bundle.serving.application import serve; from runtime.exit_codes import run_to_its_end; "
+        "from tests.melstack.bundle.serving.doubles import SMALL, Darkness; "
         "run_to_its_end(lambda: serve(Darkness(), SMALL, port=0))"
     )
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
