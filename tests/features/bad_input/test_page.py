@@ -13,7 +13,7 @@ from features.folder.csv_file import read_csv
 from runtime.errors import InputFault
 from tests.features.bad_input.table import ROOT, check, small_clinic, table
 
-TESTS = sorted((ROOT / "tests").glob("test_bad_input*.py"))
+TESTS = sorted((ROOT / "tests" / "features" / "bad_input").glob("test_*.py"))
 
 
 def kinds_tested() -> set[str]:

@@ -30,7 +30,7 @@ SETTINGS = ["trial", "learning_rate", "pooling"]
 # A process that is killed when the second trial begins its second fold.
 DYING = """
 import os, signal, sys
-from level1_cnn.tuning.search import search as tuning
+from level1_cnn.tuning import search as tuning
 from melstack.level1_commands import app
 
 auc, calls = tuning._Judge._auc, []

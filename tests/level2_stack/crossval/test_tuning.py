@@ -238,6 +238,6 @@ def test_the_auc_objective_is_the_mean_over_folds():
 
 
 def test_a_recipe_can_name_a_budget_without_importing_optuna():
-    code = "import sys; import level2_stack.tuning; print('optuna' in sys.modules, 'sklearn' in sys.modules)"
+    code = "import sys; import level2_stack.crossval.tuning; print('optuna' in sys.modules, 'sklearn' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["False", "False"]

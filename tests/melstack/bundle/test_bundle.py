@@ -327,7 +327,7 @@ def test_it_is_made_once(finished: Run, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_predicting_imports_neither_tensorflow_nor_what_only_training_needs() -> None:
     code = (
-        "import sys, bundle.loading, bundle.predicting;"
+        "import sys, melstack.bundle.loading, melstack.bundle.predicting;"
         "print([name for name in ('tensorflow', 'keras', 'optuna', 'efficientnet') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -239,7 +239,7 @@ def test_an_address_without_a_scheduler_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_where_dask_is_not_installed_the_extra_is_named() -> None:
-    code = "import sys; sys.modules['distributed'] = None; import features.cluster"
+    code = "import sys; sys.modules['distributed'] = None; import runtime.cluster.scheduler"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False).stderr
     assert "InputFault: a cluster needs the extra `dask`" in said
 

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from melstack.report.charts import HEIGHT, distribution, step_path
+from melstack.report.charts import SMALL_HEIGHT, distribution, step_path
 from melstack.report.data_page import tables
 from melstack.report.data_page.distances import (
     distances,
@@ -160,7 +160,7 @@ def test_a_statistic_that_parts_the_classes_comes_first_with_an_interval_that_ho
 
 
 def test_a_distribution_reaches_the_top_once_and_ends_on_the_ground() -> None:
-    assert step_path(np.array([0.0, 1.0])) == f"M0 {HEIGHT}V80H120V2H240V{HEIGHT}Z"
+    assert step_path(np.array([0.0, 1.0])) == f"M0 {SMALL_HEIGHT}V80H120V2H240V{SMALL_HEIGHT}Z"
     chart = distribution("x", {"train": pd.Series([1.0] * 5), "test": pd.Series(dtype=float)})
     assert [path["part"] for path in chart["paths"]] == ["train"]
 
