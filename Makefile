@@ -27,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Threads that spin while they wait make boosting many times slower wherever another program wants the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup clinic cases audit plan oof features stack submission bundle predict serve verify try-server explain report leaderboard spread eda contact-sheet augment-sheet lr-find tune views test prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
+.PHONY: help setup clinic cases audit plan oof features stack submission bundle predict serve verify try-server explain report leaderboard spread eda contact-sheet augment-sheet lr-find tune views test test-all prove bench bench-bundle lint format lock audit-dependencies clean clean-runs clean-data
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value ...]"
@@ -152,8 +152,13 @@ tune: cases ## search MODEL's settings within the ranges of SEARCH, on training 
 views: cases ## what each test-time view of the trained models is worth
 	@$(BIN)/python -m melstack views --run $(RUN) $(if $(MODELS),--models '$(MODELS)')
 
-test: $(STAMP) ## all tests;   TESTS=file: some of them;   PIPELINE_KILLS=50: kill the whole pipeline as often
-	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
+
+test: $(STAMP) ## what a developer runs before each commit: all that needs no process or browser, and one tiny run;   TESTS=file: some of them
+	@$(PYTEST) -m 'not full' $(TESTS)
+
+test-all: $(STAMP) ## every test: clusters, browsers, fresh processes;   TESTS=file: some of them;   PIPELINE_KILLS=50, KILLS=10: kill as often
+	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(PYTEST) $(TESTS)
 
 spread: $(STAMP) ## RECIPE's boosters over a TABLE that no machine holds: CLUSTER's workers read it; scores in OUT/predictions
 	@$(BIN)/python -m melstack spread --table $(TABLE) --recipe $(RECIPE) --cluster $(CLUSTER) --out $(OUT)

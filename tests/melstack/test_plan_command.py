@@ -39,7 +39,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str], s
     return run, models, said + more
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned) -> None:
     run, _, said = planned
     found = parts(run)
@@ -58,7 +58,7 @@ def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned) ->
     assert not (run.folder.parent / "pictures").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(planned) -> None:
     run, models, _ = planned
     forecast = parts(run)
@@ -70,7 +70,7 @@ def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(p
     assert kept == pytest.approx(forecast["frozen"]["disk"]["embeddings"], rel=0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_path: Path) -> None:
     run = make_run(tmp_path, patients=12)
     large = FINETUNE.replace("image_size = 32", "image_size = 512").replace("batch_size = 8", "batch_size = 64")
@@ -84,7 +84,7 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_pat
     assert "ESTIMATED" in said
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(tmp_path: Path) -> None:
     run = make_run(tmp_path, patients=12)
     short = FINETUNE.replace("batch_size = 8", "batch_size = 64")

@@ -154,8 +154,8 @@ def check_nothing_is_left_over(pipeline: Pipeline) -> None:
     assert holder_of(pipeline.run) is None
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not KILLS, reason="takes long: make test TESTS=tests/pipeline/test_kills.py PIPELINE_KILLS=50")
+@pytest.mark.full
+@pytest.mark.skipif(not KILLS, reason="takes long: make test-all TESTS=tests/pipeline/test_kills.py PIPELINE_KILLS=50")
 def test_a_pipeline_killed_in_every_stage_ends_as_if_it_had_never_been(tmp_path: Path) -> None:
     rng, kills = random.Random(7), Counter[str]()
     data = Path(DATA).resolve() if DATA else tmp_path / "data"

@@ -8,87 +8,14 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from features.clinic.folder import draw_clinic
 from runtime.run_folder import Run
 from runtime.tables import read_table
-
-ROOT = Path(__file__).resolve().parents[2]
-MAKE = ["make", "-C", str(ROOT), "--no-print-directory"]
-TINY = """
-backbone = "tiny"
-variant = "tiny"
-weights = "none"
-image_size = {side}
-[training]
-method = "frozen"
-regularisation = 0.001
-"""
-RECIPE = """
-seeds = 1
-learners = ["lgbm", "xgb", "logistic", "rank_mean", "caruana"]
-blend = ["xgb", "logistic"]
-submit = "blend"
-[lgbm]
-rounds = 20
-[xgb]
-rounds = 20
-min_child_weight = 1
-"""
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="make uses .venv; `make test` makes it"),
-]
+from tests.workshop import MODELS, RECIPE, ROOT, TEST, Finished, Workshop
 
 
-class Workshop:
-    """A tiny clinic, two tiny models, a quick recipe, and `make` on them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data = draw_clinic(folder / "clinic", train=140, test=24, seed=1)
-        self.models = []
-        for side in (32, 40):
-            path = folder / f"tiny_{side}.toml"
-            path.write_text(TINY.format(side=side))
-            self.models.append(path)
-        self.recipe = folder / "quick.toml"
-        self.recipe.write_text(RECIPE)
-
-    def command(self, target: str, run: Run, **settings: str) -> list[str]:
-        """Return what a user would type."""
-        values = {
-            "DATA": self.data,
-            "RUN": run.folder,
-            "MODELS": " ".join(map(str, self.models)),
-            "RECIPE": self.recipe,
-            "FOLDS": "3",
-        } | settings
-        return [*MAKE, target, *(f"{key}={value}" for key, value in values.items())]
-
-    def make(self, target: str, run: Run, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Type it, and return what came of it."""
-        return subprocess.run(self.command(target, run, **settings), capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"))
-
-
-@pytest.fixture(scope="module")
-def finished(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
-    run = Run(tmp_path_factory.mktemp("finished") / "run")
-    shown = workshop.make("submission", run)
-    assert shown.returncode == 0, shown.stderr
-    return run, shown.stdout
-
-
-def test_one_command_makes_a_submission_in_the_order_of_the_sample(
-    finished: tuple[Run, str], workshop: Workshop
-) -> None:
-    run, _ = finished
+def test_one_command_makes_a_submission_in_the_order_of_the_sample(finished_run: Finished, workshop: Workshop) -> None:
+    run = finished_run.run
     submission = pd.read_csv(run.submission)
     sample = pd.read_csv(workshop.data / "sample_submission.csv")
     assert submission.columns.tolist() == ["image_name", "target"]
@@ -97,14 +24,14 @@ def test_one_command_makes_a_submission_in_the_order_of_the_sample(
     assert submission["target"].nunique() > 10
 
 
-def test_it_says_how_far_it_got_of_what_can_be_reached(finished: tuple[Run, str]) -> None:
-    _, shown = finished
+def test_it_says_how_far_it_got_of_what_can_be_reached(finished_run: Finished) -> None:
+    shown = finished_run.shown
     assert "on the hidden test truth: reached 0." in shown
     assert "the AUC of the true risk" in shown
 
 
-def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished: tuple[Run, str]) -> None:
-    run, _ = finished
+def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: Finished) -> None:
+    run = finished_run.run
     cases = run.read_cases()
     tables = [
         *run.blocks.glob("*.parquet"),
@@ -119,21 +46,23 @@ def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished: tupl
             assert {"probability", "spread", "fold"} <= set(read_table(path).columns)
 
 
+@pytest.mark.full
 def test_a_second_run_changes_nothing_and_says_that_everything_is_fresh(
-    finished: tuple[Run, str], workshop: Workshop
+    finished_run: Finished, workshop: Workshop
 ) -> None:
-    run, _ = finished
+    run = finished_run.run
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
     shown = workshop.make("submission", run).stdout
     assert before == {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
-    for part in ("cases", "tiny_32", "tiny_40", "blocks", "level two: quick", "submission"):
+    for part in ("cases", *MODELS, "blocks", "level two: quick", "submission"):
         assert any(line.startswith((part, f"level one: {part}")) and "fresh" in line for line in shown.splitlines()), (
             part
         )
 
 
+@pytest.mark.full
 def test_a_killed_run_ends_like_one_that_was_never_stopped(
-    finished: tuple[Run, str], workshop: Workshop, tmp_path: Path
+    finished_run: Finished, workshop: Workshop, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
     started = subprocess.Popen(
@@ -149,23 +78,25 @@ def test_a_killed_run_ends_like_one_that_was_never_stopped(
     started.wait()
     assert not run.submission.exists()
     assert workshop.make("submission", run).returncode == 0
-    uninterrupted, _ = finished
+    uninterrupted = finished_run.run
     assert run.submission.read_bytes() == uninterrupted.submission.read_bytes()
 
 
+@pytest.mark.full
 def test_going_back_to_an_earlier_recipe_writes_its_submission_again(
-    finished: tuple[Run, str], workshop: Workshop, tmp_path: Path
+    finished_run: Finished, workshop: Workshop, tmp_path: Path
 ) -> None:
-    run, _ = finished
+    run = finished_run.copied_to(tmp_path)
     first = run.submission.read_bytes()
     other = tmp_path / "other.toml"
-    other.write_text(RECIPE.replace('blend = ["xgb", "logistic"]', 'blend = ["logistic"]'))
+    other.write_text(RECIPE.replace('blend = ["lgbm", "xgb", "ridge"]', 'blend = ["logistic"]'))
     assert workshop.make("submission", run, RECIPE=str(other)).returncode == 0
     assert run.submission.read_bytes() != first
     assert workshop.make("submission", run).returncode == 0
     assert run.submission.read_bytes() == first
 
 
+@pytest.mark.full
 def test_bad_input_ends_with_exit_code_2_one_sentence_each_and_nothing_written(
     workshop: Workshop, tmp_path: Path
 ) -> None:
@@ -187,27 +118,29 @@ def test_bad_input_ends_with_exit_code_2_one_sentence_each_and_nothing_written(
     assert not run.folder.exists()
 
 
+@pytest.mark.full
 def test_foreign_predictions_are_stacked_without_any_picture(
-    workshop: Workshop, finished: tuple[Run, str], tmp_path: Path
+    workshop: Workshop, finished_run: Finished, tmp_path: Path
 ) -> None:
-    own, _ = finished
+    own = finished_run.run
     cases = own.read_cases()
     data, foreign = tmp_path / "tables", tmp_path / "foreign"
     shutil.copytree(workshop.data, data, ignore=shutil.ignore_patterns("jpeg", "clinic.json", "truth.csv"))
-    for name in ("tiny_32", "tiny_40"):
+    for name in MODELS:
         table = read_table(own.level1 / name / "predictions.parquet").join(cases["role"])
-        (foreign / name.replace("tiny", "net")).mkdir(parents=True)
+        (foreign / f"net_{name}").mkdir(parents=True)
         for role, file in (("train", "oof.csv"), ("test", "test.csv")):
             rows = table[table["role"] == role].rename(columns={"probability": "pred"})
-            rows[["fold", "pred"] if role == "train" else ["pred"]].to_csv(foreign / name.replace("tiny", "net") / file)
+            rows[["fold", "pred"] if role == "train" else ["pred"]].to_csv(foreign / f"net_{name}" / file)
     run = Run(tmp_path / "run")
     shown = workshop.make("submission", run, DATA=str(data), FOREIGN=str(foreign))
     assert shown.returncode == 0, shown.stderr
     assert "no network is trained" in shown.stdout
     assert "they are this run's folds" in shown.stdout
-    assert len(pd.read_csv(run.submission)) == 24
+    assert len(pd.read_csv(run.submission)) == TEST
 
 
+@pytest.mark.full
 def test_make_alone_prints_help_and_touches_nothing() -> None:
     shown = subprocess.run(
         ["make", "-C", str(ROOT), "--no-print-directory"], capture_output=True, text=True, check=True

@@ -170,7 +170,7 @@ MARKS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("names", [FILES, MARKS], ids=["files", "marks"])
 def test_whatever_is_damaged_is_named_and_made_again_as_it_was(commands: Commands, names: list[str]) -> None:
     """All at once, each by one byte in its middle; no file differs afterwards."""
@@ -191,7 +191,7 @@ def test_whatever_is_damaged_is_named_and_made_again_as_it_was(commands: Command
     assert {verdict.state for verdict in verify_run(commands.run)} == {WRITTEN}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_damaged_decoded_pictures_are_named_and_decoded_again(commands: Commands) -> None:
     """They are looked at when a network is about to be trained on them."""
     before, store = commands.files(), next((commands.run.folder.parent / "pictures").iterdir())
@@ -206,7 +206,7 @@ def test_damaged_decoded_pictures_are_named_and_decoded_again(commands: Commands
     assert [name for name in before if after[name] != before[name]] == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(commands: Commands) -> None:
     sample = commands.data / "sample_submission.csv"
     text = sample.read_text()
@@ -219,7 +219,7 @@ def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(commands:
     assert {verdict.state for verdict in verdicts.values()} == {WRITTEN, STALE}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(commands: Commands) -> None:
     """Folds are decided once: another table under the same name would be another run."""
     mark, table = commands.run.cases_mark, commands.run.cases

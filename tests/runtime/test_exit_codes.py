@@ -86,7 +86,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(small_disk: Path,
     assert (small_disk / "t.parquet").read_text() == "as it was"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     "code",
     [

@@ -164,7 +164,7 @@ def measured(folder, data, recipe):
     return json.loads((folder / "memory.json").read_text())["figures"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path):
     recipe = tmp_path / "quick.toml"
     recipe.write_text('learners = ["ridge", "rank_mean"]\nblend = ["ridge"]\nseeds = 1\nablation = false\n')
@@ -175,7 +175,7 @@ def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path)
         assert (tmp_path / "run" / name).is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif("ROWS" not in os.environ, reason="takes a quarter of an hour and more: ROWS=401059 asks for it")
 def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
     rows = int(os.environ["ROWS"])

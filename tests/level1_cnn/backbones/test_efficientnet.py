@@ -25,7 +25,7 @@ PUBLISHED = {
 }
 # Graphs of several hundred layers; ours is built of the package's, layer by layer.
 LARGE = {"b4", "b5", "b6", "b7"}
-OURS = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in PUBLISHED]
+OURS = [pytest.param(name, marks=pytest.mark.full) if name in LARGE else name for name in PUBLISHED]
 
 
 def multiply_adds(layer: keras.layers.Layer) -> int:

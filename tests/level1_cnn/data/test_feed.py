@@ -276,7 +276,7 @@ for way in ("decoded", "streamed"):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_replicas_share_every_batch_and_workers_bring_their_part(files: list[Path]) -> None:
     command = [sys.executable, "-c", DISTRIBUTED, *map(str, files)]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)

@@ -248,12 +248,13 @@ def damaged_png(path: Path) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_kill_costs_at_most_one_part_and_the_result_is_that_of_an_undisturbed_run(tmp_path: Path):
     data = make_data(tmp_path / "data", train=60)
     run, calm = (make_run(tmp_path / place, data) for place in ("killed", "calm"))
     code = (
-        "import sys; from pathlib import Path; from runtime.run_folder import Run\nfrom level1_cnn.data.shards import prepare\n"
+        "import sys; from pathlib import Path; from runtime.run_folder import Run\n"
+        "from level1_cnn.data.shards import prepare\n"
         "run = Run(Path(sys.argv[1])); prepare(run, run.read_cases(), (32, 24), cases_per_file=6)"
     )
     started = subprocess.Popen([sys.executable, "-c", code, str(run.folder)], cwd=ROOT, stderr=subprocess.DEVNULL)

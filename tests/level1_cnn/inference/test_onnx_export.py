@@ -71,7 +71,7 @@ def test_both_outputs_equal_those_of_tensorflow_for_any_batch(tiny, tiny_file, b
     assert_equal_outputs(tiny, tiny_file, pictures(batch, 32))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("family", "variant", "weights"), [("efficientnet_lite", "lite0", "imagenet"), ("efficientnet", "b0", "none")]
 )
@@ -171,5 +171,5 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
 
 
 def test_the_module_does_not_need_tensorflow():
-    code = "import sys, level1_cnn.onnx_inference; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, level1_cnn.inference.onnx_export; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

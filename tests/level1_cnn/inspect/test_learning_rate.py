@@ -67,7 +67,7 @@ def test_the_user_is_told_both_suggestions_with_their_reasons_and_the_models_own
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_real_test_writes_a_table_and_a_picture_and_leaves_the_models_folder_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

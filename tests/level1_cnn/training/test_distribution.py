@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 STEPS, BATCH = 8, 8
 
-pytestmark = pytest.mark.slow  # every test starts TensorFlow anew, some of them twice
+pytestmark = pytest.mark.full  # every test starts TensorFlow anew, some of them twice
 
 
 def train(devices: str, target: str) -> None:

@@ -139,10 +139,10 @@ def tables(run: Run) -> dict[str, bytes]:
     return {f"{name}/{table}": (run.level1 / name / table).read_bytes() for name in MODELS for table in TABLES}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(
     not ASKED,
-    reason="takes minutes of a quiet machine: make test TESTS=tests/level1_cnn/training KILLS=10",
+    reason="takes minutes of a quiet machine: make test-all TESTS=tests/level1_cnn/training KILLS=10",
 )
 def test_a_training_killed_at_random_moments_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
     """In deterministic mode, over a pretraining stage and the folds of two models that keep weights differently."""

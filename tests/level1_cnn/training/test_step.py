@@ -278,7 +278,7 @@ def test_kept_batch_normalisation_does_not_move(kept: Stepper) -> None:
     assert found[-1] < found[0]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_compiled_step_equals_a_plain_one() -> None:
     chosen = settings(accumulation=2)
     plain, compiled = (make_stepper(chosen, Plan("GPU", xla, "float32", False, 8)) for xla in (False, True))

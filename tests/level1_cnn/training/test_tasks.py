@@ -71,7 +71,7 @@ def tables(run: Run) -> dict[tuple[str, str], bytes]:
     return {(name, table): (run.level1 / name / table).read_bytes() for name in MODELS for table in TABLES}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_cluster_of_two_workers_makes_the_same_tables_to_the_byte(tmp_path: Path) -> None:
     """In deterministic mode, for a trained and for a frozen model; workers are processes of their own."""
     here, there = make_run(tmp_path / "here"), make_run(tmp_path / "there")
@@ -83,7 +83,7 @@ def test_a_cluster_of_two_workers_makes_the_same_tables_to_the_byte(tmp_path: Pa
     assert tables(there) == tables(here)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_worker_killed_in_the_middle_of_a_fold_changes_no_byte(tmp_path: Path) -> None:
     """The fold goes on from its last finished epoch, on another worker."""
     here, there = make_run(tmp_path / "here"), make_run(tmp_path / "there")

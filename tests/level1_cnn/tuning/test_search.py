@@ -58,7 +58,7 @@ def settled(run: Run) -> pd.DataFrame:
     return pd.read_csv(run.folder / "level1_search" / "small" / "trials.csv").drop(columns="seconds")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_search_goes_on_where_it_was_and_its_result_is_a_model_to_train(tmp_path: Path) -> None:
     whole, pieces = make_run(tmp_path / "whole"), make_run(tmp_path / "pieces")
     assert tune(whole, tmp_path) == 0

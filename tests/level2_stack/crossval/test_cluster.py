@@ -93,7 +93,7 @@ def tables(run: Run) -> dict[str, bytes]:
     return {name: (run.level2 / "quick" / name).read_bytes() for name in names}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_stack_on_a_cluster_is_that_of_one_machine_to_the_byte_although_a_busy_worker_is_killed(
     tmp_path: Path,
 ) -> None:
@@ -140,7 +140,7 @@ def many(rows: int, seed: int = 0):
     return X, y, groups
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", BOOSTERS)
 def test_a_fit_over_workers_is_like_that_of_one_process_and_equal_to_itself(
     address: str, place: Path, name: str, tmp_path: Path
@@ -178,7 +178,7 @@ def test_a_part_of_benign_cases_alone_is_no_hindrance(address: str, place: Path)
         assert auc(y, spread(address, place, name, parts)(X)) > 0.75
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_parts_that_are_unlike_each_other_are_refused_by_name(address: str, place: Path) -> None:
     X, y, _ = many(600)
     first, second = dealt(X, y, 2)
@@ -189,7 +189,7 @@ def test_parts_that_are_unlike_each_other_are_refused_by_name(address: str, plac
         spread(address, place, "xgb", [first, Rows(other, second.y)])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", BOOSTERS)
 def test_a_fit_over_workers_that_loses_one_begins_anew_and_ends_the_same(
     place: Path, name: str, capsys: pytest.CaptureFixture[str]

@@ -48,14 +48,14 @@ def fits(tmp_path_factory) -> dict[str, Path]:
     return found | {f"{threads} threads": fit_all(folder / f"threads_{threads}", threads) for threads in THREADS}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", learners.names())
 def test_two_processes_predict_the_same_bytes(fits, name):
     first, second = ((fits[which] / f"{name}.npy").read_bytes() for which in ("first", "second"))
     assert first == second
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", learners.names())
 def test_the_number_of_threads_changes_no_probability_by_more_than_a_millionth(fits, name):
     predicted = [np.load(fits[f"{threads} threads"] / f"{name}.npy") for threads in THREADS]

@@ -33,7 +33,7 @@ def command(run: Run, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) -> None:
     run = make_run(tmp_path / "data")
     (tmp_path / "data" / "quick.toml").write_text(RECIPE)

@@ -88,7 +88,7 @@ def sent(table: pd.DataFrame, address: str, folder: Path, name: str) -> tuple[pd
     return pd.concat(held_out), test
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_fits_of_stored_rows_are_those_of_sent_rows_to_the_bit_and_like_those_of_one_process(
     address: str, tmp_path: Path
 ) -> None:
@@ -134,7 +134,7 @@ def one_process(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.concat(held_out)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_several_files_are_a_part_and_a_fit_that_is_kept_is_not_made_again(
     address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

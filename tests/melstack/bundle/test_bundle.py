@@ -12,10 +12,6 @@ from PIL import Image
 from scipy.special import expit, logit
 
 from features.cases.new_cases import read_new_cases
-from features.clinic.folder import draw_clinic
-from features.compute_blocks import compute_blocks
-from features.folder.layout import Request
-from features.freeze_cases import freeze_cases
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
@@ -23,66 +19,20 @@ from melstack.bundle.writing import make_bundle
 from melstack.level2_commands import stack, submission
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
-from runtime.run_folder import Run
 from runtime.tables import read_table
 from tests.features.pictures.test_dicom import write_jpeg_dicom
 from tests.features.pictures.test_tfrecord import write_records
-
-ROOT = Path(__file__).resolve().parents[3]
-TINY = """
-backbone = "tiny"
-variant = "tiny"
-weights = "none"
-image_size = 32
-[training]
-"""
-MODELS = {
-    "frozen": TINY + 'method = "frozen"\nregularisation = 0.001\n',
-    "tuned": TINY
-    + 'method = "finetune"\nepochs = 1\nbatch_size = 16\nlearning_rate = 0.01\ntargets = "diagnosis3"\n'
-    + 'metadata = true\npooling = "gem"\n',
-}
-RECIPE = """
-seeds = 2
-learners = ["lgbm", "xgb", "ridge", "logistic", "rank_mean"]
-blend = ["lgbm", "xgb", "ridge"]
-submit = "blend"
-ablation = false
-[lgbm]
-rounds = 20
-[xgb]
-rounds = 20
-min_child_weight = 1
-"""
-
-pytestmark = pytest.mark.slow
+from tests.workshop import MODELS, PREVALENCE, RECIPE, ROOT, Finished, Workshop
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from melstack.level1_commands import oof
-
-    folder = tmp_path_factory.mktemp("bundled")
-    data, run = draw_clinic(folder / "clinic", train=120, test=30, seed=1), Run(folder / "run")
-    freeze_cases(run, Request(data, folds=3))
-    for name, text in MODELS.items():
-        (folder / f"{name}.toml").write_text(text)
-    oof(run.folder, models=" ".join(str(folder / f"{name}.toml") for name in MODELS))
-    compute_blocks(run)
-    (folder / "quick.toml").write_text(RECIPE)
-    submission(run.folder, str(folder / "quick.toml"), prevalence=0.05)
-    make_bundle(run.folder, str(folder / "quick.toml"), run.folder / "bundle")
-    return run
+def bundle(finished_run: Finished) -> Bundle:
+    return Bundle.load(finished_run.bundle, threads=1)
 
 
 @pytest.fixture(scope="module")
-def bundle(finished: Run) -> Bundle:
-    return Bundle.load(finished.folder / "bundle", threads=1)
-
-
-@pytest.fixture(scope="module")
-def data(finished: Run) -> Path:
-    return Path(finished.facts()["data"])
+def data(workshop: Workshop) -> Path:
+    return workshop.data
 
 
 def some(data: Path, count: int = 3) -> tuple[pd.DataFrame, dict[str, Path]]:
@@ -90,29 +40,33 @@ def some(data: Path, count: int = 3) -> tuple[pd.DataFrame, dict[str, Path]]:
     return cases, {str(name): data / picture for name, picture in cases["picture"].items()}
 
 
-def test_it_predicts_the_test_cases_of_its_run_as_the_run_did(finished: Run, data: Path, tmp_path: Path) -> None:
-    predict_folder(finished.folder / "bundle", data, tmp_path, None, None)
+def test_it_predicts_the_test_cases_of_its_run_as_the_run_did(
+    finished_run: Finished, data: Path, tmp_path: Path
+) -> None:
+    predict_folder(finished_run.bundle, data, tmp_path, None, None)
     made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
-    asked = pd.read_csv(finished.submission, index_col="image_name")["target"]
+    asked = pd.read_csv(finished_run.run.submission, index_col="image_name")["target"]
     assert sorted(made.index) == sorted(asked.index)
     np.testing.assert_allclose(made[asked.index], asked, rtol=1e-5)  # the tuned network was run by TensorFlow
     networks = {path.stem for path in (tmp_path / "networks").iterdir()}
     assert networks == set(MODELS)
 
 
-def test_a_bundle_of_some_networks_knows_nothing_of_the_others(finished: Run, data: Path, tmp_path: Path) -> None:
-    few = finished.folder.parent / "few.toml"
+def test_a_bundle_of_some_networks_knows_nothing_of_the_others(
+    finished_run: Finished, data: Path, tmp_path: Path
+) -> None:
+    few, run = tmp_path / "few.toml", finished_run.copied_to(tmp_path)
     few.write_text(f'networks = ["frozen"]\n{RECIPE}')
-    stack(finished.folder, str(few), prevalence=0.05)
-    make_bundle(finished.folder, str(few), finished.folder / "bundle_few")
-    predict_folder(finished.folder / "bundle_few", data, tmp_path, None, None)
+    stack(run.folder, str(few), prevalence=PREVALENCE)
+    make_bundle(run.folder, str(few), tmp_path / "bundle_few")
+    predict_folder(tmp_path / "bundle_few", data, tmp_path, None, None)
     made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
-    asked = read_table(finished.level2 / "few" / "predictions.parquet")["probability"]
+    asked = read_table(run.level2 / "few" / "predictions.parquet")["probability"]
     np.testing.assert_allclose(made, asked[made.index], rtol=1e-5)
     columns = read_table(tmp_path / "contributions.parquet").columns
     assert any("ugly_duckling.frozen" in name for name in columns)
     assert not any("tuned" in name for name in columns)
-    assert [entry.name for entry in read_manifest(finished.folder / "bundle_few").networks] == ["frozen"]
+    assert [entry.name for entry in read_manifest(tmp_path / "bundle_few").networks] == ["frozen"]
 
 
 def test_probabilities_lie_within_those_of_the_folds_and_contributions_add_up_to_them(
@@ -144,16 +98,16 @@ def test_one_picture_without_anything_known_of_its_patient_is_predicted(bundle: 
     assert predicted.table[["rank", "pictures"]].to_numpy().tolist() == [[1, 1]]
 
 
-def test_a_folder_of_pictures_alone_is_predicted(finished: Run, data: Path, tmp_path: Path) -> None:
+def test_a_folder_of_pictures_alone_is_predicted(finished_run: Finished, data: Path, tmp_path: Path) -> None:
     for picture in sorted((data / "jpeg/test").iterdir())[:4]:
         shutil.copy(picture, tmp_path)
-    predict_folder(finished.folder / "bundle", tmp_path, tmp_path / "out", None, None)
+    predict_folder(finished_run.bundle, tmp_path, tmp_path / "out", None, None)
     assert len(pd.read_csv(tmp_path / "out/submission.csv")) == 4
 
 
 @pytest.mark.parametrize("kind", ["dicom", "records"])
 def test_pictures_in_dicom_files_and_in_tfrecords_are_predicted_as_in_jpeg_files(
-    finished: Run, data: Path, tmp_path: Path, kind: str
+    finished_run: Finished, data: Path, tmp_path: Path, kind: str
 ) -> None:
     pictures = sorted((data / "jpeg/test").iterdir())[:3]
     for kept in ("as_they_were", "new"):
@@ -172,15 +126,15 @@ def test_pictures_in_dicom_files_and_in_tfrecords_are_predicted_as_in_jpeg_files
         write_records(tmp_path / "new" / "test00-3.tfrec", records)
     made = {}
     for kept in ("as_they_were", "new"):
-        predict_folder(finished.folder / "bundle", tmp_path / kept, tmp_path / kept / "out", None, None)
+        predict_folder(finished_run.bundle, tmp_path / kept, tmp_path / kept / "out", None, None)
         made[kept] = pd.read_csv(tmp_path / kept / "out/submission.csv", index_col="image_name")["target"]
     networks = [read_table(tmp_path / kept / "out/networks/frozen.parquet") for kept in made]
     pd.testing.assert_frame_equal(networks[0], networks[1])
     assert list(made["new"].index) == [picture.stem for picture in pictures]
 
 
-def test_foreign_networks_are_brought_along_or_asked_for(finished: Run, data: Path, tmp_path: Path) -> None:
-    run, foreign = Run(Path(shutil.copytree(finished.folder, tmp_path / "run"))), tmp_path / "foreign"
+def test_foreign_networks_are_brought_along_or_asked_for(finished_run: Finished, data: Path, tmp_path: Path) -> None:
+    run, foreign = finished_run.copied_to(tmp_path), tmp_path / "foreign"
     cases = run.read_cases()
     drawn = np.random.default_rng(0).normal(cases["target"].fillna(0.5), 1.0)
     tables = {"oof": cases["role"] == "train", "test": cases["role"] == "test"}
@@ -189,8 +143,8 @@ def test_foreign_networks_are_brought_along_or_asked_for(finished: Run, data: Pa
         views = {f"tta{view}": expit(drawn[rows] + shift) for view, shift in enumerate((-0.5, 0.1, 0.6))}
         brought = pd.DataFrame({"pred": np.mean(list(views.values()), axis=0)} | views, index=cases.index[rows])
         brought.to_csv(foreign / "theirs" / f"{file}.csv")
-    recipe = str(finished.folder.parent / "quick.toml")
-    submission(run.folder, recipe, foreign, "theirs", 0.05)
+    recipe = str(finished_run.workshop.recipe)
+    submission(run.folder, recipe, foreign, "theirs", PREVALENCE)
     make_bundle(run.folder, recipe, run.folder / "bundle")
     with pytest.raises(InputFault, match=r"their predictions are needed as well: 1 \(theirs\)"):
         predict_folder(run.folder / "bundle", data, tmp_path / "out", None, None)
@@ -282,12 +236,12 @@ def test_pictures_that_cannot_be_read_are_all_named(bundle: Bundle, data: Path, 
         bundle.predict(cases, pictures)
 
 
-def copied(finished: Run, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished.folder / "bundle", tmp_path / "bundle"))
+def copied(finished_run: Finished, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_run.bundle, tmp_path / "bundle"))
 
 
-def test_one_changed_byte_is_found_and_its_file_named(finished: Run, tmp_path: Path) -> None:
-    folder = copied(finished, tmp_path)
+def test_one_changed_byte_is_found_and_its_file_named(finished_run: Finished, tmp_path: Path) -> None:
+    folder = copied(finished_run, tmp_path)
     path = folder / "networks/frozen/network.onnx"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -296,16 +250,16 @@ def test_one_changed_byte_is_found_and_its_file_named(finished: Run, tmp_path: P
         Bundle.load(folder)
 
 
-def test_missing_and_strange_files_are_named(finished: Run, tmp_path: Path) -> None:
-    folder = copied(finished, tmp_path)
+def test_missing_and_strange_files_are_named(finished_run: Finished, tmp_path: Path) -> None:
+    folder = copied(finished_run, tmp_path)
     (folder / "model_card.md").unlink()
     (folder / "networks/evil.pkl").write_bytes(b"x")
     with pytest.raises(InputFault, match=r"missing: 1 \(model_card\.md\)[\s\S]*not of this bundle: 1 \(networks/evil"):
         Bundle.load(folder)
 
 
-def test_a_path_outside_the_bundle_and_another_format_are_refused(finished: Run, tmp_path: Path) -> None:
-    folder = copied(finished, tmp_path)
+def test_a_path_outside_the_bundle_and_another_format_are_refused(finished_run: Finished, tmp_path: Path) -> None:
+    folder = copied(finished_run, tmp_path)
     told = read_json(folder / "manifest.json")
     write_json(folder / "manifest.json", told | {"files": told["files"] | {"../../secret": "0"}})
     with pytest.raises(InputFault, match=r"files outside the bundle: 1 \(\.\./\.\./secret\)"):
@@ -317,12 +271,12 @@ def test_a_path_outside_the_bundle_and_another_format_are_refused(finished: Run,
         Bundle.load(tmp_path)
 
 
-def test_it_is_made_once(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (finished.folder / "bundle/manifest.json").stat().st_mtime_ns
-    make_bundle(finished.folder, str(finished.folder.parent / "quick.toml"), finished.folder / "bundle")
+def test_it_is_made_once(finished_run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished_run.bundle / "manifest.json").stat().st_mtime_ns
+    make_bundle(finished_run.run.folder, str(finished_run.workshop.recipe), finished_run.bundle)
     assert "bundle: fresh" in capsys.readouterr().out
-    assert (finished.folder / "bundle/manifest.json").stat().st_mtime_ns == before
-    assert {entry.name for entry in read_manifest(finished.folder / "bundle").networks} == set(MODELS)
+    assert (finished_run.bundle / "manifest.json").stat().st_mtime_ns == before
+    assert {entry.name for entry in read_manifest(finished_run.bundle).networks} == set(MODELS)
 
 
 def test_predicting_imports_neither_tensorflow_nor_what_only_training_needs() -> None:
@@ -335,11 +289,11 @@ def test_predicting_imports_neither_tensorflow_nor_what_only_training_needs() ->
 
 
 def test_the_networks_of_a_bundle_are_timed_through_both_runtimes(
-    finished: Run, capsys: pytest.CaptureFixture[str]
+    finished_run: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from benchmarks.bundle_networks import WAYS, run_portable_benchmark
 
-    seconds = run_portable_benchmark(finished, finished.folder / "bundle" / "networks", 3)
+    seconds = run_portable_benchmark(finished_run.run, finished_run.bundle / "networks", 3)
     assert set(seconds) == set(MODELS)
     assert all((one[way] > 0).all() for one in seconds.values() for way in WAYS)
     assert "all 2 networks" in capsys.readouterr().out

@@ -168,7 +168,7 @@ def die_once_with(folder: Path, held: str) -> str:
     return held
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_workers_hold_outlives_the_only_one_that_had_it(tmp_path: Path) -> None:
     (tmp_path / "cases.parquet").write_bytes(b"the same for all")
     with cluster(workers=1) as (address, _), opened(address, demands(tmp_path)) as found:
@@ -207,13 +207,13 @@ def test_a_worker_that_does_not_see_the_run_under_its_path_is_refused(
         run(address, elsewhere, [])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_task_that_takes_every_worker_with_it_is_given_up(tmp_path: Path) -> None:
     with cluster() as (address, _), pytest.raises(InputFault, match="a task ended worker after worker"):
         run(address, tmp_path, [(die, ())])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_scheduler_that_goes_away_is_told_and_not_waited_for_for_ever(tmp_path: Path) -> None:
     with cluster() as (address, scheduler):
         tasks = [(mark, (tmp_path, "mark0")), (kill, (scheduler.pid, tmp_path)), (mark, (tmp_path, "mark1", 60.0))]
