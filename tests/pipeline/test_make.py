@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from runtime.run_folder import Run
 from runtime.tables import read_table
