@@ -45,11 +45,11 @@ help: ## this list
 	@echo "  TRUST='a b'        admit these foreign networks although nothing confirms the order of their test rows"
 	@echo "  RECIPE=default     level-two recipe: a name in level2_stack/configs, or a TOML file"
 	@echo "  PREVALENCE=0.0176  share of malignant pictures where the probabilities will be used (default: as in training)"
-	@echo "  PROOF=null         what \`make prove\` does: null, truth, leak, growth, memory or parts;   PROOF_OPTIONS='--seeds 20'"
+	@echo "  PROOF=null         what \`make prove\` does: null, truth, leak, growth or memory;   PROOF_OPTIONS='--seeds 20'"
 	@echo "  EXTRA='a b'        folders of external cases: trained on, never validated"
 	@echo "  MAPPING=file.toml  where things are in DATA (default: DATA/cases.toml, else the contest's layout)"
 	@echo "  FOLDS=5            number of folds;   OFFICIAL_FOLDS=1: by the official patient groups"
-	@echo "  TABLE=folder       Parquet files of \`make spread\`: image_name, patient_id, fold, target (none: a test row), features"
+	@echo "  TABLE=folder       or s3://...: Parquet files of \`make spread\`: image_name, patient_id, fold, target (none: a test row), features"
 	@echo "  RUNS='runs/a runs/b'  what \`make leaderboard\` compares (default: every run);   AGAINST=a/default   MLFLOW=runs/mlflow"
 	@echo "  BUNDLE=folder      what \`make predict\` and \`make serve\` predict with (default: RUN/bundle);   OUT=folder: where its tables go"
 	@echo "  PORT=8000          of \`make serve\`;   KEEP=folder: it keeps what it is given and says (default: nothing)"
@@ -163,9 +163,8 @@ test-all: $(STAMP) ## every test: clusters, browsers, fresh processes;   TESTS=f
 spread: $(STAMP) ## RECIPE's boosters over a TABLE that no machine holds: CLUSTER's workers read it; scores in OUT/predictions
 	@$(BIN)/python -m melstack spread --table $(TABLE) --recipe $(RECIPE) --cluster $(CLUSTER) --out $(OUT)
 
-prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth, memory or parts
-	@$(BIN)/python -m benchmarks.stacking $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \
-	  $(if $(filter parts,$(PROOF)),--cluster $(CLUSTER)) $(PROOF_OPTIONS)
+prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth or memory
+	@$(BIN)/python -m benchmarks.stacking $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) $(PROOF_OPTIONS)
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
 	@$(BIN)/python -m benchmarks bench

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+    from distributed import Client
+
 
 Predict = Callable[[pd.DataFrame], NDArray[np.float64]]
 # The shares of a booster's rounds after which its probabilities are known. How many rounds are best is chosen on inner
@@ -74,6 +79,14 @@ class Tunable(Protocol):
 
 
 @runtime_checkable
+class Spreading(Protocol):
+    """A learner that can make one fit of rows that no machine holds together."""
+
+    def fit_dask(self, params: Settings, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Predict:
+        """Learn from rows that Dask's workers hold; every part of ``X`` knows all categories."""
+
+
+@runtime_checkable
 class Explained(Protocol):
     """A predictor that says how much each feature contributed to its fit (mean gain)."""
 
@@ -85,7 +98,7 @@ def stage_ends(rounds: int) -> list[int]:
     return [max(1, round(share * rounds)) for share in STAGES]
 
 
-def rising(X: pd.DataFrame) -> list[int]:
+def rising(X: "pd.DataFrame | dd.DataFrame") -> list[int]:
     """Return per column of ``X`` 1 where a probability must not fall as the column rises (logits), else 0."""
     return [int(str(name).startswith("logit.")) for name in X.columns]
 

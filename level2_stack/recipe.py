@@ -18,7 +18,6 @@ from pydantic import create_model
 
 from features import blocks
 from level2_stack import contrasts
-from level2_stack.partitions import partitions
 from runtime.errors import Faults, did_you_mean
 from runtime.settings import check_settings, read_toml
 
@@ -148,9 +147,6 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     for name in sorted(set(recipe.learners) & set(learners.names())):
         if not learners.installed(name):
             yield f"learners: the library of {name!r} is not installed; `pip install 'melstack[{name}]'` brings it"
-    for name in recipe.learners if recipe.tuning.trials else []:
-        if partitions(getattr(recipe, name, None)) > 1:
-            yield f"[{name}] partitions has no effect while tuning.trials = {recipe.tuning.trials}: trials run whole"
     if recipe.inner_seeds > recipe.seeds:
         yield f"inner_seeds = {recipe.inner_seeds} has no effect beyond seeds = {recipe.seeds}"
     if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:

@@ -17,11 +17,10 @@ from level2_stack.crossval.search import parameters, search
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design, assemble
 from level2_stack.evaluation.known_truth import say_reached
-from level2_stack.partitions import partitions
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import InputFault, named
 from runtime.progress import progress_bar, say
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -36,7 +35,6 @@ def make_stack(
     the address of a Dask scheduler whose workers do the fits.
     """
     recipe = deployed_in(read_recipe(recipe_file), prevalence)
-    _refuse_partitions_without(cluster, recipe)
     with fits_at(cluster, run.folder) as processes:
         cases, predictions = run.read_cases(), read_predictions(run)
         design, shifted = design_of_run(run, recipe, cases, predictions)
@@ -113,15 +111,6 @@ def design_again(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
 def _block_tables(run: Run, recipe: Recipe) -> dict[str, pd.DataFrame]:
     paths = {name: run.blocks / f"{name}.parquet" for name in recipe.blocks}
     return {name: read_table(path) for name, path in paths.items() if path.is_file()}
-
-
-def _refuse_partitions_without(cluster: str | None, recipe: Recipe) -> None:
-    spread = {name: partitions(recipe.parameters(name)) for name in recipe.learners}
-    faults = Faults()
-    for name, count in spread.items():
-        if count > 1 and cluster is None:
-            faults.add(f"[{name}] partitions = {count} takes as many workers: CLUSTER=tcp://host:8786")
-    faults.raise_if_any("the recipe spreads fits over a cluster")
 
 
 def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | None) -> TunedParams:

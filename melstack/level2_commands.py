@@ -190,15 +190,15 @@ def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddr
 
 @app.command()
 def spread(
-    table: Annotated[Path, typer.Option(help="folder of Parquet files: ids, folds, targets and features")],
+    table: Annotated[str, typer.Option(help="folder or URL of Parquet files: ids, folds, targets and features")],
     cluster: Annotated[str, typer.Option(help="address of a Dask scheduler, tcp://host:8786")],
     out: NewOutFolder,
     recipe: RecipeName = "default",
 ) -> None:
     """Cross-validate the boosters of a recipe over a table that no machine holds: its workers read it themselves."""
     from level2_stack.recipe import read_recipe
-    from level2_stack.spreading import Spread, make_spread, spread_learners
-    from level2_stack.stored_table import open_table
+    from level2_stack.spread.evaluate import Spread, make_spread, spread_learners
+    from level2_stack.spread.table import open_table
 
     file = recipe_file(recipe)
     params = spread_learners(read_recipe(file), file.name)
@@ -219,7 +219,7 @@ def design(
     parts: Annotated[int, typer.Option(min=1, help="number of files")] = 4,
 ) -> None:
     """Write the design of a finished stack as a table that `spread` reads, in several Parquet files."""
-    from level2_stack.design_parts import write_design
+    from level2_stack.spread.write_design import write_design
 
     folder = Run(run).level2 / recipe_file(recipe).stem
     _refuse_unfinished(folder)

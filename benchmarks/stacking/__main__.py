@@ -117,26 +117,6 @@ def memory(
 
 
 @app.command()
-def parts(
-    run: RunFolder,
-    cluster: Annotated[str, typer.Option(help="address of a Dask scheduler, tcp://host:8786")],
-    count: Annotated[list[int] | None, typer.Option(min=2, help="workers that share a fit; repeatable")] = None,
-    recipe: RecipeFile = DEFAULT,
-    out: Out = None,
-) -> None:
-    """Compare boosters whose rows are spread over workers of a cluster with those of one process."""
-    from benchmarks.stacking.parts import parts_study
-    from benchmarks.stacking.study import check_out, report
-    from level2_stack.crossval.cluster import fits_at
-
-    check_out(out)
-    design, read = _design_of(run, recipe)
-    with fits_at(cluster, run) as machines:
-        if machines is not None:
-            report(parts_study(design, read, machines.cluster, count or [2]), out)
-
-
-@app.command()
 def draw_table(
     folder: Path,
     rows: Annotated[int, typer.Option(min=1000)] = 2_000_000,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from level2_stack.stored_table import refuse_table_in
+from level2_stack.spread.write_design import refuse_table_in
 from runtime.files import replacing
 
 ROWS_OF_PATIENT = 40

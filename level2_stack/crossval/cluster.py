@@ -1,4 +1,4 @@
-"""Level two's fits on a Dask cluster: side by side, one per worker, or one after another over several workers each."""
+"""Level two on a Dask cluster: fits side by side, one per worker; or its workers, for fits that each take all."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from level2_stack.crossval.fits import Job, Outcome, Table, Work
-from level2_stack.partitions import partitions
 
 if TYPE_CHECKING:
     from runtime.cluster.scheduler import Cluster
@@ -22,16 +21,9 @@ class OnCluster:
         self.cluster = cluster
 
     def side_by_side(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
-        """Yield what ``work`` makes of each of ``jobs`` and ``table``, in their order; the same as on one machine.
-
-        A job whose parameters name no ``partitions`` is done by one worker, which has one thread, beside the others. A
-        fit in several partitions is started from here when it is its turn and takes as many workers at once.
-        """
+        """Yield what ``work`` makes of each of ``jobs`` and ``table``, in their order; the same as on one machine."""
         held = self.cluster.hold(table)
-        whole = [job for job in jobs if _partitions(job) == 1]
-        outcomes = self.cluster.results([(work, (job, held)) for job in whole], ordered=True)
-        for job in jobs:
-            yield next(outcomes) if _partitions(job) == 1 else work(job, table, cluster=self.cluster)
+        yield from self.cluster.results([(work, (job, held)) for job in jobs], ordered=True)
 
 
 @contextmanager
@@ -49,14 +41,10 @@ def fits_at(address: str | None, run: Path) -> Iterator[OnCluster | None]:
 
 
 @contextmanager
-def parts_at(address: str, table: Path) -> "Iterator[Cluster]":
-    """Yield the cluster of the Dask scheduler at ``address``, whose workers see the folder ``table``."""
+def table_at(address: str, place: str) -> "Iterator[Cluster]":
+    """Yield the cluster of the Dask scheduler at ``address``, whose workers see the table's files in ``place``."""
     from runtime.cluster.scheduler import opened
     from runtime.cluster.workers import OfTable
 
-    with opened(address, OfTable("spread", table.resolve(), CODE, PACKAGES)) as cluster:
+    with opened(address, OfTable("spread", place, CODE, PACKAGES)) as cluster:
         yield cluster
-
-
-def _partitions(job: object) -> int:
-    return partitions(getattr(job, "params", None))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,13 @@ from scipy.special import logit
 from level2_stack import learners
 from level2_stack.design.assemble import Design
 from level2_stack.learner_contract import STAGES, Explained, Predict, Staged, Weighted
-from level2_stack.partitions import Spreading, dealt, partitions
-from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.settings import Settings
-
-if TYPE_CHECKING:
-    from runtime.cluster.scheduler import Cluster
 
 Floats = NDArray[np.float64]
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
-Work: TypeAlias = Callable[..., Outcome]  # of a job and the table; ``cluster=`` where its fit is spread over workers
+Work: TypeAlias = Callable[..., Outcome]  # of a job and the table
 # Scores are kept as logits. A percentile of 0 or 1 has none; the limit only has to be rarer than any rank in a table.
 CLIP = 1e-9
 # Below so many cells (fits x rows x columns) the fits are done sooner than two worker processes have started.
@@ -167,15 +162,13 @@ def worth_processes(n_tasks: int, table: Table) -> int:
     return 1 if cells < CELLS_WORTH_A_PROCESS else min(os.cpu_count() or 1, n_tasks)
 
 
-def fitted(task: Task, table: Table, *, cluster: "Cluster | None" = None) -> Fitted:
-    """Return what the fit of ``task`` predicts for the rows it left out and, with one fold left out, for test rows.
-
-    Raises InputFault where the fit is to be spread over workers and there is no ``cluster``.
-    """
+def fitted(task: Task, table: Table) -> Fitted:
+    """Return what the fit of ``task`` predicts for the rows it left out and, with one fold left out, for test rows."""
     n_train = len(table.y)
     X = columns_for(task.learner, table.X, task.without)
     rows, kept = thinned(np.flatnonzero(~np.isin(table.folds, task.left_out)), table.y, task)
-    predict = _fit(task, X.iloc[rows], table.y[rows], table.groups[rows].astype(object), cluster)
+    groups = table.groups[rows].astype(object)
+    predict = learners.find(task.learner).fit(task.params, X.iloc[rows], table.y[rows], groups=groups, seed=task.seed)
     model = Model(predict, float(np.log(kept)))
     return Fitted(
         held_out={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.left_out},
@@ -184,15 +177,6 @@ def fitted(task: Task, table: Table, *, cluster: "Cluster | None" = None) -> Fit
         importance=predict.importance if isinstance(predict, Explained) else None,
         model=model if task.keep else None,
     )
-
-
-def _fit(task: Task, X: pd.DataFrame, y: Floats, groups: NDArray[np.object_], cluster: "Cluster | None") -> Predict:
-    learner, count = learners.find(task.learner), partitions(task.params)
-    if count == 1 or not isinstance(learner, Spreading):
-        return learner.fit(task.params, X, y, groups=groups, seed=task.seed)
-    if cluster is None:
-        raise InputFault(f"[{task.learner}] partitions = {count} takes a cluster: CLUSTER=tcp://host:8786")
-    return learner.fit_parts(task.params, dealt(X, y, count), seed=task.seed, cluster=cluster)
 
 
 def columns_for(learner: str, X: pd.DataFrame, without: Collection[str] = ()) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from level2_stack.design.fold_checks import check_folds
 from level2_stack.learner_contract import Tunable
 from level2_stack.recipe import Recipe
 from runtime.progress import progress_bar
-
-if TYPE_CHECKING:
-    from runtime.cluster.scheduler import Cluster
 
 
 class Study(NamedTuple):
@@ -57,7 +54,7 @@ def parameters(found: dict[Study, Tuned]) -> TunedParams:
     return {(study.learner, study.fold): tuned.params for study, tuned in found.items()}
 
 
-def _study(study: Study, table: Table, recipe: Recipe, folder: Path, *, cluster: "Cluster | None" = None) -> Tuned:
+def _study(study: Study, table: Table, recipe: Recipe, folder: Path) -> Tuned:
     rows = np.flatnonzero(table.folds != study.fold)
     return tune(
         study.learner,

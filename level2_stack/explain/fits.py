@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,6 @@ from level2_stack.recipe import Recipe
 
 MOST_ORDERS = 16  # in pairs of an order and its reverse
 ADDITIVE = 1e-5  # log odds: an order and its reverse that agree so well say that the order does not matter
-
-if TYPE_CHECKING:
-    from runtime.cluster.scheduler import Cluster
 
 
 @runtime_checkable
@@ -89,10 +86,8 @@ def scored_folds(
             so_far = []
 
 
-def _scored(
-    task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None], cluster: "Cluster | None" = None
-) -> Scored:
-    found, (fold,) = fitted(task, table, cluster=cluster), task.left_out
+def _scored(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None]) -> Scored:
+    found, (fold,) = fitted(task, table), task.left_out
     share, stage = stage_of(stages[task.learner], fold)
     rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
     kept, model = [found.held_out[fold], found.test], found.model

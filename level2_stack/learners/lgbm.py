@@ -1,8 +1,8 @@
 """LightGBM on all columns: small trees, strongly regularised, with categories and gaps as they are."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,25 +15,20 @@ from scipy.special import expit
 
 from level2_stack.learner_contract import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.partitions import Part, coded
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from features.meeting import Meeting
-    from runtime.cluster.scheduler import Cluster
-
-    Place = tuple[int, dict[str, str | int], Meeting]
+    import dask.dataframe as dd
+    from distributed import Client
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
 BASELINE = False
 MODEL = "model.txt"
-TIME_OUT = 60  # minutes that a worker waits for another one; of a lost one Dask tells within seconds
-PLACES = re.compile(
-    r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE
-)  # in its text: of one attempt, not the model
+# In its text: addresses of one attempt, not the model.
+PLACES = re.compile(r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE)
 OF_NETWORK = re.compile(r"Socket|Binding port")  # in LightGBM's errors
 
 
@@ -56,8 +51,6 @@ class Params(Settings):
     # Fits run side by side, one per core. More threads in one fit wait for each other after every split: on a busy
     # machine that made a thousand rows take minutes instead of a second.
     num_threads: int = Field(1, ge=1)
-    # Over how many workers of a cluster the rows of one fit are spread; 1: one process does it, others do other fits.
-    partitions: int = Field(1, ge=1)
 
 
 class Boosted:
@@ -113,67 +106,31 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
     return Boosted(lightgbm.train(_settings(params, seen, seed), data, params.rounds), seen, params)
 
 
-def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Cluster") -> Boosted:
-    """Return one booster fitted to the rows of all ``parts``, each on a worker of its own.
+def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Boosted:
+    """Return one booster fitted to rows that Dask's workers hold, all categories known to each part of ``X``.
 
     Every worker finds the bins of some columns in its own rows alone, and draws the rows of a tree from its own: a
-    booster like that of ``fit``, not the same. Equal parts give equal boosters.
+    booster like that of ``fit``, not the same. Raises ConnectionError where the workers were cut off from each other.
     """
-    seen = parts[0].seen()
-    given = [(params, part, seen, seed) for part in parts]
-    return Boosted(lightgbm.Booster(model_str=cluster.together(_fit_part, given, _machines)), seen, params)
+    from lightgbm.dask import DaskLGBMRegressor
 
-
-@contextmanager
-def _machines(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
-    """Yield what each worker has to know of the others: its rank, LightGBM's parameters of the network, a meeting."""
-    ports = cluster.ports(workers)
-    machines = ",".join(f"{host}:{port}" for host, port in ports)
-    network: dict[str, str | int] = {
-        "machines": machines,
-        "num_machines": len(ports),
-        "tree_learner": "data",
-        "time_out": TIME_OUT,
-    }
-    meeting = cluster.meeting(len(ports))
-    yield [(rank, network | {"local_listen_port": port}, meeting) for rank, (_, port) in enumerate(ports)]
-
-
-def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: "Place") -> str | None:
-    """Grow the trees together with the other workers; return the booster as text from the first of them."""
-    (params, part, seen, seed), (rank, network, meeting) = given, place
-    # The bins are agreed upon with the others, so the set has to know of the network as well.
-    settings = _settings(params, seen, seed) | network
-    data = _part_data(part, seen, rank, settings)
-    meeting.arrive(rank)
-    with _cut_off_told():
-        booster = lightgbm.train(settings, data, params.rounds)
-        booster.free_network()
-    return PLACES.sub("", booster.model_to_string()) if rank == 0 else None
-
-
-def _part_data(part: Part, seen: pd.DataFrame, rank: int, settings: dict[str, Any]) -> lightgbm.Dataset:
-    """Return the rows of a part, to be binned; nobody else keeps them, so that LightGBM can let them go after that."""
-    rows, y = coded(part, seen, rank)
-    text = [place for place, kind in enumerate(Coder(seen).kinds) if kind == "c"]
-    return lightgbm.Dataset(
-        rows, y, feature_name=list(map(str, seen.columns)), categorical_feature=text, params=settings
-    )
-
-
-@contextmanager
-def _cut_off_told() -> Iterator[None]:
-    """Raise ConnectionError in place of LightGBM's own where workers were cut off: such a fit is worth another try."""
+    # Not the classifier, which numbers the classes that each worker has; a worker's own threads replace num_threads.
+    settings = {key: value for key, value in _settings(params, X, seed).items() if key != "num_threads"}
     try:
-        yield
+        # It prints that it looks for ports, and warns of its own default: n_jobs, which is None.
+        with redirect_stdout(None), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Parameter n_jobs will be ignored")
+            grown = DaskLGBMRegressor(client=client, n_estimators=params.rounds, **settings).fit(X, y)
     except lightgbm.basic.LightGBMError as error:
         if OF_NETWORK.search(str(error)):
             raise ConnectionError(f"LightGBM: {error}") from error
         raise
+    text = PLACES.sub("", grown.booster_.model_to_string())
+    return Boosted(lightgbm.Booster(model_str=text), X._meta, params)
 
 
-def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:
-    settings = params.model_dump(exclude={"rounds", "min_sum_hessian", "monotone", "partitions"}) | {
+def _settings(params: Params, seen: "pd.DataFrame | dd.DataFrame", seed: int) -> dict[str, Any]:
+    settings = params.model_dump(exclude={"rounds", "min_sum_hessian", "monotone"}) | {
         "objective": "binary",
         "min_sum_hessian_in_leaf": params.min_sum_hessian,
         "bagging_freq": 1,
@@ -199,7 +156,9 @@ def load(folder: Path) -> Boosted:
         booster = lightgbm.Booster(model_file=folder / MODEL)
     except lightgbm.basic.LightGBMError as error:
         raise InputFault(f"{folder / MODEL}: not a LightGBM model ({error})") from error
-    return Boosted(booster, columns_seen(facts["columns"]), Params(**facts["params"]))
+    # A booster of an earlier version may name a parameter that is gone.
+    params = {name: value for name, value in facts["params"].items() if name in Params.model_fields}
+    return Boosted(booster, columns_seen(facts["columns"]), Params(**params))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

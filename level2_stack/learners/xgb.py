@@ -1,7 +1,5 @@
 """XGBoost on all columns: shallow histogram trees, strongly regularised, with categories and gaps as they are."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,21 +9,16 @@ import xgboost
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
-from xgboost import collective
-from xgboost.tracker import RabitTracker
 
 from level2_stack.learner_contract import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
 from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
-from level2_stack.partitions import Part, coded
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from features.meeting import Meeting
-    from runtime.cluster.scheduler import Cluster
-
-    Place = tuple[int, dict[str, str | int], Meeting]
+    import dask.dataframe as dd
+    from distributed import Client
 
 USES: Literal["logits", "all"] = "all"
 SEEDED = True
@@ -52,8 +45,6 @@ class Params(Settings):
     # The probability never falls when a network's own logit rises and all else stays.
     monotone: bool = False
     nthread: int = Field(1, ge=1)  # fits run side by side, one per core
-    # Over how many workers of a cluster the rows of one fit are spread; 1: one process does it, others do other fits.
-    partitions: int = Field(1, ge=1)
 
 
 class Boosted:
@@ -113,73 +104,29 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
     return Boosted(xgboost.train(_settings(params, seen, seed), data, params.rounds), seen, params.rounds)
 
 
-def fit_parts(params: Params, parts: Sequence[Part], *, seed: int, cluster: "Cluster") -> Boosted:
-    """Return one booster fitted to the rows of all ``parts``, each on a worker of its own.
+def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Boosted:
+    """Return one booster fitted to rows that Dask's workers hold, all categories known to each part of ``X``.
 
     The workers merge what each finds of the columns' quantiles and draw the rows of a tree each from its own: a booster
-    like that of ``fit``, not the same. Equal parts give equal boosters.
+    like that of ``fit``, not the same. Raises ConnectionError where the workers were cut off from each other.
     """
-    seen = parts[0].seen()
-    booster = xgboost.Booster({"nthread": params.nthread})
-    booster.load_model(cluster.together(_fit_part, [(params, part, seen, seed) for part in parts], _tracked))
-    return Boosted(booster, seen, params.rounds)
+    from xgboost import dask
+    from xgboost.collective import Config
 
-
-@contextmanager
-def _tracked(cluster: "Cluster", workers: Sequence[str]) -> "Iterator[list[Place]]":
-    """Yield what each worker has to know to find the others: its rank, the tracker that runs here, a meeting."""
-    # Ranks by the order of the parts, not of the hosts: sums of floats depend on it.
-    # It waits for the workers from now on, without end: they read their parts before they come.
-    tracker = RabitTracker(len(workers), cluster.own_host(), sortby="task", timeout=0)
-    tracker.start()
-    arguments, meeting = tracker.worker_args(), cluster.meeting(len(workers))
     try:
-        yield [(rank, arguments | {"dmlc_task_id": f"{rank:06d}"}, meeting) for rank in range(len(workers))]
-    finally:
-        # Of workers that never came together, or were cut off, it complains; what cut them off is being raised.
-        with suppress(xgboost.core.XGBoostError):
-            tracker.free()
-
-
-def _fit_part(given: tuple[Params, Part, pd.DataFrame, int], place: "Place") -> bytearray | None:
-    """Grow the trees together with the other workers; return the booster as UBJSON from the first of them."""
-    (params, part, seen, seed), (rank, tracker, meeting) = given, place
-    read = [coded(part, seen, rank)]
-    meeting.arrive(rank)
-    with _cut_off_told(), collective.CommunicatorContext(**tracker, dmlc_timeout=TIME_OUT):
-        data = _binned(*read.pop(), params, seen)  # nobody else keeps the rows
-        booster = xgboost.train(_settings(params, seen, seed), data, params.rounds)
-    return booster.save_raw("ubj") if rank == 0 else None
-
-
-def _binned(
-    rows: NDArray[np.float64], y: NDArray[np.float64], params: Params, seen: pd.DataFrame
-) -> xgboost.QuantileDMatrix:
-    """Return the rows in bins that all workers agree upon."""
-    return xgboost.QuantileDMatrix(
-        rows,
-        y,
-        feature_names=list(map(str, seen.columns)),
-        feature_types=Coder(seen).kinds,
-        enable_categorical=True,
-        max_bin=params.max_bin,
-        nthread=params.nthread,
-    )
-
-
-@contextmanager
-def _cut_off_told() -> Iterator[None]:
-    """Raise ConnectionError in place of XGBoost's own where workers were cut off: such a fit is worth another try."""
-    try:
-        yield
+        data = dask.DaskQuantileDMatrix(client, X, y, enable_categorical=True, max_bin=params.max_bin)
+        network = Config(timeout=TIME_OUT)
+        grown = dask.train(client, _settings(params, X, seed), data, params.rounds, coll_cfg=network)["booster"]
     except xgboost.core.XGBoostError as error:
         if OF_NETWORK in str(error):
             raise ConnectionError(f"XGBoost: {str(error).splitlines()[0]}") from error
         raise
+    grown.set_param({"nthread": params.nthread})
+    return Boosted(grown, X._meta, params.rounds)
 
 
-def _settings(params: Params, seen: pd.DataFrame, seed: int) -> dict[str, Any]:
-    settings = params.model_dump(exclude={"rounds", "monotone", "partitions"}) | {
+def _settings(params: Params, seen: "pd.DataFrame | dd.DataFrame", seed: int) -> dict[str, Any]:
+    settings = params.model_dump(exclude={"rounds", "monotone"}) | {
         "objective": "binary:logistic",
         "tree_method": "hist",
         "seed": seed,

@@ -1,10 +1,11 @@
-"""Tasks on a Dask cluster: side by side through joblib, or all together in one fit; a lost worker costs its task."""
+"""Tasks on a Dask cluster: side by side through joblib, or one fit over all workers; a lost one costs its task."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, TypeAlias
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any, TypeAlias, TypeVar
 
 from joblib import Parallel, delayed
 
@@ -13,20 +14,17 @@ from runtime.progress import say
 
 try:
     import dask
-    from distributed import Client, KilledWorker, wait
+    from distributed import Client, KilledWorker, futures_of, wait
+    from distributed import Future as DaskFuture
     from distributed.client import FutureCancelledError
-    from distributed.comm import get_address_host
-    from distributed.utils import get_ip
     from joblib._dask import DaskDistributedBackend  # subclassed: the "dask" of parallel_config can wait for ever
 
-    from features.free_ports import port_of_worker
-    from features.meeting import Meeting
     from runtime.cluster.workers import VISIBLE, Demands, at_worker, worker_facts, worker_faults
 except ModuleNotFoundError as missing:
     raise InputFault(f"a cluster needs the extra `dask` ({missing}): pip install 'melstack[dask]'") from missing
 
 Task: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
-Meet: TypeAlias = Callable[["Cluster", Sequence[str]], AbstractContextManager[Sequence[Any]]]
+Result = TypeVar("Result")
 CONNECT_SECONDS = 20.0
 WORKER_SECONDS = 60.0  # workers that were started together with us need a while to connect
 LOST_SECONDS = 5.0
@@ -66,101 +64,81 @@ class Cluster:
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             return self.client.submit(_same, value, pure=False)
 
-    def together(self, task: Callable[..., Any], parts: Sequence[Any], meet: Meet) -> Any:  # noqa: ANN401
-        """Do ``task(part, place)`` for all ``parts`` at once, each on its own worker; return what the first returns.
+    def fitted(self, fit: Callable[[Client], Result]) -> Result:
+        """Return ``fit(client)``, one fit over the workers that are there, which cannot go on without each other.
 
-        ``meet`` is given this cluster and the workers' addresses, and yields each one's ``place`` among the others.
-        Workers cannot go on without each other: when one is lost, or a ``task`` raises ConnectionError, all begin anew
-        with those that are there. Raises InputFault when there are fewer workers than parts, or when they were cut off
-        several times.
+        When one of them is lost, or ``fit`` raises ConnectionError, the others are restarted and the fit begins anew.
+        Raises InputFault when it was cut off several times, or the scheduler is gone.
         """
         cause: Exception | None = None
         for attempt in range(1, ATTEMPTS + 1):
-            chosen = self.workers(len(parts))
+            _check_workers(self.client, self.address, self._demands)
+            workers = self.alive()
             try:
-                return self._all_at_once(task, parts, meet, chosen)
+                with self.client.as_current(), self._cancelled_without(workers):
+                    return fit(self.client)
             except Exception as error:
-                cause, reason = error, self._cut_off_by(error, chosen)
+                cause, reason = error, self._cut_off_by(error, workers)
             after = "it begins anew" if attempt < ATTEMPTS else "that was the last attempt"
-            say(f"{self._demands.level}: a fit over {len(parts)} workers {reason}; {after}")
+            say(f"{self._demands.level}: a fit over {len(workers)} worker(s) {reason}; {after}")
         raise InputFault(f"{self.address}: {ATTEMPTS} times a fit over workers was cut off; {AGAIN}") from cause
 
+    def loaded(self, frames: Sequence[Any]) -> Sequence[Any]:
+        """Return Dask's ``frames`` once workers hold them; raise what reading one of them raised."""
+        held: Sequence[Any] = self.client.persist(list(frames))
+        futures = futures_of(held)
+        wait(futures)
+        for future in futures:
+            if future.status == "error":
+                future.result()
+        return held
+
     def alive(self) -> set[str]:
-        """Return the addresses of the workers that the scheduler knows of at this moment."""
+        """Return the addresses of the workers that the scheduler knows of; raise InputFault where it is gone."""
         # Not scheduler_info(): what it asks for and what the client asks for by itself every two seconds, which names
         # no worker, are kept in one place, and on a busy machine it returns the wrong one of them.
-        return set(self.client.nthreads())
-
-    def ports(self, workers: Sequence[str]) -> list[tuple[str, int]]:
-        """Return (host, a port that is free there) of each of the ``workers``."""
-        found = self.client.run(port_of_worker, list(workers), workers=list(workers))
-        return [(get_address_host(worker), found[worker]) for worker in workers]
-
-    def meeting(self, count: int) -> Meeting:
-        """Return where ``count`` workers of a fit wait for each other before they connect."""
-        return Meeting(count)
-
-    def own_host(self) -> str:
-        """Return the address of this machine as the scheduler's network knows it."""
-        return str(get_ip(get_address_host(self.client.scheduler.address)))
-
-    def workers(self, count: int) -> list[str]:
-        """Return the addresses of ``count`` workers; wait for them for a while, else raise InputFault."""
         try:
-            self.client.wait_for_workers(count, timeout=WORKER_SECONDS)
-        except TimeoutError as error:
-            there = len(self.alive())
-            raise InputFault(f"{self.address}: {count} parts take as many workers, and {there} are there") from error
-        return sorted(self.alive())[:count]
+            return set(self.client.nthreads())
+        except (OSError, AttributeError) as error:  # the latter of a client that has given up
+            raise InputFault(f"{self.address}: the scheduler is gone; {AGAIN}") from error
 
-    def _all_at_once(self, task: Callable[..., Any], parts: Sequence[Any], meet: Meet, chosen: Sequence[str]) -> Any:  # noqa: ANN401
-        client = self.client
-        with meet(self, chosen) as places:
-            # Each part goes to its own worker; should that die, all are sent anew.
-            held = [client.scatter(part, workers=[w], hash=False) for part, w in zip(parts, chosen, strict=True)]
-            futures = [
-                client.submit(at_worker, self._demands, self._expected, task, given, workers=[worker], pure=False)
-                for given, worker in zip(zip(held, places, strict=True), chosen, strict=True)
-            ]
-            try:
-                self._wait_for_all(futures, chosen)
-                return _value(futures[0].result())
-            finally:
-                client.cancel(futures, force=True)
+    @contextmanager
+    def _cancelled_without(self, workers: set[str]) -> Iterator[None]:
+        """Cancel what this client waits for as soon as one of ``workers`` is lost: the fit would wait for ever."""
+        over = Event()
 
-    def _wait_for_all(self, futures: Sequence[Any], chosen: Sequence[str]) -> None:
-        """Return when all are finished; raise what one of them raised, or that a worker is lost."""
-        pending = set(futures)
-        while pending:
-            done = {future for future in pending if future.done()}
-            for future in done:
-                _value(future.result())
-            pending -= done
-            if pending and not self.alive().issuperset(chosen):
-                raise ConnectionError("a worker is lost")
-            with suppress(TimeoutError), self.client.as_current():
-                wait(pending, timeout=1, return_when="FIRST_COMPLETED")
+        def watch() -> None:
+            while not over.wait(1):
+                try:
+                    whole = self.alive() >= workers
+                except InputFault:
+                    whole = False
+                if not whole:
+                    self.client.cancel([DaskFuture(key, self.client) for key in list(self.client.futures)], force=True)
 
-    def _cut_off_by(self, error: Exception, chosen: Sequence[str]) -> str:
-        """Return in words what cut the ``chosen`` workers off, with those that are left restarted; else raise it."""
-        lost = [] if isinstance(error, InputFault) else self._lost(chosen)
-        self._renew(chosen)
-        if lost:
-            return f"lost {', '.join(lost)}"
-        if isinstance(error, ConnectionError):
-            return f"was cut off ({error})"
-        raise error
+        watching = Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
 
-    def _lost(self, chosen: Sequence[str]) -> list[str]:
-        """Return those of the ``chosen`` workers that are gone; those that worked with it may know before Dask does."""
+    def _cut_off_by(self, error: Exception, workers: set[str]) -> str:
+        """Return in words what cut the ``workers`` off, with those that are left restarted; else raise it."""
+        lost = [] if isinstance(error, InputFault) else self._lost(workers)
+        if not lost and not isinstance(error, ConnectionError):
+            raise error
+        # Those that are left wait for what is lost, and may fall with it.
+        self.client.restart_workers(sorted(self.alive() & workers), raise_for_error=False)
+        return f"lost {', '.join(lost)}" if lost else f"was cut off ({error})"
+
+    def _lost(self, workers: set[str]) -> list[str]:
+        """Return those of the ``workers`` that are gone; those that worked with it may know before Dask does."""
         until = time.monotonic() + LOST_SECONDS
-        while self.alive().issuperset(chosen) and time.monotonic() < until:
+        while self.alive() >= workers and time.monotonic() < until:
             time.sleep(0.2)
-        return sorted(set(chosen) - self.alive())
-
-    def _renew(self, chosen: Sequence[str]) -> None:
-        """Restart those of the ``chosen`` workers that are left: they wait for what is lost, and may fall with it."""
-        self.client.restart_workers(sorted(self.alive().intersection(chosen)), raise_for_error=False)
+        return sorted(workers - self.alive())
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import fsspec
 from distributed import get_worker
 from joblib import parallel_config
 
 from runtime.errors import InputFault
-from runtime.provenance import digest_of_code, digest_of_file, digest_of_folder
+from runtime.provenance import digest, digest_of_code, digest_of_file
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SOURCES = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ class Demands:
     """
 
     level: str
-    run: Path  # absolute, and the same for all
+    run: Path | str  # absolute, and the same for all
     code: tuple[str, ...]
     packages: tuple[str, ...]
     gpu: bool = False
@@ -46,17 +47,22 @@ class Demands:
 
     def place(self) -> dict[str, str]:
         """Return what this process finds where the work is kept."""
-        cases = self.run / "cases.parquet"
+        cases = Path(self.run) / "cases.parquet"
         return {"run": digest_of_file(cases) if cases.is_file() else f"absent ({cases})"}
 
 
 @dataclass(frozen=True)
 class OfTable(Demands):
-    """Demands where ``run`` is no run but a folder of files that together are a table."""
+    """Demands where ``run`` is no run but the folder of a table, on any file system that fsspec knows."""
 
     def place(self) -> dict[str, str]:
         """Return what this process finds in the folder: names and sizes, as it is asked before every task."""
-        return {"table": digest_of_folder(self.run) if self.run.is_dir() else f"absent ({self.run})"}
+        try:
+            system, root = fsspec.url_to_fs(str(self.run))
+            found = [each for each in system.ls(root, detail=True) if each["type"] == "file"]
+        except (ImportError, ValueError, OSError) as error:
+            return {"table": f"absent ({error})"}
+        return {"table": digest(sorted((each["name"].rsplit("/", 1)[-1], each["size"]) for each in found))}
 
 
 def worker_faults(expected: Mapping[str, str], workers: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -55,8 +55,8 @@ def cluster(workers: int = 2, threads: int = 1) -> Iterator[tuple[str, subproces
             process.wait()
 
 
-def kill_a_busy_worker(address: str, ready: Callable[[], bool]) -> str:
-    """Kill a worker that is in the middle of a task, once ``ready``; return the task's name.
+def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "at_worker") -> str:
+    """Kill a worker whose task is in the middle of a function named ``inside``, once ``ready``; return the task's name.
 
     The process is stopped first and looked at then: it cannot finish between the look and the kill. Its nanny starts
     another in its place.
@@ -66,7 +66,7 @@ def kill_a_busy_worker(address: str, ready: Callable[[], bool]) -> str:
         processes = client.run(os.getpid)
         while time.monotonic() < until:
             for worker, tasks in client.call_stack().items() if ready() else ():
-                running = next((key for key in tasks if "at_worker" in str(key)), None)
+                running = next((key for key in tasks if inside in f"{key} {tasks[key]}"), None)
                 if running is not None and _killed_at(client, worker, processes[worker], str(running)):
                     return str(running)
             time.sleep(0.02)
@@ -269,3 +269,22 @@ def test_two_workers_of_one_host_do_not_share_a_gpu() -> None:
     assert worker_faults(FACTS, workers) == ["b: has GPU 0 like a; give each CUDA_VISIBLE_DEVICES=<one number>"]
     assert worker_faults(FACTS, {**workers, "b": {**FIT, "gpu": "0", "host": "other"}}) == []
     assert worker_faults(FACTS, {**workers, "b": {**FIT, "gpu": "1"}}) == []
+
+
+def test_a_fit_over_all_workers_that_is_cut_off_again_and_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("runtime.cluster.scheduler.ATTEMPTS", 2)
+    monkeypatch.setattr("runtime.cluster.scheduler.LOST_SECONDS", 0.5)
+    (tmp_path / "cases.parquet").write_bytes(b"the same for all")
+    workers = []
+
+    def cut_off(client: Client) -> None:
+        workers.append(sorted(client.nthreads()))
+        raise ConnectionError("Binding port 40000 failed")
+
+    given_up = pytest.raises(InputFault, match="2 times a fit over workers was cut off; what is finished is kept")
+    with cluster() as (address, _), opened(address, demands(tmp_path)) as found, given_up:
+        found.fitted(cut_off)
+    assert [len(there) for there in workers] == [2, 2]
+    assert capsys.readouterr().out.count("was cut off (Binding port 40000 failed); it begins anew") == 1

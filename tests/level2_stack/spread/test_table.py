@@ -1,15 +1,13 @@
-"""Tests of stored tables: what their files have in common, all faults named together, and rows as workers read them."""
+"""Tests of stored tables: what their files have in common, on any file system, and all faults named together."""
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.design_parts import parts_of
-from level2_stack.stored_labels import read_names
-from level2_stack.stored_rows import Shape, StoredPart, predicted, texts_in
-from level2_stack.stored_table import NUMBER, TEXT, digests, open_table
+from level2_stack.spread.evaluate import Shape, features_without, predicted, targets_without, texts_in
+from level2_stack.spread.table import NUMBER, TEXT, digests, name_of, open_table
 from runtime.errors import InputFault
-from tests.level2_stack.crossval.test_nested import drawn
 
 SHAPE = Shape({"a": None, "site": ("arm", "leg"), "old": None})
 
@@ -33,18 +31,26 @@ def rows(start: int = 0, count: int = 12, tests: int = 2) -> pd.DataFrame:
 
 def stored(folder, *tables):
     for number, table in enumerate(tables):
-        table.to_parquet(folder / f"{number}.parquet", index=False)
-    return folder
+        table.to_parquet(f"{folder}/{number}.parquet", index=False)
+    return str(folder)
 
 
-def read(part):
-    frames, targets = zip(*part.pieces(), strict=True)
-    return pd.concat(frames, ignore_index=True), np.concatenate(targets)
+@pytest.fixture
+def in_memory():
+    yield "memory://tables/one"
+    fsspec.filesystem("memory").rm("/tables", recursive=True)
 
 
-def test_a_table_is_known_by_its_files_kinds_and_labels(tmp_path):
-    table = open_table(stored(tmp_path, rows(), rows(14)))
-    assert [path.name for path in table.files] == ["0.parquet", "1.parquet"]
+def test_a_table_is_known_by_its_files_kinds_and_labels_wherever_it_lies(tmp_path, in_memory, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stored(tmp_path, rows(), rows(14))
+    stored(in_memory, rows(), rows(14))
+    for place in (str(tmp_path), ".", tmp_path.as_uri(), in_memory):
+        check_table(open_table(place))
+
+
+def check_table(table):
+    assert [name_of(url) for url in table.files] == ["0.parquet", "1.parquet"]
     assert table.kinds == {"a": NUMBER, "site": TEXT, "old": NUMBER}
     assert table.folds == [0, 1, 2]
     assert list(table.labels["file"]) == [0] * 14 + [1] * 14
@@ -55,8 +61,8 @@ def test_a_table_is_known_by_its_files_kinds_and_labels(tmp_path):
 def test_ids_may_be_the_index_and_numbers_and_text_a_category(tmp_path, index):
     given = rows().assign(image_name=range(100, 114)).astype({"site": "category"})
     (given.set_index("image_name") if index else given).to_parquet(tmp_path / "0.parquet")
-    table = open_table(tmp_path)
-    assert list(read_names(table.files[0])[:2]) == ["100", "101"]
+    table = open_table(str(tmp_path))
+    assert list(table.labels["image_name"][:2]) == ["100", "101"]
     assert table.kinds["site"] == TEXT
 
 
@@ -65,7 +71,7 @@ def test_all_faults_of_all_files_are_named_together(tmp_path):
     stored(tmp_path, rows(), odd, rows(28).drop(columns="patient_id"), rows(42))
     (tmp_path / "3.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(InputFault) as caught:
-        open_table(tmp_path)
+        open_table(str(tmp_path))
     for sentence in (
         "3.parquet: not a readable Parquet file",
         "1.parquet: lacks the column(s) 1 (a)",
@@ -106,8 +112,11 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path, changed, sentence):
 
 
 def test_a_folder_without_a_table_and_one_without_features_are_refused(tmp_path):
-    with pytest.raises(InputFault, match="no table there"):
-        open_table(tmp_path)
+    for place in (tmp_path, tmp_path / "nowhere", "memory://nowhere"):
+        with pytest.raises(InputFault, match="no table there"):
+            open_table(str(place))
+    with pytest.raises(InputFault, match=r"nosuch://bucket: cannot be read .*nosuch"):
+        open_table("nosuch://bucket")
     with pytest.raises(InputFault, match="no features"):
         open_table(stored(tmp_path, rows()[["image_name", "patient_id", "fold", "target"]]))
 
@@ -119,66 +128,45 @@ def test_faults_over_several_files_are_found_as_well(tmp_path):
     assert "patient_id: in several folds: 12 (p0" in str(caught.value)
 
 
-def test_files_are_dealt_to_parts_without_those_that_have_nothing_to_learn_from(tmp_path):
+def test_a_fit_reads_no_file_that_has_nothing_to_learn_from(tmp_path):
     one = rows(100, count=0, tests=6)
     folds = [
         rows(tests=0).query(f"fold == {fold}").assign(image_name=lambda t, f=fold: t["image_name"] + f"_{f}")
         for fold in range(3)
     ]
     table = open_table(stored(tmp_path, one, *folds))
-    named = [[path.name for path in part] for part in table.parts_without(1, 1)]
-    assert named == [["1.parquet"], ["3.parquet"]]
-    assert len(table.parts_without(0, 5)) == 2
-    assert len(table.parts_without(0, 1)[0]) == 1
-    assert [len(part) for part in open_table(tmp_path).parts_without(7, 2)] == [2, 1]
+    assert [name_of(url) for url in table.files_without(1)] == ["1.parquet", "3.parquet"]
 
 
-def test_a_part_is_the_rows_with_a_target_outside_its_fold(tmp_path):
-    given = [rows(), rows(14)]
-    table = open_table(stored(tmp_path, *given))
-    X, y = read(StoredPart(table.files, SHAPE, 2))
-    wanted = pd.concat(given).query("target == target and fold != 2")
-    np.testing.assert_array_equal(y, wanted["target"])
-    np.testing.assert_array_equal(X["a"], wanted["a"])
-    np.testing.assert_array_equal(X["old"], wanted["old"])
+def test_a_fit_reads_the_rows_with_a_target_outside_its_fold(tmp_path):
+    url = open_table(stored(tmp_path, rows())).files[0]
+    X, wanted = features_without(url, SHAPE, 2), rows().query("target == target and fold != 2")
+    np.testing.assert_array_equal(targets_without(url, 2), wanted["target"])
+    np.testing.assert_array_equal(X[["a", "old"]], wanted[["a", "old"]])
     assert list(X["site"]) == list(wanted["site"])
-    assert list(StoredPart(table.files, SHAPE, 2).seen()["site"].cat.categories) == ["arm", "leg"]
+    assert list(SHAPE.seen()["site"].cat.categories) == ["arm", "leg"]
+    assert SHAPE.seen().dtypes.equals(X.dtypes)
 
 
 def test_what_is_missing_and_what_is_an_unknown_text_is_missing(tmp_path):
     given = rows().assign(site=[None, "head"] + ["leg"] * 12, a=[np.nan] + [1.0] * 13)
-    X, _ = read(StoredPart(open_table(stored(tmp_path, given)).files, SHAPE, 5))
+    X = features_without(open_table(stored(tmp_path, given)).files[0], SHAPE, 5)
     assert X["site"].isna().tolist()[:3] == [True, True, False]
     assert X["a"].isna().tolist()[:2] == [True, False]
 
 
-def test_predictions_are_those_of_the_folds_rows_and_of_the_test_rows_in_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("level2_stack.stored_rows.BATCH", 5)
-    path = open_table(stored(tmp_path, rows())).files[0]
-    held_out, test = predicted(path, SHAPE, 1, lambda X: X["a"].to_numpy())
+def test_predictions_are_those_of_the_folds_rows_and_of_the_test_rows_in_their_order(tmp_path):
+    url = open_table(stored(tmp_path, rows())).files[0]
+    held_out, test = predicted(url, SHAPE, 1, lambda X: X["a"].to_numpy())
     np.testing.assert_array_equal(held_out, [0.1, 0.4, 0.7, 1.0])
     np.testing.assert_array_equal(test, [1.2, 1.3])
-    assert texts_in(path, ["site"]) == {"site": {"arm", "leg"}}
+    assert texts_in(url, ["site"]) == {"site": {"arm", "leg"}}
 
 
 def test_another_table_has_another_digest_however_large(tmp_path, monkeypatch):
     before = digests(open_table(stored(tmp_path, rows())).files)
-    monkeypatch.setattr("level2_stack.stored_table.LARGE_BYTES", 100)
-    large = digests(open_table(tmp_path).files)
+    monkeypatch.setattr("level2_stack.spread.table.LARGE_BYTES", 100)
+    large = digests(open_table(str(tmp_path)).files)
     other = digests(open_table(stored(tmp_path, rows().assign(a=7.0))).files)
     assert before != large != other
     assert large == digests(open_table(stored(tmp_path, rows())).files)
-
-
-def test_a_design_becomes_a_table_of_parts_that_are_alike(tmp_path):
-    design = drawn(120, 12)
-    patients = pd.Series([*design.groups, *["t"] * 12], index=design.X.index)
-    parts = parts_of(design, patients, 3)
-    assert [len(part) for part in parts] == [44, 44, 44]
-    table = open_table(stored(tmp_path, *parts))
-    assert list(table.kinds) == list(design.X.columns)
-    assert {name for file in table.files for name in read_names(file)} == set(design.X.index)
-    X, y = read(StoredPart(table.files[:1], Shape(dict.fromkeys(table.kinds)), 0))
-    chosen = np.arange(0, 120, 3)[design.folds[::3] != 0]
-    np.testing.assert_array_equal(X.to_numpy(), design.X.iloc[chosen].to_numpy())
-    np.testing.assert_array_equal(y, design.y[chosen])

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.stacking.drawn_table import draw_table
-from level2_stack.stored_labels import IDS, read_names
-from level2_stack.stored_table import open_table
+from level2_stack.spread.table import open_table
 from runtime.files import read_json
 from runtime.run_folder import Run
 from tests.level2_stack.crossval.test_cluster import make_run
@@ -43,16 +42,15 @@ def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) ->
     foreign = ["--foreign", str(tmp_path / "data" / "foreign"), "--trust", "good poor"]
     assert command(run, "stack", *foreign)[0] == 0
     assert command(run, *out)[0] == 0
-    table, cases = open_table(tmp_path / "table"), run.read_cases()
+    table, cases = open_table(str(tmp_path / "table")), run.read_cases()
     assert list(table.kinds) == read_json(run.level2 / "quick" / "decisions.json")["columns"]
-    names, patients = (np.concatenate([read_names(file, key) for file in table.files]) for key in IDS)
-    labels = table.labels.assign(patient_id=patients).set_axis(names).loc[cases.index]
+    labels = table.labels.set_index("image_name").loc[cases.index]
     train = (cases["role"] == "train").to_numpy()
     np.testing.assert_array_equal(labels["fold"][train], cases["fold"][train])
     np.testing.assert_array_equal(labels["target"][train], cases["target"][train])
     assert list(labels["patient_id"]) == list(cases["patient_id"])
     assert labels["target"][~train].isna().all()
-    assert [len(files) for files in table.parts_without(0, 1)] == [1, 1, 1]
+    assert table.labels["file"].value_counts().tolist() == [200, 200, 200]
     code, said = command(run, *out)
     assert code == 2
     assert "holds 3 (part_00000.parquet, part_00001.parquet, part_00002.parquet) already" in said
@@ -60,7 +58,7 @@ def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) ->
 
 def test_a_drawn_table_is_one_whose_first_columns_know(tmp_path: Path) -> None:
     draw_table(tmp_path, rows=8000, columns=11, files=3)
-    table = open_table(tmp_path)
+    table = open_table(str(tmp_path))
     assert (len(table.labels), len(table.kinds), table.folds) == (8000, 11, [0, 1, 2, 3, 4])
     assert table.labels["target"].isna().mean() == pytest.approx(0.1, abs=0.01)
     rows = pd.read_parquet(tmp_path / "part_00000.parquet")

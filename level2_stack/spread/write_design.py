@@ -8,7 +8,7 @@ import pandas as pd
 from level2_stack.design.assemble import Design
 from level2_stack.recipe import read_recipe
 from level2_stack.stacking import design_again
-from level2_stack.stored_table import refuse_table_in
+from runtime.errors import InputFault, named
 from runtime.files import read_json, replacing
 from runtime.run_folder import Run
 
@@ -45,3 +45,12 @@ def parts_of(design: Design, patients: pd.Series, count: int) -> list[pd.DataFra
     whole = pd.concat([keys, design.X], axis=1)
     dealt = [np.r_[start:train:count, train + start : rows : count] for start in range(count)]
     return [whole.iloc[chosen] for chosen in dealt]
+
+
+def refuse_table_in(folder: Path) -> None:
+    """Raise InputFault where ``folder`` holds Parquet files: they would be read as a part of a table written there."""
+    there = sorted(folder.glob("*.parquet"))
+    if there:
+        raise InputFault(
+            f"{folder}: holds {named(path.name for path in there)} already; give another folder, or clear it"
+        )

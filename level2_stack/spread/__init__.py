@@ -1,0 +1,1 @@
+"""The boosters over a table that no machine holds."""
