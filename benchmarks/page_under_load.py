@@ -18,6 +18,7 @@ import httpx
 import psutil
 
 from features.cases.new_cases import read_new_cases
+from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault
 from runtime.progress import say
 
@@ -154,7 +155,7 @@ def run_trial(bundle: Path, data: Path, minutes: float, clients: int, seed: int 
 
 
 def _pictures(data: Path) -> list[Path]:
-    cases = read_new_cases(data)
+    cases = read_new_cases(DataFolder.open(data))
     if "picture" not in cases:
         raise InputFault(f"{data}: no pictures to ask about")
     return [data / str(picture) for picture in cases["picture"]]

@@ -1,19 +1,19 @@
-"""Freeze the case table of a run once, with its folds."""
+"""The case table of a run, frozen once: made from a data folder, and refused where that has changed since."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.folder.layout import MAPPING, Layout, Request, read_layout
-from features.folder.picture_places import EXTRA, find_place, source_name
+from features.folder.data_folder import PAIRS, CaseFolders, DataFolder
+from features.folder.layout import MAPPING, Request
+from features.folder.picture_places import EXTRA, source_name
 from runtime.errors import InputFault
 from runtime.files import replacing
-from runtime.provenance import digest_of_file, finish, is_fresh, outputs_of, read_mark, refuse_if_changed, sha256_of
+from runtime.provenance import finish, is_fresh, outputs_of, read_mark, refuse_if_changed, sha256_of
+from runtime.run_folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-from runtime.run_folder import Run
 
 
 def freeze_cases(run: Run, request: Request) -> bool:
@@ -21,7 +21,8 @@ def freeze_cases(run: Run, request: Request) -> bool:
 
     Raises InputFault when it was made from other data or folds: everything below rests on it.
     """
-    made_from = case_ingredients(request)
+    folders = CaseFolders.open(request)
+    made_from = case_ingredients(folders)
     remedy = f"take another run name (RUN=...), or delete {run.folder} to begin anew"
     refuse_if_changed(run.cases_mark, made_from, remedy)
     if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
@@ -32,21 +33,21 @@ def freeze_cases(run: Run, request: Request) -> bool:
     from features.leaks.pairs import find_pairs, write_pairs
     from runtime.tables import write_table
 
-    notes: list[str] = []
-    expected = _expected(run)
+    data, expected = folders.data, _expected(run)
 
     def pairs_of(cases: pd.DataFrame) -> pd.DataFrame:
-        pairs = find_pairs(cases, request.data, run.pairs.parent)
+        pairs = find_pairs(cases, data, run.pairs.parent)
         write_pairs(run.pairs, pairs)
         return pairs
 
-    cases = read_cases(request, notes, pairs_of)
+    cases = read_cases(request, pairs_of=pairs_of, folders=folders)
     with replacing(run.cases) as temporary:
         write_table(temporary, cases)
         _refuse_other_cases(run, expected, sha256_of(temporary))
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
-    facts = {"data": str(request.data), "sample": _sample(request), "cases": len(cases), "pictures": pictures}
-    summary, outputs = describe_cases(cases) + notes, [run.cases, run.pairs]
+    sample = data.layout.sample if data.has(data.layout.sample) else None
+    facts = {"data": str(request.data), "sample": sample, "cases": len(cases), "pictures": pictures}
+    summary, outputs = describe_cases(cases) + data.notes, [run.cases, run.pairs]
     finish(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
     return True
 
@@ -70,34 +71,23 @@ def _refuse_other_cases(run: Run, expected: str | None, found: str) -> None:
         )
 
 
-def _sample(request: Request) -> str | None:
-    name = read_layout(request.data, request.mapping).sample
-    return name if name and (request.data / name).is_file() else None
-
-
-def case_ingredients(request: Request) -> dict[str, Any]:
-    """Return the digests of everything the case table is made of."""
-    layout = read_layout(request.data, request.mapping)
-    tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, "duplicates.csv")
+def case_ingredients(folders: CaseFolders) -> dict[str, Any]:
+    """Return the digests of everything the case table of ``folders`` is made of, and what was asked of it."""
+    request, data, layout = folders.request, folders.data, folders.data.layout
+    tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS)
     chosen: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
     chosen["ties"] = not request.official  # patients whose pictures show the same share a fold
     chosen["layout"] = layout.model_dump(mode="json")
-    chosen["files"] = {name: digest_of_file(request.data / name) for name in tables if (request.data / name).is_file()}
-    chosen["pictures"] = _place_digests(request.data, layout, ("train", "test"))
-    if request.extra:
-        chosen["extra"] = {source_name(folder): _extra_ingredients(folder) for folder in request.extra}
-        chosen["extra_order"] = [source_name(folder) for folder in request.extra]  # of two same names, the first counts
+    chosen["files"] = data.digests(tables)
+    chosen["pictures"] = data.picture_digests(("train", "test"))
+    if folders.extra:
+        chosen["extra"] = {source_name(folder.path): _extra_ingredients(folder) for folder in folders.extra}
+        chosen["extra_order"] = list(map(source_name, request.extra))  # of two same names, the first counts
     return chosen
 
 
-def _extra_ingredients(folder: Path) -> dict[str, Any]:
-    layout = read_layout(folder)
+def _extra_ingredients(folder: DataFolder) -> dict[str, Any]:
     return {
-        "files": {name: digest_of_file(folder / name) for name in (layout.train, MAPPING) if (folder / name).is_file()},
-        "pictures": _place_digests(folder, layout, (EXTRA,)),
+        "files": folder.digests((folder.layout.train, MAPPING)),
+        "pictures": folder.picture_digests((EXTRA,)),
     }
-
-
-def _place_digests(data: Path, layout: Layout, roles: tuple[str, ...]) -> dict[str, str]:
-    places = (find_place(data, layout, role) for role in roles)
-    return {place.name: place.digest() for place in places if place is not None}

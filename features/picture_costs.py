@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from features.folder.layout import read_layout
-from features.folder.picture_places import EXTRA, find_place
+from features.folder.data_folder import DataFolder
+from features.folder.picture_places import EXTRA
 from features.pictures.scan import Scanned, scan
 from runtime.errors import InputFault
 
@@ -22,8 +22,8 @@ def measure_costs(data: Path, sides: Sequence[int], at_most: int) -> pd.DataFram
     Columns: ``source_bytes``; ``jpeg_bytes`` of a square; ``prepare_ms`` of a core for the one decode that gives the
     square and the statistics; ``decode_ms`` of a core to decode the square again. Raises InputFault without pictures.
     """
-    layout = read_layout(data)
-    place = find_place(data, layout, "train") or find_place(data, layout, EXTRA)
+    folder = DataFolder.open(data)
+    place = folder.place("train") or folder.place(EXTRA)
     paths = {} if place is None else place.pictures()
     if not paths:
         raise InputFault(f"{data}: no training pictures to measure")

@@ -105,9 +105,10 @@ def audit(run: RunFolder) -> None:
 @app.command("contact-sheet")
 def contact_sheet_command(data: Path, out: Path) -> None:
     """Compose pictures of a data folder into one PNG, malignant ones framed in red."""
+    from features.folder.data_folder import DataFolder
     from melstack.report.data_page.contact_sheet import contact_sheet
 
-    say(str(contact_sheet(data, out)))
+    say(str(contact_sheet(DataFolder.open(data), out)))
 
 
 @app.command()

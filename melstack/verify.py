@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from features.compute_blocks import block_marks
+from features.folder.data_folder import CaseFolders
 from features.folder.layout import Request
 from features.freeze_cases import case_ingredients
 from features.leaks.audit import REPORT, audit_ingredients
@@ -113,7 +114,7 @@ def _present(marks: Mapping[Path, Now]) -> Iterator[tuple[Path, Now]]:
 
 def _cases_now(run: Run) -> Mapping[str, Any] | None:
     request = run.facts().get("request")
-    return None if request is None else case_ingredients(Request.from_json(request))
+    return None if request is None else case_ingredients(CaseFolders.open(Request.from_json(request)))
 
 
 def _part_marks(run: Run) -> Iterator[tuple[Path, Now]]:

@@ -35,10 +35,19 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
+def digest_of_bytes(content: bytes) -> str:
+    """Return the ``digest_of_file`` of a file with this content."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def digest_of_folder(folder: Path) -> str:
     """Return a digest of the names and sizes (not times: a copy is as good) of the files in ``folder``, not below."""
-    listing = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
-    return digest(listing)
+    return digest_of_listing(folder.iterdir())
+
+
+def digest_of_listing(paths: Iterable[Path]) -> str:
+    """Return the ``digest_of_folder`` of a folder in which ``paths`` lie."""
+    return digest(sorted((path.name, path.stat().st_size) for path in paths if path.is_file()))
 
 
 def digest_of_code(files: Iterable[Path]) -> str:

@@ -1,4 +1,4 @@
-"""A run folder: where its artefacts lie, and the case table that is frozen in it once."""
+"""A run folder: where its artefacts lie."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputFault
 from runtime.files import read_json
-from runtime.provenance import (
-    damages,
-    digest_of_file,
-    finish,
-    is_fresh,
-)
+from runtime.provenance import damages, digest_of_file, finish, is_fresh
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ SIZES = ("width", "height", "file_bytes")
 
 
 def attach_pictures(
-    part: pd.DataFrame, data: Path, place: Place | None, faults: Faults, notes: list[str] | None = None
+    part: pd.DataFrame, data: Path, place: Place | None, faults: Faults, notes: list[str]
 ) -> pd.DataFrame:
     """Add picture (relative to ``data``), width, height and file_bytes of every case; no ``place`` means no pictures.
 
@@ -31,16 +31,31 @@ def attach_pictures(
     if place.records:
         table = index_records(place.records, place.name, faults)
         return attach_records(part, table, data, place, faults)
-    found = place.pictures()
-    _name_missing(part.index, pd.Index(found), place, faults)
     twins = [" and ".join(files) for name, files in place.twins().items() if name in part.index]
     if twins:
         faults.add(f"{place.name}: two pictures of one name, nobody knows which is meant: {named(twins)}")
-    headers = _read_headers({name: found[name] for name in part.index if name in found}, place, faults)
-    if notes is not None:
-        notes += remark_notes({name: header.remarks for name, header in headers.items()}, place.name)
+    part = attach_files(part, place.pictures(), place.name, faults, notes, place)
+    return part.assign(picture=part["picture"].map(lambda path: str(path.relative_to(data)), na_action="ignore"))
+
+
+def attach_files(
+    part: pd.DataFrame,
+    found: Mapping[str, Path],
+    where: str,
+    faults: Faults,
+    notes: list[str],
+    place: Place | None = None,
+) -> pd.DataFrame:
+    """Add picture (a path of those ``found``, which may lie in a ``place``), width, height, file_bytes of every case.
+
+    Faults and notes as in ``attach_pictures``.
+    """
+    _name_missing(part.index, pd.Index(found), where, faults, place)
+    paths = {name: found[name] for name in part.index if name in found}
+    headers = _read_headers(paths, where, None if place is None else place.hdf5, faults)
+    notes += remark_notes({name: header.remarks for name, header in headers.items()}, where)
     columns = {
-        "picture": {name: str(found[name].relative_to(data)) for name in headers},
+        "picture": {name: found[name] for name in headers},
         "width": {name: header.width for name, header in headers.items()},
         "height": {name: header.height for name, header in headers.items()},
         "file_bytes": {name: header.file_bytes for name, header in headers.items()},
@@ -59,7 +74,7 @@ def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, place: P
     if twice.any():
         faults.add(f"{where}: image_name in more than one record: {named(table.index[twice].unique())}")
     table = table[~twice]
-    _name_missing(part.index, table.index, place, faults)
+    _name_missing(part.index, table.index, where, faults, place)
     _name_contradictions(part, table, where, faults)
     mine = table.reindex(part.index)
     pictures = mine["picture"].map(lambda place: str(Path(place).relative_to(data)), na_action="ignore")
@@ -72,16 +87,16 @@ def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, place: P
     return part
 
 
-def _name_missing(wanted: pd.Index, found: pd.Index, place: Place, faults: Faults) -> None:
+def _name_missing(wanted: pd.Index, found: pd.Index, where: str, faults: Faults, place: Place | None) -> None:
     missing = wanted[~wanted.isin(found)]
     if len(missing):
         hint = likely_names(missing, found[~found.isin(wanted)]) or _other_files(missing, place)
-        faults.add(f"{place.name}: no picture for {named(missing)}{hint}")
+        faults.add(f"{where}: no picture for {named(missing)}{hint}")
 
 
-def _other_files(missing: pd.Index, place: Place) -> str:
+def _other_files(missing: pd.Index, place: Place | None) -> str:
     """Return a hint on files under the names of ``missing`` that are of a kind that is not read."""
-    unread = [path.name for path in sorted(place.folder.iterdir()) if path.stem in missing]
+    unread = [] if place is None else [path.name for path in place.listing if path.stem in missing]
     return f"; not read, since neither JPEG, PNG nor DICOM: {named(unread)}" if unread else ""
 
 
@@ -95,11 +110,11 @@ def _name_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, fa
         faults.add(f"{where}: the record's target is not that of the CSV in {named(wrong)}")
 
 
-def _read_headers(paths: Mapping[str, Path], place: Place, faults: Faults) -> dict[str, Header]:
-    read = _headers_of_files(paths) if place.hdf5 is None else _headers_of_entries(place.hdf5, list(paths))
+def _read_headers(paths: Mapping[str, Path], where: str, hdf5: Path | None, faults: Faults) -> dict[str, Header]:
+    read = _headers_of_files(paths) if hdf5 is None else _headers_of_entries(hdf5, list(paths))
     bad = {name: answer for name, answer in read.items() if isinstance(answer, str)}
     if bad:
-        faults.add(f"{place.name}: unreadable pictures: {named(bad)}; the first: {next(iter(bad.values()))}")
+        faults.add(f"{where}: unreadable pictures: {named(bad)}; the first: {next(iter(bad.values()))}")
     return {name: answer for name, answer in read.items() if isinstance(answer, Header)}
 
 

@@ -1,13 +1,12 @@
 """The user's CSVs and pictures -> one checked case table, in which the folds are frozen."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from features.cases.attach_pictures import attach_pictures, attach_records
-from features.cases.csv_rows import LABEL_COLUMNS, canonical_rows, join_sizes, no_rows, read_table_of
+from features.cases.csv_rows import canonical_rows, join_sizes, no_rows
 from features.cases.external import read_externals
 from features.cases.folds import assign_folds, official_folds
 from features.cases.metadata_columns import asked_metadata, diagnosis_notes, shared_metadata
@@ -15,37 +14,45 @@ from features.cases.metadata_values import check_kinds
 from features.cases.names import checked_names
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import tie_groups, tied_patients
-from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
-from features.folder.layout import MAPPING, Layout, Request, read_layout
-from features.folder.picture_places import Place, find_place
+from features.folder.csv_file import id_column
+from features.folder.data_folder import CaseFolders, DataFolder
+from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
+from features.folder.picture_places import Place
 from runtime.errors import Faults, InputFault, named
 
 Pairs = Callable[[pd.DataFrame], pd.DataFrame]  # cases without folds -> pairs (first, second) that show the same
 
 
-def read_cases(request: Request, notes: list[str] | None = None, pairs_of: Pairs | None = None) -> pd.DataFrame:
+def read_cases(
+    request: Request,
+    notes: list[str] | None = None,
+    pairs_of: Pairs | None = None,
+    folders: CaseFolders | None = None,
+) -> pd.DataFrame:
     """Return the checked case table of a data folder, folds assigned.
 
     Index image_name; columns role (train, test, extra), fold (int8; -1 outside train), patient_id, target (NaN for
     test), width, height, file_bytes (NaN if unknown), picture (path in the data folder, absolute if external;
     ``<file>.tfrec@<byte offset>`` in a TFRecord file, ``<file>.hdf5@<name>`` in HDF5), the metadata and labels; where
     external folders are asked for, source (the external folder's name; missing for train and test).
+    ``folders`` are those of the request, where they are open already; they have notes of their own then.
     ``notes`` is given sentences about what was left out without being a fault, and about the patients that share a
     fold because ``pairs_of`` tells pictures of theirs that show the same (official folds stay as they are).
     Raises InputFault that lists every fault of the input together.
     """
-    layout = read_layout(request.data, request.mapping)
-    faults, notes = Faults(), [] if notes is None else notes
-    parts = {role: _read_role(request.data, layout, role, faults, notes) for role in ("train", "test")}
+    folders = folders or CaseFolders.open(request, notes)
+    data, faults = folders.data, Faults()
+    layout, notes = data.layout, data.notes
+    parts = {role: _read_role(data, role, faults) for role in ("train", "test")}
     parts = shared_metadata(parts, layout, notes)
-    if request.extra:
+    if folders.extra:
         known = parts["train"].index.union(parts["test"].index)
         parts = {role: part.assign(source=None) for role, part in parts.items()}
-        parts["extra"] = read_externals(request.extra, known, faults, notes)
+        parts["extra"] = read_externals(folders.extra, known, faults)
     _check_across(parts, faults)
-    _note_unused(request.data, layout, parts, notes)
+    _note_unused(data, parts)
     check_kinds(parts, asked_metadata(parts, layout), faults)
-    _check_sample(request.data, layout, parts["test"], faults, notes)
+    _check_sample(data, parts["test"], faults)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_typed(part, role) for role, part in parts.items()])
     patients = parts["train"]["patient_id"]
@@ -77,32 +84,32 @@ def _with_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, pati
     return cases.assign(fold=folds.reindex(cases.index, fill_value=-1).astype("int8"))
 
 
-def _read_role(data: Path, layout: Layout, role: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
+def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     """Return the rows of one role, with canonical column names; what is wrong goes to ``faults``."""
-    name = str(getattr(layout, role))
+    layout, notes, name = data.layout, data.notes, str(getattr(data.layout, role))
     if role == "test" and not name:
         return no_rows()
-    place = find_place(data, layout, role)
+    place = data.place(role)
     # Kaggle's TFRecord sets come without CSVs; a CSV that a mapping names must be there.
     csv_may_lack = name == Layout.model_fields[role].default
-    if place is not None and place.records and csv_may_lack and not (data / name).is_file():
-        return _rows_without_csv(data, place, role, faults, notes)
+    if place is not None and place.records and csv_may_lack and not data.has(name):
+        return _rows_without_csv(data, place, role, faults)
     try:
-        raw = read_table_of(data / name, layout, notes)
+        raw = data.cases(role)
     except InputFault as fault:
         hint = f'; without test cases, say test = "" in {MAPPING}' if role == "test" else ""
         faults.add(f"{fault}{hint}")
         return no_rows()
     notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults, notes)
-    part = join_sizes(part, data / str(getattr(layout, f"{role}_sizes")), layout, faults)
-    return attach_pictures(part, data, place, faults, notes)
+    part = join_sizes(part, data, role)
+    return attach_pictures(part, data.path, place, faults, notes)
 
 
-def _rows_without_csv(data: Path, place: Place, role: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
+def _rows_without_csv(data: DataFolder, place: Place, role: str, faults: Faults) -> pd.DataFrame:
     table = index_records(place.records, place.name, faults)
-    part = rows_of_records(table[~table.index.duplicated()], role, role, faults, notes)
-    return attach_records(part, table, data, place, faults)
+    part = rows_of_records(table[~table.index.duplicated()], role, role, faults, data.notes)
+    return attach_records(part, table, data.path, place, faults)
 
 
 def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
@@ -120,14 +127,14 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
         faults.add("there are no training cases")
 
 
-def _note_unused(data: Path, layout: Layout, parts: Mapping[str, pd.DataFrame], notes: list[str]) -> None:
+def _note_unused(data: DataFolder, parts: Mapping[str, pd.DataFrame]) -> None:
     """Say which pictures belong to no case: perhaps rows are missing."""
     known = parts["train"].index.union(parts["test"].index)
-    places = [find_place(data, layout, role) for role in ("train", "test")]
+    places = [data.place(role) for role in ("train", "test")]
     for place in {found.folder: found for found in places if found is not None and not found.records}.values():
         unused = [name for name in place.pictures() if name not in known]
         if unused:
-            notes.append(f"{place.name}: pictures without a row, not used: {named(unused)}")
+            data.notes.append(f"{place.name}: pictures without a row, not used: {named(unused)}")
 
 
 def _add_if_any(faults: Faults, text: str, names: pd.Index) -> None:
@@ -135,22 +142,21 @@ def _add_if_any(faults: Faults, text: str, names: pd.Index) -> None:
         faults.add(f"{text}: {named(names)}")
 
 
-def _check_sample(data: Path, layout: Layout, test: pd.DataFrame, faults: Faults, notes: list[str]) -> None:
-    path = data / layout.sample
-    if not layout.sample or not path.is_file():
-        return
+def _check_sample(data: DataFolder, test: pd.DataFrame, faults: Faults) -> None:
     try:
-        sample = read_csv(path, *ID_COLUMNS, known=("target",), notes=notes)
+        sample = data.sample()
     except InputFault as fault:
         faults.add(str(fault))
         return
-    name = id_column(sample.columns)
-    if name not in sample:
-        faults.add(f"{layout.sample}: no column image_name; it has {', '.join(map(str, sample.columns))}")
+    if sample is None:
         return
-    names = pd.Index(checked_names(sample[name], name, layout.sample, faults, notes))
-    _add_if_any(faults, f"{layout.sample}: rows without a test case", names.difference(test.index))
-    _add_if_any(faults, f"{layout.sample}: {name} given more than once", names[names.duplicated()].unique())
+    where, name = data.layout.sample, id_column(sample.columns)
+    if name not in sample:
+        faults.add(f"{where}: no column image_name; it has {', '.join(map(str, sample.columns))}")
+        return
+    names = pd.Index(checked_names(sample[name], name, where, faults, data.notes))
+    _add_if_any(faults, f"{where}: rows without a test case", names.difference(test.index))
+    _add_if_any(faults, f"{where}: {name} given more than once", names[names.duplicated()].unique())
 
 
 def _typed(part: pd.DataFrame, role: str) -> pd.DataFrame:

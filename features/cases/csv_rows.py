@@ -1,7 +1,6 @@
 """Rows of a user's CSV under the names of the case table; what is wrong with them is collected, not raised."""
 
 from difflib import get_close_matches
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,22 +8,14 @@ import pandas as pd
 from features.cases.metadata_columns import chosen_metadata
 from features.cases.metadata_values import repaired
 from features.cases.names import checked_names
-from features.folder.csv_file import read_csv
-from features.folder.layout import MAPPING, Layout
+from features.folder.data_folder import DataFolder
+from features.folder.layout import EVERY, LABEL_COLUMNS, MAPPING, Layout
+from features.folder.picture_places import NEW
 from runtime.errors import Faults, InputFault, did_you_mean, named
 from runtime.tables import INDEX
 
-LABEL_COLUMNS = ("diagnosis", "benign_malignant")  # known only after the biopsy: kept, never shown to a block
-LESION = "lesion_id"  # groups external cases that have no patient
 MOST_COLUMNS = 12  # of a table that are named; some have hundreds
 HINT = f"a {MAPPING} in the data folder, or MAPPING=file.toml, says which column is what"
-
-
-def read_table_of(path: Path, layout: Layout, notes: list[str]) -> pd.DataFrame:
-    """Return a CSV of cases with its ids as texts; raise InputFault as read_csv does."""
-    columns = layout.columns
-    known = (columns.target, columns.fold_group, *columns.metadata, *LABEL_COLUMNS)
-    return read_csv(path, columns.image_name, columns.patient_id, LESION, known=known, notes=notes)
 
 
 def no_rows() -> pd.DataFrame:
@@ -34,14 +25,15 @@ def no_rows() -> pd.DataFrame:
 
 
 def canonical_rows(
-    raw: pd.DataFrame, layout: Layout, role: str, where: str, faults: Faults, notes: list[str] | None = None
+    raw: pd.DataFrame, layout: Layout, role: str, where: str, faults: Faults, notes: list[str]
 ) -> pd.DataFrame:
-    """Return the rows of a CSV: patient_id, target and labels (not of test), fold_group if given, the metadata.
+    """Return the rows of a CSV: patient_id, target, labels and fold_group (if given) of train, the metadata.
 
     Missing columns, labels that are none, values that cannot be meant, and names that are missing, no names, or given
-    twice go to ``faults``; what was repaired is told in ``notes``.
+    twice go to ``faults``; what was repaired is told in ``notes``. Of new cases nothing but the name is asked.
     """
-    columns, notes = layout.columns, [] if notes is None else notes
+    columns = layout.columns
+    raw = _with_unknown(raw, layout, where, notes) if role == NEW else raw
     metadata = chosen_metadata(raw, columns)
     wanted = [columns.image_name, columns.patient_id, *metadata, *([columns.target] if role == "train" else [])]
     missing = [name for name in wanted if name not in raw]
@@ -64,6 +56,15 @@ def canonical_rows(
     read = _metadata(raw, [name for name in metadata if name in raw], part.index, where, faults, notes)
     part = part.assign(**{metadata[name]: values for name, values in read.items()})
     return without_duplicates(part, where, faults, notes)
+
+
+def _with_unknown(raw: pd.DataFrame, layout: Layout, where: str, notes: list[str]) -> pd.DataFrame:
+    """Return ``raw`` with an empty column for the patient and for the metadata, where it has none."""
+    patient = layout.columns.patient_id
+    lacking = [name for name in (patient, *layout.columns.metadata) if name not in raw and name != EVERY]
+    alone = {patient: ", so every case is a patient of its own"}
+    notes += [f"{where}: no column {name}: taken as not known{alone.get(name, '')}" for name in lacking]
+    return raw.assign(**dict.fromkeys(lacking, np.nan))
 
 
 def _columns_hint(missing: list[str], raw: pd.DataFrame) -> str:
@@ -100,24 +101,25 @@ def without_duplicates(part: pd.DataFrame, where: str, faults: Faults, notes: li
     return part[~twice]
 
 
-def join_sizes(part: pd.DataFrame, path: Path, layout: Layout, faults: Faults | None = None) -> pd.DataFrame:
-    """Add width, height and the official fold group from a table of sizes, where the folder has one.
+def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
+    """Add width, height and the official fold group from the table of sizes of ``role``, where the folder has one.
 
-    Sizes that are no numbers go to ``faults``.
+    Sizes that are no numbers are missing, which the notes of ``data`` tell.
     """
-    if not path.is_file():
+    sizes = data.sizes(role)
+    if sizes is None:
         return part.assign(width=np.nan, height=np.nan)
-    sizes = read_csv(path, layout.columns.image_name, known=(layout.columns.fold_group, "width", "height"))
-    if layout.columns.image_name not in sizes:
-        raise InputFault(f"{path}: no column {layout.columns.image_name}; it has {', '.join(map(str, sizes.columns))}")
-    sizes = sizes.drop_duplicates(layout.columns.image_name)
-    sizes = sizes.set_index(layout.columns.image_name).rename(columns={layout.columns.fold_group: "fold_group"})
+    columns, path = data.layout.columns, data.path / str(getattr(data.layout, f"{role}_sizes"))
+    if columns.image_name not in sizes:
+        raise InputFault(f"{path}: no column {columns.image_name}; it has {', '.join(map(str, sizes.columns))}")
+    sizes = sizes.drop_duplicates(columns.image_name)
+    sizes = sizes.set_index(columns.image_name).rename(columns={columns.fold_group: "fold_group"})
     sizes = sizes[[name for name in ("width", "height", "fold_group") if name in sizes]]
     for name in [name for name in sizes if not pd.api.types.is_numeric_dtype(sizes[name])]:
         numbers = pd.to_numeric(sizes[name], errors="coerce")
         bad = sizes.index[numbers.isna() & sizes[name].notna()]
         if len(bad):
-            (faults or Faults()).add(f"{path.name}: {name} must be a number; it is not in {named(bad)}")
+            data.notes.append(f"{path.name}: {name} must be a number; it is not in {named(bad)}; taken as not known")
         sizes[name] = numbers
     return part.join(sizes)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from features.cases.csv_rows import LABEL_COLUMNS
 from features.cases.metadata_values import repaired
 from features.cases.names import name_fault
+from features.folder.layout import LABEL_COLUMNS
 from features.pictures.read import record_header
 from features.pictures.tfrecord import Value, iterate_records, parse_example
 from runtime.errors import Faults, InputFault, named

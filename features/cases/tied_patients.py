@@ -1,17 +1,12 @@
 """Which patients must share a fold because pictures of theirs show the same, and the official list of such pairs."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from features.folder.csv_file import read_csv
+from features.folder.data_folder import PAIR_COLUMNS, PAIRS, DataFolder
 from runtime.errors import InputFault, named
-
-OFFICIAL = "duplicates.csv"
-NAMED = (("image_name_1", "image_name_2"), ("ISIC_id", "ISIC_id_paired"))  # ours; the contest's
 
 
 def tied_patients(patients: pd.Series, pairs: pd.DataFrame) -> pd.Series:
@@ -39,21 +34,19 @@ def tie_groups(cases: pd.DataFrame, pairs: pd.DataFrame) -> list[list[str]]:
     return [sorted(map(str, common.index[common == name])) for name in several.index[several > 1]]
 
 
-def official_pairs(folder: Path, names: pd.Index) -> pd.DataFrame:
-    """Return the pairs (columns first, second) of ``names`` on the list duplicates.csv in ``folder``; empty without it.
+def official_pairs(data: DataFolder, names: pd.Index) -> pd.DataFrame:
+    """Return the pairs (columns first, second) of ``names`` on the list duplicates.csv in ``data``; empty without it.
 
     Its columns are image_name_1 and image_name_2, or the contest's ISIC_id and ISIC_id_paired; another list is an
     InputFault. Pairs of which one is not among ``names``, and rows that pair a name with itself, are left out.
     """
-    path = folder / OFFICIAL
-    if not path.is_file():
+    table = data.pairs()
+    if table is None:
         return pd.DataFrame({"first": [], "second": []}, dtype=object)
-    table = read_csv(path, *(name for columns in NAMED for name in columns))
-    known = next((columns for columns in NAMED if set(columns) <= set(table.columns)), None)
+    known = next((columns for columns in PAIR_COLUMNS if set(columns) <= set(table.columns)), None)
     if known is None:
-        raise InputFault(
-            f"{path}: columns {named(table.columns)}; a list of pairs has {' or '.join(map(' and '.join, NAMED))}"
-        )
+        wanted = " or ".join(map(" and ".join, PAIR_COLUMNS))
+        raise InputFault(f"{data.path / PAIRS}: columns {named(table.columns)}; a list of pairs has {wanted}")
     pairs = table[list(known)].astype(str).set_axis(["first", "second"], axis=1)
     ours = pairs["first"].isin(names) & pairs["second"].isin(names) & (pairs["first"] != pairs["second"])
     return pairs[ours].drop_duplicates().reset_index(drop=True)

@@ -29,12 +29,13 @@ def read_csv(
     known: Collection[str] = (),
     notes: list[str] | None = None,
     missing: bool = True,
+    content: bytes | None = None,
 ) -> pd.DataFrame:
     """Return a CSV, its id column and ``others`` as strings; raise InputFault when it is missing or cannot be read.
 
     What can be read in one way only is repaired, which ``notes`` is told: encodings, delimiters, names of columns in
     another case (those of ``known`` as well), blank rows (csv_text.py, csv_shape.py). ``missing``: whether words
-    such as NA stand for a missing value.
+    such as NA stand for a missing value. ``content``: the bytes of the file, where somebody has read them already.
     """
     import pandas as pd  # slow to import, and not needed to see that a run is fresh
 
@@ -43,7 +44,7 @@ def read_csv(
 
     texts, said = (id_name, *others), list[str]()
     try:
-        table = shaped(utf8_text(path.read_bytes(), said), {*texts, *known}, said)
+        table = shaped(utf8_text(path.read_bytes() if content is None else content, said), {*texts, *known}, said)
         names = [name or f"Unnamed: {place}" for place, name in enumerate(table.header)]
         types: dict[Hashable, type[str]] = {name: str for name in (*texts, *ID_COLUMNS) if name in names}
         frame = pd.read_csv(

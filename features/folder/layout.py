@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAPPING = "cases.toml"
 EVERY = "*"  # as metadata: every column that the test cases have too (metadata_columns.py)
+LABEL_COLUMNS = ("diagnosis", "benign_malignant")  # known only after the biopsy: kept, never shown to a block
+LESION = "lesion_id"  # groups external cases that have no patient
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from features.folder.layout import Layout
 from features.pictures.hdf5 import SUFFIXES as HDF5_SUFFIXES
 from features.pictures.hdf5 import entry_names
 from features.pictures.tfrecord import SUFFIX
-from runtime.provenance import digest, digest_of_folder
+from runtime.provenance import digest, digest_of_listing
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
-EXTRA = "extra"
+EXTRA, NEW = "extra", "new"  # roles of a folder of external cases, and of one of cases to be predicted
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,23 @@ class Place:
     records: tuple[Path, ...] = ()
     hdf5: Path | None = None
 
+    @cached_property
+    def listing(self) -> tuple[Path, ...]:
+        """Everything that lies in the folder, sorted."""
+        return tuple(sorted(self.folder.iterdir()))
+
     def pictures(self) -> dict[str, Path]:
         """Return image_name -> path of every JPEG, PNG and DICOM file in the folder, or place of every HDF5 entry."""
         if self.hdf5 is not None:
             return {name: Path(f"{self.hdf5}@{name}") for name in entry_names(self.hdf5)}
-        return {path.stem: path for path in sorted(self.folder.iterdir()) if _is_picture(path)}
+        return {path.stem: path for path in self.listing if _is_picture(path)}
 
     def twins(self) -> dict[str, list[str]]:
         """Return image_name -> file names, of every name under which more than one picture lies."""
         files: dict[str, list[str]] = {}
         if self.hdf5 is not None:
             return files
-        for path in sorted(self.folder.iterdir()):
+        for path in self.listing:
             if _is_picture(path):
                 files.setdefault(path.stem, []).append(path.name)
         return {name: found for name, found in files.items() if len(found) > 1}
@@ -43,20 +49,23 @@ class Place:
         """Return a digest of the names and sizes of what is read here."""
         files = self.records if self.hdf5 is None else (self.hdf5,)
         if not files:
-            return digest_of_folder(self.folder)
+            return digest_of_listing(self.listing)
         return digest([(path.name, path.stat().st_size) for path in files])
 
 
 def find_place(data: Path, layout: Layout, role: str) -> Place | None:
-    """Return where the pictures of ``role`` ('train', 'test', 'extra') lie in ``data``; None when there are none.
+    """Return where the pictures of ``role`` ('train', 'test', 'extra', 'new') lie in ``data``; None if there are none.
 
     A mapping may name the folder, or an HDF5 file, beside which ISIC 2024 has its pictures unpacked; else they are
     looked for in jpeg/<role>, dicom/<role>, <role>, tfrecords and, as TFRecord files alone, in the data folder itself.
-    External pictures may lie right in jpeg or dicom as well. The files of a role begin with its name
-    (train00-2071.tfrec); those of an external folder may have any.
+    External pictures may lie right in jpeg or dicom as well, and new ones, where there are no test pictures, in the
+    data folder itself. The files of a role begin with its name (train00-2071.tfrec); those of an external folder may
+    have any.
     """
-    places = (_place(data, name, role) for name in _candidates(layout, role))
-    return next((place for place in places if place is not None), None)
+    sought = "test" if role == NEW else role
+    places = (_place(data, name, sought) for name in _candidates(layout, sought))
+    found = next((place for place in places if place is not None), None)
+    return _place_of_files(data, str(data)) if found is None and role == NEW else found
 
 
 def source_name(folder: Path) -> str:
@@ -84,11 +93,16 @@ def _place(data: Path, name: str, role: str) -> Place | None:
     if not folder.is_dir():
         return None
     # Pictures that lie loose beside the CSVs are no data set; a sheet made of the data may be among them.
-    if name != "." and any(_is_picture(path) for path in folder.iterdir()):
-        return Place(folder, name)
+    if name != "." and (place := _place_of_files(folder, name)):
+        return place
     pattern = f"*{SUFFIX}" if role == EXTRA else f"{role}*{SUFFIX}"
     records = tuple(sorted(folder.glob(pattern)))
     return Place(folder, f"{folder.name if name == '.' else name}/{pattern}", records) if records else None
+
+
+def _place_of_files(folder: Path, name: str) -> Place | None:
+    place = Place(folder, name)
+    return place if any(map(_is_picture, place.listing)) else None
 
 
 def _is_hdf5(path: Path) -> bool:

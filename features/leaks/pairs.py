@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from features.cases.tied_patients import official_pairs
+from features.folder.data_folder import DataFolder
 from features.leaks.lookalikes import lookalikes
 from features.leaks.traces import stored_traces
 from features.pictures.hdf5 import entry_place, read_entry
@@ -18,7 +19,7 @@ COLUMNS = ["first", "second", "kind", "alike"]
 IDENTICAL, NEAR, LISTED = "byte-identical", "near-duplicate", "listed"
 
 
-def find_pairs(cases: pd.DataFrame, data: Path, cache: Path, jobs: int = -1) -> pd.DataFrame:
+def find_pairs(cases: pd.DataFrame, data: DataFolder, cache: Path, jobs: int = -1) -> pd.DataFrame:
     """Return the pairs of ``cases`` that show the same: first, second (names), kind, alike (1: the same pixels).
 
     ``data`` is where the column picture of ``cases`` begins (nothing is compared without that column) and may hold an
@@ -26,7 +27,7 @@ def find_pairs(cases: pd.DataFrame, data: Path, cache: Path, jobs: int = -1) -> 
     or else listed: on the official list alone (alike NaN). Raises InputFault when a picture cannot be read.
     """
     pictures = cases["picture"].dropna() if "picture" in cases else pd.Series(dtype=object)
-    paths = {str(name): data / str(picture) for name, picture in pictures.items()}
+    paths = {str(name): data.path / str(picture) for name, picture in pictures.items()}
     seen = lookalikes(stored_traces(cache, paths, jobs), jobs) if paths else pd.DataFrame(columns=["first", "second"])
     seen = seen.assign(kind=[_kind(paths, *row) for row in seen.itertuples(index=False)])
     listed = official_pairs(data, cases.index).assign(kind=LISTED, alike=np.nan)

@@ -1,16 +1,18 @@
 """A bundle, loaded: it predicts new cases from their pictures and what is known of the patients."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from features.cases.new_cases import check_new_cases
 from features.ugly_ducklings import duckling_distance, ugly_ducklings
 from level1_cnn.portable.network import PortableNetwork
 from level2_stack.portable.stack import PortableStack, read_portable_stack
-from melstack.bundle.case_rows import blocks_of, prepared_cases, rows_of
+from melstack.bundle.case_rows import blocks_of, rows_as_trained, rows_of
 from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_digest, read_manifest
 from melstack.bundle.novelty import Novelty, notices, read_novelty
 from melstack.bundle.predicted import Predicted
@@ -67,12 +69,25 @@ class Bundle:
     ) -> Predicted:
         """Return what the bundle says of ``cases``, which are compared within their column patient_id.
 
-        Index image_name; columns patient_id, and as far as known the metadata of the training cases (sex, age_approx in
-        years, anatom_site_general_challenge); ``pictures`` has a file per case. ``foreign`` has a table with the column
-        probability, and spread if it is known, for every network that the bundle does not hold. Raises InputFault that
-        names every picture that cannot be read, every value that cannot be used and every prediction that is missing.
+        Index image_name; columns patient_id (without it every case is a patient of its own) and, as far as known, the
+        metadata of the training cases (sex, age_approx in years, anatom_site_general_challenge); ``pictures`` has a
+        file per case. They are checked as training cases are; what was repaired is told in the answer's ``notes``.
+        ``foreign`` has a table with the column probability, and spread if it is known, for every network that the
+        bundle does not hold. Raises InputFault that names every picture that cannot be read, every value that cannot
+        be used and every prediction that is missing.
         """
-        rows = prepared_cases(cases, self.manifest.metadata, pictures)
+        notes = list[str]()
+        checked = check_new_cases(cases, list(self.manifest.metadata), pictures, notes)
+        return replace(self.predict_checked(checked, pictures, foreign), notes=notes)
+
+    def predict_checked(
+        self,
+        cases: pd.DataFrame,
+        pictures: Mapping[str, Path],
+        foreign: Mapping[str, pd.DataFrame] | None = None,
+    ) -> Predicted:
+        """Return what ``predict`` does of cases that ``read_new_cases`` has read, and so checked; raise as it does."""
+        rows = rows_as_trained(cases, self.manifest.metadata)
         given = self._foreign_tables(rows, foreign or {})
         seen = see(self._networks, rows, pictures)
         tables = seen.mean_tables() | given
@@ -90,7 +105,8 @@ class Bundle:
 
         It is empty where the bundle holds no network.
         """
-        return heat(self._networks, prepared_cases(cases, self.manifest.metadata, pictures), pictures)
+        checked = check_new_cases(cases, list(self.manifest.metadata), pictures, [])
+        return heat(self._networks, rows_as_trained(checked, self.manifest.metadata), pictures)
 
     def _design(
         self, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame], features: Mapping[str, pd.DataFrame]

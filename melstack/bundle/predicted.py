@@ -20,12 +20,14 @@ class Predicted:
     ``networks``: per network probability and spread over its views.
     ``contributions``: what each column of level two adds to the log odds of the probability, and base; they add up.
     ``notices``: per case the sentences that say why it is not like the training cases; empty for most.
+    ``notes``: what was repaired in the cases, or taken as not known.
     """
 
     table: pd.DataFrame
     networks: Mapping[str, pd.DataFrame]
     contributions: pd.DataFrame
     notices: Mapping[str, Sequence[str]]
+    notes: Sequence[str] = ()
 
 
 class Predictor(Protocol):

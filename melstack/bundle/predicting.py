@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.cases.new_cases import read_new_cases
+from features.folder.data_folder import DataFolder
 from level2_stack.foreign.read import read_brought
 from melstack.bundle.loading import Bundle
 from melstack.bundle.predicted import Predicted
@@ -26,12 +27,12 @@ def predict_folder(
     Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_brought`` and ``Bundle.predict`` do, and writes
     nothing then.
     """
-    bundle, notes = Bundle.load(folder, threads=threads), list[str]()
-    cases = read_new_cases(data, mapping, notes)
-    brought = {} if foreign is None else read_brought(foreign, bundle.foreign, cases, notes)
-    for note in notes:
+    bundle, opened = Bundle.load(folder, threads=threads), DataFolder.open(data, mapping)
+    cases = read_new_cases(opened)
+    brought = {} if foreign is None else read_brought(foreign, bundle.foreign, cases, opened.notes)
+    for note in opened.notes:
         say(note)
-    predicted = bundle.predict(cases, _pictures(cases, data), brought)
+    predicted = bundle.predict_checked(cases, _pictures(cases, data), brought)
     write_predicted(predicted, out)
     noticed = sum(bool(sentences) for sentences in predicted.notices.values())
     say(f"predicted: {len(cases)} cases of {cases['patient_id'].nunique()} patients, {out / 'submission.csv'}")

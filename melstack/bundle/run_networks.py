@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from features.folder.layout import MAPPING
 from features.pictures.scan import Scanned, raise_undecodable, scan, statistics_table
 from level1_cnn.portable.network import PortableNetwork, Spoken
+from runtime.errors import InputFault, named
 from runtime.progress import progress_bar
 
 BATCH = 32  # pictures whose squares wait in memory
@@ -45,8 +47,10 @@ class Seen:
 def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: Mapping[str, Path]) -> Seen:
     """Return what the ``networks`` say of the ``pictures`` of ``rows``, with their statistics.
 
-    Raises InputFault that names all the pictures that cannot be decoded, before it returns anything.
+    Raises InputFault where the networks have nothing to look at, or that names all the pictures that cannot be decoded,
+    before it returns anything.
     """
+    _refuse_without_pictures(networks, pictures)
     names = list(map(str, rows.index))
     if not pictures:
         return Seen(names, None, {}, {})
@@ -72,8 +76,9 @@ def heat(
 ) -> dict[str, np.ndarray]:
     """Return per picture the mean over ``networks`` of their rectified attention, float32 (rows, columns), 0 to 1.
 
-    Maps of different sizes are enlarged to the largest. Raises InputFault for pictures that cannot be decoded.
+    Maps of different sizes are enlarged to the largest. Raises InputFault as ``see`` does.
     """
+    _refuse_without_pictures(networks, pictures)
     names = list(map(str, rows.index))
     sizes = sorted({network.facts.image_size for network in networks.values()})
     scanned = list(scan({name: pictures[name] for name in names}, sizes, measure=False))
@@ -87,6 +92,14 @@ def heat(
     side = max(one.shape[1] for one in maps)
     mean = np.mean([[_enlarged(one, side) for one in stack] for stack in maps], axis=0)
     return dict(zip(names, np.asarray(mean, np.float32), strict=True))
+
+
+def _refuse_without_pictures(networks: Mapping[str, PortableNetwork], pictures: Mapping[str, Path]) -> None:
+    if networks and not pictures:
+        raise InputFault(
+            f"no pictures of the cases, at which networks of the bundle look: {named(networks)}; a folder has them in "
+            f"jpeg/test, or where a {MAPPING} says"
+        )
 
 
 def _quiet(count: int) -> None:

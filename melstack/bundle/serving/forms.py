@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from features.cases.metadata_values import OLDEST
 from melstack.bundle.serving.limits import BYTES, Limits
 from melstack.bundle.serving.refusals import RefusedError
 from runtime.errors import did_you_mean
@@ -18,7 +19,6 @@ from runtime.errors import did_you_mean
 PICTURES, AGE, SEX, SITE = "pictures", "age", "sex", "site"
 FIELD_BYTES = 2000  # of a field that is not a picture
 MOST_LETTERS = 80  # of a site
-OLDEST = 130.0  # years
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?", re.ASCII)
 # What OpenAPI tells of the body, which is not read through FastAPI: that would read all of it before any check.
 BODY: dict[str, Any] = {

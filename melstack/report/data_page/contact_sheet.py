@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageOps
 
-from features.folder.csv_file import read_csv
-from runtime.errors import InputFault, named
+from features.cases.csv_rows import read_targets
+from features.folder.data_folder import DataFolder
+from features.pictures.read import read_picture
+from runtime.errors import Faults, InputFault, named
 from runtime.files import replacing
 
 TILE = (160, 120)  # pixels, width and height
@@ -15,29 +17,35 @@ LABEL_HEIGHT, FRAME = 14, 3
 RED, GREY, WHITE = (220, 30, 30), (60, 60, 60), (255, 255, 255)
 
 
-def contact_sheet(folder: Path, out: Path, *, columns: int = 10, rows: int = 6) -> Path:
-    """Compose train pictures of ``folder`` (the contest's layout) into one PNG at ``out`` and return its path.
+def contact_sheet(data: DataFolder, out: Path, *, columns: int = 10, rows: int = 6) -> Path:
+    """Compose train pictures of ``data`` into one PNG at ``out`` and return its path.
 
     Half of the ``columns`` x ``rows`` places go to malignant pictures, as far as there are, framed red; the same
-    folder always shows the same pictures. InputFault: train.csv without its columns, or pictures that are missing.
+    folder always shows the same pictures. InputFault: a training table without its columns, targets that are none, or
+    pictures that are missing.
     """
-    cases = _chosen(_labels(folder / "train.csv"), columns * rows)
-    paths = [folder / "jpeg" / "train" / f"{name}.jpg" for name in cases["image_name"]]
-    if missing := [path.name for path in paths if not path.exists()]:
-        raise InputFault(f"{folder / 'jpeg' / 'train'}: missing pictures {named(missing)}")
+    cases, place = _chosen(_labels(data), columns * rows), data.place("train")
+    pictures = {} if place is None else place.pictures()
+    if missing := [f"{name}.jpg" for name in cases["image_name"] if name not in pictures]:
+        where = data.path / (data.layout.train_pictures if place is None else place.name)
+        raise InputFault(f"{where}: missing pictures {named(missing)}")
+    paths = [pictures[str(name)] for name in cases["image_name"]]
     tiles = [_tile(path, bool(target)) for path, target in zip(paths, cases["target"], strict=True)]
     with replacing(out) as temporary:
         _composed(tiles, columns).save(temporary, format="PNG")
     return out
 
 
-def _labels(path: Path) -> pd.DataFrame:
-    if not path.exists():
+def _labels(data: DataFolder) -> pd.DataFrame:
+    layout, path, faults = data.layout, data.path / data.layout.train, Faults()
+    if not data.has(layout.train):
         raise InputFault(f"{path}: not found; a data folder in the contest's layout has it")
-    cases = read_csv(path, "image_name", known=("target",))
-    if absent := {"image_name", "target"} - set(cases.columns):
+    cases = data.cases("train")
+    if absent := {layout.columns.image_name, layout.columns.target} - set(cases.columns):
         raise InputFault(f"{path}: missing columns {named(sorted(absent))}; found {named(cases.columns)}")
-    return cases
+    targets = read_targets(cases, layout, layout.train, faults, data.notes)
+    faults.raise_if_any(f"{data.path}: the input cannot be used")
+    return pd.DataFrame({"image_name": cases[layout.columns.image_name], "target": targets})
 
 
 def _chosen(cases: pd.DataFrame, places: int) -> pd.DataFrame:
@@ -52,8 +60,7 @@ def _evenly(cases: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _tile(path: Path, malignant: bool) -> Image.Image:
-    with Image.open(path) as source:
-        picture = ImageOps.fit(source.convert("RGB"), TILE)
+    picture = ImageOps.fit(Image.fromarray(read_picture(path)), TILE)
     tile = Image.new("RGB", (TILE[0], TILE[1] + LABEL_HEIGHT), WHITE)
     tile.paste(picture)
     pen = ImageDraw.Draw(tile)

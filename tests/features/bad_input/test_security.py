@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 
+from features.folder.data_folder import DataFolder
 from level1_cnn.inference.onnx_export import open_session
 from melstack.bundle.manifest import Manifest, NetworkEntry, read_manifest, write_manifest
 from melstack.bundle.serving.application import make_application
@@ -176,7 +177,7 @@ def test_no_case_whose_name_a_table_would_compute_gets_past_a_bundle(tmp_path: P
 
     (tmp_path / "=1+1.jpg").write_bytes(jpeg())
     with pytest.raises(InputFault, match="a spreadsheet would compute it"):
-        read_new_cases(tmp_path)
+        read_new_cases(DataFolder.open(tmp_path))
 
 
 def test_a_name_in_a_sentence_cannot_command_the_terminal() -> None:

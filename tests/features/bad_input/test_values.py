@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from features.cases.new_cases import read_new_cases
+from features.folder.data_folder import DataFolder
 from tests.features.bad_input.table import HEADER, TEST, TRAIN, Spoil, check_cases, clinics, draw, edited, written
 
 
@@ -133,11 +134,11 @@ def test_patients_whose_names_differ_by_zeros_stay_two(tmp_path: Path) -> None:
 
 def test_new_cases_are_repaired_as_training_cases_are(tmp_path: Path) -> None:
     data, _ = clinics(tmp_path)
-    sound = read_new_cases(data)
+    sound = read_new_cases(DataFolder.open(data))
     strange = TEST.replace("t1,q1,female,30,torso", ' t1,q1,F,"30,0 years", Torso').replace(
         "t2,q1,female,,", "t2,q1,FEMALE,?,-"
     )
     (data / "test.csv").write_text(strange)
     notes = list[str]()
-    pd.testing.assert_frame_equal(read_new_cases(data, notes=notes), sound, check_dtype=False)
+    pd.testing.assert_frame_equal(read_new_cases(DataFolder.open(data, notes=notes)), sound, check_dtype=False)
     assert len(notes) == 4

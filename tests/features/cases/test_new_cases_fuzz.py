@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from features.cases.new_cases import read_new_cases
-from melstack.bundle.case_rows import prepared_cases
+from features.folder.data_folder import DataFolder
+from melstack.bundle.case_rows import rows_as_trained
 from melstack.bundle.manifest import MetadataColumn
 from runtime.errors import InputFault
 
@@ -88,9 +89,8 @@ def test_a_thousand_strange_tables_are_read_or_refused_with_a_sentence(folder: P
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                cases = read_new_cases(folder)
-                pictures = {str(name): folder / str(place) for name, place in cases["picture"].items()}
-                rows = prepared_cases(cases, METADATA, pictures)
+                cases = read_new_cases(DataFolder.open(folder))
+                rows = rows_as_trained(cases, METADATA)
         except InputFault as fault:
             sentences.append(str(fault))
         except Exception as error:

@@ -7,6 +7,7 @@ import pytest
 
 from features.cases.folds import assign_folds
 from features.cases.tied_patients import official_pairs, tie_groups, tied_patients
+from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault
 
 PATIENTS = pd.Series({"a1": "A", "a2": "A", "b1": "B", "c1": "C", "d1": "D", "d2": "D"}, name="patient_id").rename_axis(
@@ -55,11 +56,11 @@ def test_the_official_list_is_read_under_either_header(tmp_path: Path, header: s
     more = ",train" * header.count("partition")
     rows = [f"{row}{more}" for row in ("a1,b1", "a1,unknown", "c1,c1", "a1,b1")]
     (tmp_path / "duplicates.csv").write_text("\n".join([header, *rows]) + "\n")
-    assert official_pairs(tmp_path, PATIENTS.index).to_numpy().tolist() == [["a1", "b1"]]
+    assert official_pairs(DataFolder.open(tmp_path), PATIENTS.index).to_numpy().tolist() == [["a1", "b1"]]
 
 
 def test_a_list_of_other_columns_is_refused_and_none_is_none(tmp_path: Path) -> None:
-    assert official_pairs(tmp_path, PATIENTS.index).empty
+    assert official_pairs(DataFolder.open(tmp_path), PATIENTS.index).empty
     (tmp_path / "duplicates.csv").write_text("one,two\na,b\n")
     with pytest.raises(InputFault, match="image_name_1 and image_name_2 or ISIC_id and ISIC_id_paired"):
-        official_pairs(tmp_path, PATIENTS.index)
+        official_pairs(DataFolder.open(tmp_path), PATIENTS.index)

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.clinic.cohort import ABSOLUTE, ATTRIBUTES, INTERCEPT, RELATIVE, SITES, draw_cohort, melanoma_risk
 from features.clinic.folder import draw_clinic
+from features.folder.data_folder import DataFolder
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
 from runtime.files import read_json
@@ -190,14 +191,16 @@ def test_an_only_picture_does_not_stand_out():
 
 
 def test_a_contact_sheet_frames_the_malignant_in_red(tiny, tmp_path):
-    sheet = np.asarray(Image.open(contact_sheet(tiny, tmp_path / "sheet.png", columns=4, rows=2)).convert("RGB"))
+    sheet = np.asarray(
+        Image.open(contact_sheet(DataFolder.open(tiny), tmp_path / "sheet.png", columns=4, rows=2)).convert("RGB")
+    )
     corners = [tuple(sheet[row * 138 + 3, column * 164 + 3]) for row in range(2) for column in range(4)]
     assert [corner == (220, 30, 30) for corner in corners] == [False] * 4 + [True] * 4
 
 
 def test_a_contact_sheet_names_what_is_missing(tmp_path):
     with pytest.raises(InputFault, match=r"train\.csv: not found"):
-        contact_sheet(tmp_path, tmp_path / "sheet.png")
+        contact_sheet(DataFolder.open(tmp_path), tmp_path / "sheet.png")
     (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_2,1\n", encoding="utf-8")
     with pytest.raises(InputFault, match=r"missing pictures 2 \(ISIC_1\.jpg, ISIC_2\.jpg\)"):
-        contact_sheet(tmp_path, tmp_path / "sheet.png")
+        contact_sheet(DataFolder.open(tmp_path), tmp_path / "sheet.png")

@@ -13,6 +13,7 @@ from features.blocks import Sources, build_block
 from features.cases.case_table import read_cases
 from features.cases.new_cases import read_new_cases
 from features.clinic.isic2024_folder import SHOWN, TRAIN_ONLY, Wanted, draw_total_body_clinic
+from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
 from runtime.errors import InputFault
 
@@ -109,7 +110,7 @@ def test_numbers_stay_numbers_and_stand_out_within_their_patient(data):
 
 def test_new_cases_come_in_the_contests_layout_too(data):
     (data / "train-metadata.csv").unlink()
-    cases = read_new_cases(data)
+    cases = read_new_cases(DataFolder.open(data))
     assert cases.loc["ISIC_0100", "anatom_site_general_challenge"] == "torso"
     assert cases.loc["ISIC_0100", "clin_size_long_diam_mm"] == 5
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from features.folder.data_folder import DataFolder
 from features.leaks.audit import audit, refuse_leaks
 from features.leaks.pairs import find_pairs, read_pairs, write_pairs
 from features.leaks.tables import telling
@@ -44,7 +45,7 @@ def run(tmp_path: Path) -> Run:
 
 def pair(run: Run) -> None:
     data = Path(run.facts()["data"])
-    write_pairs(run.pairs, find_pairs(run.read_cases(), data, run.pairs.parent, jobs=1))
+    write_pairs(run.pairs, find_pairs(run.read_cases(), DataFolder.open(data), run.pairs.parent, jobs=1))
 
 
 def change(run: Run, name: str, **values: object) -> None:

@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from PIL import Image
 
 from features.cases.attach_pictures import attach_pictures
+from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024
 from features.folder.picture_places import find_place
 from features.leaks.pairs import find_pairs
@@ -131,7 +132,7 @@ def test_all_cases_without_picture_and_all_broken_ones_are_told_together(folder)
     place = find_place(folder, ISIC_2024, "train")
     cases = ["opaque", "nobody", "cut_off", "group", "row"]
     part, faults = pd.DataFrame(index=pd.Index(cases, name="image_name")), Faults()
-    part = attach_pictures(part, folder, place, faults)
+    part = attach_pictures(part, folder, place, faults, [])
     assert part.loc["row", "picture"] == "train-image.hdf5@row"
     assert part.loc["row", "width"] == 40
     with pytest.raises(InputFault) as fault:
@@ -162,7 +163,7 @@ def test_equal_entries_are_found_by_the_audit(tmp_path):
     one, other = (np.void(stream.getvalue()) for stream in streams)
     write(tmp_path / "train-image.hdf5", {"a": one, "b": other, "c": one})
     places = {name: f"train-image.hdf5@{name}" for name in "abc"}
-    pairs = find_pairs(pd.DataFrame({"picture": places}), tmp_path, tmp_path / "cache", jobs=1)
+    pairs = find_pairs(pd.DataFrame({"picture": places}), DataFolder.open(tmp_path), tmp_path / "cache", jobs=1)
     assert [tuple(pair) for pair in pairs[["first", "second", "kind"]].to_numpy()] == [("a", "c", "byte-identical")]
 
 

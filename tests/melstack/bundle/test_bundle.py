@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.special import expit, logit
 
 from features.cases.new_cases import read_new_cases
+from features.folder.data_folder import DataFolder
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
@@ -36,7 +37,7 @@ def data(workshop: Workshop) -> Path:
 
 
 def some(data: Path, count: int = 3) -> tuple[pd.DataFrame, dict[str, Path]]:
-    cases = read_new_cases(data).iloc[:count]
+    cases = read_new_cases(DataFolder.open(data)).iloc[:count]
     return cases, {str(name): data / picture for name, picture in cases["picture"].items()}
 
 
@@ -103,6 +104,56 @@ def test_a_folder_of_pictures_alone_is_predicted(finished_run: Finished, data: P
         shutil.copy(picture, tmp_path)
     predict_folder(finished_run.bundle, tmp_path, tmp_path / "out", None, None)
     assert len(pd.read_csv(tmp_path / "out/submission.csv")) == 4
+
+
+@pytest.mark.parametrize("left_out", [["patient_id"], None], ids=["no patient_id", "names alone"])
+def test_a_folder_whose_table_names_no_patient_is_predicted_to_the_end(
+    finished_run: Finished, data: Path, tmp_path: Path, left_out: list[str] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(data / "jpeg/test", tmp_path / "new/jpeg/test")
+    whole = pd.read_csv(data / "test.csv", dtype=str)
+    table = whole[["image_name"]] if left_out is None else whole.drop(columns=left_out)
+    table.to_csv(tmp_path / "new/test.csv", index=False)
+    predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, None)
+    shown = capsys.readouterr().out
+    assert "test.csv: no column patient_id: taken as not known, so every case is a patient of its own" in shown
+    assert ("no column sex: taken as not known" in shown) == (left_out is None)
+    assert f"predicted: {len(whole)} cases of {len(whole)} patients" in shown
+    tables = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    networks = {f"networks/{name}.parquet" for name in MODELS}
+    own = {"submission.csv", "predictions.csv", "predictions.parquet", "contributions.parquet", "notices.json"}
+    assert tables == own | networks
+    for name in ("predictions.parquet", "contributions.parquet", *networks):
+        assert read_table(tmp_path / "out" / name).index.tolist() == whole["image_name"].tolist()
+    submitted = pd.read_csv(tmp_path / "out/submission.csv")
+    assert submitted["image_name"].tolist() == whole["image_name"].tolist()
+    assert submitted["target"].between(0, 1).all()
+    assert (read_table(tmp_path / "out/predictions.parquet")["pictures"] == 1).all()
+
+
+def test_a_table_without_pictures_is_refused_where_networks_look_at_them(
+    finished_run: Finished, bundle: Bundle, data: Path, tmp_path: Path
+) -> None:
+    shutil.copy(data / "test.csv", tmp_path)
+    with pytest.raises(InputFault, match=r"no pictures of the cases.*: 2 \(frozen, tuned\); .* jpeg/test"):
+        predict_folder(finished_run.bundle, tmp_path, tmp_path / "out", None, None)
+    with pytest.raises(InputFault, match="no pictures of the cases"):
+        bundle.attention(some(data, 1)[0], {})
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_repaired_in_a_table_in_memory_is_told_with_the_answer(bundle: Bundle, data: Path) -> None:
+    cases, pictures = some(data, 2)
+    spelt = cases.drop(columns="patient_id").assign(sex=["M", "female"], age_approx=["45 years", 50])
+    plain = cases.assign(patient_id=cases.index, sex=["male", "female"], age_approx=[45.0, 50.0])
+    told, quiet = bundle.predict(spelt, pictures), bundle.predict(plain, pictures)
+    pd.testing.assert_frame_equal(told.table, quiet.table)
+    assert list(told.notes) == [
+        "cases: no column patient_id: taken as not known, so every case is a patient of its own",
+        f"cases: sex: read 'M' as 'male' in 1 ({cases.index[0]})",
+        f"cases: age_approx: read '45 years' as 45.0 in 1 ({cases.index[0]})",
+    ]
+    assert list(quiet.notes) == []
 
 
 @pytest.mark.parametrize("kind", ["dicom", "records"])
@@ -211,8 +262,11 @@ def test_several_threads_get_the_same_answers(bundle: Bundle, data: Path) -> Non
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"age_approx": ["old", 50.0]}, "age_approx: not a number in"),
-        ({"age_approx": [np.inf, 50.0]}, "age_approx: not a number in"),
+        ({"age_approx": ["old", 50.0]}, "age_approx must be a number of years from 0 to 130; .* found 'old' in 1"),
+        ({"age_approx": [np.inf, 50.0]}, "age_approx must be a number of years from 0 to 130; .* found inf in 1"),
+        ({"width": ["wide", 50.0]}, "width: not a number in 1"),
+        ({"sex": ["male", 1]}, "sex must be female or male, not a code"),
+        ({"anatom_site_general_challenge": ["torso", "=1+1"]}, "text that a spreadsheet does not compute"),
         ({"sex": ["male", "female"]}, None),
     ],
 )
