@@ -1,4 +1,4 @@
-"""A model to be trained in a run, and where its parts lie."""
+"""A model to be trained in a run: what it is made from, and where its parts lie."""
 
 import json
 from dataclasses import dataclass

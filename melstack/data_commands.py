@@ -66,21 +66,6 @@ def cases(
 
 
 @app.command()
-def measure(
-    data: Path,
-    side: Annotated[list[int] | None, typer.Option(min=16, help="of the square JPEGs, px; repeatable")] = None,
-    at_most: Annotated[int, typer.Option(min=1, help="pictures that are measured")] = 300,
-) -> None:
-    """Measure what the pictures of a data folder cost: bytes per picture and side, and a core's milliseconds."""
-    from features.picture_costs import measure_costs
-
-    for _, row in measure_costs(data, side or [128, 384, 512], at_most).iterrows():
-        size = f"{row['jpeg_bytes'] / 1e3:.1f} kB per picture (source {row['source_bytes'] / 1e3:.1f})"
-        spent = f"prepared in {row['prepare_ms']:.1f} ms and decoded in {row['decode_ms']:.1f} ms of a core"
-        say(f"{row['side']:.0f} px: {size}, {spent}, {row['pictures']:.0f} pictures")
-
-
-@app.command()
 def blocks(run: RunFolder) -> None:
     """Compute the feature blocks of a run, each from the cases without their target and fold."""
     from features.compute_blocks import compute_blocks

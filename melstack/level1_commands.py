@@ -10,6 +10,7 @@ from level1_cnn.experiment import Experiment, find_experiments, own_file, waves
 from level1_cnn.finished import job_of, planned_job, unfinished
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
 from level1_cnn.training.tasks import run_tasks
+from level1_cnn.training.trainers import Trainers
 from melstack.options import LookedAtRun, RunFolder
 from runtime.errors import InputFault
 from runtime.machine import FreeBytes, this_machine
@@ -51,13 +52,13 @@ def oof(
     _prepare(place, pending)
     from level1_cnn.training.crossval import merge_model
 
-    folds = int(place.read_cases()["fold"].max()) + 1
+    folds, trainers = int(place.read_cases()["fold"].max()) + 1, Trainers()
     # A model waits for those that it builds on: its ingredients are known only then.
     for wave in waves(pending):
         jobs = [job_of(place, name, pending[name], devices, deterministic) for name in wave]
         for job in jobs:
             finish(job.folder / "begun.json", job.made_from, toml=own_file(job.name, (models or "").split()))
-        run_tasks(jobs, folds, cluster)
+        run_tasks(jobs, folds, trainers, cluster)
         for job in jobs:
             merge_model(job)
 
@@ -152,21 +153,6 @@ def galleries(
     from melstack.report.galleries.make import make_galleries
 
     make_galleries(place, recipe, patients=patients.split() if patients else None)
-
-
-@app.command()
-def fleet(
-    pictures: float = 1e8,
-    gpus: int = 1000,
-    network: str = "b6",
-    side: int = 512,
-    share: float = 0.05,
-    mtbf: float = 5e4,
-) -> None:
-    """Compute, on paper, what pictures take that train at a share of the peak of GPUs that fail every mtbf hours."""
-    from level1_cnn.fleet import Fleet, plan_lines
-
-    say("\n".join(plan_lines(Fleet(pictures, gpus, network, side, utilisation=share, failure_hours=mtbf))))
 
 
 def _check_external(place: Run, pending: Mapping[str, Experiment]) -> None:

@@ -11,7 +11,7 @@ from features.folder.data_folder import CaseFolders
 from features.folder.layout import Request
 from features.freeze_cases import case_ingredients
 from features.leaks.audit import REPORT, audit_ingredients
-from level1_cnn.data.picture_store import Store, current_index, stores_of
+from level1_cnn.data.run_pictures import stores_of
 from level1_cnn.experiment import CONFIGS, read_experiment
 from level1_cnn.finished import ingredients as network_ingredients
 from level1_cnn.job import part_marks
@@ -123,19 +123,7 @@ def _part_marks(run: Run) -> Iterator[tuple[Path, Now]]:
         return
     cases = run.read_cases()
     for store, rows in stores_of(run, cases):
-        for mark in sorted((store.folder / "parts").glob("*/*.json")):
-            yield mark, partial(_pictures_now, store, rows, mark)
-
-
-def _pictures_now(store: Store, rows: Any, mark: Path) -> Mapping[str, Any] | None:  # noqa: ANN401  a table of cases
-    """Return what a part would be made from, where a picture of the run in it is another file now than then."""
-    part = next((one for one in store.parts("") if one.name == mark.parent.name), None)
-    if part is None:
-        return None
-    held = rows[rows["stored_picture"] == part.index["picture"].reindex(rows.index)]
-    now = current_index(store, held) if len(held) else part.index[:0]
-    changed = now.index[(now != part.index.loc[now.index]).any(axis=1)]
-    return {**part.made_from, "pictures": f"changed since: {named(changed)}"} if len(changed) else part.made_from
+        yield from ((mark, partial(store.made_from_now, mark, rows)) for mark in store.marks())
 
 
 def _network_marks(run: Run) -> Iterator[tuple[Path, Now]]:

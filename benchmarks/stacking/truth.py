@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmarks.stacking.networks import STEADY, Network, draw_cases, train_level_one
 from benchmarks.stacking.study import Study, with_error
@@ -18,7 +17,6 @@ from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.recipe import Recipe
 from runtime.progress import say
 
-Floats = NDArray[np.float64]
 Tables = Mapping[str, pd.DataFrame]
 BLOCKS = ("metadata", "patient")  # what a clinic without pictures has
 AIM = 0.01  # of AUC: how near the mean report should come to the mean truth

@@ -7,7 +7,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.forecast_measured import Hardware, Measured, Request
+from level1_cnn.forecast.measured import Hardware, Measured, Request
 from level1_cnn.job import Job
 from runtime.run_folder import Run
 

@@ -8,10 +8,10 @@ from level1_cnn.data.feed import CACHE_BYTES
 from level1_cnn.data.shards import undecoded
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.forecast.measure import look_at_hardware, measurable, measure
+from level1_cnn.forecast.measured import HEAD_CASES, Hardware, Measured, Request
 from level1_cnn.forecast.sample import make_sample, measure_decoding
 from level1_cnn.forecast.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
 from level1_cnn.forecast.work import Work, count_work
-from level1_cnn.forecast_measured import HEAD_CASES, Hardware, Measured, Request
 from level1_cnn.job import Job
 from level1_cnn.networks.network import check_experiment
 from runtime.forecasts import (

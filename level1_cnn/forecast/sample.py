@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from features.pictures.scan import CHUNK, scan
-from level1_cnn.data.shards import Undecoded, prepare
+from level1_cnn.data.picture_store import Missing
+from level1_cnn.data.shards import prepare
 from runtime.forecasts import Span
 from runtime.progress import quiet
 from runtime.provenance import OF_MARKS, finish
@@ -44,7 +45,7 @@ class Decoding:
     bytes: dict[int, float]
 
 
-def measure_decoding(undecoded: Sequence[Undecoded]) -> Decoding:
+def measure_decoding(undecoded: Sequence[Missing]) -> Decoding:
     """Decode some of the pictures that are not decoded yet, as many processes side by side as there are cores."""
     sizes = sorted({size for part in undecoded for size in part.sizes})
     paths = {name: path for part in undecoded for name, path in part.paths.items()}

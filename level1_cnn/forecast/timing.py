@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
-from level1_cnn.data.shards import shard_files
+from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import candidates
 from level1_cnn.experiment import Finetune, Frozen
-from level1_cnn.forecast_measured import HEAD_CASES, Measured, Request
+from level1_cnn.forecast.measured import HEAD_CASES, Measured, Request
 from level1_cnn.hardware.devices import Plan, plan_devices
 from level1_cnn.inference.forward import EXPORTED, settled_forward
 from level1_cnn.inference.onnx_export import export

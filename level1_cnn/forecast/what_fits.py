@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from level1_cnn import backbones
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.forecast_measured import Hardware
+from level1_cnn.forecast.measured import Hardware
 from level1_cnn.hardware.batch_size import activations, device_batch, training_bytes
 from runtime.forecasts import size
 from runtime.machine import Machine, available_memory

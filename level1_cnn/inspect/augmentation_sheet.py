@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from level1_cnn.augment.chain import augment, mix
 from level1_cnn.augment.settings import AMOUNTS, Augmentation
 from level1_cnn.data.feed import picture_batches
-from level1_cnn.data.shards import shard_files
+from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.experiment import Experiment, Finetune
 from runtime.errors import InputFault
 from runtime.files import replacing

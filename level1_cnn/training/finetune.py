@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.lookalikes import Conflicts
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
-from level1_cnn.data.shards import shard_files
+from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.targets import melanoma_logits
 from level1_cnn.data.training_rows import TrainingRows, candidates, epoch_pictures, external_rows, fold_rows
 from level1_cnn.experiment import Finetune, Pretrain

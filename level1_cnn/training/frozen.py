@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from level1_cnn.data.lookalikes import Conflicts
-from level1_cnn.data.shards import shard_files
+from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.experiment import Frozen
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import EXPORTED, settled_forward

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from textwrap import wrap
 
@@ -14,10 +15,11 @@ from sklearn.metrics import roc_auc_score
 
 from level1_cnn.data.lookalikes import Conflicts
 from level1_cnn.experiment import Finetune
+from level1_cnn.hardware.devices import Plan
 from level1_cnn.inspect.learning_rate import search_folder
 from level1_cnn.job import Job
 from level1_cnn.training.finetune import FinetuneTrainer
-from level1_cnn.training.tasks import plan_of
+from level1_cnn.training.trainers import plan_of
 from level1_cnn.tuning.search_space import Choices, Search, changed, check_search, read_search, value_of
 from runtime.errors import InputFault, named
 from runtime.files import read_json, replacing, write_text
@@ -115,6 +117,10 @@ class _Judge:
             found.append(float(read_json(mark)["auc"]))
             yield float(np.mean(found))
 
+    @cached_property
+    def _plan(self) -> Plan:
+        return plan_of(self._job)
+
     def _trial(self, values: Mapping[str, Value]) -> Job:
         """Return the job of a trial, in a folder of its own that its settings name: repeated, it goes on."""
         training = changed(self._settings, values)
@@ -129,7 +135,7 @@ class _Judge:
         assert isinstance(training, Finetune)
         keras.backend.clear_session()
         keras.utils.set_random_seed(trial.experiment.seed)
-        trainer = FinetuneTrainer(trial, training, plan_of(trial), self._inner.cases)
+        trainer = FinetuneTrainer(trial, training, self._plan, self._inner.cases)
         trainer.prepare()
         return trainer
 

@@ -196,17 +196,6 @@ def deployed_log_odds(calibrator: Calibrator, trained: float, prevalence: float 
     return deployed
 
 
-def undo_undersampling(probability: Floats, kept: float) -> Floats:
-    """Return ``probability`` (n,) as it was before only a share ``kept`` in (0, 1] of the negatives was kept.
-
-    kept * p / (kept * p - p + 1) of Dal Pozzolo et al. 2015: the odds times ``kept``, which is the change of prior
-    from 1 : kept to 1 : 1. Raises InputFault for another share.
-    """
-    if not 0 < kept <= 1:
-        raise InputFault(f"share of negatives kept: {kept}; must be above 0 and at most 1")
-    return shift_prior(probability, trained=1 / (1 + kept), deployed=0.5)
-
-
 def _logs(margin: Floats) -> tuple[Floats, Floats]:
     """Return log p and -log(1 - p) of the probability p = expit(margin)."""
     return -np.logaddexp(0.0, -margin), np.logaddexp(0.0, margin)

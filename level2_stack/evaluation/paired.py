@@ -31,23 +31,17 @@ class PairedTest(NamedTuple):
 UNKNOWN = PairedTest(float("nan"), float("nan"))
 
 
-def paired_delong(y: Floats, score: Floats, against: Floats) -> PairedTest:
-    """Return DeLong's test (1988) of the difference of two correlated AUCs, ``score`` minus ``against``, all (n,).
-
-    Its variance, with the covariance, is that of the differences of the structural components. It takes rows as
-    independent, which a patient's pictures are not. Scores that order the rows alike give z = 0 and p = 1; NaN where
-    a class has fewer than two rows, or where two AUCs differ without any variance.
-    """
-    if _few(y):
-        return UNKNOWN
-    return _tested(delong_components(y, score), delong_components(y, against))
-
-
 def _few(y: Floats) -> bool:
     return bool(min(y.sum(), len(y) - y.sum()) < 2)
 
 
 def _tested(components: tuple[Floats, Floats], against: tuple[Floats, Floats]) -> PairedTest:
+    """Return DeLong's test (1988) of the difference of two correlated AUCs, by the components of each.
+
+    Its variance, with the covariance, is that of the differences of the structural components. It takes rows as
+    independent, which a patient's pictures are not. Equal order gives z = 0 and p = 1; NaN where two AUCs differ
+    without any variance.
+    """
     of_positives, of_negatives = components[0] - against[0], components[1] - against[1]
     gain = of_positives.mean()
     if max(np.ptp(of_positives), np.ptp(of_negatives)) < ROUNDING:

@@ -1,4 +1,4 @@
-"""Geometry of the page's charts: values to places in an SVG drawing whose colours the style sheet decides."""
+"""Geometry of all pages' charts: values to places in an SVG drawing whose colours the style sheet decides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from distributed import get_worker
@@ -25,6 +25,9 @@ WHAT = {  # of a worker's facts, in words
     "table": "what lies in the table's folder",
     "code": "melstack's code",
 }
+
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,15 @@ def at_worker(
             return task(*arguments), None
     except Exception as error:
         return None, _sendable(error)
+
+
+def kept(name: str, make: Callable[[], Kept]) -> Kept:
+    """Return what this worker keeps under ``name`` from one task to the next, made at the first; it ends with it."""
+    worker, own = get_worker(), f"melstack_{name}"
+    if not hasattr(worker, own):
+        setattr(worker, own, make())
+    found: Kept = getattr(worker, own)
+    return found
 
 
 def _own_gpu() -> str:

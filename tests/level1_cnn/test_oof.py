@@ -11,7 +11,7 @@ from PIL import Image
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.feed import Feed, picture_batches
-from level1_cnn.data.shards import shard_files
+from level1_cnn.data.run_pictures import shard_files
 from melstack import level1_commands as command
 from runtime.errors import InputFault
 from runtime.run_folder import Run

@@ -20,11 +20,6 @@ def total_variation(codes: NDArray[np.intp], other: Flags) -> float:
     return float(np.abs(one - two).sum() / 2)
 
 
-def kolmogorov_smirnov(values: Floats, other: Flags) -> float:
-    """Return the largest distance of the distribution functions of ``values`` (n,) between the parts of ``other``."""
-    return _Ordered(values).distance(other)
-
-
 class _Ordered:
     """Values placed in order once, for many ways to part them."""
 

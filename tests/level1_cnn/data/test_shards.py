@@ -19,8 +19,8 @@ from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from features.pictures.read import read_picture
 from features.pictures.statistics import picture_statistics
-from level1_cnn.data.picture_store import stores_of
-from level1_cnn.data.shards import count_cases, prepare, shard_files, statistics
+from level1_cnn.data.run_pictures import shard_files
+from level1_cnn.data.shards import prepare
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -92,7 +92,6 @@ def test_the_files_hold_every_case_of_the_run_once_and_say_how_many(run: Run):
         "train02-4.tfrec",
         "test00-4.tfrec",
     ]
-    assert count_cases(files) == 20
     assert sorted(name for path in files for name in records(path)) == sorted(run.read_cases().index)
 
 
@@ -120,26 +119,26 @@ def test_codes_stand_beside_the_shards_and_what_is_missing_is_minus_one(run: Run
 
 
 def test_damaged_codes_are_refused_and_those_of_an_earlier_version_read(run: Run):
-    (store, rows) = stores_of(run, run.read_cases())[0]
-    path = store.folder / "codes.json"
-    whole, codes = path.read_bytes(), store.codes(rows)
+    path = next((run.folder.parent / "pictures").glob("*/codes.json"))
+    whole = path.read_bytes()
     path.write_bytes(whole.replace(b'"male"', b'"mole"'))
     with pytest.raises(InputFault, match=r"codes.json: damaged, digest \w{16} where \w{16} was written; .*: delete "):
-        store.codes(rows)
+        prepared(run, 32)
     path.write_bytes(whole[:-5])
     with pytest.raises(InputFault, match=r"codes.json: damaged, it is not JSON .* are decoded again"):
-        store.codes(rows)
-    path.write_text(json.dumps({name: texts for name, texts in json.loads(whole).items() if name != "digest"}))
-    assert store.codes(rows) == codes
-    path.write_bytes(whole)
+        prepared(run, 32)
+    codes = {name: texts for name, texts in json.loads(whole).items() if name != "digest"}
+    path.write_text(json.dumps(codes))
+    record = records(shard_files(prepared(run, 32, 24), 24)[0])["c001"]
+    assert json.loads(path.read_text()) == codes
+    assert codes["patient_id"][integer(record, "patient_id")] == "p1"
 
 
 def test_the_run_has_the_statistics_of_its_own_cases_in_their_order(run: Run):
     cases = run.read_cases()
-    assert statistics(run).index.equals(cases.index)
-    assert read_table(run.statistics).equals(statistics(run))
+    assert read_table(run.statistics).index.equals(cases.index)
     picture = read_picture(Path(run.facts()["data"]) / cases.loc["c005", "picture"])
-    assert statistics(run).loc["c005"].to_dict() == picture_statistics(picture)
+    assert read_table(run.statistics).loc["c005"].to_dict() == picture_statistics(picture)
 
 
 def test_a_second_command_writes_nothing(run: Run):
@@ -153,7 +152,7 @@ def test_a_new_size_rewrites_nothing_of_the_others(run: Run):
     before = times(run, "*.tfrec")
     prepared(run, 32, 24)
     assert before.items() <= times(run, "*.tfrec").items()
-    assert count_cases(shard_files(run, 24)) == 20
+    assert sum(len(records(path)) for path in shard_files(run, 24)) == 20
     alone = prepared(make_run(run.folder.parents[2] / "other", Path(run.facts()["data"])), 24)
     assert [path.read_bytes() for path in shard_files(run, 24)] == [
         path.read_bytes() for path in shard_files(alone, 24)
@@ -165,16 +164,16 @@ def test_a_run_beside_it_with_other_folds_decodes_nothing_again(run: Run):
     other = prepared(make_run(run.folder.parents[1], Path(run.facts()["data"]), "other", seed=7), 32)
     assert times(run) == before
     assert shard_files(other, 32) == shard_files(run, 32)
-    assert statistics(other).equals(statistics(run))
+    assert read_table(other.statistics).equals(read_table(run.statistics))
 
 
 def test_a_changed_picture_makes_its_part_again_and_no_other(run: Run, tmp_path: Path):
-    before, old = times(run, "*.tfrec"), statistics(run)
+    before, old = times(run, "*.tfrec"), read_table(run.statistics)
     draw(tmp_path / "data/jpeg/train/c007.jpg", 99, side=64)
     again = prepared(make_run(tmp_path, tmp_path / "data", "again"), 32)
     changed = {path.name for path, time_ in times(run, "*.tfrec").items() if before[path] != time_}
     assert changed == {"train01-6.tfrec"}
-    assert (statistics(again) != old).any(axis=1).sum() == 1
+    assert (read_table(again.statistics) != old).any(axis=1).sum() == 1
     assert integer(records(shard_files(again, 32)[1])["c007"], "width") == 64
 
 
@@ -191,8 +190,8 @@ def test_new_pictures_make_new_parts(tmp_path: Path):
         *("train00-6.tfrec", "train01-2.tfrec", "train02-1.tfrec", "test00-4.tfrec")
     ]
     assert len(shard_files(first, 32)) == 3
-    assert "new" in statistics(second).index
-    assert "new" not in statistics(first).index
+    assert "new" in read_table(second.statistics).index
+    assert "new" not in read_table(first.statistics).index
 
 
 def test_a_picture_under_a_known_name_in_another_file_is_never_mixed_up(tmp_path: Path):
@@ -217,7 +216,7 @@ def test_external_pictures_have_a_store_of_their_own(tmp_path: Path):
     more, *_ = [path for path in shard_files(run, 32) if path.parents[1].name.startswith("more-")]
     assert more.name == "train00-1.tfrec"
     assert integer(records(more)["x1"], "target") == 1
-    assert len(statistics(run)) == 21
+    assert len(read_table(run.statistics)) == 21
 
 
 def test_undecodable_pictures_are_all_named_and_no_shard_of_their_parts_is_left(tmp_path: Path):
@@ -291,4 +290,4 @@ def test_two_runs_that_prepare_at_once_leave_one_sound_store(tmp_path: Path):
         list(pool.map(lambda run: prepared(run, 32), runs))
     calm = prepared(make_run(tmp_path / "calm", data), 32)
     assert contents(runs[0]) == contents(calm)
-    assert statistics(runs[0]).equals(statistics(runs[1]))
+    assert read_table(runs[0].statistics).equals(read_table(runs[1].statistics))

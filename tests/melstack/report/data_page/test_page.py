@@ -16,13 +16,7 @@ from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from melstack.report.charts import SMALL_HEIGHT, distribution, step_path
 from melstack.report.data_page import tables
-from melstack.report.data_page.distances import (
-    distances,
-    kolmogorov_smirnov,
-    separations,
-    total_variation,
-    weighted_auc,
-)
+from melstack.report.data_page.distances import distances, separations, total_variation, weighted_auc
 from melstack.report.data_page.page import explore
 from melstack.report.data_page.summary import standing_out
 from runtime.files import write_json
@@ -109,7 +103,8 @@ def test_kolmogorov_smirnov_is_that_of_scipy(rows: list[tuple[int, bool]]) -> No
     other = np.array([part for _, part in rows])
     if 0 < other.sum() < len(other):
         expected = ks_2samp(values[other], values[~other]).statistic
-        assert kolmogorov_smirnov(values, other) == pytest.approx(expected)
+        table = pd.DataFrame({"patient_id": np.arange(len(values)), "value": values})
+        assert distances(table[other], table[~other], [])[0]["distance"] == pytest.approx(expected)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=4, max_size=40))

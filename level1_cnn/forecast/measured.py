@@ -1,4 +1,4 @@
-"""What a forecast asks and measures, without TensorFlow."""
+"""What is to be measured of a model for the forecast, and what comes back: seconds and bytes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
