@@ -5,13 +5,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-FLOORS = {"runtime": 0, "features": 1, "level1_cnn": 2, "level2_stack": 2, "melstack": 3, "benchmarks": 4}
-MODULES = sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py"))
+from tests.sources import FLOORS, MODULES, ROOT, tree_of, where
+
 # Where a library may be imported: below one of these paths.
 ONLY_IN = {
     "tensorflow": ("level1_cnn/", "benchmarks/"),
@@ -25,17 +23,6 @@ ONLY_IN = {
 }
 SAY_NOTHING = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 MOST_FILES = 16  # directly in a folder; a fuller one has become two rooms
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """Return the syntax tree of a module, read once for all rules."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def where(path: Path) -> str:
-    """Return the path of a module from the root, as the rules name it."""
-    return path.relative_to(ROOT).as_posix()
 
 
 def dotted(path: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 from level1_cnn.training.checkpoint import load_state
 from runtime.errors import InputFault
 from runtime.files import read_arrays
-from tests.test_house import MODULES, where
+from tests.sources import MODULES, where
 
 EXECUTING = {
     "eval",

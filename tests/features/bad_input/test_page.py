@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from features.folder.csv_file import read_csv
 from runtime.errors import InputFault
-from tests.features.bad_input.table import ROOT, check, small_clinic, table
+from tests.features.bad_input.table import check, table
+from tests.features.small_clinic import small_clinic
+from tests.sources import ROOT
 
 TESTS = sorted((ROOT / "tests" / "features" / "bad_input").glob("test_*.py"))
 

@@ -13,8 +13,9 @@ from PIL import Image
 from features.cases.case_table import read_cases
 from features.folder.layout import Request
 from features.pictures.scan import measure_pictures, scan
-from tests.features.bad_input.table import check, draw, outcome_of, small_clinic
-from tests.features.pictures.test_dicom import PICTURE, write_dicom
+from tests.features.bad_input.table import check, outcome_of
+from tests.features.pictures.dicom_files import PICTURE, write_dicom
+from tests.features.small_clinic import draw, small_clinic
 
 Make = Callable[[Path], object]  # given the path of a1.jpg, a sound JPEG of 48 x 32 px
 

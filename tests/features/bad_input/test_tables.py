@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.features.bad_input.table import HEADER, TEST, TRAIN, Spoil, check_cases, clinics, draw, edited, raw, written
+from tests.features.bad_input.table import check_cases, clinics, raw, written
+from tests.features.small_clinic import HEADER, TEST, TRAIN, Spoil, draw, edited
 
 LINES = TRAIN.splitlines()
 UMLAUT = TRAIN.replace("nevus", "Nävus")

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from features.cases.new_cases import read_new_cases
-from tests.features.bad_input.table import HEADER, TEST, TRAIN, Spoil, check_cases, clinics, draw, edited, written
+from tests.features.bad_input.table import check_cases, clinics, written
+from tests.features.small_clinic import HEADER, TEST, TRAIN, Spoil, draw, edited
 
 
 def aged(text: str) -> Spoil:

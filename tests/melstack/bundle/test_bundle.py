@@ -20,8 +20,8 @@ from melstack.level2_commands import stack, submission
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.tables import read_table
-from tests.features.pictures.test_dicom import write_jpeg_dicom
-from tests.features.pictures.test_tfrecord import write_records
+from tests.features.pictures.dicom_files import write_jpeg_dicom
+from tests.features.pictures.tfrecord_files import write_records
 from tests.workshop import MODELS, PREVALENCE, RECIPE, ROOT, Finished, Workshop
 
 
