@@ -19,8 +19,8 @@ CLINIC_SEED ?= 0
 
 LOCK := requirements$(if $(GPU),-gpu).lock
 FREE = $(if $(FREE_DISK),--disk $(FREE_DISK)) $(if $(FREE_MEMORY),--memory $(FREE_MEMORY))
-# The stamp's name holds the lock's digest: a checkout that only changes times installs nothing.
-STAMP := .venv/installed-$(basename $(LOCK))-$(firstword $(shell cksum $(LOCK)))
+# The stamp's name holds the digest of what is installed: a checkout that only changes times installs nothing.
+STAMP := .venv/installed-$(basename $(LOCK))-$(firstword $(shell cat $(LOCK) pyproject.toml | cksum))
 BIN := .venv/bin
 # TensorFlow's start-up chatter hides our own lines; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3

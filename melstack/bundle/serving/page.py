@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from melstack.bundle.serving.answers import DISCLAIMER
 from melstack.bundle.serving.limits import Limits
 
 TEMPLATES = Path(__file__).parent / "templates"
+PAGES = Path(__file__).parents[2] / "report"  # what all pages share
 SITES = ("head/neck", "upper extremity", "lower extremity", "torso", "palms/soles", "oral/genital")
 
 
@@ -32,14 +32,14 @@ def interface_page(described: Mapping[str, Any]) -> str:
 
 @cache
 def style() -> str:
-    """Return the style of both pages: the report's, and what these add."""
-    return (files("melstack") / "report" / "style.css").read_text(encoding="utf-8") + _text("patient.css")
+    """Return the style sheet of all pages."""
+    return (PAGES / "style.css").read_text(encoding="utf-8")
 
 
 @cache
 def script() -> str:
     """Return what the patient's page does."""
-    return _text("patient.js")
+    return (TEMPLATES / "patient.js").read_text(encoding="utf-8")
 
 
 def _of(facts: object, key: str) -> object:
@@ -48,13 +48,12 @@ def _of(facts: object, key: str) -> object:
 
 def _rendered(template: str, **context: object) -> str:
     surroundings = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader([TEMPLATES, PAGES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     return surroundings.get_template(template).render(disclaimer=DISCLAIMER, style=style(), **context)
-
-
-def _text(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def plain(value: object) -> object:

@@ -153,7 +153,7 @@ def _area(row: dict[str, Any]) -> dict[str, float]:
 def _rendered(context: dict[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    folder = FileSystemLoader(Path(__file__).parent)
+    folder = FileSystemLoader([Path(__file__).parent, Path(__file__).parents[1]])
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
