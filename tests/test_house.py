@@ -102,6 +102,19 @@ def test_no_folder_has_become_two_rooms() -> None:
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
 
 
+def test_no_test_file_imports_another_one() -> None:
+    """What several files need stands in a conftest.py, or in a module beside them that is no test."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    strays = [
+        f"{where(path)} imports {name}"
+        for path in files
+        for name in imports_of(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert len(files) > 100
+    assert strays == []
+
+
 def test_the_command_line_starts_without_tensorflow_or_a_booster() -> None:
     """A fresh run is seen in a second only if the commands import nothing heavy before they need it."""
     code = (
