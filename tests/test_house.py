@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 from tests.sources import FLOORS, MODULES, ROOT, tree_of, where
 
 # Where a library may be imported: below one of these paths.
@@ -115,11 +117,32 @@ def test_no_test_file_imports_another_one() -> None:
     assert strays == []
 
 
-def test_the_command_line_starts_without_tensorflow_or_a_booster() -> None:
-    """A fresh run is seen in a second only if the commands import nothing heavy before they need it."""
-    code = (
-        "import sys; import melstack.cli; "
-        "print([name for name in ('tensorflow', 'keras', 'lightgbm', 'xgboost', 'sklearn') if name in sys.modules])"
-    )
+# What starts in a second imports nothing of this before it needs it.
+LIGHT = {
+    "melstack.cli": {"tensorflow", "keras", "lightgbm", "xgboost", "sklearn"},
+    "melstack.bundle.loading": {"tensorflow", "keras", "optuna", "efficientnet"},
+    "melstack.bundle.predicting": {"tensorflow", "keras", "optuna", "efficientnet"},
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_starts_in_a_second_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys; import {module}; print({LIGHT[module]} & sys.modules.keys())"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+    assert shown.stdout.strip() == "set()"
+
+
+def test_what_starts_in_a_second_names_nothing_heavy_outside_a_function() -> None:
+    known = {dotted(path): path for path in MODULES}
+    for start, heavy in LIGHT.items():
+        waiting = [start]
+        for name in waiting:
+            tops = [node for node in tree_of(known[name]).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            named = {alias.name for node in tops if isinstance(node, ast.Import) for alias in node.names}
+            for node in tops:
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert not {one.split(".")[0] for one in named} & heavy, f"{start} imports {name}, and that {named}"
+            waiting += sorted((named & known.keys()) - set(waiting))
+        assert len(waiting) > 20

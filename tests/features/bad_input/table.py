@@ -10,7 +10,7 @@ import pandas as pd
 from features.cases.case_table import read_cases
 from features.folder.layout import Request
 from runtime.errors import InputFault
-from tests.features.small_clinic import Spoil, small_clinic
+from tests.features.small_clinic import Spoil
 from tests.sources import ROOT
 
 PAGE = ROOT / "docs" / "bad_input.md"
@@ -77,9 +77,3 @@ def check_cases(name: str, data: Path, clean: pd.DataFrame, changed: frozenset[s
         assert isinstance(outcome[2], pd.DataFrame)
         left = [column for column in clean if column not in changed]
         pd.testing.assert_frame_equal(outcome[2][left], clean[left], check_dtype=False)
-
-
-def clinics(tmp_path: Path) -> tuple[Path, pd.DataFrame]:
-    """Return the folder of a clinic to spoil, and the cases of the sound one."""
-    data = small_clinic(tmp_path / "clinic")
-    return data, read_cases(Request(data, folds=2))
