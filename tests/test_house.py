@@ -5,13 +5,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-FLOORS = {"runtime": 0, "features": 1, "level1_cnn": 2, "level2_stack": 2, "melstack": 3, "benchmarks": 4}
-MODULES = sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py"))
+import pytest
+
+from tests.sources import FLOORS, MODULES, ROOT, tree_of, where
+
 # Where a library may be imported: below one of these paths.
 ONLY_IN = {
     "tensorflow": ("level1_cnn/", "benchmarks/"),
@@ -25,17 +25,6 @@ ONLY_IN = {
 }
 SAY_NOTHING = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 MOST_FILES = 16  # directly in a folder; a fuller one has become two rooms
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """Return the syntax tree of a module, read once for all rules."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def where(path: Path) -> str:
-    """Return the path of a module from the root, as the rules name it."""
-    return path.relative_to(ROOT).as_posix()
 
 
 def dotted(path: Path) -> str:
@@ -115,11 +104,45 @@ def test_no_folder_has_become_two_rooms() -> None:
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
 
 
-def test_the_command_line_starts_without_tensorflow_or_a_booster() -> None:
-    """A fresh run is seen in a second only if the commands import nothing heavy before they need it."""
-    code = (
-        "import sys; import melstack.cli; "
-        "print([name for name in ('tensorflow', 'keras', 'lightgbm', 'xgboost', 'sklearn') if name in sys.modules])"
-    )
+def test_no_test_file_imports_another_one() -> None:
+    """What several files need stands in a conftest.py, or in a module beside them that is no test."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    strays = [
+        f"{where(path)} imports {name}"
+        for path in files
+        for name in imports_of(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert len(files) > 100
+    assert strays == []
+
+
+# What starts in a second imports nothing of this before it needs it.
+LIGHT = {
+    "melstack.cli": {"tensorflow", "keras", "lightgbm", "xgboost", "sklearn"},
+    "melstack.bundle.loading": {"tensorflow", "keras", "optuna", "efficientnet"},
+    "melstack.bundle.predicting": {"tensorflow", "keras", "optuna", "efficientnet"},
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_starts_in_a_second_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys; import {module}; print({LIGHT[module]} & sys.modules.keys())"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+    assert shown.stdout.strip() == "set()"
+
+
+def test_what_starts_in_a_second_names_nothing_heavy_outside_a_function() -> None:
+    known = {dotted(path): path for path in MODULES}
+    for start, heavy in LIGHT.items():
+        waiting = [start]
+        for name in waiting:
+            tops = [node for node in tree_of(known[name]).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            named = {alias.name for node in tops if isinstance(node, ast.Import) for alias in node.names}
+            for node in tops:
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert not {one.split(".")[0] for one in named} & heavy, f"{start} imports {name}, and that {named}"
+            waiting += sorted((named & known.keys()) - set(waiting))
+        assert len(waiting) > 20

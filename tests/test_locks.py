@@ -3,13 +3,13 @@
 import re
 import runpy
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.sources import ROOT
+
 LOCKS = {
     "requirements.lock": ("train", "serve", "dev"),
     "requirements-gpu.lock": ("train", "serve", "dev", "gpu"),

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.test_house import MODULES, ROOT, tree_of
+from tests.sources import MODULES, ROOT, tree_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from features.clinic.folder import draw_clinic
 from runtime.run_folder import Run
+from tests.sources import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = """
 backbone = "tiny"
 variant = "tiny"

@@ -8,11 +8,9 @@ from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.features.cases.test_case_table import data, edit
-from tests.features.cases.test_tfrecord_cases import TRAIN, external, record, write_set
-from tests.features.pictures.test_tfrecord import write_records
-
-__all__ = ["data"]  # a fixture
+from tests.features.cases.record_sets import TRAIN, record, write_set
+from tests.features.pictures.tfrecord_files import write_records
+from tests.features.small_clinic import edited, external
 
 
 def test_a_frozen_table_is_left_alone(data: Path, tmp_path: Path) -> None:
@@ -32,7 +30,7 @@ def test_other_data_under_the_same_run_are_refused_by_name(
 ) -> None:
     run = Run(tmp_path / "run")
     freeze_cases(run, Request(data, folds=2))
-    edit(name, old, new)(data)
+    edited(old, new, name)(data)
     with pytest.raises(InputFault, match=rf"files\.{name}: .*"):
         freeze_cases(run, Request(data, folds=2))
 

@@ -1,25 +1,50 @@
-"""Tests of the forecast end to end: drawn pictures, tiny models, in processes of its own as a user starts it."""
+"""Tests of the forecast end to end: the tiny clinic and its models, in a process of its own as a user starts it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from features.folder.layout import Request
+from features.freeze_cases import freeze_cases
 from level1_cnn.experiment import read_experiment
 from level1_cnn.forecast.work import count_work
 from level1_cnn.job import Job
 from runtime.forecasts import HOUR
 from runtime.run_folder import Run
-from tests.level1_cnn.training.test_tasks import FINETUNE, FROZEN, MODELS, ROOT, make_run, train, write_model
+from tests.command_line import typed
+from tests.sources import ROOT
+from tests.workshop import MODELS, Finished, Workshop
 
 
-def plan(run: Run, command: str, *options: str) -> tuple[int, str]:
+def plan(run: Run, command: str, *options: object) -> tuple[int, str]:
     """Return the exit code of a command `plan` and what it says."""
-    line = [sys.executable, "-m", "melstack", command, "--run", str(run.folder), *options]
+    line = [sys.executable, "-m", "melstack", command, "--run", str(run.folder), *map(str, options)]
     ended = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, text=True)
     return ended.returncode, ended.stdout + ended.stderr
+
+
+def plan_models(run: Run, *models: Path, **limits: object) -> tuple[int, str]:
+    options = [part for name, value in limits.items() for part in (f"--{name}", value)]
+    return plan(run, "plan", "--models", " ".join(map(str, models)), "--devices", "cpu", *options)
+
+
+def frozen_cases(workshop: Workshop, folder: Path) -> Run:
+    """Return a run with its cases and nothing else."""
+    run = Run(folder / "run")
+    freeze_cases(run, Request(workshop.data, folds=3))
+    return run
+
+
+def changed(folder: Path, name: str, old: str, new: str) -> Path:
+    """Write the tuned model with another setting."""
+    path = folder / f"{name}.toml"
+    assert old in MODELS["tuned"]
+    path.write_text(MODELS["tuned"].replace(old, new))
+    return path
 
 
 def parts(run: Run) -> dict[str, dict]:
@@ -27,29 +52,27 @@ def parts(run: Run) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str], str]:
-    """Return a run of which both levels were forecast, its models, and what was said."""
-    folder = tmp_path_factory.mktemp("planned")
-    run = make_run(folder)
-    models = [write_model(folder, name, text) for name, text in MODELS.items()]
-    code, said = plan(run, "plan", "--models", " ".join(models), "--devices", "cpu")
+def planned(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """Return a run of which both levels were forecast, and what was said."""
+    run = frozen_cases(workshop, tmp_path_factory.mktemp("planned"))
+    code, said = plan_models(run, *workshop.models)
     assert code == 0, said
     code, more = plan(run, "plan-stack")
     assert code == 0, more
-    return run, models, said + more
+    return run, said + more
 
 
 @pytest.mark.full
-def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned) -> None:
-    run, _, said = planned
+def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned: tuple[Run, str]) -> None:
+    run, said = planned
     found = parts(run)
-    assert list(found) == ["decoding", "finetuned", "frozen", "default"]
+    assert list(found) == ["decoding", *MODELS, "default"]
     assert found["decoding"]["seconds"]["decoding"]["low"] > 0
-    for name in ("finetuned", "frozen"):
+    for name in MODELS:
         assert set(found[name]["seconds"]) == {"training", "prediction", "bundle"}
         assert all(0 < span["low"] <= span["high"] for span in found[name]["seconds"].values())
         assert found[name]["memory"] > 300e6
-    assert "6 steps of 8 pictures" in found["finetuned"]["how"]
+    assert "6 steps of 16 pictures" in found["tuned"]["how"]
     assert "3 of 3 folds left" in said
     together = json.loads((run.folder / "plan.json").read_text())["together"]
     highs = [span["high"] for part in found.values() for span in part["seconds"].values()]
@@ -59,24 +82,22 @@ def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned) ->
 
 
 @pytest.mark.full
-def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(planned) -> None:
-    run, models, _ = planned
-    forecast = parts(run)
-    train(run, models)
-    code, said = plan(run, "plan", "--models", " ".join(models), "--devices", "cpu")
+def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(
+    planned: tuple[Run, str], finished_run: Finished, tmp_path: Path
+) -> None:
+    run = finished_run.copied_to(tmp_path)
+    code, said = plan_models(run, *finished_run.workshop.models)
     assert code == 0, said
     assert all(not part["seconds"] for part in parts(run).values())
     kept = sum(path.stat().st_size for path in (run.level1 / "frozen").rglob("*.npy"))
-    assert kept == pytest.approx(forecast["frozen"]["disk"]["embeddings"], rel=0.5)
+    assert kept == pytest.approx(parts(planned[0])["frozen"]["disk"]["embeddings"], rel=0.5)
 
 
 @pytest.mark.full
-def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_path: Path) -> None:
-    run = make_run(tmp_path, patients=12)
-    large = FINETUNE.replace("image_size = 32", "image_size = 512").replace("batch_size = 8", "batch_size = 64")
-    model = write_model(tmp_path, "large", large)
-    options = ["--models", model, "--devices", "cpu", "--memory", "1"]
-    code, said = plan(run, "plan", *options, "--disk", "0.001")
+def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(workshop: Workshop, tmp_path: Path) -> None:
+    large = changed(tmp_path, "large", "batch_size = 16", "batch_size = 64")
+    large.write_text(large.read_text().replace("image_size = 32", "image_size = 512"))
+    code, said = plan_models(frozen_cases(workshop, tmp_path), large, memory=1, disk=0.001)
     assert code == 2
     assert "large: training on 64 picture(s) of 512 px at once takes" in said
     assert "batch_size = 64 with accumulation = " in said
@@ -85,32 +106,32 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(tmp_pat
 
 
 @pytest.mark.full
-def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(tmp_path: Path) -> None:
-    run = make_run(tmp_path, patients=12)
-    short = FINETUNE.replace("batch_size = 8", "batch_size = 64")
-    code, said = plan(run, "plan", "--models", write_model(tmp_path, "short", short), "--devices", "cpu")
+def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(workshop: Workshop, tmp_path: Path) -> None:
+    run = frozen_cases(workshop, tmp_path)
+    code, said = plan_models(run, changed(tmp_path, "short", "batch_size = 16", "batch_size = 64"))
     assert code == 0, said
     assert "6 steps of 64 pictures" in parts(run)["short"]["how"]
 
 
-def test_nothing_to_stack_is_refused(tmp_path: Path) -> None:
-    code, said = plan(make_run(tmp_path, patients=12), "plan-stack")
-    assert code == 2
-    assert "there will be no network to stack" in said
+def test_nothing_to_stack_is_refused(finished_run: Finished, tmp_path: Path) -> None:
+    run = finished_run.copied_to(tmp_path)
+    shutil.rmtree(run.level1)
+    refused = typed("plan-stack", "--run", run.folder)
+    assert refused.code == 2
+    assert "there will be no network to stack" in refused.err
 
 
 def test_a_limit_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    code, said = plan(Run(tmp_path), "plan-stack", "--memory", "plenty")
-    assert code == 2
-    assert "'plenty' is not a number of GB" in said
+    refused = typed("plan-stack", "--run", tmp_path, "--memory", "plenty")
+    assert refused.code == 2
+    assert "'plenty' is not a number of GB" in " ".join(refused.err.replace("│", " ").split())
 
 
-def test_the_work_of_a_model_is_counted_from_the_cases(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    finetune, frozen = (read_experiment(Path(write_model(tmp_path, "m", text))) for text in (FINETUNE, FROZEN))
-    work = count_work(Job(run, "m", finetune, "{}"), 8)
-    # 18 training patients of four pictures in three folds; six test patients.
-    assert (work.folds, work.pending, work.cases, work.asked) == (3, 3, 96, 24 + 24)
-    assert (work.epochs, work.steps, work.rows, work.embedded) == (2, 6, 72, 0)
-    work = count_work(Job(run, "m", frozen, "{}"), 0)
-    assert (work.embedded, work.rows, work.shown, work.steps) == (96, 96, 48, 0)
+def test_the_work_of_a_model_is_counted_from_the_cases(finished_run: Finished) -> None:
+    frozen, tuned = (read_experiment(path) for path in finished_run.workshop.models)
+    work = count_work(Job(finished_run.run, "new", tuned, "{}"), 8)
+    # 120 training pictures in three folds of 40; 30 test pictures.
+    assert (work.folds, work.pending, work.cases, work.asked) == (3, 3, 150, 40 + 30)
+    assert (work.epochs, work.steps, work.rows, work.embedded) == (1, 10, 120, 0)
+    work = count_work(Job(finished_run.run, "new", frozen, "{}"), 0)
+    assert (work.embedded, work.rows, work.shown, work.steps) == (150, 150, 80, 0)

@@ -21,16 +21,16 @@ import pytest
 from features.clinic.folder import draw_clinic
 from runtime.folder_lock import holder_of
 from runtime.provenance import damages
-from tests.level1_cnn.training.test_tasks import TINY, write_model
+from tests.sources import ROOT
+from tests.workshop import TINY
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("PIPELINE_KILLS", "0"))
 DATA, NAMED_MODELS = os.environ.get("PIPELINE_DATA"), os.environ.get("PIPELINE_MODELS")
 ATTEMPT_SECONDS = 1200.0
 TRAINED = 'method = "finetune"\nepochs = 6\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n'
 MODELS = {
-    "trained": f"{TINY}[training]\n{TRAINED}",
-    "fixed": f'{TINY}[training]\nmethod = "frozen"\nregularisation = 0.01\n',
+    "trained": TINY + TRAINED,
+    "fixed": TINY + 'method = "frozen"\nregularisation = 0.01\n',
 }
 COMMANDS = {
     "cases": "melstack cases --run {run} --data {data} --folds 3",
@@ -161,7 +161,9 @@ def test_a_pipeline_killed_in_every_stage_ends_as_if_it_had_never_been(tmp_path:
     data = Path(DATA).resolve() if DATA else tmp_path / "data"
     if not DATA:
         draw_clinic(data, train=60, test=30, seed=0)
-    models = NAMED_MODELS or " ".join(write_model(tmp_path, name, text) for name, text in MODELS.items())
+    for name, text in MODELS.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    models = NAMED_MODELS or " ".join(f"{tmp_path / name}.toml" for name in MODELS)
     whole = Pipeline(tmp_path / "whole", data, models)
     lasted = durations(whole)
     print("undisturbed:", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in lasted.items()), flush=True)

@@ -3,27 +3,18 @@
 import json
 import os
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
-from features.clinic.folder import draw_clinic
 from melstack.verify import DAMAGED, STALE, WRITTEN, print_verdicts, verify_run
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import damages, finish, is_fresh, read_mark, refuse_damaged
 from runtime.run_folder import Run
-from tests.level1_cnn.training.test_tasks import TINY, write_model
-
-ROOT = Path(__file__).resolve().parents[2]
-TRAINED = 'method = "finetune"\nepochs = 1\nbatch_size = 8\nlearning_rate = 0.01\n'
-MODELS = {
-    "fixed": f'{TINY}[training]\nmethod = "frozen"\nregularisation = 0.01\n',
-    "trained": f"{TINY}[training]\n{TRAINED}",
-}
-RECIPE = 'learners = ["ridge", "logistic", "rank_mean"]\nblend = ["ridge", "logistic"]\nablation = false\n'
+from tests.command_line import typed
+from tests.workshop import TRAIN, Finished, Workshop
 
 
 def flip(path: Path) -> None:
@@ -103,34 +94,18 @@ def test_a_large_file_is_looked_at_by_size_and_by_digest_when_it_is_read(
     assert not is_fresh(mark, {})  # so that the next command makes it again
 
 
-class Commands:
-    """The commands of ``make submission`` on a run."""
+class Made:
+    """A run that `make submission` made of the workshop, to be damaged."""
 
-    def __init__(self, folder: Path) -> None:
-        self.run, self.data = Run(folder / "run"), folder / "data"
-        self.models = " ".join(write_model(folder, name, text) for name, text in MODELS.items())
-        self.recipe = folder / "plain.toml"
-        self.recipe.write_text(RECIPE)
+    def __init__(self, workshop: Workshop, folder: Path) -> None:
+        self.workshop, self.run = workshop, Run(folder / "run")
+        self.again()
 
-    def all(self) -> str:
-        """Run them all; return what they said."""
-        run, recipe = self.run.folder, self.recipe
-        return "".join(
-            self.one(line)
-            for line in (
-                f"melstack cases --run {run} --data {self.data} --folds 3",
-                f"melstack audit --run {run}",
-                f"melstack oof --run {run} --deterministic --devices cpu --models",
-                f"melstack submission --run {run} --recipe {recipe}",
-                f"melstack bundle --run {run} --recipe {recipe}",
-            )
-        )
-
-    def one(self, line: str) -> str:
-        words = [*line.split(), *([self.models] if line.endswith("--models") else [])]
-        done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True)
+    def again(self) -> str:
+        """Make it, once more; return what is said, as one line."""
+        done = self.workshop.make("submission", self.run, DETERMINISTIC="1", DEVICES="cpu")
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout.replace("\n", "")
 
     def files(self) -> dict[str, bytes]:
         """Return every file that a mark records."""
@@ -147,95 +122,96 @@ class Commands:
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
-    folder = tmp_path_factory.mktemp("damage")
-    draw_clinic(folder / "data", train=48, test=16, seed=1)
-    made = Commands(folder)
-    made.all()
-    return made
+def made(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(workshop, tmp_path_factory.mktemp("damage"))
 
 
 FILES = [
     *("cases.parquet", "leaks/pairs.json", "shards/statistics.parquet"),
-    *("level1/fixed/predictions.parquet", "level1/trained/embeddings.parquet"),
-    *("level1/fixed/fold_0/predictions.parquet", "level1/fixed/fold_1/head.npz", "level1/fixed/views.npy"),
-    *("level1/trained/fold_0/views.parquet", "level1/trained/fold_1/model.weights.h5"),
-    *("features/patient.parquet", "level2/plain/predictions.parquet", "level2/plain/decisions.json"),
-    *("level2/plain/metrics.csv", "submission.csv", "bundle/manifest.json", "bundle/networks/trained/fold_0.onnx"),
+    *("level1/frozen/predictions.parquet", "level1/tuned/embeddings.parquet"),
+    *("level1/frozen/fold_0/predictions.parquet", "level1/frozen/fold_1/head.npz", "level1/frozen/views.npy"),
+    *("level1/tuned/fold_0/views.parquet", "level1/tuned/fold_1/model.weights.h5"),
+    *("features/patient.parquet", "level2/quick/predictions.parquet", "level2/quick/decisions.json"),
+    *("level2/quick/metrics.csv", "submission.csv", "bundle/manifest.json", "bundle/networks/tuned/fold_0.onnx"),
 ]
 MARKS = [
-    *("cases.json", "leaks.json", "shards/statistics.json", "level1/fixed/run.json", "level1/trained/fold_0/done.json"),
-    *("level1/trained/begun.json", "level1/fixed/embedded.json", "features/patient.json", "level2/plain/run.json"),
+    *("cases.json", "leaks.json", "shards/statistics.json", "level1/frozen/run.json", "level1/tuned/fold_0/done.json"),
+    *("level1/tuned/begun.json", "level1/frozen/embedded.json", "features/patient.json", "level2/quick/run.json"),
     *("submission.json", "bundle.json"),
 ]
 
 
+def told_of(run: Run, names: list[str]) -> list[str]:
+    """Flip a byte of each file; return which of them are not among what is damaged."""
+    for name in names:
+        flip(run.folder / name)
+    verdicts = verify_run(run)
+    assert print_verdicts(run, verdicts) >= 9
+    told = "\n".join(reason for verdict in verdicts if verdict.state == DAMAGED for reason in verdict.reasons)
+    return [name for name in names if str(run.folder / name) not in told]
+
+
+@pytest.mark.parametrize("names", [FILES, MARKS], ids=["files", "marks"])
+def test_a_run_is_as_written_until_a_byte_of_it_is_flipped_and_all_that_is_damaged_is_named(
+    finished_run: Finished, tmp_path: Path, names: list[str]
+) -> None:
+    run = finished_run.copied_to(tmp_path)
+    assert {verdict.state for verdict in verify_run(run)} == {WRITTEN}
+    assert told_of(run, names) == []
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("names", [FILES, MARKS], ids=["files", "marks"])
-def test_whatever_is_damaged_is_named_and_made_again_as_it_was(commands: Commands, names: list[str]) -> None:
+def test_whatever_is_damaged_is_named_and_made_again_as_it_was(made: Made, names: list[str]) -> None:
     """All at once, each by one byte in its middle; no file differs afterwards."""
-    before, run = commands.files(), commands.run.folder
-    assert "damaged" not in commands.all()
-    assert {verdict.state for verdict in verify_run(commands.run)} == {WRITTEN}
-    for name in names:
-        flip(run / name)
-    verdicts = verify_run(commands.run)
-    assert print_verdicts(commands.run, verdicts) >= 9
-    told = "\n".join(reason for verdict in verdicts if verdict.state == DAMAGED for reason in verdict.reasons)
-    assert [name for name in names if str(run / name) not in told] == []
-    said = commands.all().replace("\n", "")
-    unnamed = [name for name in names if str(run / name) not in said]
-    assert unnamed == []
-    after = commands.files()
+    before = made.files()
+    assert told_of(made.run, names) == []
+    said = made.again()
+    assert [name for name in names if str(made.run.folder / name) not in said] == []
+    after = made.files()
     assert [name for name in before if after[name] != before[name]] == []
-    assert {verdict.state for verdict in verify_run(commands.run)} == {WRITTEN}
+    assert {verdict.state for verdict in verify_run(made.run)} == {WRITTEN}
 
 
 @pytest.mark.full
-def test_damaged_decoded_pictures_are_named_and_decoded_again(commands: Commands) -> None:
+def test_damaged_decoded_pictures_are_named_and_decoded_again(made: Made) -> None:
     """They are looked at when a network is about to be trained on them."""
-    before, store = commands.files(), next((commands.run.folder.parent / "pictures").iterdir())
+    before, store = made.files(), next((made.run.folder.parent / "pictures").iterdir())
     flip(next(store.glob("32/train*.tfrec")))
     cut(next(store.glob("32/test*.tfrec")))
     cut(store / "parts" / "test00" / "index.parquet")
-    (commands.run.level1 / "trained" / "fold_0" / "done.json").write_text("{")
-    said = commands.all().replace("\n", "")
-    assert "train00-48.tfrec: damaged, SHA-256" in said
+    (made.run.level1 / "tuned" / "fold_0" / "done.json").write_text("{")
+    said = made.again()
+    assert f"train00-{TRAIN}.tfrec: damaged, SHA-256" in said
     assert "test00: what it holds cannot be told any more; its pictures are decoded again" in said
-    after = commands.files()
+    after = made.files()
     assert [name for name in before if after[name] != before[name]] == []
 
 
-@pytest.mark.full
-def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(commands: Commands) -> None:
-    sample = commands.data / "sample_submission.csv"
-    text = sample.read_text()
-    sample.write_text(text.rstrip("\n"))
-    verdicts = {verdict.mark: verdict for verdict in verify_run(commands.run)}
-    sample.write_text(text)
-    cases = verdicts[commands.run.cases_mark]
-    assert cases.state == STALE
-    assert cases.reasons[0].startswith("files.sample_submission.csv: ")
+def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(finished_run: Finished, tmp_path: Path) -> None:
+    run, data = finished_run.copied_to(tmp_path), tmp_path / "data"
+    shutil.copytree(finished_run.workshop.data, data)
+    sample = data / "sample_submission.csv"
+    sample.write_text(sample.read_text().rstrip("\n"))
+    mark = read_json(run.cases_mark)
+    finish(run.cases_mark, mark.pop("made_from"), [run.cases, run.pairs], **mark | {"data": str(data)})
+    verdicts = {verdict.mark: verdict for verdict in verify_run(run)}
+    assert verdicts[run.cases_mark].state == STALE
+    assert verdicts[run.cases_mark].reasons[0].startswith("files.sample_submission.csv: ")
     assert {verdict.state for verdict in verdicts.values()} == {WRITTEN, STALE}
 
 
-@pytest.mark.full
-def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(commands: Commands) -> None:
+def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(
+    finished_run: Finished, tmp_path: Path
+) -> None:
     """Folds are decided once: another table under the same name would be another run."""
-    mark, table = commands.run.cases_mark, commands.run.cases
-    kept, text, written = table.read_bytes(), mark.read_text(), read_json(mark)
+    run = finished_run.copied_to(tmp_path)
+    written = read_json(run.cases_mark)
     facts = {key: value for key, value in written.items() if key not in ("made_from", "outputs", "mark")}
-    table.write_bytes(b"of another program")
-    finish(mark, written["made_from"], [table, commands.run.pairs], **facts)
-    cut(table)
-    refused = subprocess.run(
-        [sys.executable, "-m", *f"melstack cases --run {commands.run.folder} --data {commands.data} --folds 3".split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert refused.returncode == 2
-    assert "the same data do not give the same table any more" in refused.stderr
-    assert table.read_bytes() == b"of another program"[:-7]
-    table.write_bytes(kept)
-    mark.write_text(text)
+    run.cases.write_bytes(b"of another program")
+    finish(run.cases_mark, written["made_from"], [run.cases, run.pairs], **facts)
+    cut(run.cases)
+    refused = typed("cases", "--run", run.folder, "--data", finished_run.workshop.data, "--folds", 3)
+    assert refused.code == 2
+    assert "the same data do not give the same table any more" in refused.err
+    assert run.cases.read_bytes() == b"of another program"[:-7]

@@ -5,16 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from level1_cnn.training.checkpoint import save_state
 from level2_stack.crossval.fits import side_by_side
 from runtime.errors import InputFault
-from runtime.exit_codes import describe
-
-ROOT = Path(__file__).resolve().parents[2]
+from runtime.exit_codes import GO_ON, describe, run_to_its_end
+from runtime.files import replacing, reserve, write_text
+from runtime.folder_lock import holding
+from runtime.tables import INDEX, write_table
+from tests.sources import ROOT
 
 
 def run(code: str, *arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
@@ -48,40 +53,31 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-WRITES = {
-    "a table": """
-import numpy as np, pandas as pd
-from runtime.tables import write_table
-names = pd.Index([f"c{n}" for n in range(60000)], name="image_name")
-write_table(Path(arguments[0]) / "t.parquet", pd.DataFrame({"x": np.random.default_rng(0).random(60000)}, index=names))
-""",
-    "arrays": """
-import numpy as np
-from level1_cnn.training.checkpoint import save_state
-save_state(Path(arguments[0]) / "state.npz", {"w": np.random.default_rng(0).random(90000)}, 3)
-""",
-    "a mapped file": """
-import numpy as np
-from runtime.files import replacing, reserve
-with replacing(Path(arguments[0]) / "views.npy") as temporary:
-    table = np.lib.format.open_memmap(temporary, "w+", np.float16, (1000, 8, 100))
-    reserve(temporary)
-    table[:] = 1
-""",
-    "text": """
-from runtime.files import write_text
-write_text(Path(arguments[0]) / "t.csv", "x" * 999999)
-""",
+NOISE = np.random.default_rng(0).random(90_000)
+
+
+def write_a_mapped_file(folder: Path) -> None:
+    with replacing(folder / "views.npy") as temporary:
+        np.lib.format.open_memmap(temporary, "w+", np.float16, (1000, 8, 100))
+        reserve(temporary)
+
+
+WRITES: dict[str, Callable[[Path], object]] = {
+    "a table": lambda folder: write_table(
+        folder / "t.parquet", pd.DataFrame({"x": NOISE}, index=pd.Index(map(str, range(len(NOISE))), name=INDEX))
+    ),
+    "arrays": lambda folder: save_state(folder / "state.npz", {"w": NOISE}, 3),
+    "a mapped file": write_a_mapped_file,
+    "text": lambda folder: write_text(folder / "t.csv", "x" * 999_999),
 }
 
 
 @pytest.mark.parametrize("what", WRITES)
 def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(small_disk: Path, what: str) -> None:
     (small_disk / "t.parquet").write_text("as it was")
-    ended = run(WRITES[what], small_disk)
-    assert ended.returncode == 2
-    assert "the disk is full; make room; nothing is half-written" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    with pytest.raises(OSError, match="No space left") as caught:
+        WRITES[what](small_disk)
+    assert "the disk is full; make room; nothing is half-written" in str(describe(caught.value))
     assert [path.name for path in small_disk.iterdir()] == ["t.parquet"]
     assert (small_disk / "t.parquet").read_text() == "as it was"
 
@@ -116,12 +112,12 @@ def test_a_full_disk_under_tensorflow_is_the_same_sentence(small_disk: Path, cod
 
 def test_a_run_folder_that_became_read_only_is_a_sentence(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    command = [sys.executable, "-m", "melstack", "audit", "--run", str(small_disk)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 2
-    assert "the file system is read-only; make it writable, or take another RUN=folder" in ended.stderr
+    with pytest.raises(OSError, match="Read-only") as caught, holding(small_disk):
+        pass
+    assert "the file system is read-only; make it writable, or take another RUN=folder" in str(describe(caught.value))
 
 
+@pytest.mark.full
 def test_a_right_that_was_lost_is_a_sentence(tmp_path: Path) -> None:
     code = """
 import os
@@ -142,6 +138,7 @@ write_text(Path(arguments[0]) / "t.csv", "x")
     [
         (InputFault("a.csv: wrong"), "a.csv: wrong"),
         (FileNotFoundError(errno.ENOENT, "No such file", "runs/x/a"), "runs/x/a: no such file or folder: it was moved"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/x/a"), "runs/x/a: permission denied; give this user"),
         (MemoryError("Unable to allocate 9 GiB"), "out of memory (Unable to allocate 9 GiB)"),
         (OSError("Can't write data (errno = 28, 'No space left on device')"), "the disk is full"),
         (type("DataLossError", (Exception,), {})("corrupted record at 12"), "a file of decoded pictures is damaged"),
@@ -152,15 +149,31 @@ def test_what_the_world_does_is_a_sentence(error: BaseException, sentence: str) 
     assert (describe(error) or "").startswith(sentence)
 
 
-def test_a_fault_of_the_program_stays_a_traceback() -> None:
-    assert describe(KeyError("x")) is None
-    ended = run("{}['x']")
-    assert ended.returncode == 1
-    assert "KeyError" in ended.stderr
+def test_a_fault_of_the_input_ends_with_code_2_and_one_of_the_program_stays_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def misread() -> None:
+        raise InputFault("a.csv: wrong")
+
+    with pytest.raises(SystemExit, match="2"):
+        run_to_its_end(misread)
+    assert capsys.readouterr().err == "error: a.csv: wrong\n"
+    with pytest.raises(KeyError):
+        run_to_its_end(lambda: {}["x"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_what_is_saved(number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit, match=str(code)):
+        run_to_its_end(lambda: signal.raise_signal(number))
+    assert capsys.readouterr().err == f"stopped by {number.name}: {GO_ON}\n"
+    assert signal.getsignal(number) is before
 
 
 SLEEPS = """
 import os, signal, time
+from level1_cnn.training.checkpoint import save_state
 from level2_stack.crossval.fits import side_by_side
 workers = [child for child in side_by_side(lambda job, table: os.getpid(), range(4), None, 2)]
 print(*set(workers), flush=True)
@@ -169,6 +182,7 @@ list(side_by_side(lambda job, table: time.sleep(job), [60] * 4, None, 2))
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_ctrl_c_says_what_is_saved_and_leaves_no_worker(name: str, code: int) -> None:
     ended = run(SLEEPS, name)
@@ -187,6 +201,7 @@ def killed_once(job: tuple[int, str], table: None) -> int:
     return number
 
 
+@pytest.mark.full
 def test_when_a_worker_is_killed_fewer_of_them_do_what_is_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 import pytest
 
 from runtime.errors import InputFault
 from runtime.folder_lock import Holder, holder_of, holding
+from tests.command_line import typed
+from tests.sources import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 2**22 + 1  # more than the largest number of a process
 HOLDS = """
 import sys, time
 from pathlib import Path
@@ -24,37 +27,32 @@ with holding(Path(sys.argv[1])):
 """
 
 
-def other_holder(folder: Path) -> "subprocess.Popen[str]":
-    """Return another process that holds the folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.folder_lock.DYING_SECONDS", 0.2)
 
 
-def end(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGKILL) -> None:
-    process.send_signal(number)
-    process.communicate()
+def at_work(pid: int = os.getpid()) -> str:
+    return f"another command is at work there (process {pid} on "
 
 
 def test_the_second_of_two_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
-    process = other_holder(tmp_path)
-    try:
-        with pytest.raises(InputFault, match=f"another command is at work there .process {process.pid} on "):
-            holding(tmp_path).__enter__()
-    finally:
-        end(process)
+    with holding(tmp_path), pytest.raises(InputFault) as refused:
+        holding(tmp_path).__enter__()
+    assert at_work() in str(refused.value)
 
 
-def test_a_holder_that_is_just_dying_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
+def test_a_holder_that_is_just_dying_is_not_taken_for_one_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A killed process keeps its lock until the system has taken its memory back: seconds, on a busy machine."""
-    process = other_holder(tmp_path)
-    Timer(0.5, process.kill).start()
+    monkeypatch.setattr("runtime.folder_lock.DYING_SECONDS", 30.0)
+    first = ExitStack()
+    first.enter_context(holding(tmp_path))
+    Timer(0.2, first.close).start()
     with holding(tmp_path):
-        assert process.wait(10) == -signal.SIGKILL
         assert (holder := holder_of(tmp_path)) is not None
         assert holder.pid == os.getpid()
-    process.communicate()
 
 
 def test_a_folder_is_let_go_at_the_end_and_after_an_error(tmp_path: Path) -> None:
@@ -66,20 +64,34 @@ def test_a_folder_is_let_go_at_the_end_and_after_an_error(tmp_path: Path) -> Non
     assert holder_of(tmp_path) is None
 
 
-def test_what_a_killed_process_held_is_taken_over_and_its_half_written_files_are_cleared(
+def test_what_a_dead_process_held_is_taken_over_and_its_half_written_files_are_cleared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = other_holder(tmp_path)
-    me = holder_of(tmp_path)
-    assert me is not None
-    mine = tmp_path / f".writing-{os.getpid()}@{me.host}-x.parquet"
-    dead, elsewhere = tmp_path / f".writing-{process.pid}@{me.host}-x.npy", tmp_path / ".writing-1@elsewhere-x.npy"
-    end(process)
+    me = Holder.me()
+    (tmp_path / "lock").write_text(json.dumps(vars(me) | {"pid": NOBODY}))
+    mine, dead, elsewhere = (
+        tmp_path / f".writing-{process}-x.npy"
+        for process in (f"{os.getpid()}@{me.host}", f"{NOBODY}@{me.host}", "1@elsewhere")
+    )
     for path in (mine, dead, elsewhere):
         path.touch()
     with holding(tmp_path):
         assert (mine.exists(), dead.exists(), elsewhere.exists()) == (True, False, True)
-    assert f"taken over from a command that ended without a word: process {process.pid} on" in capsys.readouterr().out
+    assert f"taken over from a command that ended without a word: process {NOBODY} on" in capsys.readouterr().out
+
+
+@pytest.mark.full
+def test_what_a_killed_process_held_is_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(InputFault) as refused:
+        holding(tmp_path).__enter__()
+    assert at_work(process.pid) in str(refused.value)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with holding(tmp_path):
+        assert f"ended without a word: process {process.pid} on" in capsys.readouterr().out
 
 
 def test_a_holder_on_another_machine_is_believed_and_how_to_remove_it_is_said(tmp_path: Path) -> None:
@@ -97,28 +109,27 @@ def test_half_a_line_in_the_lock_is_nobody(tmp_path: Path, text: str) -> None:
         assert holder_of(tmp_path) == Holder(**{**vars(Holder.me()), "since": vars(holder_of(tmp_path))["since"]})
 
 
-def test_who_may_wait_waits_and_says_for_whom(tmp_path: Path) -> None:
-    first = other_holder(tmp_path)
-    waits = HOLDS.replace("holding(Path(sys.argv[1]))", "holding(Path(sys.argv[1]), wait=True)")
-    second = subprocess.Popen([sys.executable, "-c", waits, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert second.stdout is not None
-    assert f"held by process {first.pid} on" in second.stdout.readline()
-    assert second.poll() is None
-    end(first)
-    assert "taken over" in second.stdout.readline()
-    assert second.stdout.readline() == "held\n"
-    end(second)
+def test_who_may_wait_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def hold() -> None:
+        with holding(tmp_path, wait=True):
+            held.append(holder_of(tmp_path))
+
+    held = list[Holder | None]()
+    waiting = Thread(target=hold)
+    with holding(tmp_path):
+        waiting.start()
+        waiting.join(0.5)
+        assert (waiting.is_alive(), held) == (True, [])
+        assert f"held by process {os.getpid()} on" in capsys.readouterr().out
+    waiting.join(10)
+    assert len(held) == 1
+    assert holder_of(tmp_path) is None
 
 
 def test_a_command_on_a_run_that_another_works_on_ends_with_code_2(tmp_path: Path) -> None:
-    process = other_holder(tmp_path)
-    try:
-        command = [sys.executable, "-m", "melstack", "blocks", "--run", str(tmp_path)]
-        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    finally:
-        end(process)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(f"error: {tmp_path}: another command is at work there (process {process.pid} on")
-    missing = subprocess.run([*command[:-1], str(tmp_path / "typo")], cwd=ROOT, capture_output=True, text=True)
-    assert missing.returncode == 2
+    with holding(tmp_path):
+        refused = typed("blocks", "--run", tmp_path)
+    assert refused.code == 2
+    assert refused.err.startswith(f"error: {tmp_path}: {at_work()}")
+    assert typed("blocks", "--run", tmp_path / "typo").code == 2
     assert not (tmp_path / "typo").exists()

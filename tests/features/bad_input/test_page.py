@@ -1,8 +1,7 @@
 """The page docs/bad_input.md and the tests are one: every kind is told and tested; the command lines refuse with 2."""
 
 import ast
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,9 @@ from hypothesis import strategies as st
 
 from features.folder.csv_file import read_csv
 from runtime.errors import InputFault
-from tests.features.bad_input.table import ROOT, check, small_clinic, table
+from tests.command_line import typed
+from tests.features.bad_input.table import check, table
+from tests.sources import ROOT
 
 TESTS = sorted((ROOT / "tests" / "features" / "bad_input").glob("test_*.py"))
 
@@ -43,32 +44,24 @@ COMMANDS = {
     "csv_ragged_rows": lambda data: (data / "train.csv").write_text("image_name,patient_id\na,b,c\n"),
     "picture_empty": lambda data: (data / "jpeg/train/a1.jpg").write_bytes(b""),
     "mapping_unknown_key": lambda data: (data / "cases.toml").write_text("trian = 'x.csv'"),
-    "records_empty": lambda data: [path.unlink() for path in data.rglob("*.jpg")] + [(data / "test.tfrec").touch()],
+    "records_empty": lambda data: [shutil.rmtree(data / "jpeg"), (data / "test.tfrec").touch()],
 }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_command_refuses_with_2_in_a_sentence_and_leaves_no_run(name: str, tmp_path: Path) -> None:
-    data = small_clinic(tmp_path / "clinic")
+def test_the_command_refuses_with_2_in_a_sentence_and_leaves_no_run(name: str, data: Path, tmp_path: Path) -> None:
     COMMANDS[name](data)
     if name == "records_empty":
         (data / "train.csv").unlink()
-    answer = cases_command(tmp_path, data, "2")
-    assert answer.returncode == 2, answer.stderr
-    assert answer.stderr.startswith("error: ")
-    assert "Traceback" not in answer.stderr
+    answer = typed("cases", "--run", tmp_path / "run", "--data", data, "--folds", 2)
+    assert (answer.code, answer.err[:7]) == (2, "error: "), answer.err
     assert [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()] in ([], ["lock"])
 
 
-def test_one_fold_is_refused_by_the_command(tmp_path: Path) -> None:
-    answer = cases_command(tmp_path, small_clinic(tmp_path / "clinic"), "1")
-    said = " ".join(answer.stderr.replace("│", " ").split())
-    check("option_folds", ("refused" if answer.returncode == 2 else "read", said, None))
-
-
-def cases_command(folder: Path, data: Path, folds: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "melstack", "cases", "--run", str(folder / "run"), "--data", str(data)]
-    return subprocess.run([*command, "--folds", folds], cwd=ROOT, capture_output=True, text=True, check=False)
+def test_one_fold_is_refused_by_the_command(data: Path, tmp_path: Path) -> None:
+    answer = typed("cases", "--run", tmp_path / "run", "--data", data, "--folds", 1)
+    said = " ".join(answer.err.replace("│", " ").split())
+    check("option_folds", ("refused" if answer.code == 2 else "read", said, None))
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8).map("v".__add__)

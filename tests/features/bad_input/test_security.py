@@ -24,8 +24,7 @@ from runtime.run_folder import Run
 from runtime.tables import write_table
 from tests.features.bad_input.table import check, outcome_of
 from tests.melstack.bundle.serving.doubles import SMALL, Asker, Darkness, files, jpeg
-from tests.melstack.report.data_page.test_page import cases_of
-from tests.melstack.report.run_page.test_page import EVIL, write_run
+from tests.melstack.report.written_runs import EVIL, cases_of, write_run
 
 
 def bundle(folder: Path, network: str = "net") -> Path:

@@ -5,9 +5,11 @@ import io
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.features.bad_input.table import HEADER, TEST, TRAIN, Spoil, check_cases, clinics, draw, edited, raw, written
+from tests.features.bad_input.table import check_cases, raw, written
+from tests.features.small_clinic import HEADER, TEST, TRAIN, Spoil, draw, edited
 
 LINES = TRAIN.splitlines()
 UMLAUT = TRAIN.replace("nevus", "Nävus")
@@ -90,7 +92,6 @@ CHANGED = {"csv_cp1252": {"diagnosis"}}
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_has_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
-    data, clean = clinics(tmp_path)
+def test_a_table_has_the_outcome_that_the_page_tells(name: str, data: Path, sound: pd.DataFrame) -> None:
     TABLES[name](data)
-    check_cases(name, data, clean, frozenset(CHANGED.get(name, ())))
+    check_cases(name, data, sound, frozenset(CHANGED.get(name, ())))

@@ -5,9 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from features.cases.case_table import read_cases
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
-from tests.features.bad_input.table import HEADER, TEST, TRAIN, Spoil, check_cases, clinics, draw, edited, written
+from features.folder.layout import Request
+from tests.features.bad_input.table import check_cases, written
+from tests.features.small_clinic import HEADER, TEST, TRAIN, Spoil, draw, edited
 
 
 def aged(text: str) -> Spoil:
@@ -115,25 +118,19 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_has_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
-    data, clean = clinics(tmp_path)
+def test_a_value_has_the_outcome_that_the_page_tells(name: str, data: Path, sound: pd.DataFrame) -> None:
     VALUES[name](data)
     if name == "id_blanks_inside":
-        clean = clean.rename({"a1": "a 1"}).replace("jpeg/train/a1.jpg", "jpeg/train/a 1.jpg")
-    check_cases(name, data, clean, frozenset({*CHANGED.get(name, ()), *(["fold"] if name.startswith("id_") else [])}))
+        sound = sound.rename({"a1": "a 1"}).replace("jpeg/train/a1.jpg", "jpeg/train/a 1.jpg")
+    check_cases(name, data, sound, frozenset({*CHANGED.get(name, ()), *(["fold"] if name.startswith("id_") else [])}))
 
 
-def test_patients_whose_names_differ_by_zeros_stay_two(tmp_path: Path) -> None:
-    from features.cases.case_table import read_cases
-    from features.folder.layout import Request
-
-    data, _ = clinics(tmp_path)
+def test_patients_whose_names_differ_by_zeros_stay_two(data: Path) -> None:
     VALUES["patient_leading_zeros"](data)
     assert sorted(read_cases(Request(data, folds=2))["patient_id"].unique()) == ["01", "1", "q1"]
 
 
-def test_new_cases_are_repaired_as_training_cases_are(tmp_path: Path) -> None:
-    data, _ = clinics(tmp_path)
+def test_new_cases_are_repaired_as_training_cases_are(data: Path) -> None:
     sound = read_new_cases(DataFolder.open(data))
     strange = TEST.replace("t1,q1,female,30,torso", ' t1,q1,F,"30,0 years", Torso').replace(
         "t2,q1,female,,", "t2,q1,FEMALE,?,-"

@@ -11,37 +11,8 @@ from features.cases.case_table import read_cases
 from features.folder.layout import Request
 from features.pictures.read import read_picture
 from runtime.errors import InputFault
-from tests.features.pictures.test_dicom import write_dicom
-
-TRAIN = """image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,benign_malignant,target
-a1,p1,male,45,torso,nevus,benign,0
-a2,p1,male,45,,melanoma,malignant,1
-b1,p2,,50,torso,melanoma,malignant,1
-b2,p2,,50,torso,unknown,benign,0
-"""
-TEST = """image_name,patient_id,sex,age_approx,anatom_site_general_challenge
-t1,q1,female,30,torso
-t2,q1,female,,
-"""
-SAMPLE = "image_name,target\nt2,0\nt1,0\n"
-
-
-def draw(path: Path, size: tuple[int, int] = (24, 16)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((size[1], size[0], 3), 120, dtype=np.uint8)).save(path)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "clinic"
-    folder.mkdir()
-    for name, text in (("train.csv", TRAIN), ("test.csv", TEST), ("sample_submission.csv", SAMPLE)):
-        (folder / name).write_text(text)
-    for name in ("a1", "a2", "b1", "b2"):
-        draw(folder / "jpeg" / "train" / f"{name}.jpg")
-    for name in ("t1", "t2"):
-        draw(folder / "jpeg" / "test" / f"{name}.png")
-    return folder
+from tests.features.pictures.dicom_files import write_dicom
+from tests.features.small_clinic import draw, edited
 
 
 def test_the_contest_layout_becomes_a_case_table(data: Path) -> None:
@@ -50,13 +21,14 @@ def test_the_contest_layout_becomes_a_case_table(data: Path) -> None:
     assert cases["role"].tolist() == ["train"] * 4 + ["test"] * 2
     assert cases["target"].tolist()[:4] == [0, 1, 1, 0]
     assert cases["target"][4:].isna().all()
-    assert cases.loc["t1", ["picture", "width", "height"]].tolist() == ["jpeg/test/t1.png", 24, 16]
+    assert cases.loc["t1", ["picture", "width", "height"]].tolist() == ["jpeg/test/t1.png", 48, 32]
     assert cases.loc["a1", "file_bytes"] == (data / "jpeg/train/a1.jpg").stat().st_size
     assert sorted(cases["fold"].unique()) == [-1, 0, 1]
     assert cases["fold"].groupby(cases["patient_id"]).nunique().max() == 1
 
 
 def test_missing_sex_age_and_site_are_normal(data: Path) -> None:
+    edited("female", "")(data)
     cases = read_cases(Request(data, folds=2))
     assert cases["sex"].isna().sum() == 2
     assert cases["age_approx"].isna().sum() == 1
@@ -83,20 +55,16 @@ def test_official_folds_without_the_column_are_refused(data: Path) -> None:
         read_cases(Request(data, folds=2, official=True))
 
 
-def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
-    return lambda data: (data / name).write_text((data / name).read_text().replace(old, new))
-
-
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (edit("train.csv", "patient_id,sex", "patient,sex"), r"train\.csv: missing column\(s\) 1 \(patient_id\)"),
-        (edit("train.csv", "a2,p1", "a1,p1"), r"train\.csv: image_name given more than once: 1 \(a1\)"),
-        (edit("test.csv", "t1,q1", "a1,q1"), r"image_name in both train and test: 1 \(a1\)"),
-        (edit("train.csv", "malignant,1\nb1", "malignant,2\nb1"), r"target must be 0 or 1; found 2 in 1 \(a2\)"),
-        (edit("train.csv", "benign,0\na2", "benign,yes\na2"), r"target must be 0 or 1; found 'yes' in 1 \(a1\)"),
-        (edit("test.csv", "q1", "p2"), r"patients in both train and test: 1 \(p2\)"),
-        (edit("sample_submission.csv", "t2", "t9"), r"rows without a test case: 1 \(t9\)"),
+        (edited("patient_id,sex", "patient,sex"), r"train\.csv: missing column\(s\) 1 \(patient_id\)"),
+        (edited("a2,p1", "a1,p1"), r"train\.csv: image_name given more than once: 1 \(a1\)"),
+        (edited("t1,q1", "a1,q1", "test.csv"), r"image_name in both train and test: 1 \(a1\)"),
+        (edited("malignant,1\nb1", "malignant,2\nb1"), r"target must be 0 or 1; found 2 in 1 \(a2\)"),
+        (edited("benign,0\na2", "benign,yes\na2"), r"target must be 0 or 1; found 'yes' in 1 \(a1\)"),
+        (edited("q1", "p2", "test.csv"), r"patients in both train and test: 1 \(p2\)"),
+        (edited("t2", "t9", "sample_submission.csv"), r"rows without a test case: 1 \(t9\)"),
         (lambda data: (data / "jpeg/train/b1.jpg").unlink(), r"no picture for 1 \(b1\)"),
         (lambda data: (data / "jpeg/test/t2.png").write_bytes(b""), r"unreadable pictures: 1 \(t2\)"),
         (lambda data: (data / "jpeg/test/t2.png").write_text("<html>"), r"unreadable pictures: 1 \(t2\)"),
@@ -119,8 +87,8 @@ def test_a_picture_cut_short_is_named(data: Path) -> None:
 
 
 def test_all_faults_are_listed_together(data: Path) -> None:
-    edit("test.csv", "q1", "p2")(data)
-    edit("sample_submission.csv", "t2", "t9")(data)
+    edited("q1", "p2", "test.csv")(data)
+    edited("t2", "t9", "sample_submission.csv")(data)
     (data / "jpeg/train/b1.jpg").unlink()
     with pytest.raises(InputFault) as caught:
         read_cases(Request(data, folds=2))
@@ -181,16 +149,16 @@ def test_without_external_cases_there_is_no_source(data: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["dicom/{role}", "{role}"])
 def test_dicom_folders_take_the_place_of_jpeg_folders(data: Path, folder: str) -> None:
-    jpeg = read_cases(Request(data, folds=2))
+    jpeg, first = read_cases(Request(data, folds=2)), read_picture(data / "jpeg/train/a1.jpg")
     for path in [*data.glob("jpeg/*/*.jpg"), *data.glob("jpeg/*/*.png")]:
         place = data / folder.format(role=path.parent.name) / f"{path.stem}.dcm"
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_dicom(place, np.asarray(Image.open(path)).tobytes(), Rows=16, Columns=24)
+        write_dicom(place, np.asarray(Image.open(path)).tobytes(), Rows=32, Columns=48)
         path.unlink()
     cases = read_cases(Request(data, folds=2))
     assert cases.loc["t1", "picture"] == f"{folder.format(role='test')}/t1.dcm"
     assert cases[["width", "height", "fold", "target"]].equals(jpeg[["width", "height", "fold", "target"]])
-    assert np.array_equal(read_picture(data / cases.loc["a1", "picture"])[0, 0], [120, 120, 120])
+    assert np.array_equal(read_picture(data / cases.loc["a1", "picture"]), first)
 
 
 def test_pictures_beside_the_csvs_are_not_taken_for_the_data_set(data: Path) -> None:

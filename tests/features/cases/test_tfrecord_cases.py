@@ -1,6 +1,5 @@
 """Tests for record_sets.py, sources.py and externals.py: pictures and cases out of Kaggle's TFRecord files."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
@@ -11,37 +10,13 @@ from features.cases.case_table import read_cases
 from features.cases.summary import describe_cases
 from features.cases.tfrecord_cases import index_records
 from features.folder.layout import Request
-from features.pictures.read import encode_jpeg, read_picture
+from features.pictures.read import read_picture
 from runtime.errors import Faults, InputFault
-from tests.features.cases.test_case_table import data, draw
-from tests.features.pictures.test_read import lesion
-from tests.features.pictures.test_tfrecord import write_records
+from tests.features.cases.record_sets import KAGGLE, TRAIN, jpeg, record, write_set
+from tests.features.pictures.tfrecord_files import write_records
+from tests.features.small_clinic import external
 
-__all__ = ["data"]  # a fixture
-
-KAGGLE = {"patient_id": 7, "sex": 1, "age_approx": 45, "anatom_site_general_challenge": 3, "diagnosis": 5}
 PLACES = ("tfrecords", ".")
-
-
-def jpeg(seed: int = 0) -> bytes:
-    return encode_jpeg(lesion(16, 16, seed))
-
-
-def record(name: str, **features: bytes | int) -> dict[str, bytes | int]:
-    return {"image": jpeg(crc32(name.encode())), "image_name": name.encode(), **features}
-
-
-def write_set(folder: Path, train: Mapping[str, int], test: tuple[str, ...] = (), **features: bytes | int) -> None:
-    """Write Kaggle's files: the training records two a file, the test records in one."""
-    records = [record(name, target=target, **features) for name, target in train.items()]
-    for number in range(-(-len(records) // 2)):
-        few = records[2 * number : 2 * number + 2]
-        write_records(folder / f"train{number:02d}-{len(few)}.tfrec", few)
-    if test:
-        write_records(folder / f"test00-{len(test)}.tfrec", [record(name) for name in test])
-
-
-TRAIN = {"a1": 0, "b1": 1, "a2": 1, "b2": 0}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -189,14 +164,6 @@ def test_an_external_set_of_records_needs_no_csv(data: Path, tmp_path: Path) -> 
     assert rows["fold"].tolist() == [-1] * 3
     assert notes[0] == "extra isic2019: left out, since they are train or test cases: 1 (a1)"
     assert "sex, anatom_site_general_challenge, diagnosis are codes without a key" in notes[1]
-
-
-def external(folder: Path, names: tuple[str, ...]) -> Path:
-    header = "image_name,lesion_id,sex,age_approx,anatom_site_general_challenge,diagnosis,target\n"
-    for name in names:
-        draw(folder / "jpeg" / f"{name}.jpg")
-    (folder / "train.csv").write_text(header + "".join(f"{name},L,male,50,torso,nevus,0\n" for name in names))
-    return folder
 
 
 def test_of_external_cases_of_one_name_the_first_folder_s_is_kept(data: Path, tmp_path: Path) -> None:

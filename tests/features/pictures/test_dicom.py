@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
+from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space
 from pydicom.uid import (
@@ -25,38 +24,16 @@ from pydicom.uid import (
 
 from features.pictures.read import Header, read_header, read_picture
 from runtime.errors import InputFault
-from tests.features.pictures.test_read import lesion
+from tests.features.pictures.dicom_files import HEIGHT, PICTURE, WIDTH, write_dicom, write_jpeg_dicom
+from tests.features.pictures.drawn import lesion
 
-WIDTH, HEIGHT = 96, 64
-PICTURE = lesion(WIDTH, HEIGHT)
 GREY = PICTURE[:, :, 1]
-
-
-def write_dicom(path: Path, pixels: bytes, syntax: UID = ExplicitVRLittleEndian, **tags: object) -> Path:
-    """Write a DICOM of 96 x 64 px, RGB of 8 bits unless ``tags`` say otherwise."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.3"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PlanarConfiguration = HEIGHT, WIDTH, 3, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.PhotometricInterpretation = "RGB"
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    dataset.PixelData = pixels
-    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def jpeg_of(picture: np.ndarray, mode: str = "RGB", **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).convert(mode).save(buffer, "JPEG", quality=90, **options)
     return buffer.getvalue()
-
-
-def write_jpeg_dicom(path: Path, jpeg: bytes, **tags: object) -> Path:
-    return write_dicom(path, encapsulate([jpeg]), JPEGBaseline8Bit, **tags)
 
 
 def pixels_of(jpeg: bytes) -> np.ndarray:

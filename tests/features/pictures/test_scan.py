@@ -8,7 +8,7 @@ from PIL import Image
 from features.pictures.read import read_picture
 from features.pictures.scan import scan
 from features.pictures.statistics import picture_statistics
-from tests.features.pictures.test_read import lesion, saved
+from tests.features.pictures.drawn import lesion, saved
 
 
 def test_a_scan_gives_statistics_squares_and_faults_in_order(tmp_path: Path):

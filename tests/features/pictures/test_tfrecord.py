@@ -1,14 +1,14 @@
 """TFRecord files without TensorFlow: what it wrote is read, and every damage is named with file and offset."""
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import google_crc32c
 import pytest
 
 from features.pictures.tfrecord import iterate_records, parse_example, read_record, record_place
 from runtime.errors import InputFault
+from tests.features.pictures.tfrecord_files import example, framed, masked, message, varint
 
 # Two records written by tf.io.TFRecordWriter (TensorFlow 2.21): a tf.train.Example, and the bytes "second".
 WRITTEN_BY_TENSORFLOW = bytes.fromhex(
@@ -18,44 +18,6 @@ WRITTEN_BY_TENSORFLOW = bytes.fromhex(
     "64d3e0d3ca"
 )
 SECOND = 12 + 135 + 4  # where its second record begins
-
-
-def masked(content: bytes) -> bytes:
-    crc = google_crc32c.value(content)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def framed(content: bytes) -> bytes:
-    length = struct.pack("<Q", len(content))
-    return length + masked(length) + content + masked(content)
-
-
-def varint(number: int) -> bytes:
-    number &= (1 << 64) - 1
-    start = b""
-    while number >= 0x80:
-        start, number = start + bytes([number & 0x7F | 0x80]), number >> 7
-    return start + bytes([number])
-
-
-def message(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def example(features: Mapping[str, bytes | int]) -> bytes:
-    """Return a serialised tf.train.Example."""
-    entries = b""
-    for name, value in features.items():
-        kind, content = (1, message(1, value)) if isinstance(value, bytes) else (3, message(1, varint(value)))
-        entries += message(1, message(1, name.encode()) + message(2, message(kind, content)))
-    return message(1, entries)
-
-
-def write_records(path: Path, records: Sequence[Mapping[str, bytes | int]]) -> Path:
-    """Write records as Kaggle's sets hold them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(framed(example(record)) for record in records))
-    return path
 
 
 @pytest.fixture

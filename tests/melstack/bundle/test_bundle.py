@@ -1,8 +1,6 @@
 """Tests of the bundle: it predicts what its run did, without TensorFlow, and nothing damaged or strange passes."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +19,9 @@ from melstack.level2_commands import stack, submission
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.tables import read_table
-from tests.features.pictures.test_dicom import write_jpeg_dicom
-from tests.features.pictures.test_tfrecord import write_records
-from tests.workshop import MODELS, PREVALENCE, RECIPE, ROOT, Finished, Workshop
+from tests.features.pictures.dicom_files import write_jpeg_dicom
+from tests.features.pictures.tfrecord_files import write_records
+from tests.workshop import MODELS, PREVALENCE, RECIPE, Finished, Workshop
 
 
 @pytest.fixture(scope="module")
@@ -333,15 +331,7 @@ def test_it_is_made_once(finished_run: Finished, capsys: pytest.CaptureFixture[s
     assert {entry.name for entry in read_manifest(finished_run.bundle).networks} == set(MODELS)
 
 
-def test_predicting_imports_neither_tensorflow_nor_what_only_training_needs() -> None:
-    code = (
-        "import sys, melstack.bundle.loading, melstack.bundle.predicting;"
-        "print([name for name in ('tensorflow', 'keras', 'optuna', 'efficientnet') if name in sys.modules])"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert shown.stdout.strip() == "[]"
-
-
+@pytest.mark.full
 def test_the_networks_of_a_bundle_are_timed_through_both_runtimes(
     finished_run: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:

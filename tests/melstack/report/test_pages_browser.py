@@ -1,7 +1,6 @@
 """Tests of the pages in a headless browser: no error, nothing loaded, nothing too wide, slider and sorting work."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +13,9 @@ from melstack.report.data_page.page import explore
 from melstack.report.run_page.page import make_report
 from runtime.files import write_json
 from runtime.run_folder import Run
-from tests.melstack.report.run_page.test_page import write_run
+from tests.melstack.report.written_runs import write_run
 
-CHROMIUM = Path("/usr/bin/chromium")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"no browser: {CHROMIUM} is not there")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield started
-        started.close()
+pytestmark = pytest.mark.full
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,7 @@ import pytest
 from melstack.bundle.serving.limits import Limits
 from tests.melstack.bundle.serving.doubles import Running, expected, jpeg
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"no browser: {CHROMIUM} is not there")
+pytestmark = pytest.mark.full
 PICTURES = {
     "left_arm.jpg": 170,
     "a_name_without_a_place_to_break_that_goes_on_and_on_and_on.jpg": 20,
@@ -24,14 +22,6 @@ PICTURES = {
 def running() -> Iterator[Running]:
     with Running(Limits(pictures=4)) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 class Opened:

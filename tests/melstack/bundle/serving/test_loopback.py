@@ -23,10 +23,8 @@ from PIL import Image
 from melstack.bundle.serving.application import check_host, listening
 from runtime.errors import InputFault
 from tests.melstack.bundle.serving.doubles import SMALL, Running, expected, files, jpeg
+from tests.sources import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
-REQUESTS = 200
-FUZZED = 1000
 JUNK = (
     "nan",
     "inf",
@@ -51,7 +49,8 @@ def running() -> Iterator[Running]:
         yield started
 
 
-def test_two_hundred_requests_at_once_are_all_answered_and_none_is_mixed_up(running: Running) -> None:
+@pytest.mark.parametrize("requests", [20, pytest.param(200, marks=pytest.mark.full)])
+def test_requests_at_once_are_all_answered_and_none_is_mixed_up(running: Running, requests: int) -> None:
     """Every request has shades and an age of its own, so that an answer to another one would be seen."""
 
     def ask(number: int) -> float:
@@ -62,13 +61,13 @@ def test_two_hundred_requests_at_once_are_all_answered_and_none_is_mixed_up(runn
         assert answered.json()["age"] == number % 90
         return float(first["probability"])
 
-    every = httpx.Limits(max_connections=REQUESTS)
+    every = httpx.Limits(max_connections=requests)
     with (
         httpx.Client(base_url=running.address, timeout=60, limits=every) as client,
-        ThreadPoolExecutor(REQUESTS) as pool,
+        ThreadPoolExecutor(requests) as pool,
     ):
-        found = list(pool.map(ask, range(REQUESTS)))
-    assert found == pytest.approx([expected(number, number % 90) for number in range(REQUESTS)], abs=1e-4)
+        found = list(pool.map(ask, range(requests)))
+    assert found == pytest.approx([expected(number, number % 90) for number in range(requests)], abs=1e-4)
 
 
 def test_requests_that_find_no_place_are_told_to_ask_again() -> None:
@@ -192,10 +191,11 @@ def strange_request(chance: random.Random) -> dict[str, Any]:
     )
 
 
-def test_whatever_is_wrong_is_answered_with_a_sentence_and_the_server_goes_on(running: Running) -> None:
+@pytest.mark.parametrize("requests", [100, pytest.param(1000, marks=pytest.mark.full)])
+def test_whatever_is_wrong_is_answered_with_a_sentence_and_the_server_goes_on(running: Running, requests: int) -> None:
     chance, seen = random.Random(6), set()
     with httpx.Client(base_url=running.address, timeout=60) as client:
-        for number in range(FUZZED):
+        for number in range(requests):
             request = strange_request(chance)
             answered = client.post(chance.choice(["/api/predict", "/api/predict.csv", "/api/predict.pdf"]), **request)
             told = (number, answered.status_code, answered.text[:300], str(request)[:300])
@@ -225,6 +225,7 @@ def test_a_server_that_is_asked_to_end_ends() -> None:
     assert not started.is_alive
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: signal.Signals) -> None:
     code = (

@@ -9,7 +9,7 @@ pytest.importorskip("fpdf", reason="the extra serve is not installed")
 
 from melstack.bundle.serving.application import make_application
 from melstack.bundle.serving.limits import Limits
-from tests.melstack.bundle.serving.test_application import Asker, Darkness, files, jpeg
+from tests.melstack.bundle.serving.doubles import Asker, Darkness, files, jpeg
 
 
 def pdf(*names: str) -> bytes:

@@ -22,9 +22,13 @@ from melstack.report.data_page.summary import standing_out
 from runtime.files import write_json
 from runtime.run_folder import Run
 from runtime.tables import write_table
-from tests.features.cases.test_case_table import data, edit
+from tests.features.small_clinic import edited, small_clinic
+from tests.melstack.report.written_runs import cases_of
 
-__all__ = ["data"]  # a fixture
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return small_clinic(tmp_path / "clinic")
 
 
 def frozen(data: Path, tmp_path: Path) -> Run:
@@ -35,15 +39,6 @@ def frozen(data: Path, tmp_path: Path) -> Run:
 
 def page_of(run: Run) -> str:
     return explore(run).read_text(encoding="utf-8")
-
-
-def cases_of(train: int, test: int, **columns: object) -> pd.DataFrame:
-    """Return a case table of ``train`` + ``test`` rows, two pictures per patient."""
-    rows = train + test
-    names = pd.Index([f"c{i:04d}" for i in range(rows)], name="image_name")
-    known = {"patient_id": [f"p{i // 2}" for i in range(rows)], "role": ["train"] * train + ["test"] * test}
-    target = [float(i % 4 == 0) for i in range(train)] + [np.nan] * test
-    return pd.DataFrame({**known, "target": target, "fold": 0, **columns}, index=names)
 
 
 def test_groups_count_every_training_picture_once_and_bands_are_in_order() -> None:
@@ -206,7 +201,7 @@ def test_without_pictures_and_test_cases_the_page_says_so(tmp_path: Path) -> Non
 
 
 def test_what_comes_from_data_cannot_become_markup(data: Path, tmp_path: Path) -> None:
-    edit("train.csv", "torso", "<script>alert(1)</script>")(data)
+    edited("torso", "<script>alert(1)</script>")(data)
     page = page_of(frozen(data, tmp_path))
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page

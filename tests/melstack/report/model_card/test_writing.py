@@ -15,9 +15,7 @@ from runtime.errors import InputFault
 from runtime.files import write_json, write_text
 from runtime.run_folder import Run
 from runtime.tables import write_table
-from tests.melstack.report.run_history.test_stacks import write_experiment
-
-ROWS = 120
+from tests.melstack.report.written_runs import ROWS, write_experiment
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from melstack.report.run_history.mlflow_log import log_history
 from melstack.report.run_history.stacks import read_history
 from runtime.errors import InputFault
-from tests.melstack.report.run_history.test_stacks import write_experiment
+from tests.melstack.report.written_runs import write_experiment
 
 INSTALLED = importlib.util.find_spec("mlflow") is not None
 needs_mlflow = pytest.mark.skipif(not INSTALLED, reason="the extra mlflow is not installed")

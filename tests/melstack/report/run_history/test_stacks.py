@@ -6,46 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.evaluation.auc import auc
 from melstack.report.run_history.settings import differing
 from melstack.report.run_history.stacks import finished_stacks, read_history, run_folders
 from melstack.report.run_history.table import compare_runs, history_table
 from runtime.errors import InputFault
-from runtime.files import write_json, write_text
 from runtime.tables import write_table
-
-ROWS = 120
-
-
-def write_experiment(
-    run: Path, recipe: str = "default", *, strength: float = 1.5, seed: int = 0, drawn: int = 0, **settings: object
-) -> Path:
-    """Write the files that a finished stack leaves; ``drawn`` decides the targets, ``strength`` the score."""
-    random = np.random.default_rng(drawn)
-    index = pd.Index([f"case_{i:03d}" for i in range(ROWS)], name="image_name")
-    target = (random.random(ROWS) < 0.3).astype(float)
-    cases = pd.DataFrame(
-        {"patient_id": [f"p{i // 3}" for i in range(ROWS)], "target": target, "role": "train"}, index=index
-    )
-    write_table(run / "cases.parquet", cases)
-    made = {"folds": 5, "official": False, "seed": seed}
-    write_json(run / "cases.json", {"made_from": made, "data": "data/small", "cases": ROWS})
-    score = strength * target + np.random.default_rng(7).normal(size=ROWS)
-    folder = run / "level2" / recipe
-    write_table(folder / "learners.parquet", pd.DataFrame({"choice": 1 / (1 + np.exp(-score))}, index=index))
-    write_json(
-        run / "level1" / "b0" / "run.json", {"made_from": {"settings": {"image_size": settings.pop("size", 96)}}}
-    )
-    value = auc(target, score)
-    board = pd.DataFrame(
-        {"name": ["choice", "b0", "rank_mean"], "kind": ["choice", "network", "baseline"], "auc": [value, 0.6, 0.61]}
-    ).assign(low=value - 0.05, high=value + 0.05, auc_fold_mean=value)
-    write_text(folder / "leaderboard.csv", board.to_csv(index=False))
-    write_text(folder / "calibration.csv", "model,log_loss,brier,ece\nchoice,0.4,0.1,0.02\n")
-    chosen = {"headline": "choice", "submitted": "choice", "recipe": {"seeds": 3, "learners": ["lgbm"], **settings}}
-    write_json(folder / "decisions.json", chosen)
-    write_json(folder / "run.json", {"made_from": {"code": "c0de"}})
-    return run
+from tests.melstack.report.written_runs import write_experiment
 
 
 def test_experiments_on_the_same_cases_are_tested_against_the_best_of_them(tmp_path: Path) -> None:

@@ -1,15 +1,9 @@
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from level2_stack.calibration.reliability import calibration_report, reliability_curve
-from level2_stack.evaluation.auc import patient_bootstrap
-from level2_stack.evaluation.metrics import clinical_metrics
-from level2_stack.evaluation.subgroups import subgroup_table
 from melstack.report.run_page.gallery_section import Pictures, read_galleries
 from melstack.report.run_page.inputs import read_artefacts
 from melstack.report.run_page.learning import learning_section
@@ -19,88 +13,7 @@ from melstack.report.run_page.repeatable import mode_of, modes
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.run_folder import Run
-from runtime.tables import write_table
-
-EVIL = "<script>alert('x')</script>"
-ROWS, PATIENTS = 120, 30
-
-
-def write_run(folder: Path, *, pictures: bool = False, site: str = "torso") -> Run:
-    """Write a finished run of 120 cases, 100 of them train, with two networks; every table by our own functions."""
-    run = Run(folder)
-    cases = _cases(site)
-    write_table(run.cases, cases)
-    facts = {"data": "data/x", "cases": ROWS, "pictures": ROWS if pictures else 0, "summary": [f"site {site}"]}
-    write_json(run.cases_mark, {"made_from": {"folds": 5}, **facts})
-    learners, networks = _scores(cases)
-    for name, column in networks.items():
-        write_table(run.level1 / str(name) / "predictions.parquet", column.to_frame("probability"))
-        write_json(
-            run.level1 / str(name) / "run.json", {"made_from": {"settings": {"seed": 0}}, "auc": {"overall": 0.7}}
-        )
-    _write_stack(run.level2 / "default", cases, learners, networks)
-    return run
-
-
-def _cases(site: str) -> pd.DataFrame:
-    random = np.random.default_rng(0)
-    place = np.arange(ROWS)
-    train = place < 100
-    frame = pd.DataFrame(
-        {
-            "patient_id": [f"P{number % PATIENTS}" for number in place],
-            "target": np.where(train, (random.random(ROWS) < 0.4).astype(float), np.nan),
-            "sex": np.where(place % 3 == 0, "female", "male"),
-            "age_approx": 20.0 + place % 60,
-            "anatom_site_general_challenge": site,
-            "role": np.where(train, "train", "test"),
-            "fold": (place % PATIENTS % 5).astype("int8"),
-        },
-        index=pd.Index([f"ISIC_{number:04d}" for number in place], name="image_name"),
-    )
-    return frame
-
-
-def _scores(cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    random = np.random.default_rng(1)
-    known = cases["target"].fillna(0.5).to_numpy()
-    columns = ("blend", "rank_mean", "net_a", "net_b")
-    scores = {
-        name: 1 / (1 + np.exp(-random.normal(2 * known - 1, 1 + place / 2))) for place, name in enumerate(columns)
-    }
-    table = pd.DataFrame(scores, index=cases.index)
-    return table[["blend", "rank_mean"]].assign(choice=table["blend"]), table[["net_a", "net_b"]]
-
-
-def _write_stack(folder: Path, cases: pd.DataFrame, learners: pd.DataFrame, networks: pd.DataFrame) -> None:
-    train = cases[cases["role"] == "train"]
-    y, groups = train["target"].to_numpy(), train["patient_id"].to_numpy(dtype=object)
-    scores = pd.concat([learners, networks], axis=1).loc[train.index]
-    own = scores["choice"].to_numpy()
-    board = patient_bootstrap(y, scores, groups, reference="choice", replicates=30).rename_axis("name").reset_index()
-    kinds = {"net_a": "network", "net_b": "network", "rank_mean": "baseline", "blend": "blend", "choice": "choice"}
-    board = board.assign(kind=board["name"].map(kinds), auc_fold_0=0.7, auc_fold_1=0.8, auc_fold_mean=0.75, rows=100)
-    columns = ["auc", "low", "high", "n_columns", "leaned_on"]
-    tables = {
-        "leaderboard": board.assign(complete=True).sort_values("auc", ascending=False),
-        "metrics": clinical_metrics(y, scores[["choice", "rank_mean"]], groups, replicates=20),
-        "subgroups": subgroup_table(y, own, groups, train, replicates=20),
-        "reliability": reliability_curve(y, own),
-        "calibration": calibration_report(y, {str(name): c.to_numpy() for name, c in scores.items()})
-        .rename_axis("model")
-        .reset_index(),
-        "shift": pd.DataFrame([[0.7, 0.65, 0.75, 3, "a, b"]], columns=columns, index=["networks"])
-        .rename_axis("columns")
-        .reset_index(),
-    }
-    write_table(folder / "learners.parquet", learners)
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
-    recipe = {"shift_threshold": 0.6, "calibration": {"prevalence": None}}
-    weights = {"logistic": {"logit.net_a": 0.9, "logit.net_b": 0.0}}
-    decided = {"submitted": "blend", "headline": "choice", "recipe": recipe, "network_weights": weights}
-    write_json(folder / "decisions.json", decided)
-    write_json(folder / "run.json", {"made_from": {"recipe": recipe, "code": "0123456789abcdef"}})
+from tests.melstack.report.written_runs import EVIL, write_run
 
 
 def page_of(run: Run) -> str:
