@@ -228,6 +228,7 @@ def test_one_value_has_a_mean_and_no_standard_error():
     assert with_error(pd.Series([1.0, 3.0])) == (2.0, 1.0)
 
 
+@pytest.mark.full
 def test_the_commands_start_without_a_booster():
     code = (
         "import sys; import benchmarks.stacking.__main__; print({'lightgbm', 'xgboost', 'sklearn'} & set(sys.modules))"

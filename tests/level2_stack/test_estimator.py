@@ -60,6 +60,7 @@ def stack() -> NestedStackingClassifier:
     return NestedStackingClassifier(scores=NETS, **QUICK).fit(X, y, groups=patient)
 
 
+@pytest.mark.full
 @parametrize_with_checks([WITHOUT_SCORES, WITH_SCORES])
 def test_scikit_learns_checks_pass(estimator: NestedStackingClassifier, check: Any) -> None:
     check(estimator)
@@ -128,6 +129,7 @@ def test_a_clone_has_the_parameters_and_is_not_fitted(stack: NestedStackingClass
         copy.predict(patients_table()[0])
 
 
+@pytest.mark.full
 def test_the_number_of_processes_changes_nothing(stack: NestedStackingClassifier) -> None:
     X, y, patient = patients_table()
     parallel = clone(stack).set_params(n_jobs=2).fit(X, y, groups=patient)
@@ -220,7 +222,7 @@ def test_a_search_over_a_parameter_finds_one() -> None:
     X, y, patient = patients_table()
     grid = {"params": [{"logistic": {"l2": l2}} for l2 in (0.1, 10.0)], "n_folds": [3, 4]}
     stack = NestedStackingClassifier(NETS, group_column="patient", **LINEAR)
-    search = GridSearchCV(stack, grid, scoring="roc_auc", cv=GroupKFold(3), error_score="raise", n_jobs=2)
+    search = GridSearchCV(stack, grid, scoring="roc_auc", cv=GroupKFold(3), error_score="raise")
     search.fit(X.assign(patient=patient), y, groups=patient)
     assert search.best_params_["params"] in grid["params"]
     assert search.best_score_ > 0.7

@@ -41,6 +41,7 @@ def _auc(cohort: pd.DataFrame) -> float:
     return roc_auc_score(cohort["target"], cohort["risk"])
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs(tiny, tmp_path):
     again = draw_clinic(tmp_path / "again", **TINY, jobs=2)
     assert _bytes_of(again) == _bytes_of(tiny)

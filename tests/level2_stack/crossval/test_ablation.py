@@ -12,7 +12,7 @@ from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm
-from tests.level2_stack.crossval.test_nested import drawn, recipe
+from tests.level2_stack.drawn_designs import drawn, recipe
 
 STACK = recipe("lgbm", "logistic")
 

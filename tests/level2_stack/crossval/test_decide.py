@@ -13,7 +13,7 @@ from level2_stack.crossval.nested import CrossValidated, Scores, cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.recipe import Calibration, Recipe
-from tests.level2_stack.crossval.test_nested import drawn, flipped, recipe
+from tests.level2_stack.drawn_designs import drawn, flipped, recipe
 
 BASELINES = ["logistic", "mean", "rank_mean", "caruana"]
 EVERYTHING = recipe(

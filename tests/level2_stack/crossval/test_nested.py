@@ -12,40 +12,8 @@ from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic
-from level2_stack.recipe import Recipe, check_recipe
 from runtime.errors import InputFault
-
-SMALL = {"lgbm": {"rounds": 20, "learning_rate": 0.1}, "xgb": {"rounds": 20, "eta": 0.1}}
-
-
-def recipe(*learners: str, **settings: object) -> Recipe:
-    """Return a recipe of small boosters that blends all its learners, unless ``settings`` say otherwise."""
-    tables = {name: SMALL[name] for name in learners if name in SMALL}
-    return check_recipe({"learners": list(learners), "blend": list(learners), "seeds": 1, **tables, **settings}, "test")
-
-
-def drawn(rows: int = 240, tests: int = 24, *, signal: float = 1.5, networks: int = 2, folds: int = 4, seed: int = 0):
-    """Return a design of patients with three pictures: 30 % malignant in every fold, and the first network knows."""
-    random = np.random.default_rng(seed)
-    fold = (np.arange(rows) // 3 % folds).astype(np.int8)
-    y = np.zeros(rows + tests)
-    for number in range(folds):
-        own = np.flatnonzero(fold == number)
-        # As many in every fold: else a fit without a fold of many positives expects few, which pooling punishes.
-        y[random.choice(own, round(0.3 * len(own)), replace=False)] = 1
-    y[rows:] = random.random(tests) < 0.3
-    logits = random.normal(size=(rows + tests, networks))
-    logits[:, 0] += signal * y
-    X = pd.DataFrame(logits, columns=[f"logit.n{i}" for i in range(networks)]).assign(
-        **{"metadata.age": random.normal(size=rows + tests) + signal / 2 * y}
-    )
-    patients = np.array([f"patient_{i // 3}" for i in range(rows)], dtype=object)
-    return Design(X.set_axis([f"case_{i}" for i in range(rows + tests)]), y[:rows], fold, patients)
-
-
-def flipped(design: Design, fold: int) -> Design:
-    """Return ``design`` with every target of ``fold`` turned round."""
-    return replace(design, y=np.where(design.folds == fold, 1 - design.y, design.y))
+from tests.level2_stack.drawn_designs import SMALL, drawn, flipped, recipe
 
 
 def margins(predict, X: pd.DataFrame) -> np.ndarray:
@@ -157,10 +125,12 @@ def test_without_choosing_rounds_all_of_them_count():
     assert cross_validate(drawn(), stack).stage == {"lgbm": [1.0] * 4}
 
 
-def test_the_result_does_not_depend_on_processes_or_the_order_of_learners():
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.full)])
+def test_the_result_does_not_depend_on_processes_or_the_order_of_learners(processes):
     design = drawn(60, 6)
     one = cross_validate(design, recipe("lgbm", "rank_mean", "mean", "logistic"), processes=1)
-    two = cross_validate(design, recipe("logistic", "mean", "rank_mean", "lgbm"), processes=2, keep_models=True)
+    turned = recipe("logistic", "mean", "rank_mean", "lgbm")
+    two = cross_validate(design, turned, processes=processes, keep_models=True)
     for name, scores in one.scores.items():
         np.testing.assert_array_equal(two.scores[name].train, scores.train)
         np.testing.assert_array_equal(two.scores[name].test, scores.test)

@@ -11,16 +11,19 @@ from runtime.errors import InputFault
 from runtime.provenance import finish
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.features.cases.test_case_table import data
 
-__all__ = ["data"]  # a fixture
+COLUMNS = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
 OOF = "image_name,pred\na1,0.1\na2,0.6\nb1,0.5\nb2,0.55\n"
 TEST = "image_name,pred\nt1,0.3\nt2,0.4\n"
 
 
 @pytest.fixture
-def run(data: Path, tmp_path: Path) -> Run:
-    place = Run(tmp_path / "run")
+def run(tmp_path: Path) -> Run:
+    """Return a run of four train and two test cases without pictures."""
+    data, place = tmp_path / "data", Run(tmp_path / "run")
+    data.mkdir()
+    (data / "train.csv").write_text(f"{COLUMNS},target\na1,p1,,,,0\na2,p1,,,,1\nb1,p2,,,,1\nb2,p2,,,,0\n")
+    (data / "test.csv").write_text(f"{COLUMNS}\nt1,q1,,,\nt2,q1,,,\n")
     freeze_cases(place, Request(data, folds=2))
     return place
 

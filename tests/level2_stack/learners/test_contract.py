@@ -11,44 +11,13 @@ from scipy.special import expit
 from level2_stack import learners
 from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES, Staged, Tunable
-from level2_stack.learners import caruana, catboost, lgbm, logistic, mean, rank_mean, ridge, xgb
+from level2_stack.learners import caruana, catboost, logistic, mean, rank_mean, ridge
 from runtime.errors import InputFault
 from runtime.settings import Settings
+from tests.level2_stack.learners.drawn_rows import FAST, design, fitted, given
 
-FAST = {
-    "lgbm": lgbm.Params(rounds=60, learning_rate=0.1),
-    "xgb": xgb.Params(rounds=60, eta=0.1),
-    "catboost": catboost.Params(rounds=60, learning_rate=0.1),
-}
 every_learner = pytest.mark.parametrize("name", learners.names())
 every_booster = pytest.mark.parametrize("name", sorted(FAST))
-
-
-def design(n=400, seed=0, signal=1.5):
-    """Return rows with a good and a worthless network, a number and a category; every tenth value is missing."""
-    random = np.random.default_rng(seed)
-    y = (random.random(n) < 0.3).astype(float)
-    X = pd.DataFrame(
-        {
-            "logit.good": signal * y + random.normal(size=n) - 3,
-            "logit.noise": random.normal(size=n) - 3,
-            "metadata.age": random.integers(20, 90, n).astype(float),
-            "metadata.site": pd.Categorical(random.choice(["arm", "leg", "torso"], n), ["arm", "head", "leg", "torso"]),
-        },
-        index=[f"case_{i}" for i in range(n)],
-    )
-    for column in X:
-        X.loc[random.random(n) < 0.1, column] = np.nan
-    return X, y, np.array([f"patient_{i // 4}" for i in range(n)], dtype=object)
-
-
-def given(name, X):
-    return X.filter(regex=r"^logit\.") if learners.find(name).USES == "logits" else X
-
-
-def fitted(name, X, y, groups, seed=0):
-    learner = learners.find(name)
-    return learner.fit(FAST.get(name, learner.Params()), given(name, X), y, groups=groups, seed=seed)
 
 
 @every_learner

@@ -7,7 +7,7 @@ import pytest
 
 from level2_stack.design.assemble import Design
 from level2_stack.slim.choose import Names, slim
-from tests.level2_stack.crossval.test_nested import drawn, flipped, recipe
+from tests.level2_stack.drawn_designs import drawn, flipped, recipe
 
 NETWORKS = ("n0", "n1", "n2")
 
