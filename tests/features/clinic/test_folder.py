@@ -13,6 +13,7 @@ from features.clinic.folder import draw_clinic
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
 from runtime.files import read_json
+from tests.features.clinic.written_bytes import bytes_of
 
 TINY = {"train": 24, "test": 8, "seed": 3}
 SMALL_SIZES = [(24, 8), (40, 10), (100, 40)]
@@ -28,10 +29,6 @@ def large():
     return draw_cohort(12000, 6000, seed=1)
 
 
-def _bytes_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
-
-
 def _size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         return picture.size
@@ -44,7 +41,7 @@ def _auc(cohort: pd.DataFrame) -> float:
 @pytest.mark.full
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs(tiny, tmp_path):
     again = draw_clinic(tmp_path / "again", **TINY, jobs=2)
-    assert _bytes_of(again) == _bytes_of(tiny)
+    assert bytes_of(again) == bytes_of(tiny)
 
 
 def test_another_seed_gives_another_cohort():
@@ -94,7 +91,7 @@ def test_a_complete_clinic_is_not_drawn_again(tiny):
 def test_a_half_written_clinic_is_drawn_anew_over_the_top(tiny, tmp_path):
     draw_clinic(tmp_path, train=8, test=2, seed=9, jobs=1)
     (tmp_path / "clinic.json").unlink()
-    assert _bytes_of(draw_clinic(tmp_path, **TINY, jobs=1)) == _bytes_of(tiny)
+    assert bytes_of(draw_clinic(tmp_path, **TINY, jobs=1)) == bytes_of(tiny)
 
 
 def test_a_folder_with_another_clinic_is_refused_with_both_named(tiny):

@@ -80,10 +80,6 @@ def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
     assert len(told) == number_of_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
 
 
-def test_learners_without_a_seed_are_fitted_once_and_others_once_per_outer_and_inner_seed():
-    assert number_of_fits(drawn(), recipe("rank_mean", "lgbm", seeds=3, inner_seeds=2)) == (4 + 6) + (3 * 4 + 2 * 6)
-
-
 def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
     design, stack = drawn(), recipe("logistic")
     weak, strong = logistic.Params(l2=0.1), logistic.Params(l2=100)

@@ -19,6 +19,7 @@ from level2_stack.evaluation.auc import (
     percentile_interval,
     replicated,
 )
+from tests.level2_stack.evaluation.won_pairs import wins
 
 Y = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
 SCORE = np.array([0.1, 0.4, 0.4, 0.35, 0.8, 0.3, 0.2])
@@ -192,22 +193,19 @@ def test_replicates_without_a_positive_patient_say_nothing():
 
 
 def test_delong_variance_is_its_definition():
-    positives, negatives = SCORE[Y == 1], SCORE[Y == 0]
-    wins = (positives[:, np.newaxis] > negatives) + 0.5 * (positives[:, np.newaxis] == negatives)
-    by_definition = wins.mean(axis=1).var(ddof=1) / 3 + wins.mean(axis=0).var(ddof=1) / 4
+    won = wins(Y, SCORE)
+    by_definition = won.mean(axis=1).var(ddof=1) / 3 + won.mean(axis=0).var(ddof=1) / 4
     assert delong_variance(Y, SCORE) == pytest.approx(by_definition)
-    assert delong_interval(Y, SCORE).value == pytest.approx(wins.mean())
+    assert delong_interval(Y, SCORE).value == pytest.approx(won.mean())
 
 
 @settings(deadline=None, max_examples=50)
 @given(LABELLED)
 def test_delong_components_are_shares_of_won_pairs(rows):
     y, score, _ = np.array(rows, dtype=np.float64).T
-    positives, negatives = score[y == 1], score[y == 0]
-    wins = (positives[:, np.newaxis] > negatives) + 0.5 * (positives[:, np.newaxis] == negatives)
     of_positives, of_negatives = delong_components(y, score)
-    assert of_positives == pytest.approx(wins.mean(axis=1))
-    assert of_negatives == pytest.approx(wins.mean(axis=0))
+    assert of_positives == pytest.approx(wins(y, score).mean(axis=1))
+    assert of_negatives == pytest.approx(wins(y, score).mean(axis=0))
 
 
 def test_delong_interval_stays_within_0_and_1():

@@ -1,5 +1,7 @@
 """Rows that every learner is fitted to, and learners quick enough for them."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -38,3 +40,9 @@ def given(name, X):
 def fitted(name, X, y, groups, seed=0):
     learner = learners.find(name)
     return learner.fit(FAST.get(name, learner.Params()), given(name, X), y, groups=groups, seed=seed)
+
+
+@cache
+def fitted_once(name):
+    """Return what ``fitted`` makes of ``design()`` at seed 0: made once for all tests of a process."""
+    return fitted(name, *design())
