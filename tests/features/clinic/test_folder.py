@@ -117,7 +117,7 @@ def test_impossible_numbers_are_refused(numbers):
 
 @pytest.mark.parametrize(("train", "test"), SMALL_SIZES)
 def test_small_clinics_can_be_folded(train, test):
-    for seed in range(20):
+    for seed in range(10):
         cohort = draw_cohort(train, test, seed)
         rows = cohort[cohort["role"] == "train"]
         assert (len(rows), len(cohort)) == (train, train + test)
@@ -139,7 +139,7 @@ def test_targets_follow_the_risk(large):
 
 def test_each_target_is_drawn_with_its_own_risk():
     # The first malignant case of a sorted cohort must not always be the same one: every risk has its share of luck.
-    draws = pd.concat([draw_cohort(200, 8, seed).query("role == 'train'") for seed in range(40)])
+    draws = pd.concat([draw_cohort(200, 8, seed).query("role == 'train'") for seed in range(20)])
     unlikely = draws[draws["risk"] < 0.1]
     spread = np.sqrt((unlikely["risk"] * (1 - unlikely["risk"])).sum())
     assert abs(unlikely["target"].sum() - unlikely["risk"].sum()) < 4 * spread
