@@ -129,7 +129,7 @@ def test_new_cases_come_in_the_contests_layout_too(data):
 
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory):
-    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), Wanted(600, 200, seed=1))
+    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), Wanted(400, 100, seed=1))
 
 
 def test_the_stand_in_has_the_contests_columns_in_their_order(stand_in):

@@ -9,7 +9,6 @@ from scipy.special import logit
 
 from level2_stack.crossval.nested import Scores, cross_validate, fold_aucs, number_of_fits
 from level2_stack.design.assemble import Design
-from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic
 from runtime.errors import InputFault
@@ -123,23 +122,17 @@ def test_without_choosing_rounds_all_of_them_count():
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.full)])
 def test_the_result_does_not_depend_on_processes_or_the_order_of_learners(processes):
-    design = drawn(60, 6)
-    one = cross_validate(design, recipe("lgbm", "rank_mean", "mean", "logistic"), processes=1)
-    turned = recipe("logistic", "mean", "rank_mean", "lgbm")
+    design, learners = drawn(60, 6), ["lgbm", "xgb", "caruana", "rank_mean", "mean", "logistic"]
+    one = cross_validate(design, recipe(*learners, seeds=2), processes=1)
+    turned = recipe(*reversed(learners), seeds=2)
     two = cross_validate(design, turned, processes=processes, keep_models=True)
     for name, scores in one.scores.items():
         np.testing.assert_array_equal(two.scores[name].train, scores.train)
         np.testing.assert_array_equal(two.scores[name].test, scores.test)
     assert one.stage == two.stage
+    assert one.importance == two.importance
     kept = two.models["mean", 2][0].margins(design.test[LOGITS])  # a model that came back from its process works
     np.testing.assert_array_equal(kept[0], one.scores["mean"].test[2])
-
-
-def test_the_same_run_twice_gives_the_same_bits():
-    first, second = (cross_validate(drawn(120), recipe("lgbm", "xgb", "caruana", seeds=2)) for _ in range(2))
-    for name, scores in first.scores.items():
-        np.testing.assert_array_equal(second.scores[name].train, scores.train)
-    assert first.importance == second.importance
 
 
 def test_names_of_folds_do_not_matter():
@@ -167,14 +160,6 @@ def test_models_are_kept_one_per_seed_and_only_when_asked_for():
     assert {key: len(models) for key, models in kept.items()} == {
         (name, fold): count for name, count in (("lgbm", 2), ("logistic", 1)) for fold in range(4)
     }
-
-
-def test_a_target_of_pure_noise_gives_no_better_than_chance():
-    design = drawn(900, 0, signal=0)
-    found = cross_validate(design, recipe("lgbm", "xgb", "logistic", "mean", "rank_mean", "caruana"))
-    aucs = [auc(design.y, scores.outer(found.folds)) for scores in found.scores.values()]
-    # Four standard errors of the AUC of 270 positives of 900.
-    np.testing.assert_allclose(aucs, 0.5, atol=0.082)
 
 
 def test_without_test_rows_there_are_only_train_scores():

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from level2_stack.crossval.tuning import Rows, log_loss, mean_score, tune
+from level2_stack.crossval.tuning import Rows, log_loss, mean_score
 from level2_stack.evaluation.auc import auc
 from level2_stack.learners import lgbm, logistic
 from level2_stack.recipe import Budget
@@ -112,14 +112,6 @@ def test_more_trials_were_made_before_than_are_asked_for_now(tmp_path):
     assert tuned(tmp_path / "many.journal", 4) == few
 
 
-def test_a_finished_search_makes_no_further_fit(tmp_path):
-    storage = tmp_path / "fold_0.journal"
-    first = tuned(storage, 3)
-    before = storage.read_bytes()
-    assert tuned(storage, 3) == first
-    assert storage.read_bytes() == before
-
-
 def altered(change):
     table = rows()
     X = table.X.assign(**{"logit.a": table.X["logit.a"] + 1e-9}) if change == "values" else table.X
@@ -172,19 +164,8 @@ def test_a_booster_is_judged_at_its_best_stage():
 
 
 def test_a_learner_without_ranges_is_refused_by_name(tmp_path):
-    table = rows()
     with pytest.raises(InputFault, match="'mean' has nothing to tune; catboost, lgbm, logistic, ridge, xgb have"):
-        tune(
-            "mean",
-            logistic.Params(),
-            table.X,
-            table.y,
-            groups=table.groups,
-            folds=table.folds,
-            budget=Budget(trials=1),
-            storage=tmp_path / "fold_0.journal",
-            seed=0,
-        )
+        tuned(tmp_path / "fold_0.journal", 1, name="mean")
 
 
 @pytest.mark.parametrize(("folds", "message"), [(np.zeros(300, int), "1 inner fold"), (None, "one class only: 1 ")])

@@ -18,8 +18,8 @@ def rows(n=300, seed=0):
     return Rows(X, y, patients.astype(object), patients % 3)
 
 
-def tuned(storage, trials, table=None, params=None, seconds=None, **others):
+def tuned(storage, trials, table=None, params=None, seconds=None, name="logistic", **others):
     table = table or rows()
     given = {"groups": table.groups, "folds": table.folds, "seed": 0} | others
     budget = Budget(trials=trials, seconds=seconds)
-    return tune("logistic", params or logistic.Params(), table.X, table.y, budget=budget, storage=storage, **given)
+    return tune(name, params or logistic.Params(), table.X, table.y, budget=budget, storage=storage, **given)

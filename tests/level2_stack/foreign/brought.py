@@ -21,7 +21,7 @@ def small_cases():
 
 
 def bring(folder, name="net", oof=OOF, test=TEST):
-    (folder / name).mkdir(parents=True)
+    (folder / name).mkdir(parents=True, exist_ok=True)
     for file, text in (("oof.csv", oof), ("test.csv", test)):
         if text is not None:
             (folder / name / file).write_text(text, encoding="utf-8")
