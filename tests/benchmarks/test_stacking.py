@@ -18,11 +18,11 @@ from benchmarks.stacking.null import null_study, permuted
 from benchmarks.stacking.optimism import _one_of_each_kind, _World
 from benchmarks.stacking.study import Study, check_out, report, with_error
 from benchmarks.stacking.truth import block_tables, truth_study
-from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.learners import lgbm as lgbm_learner
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
+from tests.level2_stack.drawn_designs import drawn
 
 LINEAR = Recipe(learners=["logistic", "mean", "rank_mean"], blend=["logistic"])
 
@@ -31,19 +31,6 @@ class QuickRecipe(Recipe):
     """A recipe with a small booster."""
 
     lgbm: lgbm_learner.Params = lgbm_learner.Params(rounds=20, learning_rate=0.1)
-
-
-def design(n_train=400, n_test=40, signal=1.5):
-    random = np.random.default_rng(0)
-    n = n_train + n_test
-    y = (random.random(n) < 0.3).astype(float)
-    X = pd.DataFrame(
-        {"logit.a": signal * y + random.normal(size=n), "logit.b": random.normal(size=n)},
-        index=[f"case_{i}" for i in range(n)],
-    )
-    X["metadata.age"] = random.normal(size=n)
-    patients = np.array([f"patient_{i // 4}" for i in range(n_train)], dtype=object)
-    return Design(X, y[:n_train], (np.arange(n_train) // 4 % 4).astype(np.int8), patients)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40), st.integers(0, 5))
@@ -64,29 +51,29 @@ def test_patients_of_equal_size_hand_over_their_targets_whole():
 
 
 def test_permuted_targets_are_not_found_again():
-    data = design(signal=6.0)
-    study = null_study(data, LINEAR, range(3))
+    data = drawn(400, 40, signal=6.0)
+    study = null_study(data, LINEAR, range(2))
     aucs = study.tables["permuted targets"]["auc"]
-    assert len(aucs) == 3
+    assert len(aucs) == 2
     assert aucs.max() < 0.65  # with its own targets the network reaches 1.00
     assert study.figures["mean_p_over_base_rate"] == pytest.approx(1, abs=0.1)
-    assert 0 <= study.figures["covering"] <= 3
+    assert 0 <= study.figures["covering"] <= 2
 
 
 def test_a_planted_column_has_the_strength_it_was_given_and_is_unknown_of_test_rows():
-    data = planted(design(n_train=20_000), 0.9, seed=0)
+    data = planted(drawn(20_000, 40), 0.9, seed=0)
     assert auc(data.y, data.train[PLANTED].to_numpy()) == pytest.approx(0.9, abs=0.01)
     assert data.test[PLANTED].isna().all()
 
 
 def test_a_strength_that_no_noise_gives_is_refused():
     with pytest.raises(InputFault, match=r"between 0\.5 and 1"):
-        planted(design(), 1.0, seed=0)
+        planted(drawn(), 1.0, seed=0)
 
 
 def test_a_strong_leak_is_named_and_an_honest_table_is_not_accused():
     recipe = QuickRecipe(learners=["lgbm"], blend=["lgbm"], seeds=1)
-    table = leak_study(design(), recipe, [0.97]).tables["a planted leak, lgbm"]
+    table = leak_study(drawn(400, 40), recipe, [0.97]).tables["a planted leak, lgbm"]
     assert table["named"].tolist() == [False, True]
     assert table["accused"].tolist() == [0, 1]
     assert table.loc[1, "strongest"] == PLANTED
@@ -95,7 +82,7 @@ def test_a_strong_leak_is_named_and_an_honest_table_is_not_accused():
 
 def test_a_leak_needs_a_learner_that_sees_all_columns():
     with pytest.raises(InputFault, match="none uses all columns"):
-        leak_study(design(), LINEAR, [0.9])
+        leak_study(drawn(400, 40), LINEAR, [0.9])
 
 
 def level_one():
@@ -228,6 +215,7 @@ def test_one_value_has_a_mean_and_no_standard_error():
     assert with_error(pd.Series([1.0, 3.0])) == (2.0, 1.0)
 
 
+@pytest.mark.full
 def test_the_commands_start_without_a_booster():
     code = (
         "import sys; import benchmarks.stacking.__main__; print({'lightgbm', 'xgboost', 'sklearn'} & set(sys.modules))"

@@ -54,7 +54,7 @@ def test_one_network_alone_has_nobody_to_disagree_with():
     assert list(found) == ["difference.a", "zscore.a", "rank.a", "level.a"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(rows, random):
     logits, patients = table(rows)
@@ -64,7 +64,7 @@ def test_row_order_does_not_matter(rows, random):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS, ROWS)
 def test_a_patient_never_depends_on_another(rows, others):
     own = [("own", *row[1:]) for row in rows]
@@ -72,7 +72,7 @@ def test_a_patient_never_depends_on_another(rows, others):
     pd.testing.assert_frame_equal(together, contrasts(*table(own)), check_exact=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS)
 def test_ranks_lie_inside_0_and_1_and_zscores_have_the_sign_of_differences(rows):
     found = contrasts(*table(rows))
@@ -93,7 +93,7 @@ def test_the_share_of_the_largest_and_the_contrasts_within_the_site_are_these():
     np.testing.assert_allclose(found["site_share.a"], [1, 1, expit(-1) / expit(0), 1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS)
 def test_shares_lie_within_0_and_1_and_each_patients_largest_has_all(rows):
     logits, patients = table(rows)

@@ -7,7 +7,7 @@ import pytest
 
 from level2_stack.foreign.read import import_foreign
 from tests.features.bad_input.table import check, outcome_of
-from tests.level2_stack.foreign.test_read import FOLDS, OOF, TEST, bring, small_cases
+from tests.level2_stack.foreign.brought import FOLDS, OOF, TEST, bring, small_cases
 
 
 def oof(text: str) -> Callable[[Path], object]:

@@ -18,7 +18,7 @@ SIZES_OF_PATIENTS = [1, 1, 2, 3, 3, 4, 7, 15]  # pictures; every branch of every
 SITES = ["torso", "upper extremity", None, "head/neck"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cases() -> pd.DataFrame:
     """Return 36 cases of eight patients, the last two of them test patients, in no particular order."""
     rng = np.random.default_rng(5)
@@ -50,14 +50,14 @@ def cases() -> pd.DataFrame:
     return frame.sample(frac=1, random_state=1)
 
 
-@pytest.fixture
-def sources(cases: pd.DataFrame, tmp_path: Path) -> Sources:
-    rng = np.random.default_rng(6)
+@pytest.fixture(scope="module")
+def sources(cases: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    folder, rng = tmp_path_factory.mktemp("embeddings"), np.random.default_rng(6)
     ordered = sorted(cases.index)
     statistics = pd.DataFrame(
         [picture_statistics(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)) for _ in ordered], index=ordered
     )
-    paths = {model: tmp_path / model / "embeddings.parquet" for model in ("b0_128", "lite0_96")}
+    paths = {model: folder / model / "embeddings.parquet" for model in ("b0_128", "lite0_96")}
     for path in paths.values():
         values = rng.normal(0.3, 1, (len(ordered), 12)).astype(np.float16)
         columns = [f"e{number:04d}" for number in range(12)]

@@ -14,6 +14,7 @@ from features.folder.data_folder import DataFolder
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
 from runtime.files import read_json
+from tests.features.clinic.written_bytes import bytes_of
 
 TINY = {"train": 24, "test": 8, "seed": 3}
 SMALL_SIZES = [(24, 8), (40, 10), (100, 40)]
@@ -29,10 +30,6 @@ def large():
     return draw_cohort(12000, 6000, seed=1)
 
 
-def _bytes_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
-
-
 def _size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         return picture.size
@@ -42,9 +39,10 @@ def _auc(cohort: pd.DataFrame) -> float:
     return roc_auc_score(cohort["target"], cohort["risk"])
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs(tiny, tmp_path):
     again = draw_clinic(tmp_path / "again", **TINY, jobs=2)
-    assert _bytes_of(again) == _bytes_of(tiny)
+    assert bytes_of(again) == bytes_of(tiny)
 
 
 def test_another_seed_gives_another_cohort():
@@ -94,7 +92,7 @@ def test_a_complete_clinic_is_not_drawn_again(tiny):
 def test_a_half_written_clinic_is_drawn_anew_over_the_top(tiny, tmp_path):
     draw_clinic(tmp_path, train=8, test=2, seed=9, jobs=1)
     (tmp_path / "clinic.json").unlink()
-    assert _bytes_of(draw_clinic(tmp_path, **TINY, jobs=1)) == _bytes_of(tiny)
+    assert bytes_of(draw_clinic(tmp_path, **TINY, jobs=1)) == bytes_of(tiny)
 
 
 def test_a_folder_with_another_clinic_is_refused_with_both_named(tiny):
@@ -120,7 +118,7 @@ def test_impossible_numbers_are_refused(numbers):
 
 @pytest.mark.parametrize(("train", "test"), SMALL_SIZES)
 def test_small_clinics_can_be_folded(train, test):
-    for seed in range(20):
+    for seed in range(10):
         cohort = draw_cohort(train, test, seed)
         rows = cohort[cohort["role"] == "train"]
         assert (len(rows), len(cohort)) == (train, train + test)
@@ -142,7 +140,7 @@ def test_targets_follow_the_risk(large):
 
 def test_each_target_is_drawn_with_its_own_risk():
     # The first malignant case of a sorted cohort must not always be the same one: every risk has its share of luck.
-    draws = pd.concat([draw_cohort(200, 8, seed).query("role == 'train'") for seed in range(40)])
+    draws = pd.concat([draw_cohort(200, 8, seed).query("role == 'train'") for seed in range(20)])
     unlikely = draws[draws["risk"] < 0.1]
     spread = np.sqrt((unlikely["risk"] * (1 - unlikely["risk"])).sum())
     assert abs(unlikely["target"].sum() - unlikely["risk"].sum()) < 4 * spread

@@ -20,6 +20,7 @@ from features.clinic.isic2024_cohort import (
 from features.clinic.isic2024_folder import NETWORKS, Wanted, draw_total_body_clinic
 from features.folder.layout import Request
 from runtime.errors import InputFault
+from tests.features.clinic.written_bytes import bytes_of
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,6 @@ def cohort():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return draw_total_body_clinic(tmp_path_factory.mktemp("clinic"), Wanted(60, 40, seed=2, crops=4))
-
-
-def bytes_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
 
 
 def test_the_full_size_has_the_contests_counts():

@@ -4,20 +4,23 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from benchmarks.stacking.memory import memory_study
 from features.blocks import Sources, build_block
 from features.cases.case_table import read_cases
 from features.cases.new_cases import read_new_cases
 from features.clinic.isic2024_folder import SHOWN, TRAIN_ONLY, Wanted, draw_total_body_clinic
 from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
+from features.freeze_cases import freeze_cases
+from melstack.level2_commands import submission
 from runtime.errors import InputFault
+from runtime.run_folder import Run
+from tests.workshop import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 HEADER = "isic_id,target,patient_id,age_approx,sex,anatom_site_general,clin_size_long_diam_mm,attribution"
 TRAIN_HEADER = f"{HEADER},lesion_id,iddx_full,mel_thick_mm,tbp_lv_dnn_lesion_confidence"
 TRAIN = f"""{TRAIN_HEADER}
@@ -31,6 +34,16 @@ ISIC_0006,0,IP_3,30,,torso,4,ACEMID,,Benign,,80
 TEST = f"""{HEADER.replace("target,", "")}
 ISIC_0100,IP_9,45,male,torso,5,MSKCC
 ISIC_0101,IP_9,45,male,torso,3,MSKCC
+"""
+
+
+QUICK = """
+learners = ["lgbm", "ridge", "rank_mean"]
+blend = ["lgbm", "ridge"]
+seeds = 1
+ablation = false
+[lgbm]
+rounds = 20
 """
 
 
@@ -117,7 +130,7 @@ def test_new_cases_come_in_the_contests_layout_too(data):
 
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory):
-    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), Wanted(600, 200, seed=1))
+    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), Wanted(400, 100, seed=1))
 
 
 def test_the_stand_in_has_the_contests_columns_in_their_order(stand_in):
@@ -128,25 +141,12 @@ def test_the_stand_in_has_the_contests_columns_in_their_order(stand_in):
     assert list(test) == ["isic_id", "patient_id", *SHOWN]
 
 
-def run(*arguments):
-    done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def stacked(data, folder, recipe):
-    """Freeze the cases of ``data``, stack its networks by ``recipe`` and submit; return what was printed."""
-    place = ["--run", str(folder)]
-    run("melstack", "cases", *place, "--data", str(data))
-    return run("melstack", "submission", *place, "--foreign", str(data / "predictions"), "--recipe", str(recipe))
-
-
-def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_in, tmp_path):
+def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_in, tmp_path, capsys):
     recipe = tmp_path / "quick.toml"
-    recipe.write_text(
-        'learners = ["lgbm", "ridge", "rank_mean"]\nblend = ["lgbm", "ridge"]\nseeds = 1\nablation = false\n'
-    )
-    printed = stacked(stand_in, tmp_path / "run", recipe)
+    recipe.write_text(QUICK)
+    freeze_cases(Run(tmp_path / "run"), Request(stand_in))
+    submission(tmp_path / "run", str(recipe), stand_in / "predictions")
+    printed = capsys.readouterr().out
     submitted = pd.read_csv(tmp_path / "run" / "submission.csv")
     sample = pd.read_csv(stand_in / "sample_submission.csv")
     assert list(submitted) == ["isic_id", "target"]
@@ -160,15 +160,13 @@ def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_i
 
 def measured(folder, data, recipe):
     """Go from the tables to the report in ``folder``, and return the figures of the memory study."""
-    options = ["--data", str(data), "--foreign", str(data / "predictions"), "--recipe", str(recipe)]
-    run("benchmarks.stacking", "memory", "--run", str(folder / "run"), *options, "--out", str(folder / "memory.json"))
-    return json.loads((folder / "memory.json").read_text())["figures"]
+    return memory_study(folder / "run", data, data / "predictions", str(recipe)).figures
 
 
 @pytest.mark.full
 def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path):
     recipe = tmp_path / "quick.toml"
-    recipe.write_text('learners = ["ridge", "rank_mean"]\nblend = ["ridge"]\nseeds = 1\nablation = false\n')
+    recipe.write_text(QUICK)
     figures = measured(tmp_path, stand_in, recipe)
     assert 0.05 < figures["peak_gib"] < 4
     assert figures["cpu_seconds"] > 0
@@ -187,6 +185,7 @@ def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
     assert board.loc["choice", "auc"] > board.loc["rank_mean", "auc"]
 
 
+@pytest.mark.full
 def test_the_memory_study_stops_at_the_first_command_that_fails_and_says_which(tmp_path):
     options = ["--run", str(tmp_path / "run"), "--data", str(tmp_path), "--out", str(tmp_path / "memory.json")]
     command = [sys.executable, "-m", "benchmarks.stacking", "memory", *options]

@@ -23,10 +23,7 @@ from features.freeze_cases import freeze_cases
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.features.cases.test_case_table import data
-from tests.features.cases.test_tfrecord_cases import external
-
-__all__ = ["data"]  # a fixture
+from tests.features.small_clinic import external
 
 ROOT = Path(__file__).resolve().parents[3]
 METADATA = ("sex", "age_approx", "anatom_site_general_challenge")

@@ -107,7 +107,7 @@ def test_bare_isotonic_is_that_of_scikit_learn_within_its_floor_and_the_other_pa
 
 
 @EVERY
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(rows=LABELLED, margins=st.lists(st.integers(-14_000, 14_000), min_size=2, max_size=40, unique=True))
 def test_every_calibrator_keeps_the_order_of_distinct_margins(name, rows, margins):
     margin, y = np.array(rows).T

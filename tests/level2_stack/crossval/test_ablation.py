@@ -12,7 +12,7 @@ from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm
-from tests.level2_stack.crossval.test_nested import drawn, recipe
+from tests.level2_stack.drawn_designs import drawn, recipe
 
 STACK = recipe("lgbm", "logistic")
 
@@ -42,8 +42,13 @@ def design():
 
 
 @pytest.fixture(scope="module")
-def table(design):
-    return ablate(design, STACK, cross_validate(design, STACK), replicates=100)
+def found(design):
+    return cross_validate(design, STACK)
+
+
+@pytest.fixture(scope="module")
+def table(design, found):
+    return ablate(design, STACK, found, replicates=100)
 
 
 def test_every_part_has_its_row_and_the_dearest_comes_first(table):
@@ -101,8 +106,7 @@ def test_without_a_network_to_compare_with_only_a_sure_loss_is_called_a_leak(tab
     assert table.loc["pictures", "low"] > SURE_LOSS > table.drop(index="pictures")["low"].max()
 
 
-def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, table):
-    found = cross_validate(design, STACK)
+def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, found, table):
     X, score = design.X.drop(columns=["pictures.leak", "pictures.size"]), np.zeros(300)
     for fold in range(4):
         own = np.flatnonzero(design.folds == fold)

@@ -13,7 +13,7 @@ from level2_stack.crossval.nested import CrossValidated, Scores, cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.recipe import Calibration, Recipe
-from tests.level2_stack.crossval.test_nested import drawn, flipped, recipe
+from tests.level2_stack.drawn_designs import drawn, flipped, recipe
 
 BASELINES = ["logistic", "mean", "rank_mean", "caruana"]
 EVERYTHING = recipe(
@@ -165,12 +165,12 @@ def noise(seed: int) -> tuple[Design, CrossValidated]:
 
 def test_choosing_does_not_flatter_the_choice_as_it_flatters_the_best_of_the_leaderboard():
     stack, aucs = Recipe(blend=["learner_0"], calibration=Calibration(methods=["none"])), []
-    for seed in range(20):
+    for seed in range(10):
         design, found = noise(seed)
         result = decide(design, stack, found)
         each = {name: auc(design.y, score.to_numpy()) for name, score in result.probability.items()}
         aucs.append((each["choice"], max(each.values())))
-    (choice, best), error = np.mean(aucs, axis=0), np.std(aucs, axis=0, ddof=1) / np.sqrt(20)
+    (choice, best), error = np.mean(aucs, axis=0), np.std(aucs, axis=0, ddof=1) / np.sqrt(10)
     assert abs(choice - 0.5) < 3 * error[0]
     assert best - 0.5 > 3 * error[1]
 

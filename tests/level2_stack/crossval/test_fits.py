@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from level2_stack.crossval.fits import Model, Task, columns_for, fitted, run, table_of, thinned, worth_processes
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic, rank_mean
-from tests.level2_stack.crossval.test_nested import drawn
+from tests.level2_stack.drawn_designs import drawn
 
 QUICK = lgbm.Params(rounds=20, learning_rate=0.1)
 

@@ -9,7 +9,7 @@ from level2_stack.crossval.nested import cross_validate
 from level2_stack.crossval.search import Study, parameters, search
 from level2_stack.recipe import check_recipe
 from runtime.errors import InputFault
-from tests.level2_stack.crossval.test_nested import drawn, flipped
+from tests.level2_stack.drawn_designs import drawn, flipped
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,15 @@ import warnings
 
 import numpy as np
 import optuna
-import pandas as pd
 import pytest
-from scipy.special import expit
 
-from level2_stack.crossval.tuning import Rows, log_loss, mean_score, tune
+from level2_stack.crossval.tuning import Rows, log_loss, mean_score
 from level2_stack.evaluation.auc import auc
 from level2_stack.learners import lgbm, logistic
 from level2_stack.recipe import Budget
 from runtime.errors import InputFault
 from runtime.settings import check_settings
+from tests.level2_stack.crossval.tuned_rows import rows, tuned
 
 OPTUNA_SPEAKS = optuna.logging.get_verbosity()
 
@@ -26,7 +25,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from level2_stack.learners import logistic
-from tests.level2_stack.crossval.test_tuning import tuned
+from tests.level2_stack.crossval.tuned_rows import tuned
 
 fit, calls = logistic.fit, []
 
@@ -39,22 +38,6 @@ def dying(*given, **named):
 logistic.fit = dying
 tuned(Path(sys.argv[1]), 9)
 """
-
-
-def rows(n=300, seed=0):
-    """Return rows whose target follows one of three logits, three inner folds, and two rows per patient."""
-    random = np.random.default_rng(seed)
-    X = pd.DataFrame(random.normal(size=(n, 3)), columns=["logit.a", "logit.b", "logit.c"])
-    y = (random.random(n) < expit(1.5 * X["logit.a"].to_numpy() - 1)).astype(float)
-    patients = np.arange(n) // 2
-    return Rows(X, y, patients.astype(object), patients % 3)
-
-
-def tuned(storage, trials, table=None, params=None, seconds=None, **others):
-    table = table or rows()
-    given = {"groups": table.groups, "folds": table.folds, "seed": 0} | others
-    budget = Budget(trials=trials, seconds=seconds)
-    return tune("logistic", params or logistic.Params(), table.X, table.y, budget=budget, storage=storage, **given)
 
 
 def journal(storage):
@@ -114,6 +97,7 @@ def test_a_search_in_pieces_proposes_what_an_undisturbed_one_does(tmp_path):
     assert len(proposed(whole)) == 14
 
 
+@pytest.mark.full
 def test_a_process_killed_while_it_searches_loses_nothing(tmp_path):
     killed, whole = tmp_path / "killed.journal", tmp_path / "whole.journal"
     assert subprocess.run([sys.executable, "-c", DYING, str(killed)]).returncode == -9
@@ -126,14 +110,6 @@ def test_more_trials_were_made_before_than_are_asked_for_now(tmp_path):
     few = tuned(tmp_path / "few.journal", 4)
     tuned(tmp_path / "many.journal", 9)
     assert tuned(tmp_path / "many.journal", 4) == few
-
-
-def test_a_finished_search_makes_no_further_fit(tmp_path):
-    storage = tmp_path / "fold_0.journal"
-    first = tuned(storage, 3)
-    before = storage.read_bytes()
-    assert tuned(storage, 3) == first
-    assert storage.read_bytes() == before
 
 
 def altered(change):
@@ -188,19 +164,8 @@ def test_a_booster_is_judged_at_its_best_stage():
 
 
 def test_a_learner_without_ranges_is_refused_by_name(tmp_path):
-    table = rows()
     with pytest.raises(InputFault, match="'mean' has nothing to tune; catboost, lgbm, logistic, ridge, xgb have"):
-        tune(
-            "mean",
-            logistic.Params(),
-            table.X,
-            table.y,
-            groups=table.groups,
-            folds=table.folds,
-            budget=Budget(trials=1),
-            storage=tmp_path / "fold_0.journal",
-            seed=0,
-        )
+        tuned(tmp_path / "fold_0.journal", 1, name="mean")
 
 
 @pytest.mark.parametrize(("folds", "message"), [(np.zeros(300, int), "1 inner fold"), (None, "one class only: 1 ")])
@@ -237,6 +202,7 @@ def test_the_auc_objective_is_the_mean_over_folds():
     assert mean_score("logistic", logistic.Params(), table, 0, "auc") == pytest.approx(np.mean(expected))
 
 
+@pytest.mark.full
 def test_a_recipe_can_name_a_budget_without_importing_optuna():
     code = "import sys; import level2_stack.crossval.tuning; print('optuna' in sys.modules, 'sklearn' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

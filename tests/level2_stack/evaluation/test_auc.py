@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from level2_stack.evaluation.auc import (
@@ -19,6 +18,7 @@ from level2_stack.evaluation.auc import (
     percentile_interval,
     replicated,
 )
+from tests.level2_stack.evaluation.won_pairs import wins
 
 Y = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
 SCORE = np.array([0.1, 0.4, 0.4, 0.35, 0.8, 0.3, 0.2])
@@ -46,11 +46,6 @@ def test_auc_has_its_anchors(score, expected):
 def test_auc_of_one_class_is_unknown():
     assert np.isnan(auc(np.zeros(3), np.arange(3.0)))
     assert np.isnan(weighted_auc(Y, SCORE, 1 - Y))
-
-
-def test_auc_of_ranks_is_auc_of_scores():
-    y, score, _ = labelled()
-    assert auc(y, rankdata(score)) == auc(y, score)
 
 
 @settings(deadline=None, max_examples=50)
@@ -131,13 +126,6 @@ def test_intervals_of_resampled_patients_cover_the_true_auc(clustered):
     assert 88 <= covered <= 100  # 95 expected, standard deviation 2.2
 
 
-def test_bootstrap_gives_the_exact_auc_within_its_interval():
-    y, score, groups = labelled()
-    row = patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=200).loc["m"]
-    assert row["auc"] == pytest.approx(auc(y, score))
-    assert row["low"] < row["auc"] < row["high"]
-
-
 def test_bootstrap_with_independent_patients_agrees_with_delong():
     y, score, _ = labelled(n=2000)
     single = np.arange(2000).astype(object)
@@ -184,30 +172,20 @@ def test_equal_seeds_draw_equal_intervals_and_others_do_not():
     assert one.loc["m", "low"] != other.loc["m", "low"]
 
 
-def test_replicates_without_a_positive_patient_say_nothing():
-    y, score = np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.9, 0.1, 0.95, 0.2])
-    groups = np.array(list("pqrs"), dtype=object)
-    row = patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=100).loc["m"]
-    assert 0 <= row["low"] <= row["auc"] <= row["high"] <= 1
-
-
 def test_delong_variance_is_its_definition():
-    positives, negatives = SCORE[Y == 1], SCORE[Y == 0]
-    wins = (positives[:, np.newaxis] > negatives) + 0.5 * (positives[:, np.newaxis] == negatives)
-    by_definition = wins.mean(axis=1).var(ddof=1) / 3 + wins.mean(axis=0).var(ddof=1) / 4
+    won = wins(Y, SCORE)
+    by_definition = won.mean(axis=1).var(ddof=1) / 3 + won.mean(axis=0).var(ddof=1) / 4
     assert delong_variance(Y, SCORE) == pytest.approx(by_definition)
-    assert delong_interval(Y, SCORE).value == pytest.approx(wins.mean())
+    assert delong_interval(Y, SCORE).value == pytest.approx(won.mean())
 
 
 @settings(deadline=None, max_examples=50)
 @given(LABELLED)
 def test_delong_components_are_shares_of_won_pairs(rows):
     y, score, _ = np.array(rows, dtype=np.float64).T
-    positives, negatives = score[y == 1], score[y == 0]
-    wins = (positives[:, np.newaxis] > negatives) + 0.5 * (positives[:, np.newaxis] == negatives)
     of_positives, of_negatives = delong_components(y, score)
-    assert of_positives == pytest.approx(wins.mean(axis=1))
-    assert of_negatives == pytest.approx(wins.mean(axis=0))
+    assert of_positives == pytest.approx(wins(y, score).mean(axis=1))
+    assert of_negatives == pytest.approx(wins(y, score).mean(axis=0))
 
 
 def test_delong_interval_stays_within_0_and_1():

@@ -9,15 +9,11 @@ from scipy.stats import norm
 
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.evaluation.paired import bootstrap_p, compare
+from tests.level2_stack.evaluation.won_pairs import wins
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0]), st.integers(-5, 5), st.integers(-5, 5)), min_size=4, max_size=30
 ).filter(lambda rows: 2 <= sum(row[0] for row in rows) <= len(rows) - 2)
-
-
-def wins(y, score):
-    positives, negatives = score[y == 1][:, np.newaxis], score[y == 0]
-    return (positives > negatives) + 0.5 * (positives == negatives)
 
 
 def variance_written_out(y, score, against):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,12 @@ from level2_stack.explain.explanations import BASE, Decided, Explanations, expla
 from level2_stack.explain.fits import by_hiding
 from level2_stack.explain.scales import Split, mean_probability, settled, through, weighted
 from level2_stack.learner_contract import STAGES
-from level2_stack.recipe import Recipe, check_recipe
+from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
+from tests.level2_stack.drawn_designs import SMALL
+from tests.level2_stack.drawn_designs import recipe as small_recipe
 
-SMALL = {"lgbm": {"rounds": 20, "learning_rate": 0.1}, "xgb": {"rounds": 20, "eta": 0.1}}
+recipe = partial(small_recipe, submit="blend")
 ACQUISITION = {"patient": ("n_pictures",), "pictures": ("width",)}
 
 
@@ -44,13 +46,6 @@ def drawn(rows: int = 240, tests: int = 30) -> Design:
     X.loc[X.index[::11], "metadata.site"] = np.nan
     patients = np.array([f"p{i // 3}" for i in range(rows)], dtype=object)
     return Design(X, y[:rows], (np.arange(rows) // 3 % 4).astype(np.int8), patients)
-
-
-def recipe(*names: str, **settings: object) -> Recipe:
-    tables = {name: SMALL[name] for name in names if name in SMALL}
-    return check_recipe(
-        {"learners": list(names), "blend": list(names), "submit": "blend", "seeds": 1, **tables, **settings}, "test"
-    )
 
 
 def stacked(design: Design, stack: Recipe) -> tuple[Decided, pd.Series]:
@@ -283,9 +278,6 @@ def test_the_summary_lists_columns_by_mean_size_and_families_by_share():
     ]
     assert [each["name"] for each in found["families"]] == ["networks", "contrasts", "metadata"]
     assert [each["share"] for each in found["families"]] == pytest.approx([0.5, 0.375, 0.125])
-
-
-# append to tests/level2_stack/explain/test_explanations.py once the patch is in
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("ridge", ""), ("logistic", "logit.")])

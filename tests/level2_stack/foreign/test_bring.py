@@ -4,31 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from features.folder.layout import Request
-from features.freeze_cases import freeze_cases
 from level2_stack.foreign.bring import bring_foreign
 from runtime.errors import InputFault
 from runtime.provenance import finish
 from runtime.run_folder import Run
-from runtime.tables import read_table
-from tests.features.cases.test_case_table import data
-
-__all__ = ["data"]  # a fixture
-OOF = "image_name,pred\na1,0.1\na2,0.6\nb1,0.5\nb2,0.55\n"
-TEST = "image_name,pred\nt1,0.3\nt2,0.4\n"
+from runtime.tables import read_table, write_table
+from tests.level2_stack.foreign.brought import OOF, bring, small_cases
 
 
 @pytest.fixture
-def run(data: Path, tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> Run:
     place = Run(tmp_path / "run")
-    freeze_cases(place, Request(data, folds=2))
+    write_table(place.cases, small_cases())
+    finish(place.cases_mark, {})
     return place
-
-
-def bring(folder: Path, name: str, oof: str = OOF, test: str = TEST) -> None:
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / name / "oof.csv").write_text(oof)
-    (folder / name / "test.csv").write_text(test)
 
 
 def test_a_sound_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> None:
@@ -36,7 +25,7 @@ def test_a_sound_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> 
     bring_foreign(run, tmp_path / "foreign", [])
     assert run.networks() == ["net"]
     table = read_table(run.level1 / "net" / "predictions.parquet")
-    assert table["probability"].to_dict() == {"a1": 0.1, "a2": 0.6, "b1": 0.5, "b2": 0.55, "t1": 0.3, "t2": 0.4}
+    assert table["probability"].to_dict() == {"a": 0.1, "b": 0.6, "c": 0.5, "x": 0.3, "d": 0.4, "y": 0.2}
 
 
 def test_nothing_is_imported_again_until_a_file_changes(
@@ -48,9 +37,9 @@ def test_nothing_is_imported_again_until_a_file_changes(
     assert "net: imported" in capsys.readouterr().out
     bring_foreign(run, foreign, [])
     assert "net: fresh" in capsys.readouterr().out
-    bring(foreign, "net", oof=OOF.replace("a1,0.1", "a1,0.15"))
+    bring(foreign, "net", oof=OOF.replace("a,0.1", "a,0.15"))
     bring_foreign(run, foreign, [])
-    assert read_table(run.level1 / "net" / "predictions.parquet").loc["a1", "probability"] == 0.15
+    assert read_table(run.level1 / "net" / "predictions.parquet").loc["a", "probability"] == 0.15
 
 
 def test_a_network_that_fails_later_is_no_longer_stacked(

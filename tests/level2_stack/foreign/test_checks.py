@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from level2_stack.foreign.read import import_foreign
 from level2_stack.foreign.row_order import by_quantile
 from runtime.errors import InputFault
-from tests.level2_stack.foreign.test_read import bring
+from tests.level2_stack.foreign.brought import bring
 
 TRAIN, UNLABELLED = 400, 300
 

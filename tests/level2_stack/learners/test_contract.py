@@ -11,44 +11,13 @@ from scipy.special import expit
 from level2_stack import learners
 from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES, Staged, Tunable
-from level2_stack.learners import caruana, catboost, lgbm, logistic, mean, rank_mean, ridge, xgb
+from level2_stack.learners import caruana, catboost, logistic, mean, rank_mean, ridge
 from runtime.errors import InputFault
 from runtime.settings import Settings
+from tests.level2_stack.learners.drawn_rows import FAST, design, fitted, fitted_once, given
 
-FAST = {
-    "lgbm": lgbm.Params(rounds=60, learning_rate=0.1),
-    "xgb": xgb.Params(rounds=60, eta=0.1),
-    "catboost": catboost.Params(rounds=60, learning_rate=0.1),
-}
 every_learner = pytest.mark.parametrize("name", learners.names())
 every_booster = pytest.mark.parametrize("name", sorted(FAST))
-
-
-def design(n=400, seed=0, signal=1.5):
-    """Return rows with a good and a worthless network, a number and a category; every tenth value is missing."""
-    random = np.random.default_rng(seed)
-    y = (random.random(n) < 0.3).astype(float)
-    X = pd.DataFrame(
-        {
-            "logit.good": signal * y + random.normal(size=n) - 3,
-            "logit.noise": random.normal(size=n) - 3,
-            "metadata.age": random.integers(20, 90, n).astype(float),
-            "metadata.site": pd.Categorical(random.choice(["arm", "leg", "torso"], n), ["arm", "head", "leg", "torso"]),
-        },
-        index=[f"case_{i}" for i in range(n)],
-    )
-    for column in X:
-        X.loc[random.random(n) < 0.1, column] = np.nan
-    return X, y, np.array([f"patient_{i // 4}" for i in range(n)], dtype=object)
-
-
-def given(name, X):
-    return X.filter(regex=r"^logit\.") if learners.find(name).USES == "logits" else X
-
-
-def fitted(name, X, y, groups, seed=0):
-    learner = learners.find(name)
-    return learner.fit(FAST.get(name, learner.Params()), given(name, X), y, groups=groups, seed=seed)
 
 
 @every_learner
@@ -63,8 +32,8 @@ def test_every_learner_keeps_the_contract(name):
 
 @every_learner
 def test_predictions_are_probabilities_even_with_gaps(name):
-    X, y, groups = design()
-    predicted = fitted(name, X, y, groups)(given(name, X))
+    X = design()[0]
+    predicted = fitted_once(name)(given(name, X))
     assert predicted.shape == (len(X),)
     assert predicted.dtype == np.float64
     assert np.isfinite(predicted).all()
@@ -74,16 +43,15 @@ def test_predictions_are_probabilities_even_with_gaps(name):
 
 @every_learner
 def test_a_row_without_any_value_is_predicted(name):
-    X, y, groups = design()
-    empty = X.iloc[:2].copy()
+    empty = design()[0].iloc[:2].copy()
     empty.loc[:] = np.nan
-    assert np.isfinite(fitted(name, X, y, groups)(given(name, empty))).all()
+    assert np.isfinite(fitted_once(name)(given(name, empty))).all()
 
 
 @every_learner
 def test_equal_seeds_give_equal_predictions(name):
     X, y, groups = design()
-    first, second = (fitted(name, X, y, groups, seed=3)(given(name, X)) for _ in range(2))
+    first, second = (predict(given(name, X)) for predict in (fitted_once(name), fitted(name, X, y, groups)))
     np.testing.assert_array_equal(first, second)
 
 
@@ -96,8 +64,7 @@ def test_only_a_seeded_learner_depends_on_its_seed(name):
 
 @every_learner
 def test_a_row_is_predicted_alike_alone_in_company_and_in_another_order(name):
-    X, y, groups = design()
-    predict, rows = fitted(name, X, y, groups), given(name, X).iloc[:12]
+    predict, rows = fitted_once(name), given(name, design()[0]).iloc[:12]
     together = predict(rows)
     np.testing.assert_array_equal(together[::-1], predict(rows.iloc[::-1]))
     np.testing.assert_array_equal(together, np.concatenate([predict(rows.iloc[[i]]) for i in range(12)]))
@@ -105,8 +72,8 @@ def test_a_row_is_predicted_alike_alone_in_company_and_in_another_order(name):
 
 @every_learner
 def test_an_unseen_category_counts_as_missing(name):
-    X, y, groups = design()
-    predict, rows = fitted(name, X, y, groups), X.iloc[:6].copy()
+    X = design()[0]
+    predict, rows = fitted_once(name), X.iloc[:6].copy()
     rows["metadata.site"] = pd.Categorical(["moon"] * 6, ["moon"])
     head = rows.assign(**{"metadata.site": pd.Categorical(["head"] * 6, X["metadata.site"].cat.categories)})
     missing = rows.assign(**{"metadata.site": pd.Categorical([None] * 6, X["metadata.site"].cat.categories)})
@@ -119,7 +86,7 @@ def test_an_unseen_category_counts_as_missing(name):
 def test_an_informative_network_is_used(name):
     X, y, groups = design()
     new, new_y, _ = design(seed=1)
-    with_it = auc(new_y, fitted(name, X, y, groups)(given(name, new)))
+    with_it = auc(new_y, fitted_once(name)(given(name, new)))
     worthless = X.assign(**{"logit.good": X["logit.noise"]})
     without = auc(
         new_y, fitted(name, worthless, y, groups)(given(name, new.assign(**{"logit.good": new["logit.noise"]})))
@@ -141,9 +108,7 @@ def test_noise_as_target_teaches_nothing(name):
 @pytest.mark.parametrize("name", ["mean", "rank_mean"])
 def test_plain_baselines_ignore_the_target(name):
     X, y, groups = design()
-    np.testing.assert_array_equal(
-        fitted(name, X, y, groups)(given(name, X)), fitted(name, X, 1 - y, groups)(given(name, X))
-    )
+    np.testing.assert_array_equal(fitted_once(name)(given(name, X)), fitted(name, X, 1 - y, groups)(given(name, X)))
 
 
 def test_an_unknown_learner_is_named_with_the_nearest():
@@ -211,17 +176,15 @@ def test_caruana_gives_two_equally_good_networks_both_a_share():
 
 
 def test_boosters_say_which_feature_they_used():
-    X, y, groups = design()
     for name in FAST:
-        importance = fitted(name, X, y, groups).importance
-        assert set(importance) == set(X.columns)
+        importance = fitted_once(name).importance
+        assert set(importance) == set(design()[0].columns)
         assert max(importance, key=importance.get) == "logit.good"
 
 
 @every_booster
 def test_the_last_stage_is_the_prediction(name):
-    X, y, groups = design()
-    predict, new = fitted(name, X, y, groups), design(seed=1)[0]
+    predict, new = fitted_once(name), design(seed=1)[0]
     stages = predict.stages(new)
     assert isinstance(predict, Staged)
     assert stages.shape == (len(STAGES), len(new))
@@ -232,7 +195,7 @@ def test_the_last_stage_is_the_prediction(name):
 def test_a_stage_is_what_a_booster_of_so_many_rounds_predicts(name):
     X, y, groups = design()
     learner, new = learners.find(name), design(seed=1)[0]
-    stages = fitted(name, X, y, groups).stages(new)
+    stages = fitted_once(name).stages(new)
     for share in (0.2, 0.5):
         fewer = FAST[name].model_copy(update={"rounds": round(60 * share)})
         shorter = learner.fit(fewer, X, y, groups=groups, seed=0)

@@ -74,13 +74,6 @@ def test_a_loaded_learner_predicts_to_the_last_bit_what_the_fitted_one_does(name
 
 
 @pytest.mark.parametrize("name", learners.names())
-def test_a_row_alone_is_predicted_as_among_others(name: str, tmp_path: Path) -> None:
-    _, loaded, X = fitted(name, tmp_path)
-    alone = np.concatenate([loaded(X.iloc[[row]]) for row in range(20)])
-    np.testing.assert_array_equal(alone, loaded(X)[:20])
-
-
-@pytest.mark.parametrize("name", learners.names())
 def test_another_learner_s_folder_and_an_empty_one_are_refused(name: str, tmp_path: Path) -> None:
     other = "mean" if name != "mean" else "rank_mean"
     fitted(other, tmp_path / "other")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from level2_stack import learners
-from tests.test_house import ROOT
+from tests.workshop import ROOT
+
+pytestmark = pytest.mark.full
 
 THREADS = (1, 2, 4)
 FIT = """
@@ -17,7 +19,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from level2_stack import learners
-from tests.level2_stack.learners.test_contract import design, given
+from tests.level2_stack.learners.drawn_rows import design, given
 folder, threads = Path(sys.argv[1]), int(sys.argv[2])
 X, y, groups = design(n=3000)
 for name in learners.names():
@@ -48,14 +50,12 @@ def fits(tmp_path_factory) -> dict[str, Path]:
     return found | {f"{threads} threads": fit_all(folder / f"threads_{threads}", threads) for threads in THREADS}
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", learners.names())
 def test_two_processes_predict_the_same_bytes(fits, name):
     first, second = ((fits[which] / f"{name}.npy").read_bytes() for which in ("first", "second"))
     assert first == second
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", learners.names())
 def test_the_number_of_threads_changes_no_probability_by_more_than_a_millionth(fits, name):
     predicted = [np.load(fits[f"{threads} threads"] / f"{name}.npy") for threads in THREADS]

@@ -11,7 +11,7 @@ from level2_stack.crossval.nested import cross_validate
 from level2_stack.design.assemble import assemble
 from level2_stack.evaluation.auc import auc
 from level2_stack.results.leaderboard import comparisons, leaderboard, print_leaderboard
-from tests.level2_stack.crossval.test_nested import drawn, recipe
+from tests.level2_stack.drawn_designs import drawn, recipe
 
 RECIPE = recipe("logistic", "caruana", "mean", "rank_mean", blocks=[], blend=["logistic", "caruana"], seeds=2)
 
