@@ -193,4 +193,4 @@ def test_the_memory_study_stops_at_the_first_command_that_fails_and_says_which(t
     assert done.returncode == 2
     assert "the last command ended with exit code 2" in done.stderr
     commands = json.loads((tmp_path / "memory.json").read_text())["tables"]["memory: commands"]
-    assert [(each["command"], each["exit_code"]) for each in commands] == [("features cases", 2)]
+    assert [(each["command"], each["exit_code"]) for each in commands] == [("melstack cases", 2)]
