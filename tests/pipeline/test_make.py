@@ -98,28 +98,6 @@ def test_going_back_to_an_earlier_recipe_writes_its_submission_again(
 
 
 @pytest.mark.full
-def test_bad_input_ends_with_exit_code_2_one_sentence_each_and_nothing_written(
-    workshop: Workshop, tmp_path: Path
-) -> None:
-    data = tmp_path / "spoiled"
-    shutil.copytree(workshop.data, data)
-    for name in ("clinic.json", "truth.csv"):
-        (data / name).unlink()
-    next((data / "jpeg" / "train").iterdir()).write_bytes(b"no picture")
-    text = (data / "train.csv").read_text().splitlines()
-    name, _, *others = text[-1].split(",")
-    (data / "train.csv").write_text("\n".join([*text, ",".join([name, "somebody_else", *others])]) + "\n")
-    run = Run(tmp_path / "run")
-    shown = workshop.make("submission", run, DATA=str(data))
-    assert shown.returncode == 2
-    assert "2 fault(s)" in shown.stderr
-    assert "unreadable pictures: 1" in shown.stderr
-    assert "image_name given more than once: 1" in shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert not run.folder.exists()
-
-
-@pytest.mark.full
 def test_foreign_predictions_are_stacked_without_any_picture(
     workshop: Workshop, finished_run: Finished, tmp_path: Path
 ) -> None:

@@ -3,17 +3,19 @@
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
+from features.folder.layout import Request
+from features.freeze_cases import freeze_cases
 from melstack.verify import DAMAGED, STALE, WRITTEN, print_verdicts, verify_run
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import damages, finish, is_fresh, read_mark, refuse_damaged
 from runtime.run_folder import Run
 from tests.command_line import typed
+from tests.features.small_clinic import small_clinic
 from tests.workshop import TRAIN, Finished, Workshop
 
 
@@ -188,30 +190,32 @@ def test_damaged_decoded_pictures_are_named_and_decoded_again(made: Made) -> Non
     assert [name for name in before if after[name] != before[name]] == []
 
 
-def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(finished_run: Finished, tmp_path: Path) -> None:
-    run, data = finished_run.copied_to(tmp_path), tmp_path / "data"
-    shutil.copytree(finished_run.workshop.data, data)
-    sample = data / "sample_submission.csv"
+@pytest.fixture
+def frozen(tmp_path: Path) -> Run:
+    """Return a run of the small clinic with its cases and their audit."""
+    run = Run(tmp_path / "run")
+    freeze_cases(run, Request(small_clinic(tmp_path / "data"), folds=2))
+    assert typed("audit", "--run", run.folder).code == 0
+    return run
+
+
+def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(frozen: Run, tmp_path: Path) -> None:
+    sample = tmp_path / "data" / "sample_submission.csv"
     sample.write_text(sample.read_text().rstrip("\n"))
-    mark = read_json(run.cases_mark)
-    finish(run.cases_mark, mark.pop("made_from"), [run.cases, run.pairs], **mark | {"data": str(data)})
-    verdicts = {verdict.mark: verdict for verdict in verify_run(run)}
-    assert verdicts[run.cases_mark].state == STALE
-    assert verdicts[run.cases_mark].reasons[0].startswith("files.sample_submission.csv: ")
+    verdicts = {verdict.mark: verdict for verdict in verify_run(frozen)}
+    assert verdicts[frozen.cases_mark].state == STALE
+    assert verdicts[frozen.cases_mark].reasons[0].startswith("files.sample_submission.csv: ")
     assert {verdict.state for verdict in verdicts.values()} == {WRITTEN, STALE}
 
 
-def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(
-    finished_run: Finished, tmp_path: Path
-) -> None:
+def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(frozen: Run, tmp_path: Path) -> None:
     """Folds are decided once: another table under the same name would be another run."""
-    run = finished_run.copied_to(tmp_path)
-    written = read_json(run.cases_mark)
+    written = read_json(frozen.cases_mark)
     facts = {key: value for key, value in written.items() if key not in ("made_from", "outputs", "mark")}
-    run.cases.write_bytes(b"of another program")
-    finish(run.cases_mark, written["made_from"], [run.cases, run.pairs], **facts)
-    cut(run.cases)
-    refused = typed("cases", "--run", run.folder, "--data", finished_run.workshop.data, "--folds", 3)
+    frozen.cases.write_bytes(b"of another program")
+    finish(frozen.cases_mark, written["made_from"], [frozen.cases, frozen.pairs], **facts)
+    cut(frozen.cases)
+    refused = typed("cases", "--run", frozen.folder, "--data", tmp_path / "data", "--folds", 2)
     assert refused.code == 2
     assert "the same data do not give the same table any more" in refused.err
-    assert run.cases.read_bytes() == b"of another program"[:-7]
+    assert frozen.cases.read_bytes() == b"of another program"[:-7]

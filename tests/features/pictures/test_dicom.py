@@ -256,14 +256,3 @@ def test_pixels_that_are_not_what_the_tags_say_are_refused(
 ):
     with pytest.raises(InputFault, match=rf"wrong\.dcm: .*({complaint})"):
         read_picture(make(tmp_path / "wrong.dcm"))
-
-
-def test_a_dicom_without_pixels_is_refused(tmp_path: Path):
-    path = write_dicom(tmp_path / "a.dcm", PICTURE.tobytes())
-    dataset = dcmread(path)
-    del dataset.PixelData
-    dataset.save_as(path)
-
-    for read in (read_header, read_picture):
-        with pytest.raises(InputFault, match="a DICOM without pixels"):
-            read(path)

@@ -81,10 +81,6 @@ def test_an_entry_is_read_like_a_file_whatever_it_holds_its_bytes_in(folder, nam
     assert header.file_bytes == len(read_entry(folder / "train-image.hdf5", name))
 
 
-def test_the_bytes_of_an_entry_are_those_that_were_written(folder):
-    assert read_entry(folder / "train-image.hdf5", "opaque") == jpeg()
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -206,6 +206,7 @@ def test_two_colours_in_a_lesion_spread_more_than_one():
     assert picture_statistics(two)["lesion_colour_spread"] > 2 * picture_statistics(one)["lesion_colour_spread"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40),
     st.lists(st.floats(9, 10, width=32), min_size=1, max_size=40),

@@ -4,6 +4,7 @@ import asyncio
 import io
 import threading
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,14 @@ def jpeg(shade: int = 100, size: tuple[int, int] = (64, 48), kind: str = "JPEG")
     stream = io.BytesIO()
     Image.new("RGB", size, (shade, shade, shade)).save(stream, kind)
     return stream.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    """Return a PNG whose header tells of ``side`` x ``side`` px."""
+    whole = bytearray(jpeg(kind="PNG"))
+    whole[16:24] = side.to_bytes(4, "big") * 2
+    whole[29:33] = zlib.crc32(whole[12:29]).to_bytes(4, "big")
+    return bytes(whole)
 
 
 def files(*contents: bytes, names: tuple[str, ...] = ()) -> list[tuple[str, tuple[str, bytes]]]:

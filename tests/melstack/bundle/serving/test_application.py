@@ -3,7 +3,6 @@
 import io
 import json
 import tempfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from scipy.special import logit
 from melstack.bundle.predicted import Predicted
 from melstack.bundle.serving.application import make_application
 from runtime.errors import InputFault
-from tests.melstack.bundle.serving.doubles import ADDRESS, SMALL, Asker, Darkness, expected, files, jpeg
+from tests.melstack.bundle.serving.doubles import ADDRESS, SMALL, Asker, Darkness, bomb, expected, files, jpeg
 
 
 class Broken(Darkness):
@@ -170,10 +169,7 @@ def test_a_picture_that_breaks_only_when_it_is_decoded_names_itself(client: Aske
 
 
 def test_a_bomb_is_seen_by_its_header(client: Asker) -> None:
-    bomb = bytearray(jpeg(kind="PNG"))
-    bomb[16:24] = (30_000).to_bytes(4, "big") * 2
-    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
-    assert "megapixels" in refusal(client.post("/api/predict", files=files(bytes(bomb))), 413)["error"]
+    assert "megapixels" in refusal(client.post("/api/predict", files=files(bomb(30_000))), 413)["error"]
 
 
 def test_what_the_predictor_refuses_is_said_in_the_names_that_the_pictures_came_with() -> None:

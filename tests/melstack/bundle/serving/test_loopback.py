@@ -22,7 +22,7 @@ from PIL import Image
 
 from melstack.bundle.serving.application import check_host, listening
 from runtime.errors import InputFault
-from tests.melstack.bundle.serving.doubles import SMALL, Running, expected, files, jpeg
+from tests.melstack.bundle.serving.doubles import SMALL, Running, bomb, expected, files, jpeg
 from tests.sources import ROOT
 
 JUNK = (
@@ -134,13 +134,6 @@ def broken_picture(chance: random.Random) -> bytes:
         "deflated": deflated_dicom(),
     }
     return kinds[chance.choice(sorted(kinds))]
-
-
-def bomb(side: int) -> bytes:
-    whole = bytearray(jpeg(kind="PNG"))
-    whole[16:24] = side.to_bytes(4, "big") * 2
-    whole[29:33] = zlib.crc32(whole[12:29]).to_bytes(4, "big")
-    return bytes(whole)
 
 
 def small() -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
@@ -22,7 +22,7 @@ from melstack.report.data_page.summary import standing_out
 from runtime.files import write_json
 from runtime.run_folder import Run
 from runtime.tables import write_table
-from tests.features.small_clinic import edited, small_clinic
+from tests.features.small_clinic import small_clinic
 from tests.melstack.report.written_runs import cases_of
 
 
@@ -92,6 +92,7 @@ def test_total_variation_is_half_the_absolute_difference_of_shares() -> None:
     assert total_variation(np.array([0, 0, 0, 0, 1, 1]), other) == 1.0
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=4, max_size=40))
 def test_kolmogorov_smirnov_is_that_of_scipy(rows: list[tuple[int, bool]]) -> None:
     values = np.array([value for value, _ in rows], dtype=np.float64)
@@ -102,6 +103,7 @@ def test_kolmogorov_smirnov_is_that_of_scipy(rows: list[tuple[int, bool]]) -> No
         assert distances(table[other], table[~other], [])[0]["distance"] == pytest.approx(expected)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=4, max_size=40))
 def test_a_weighted_auc_is_that_of_repeated_rows(rows: list[tuple[int, bool, int]]) -> None:
     place, y, weight = (np.array(column) for column in zip(*rows, strict=True))
@@ -198,13 +200,6 @@ def test_without_pictures_and_test_cases_the_page_says_so(tmp_path: Path) -> Non
     assert "There are no pictures to show." in page
     assert "There are no test or external cases to compare with." in page
     assert "<img" not in page
-
-
-def test_what_comes_from_data_cannot_become_markup(data: Path, tmp_path: Path) -> None:
-    edited("torso", "<script>alert(1)</script>")(data)
-    page = page_of(frozen(data, tmp_path))
-    assert "<script>" not in page
-    assert "&lt;script&gt;alert(1)" in page
 
 
 def test_the_same_run_gives_the_same_page(data: Path, tmp_path: Path) -> None:

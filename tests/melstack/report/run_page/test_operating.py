@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from level2_stack.calibration.reliability import class_weights
@@ -86,6 +86,7 @@ def test_presets_are_the_highest_threshold_of_a_sensitivity_and_the_lowest_of_a_
     ]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=4, max_size=40))
 def test_the_best_sensitivity_at_a_specificity_is_that_of_the_metrics(rows: list[tuple[int, bool]]) -> None:
     score = np.array([place / 10 for place, _ in rows])

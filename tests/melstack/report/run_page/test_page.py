@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from melstack.report.run_page.gallery_section import Pictures, read_galleries
+from melstack.report.run_page.gallery_section import Pictures
 from melstack.report.run_page.inputs import read_artefacts
 from melstack.report.run_page.learning import learning_section
 from melstack.report.run_page.origins import flat
@@ -99,15 +99,6 @@ def test_attachments_of_another_shape_are_refused_by_name(tmp_path: Path) -> Non
     write_json(run.folder / "leaks.json", {"findings": [{"what": "x", "count": -1}]})
     with pytest.raises(InputFault, match=r"leaks\.json: not of the shape[\s\S]*findings\.0\.count"):
         make_report(run, "default")
-
-
-def test_a_tile_outside_the_galleries_is_not_embedded(tmp_path: Path) -> None:
-    folder = _made(tmp_path / "galleries")
-    Image.new("RGB", (9, 9)).save(tmp_path / "secret.jpg")
-    item = {"image_name": "a", "picture": "../secret.jpg"}
-    write_json(folder / "index.json", {"galleries": [{"name": "x", "kind": "cases", "title": "x", "items": [item]}]})
-    with pytest.raises(InputFault, match="no such tile"):
-        read_galleries(Run(tmp_path))
 
 
 def test_everything_of_the_stack_that_is_missing_is_named_and_an_older_page_stays(tmp_path: Path) -> None:
