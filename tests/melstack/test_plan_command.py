@@ -12,7 +12,8 @@ from level1_cnn.forecast.work import count_work
 from level1_cnn.job import Job
 from runtime.forecasts import HOUR
 from runtime.run_folder import Run
-from tests.level1_cnn.training.test_tasks import FINETUNE, FROZEN, MODELS, ROOT, make_run, train, write_model
+from tests.level1_cnn.drawn_run import FINETUNE, FROZEN, MODELS, make_run, train_alone, write_model
+from tests.workshop import ROOT
 
 
 def plan(run: Run, command: str, *options: str) -> tuple[int, str]:
@@ -62,7 +63,7 @@ def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned) ->
 def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(planned) -> None:
     run, models, _ = planned
     forecast = parts(run)
-    train(run, models)
+    train_alone(run, models)
     code, said = plan(run, "plan", "--models", " ".join(models), "--devices", "cpu")
     assert code == 0, said
     assert all(not part["seconds"] for part in parts(run).values())

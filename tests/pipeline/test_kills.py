@@ -21,7 +21,7 @@ import pytest
 from features.clinic.folder import draw_clinic
 from runtime.folder_lock import holder_of
 from runtime.provenance import damages
-from tests.level1_cnn.training.test_tasks import TINY, write_model
+from tests.level1_cnn.drawn_run import TINY, write_model
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("PIPELINE_KILLS", "0"))

@@ -15,7 +15,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import damages, finish, is_fresh, read_mark, refuse_damaged
 from runtime.run_folder import Run
-from tests.level1_cnn.training.test_tasks import TINY, write_model
+from tests.level1_cnn.drawn_run import TINY, write_model
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = 'method = "finetune"\nepochs = 1\nbatch_size = 8\nlearning_rate = 0.01\n'

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from level1_cnn.forecast.measured import Hardware
 
 from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
+from level1_cnn.forecast_measured import Hardware
 from level1_cnn.hardware.batch_size import device_batch, pictures_held, training_bytes
 from runtime.machine import Machine
 

@@ -15,8 +15,8 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.trials import Tried
-from tests.level1_cnn.training.test_tasks import FINETUNE, make_run, write_model
-from tests.runtime.cluster.test_scheduler import ROOT
+from tests.level1_cnn.drawn_run import FINETUNE, make_run, write_model
+from tests.workshop import ROOT
 
 SEARCH = """
 trials = 4

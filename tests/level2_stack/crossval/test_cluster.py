@@ -36,7 +36,8 @@ from runtime.errors import InputFault
 from runtime.run_folder import Run
 from tests.level2_stack.crossval.test_nested import drawn, recipe
 from tests.level2_stack.learners.test_contract import design
-from tests.runtime.cluster.test_scheduler import ROOT, cluster, kill_a_busy_worker
+from tests.runtime.cluster.local_cluster import cluster, kill_a_busy_worker
+from tests.workshop import ROOT
 
 RECIPE = """
 seeds = 2
