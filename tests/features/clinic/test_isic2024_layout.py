@@ -19,7 +19,7 @@ from features.freeze_cases import freeze_cases
 from melstack.level2_commands import submission
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.workshop import ROOT
+from tests.sources import ROOT
 
 HEADER = "isic_id,target,patient_id,age_approx,sex,anatom_site_general,clin_size_long_diam_mm,attribution"
 TRAIN_HEADER = f"{HEADER},lesion_id,iddx_full,mel_thick_mm,tbp_lv_dnn_lesion_confidence"

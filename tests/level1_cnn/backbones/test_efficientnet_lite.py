@@ -9,7 +9,7 @@ import pytest
 from level1_cnn.backbones import efficientnet_lite
 from level1_cnn.torch_pickle import read_checkpoint
 from runtime.errors import InputFault
-from tests.level1_cnn.backbones.test_contract import SIZE, network, picture
+from tests.level1_cnn.backbones.untrained import SIZE, network, picture
 
 
 @pytest.fixture(scope="module")

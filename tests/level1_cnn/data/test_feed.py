@@ -16,61 +16,35 @@ from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.training_rows import TrainingRows
 from runtime.errors import InputFault
-
-SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
-STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
-# Bytes that hold: the decoded pictures; the JPEGs only; nothing.
-WAYS = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
-
-
-def grey(number: int) -> int:
-    """The pictures are plain: their grey level tells which case they show."""
-    return 10 * number
-
-
-def write_shard(path: Path, numbers: list[int], side: int = SIDE) -> Path:
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for number in numbers:
-            picture = np.full((side, side, 3), grey(number), np.uint8)
-            values = {"image": tf.io.encode_jpeg(picture, quality=100).numpy(), "image_name": f"c{number}".encode()}
-            features = {
-                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()
-            }
-            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-    return path
-
-
-def rows_of(numbers: list[int]) -> TrainingRows:
-    """Return the rows of the cases ``numbers``; the odd ones are external."""
-    own = np.array(numbers, np.float32)
-    names, metadata = [f"c{number}" for number in numbers], np.stack([own, -own], 1)
-    return TrainingRows(names, own[:, None] / 100, own + 1, metadata, own < MALIGNANT, own % 2 == 1)
-
-
-def shown(dataset: tf.data.Dataset) -> list[list[int]]:
-    """Return which cases each batch shows, by the pictures themselves."""
-    return [
-        [round(float(picture.mean()) / 10) for picture in pictures]
-        for (pictures, _), _, _ in dataset.as_numpy_iterator()
-    ]
+from tests.level1_cnn.data.grey_shards import (
+    CASES,
+    FILES,
+    MALIGNANT,
+    SIDE,
+    STILL,
+    WAYS,
+    draw,
+    grey,
+    rows_of,
+    shown,
+    write_shard,
+)
+from tests.sources import ROOT
 
 
 def flat(batches: list[list[int]]) -> list[int]:
     return list(chain.from_iterable(batches))
 
 
-def draw(feed: Feed, **changes) -> tf.data.Dataset:
-    settings = {"batch_size": 4, "malignant_share": 0.0, "seed": 3, "first_step": 0, "steps": 12} | changes
-    return feed.batches(settings.pop("augmentation", STILL), **settings)
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("shards")
-    return [write_shard(folder / f"train{file:02d}-8.tfrec", list(range(file, CASES, FILES))) for file in range(FILES)]
+    return [
+        write_shard(folder / f"train{file:02d}-8.tfrec", grey(list(range(file, CASES, FILES)))) for file in range(FILES)
+    ]
 
 
-@pytest.fixture(scope="module", params=list(WAYS))
+@pytest.fixture(scope="module", params=["decoded", "streamed"])
 def feed(request: pytest.FixtureRequest, files: list[Path]) -> Feed:
     return Feed(files, rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[request.param])
 
@@ -113,13 +87,15 @@ def test_the_targets_of_a_fit_may_differ_from_those_the_feed_was_made_with(feed:
         assert metadata.shape == (2, 0)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
-def test_starting_at_a_step_continues_exactly(feed: Feed, share: float) -> None:
-    changes = {"malignant_share": share, "augmentation": Augmentation()}
-    whole = list(draw(feed, **changes))
-    tail = list(draw(feed, first_step=9, steps=3, **changes))
-    for expected, found in zip(whole[9:], tail, strict=True):
-        tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), expected, found)
+def assert_equal(batches: list, expected: list) -> None:
+    for one, other in zip(batches, expected, strict=True):
+        tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), one, other)
+
+
+@pytest.mark.parametrize(("share", "augmentation"), [(0.0, STILL), (0.3, Augmentation())])
+def test_starting_at_a_step_continues_exactly(feed: Feed, share: float, augmentation: Augmentation) -> None:
+    changes = {"malignant_share": share, "augmentation": augmentation}
+    assert_equal(list(draw(feed, first_step=9, steps=3, **changes)), list(draw(feed, **changes))[9:])
 
 
 def test_the_order_is_that_of_the_seed_whatever_the_global_one(feed: Feed) -> None:
@@ -182,7 +158,7 @@ def test_shapes_are_static_and_the_number_of_elements_is_known(feed: Feed) -> No
     assert int(dataset.cardinality()) == 12
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("share", [0.5])
 def test_the_parts_of_the_workers_make_up_every_global_batch(feed: Feed, share: float) -> None:
     whole = shown(draw(feed, malignant_share=share))
     parts = [shown(draw(feed, malignant_share=share, shard=(2, index))) for index in range(2)]
@@ -194,12 +170,18 @@ def test_workers_that_cannot_share_a_batch_are_refused(feed: Feed) -> None:
         draw(feed, shard=(3, 0))
 
 
-def test_jpegs_in_memory_are_shown_in_the_order_of_decoded_pictures(files: list[Path]) -> None:
+def test_jpegs_in_memory_are_fed_exactly_as_decoded_pictures(files: list[Path]) -> None:
     rows = rows_of(list(range(CASES)))
     first, second = (Feed(files, rows, SIDE, cache_bytes=WAYS[way]) for way in ("decoded", "jpegs"))
     assert first.in_memory
     assert not second.in_memory
-    assert shown(draw(first, malignant_share=0.4)) == shown(draw(second, malignant_share=0.4))
+    mixed = Augmentation(mixup=1.0)
+    for changes in (
+        {"malignant_share": 0.4, "rows": rows_of([2, 5, 12, 17])},
+        {"malignant_share": 0.5, "external_share": 0.25, "first_step": 9, "steps": 15},
+        {"shard": (2, 1), "augmentation": mixed, "steps": 3},
+    ):
+        assert_equal(list(draw(second, **changes)), list(draw(first, **changes)))
 
 
 def test_a_case_in_no_file_is_named_with_the_count(files: list[Path]) -> None:
@@ -209,11 +191,11 @@ def test_a_case_in_no_file_is_named_with_the_count(files: list[Path]) -> None:
 
 def test_a_case_in_two_files_is_named(files: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputFault, match=r"more than once: 1 \(c1\)"):
-        Feed([*files, write_shard(tmp_path / "extra00-1.tfrec", [1])], rows_of([1, 2]), SIDE)
+        Feed([*files, write_shard(tmp_path / "extra00-1.tfrec", grey([1]))], rows_of([1, 2]), SIDE)
 
 
 def test_shards_of_another_size_are_refused(files: list[Path], tmp_path: Path) -> None:
-    other = write_shard(tmp_path / "extra00-1.tfrec", [25], side=24)
+    other = write_shard(tmp_path / "extra00-1.tfrec", grey([25], side=24))
     with pytest.raises(InputFault, match=r"extra00-1.tfrec: 1 \(c25\); the first is 24 x 24"):
         Feed([*files, other], rows_of([1, 2]), SIDE)
 
@@ -248,38 +230,10 @@ def test_prediction_of_a_case_in_no_file_is_refused(files: list[Path]) -> None:
         next(picture_batches(files, 10, names=["c1", "c50"]))
 
 
-DISTRIBUTED = """
-import sys
-from pathlib import Path
-
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.level1_cnn.data.test_feed import CASES, SIDE, WAYS, Feed, draw, rows_of, shown
-
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-numbers = lambda picture: round(float(tf.reduce_mean(picture)) / 10)
-
-
-def parts(batches):
-    for (pictures, _), _, _ in batches:
-        yield [[numbers(one) for one in part] for part in strategy.experimental_local_results(pictures)]
-
-
-for way in ("decoded", "streamed"):
-    feed = Feed([Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[way])
-    part = lambda context: draw(feed, malignant_share=0.5, shard=(2, 1))
-    print(shown(draw(feed, malignant_share=0.5)))
-    print(list(parts(strategy.experimental_distribute_dataset(draw(feed, malignant_share=0.5)))))
-    print(list(parts(strategy.distribute_datasets_from_function(part))))
-"""
-
-
 @pytest.mark.full
 def test_replicas_share_every_batch_and_workers_bring_their_part(files: list[Path]) -> None:
-    command = [sys.executable, "-c", DISTRIBUTED, *map(str, files)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.level1_cnn.data.feed_on_two_devices", *map(str, files)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [ast.literal_eval(line) for line in done.stdout.splitlines()]
     for alone, split, brought in (lines[:3], lines[3:]):

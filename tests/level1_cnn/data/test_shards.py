@@ -79,9 +79,11 @@ def integer(record: tf.train.Example, key: str) -> int:
     return record.features.feature[key].int64_list.value[0]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return prepared(make_run(tmp_path, make_data(tmp_path / "data")), 32)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run with its shards; tests leave what is there as it was."""
+    folder = tmp_path_factory.mktemp("shards")
+    return prepared(make_run(folder, make_data(folder / "data")), 32)
 
 
 def test_the_files_hold_every_case_of_the_run_once_and_say_how_many(run: Run):
@@ -167,7 +169,8 @@ def test_a_run_beside_it_with_other_folds_decodes_nothing_again(run: Run):
     assert read_table(other.statistics).equals(read_table(run.statistics))
 
 
-def test_a_changed_picture_makes_its_part_again_and_no_other(run: Run, tmp_path: Path):
+def test_a_changed_picture_makes_its_part_again_and_no_other(tmp_path: Path):
+    run = prepared(make_run(tmp_path, make_data(tmp_path / "data")), 32)
     before, old = times(run, "*.tfrec"), read_table(run.statistics)
     draw(tmp_path / "data/jpeg/train/c007.jpg", 99, side=64)
     again = prepared(make_run(tmp_path, tmp_path / "data", "again"), 32)
@@ -284,7 +287,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 def test_two_runs_that_prepare_at_once_leave_one_sound_store(tmp_path: Path):
-    data = make_data(tmp_path / "data", train=30)
+    data = make_data(tmp_path / "data", train=18)
     runs = [make_run(tmp_path, data, name, seed=seed) for seed, name in enumerate(("one", "two"))]
     with ThreadPoolExecutor(2) as pool:  # a lock holds between two open files, in one process or in two
         list(pool.map(lambda run: prepared(run, 32), runs))

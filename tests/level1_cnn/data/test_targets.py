@@ -9,16 +9,9 @@ from level1_cnn.data.diagnoses import KINDS, SPELLINGS, read_diagnoses
 from level1_cnn.data.targets import CLASSES, class_weights, encode, melanoma_column, melanoma_logits, outputs, soft
 from level1_cnn.experiment import Finetune
 from runtime.errors import InputFault
+from tests.level1_cnn.data.diagnosed_cases import SCHEMES, SOFTMAX, cases
 
-SCHEMES = ("binary", "diagnosis3", "diagnosis9")
-SOFTMAX = ("diagnosis3", "diagnosis9")
 NINE = ("NV", "MEL", "BCC", "BKL", "AK", "SCC", "VASC", "DF", "unknown")
-
-
-def cases(*rows: tuple[float, str | None]) -> pd.DataFrame:
-    """Return cases of (target, diagnosis)."""
-    table = pd.DataFrame(rows, columns=["target", "diagnosis"])
-    return table.set_index(pd.Index([f"case{number}" for number in range(len(rows))], name="image_name"))
 
 
 def nine(diagnosis: str | None, target: float = 0) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from level1_cnn.inference.predict import over_views
@@ -15,6 +14,7 @@ from level1_cnn.views import SYMMETRIES, apply_view
 from runtime.provenance import finish
 from runtime.run_folder import Run
 from runtime.tables import write_table
+from tests.level1_cnn.data.grey_shards import write_shard
 
 SIDE, NAMES = 8, [f"c{number}" for number in range(7)]
 
@@ -31,17 +31,9 @@ def indexed(names: list[str]) -> pd.Index:
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shard file of seven pictures."""
-    path = tmp_path_factory.mktemp("shards") / "cases00-7.tfrec"
     rng = np.random.default_rng(0)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for name in NAMES:
-            jpeg = tf.io.encode_jpeg(rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)).numpy()
-            values = {
-                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-                for key, value in (("image", jpeg), ("image_name", name.encode()))
-            }
-            writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
-    return path
+    pictures = {name: rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8) for name in NAMES}
+    return write_shard(tmp_path_factory.mktemp("shards") / "cases00-7.tfrec", pictures)
 
 
 def corner(pixels: np.ndarray, metadata: np.ndarray | None) -> list[np.ndarray]:

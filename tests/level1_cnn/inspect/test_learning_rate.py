@@ -1,5 +1,6 @@
 """Tests of the learning-rate range test: when it stops, what it reads from a curve, and what it leaves alone."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from level1_cnn.data.feed import Feed
 from level1_cnn.experiment import Experiment
+from level1_cnn.inspect import learning_rate as rate_finder
 from level1_cnn.inspect.learning_rate import Suggestion, describe, find_rate, smoothed, suggest, until_diverged
 from level1_cnn.job import Job
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.level1_cnn.training.test_tasks import make_run
+from tests.level1_cnn.drawn_run import copied
 
 
 def job(run: Run, **changes: object) -> Job:
@@ -67,17 +70,12 @@ def test_the_user_is_told_both_suggestions_with_their_reasons_and_the_models_own
     ]
 
 
-@pytest.mark.full
 def test_a_real_test_writes_a_table_and_a_picture_and_leaves_the_models_folder_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from level1_cnn.data.feed import Feed
-    from level1_cnn.data.shards import prepare
-    from level1_cnn.inspect import learning_rate as rate_finder
-
-    run = make_run(tmp_path, patients=30)
+    run = copied(drawn_run, tmp_path)
+    shutil.rmtree(run.level1, ignore_errors=True)
     cases = run.read_cases()
-    prepare(run, cases, [32])
     shown: list[str] = []
 
     class SeenFeed(Feed):
@@ -112,11 +110,10 @@ def test_a_real_test_writes_a_table_and_a_picture_and_leaves_the_models_folder_a
     ],
 )
 def test_what_cannot_be_tested_is_refused_before_anything_is_trained(
-    tmp_path: Path, options: dict[str, float], message: str
+    drawn_run: Run, options: dict[str, float], message: str
 ) -> None:
-    run = make_run(tmp_path)
     with pytest.raises(InputFault, match=message):
-        find_rate(job(run), **options)
+        find_rate(job(drawn_run), **options)
 
 
 def test_a_frozen_model_has_no_rate_to_find(tmp_path: Path) -> None:

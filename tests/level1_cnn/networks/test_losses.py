@@ -9,7 +9,7 @@ import tensorflow as tf
 from level1_cnn.data.targets import encode, melanoma_column, melanoma_logits, outputs, soft
 from level1_cnn.experiment import Finetune
 from level1_cnn.networks.losses import make_loss
-from tests.level1_cnn.data.test_targets import SCHEMES, SOFTMAX, cases
+from tests.level1_cnn.data.diagnosed_cases import SCHEMES, SOFTMAX, cases
 
 LOSSES = tuple(itertools.product(SCHEMES, ("cross_entropy", "focal"), (0.0, 0.1)))
 

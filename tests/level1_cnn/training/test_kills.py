@@ -21,9 +21,9 @@ from features.freeze_cases import freeze_cases
 from level1_cnn.training.checkpoint import STATE, load_state
 from level1_cnn.training.history import History
 from runtime.run_folder import Run
-from tests.level1_cnn.training.test_tasks import HEADER, TABLES, TINY, draw, write_model
+from tests.level1_cnn.drawn_run import HEADER, TABLES, TINY, draw, write_model
+from tests.sources import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("KILLS", "2"))
 ASKED = "KILLS" in os.environ
 FITS = ("average/pretrain", "average/fold_0", "average/fold_1", "best/fold_0", "best/fold_1")  # in their order

@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from level1_cnn import backbones
 from level1_cnn.inference.onnx_export import open_session
-from tests.level1_cnn.training.test_tasks import ROOT, TABLES, make_run, train, write_model
+from tests.level1_cnn.drawn_run import TABLES, make_run, train_alone, write_model
+from tests.sources import ROOT
 
 SIDE, PICTURES = 64, 6
 THREADS = (1, 2, 4)
@@ -44,7 +45,7 @@ def two_runs(tmp_path_factory) -> list[dict[tuple[str, str], bytes]]:
     found = []
     for number in range(2):
         run = make_run(folder / str(number), patients=12, folds=2)
-        train(run, models)
+        train_alone(run, models)
         found.append({(name, table): (run.level1 / name / table).read_bytes() for name in names for table in TABLES})
     return found
 

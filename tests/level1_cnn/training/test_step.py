@@ -24,8 +24,8 @@ def network(chosen: Finetune, metadata_width: int = 0) -> keras.Model:
     return build_network(experiment, chosen, metadata_width)
 
 
-def make_stepper(chosen: Finetune, plan: Plan = PLAN, steps: int = 20, metadata_width: int = 0) -> Stepper:
-    return Stepper(network(chosen, metadata_width), chosen, steps, plan, cross_entropy)
+def make_stepper(chosen: Finetune, plan: Plan = PLAN, steps: int = 20) -> Stepper:
+    return Stepper(network(chosen), chosen, steps, plan, cross_entropy)
 
 
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -125,21 +125,24 @@ def test_the_loss_is_the_weighted_mean_and_a_weight_of_zero_is_no_case_at_all(ke
     assert all(np.isfinite(value).all() for value in kept.weights().values())
 
 
-def test_four_parts_of_a_batch_equal_the_whole(kept: Stepper) -> None:
-    parts = make_stepper(settings(train_batch_norm=False, accumulation=4))
+@pytest.fixture(scope="module")
+def parts() -> Stepper:
+    return make_stepper(settings(train_batch_norm=False, accumulation=4))
+
+
+def test_four_parts_of_a_batch_equal_the_whole(kept: Stepper, parts: Stepper) -> None:
     np.testing.assert_allclose(losses(parts, 10), losses(kept, 10), atol=1e-5)
     for name, value in kept.state().items():
         np.testing.assert_allclose(parts.state()[name], value, atol=1e-5)
 
 
-def test_the_graph_does_not_grow_with_the_parts() -> None:
-    def operations(parts: int) -> int:
-        stepper = make_stepper(settings(accumulation=parts))
+def test_the_graph_does_not_grow_with_the_parts(parts: Stepper) -> None:
+    def operations(stepper: Stepper) -> int:
         graph = stepper._step.get_concrete_function(batch()).graph
         inner = graph._functions.values() if hasattr(graph, "_functions") else ()
         return len(graph.get_operations()) + sum(len(function.graph.get_operations()) for function in inner)
 
-    assert operations(2) == operations(4)
+    assert operations(parts) == operations(make_stepper(settings(train_batch_norm=False, accumulation=2)))
 
 
 def test_parts_draw_dropout_of_their_own_and_move_batch_statistics_in_turn() -> None:
@@ -250,22 +253,25 @@ def test_folds_start_from_pretrained_weights_and_keep_their_own_head() -> None:
         stepper.set_weights_start({"head/kernel": np.zeros(3)})
 
 
-def test_a_schedule_of_its_own_replaces_the_settings_rates() -> None:
-    rising = keras.optimizers.schedules.ExponentialDecay(1e-5, 1, 2.0)
-    chosen = settings()
-    stepper = Stepper(network(chosen), chosen, 20, PLAN, cross_entropy, rates=rising)
+@pytest.fixture(scope="module")
+def rising() -> Stepper:
+    """A network with a branch for metadata, trained at rates of its own."""
+    chosen, rates = settings(metadata=True), keras.optimizers.schedules.ExponentialDecay(1e-5, 1, 2.0)
+    return Stepper(network(chosen, 3), chosen, 20, PLAN, cross_entropy, rates=rates)
+
+
+def test_a_schedule_of_its_own_replaces_the_settings_rates(rising: Stepper) -> None:
     seen = []
     for _ in range(3):
-        seen.append(stepper.learning_rate)
-        stepper(batch())
+        seen.append(rising.learning_rate)
+        rising(batch(3))
     assert seen == pytest.approx([1e-5, 2e-5, 4e-5])
 
 
-def test_metadata_reaches_a_network_that_has_a_branch_for_it() -> None:
-    stepper = make_stepper(settings(metadata=True), metadata_width=3)
-    before = stepper.weights()
-    stepper(batch(3))
-    moved = {path for path, value in stepper.weights().items() if not np.array_equal(value, before[path])}
+def test_metadata_reaches_a_network_that_has_a_branch_for_it(rising: Stepper) -> None:
+    before = rising.weights()
+    rising(batch(3))
+    moved = {path for path, value in rising.weights().items() if not np.array_equal(value, before[path])}
     assert any(before[path].shape[:1] == (3,) and before[path].ndim == 2 for path in moved)
 
 

@@ -15,8 +15,8 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.trials import Tried
-from tests.level1_cnn.training.test_tasks import FINETUNE, make_run, write_model
-from tests.runtime.cluster.test_scheduler import ROOT
+from tests.level1_cnn.drawn_run import FINETUNE, make_run, write_model
+from tests.sources import ROOT
 
 SEARCH = """
 trials = 4
@@ -87,22 +87,18 @@ def test_a_killed_search_goes_on_where_it_was_and_its_result_is_a_model_to_train
     assert {read_json(mark)["made_from"]["outer"] for mark in folder.rglob("done.json")} == {1}
 
 
-def test_a_search_sees_no_case_of_the_outer_fold_and_no_test_case(tmp_path: Path) -> None:
-    from level1_cnn.data.shards import prepare
-
-    run = make_run(tmp_path)
-    cases = run.read_cases()
-    prepare(run, cases, [32])
-    inner = inner_cases(run, 1)
+def test_a_search_sees_no_case_of_the_outer_fold_and_no_test_case(drawn_run: Run) -> None:
+    cases = drawn_run.read_cases()
+    inner = inner_cases(drawn_run, 1)
     assert inner.folds == [0, 2]
     assert set(inner.cases["role"]) == {"train"}
     assert set(inner.cases["fold"]) == {0, 2}
     assert set(inner.cases.index) <= set(cases.index[(cases["role"] == "train") & (cases["fold"] != 1)])
 
 
-def test_an_outer_fold_that_the_run_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_an_outer_fold_that_the_run_does_not_have_is_refused(drawn_run: Run) -> None:
     with pytest.raises(InputFault, match=r"outer fold 7 of folds \[0, 1, 2\]"):
-        inner_cases(make_run(tmp_path), 7)
+        inner_cases(drawn_run, 7)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from runtime.errors import InputFault
 from runtime.run_folder import Run
 from tests.level2_stack.drawn_designs import drawn, recipe
 from tests.level2_stack.run_of_others import make_run
-from tests.runtime.cluster.test_scheduler import ROOT, cluster, kill_a_busy_worker
+from tests.runtime.cluster.local_cluster import cluster, kill_a_busy_worker
+from tests.sources import ROOT
 
 pytestmark = pytest.mark.full
 

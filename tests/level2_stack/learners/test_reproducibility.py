@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from level2_stack import learners
-from tests.workshop import ROOT
+from tests.sources import ROOT
 
 pytestmark = pytest.mark.full
 

@@ -13,7 +13,7 @@ from level2_stack.spread.table import open_table
 from runtime.files import read_json
 from runtime.run_folder import Run
 from tests.level2_stack.run_of_others import make_run
-from tests.runtime.cluster.test_scheduler import ROOT
+from tests.sources import ROOT
 
 RECIPE = """
 seeds = 1

@@ -1,88 +1,35 @@
-"""Tests of tasks on a real Dask cluster of separate processes: errors, dead workers and a scheduler that goes away."""
+"""Tests of tasks on a Dask cluster: errors, and among processes of their own dead workers and a lost scheduler."""
 
+import importlib
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from runtime.errors import InputFault
-
-pytest.importorskip("distributed")
-
-from distributed import Client
+from distributed import Client, get_worker
 
 from level1_cnn.training.tasks import demands, run_on_cluster
 from runtime.cluster.scheduler import opened
 from runtime.cluster.workers import worker_faults
+from runtime.errors import InputFault
+from tests.runtime.cluster.local_cluster import cluster, cluster_of_threads
 
-ROOT = Path(__file__).resolve().parents[3]
 FACTS = {"run": "abc", "code": "123", "python": "3.11.7"}
 FIT = {**FACTS, "threads": "1", "host": "h", "gpu": ""}
 
 
-def start(*arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", *arguments, "--no-dashboard"]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
-
-
-@contextmanager
-def cluster(workers: int = 2, threads: int = 1) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Yield the address of a scheduler of its own process with workers of theirs, and the scheduler's process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"tcp://127.0.0.1:{port}"
-    members = [start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port))]
-    counts = ["--nthreads", str(threads), "--nworkers", str(workers), "--memory-limit", "0"]
-    members.append(start("distributed.cli.dask_worker", address, *counts))
-    try:
-        with Client(address, timeout=60, set_as_default=False) as client:
-            while len(client.scheduler_info(n_workers=-1)["workers"]) < workers:
-                time.sleep(0.1)
-        yield address, members[0]
-    finally:
-        for process in reversed(members):
-            os.killpg(process.pid, signal.SIGKILL)  # the nanny of a worker is a process beside it
-            process.wait()
-
-
-def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "at_worker") -> str:
-    """Kill a worker whose task is in the middle of a function named ``inside``, once ``ready``; return the task's name.
-
-    The process is stopped first and looked at then: it cannot finish between the look and the kill. Its nanny starts
-    another in its place.
-    """
-    until = time.monotonic() + 120
-    with Client(address, timeout=60, set_as_default=False) as client:
-        processes = client.run(os.getpid)
-        while time.monotonic() < until:
-            for worker, tasks in client.call_stack().items() if ready() else ():
-                running = next((key for key in tasks if inside in f"{key} {tasks[key]}"), None)
-                if running is not None and _killed_at(client, worker, processes[worker], str(running)):
-                    return str(running)
-            time.sleep(0.02)
-    raise AssertionError("no worker was ever busy")
-
-
-def _killed_at(client: Client, worker: str, process: int, task: str) -> bool:
-    os.kill(process, signal.SIGSTOP)
-    time.sleep(0.3)  # what it said before reaches the scheduler
-    busy = task in map(str, client.processing().get(worker, ()))
-    os.kill(process, signal.SIGKILL if busy else signal.SIGCONT)
-    return busy
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with cluster_of_threads() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address_of_processes() -> Iterator[str]:
     with cluster() as (found, _):
         yield found
 
@@ -94,7 +41,7 @@ def run(address: str, place: Path, *stages: list[Any]) -> None:
 
 def mark(folder: Path, name: str, seconds: float = 0.0) -> str:
     time.sleep(seconds)
-    (folder / name).write_text(str(os.getpid()))
+    (folder / name).write_text(get_worker().address)
     return f"{name} finished"
 
 
@@ -139,7 +86,6 @@ def test_tasks_are_shared_out_and_a_stage_waits_for_the_one_before(
     assert said[4] == "there are 4 marks"
     makers = {(tmp_path / f"mark{i}").read_text() for i in range(4)}
     assert len(makers) == 2
-    assert str(os.getpid()) not in makers
 
 
 def test_an_error_of_a_task_comes_back_as_itself_with_the_workers_traceback(address: str, tmp_path: Path) -> None:
@@ -154,10 +100,11 @@ def test_an_error_that_cannot_be_sent_is_told_in_words(address: str, tmp_path: P
         run(address, tmp_path, [(raise_odd, ())])
 
 
+@pytest.mark.full
 def test_a_worker_that_dies_loses_only_its_task(
-    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    address_of_processes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(address, tmp_path, [(die_once, (tmp_path,)), *((mark, (tmp_path, f"mark{i}")) for i in range(3))])
+    run(address_of_processes, tmp_path, [(die_once, (tmp_path,)), *((mark, (tmp_path, f"mark{i}")) for i in range(3))])
     said = capsys.readouterr().out
     assert "survived the second time" in said
     assert all(f"mark{i} finished" in said for i in range(3))
@@ -185,10 +132,10 @@ def test_what_workers_hold_is_sent_to_each_of_them_once(address: str, tmp_path: 
     assert len(set(uses)) == 2
 
 
-def identity(held: bytearray, seconds: float) -> tuple[int, int]:
+def identity(held: bytearray, seconds: float) -> tuple[str, int]:
     """Return who this worker is, and which object it was given."""
     time.sleep(seconds)
-    return os.getpid(), id(held)
+    return get_worker().address, id(held)
 
 
 def test_results_come_in_the_order_of_the_tasks_where_that_is_asked_for(address: str, tmp_path: Path) -> None:
@@ -198,13 +145,14 @@ def test_results_come_in_the_order_of_the_tasks_where_that_is_asked_for(address:
         assert list(found.results(tasks, ordered=True)) == [f"mark{i} finished" for i in range(3)]
 
 
+@pytest.mark.full
 def test_a_worker_that_does_not_see_the_run_under_its_path_is_refused(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address_of_processes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     elsewhere = Path("/proc/self/cwd")  # leads every process to another folder
     with pytest.raises(InputFault, match=r"fault\(s\)\n.*the run's case table is absent \(/proc/self/cwd/cases"):
-        run(address, elsewhere, [])
+        run(address_of_processes, elsewhere, [])
 
 
 @pytest.mark.full
@@ -238,15 +186,16 @@ def test_an_address_without_a_scheduler_is_refused(tmp_path: Path, monkeypatch: 
         run("not an address", tmp_path, [])
 
 
-def test_where_dask_is_not_installed_the_extra_is_named() -> None:
-    code = "import sys; sys.modules['distributed'] = None; import runtime.cluster.scheduler"
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False).stderr
-    assert "InputFault: a cluster needs the extra `dask`" in said
+def test_where_dask_is_not_installed_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "runtime.cluster.scheduler")
+    with pytest.raises(InputFault, match="a cluster needs the extra `dask`"):
+        importlib.import_module("runtime.cluster.scheduler")
 
 
 def test_a_cluster_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.cluster.scheduler.WORKER_SECONDS", 0.5)
-    with cluster(workers=0) as (address, _), pytest.raises(InputFault, match="has no worker; start one per GPU"):
+    with cluster_of_threads(workers=0) as address, pytest.raises(InputFault, match="has no worker; start one per GPU"):
         run(address, tmp_path, [])
 
 

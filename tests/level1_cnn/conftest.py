@@ -1,0 +1,15 @@
+"""Fixtures of level one's tests: a run of drawn pictures, ready for training."""
+
+import pytest
+
+from level1_cnn.data.shards import prepare
+from runtime.run_folder import Run
+from tests.level1_cnn.drawn_run import make_run
+
+
+@pytest.fixture(scope="session")
+def drawn_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run of 96 drawn pictures with three folds and its shards; copy it before you change anything."""
+    run = make_run(tmp_path_factory.mktemp("drawn"))
+    prepare(run, run.read_cases(), [32])
+    return run

@@ -1,0 +1,30 @@
+"""A process with two logical devices that prints which cases a feed gives each of them: shard files as arguments."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from level1_cnn.data.feed import Feed
+from tests.level1_cnn.data.grey_shards import CASES, SIDE, WAYS, draw, rows_of, shown
+
+
+def parts(strategy: tf.distribute.Strategy, batches: tf.distribute.DistributedDataset) -> Iterator[list[list[int]]]:
+    """Yield what each device is shown of a batch."""
+    for (pictures, _), _, _ in batches:
+        local = strategy.experimental_local_results(pictures)
+        yield [[round(float(tf.reduce_mean(picture)) / 10) for picture in part] for part in local]
+
+
+if __name__ == "__main__":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    for way in ("decoded", "streamed"):
+        feed = Feed([Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[way])
+        whole = draw(feed, malignant_share=0.5)
+        print(shown(whole))
+        print(list(parts(mirrored, mirrored.experimental_distribute_dataset(whole))))
+        own = draw(feed, malignant_share=0.5, shard=(2, 1))
+        print(list(parts(mirrored, mirrored.distribute_datasets_from_function(lambda _, own=own: own))))

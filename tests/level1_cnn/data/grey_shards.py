@@ -1,0 +1,54 @@
+"""Shards of plain grey pictures, whose level tells which case they show, and what a feed makes of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from level1_cnn.augment.settings import Augmentation
+from level1_cnn.data.feed import Feed
+from level1_cnn.data.training_rows import TrainingRows
+
+SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
+STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
+# Bytes that hold: the decoded pictures; the JPEGs only; nothing.
+WAYS = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
+
+
+def write_shard(path: Path, pictures: Mapping[str, np.ndarray]) -> Path:
+    """Write a shard file of ``pictures`` (side, side, 3) by the names of their cases."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, picture in pictures.items():
+            values = {"image": tf.io.encode_jpeg(picture, quality=100).numpy(), "image_name": name.encode()}
+            features = {
+                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    return path
+
+
+def grey(numbers: list[int], side: int = SIDE) -> dict[str, np.ndarray]:
+    """Return the plain pictures of the cases ``numbers``, ten grey levels apart."""
+    return {f"c{number}": np.full((side, side, 3), 10 * number, np.uint8) for number in numbers}
+
+
+def rows_of(numbers: list[int]) -> TrainingRows:
+    """Return the rows of the cases ``numbers``; the odd ones are external."""
+    own = np.array(numbers, np.float32)
+    names, metadata = [f"c{number}" for number in numbers], np.stack([own, -own], 1)
+    return TrainingRows(names, own[:, None] / 100, own + 1, metadata, own < MALIGNANT, own % 2 == 1)
+
+
+def draw(feed: Feed, **changes) -> tf.data.Dataset:
+    """Return twelve batches of four pictures, unless ``changes`` say otherwise."""
+    settings = {"batch_size": 4, "malignant_share": 0.0, "seed": 3, "first_step": 0, "steps": 12} | changes
+    return feed.batches(settings.pop("augmentation", STILL), **settings)
+
+
+def shown(dataset: tf.data.Dataset) -> list[list[int]]:
+    """Return which cases each batch shows, by the pictures themselves."""
+    return [
+        [round(float(picture.mean()) / 10) for picture in pictures]
+        for (pictures, _), _, _ in dataset.as_numpy_iterator()
+    ]

@@ -1,0 +1,97 @@
+"""Trainings on several devices, each in a process of its own that writes what came of it: a test starts them."""
+
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.hardware.devices import distribute, plan_devices
+from level1_cnn.networks.network import build_network
+from level1_cnn.training.step import Stepper
+
+STEPS, BATCH = 8, 8
+
+
+def train(devices: str, target: str) -> None:
+    """Train the tiny network on shared-out batches and write all that came of it (in a fresh process)."""
+    plan = plan_devices(devices, deterministic=True)
+    # Kept batch normalisation and no dropout: what a picture gives then depends on no other picture of its device.
+    settings = Finetune(
+        method="finetune",
+        epochs=2,
+        learning_rate=1e-2,
+        warmup_epochs=0.5,
+        train_batch_norm=False,
+        head_dropout=0,
+    )
+    experiment = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=settings)
+    keras.utils.set_random_seed(0)
+    with plan.strategy.scope():
+        network = build_network(experiment, settings)
+    stepper = Stepper(network, settings, STEPS, plan, _loss)
+
+    def share(shard: tuple[int, int]) -> tf.data.Dataset:
+        count, index = shard
+        return (
+            tf.data.Dataset.from_tensor_slices(_rows()).batch(BATCH // count, drop_remainder=True).shard(count, index)
+        )
+
+    def run() -> list[float]:
+        return [float(stepper(batch)) for batch in distribute(plan, share)]
+
+    losses = run()
+    state = stepper.state()
+    stepper.reset()
+    again = run()
+    found = {"losses": losses, "again": again, "traces": stepper.traces, "replicas": plan.replicas}
+    np.savez(target, chief=plan.is_chief, **found, **{name.replace("/", "_"): value for name, value in state.items()})
+
+
+def mixed(target: str) -> None:
+    """Train in float16 with dropout and moving batch statistics on two devices, one broken batch among others."""
+    plan = replace(plan_devices("cpu:2"), precision="mixed_float16")
+    keras.mixed_precision.set_global_policy(plan.precision)
+    settings = Finetune(
+        method="finetune", epochs=2, learning_rate=1e-2, accumulation=2, pooling="gem", head_dropout=0.5
+    )
+    experiment = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=settings)
+    with plan.strategy.scope():
+        network = build_network(experiment, settings)
+    stepper = Stepper(network, settings, STEPS, plan, _loss)
+    (pictures, metadata), targets, weights = (_first(part) for part in _rows())
+    broken = targets.copy()
+    broken[-1] = np.nan  # a loss that only the second device sees
+    moved = []
+    for wanted in (targets, broken, targets):
+        before = {path: value for path, value in stepper.weights().items() if "moving" not in path}
+        stepper(((pictures, metadata), wanted, weights))
+        after = stepper.weights()
+        moved.append(max(float(np.abs(after[path] - value).max()) for path, value in before.items()))
+    copies = [[copy.numpy() for copy in variable.value.values] for variable in network.variables]
+    equal = all(np.array_equal(*pair) for pair in copies)
+    statistics = max(float(np.abs(v.numpy()).max()) for v in network.variables if v.name == "moving_mean")
+    np.savez(target, moved=moved, equal=equal, statistics=statistics, count=len(copies), traces=stepper.traces)
+
+
+def _loss(logits, targets):
+    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=1)
+
+
+def _rows() -> tuple:
+    """Return STEPS batches of bright malignant and dark benign pictures, of unequal weights, in the order of steps."""
+    rng = np.random.default_rng(0)
+    count = STEPS * BATCH
+    targets = (np.arange(count) % 2)[:, None].astype(np.float32)
+    pictures = (rng.uniform(0, 60, (count, 32, 32, 3)) + 150 * targets[:, None, None]).astype(np.float32)
+    return (pictures, np.zeros((count, 0), np.float32)), targets, rng.uniform(0.5, 2, count).astype(np.float32)
+
+
+def _first(part):
+    return tuple(_first(inner) for inner in part) if isinstance(part, tuple) else part[:BATCH]
+
+
+if __name__ == "__main__":
+    {"train": train, "mixed": mixed}[sys.argv[1]](*sys.argv[2:])
