@@ -56,12 +56,14 @@ def srgb_to_lab(codes: NDArray[np.uint8]) -> Floats:
 def otsu_threshold(values: Floats, bins: int = 256) -> float:
     """Return the threshold that best splits ``values`` in two: largest variance between the classes (Otsu 1979).
 
-    Constant values give that constant, so that none lies above it.
+    Values that are the same, or differ by less than ``bins`` steps of their precision, give the largest, so that none
+    lies above it.
     """
+    most = values.max()
+    if most - values.min() < max(TINY, bins * np.spacing(np.abs(values).max())):
+        return float(most)
     counts, edges = np.histogram(values, bins)
     centres = (edges[:-1] + edges[1:]) / 2
-    if values.max() - values.min() < TINY:
-        return float(values.max())
     below = np.cumsum(counts)[:-1]
     above = values.size - below
     sums = np.cumsum(counts * centres)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 SEED = 0
 MOST_TEXTS = 1000  # different ones in a column: more are names, not categories
-CODE = ("spread.py", "spread_table.py", "learners/__init__.py", "learners/lgbm.py", "learners/xgb.py")
+CODE = ("spread/evaluate.py", "spread/table.py", "learner_contract.py", "learners/lgbm.py", "learners/xgb.py")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Spread:
 
     def made_from(self) -> dict[str, Any]:
         """Return what the scores are made from."""
-        here = Path(__file__).parent
+        here = Path(__file__).parents[1]
         return {
             "table": digests(self.table.files),
             "learners": {name: params.model_dump() for name, params in self.learners.items()},

@@ -43,6 +43,11 @@ def test_one_colour_has_no_contrast_no_texture_and_no_lesion(colour: tuple[int, 
     assert found["red_mean"] == pytest.approx(colour[0] / 255, abs=1e-5)
 
 
+def test_a_picture_of_pixels_that_are_all_but_the_same_is_measured() -> None:
+    picture = np.array([[[1, 81, 81], [81, 81, 81]]], np.uint8)
+    assert all(np.isfinite(value) for value in picture_statistics(picture).values())
+
+
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
 def test_every_statistic_of_every_picture_is_a_finite_float(picture: np.ndarray):
