@@ -16,12 +16,12 @@ from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.training_rows import TrainingRows
 from runtime.errors import InputFault
+from tests.level1_cnn.augment.noise_pictures import STILL
 from tests.level1_cnn.data.grey_shards import (
     CASES,
     FILES,
     MALIGNANT,
     SIDE,
-    STILL,
     WAYS,
     draw,
     grey,

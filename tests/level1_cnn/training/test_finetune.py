@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import prepare
-from level1_cnn.experiment import Experiment, read_experiment
+from level1_cnn.experiment import read_experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
@@ -24,7 +24,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.level1_cnn.drawn_run import copied, draw_data, write_model
+from tests.level1_cnn.drawn_run import copied, draw_data, tiny_experiment, write_model
 
 PLAN = Plan("CPU", False, "float32", False, 32)
 FOLDS = 2
@@ -59,9 +59,8 @@ def opened(job: Job, cases: pd.DataFrame) -> FinetuneTrainer:
 
 
 def trainer(run: Run, name: str, cases: pd.DataFrame | None = None, **changes: object) -> FinetuneTrainer:
-    tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32}
     training = {"method": "finetune", "epochs": 3, "batch_size": 8, "learning_rate": 0.01, **changes}
-    job = Job(run, name, Experiment.model_validate({**tiny, "training": training}), "{}")
+    job = Job(run, name, tiny_experiment(training), "{}")
     return opened(job, run.read_cases() if cases is None else cases)
 
 

@@ -11,18 +11,19 @@ from PIL import Image
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import prepare
-from level1_cnn.experiment import Experiment, Frozen
+from level1_cnn.experiment import Frozen
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
 from runtime.files import write_json
 from runtime.provenance import finish
 from runtime.run_folder import Run
+from tests.level1_cnn.drawn_run import tiny_experiment
 
 VIEWS = ("identity", "mirror", "zoom:1.2")
 CPU = Plan("CPU", False, "float32", True, 32)
 SETTINGS = Frozen(method="frozen", regularisation=0.1)
-TINY = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, views=VIEWS, training=SETTINGS)
+TINY = tiny_experiment(SETTINGS, views=VIEWS)
 
 
 @pytest.fixture
