@@ -24,12 +24,11 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.level1_cnn.drawn_run import copied, draw_data, tiny_experiment, write_model
+from tests.level1_cnn.drawn_run import FINETUNE, copied, draw_data, tiny_experiment, write_model
 
 PLAN = Plan("CPU", False, "float32", False, 32)
 FOLDS = 2
-MODEL = 'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n[training]\nmethod = "finetune"\n'
-BODY = MODEL + "epochs = 1\nbatch_size = 8\nlearning_rate = 0.01\n"
+BODY = FINETUNE.replace("epochs = 2", "epochs = 1")
 COPIED = 6  # every sixth training picture is in the external folder too
 
 
