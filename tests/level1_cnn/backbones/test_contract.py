@@ -80,18 +80,13 @@ def test_a_request_that_cannot_be_met_says_what_exists(module, tmp_path):
         module.build(first, image_size=16, weights="none")
 
 
-def test_the_weights_of_another_network_are_refused(tmp_path):
-    path = tmp_path / "small.weights.h5"
-    tiny.build("small", image_size=SIZE).save_weights(path)
-    with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
-        tiny.build("tiny", image_size=SIZE, weights=str(path))
-
-
-def test_a_weights_file_that_is_not_hdf5_is_refused(tmp_path):
-    path = tmp_path / "text.weights.h5"
-    path.write_text("not weights")
-    with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
-        tiny.build("tiny", image_size=SIZE, weights=str(path))
+def test_the_weights_of_another_network_and_a_file_that_is_not_hdf5_are_refused(tmp_path):
+    another, text = tmp_path / "small.weights.h5", tmp_path / "text.weights.h5"
+    tiny.build("small", image_size=SIZE).save_weights(another)
+    text.write_text("not weights")
+    for path in (another, text):
+        with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
+            tiny.build("tiny", image_size=SIZE, weights=str(path))
 
 
 # ---- EfficientNet B0 to B7; their sizes and how they prepare pixels stand in test_conformance.py.
