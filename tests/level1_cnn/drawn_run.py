@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
+from level1_cnn.experiment import Experiment
 from runtime.run_folder import Run
 from tests.sources import ROOT
 
@@ -19,6 +21,12 @@ FROZEN = TINY + '[training]\nmethod = "frozen"\nregularisation = 0.01\n'
 FINETUNE = TINY + '[training]\nmethod = "finetune"\nepochs = 2\nbatch_size = 8\nlearning_rate = 0.01\n'
 MODELS = {"finetuned": FINETUNE, "frozen": FROZEN}
 TABLES = ("predictions.parquet", "views.parquet", "embeddings.parquet")
+
+
+def tiny_experiment(training: Any, **changes: Any) -> Experiment:
+    """Return a model of the tiny network with these ``training`` settings: a table as in a TOML, or what it becomes."""
+    tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32}
+    return Experiment.model_validate({**tiny, "training": training, **changes})
 
 
 def draw(path: Path, malignant: bool, rng: np.random.Generator) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from level1_cnn.experiment import CONFIGS, SEARCHES, Finetune, find_experiments
 from runtime.errors import InputFault
+from tests.level1_cnn.drawn_run import FINETUNE, FROZEN, write_model
 
 
 @pytest.mark.parametrize("profile", sorted(path.name for path in CONFIGS.iterdir() if path.name != SEARCHES))
@@ -24,20 +25,11 @@ def test_an_unknown_profile_or_model_is_refused_with_the_nearest() -> None:
 
 
 def test_a_file_of_ones_own_is_a_model_under_its_name(tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(
-        'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n'
-        '[training]\nmethod = "finetune"\nepochs = 1\nbatch_size = 4\nlearning_rate = 1e-3\n'
-    )
-    (experiment,) = find_experiments("laptop", [str(file)]).values()
+    ((name, experiment),) = find_experiments("laptop", [write_model(tmp_path, "mine", FINETUNE)]).items()
+    assert name == "mine"
     assert isinstance(experiment.training, Finetune)
 
 
 def test_a_setting_of_the_other_method_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(
-        'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n'
-        '[training]\nmethod = "frozen"\nregularisation = 0.1\nepochs = 3\n'
-    )
     with pytest.raises(InputFault, match=r"unknown key 'training\.frozen\.epochs'"):
-        find_experiments("laptop", [str(file)])
+        find_experiments("laptop", [write_model(tmp_path, "mine", FROZEN + "epochs = 3\n")])

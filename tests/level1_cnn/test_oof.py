@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import candidates, fold_rows
@@ -20,6 +19,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
+from tests.level1_cnn.augment.noise_pictures import STILL
 from tests.level1_cnn.drawn_run import FINETUNE, FROZEN, copied, draw_data, make_run, write_model
 
 SIDE, FOLDS = 32, 2
@@ -131,13 +131,12 @@ def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
 def test_training_shows_no_case_of_the_held_out_fold(run: Run) -> None:
     """With augmentation off, every picture a fold trains on is one of the other folds' pictures in the shards."""
     cases = run.read_cases()
-    still = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
-    settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3, augmentation=still)
+    settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3, augmentation=STILL)
     files = shard_files(run, SIDE)
     rows = fold_rows(cases, settings, 0, (), None)
     feed = Feed(files, candidates(cases, settings), SIDE)
     batches = feed.batches(
-        still, batch_size=6, malignant_share=0, seed=1, first_step=0, steps=len(rows.names) // 6, rows=rows
+        STILL, batch_size=6, malignant_share=0, seed=1, first_step=0, steps=len(rows.names) // 6, rows=rows
     )
     shown = {
         picture.astype(np.uint8).tobytes() for (pictures, _), *_ in batches.as_numpy_iterator() for picture in pictures

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from level1_cnn.augment.chain import augment, mix
 from level1_cnn.augment.draws import sometimes
 from level1_cnn.augment.settings import AMOUNTS, Augmentation
+from tests.level1_cnn.augment.noise_pictures import SEED, STILL, noise_pictures
 
-SEED = tf.constant([3, 5], tf.int64)
-STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
 AMOUNT = {
     "dihedral": True,
     "rotation": 30,
@@ -37,10 +36,6 @@ AMOUNT = {
 }
 ALL = Augmentation(**AMOUNT, mixup_probability=0.5, cutmix_probability=0.5)
 CHANGES = [*AMOUNT, "all"]
-
-
-def noise_pictures(count: int = 4, side: int = 24) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.float32)
 
 
 def changed(name: str, pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -5,10 +5,7 @@ import pytest
 import tensorflow as tf
 
 from level1_cnn.augment.colour import LUMA, map_colours, recolour
-from level1_cnn.augment.settings import Augmentation
-
-SEED = tf.constant([3, 5], tf.int64)
-STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
+from tests.level1_cnn.augment.noise_pictures import SEED, STILL
 
 
 def muted(side: int = 6) -> np.ndarray:

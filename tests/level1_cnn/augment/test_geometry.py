@@ -6,14 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from level1_cnn.augment.geometry import move, place, turn, warp
-from level1_cnn.augment.settings import Augmentation
+from tests.level1_cnn.augment.noise_pictures import SEED, STILL, noise_pictures
 
-SEED = tf.constant([3, 5], tf.int64)
-STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
-
-
-def pictures(count: int = 4, side: int = 12) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.float32)
+PICTURES = noise_pictures(4, 12)
 
 
 def symmetries(picture: np.ndarray) -> list[np.ndarray]:
@@ -22,12 +17,14 @@ def symmetries(picture: np.ndarray) -> list[np.ndarray]:
 
 
 def warped(matrix: list[list[float]], shift: tuple[float, float] = (0, 0), side: int = 12) -> np.ndarray:
-    return warp(tf.constant(pictures(1, side)), tf.constant([matrix]), tf.constant([shift], tf.float32)).numpy()[0]
+    return warp(tf.constant(noise_pictures(1, side)), tf.constant([matrix]), tf.constant([shift], tf.float32)).numpy()[
+        0
+    ]
 
 
 def test_a_turned_picture_is_one_of_the_eight_symmetries_and_all_occur() -> None:
-    drawn = turn(tf.constant(np.repeat(pictures(1), 200, axis=0)), SEED).numpy()
-    known = {np.ascontiguousarray(one).tobytes(): index for index, one in enumerate(symmetries(pictures(1)[0]))}
+    drawn = turn(tf.constant(np.repeat(PICTURES[:1], 200, axis=0)), SEED).numpy()
+    known = {np.ascontiguousarray(one).tobytes(): index for index, one in enumerate(symmetries(PICTURES[0]))}
     counts = np.bincount([known[one.tobytes()] for one in drawn], minlength=8)
     assert counts.min() > 10
 
@@ -35,41 +32,41 @@ def test_a_turned_picture_is_one_of_the_eight_symmetries_and_all_occur() -> None
 def test_symmetries_within_the_resampling_are_the_eight_as_well() -> None:
     """A zoom by next to nothing takes the other way, through a matrix."""
     settings = STILL.model_copy(update={"dihedral": True, "zoom": 1e-6})
-    drawn = place(tf.constant(np.repeat(pictures(1), 200, axis=0)), settings, SEED).numpy()
-    errors = np.stack([np.abs(drawn - one).max(axis=(1, 2, 3)) for one in symmetries(pictures(1)[0])])
+    drawn = place(tf.constant(np.repeat(PICTURES[:1], 200, axis=0)), settings, SEED).numpy()
+    errors = np.stack([np.abs(drawn - one).max(axis=(1, 2, 3)) for one in symmetries(PICTURES[0])])
     assert errors.min(axis=0).max() < 0.1
     assert np.bincount(errors.argmin(axis=0), minlength=8).min() > 10
 
 
 def test_a_rotation_by_90_degrees_is_a_quarter_turn() -> None:
     cos, sin = math.cos(math.pi / 2), math.sin(math.pi / 2)
-    np.testing.assert_allclose(warped([[cos, -sin], [sin, cos]]), np.rot90(pictures(1)[0]), atol=0.1)
+    np.testing.assert_allclose(warped([[cos, -sin], [sin, cos]]), np.rot90(PICTURES[0]), atol=0.1)
 
 
 def test_a_matrix_of_a_half_shows_the_middle_half() -> None:
     """Output pixel p takes the input at p / 2 about the centre: for 5 pixels 0 1 2 3 4 those at 1 1.5 2 2.5 3."""
     shown = warped([[0.5, 0.0], [0.0, 0.5]], side=5)
-    source = pictures(1, 5)[0]
+    source = noise_pictures(1, 5)[0]
     np.testing.assert_allclose(shown[::2, ::2], source[1:4, 1:4], atol=0.01)
     np.testing.assert_allclose(shown[0, 1], source[1, 1:3].mean(axis=0), atol=0.01)
 
 
 def test_a_shear_moves_rows_against_each_other() -> None:
     """Row y takes x + (y - centre): the middle row of 5 stays, the next one moves by a pixel."""
-    shown, source = warped([[1.0, 1.0], [0.0, 1.0]], side=5), pictures(1, 5)[0]
+    shown, source = warped([[1.0, 1.0], [0.0, 1.0]], side=5), noise_pictures(1, 5)[0]
     np.testing.assert_allclose(shown[2], source[2], atol=0.01)
     np.testing.assert_allclose(shown[3, :4], source[3, 1:], atol=0.01)
 
 
 def test_beyond_an_edge_the_picture_reflects() -> None:
     """Four of twelve pixels to the right: the last four columns mirror the four before them."""
-    shown, source = warped([[1.0, 0.0], [0.0, 1.0]], (4 / 12, 0)), pictures(1)[0]
+    shown, source = warped([[1.0, 0.0], [0.0, 1.0]], (4 / 12, 0)), PICTURES[0]
     np.testing.assert_allclose(shown[:, :8], source[:, 4:], atol=0.01)
     np.testing.assert_allclose(shown[:, 8:], source[:, :7:-1], atol=0.01)
 
 
 def test_a_moved_picture_without_amounts_is_the_picture() -> None:
-    np.testing.assert_allclose(move(tf.constant(pictures()), STILL, SEED).numpy(), pictures(), atol=0.01)
+    np.testing.assert_allclose(move(tf.constant(PICTURES), STILL, SEED).numpy(), PICTURES, atol=0.01)
 
 
 def test_a_shift_moves_by_at_most_its_share() -> None:

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from level1_cnn.augment.mixing import cut_mix, mix, mix_targets
 from level1_cnn.augment.settings import Augmentation
+from tests.level1_cnn.augment.noise_pictures import SEED
 
-SEED = tf.constant([3, 5], tf.int64)
 COUNT, SIDE = 40, 10
 
 

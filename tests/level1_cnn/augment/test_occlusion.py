@@ -6,17 +6,14 @@ import tensorflow as tf
 from level1_cnn.augment.hair import Strokes, coverage, grow_hair
 from level1_cnn.augment.occlusion import darken_outside, drop_squares, vignette
 from level1_cnn.augment.settings import Augmentation
+from tests.level1_cnn.augment.noise_pictures import SEED, noise_pictures
 
-SEED = tf.constant([3, 5], tf.int64)
-
-
-def pictures(count: int = 6, side: int = 20) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.float32)
+PICTURES = noise_pictures(6, 20)
 
 
 def test_a_hole_is_a_square_of_the_mean_colour() -> None:
-    shown = drop_squares(tf.constant(pictures()), Augmentation(dropout=0.3), SEED).numpy()
-    for before, after in zip(pictures(), shown, strict=True):
+    shown = drop_squares(tf.constant(PICTURES), Augmentation(dropout=0.3), SEED).numpy()
+    for before, after in zip(PICTURES, shown, strict=True):
         hidden = (after != before).any(axis=2)
         rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))
         assert (len(rows), len(columns), hidden.sum()) == (6, 6, 36)
@@ -25,7 +22,7 @@ def test_a_hole_is_a_square_of_the_mean_colour() -> None:
 
 def test_several_holes_hide_more_than_one_and_at_most_their_sum() -> None:
     settings = Augmentation(dropout=0.2, dropout_holes=4)
-    hidden = (drop_squares(tf.constant(pictures()), settings, SEED).numpy() != pictures()).any(axis=3).sum(axis=(1, 2))
+    hidden = (drop_squares(tf.constant(PICTURES), settings, SEED).numpy() != PICTURES).any(axis=3).sum(axis=(1, 2))
     assert hidden.max() <= 4 * 16
     assert hidden.min() > 16
 
@@ -51,9 +48,9 @@ def test_the_circle_lies_where_its_centre_is() -> None:
 
 
 def test_every_vignette_leaves_the_middle_as_it_is() -> None:
-    shown = vignette(tf.constant(pictures()), Augmentation(vignette=0.3), SEED).numpy()
-    np.testing.assert_allclose(shown[:, 8:12, 8:12], pictures()[:, 8:12, 8:12], rtol=0.02)
-    assert (shown <= pictures()).all()
+    shown = vignette(tf.constant(PICTURES), Augmentation(vignette=0.3), SEED).numpy()
+    np.testing.assert_allclose(shown[:, 8:12, 8:12], PICTURES[:, 8:12, 8:12], rtol=0.02)
+    assert (shown <= PICTURES).all()
 
 
 def stroke(**changes: float | bool) -> Strokes:

@@ -7,28 +7,25 @@ from scipy.ndimage import gaussian_filter
 
 from level1_cnn.augment.settings import Augmentation
 from level1_cnn.augment.texture import add_noise, blur, blur_by, equalise
+from tests.level1_cnn.augment.noise_pictures import SEED, noise_pictures
 
-SEED = tf.constant([3, 5], tf.int64)
-
-
-def pictures(count: int = 3, side: int = 24) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.float32)
+PICTURES = noise_pictures(3)
 
 
 def test_blur_keeps_the_mean_and_takes_fine_structure() -> None:
-    shown = blur(tf.constant(pictures()), Augmentation(blur=0.05), SEED).numpy()
-    np.testing.assert_allclose(shown.mean(axis=(1, 2)), pictures().mean(axis=(1, 2)), rtol=1e-4)
-    spread = shown.std(axis=(1, 2)) / pictures().std(axis=(1, 2))
+    shown = blur(tf.constant(PICTURES), Augmentation(blur=0.05), SEED).numpy()
+    np.testing.assert_allclose(shown.mean(axis=(1, 2)), PICTURES.mean(axis=(1, 2)), rtol=1e-4)
+    spread = shown.std(axis=(1, 2)) / PICTURES.std(axis=(1, 2))
     assert spread.max() <= 1
     assert spread.min() < 0.8
 
 
 def test_every_picture_is_blurred_by_its_own_gaussian() -> None:
     sigmas = [0.0, 0.7, 2.0]
-    shown = blur_by(tf.constant(pictures()), tf.constant(sigmas), tf.constant(6)).numpy()
-    np.testing.assert_allclose(shown[0], pictures()[0], atol=0.01)
+    shown = blur_by(tf.constant(PICTURES), tf.constant(sigmas), tf.constant(6)).numpy()
+    np.testing.assert_allclose(shown[0], PICTURES[0], atol=0.01)
     for number in (1, 2):
-        expected = gaussian_filter(pictures()[number], sigmas[number], axes=(0, 1), mode="reflect", radius=6)
+        expected = gaussian_filter(PICTURES[number], sigmas[number], axes=(0, 1), mode="reflect", radius=6)
         np.testing.assert_allclose(shown[number], expected, atol=0.05)
 
 
@@ -53,7 +50,7 @@ def test_equalising_a_flat_histogram_changes_nothing() -> None:
 
 
 def test_at_a_limit_of_zero_nothing_is_stretched() -> None:
-    np.testing.assert_allclose(equalise(tf.constant(pictures()), tf.zeros([3])).numpy(), pictures(), atol=1)
+    np.testing.assert_allclose(equalise(tf.constant(PICTURES), tf.zeros([3])).numpy(), PICTURES, atol=1)
 
 
 def test_without_a_limit_a_faint_picture_is_stretched_over_the_whole_range() -> None:

@@ -13,10 +13,6 @@ from level1_cnn.backbones import efficientnet, efficientnet_lite, tiny
 from runtime.errors import InputFault
 from tests.level1_cnn.backbones.untrained import SIZE, SMALLEST, network, picture
 
-# Keras 3.15 copies its variables in a way that NumPy 2 deprecates.
-KERAS_SAVES = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-
-
 every_family = pytest.mark.parametrize(("family", "variant"), SMALLEST)  # the smallest keeps the contract for all of it
 
 
@@ -60,7 +56,6 @@ def test_the_output_is_the_mean_of_the_last_activation_map(family, variant):
     np.testing.assert_allclose(pooled, activation.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6 * np.abs(pooled).max())
 
 
-@pytest.mark.filterwarnings(KERAS_SAVES)
 @pytest.mark.parametrize(
     ("family", "variant"),
     [one if one[1] != "lite0" else pytest.param(*one, marks=pytest.mark.full) for one in SMALLEST],
@@ -85,19 +80,13 @@ def test_a_request_that_cannot_be_met_says_what_exists(module, tmp_path):
         module.build(first, image_size=16, weights="none")
 
 
-@pytest.mark.filterwarnings(KERAS_SAVES)
-def test_the_weights_of_another_network_are_refused(tmp_path):
-    path = tmp_path / "small.weights.h5"
-    tiny.build("small", image_size=SIZE).save_weights(path)
-    with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
-        tiny.build("tiny", image_size=SIZE, weights=str(path))
-
-
-def test_a_weights_file_that_is_not_hdf5_is_refused(tmp_path):
-    path = tmp_path / "text.weights.h5"
-    path.write_text("not weights")
-    with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
-        tiny.build("tiny", image_size=SIZE, weights=str(path))
+def test_the_weights_of_another_network_and_a_file_that_is_not_hdf5_are_refused(tmp_path):
+    another, text = tmp_path / "small.weights.h5", tmp_path / "text.weights.h5"
+    tiny.build("small", image_size=SIZE).save_weights(another)
+    text.write_text("not weights")
+    for path in (another, text):
+        with pytest.raises(InputFault, match="not the weights of tiny-tiny"):
+            tiny.build("tiny", image_size=SIZE, weights=str(path))
 
 
 # ---- EfficientNet B0 to B7; their sizes and how they prepare pixels stand in test_conformance.py.

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.training_rows import TrainingRows
+from tests.level1_cnn.augment.noise_pictures import STILL
 
 SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
-STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
 # Bytes that hold: the decoded pictures; the JPEGs only; nothing.
 WAYS = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
 

@@ -24,8 +24,8 @@ from level1_cnn.data.shards import prepare
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from runtime.tables import read_table
+from tests.workshop import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis"
 PART = 6  # pictures; too few for parallel work
 

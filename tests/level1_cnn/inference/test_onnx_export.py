@@ -170,6 +170,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
         open_session(damaged)
 
 
+@pytest.mark.full
 def test_the_module_does_not_need_tensorflow():
     code = "import sys, level1_cnn.inference.onnx_export; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,13 +16,14 @@ from runtime.errors import InputFault
 from runtime.files import write_json
 from runtime.run_folder import Run
 from tests.level1_cnn.backbones.untrained import SMALLEST, network
+from tests.level1_cnn.drawn_run import tiny_experiment
 
 SIDE = 64
 FROZEN = Frozen(method="frozen", regularisation=0.1)
 
 
 def experiment(training: Frozen | Finetune) -> Experiment:
-    return Experiment(backbone="tiny", variant="tiny", weights="none", image_size=SIDE, training=training)
+    return tiny_experiment(training, image_size=SIDE)
 
 
 def finetune(**settings: object) -> Finetune:

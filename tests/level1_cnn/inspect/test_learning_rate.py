@@ -9,19 +9,17 @@ import pytest
 from PIL import Image
 
 from level1_cnn.data.feed import Feed
-from level1_cnn.experiment import Experiment
 from level1_cnn.inspect import learning_rate as rate_finder
 from level1_cnn.inspect.learning_rate import Suggestion, describe, find_rate, smoothed, suggest, until_diverged
 from level1_cnn.job import Job
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.level1_cnn.drawn_run import copied
+from tests.level1_cnn.drawn_run import copied, tiny_experiment
 
 
 def job(run: Run, **changes: object) -> Job:
     training = {"method": "finetune", "epochs": 2, "batch_size": 8, "learning_rate": 0.01} | changes
-    tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32, "training": training}
-    return Job(run, "tiny", Experiment.model_validate(tiny), "{}", "cpu")
+    return Job(run, "tiny", tiny_experiment(training), "{}", "cpu")
 
 
 def fall(steps: int = 200, noise: float = 0.0) -> pd.DataFrame:
@@ -117,8 +115,6 @@ def test_what_cannot_be_tested_is_refused_before_anything_is_trained(
 
 
 def test_a_frozen_model_has_no_rate_to_find(tmp_path: Path) -> None:
-    frozen = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32}
-    training = {"method": "frozen", "regularisation": 0.1}
-    experiment = Experiment.model_validate({**frozen, "training": training})
+    experiment = tiny_experiment({"method": "frozen", "regularisation": 0.1})
     with pytest.raises(InputFault, match="a frozen model has no learning rate"):
         find_rate(Job(Run(tmp_path), "frozen", experiment, "{}"))

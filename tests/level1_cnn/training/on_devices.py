@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import distribute, plan_devices
 from level1_cnn.networks.network import build_network
 from level1_cnn.training.step import Stepper
+from tests.level1_cnn.drawn_run import tiny_experiment
 
 STEPS, BATCH = 8, 8
 
@@ -27,10 +28,9 @@ def train(devices: str, target: str) -> None:
         train_batch_norm=False,
         head_dropout=0,
     )
-    experiment = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=settings)
     keras.utils.set_random_seed(0)
     with plan.strategy.scope():
-        network = build_network(experiment, settings)
+        network = build_network(tiny_experiment(settings), settings)
     stepper = Stepper(network, settings, STEPS, plan, _loss)
 
     def share(shard: tuple[int, int]) -> tf.data.Dataset:
@@ -57,9 +57,8 @@ def mixed(target: str) -> None:
     settings = Finetune(
         method="finetune", epochs=2, learning_rate=1e-2, accumulation=2, pooling="gem", head_dropout=0.5
     )
-    experiment = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=settings)
     with plan.strategy.scope():
-        network = build_network(experiment, settings)
+        network = build_network(tiny_experiment(settings), settings)
     stepper = Stepper(network, settings, STEPS, plan, _loss)
     (pictures, metadata), targets, weights = (_first(part) for part in _rows())
     broken = targets.copy()

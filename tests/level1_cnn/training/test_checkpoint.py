@@ -47,3 +47,12 @@ def test_a_training_begun_anew_forgets_the_history_of_an_older_one(tmp_path: Pat
     with History(tmp_path, 0) as history:
         history.add(epoch=1, steps=1.0, loss=1.0, learning_rate=0.1, seconds=1.0)
     assert History(tmp_path, 0).table.empty
+
+
+def test_a_history_is_read_back_to_the_bit(tmp_path: Path) -> None:
+    """Else an AUC that equals the best one so far could seem better after a kill, and another epoch would be kept."""
+    with History(tmp_path, 0) as history:
+        for epoch in range(1, 41):
+            history.add(epoch=epoch, steps=1.0, loss=0.5, learning_rate=0.1, seconds=1.0, validation_auc=epoch / 143)
+    with History(tmp_path, 40) as again:
+        assert again.table["validation_auc"].tolist() == history.table["validation_auc"].tolist()

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import prepare
-from level1_cnn.experiment import Experiment, read_experiment
+from level1_cnn.experiment import read_experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
@@ -24,12 +24,11 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.level1_cnn.drawn_run import copied, draw_data, write_model
+from tests.level1_cnn.drawn_run import FINETUNE, copied, draw_data, tiny_experiment, write_model
 
 PLAN = Plan("CPU", False, "float32", False, 32)
 FOLDS = 2
-MODEL = 'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n[training]\nmethod = "finetune"\n'
-BODY = MODEL + "epochs = 1\nbatch_size = 8\nlearning_rate = 0.01\n"
+BODY = FINETUNE.replace("epochs = 2", "epochs = 1")
 COPIED = 6  # every sixth training picture is in the external folder too
 
 
@@ -52,17 +51,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return place
 
 
-def opened(job: Job, cases: pd.DataFrame) -> FinetuneTrainer:
+def opened(job: Job) -> FinetuneTrainer:
     keras.utils.set_random_seed(0)  # as the entry point does: the first weights are the same in every process
     assert job.experiment.training.method == "finetune"
-    return FinetuneTrainer(job, job.experiment.training, PLAN, cases)
+    return FinetuneTrainer(job, job.experiment.training, PLAN, job.run.read_cases())
 
 
-def trainer(run: Run, name: str, cases: pd.DataFrame | None = None, **changes: object) -> FinetuneTrainer:
-    tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32}
+def trainer(run: Run, name: str, **changes: object) -> FinetuneTrainer:
     training = {"method": "finetune", "epochs": 3, "batch_size": 8, "learning_rate": 0.01, **changes}
-    job = Job(run, name, Experiment.model_validate({**tiny, "training": training}), "{}")
-    return opened(job, run.read_cases() if cases is None else cases)
+    return opened(Job(run, name, tiny_experiment(training), "{}"))
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +174,7 @@ def test_a_pretraining_stage_is_done_once_and_every_fold_starts_from_it(chained:
     assert (mark["pictures"], mark["excluded"]) == (len(external) - copies, copies)
     made_from = json.dumps(read_json(chained.level1 / "source" / "run.json")["made_from"])
     experiment = read_experiment(chained.folder.parents[1] / "source.toml")
-    model = opened(Job(chained, "source", experiment, made_from), chained.read_cases())
+    model = opened(Job(chained, "source", experiment, made_from))
     model.prepare()
     assert (folder / "weights.npz").stat().st_mtime_ns == written
     start = model.stage.stepper.weights()
@@ -191,7 +188,7 @@ def test_a_pretraining_stage_is_done_once_and_every_fold_starts_from_it(chained:
 def test_another_model_starts_from_the_backbone_of_a_finished_stage(chained: Run) -> None:
     stage = load_weights(chained.level1 / "source" / "pretrain" / "weights.npz")
     experiment = read_experiment(chained.folder.parents[1] / "follower.toml")
-    start = opened(Job(chained, "again", experiment, "{}"), chained.read_cases()).stage.stepper.weights()
+    start = opened(Job(chained, "again", experiment, "{}")).stage.stepper.weights()
     shared = [path for path in stage if not path.startswith("logits")]
     assert len(shared) > 4
     for path in shared:
@@ -214,13 +211,6 @@ def test_models_that_need_external_pictures_are_refused_before_anything_is_train
 ) -> None:
     with pytest.raises(InputFault, match="hungry: trained on external pictures too"):
         command.oof(drawn_run.folder, models=write_model(tmp_path, "hungry", BODY + "external_share = 0.5\n"))
-
-
-def test_a_pretraining_stage_without_external_pictures_is_refused(run: Run) -> None:
-    cases = run.read_cases()
-    model = trainer(run, "alone", cases[cases["role"] != "extra"], pretrain={"epochs": 1, "learning_rate": 0.01})
-    with pytest.raises(InputFault, match="needs external pictures"):
-        model.prepare()
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,29 @@
 """Tests for frozen.py: whom a head may see, and that embeddings are computed once."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import prepare
-from level1_cnn.experiment import Experiment, Frozen
+from level1_cnn.experiment import Frozen
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
 from runtime.files import write_json
 from runtime.provenance import finish
 from runtime.run_folder import Run
+from tests.level1_cnn.drawn_run import draw_data, tiny_experiment
 
 VIEWS = ("identity", "mirror", "zoom:1.2")
 CPU = Plan("CPU", False, "float32", True, 32)
 SETTINGS = Frozen(method="frozen", regularisation=0.1)
-TINY = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, views=VIEWS, training=SETTINGS)
+TINY = tiny_experiment(SETTINGS, views=VIEWS)
 
 
 @pytest.fixture
@@ -84,27 +85,12 @@ def test_the_shared_embeddings_are_the_mean_over_the_views(drawn: tuple[Job, pd.
     assert shared_embeddings(replace(job, name="finetuned")) is None
 
 
-def write_data(folder: Path) -> None:
-    header, rng = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge", np.random.default_rng(8)
-    tables = {"train": [f"{header},target"], "test": [header]}
-    grain = rng.integers(0, 256, (24, 12, 12, 3)).astype(np.uint8)
-    grain[5] = grain[0]
-    for number, picture in enumerate(grain):
-        role = "train" if number < 18 else "test"
-        row = f"c{number},p{number // 2},male,50,torso"
-        tables[role].append(f"{row},{number % 3 // 2}" if role == "train" else row)
-        path = folder / "jpeg" / role / f"c{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).resize((48, 48), Image.Resampling.BICUBIC).save(path, quality=95)
-    for role, lines in tables.items():
-        (folder / f"{role}.csv").write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, pd.DataFrame]:
-    """A run with shards of 24 pictures of 12 patients; c0 and c5, of two patients, show the same picture."""
+    """A run with shards of 32 pictures of 8 patients; c000 and c006, of two patients, show the same picture."""
     folder = tmp_path_factory.mktemp("frozen")
-    write_data(folder / "data")
+    pictures = draw_data(folder / "data", patients=8) / "jpeg" / "train"
+    shutil.copy(pictures / "c000.jpg", pictures / "c006.jpg")
     run = Run(folder / "run")
     freeze_cases(run, Request(folder / "data", folds=3))
     cases = run.read_cases()
@@ -127,14 +113,14 @@ def test_every_case_is_embedded_in_every_view_once_and_an_interrupted_attempt_le
     assert np.isfinite(means).all()
 
 
-@pytest.mark.parametrize("own", ["c0", "c5"])
+@pytest.mark.parametrize("own", ["c000", "c006"])
 def test_a_fold_shows_none_of_its_own_cases_nor_one_that_looks_the_same(
     prepared: tuple[Job, pd.DataFrame], tmp_path: Path, own: str
 ) -> None:
     job, cases = prepared
     # As official folds may have it: the two show the same, and our own folds would not part them.
-    assert cases.loc["c0", "fold"] == cases.loc["c5", "fold"]
-    cases = cases.assign(fold=cases["fold"].where(cases.index != "c5", 1 - cases.loc["c0", "fold"]))
+    assert cases.loc["c000", "fold"] == cases.loc["c006", "fold"]
+    cases = cases.assign(fold=cases["fold"].where(cases.index != "c006", 1 - cases.loc["c000", "fold"]))
     seen: list[set[str]] = []
 
     class Watched(FrozenTrainer):
@@ -148,5 +134,5 @@ def test_a_fold_shows_none_of_its_own_cases_nor_one_that_looks_the_same(
     held_out = set(cases.index[cases["fold"] == fold])
     assert predicted is not None
     assert set(predicted.names) == held_out | set(cases.index[cases["role"] == "test"])
-    assert seen[0] == set(cases.index[cases["role"] == "train"]) - held_out - {"c0", "c5"}
+    assert seen[0] == set(cases.index[cases["role"] == "train"]) - held_out - {"c000", "c006"}
     assert trainer.facts() == {"pictures": len(seen[0])}

@@ -19,7 +19,6 @@ import pytest
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.training.checkpoint import STATE, load_state
-from level1_cnn.training.history import History
 from runtime.run_folder import Run
 from tests.level1_cnn.drawn_run import HEADER, TABLES, TINY, draw, write_model
 from tests.sources import ROOT
@@ -38,6 +37,8 @@ MODELS = {
     "malignant_share = 0.4\n" + AUGMENTATION + PRETRAIN,
     "best": BODY + 'keep = "best"\nexternal = "joint"\nhead_dropout = 0.3\ndropout_samples = 2\n' + AUGMENTATION,
 }
+
+pytestmark = pytest.mark.full
 
 
 def draw_data(folder: Path) -> Request:
@@ -139,7 +140,6 @@ def tables(run: Run) -> dict[str, bytes]:
     return {f"{name}/{table}": (run.level1 / name / table).read_bytes() for name in MODELS for table in TABLES}
 
 
-@pytest.mark.full
 @pytest.mark.skipif(
     not ASKED,
     reason="takes minutes of a quiet machine: make test-all TESTS=tests/level1_cnn/training KILLS=10",
@@ -163,12 +163,3 @@ def test_a_training_killed_at_random_moments_ends_with_the_tables_of_an_undistur
     print(f"both together, with {KILLS} + 2 kills: {time.monotonic() - started:.0f} s")
     expected, found = tables(whole.run), tables(killed.run)
     assert [name for name in expected if found[name] != expected[name]] == []
-
-
-def test_a_history_is_read_back_to_the_bit(tmp_path: Path) -> None:
-    """Else an AUC that equals the best one so far could seem better after a kill, and another epoch would be kept."""
-    with History(tmp_path, 0) as history:
-        for epoch in range(1, 41):
-            history.add(epoch=epoch, steps=1.0, loss=0.5, learning_rate=0.1, seconds=1.0, validation_auc=epoch / 143)
-    with History(tmp_path, 40) as again:
-        assert again.table["validation_auc"].tolist() == history.table["validation_auc"].tolist()

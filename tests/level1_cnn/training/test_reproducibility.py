@@ -21,6 +21,7 @@ METHODS = {
     "finetuned": 'method = "finetune"\nepochs = 1\nbatch_size = 8\nlearning_rate = 0.001\nhead_dropout = 0.3\n',
     "frozen": 'method = "frozen"\nregularisation = 0.01\n',
 }
+pytestmark = pytest.mark.full
 every_family = pytest.mark.parametrize("family", backbones.names())
 
 
@@ -50,7 +51,6 @@ def two_runs(tmp_path_factory) -> list[dict[tuple[str, str], bytes]]:
     return found
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("method", METHODS)
 @every_family
 def test_two_runs_in_deterministic_mode_write_the_same_tables_to_the_byte(two_runs, family, method):
@@ -102,7 +102,6 @@ def probabilities(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return expit((features.astype(np.float64) @ kernel - known.mean()) * 2 / known.std())
 
 
-@pytest.mark.full
 @every_family
 def test_a_forward_pass_by_tensorflow_is_the_same_on_any_number_of_threads(forward_passes, family):
     features = [np.load(forward_passes / f"{family}_{threads}.npy") for threads in THREADS]
@@ -112,7 +111,6 @@ def test_a_forward_pass_by_tensorflow_is_the_same_on_any_number_of_threads(forwa
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.full
 @every_family
 def test_a_forward_pass_by_onnx_runtime_is_the_same_on_any_number_of_threads(forward_passes, family):
     pictures = np.load(forward_passes / "pictures.npy")

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.networks.network import build_network
 from level1_cnn.training.step import Stepper, learning_rates, make_optimizer
+from tests.level1_cnn.drawn_run import tiny_experiment
 
 PLAN = Plan("CPU", False, "float32", False, 8)
 
@@ -20,8 +21,7 @@ def settings(**changed) -> Finetune:
 
 def network(chosen: Finetune, metadata_width: int = 0) -> keras.Model:
     keras.utils.set_random_seed(0)
-    experiment = Experiment(backbone="tiny", variant="tiny", weights="none", image_size=32, training=chosen)
-    return build_network(experiment, chosen, metadata_width)
+    return build_network(tiny_experiment(chosen), chosen, metadata_width)
 
 
 def make_stepper(chosen: Finetune, plan: Plan = PLAN, steps: int = 20) -> Stepper:

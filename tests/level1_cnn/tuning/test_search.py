@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from level1_cnn.experiment import Experiment, Finetune, find_experiments
+from level1_cnn.experiment import Finetune, find_experiments
 from level1_cnn.job import Job
 from level1_cnn.tuning.search import Inner, best_trial, inner_cases, trials_table, tune_model
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.trials import Tried
-from tests.level1_cnn.drawn_run import FINETUNE, make_run, write_model
+from tests.level1_cnn.drawn_run import FINETUNE, make_run, tiny_experiment, write_model
 from tests.sources import ROOT
 
 SEARCH = """
@@ -113,8 +113,7 @@ def test_a_model_that_cannot_be_tuned_honestly_is_refused(
     tmp_path: Path, training: dict[str, object], message: str
 ) -> None:
     plain = {} if "method" in training else {"method": "finetune", "epochs": 2, "learning_rate": 0.01}
-    tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32}
-    experiment = Experiment.model_validate({**tiny, "training": {**plain, **training}})
+    experiment = tiny_experiment({**plain, **training})
     with pytest.raises(InputFault, match=message):
         tune_model(Job(Run(tmp_path), "small", experiment, "{}"), write_model(tmp_path, "mine", SEARCH))
 

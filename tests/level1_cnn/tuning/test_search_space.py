@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from level1_cnn.experiment import CONFIGS, SEARCHES, Experiment, Finetune, find_experiments
+from level1_cnn.experiment import CONFIGS, SEARCHES, Finetune, find_experiments
 from level1_cnn.tuning.search_space import Choices, Search, Span, changed, check_search, read_search, value_of
 from runtime.errors import InputFault
 from runtime.settings import toml_text
+from tests.level1_cnn.drawn_run import tiny_experiment
 
 MODEL = Finetune(method="finetune", epochs=2, learning_rate=1e-3)
 SHIPPED = sorted(path.stem for path in (CONFIGS / SEARCHES).glob("*.toml"))
@@ -165,8 +166,7 @@ def test_every_kind_of_value_survives_being_written(tmp_path: Path) -> None:
         "pseudo": {"model": 'a "quoted" name', "weight": 0.5},
         "augmentation": {"hair": 3, "hair_probability": 0.5, "mixup": 0.2},
     }
-    tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32, "views": ["identity"]}
-    experiment = Experiment.model_validate({**tiny, "training": training})
+    experiment = tiny_experiment(training, views=["identity"])
     path = tmp_path / "mine.toml"
     path.write_text(toml_text(experiment.model_dump()))
     assert find_experiments("laptop", [str(path)]) == {"mine": experiment}
