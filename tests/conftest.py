@@ -6,7 +6,8 @@ import pytest
 from filelock import FileLock
 
 from runtime.run_folder import Run
-from tests.workshop import ROOT, Finished, Workshop
+from tests.sources import ROOT
+from tests.workshop import Finished, Workshop
 
 
 @pytest.fixture(scope="session")

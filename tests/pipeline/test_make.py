@@ -12,7 +12,8 @@ import pytest
 
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.workshop import MODELS, RECIPE, ROOT, TEST, Finished, Workshop
+from tests.sources import ROOT
+from tests.workshop import MODELS, RECIPE, TEST, Finished, Workshop
 
 
 def test_one_command_makes_a_submission_in_the_order_of_the_sample(finished_run: Finished, workshop: Workshop) -> None:

@@ -24,7 +24,7 @@ from level1_cnn.data.shards import prepare
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.workshop import ROOT
+from tests.sources import ROOT
 
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis"
 PART = 6  # pictures; too few for parallel work
