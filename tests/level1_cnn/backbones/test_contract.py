@@ -11,7 +11,7 @@ import pytest
 from level1_cnn import backbones
 from level1_cnn.backbones import efficientnet, efficientnet_lite, tiny
 from runtime.errors import InputFault
-from tests.level1_cnn.backbones.untrained import SIZE, SMALLEST, network, picture
+from tests.level1_cnn.backbones.untrained import B0_IN_FULL, SIZE, SMALLEST, network, picture
 
 every_family = pytest.mark.parametrize(("family", "variant"), SMALLEST)  # the smallest keeps the contract for all of it
 
@@ -56,10 +56,7 @@ def test_the_output_is_the_mean_of_the_last_activation_map(family, variant):
     np.testing.assert_allclose(pooled, activation.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6 * np.abs(pooled).max())
 
 
-@pytest.mark.parametrize(
-    ("family", "variant"),
-    [one if one[1] != "lite0" else pytest.param(*one, marks=pytest.mark.full) for one in SMALLEST],
-)
+@pytest.mark.parametrize(("family", "variant"), B0_IN_FULL)
 def test_weights_survive_a_file_and_a_second_build(family, variant, tmp_path):
     model, path = network(family, variant), tmp_path / "network.weights.h5"
     model.save_weights(path)

@@ -17,13 +17,6 @@ def lite0() -> keras.Model:
     return efficientnet_lite.build("lite0", image_size=SIZE, weights="imagenet")
 
 
-@pytest.mark.parametrize(("variant", "millions"), [("lite0", 4.652), ("lite1", 5.417), ("lite2", 6.092)])
-def test_a_lite_network_has_the_published_size(variant, millions):
-    model = network("efficientnet_lite", variant)
-    trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    assert round((trained + 1_281_000) / 1e6, 3) == millions
-
-
 def test_lite0_with_its_classifier_has_4652008_parameters(lite0):
     assert sum(int(np.prod(weight.shape)) for weight in lite0.trainable_weights) + 1_281_000 == 4_652_008
     assert lite0.count_params() == 3_413_024
@@ -32,16 +25,20 @@ def test_lite0_with_its_classifier_has_4652008_parameters(lite0):
 # The three highest of 1000 logits, computed by the PyTorch network the checkpoints belong to (efficientnet_lite_pytorch
 # 0.1.0, torch 2.13) on the same picture. An odd side pads differently from an even one.
 @pytest.mark.parametrize(
-    ("variant", "side", "classes", "logits"),
+    ("variant", "millions", "side", "classes", "logits"),
     [
-        ("lite0", 64, [506, 115, 545], [20.0847, 19.9518, 17.7961]),
-        ("lite0", 75, [588, 545, 815], [13.9994, 11.1858, 9.7082]),
-        ("lite1", 75, [800, 811, 722], [13.5373, 13.2490, 12.9689]),
-        ("lite2", 64, [905, 811, 545], [25.4844, 22.5860, 18.5349]),
+        ("lite0", 4.652, 64, [506, 115, 545], [20.0847, 19.9518, 17.7961]),
+        ("lite0", 4.652, 75, [588, 545, 815], [13.9994, 11.1858, 9.7082]),
+        ("lite1", 5.417, 75, [800, 811, 722], [13.5373, 13.2490, 12.9689]),
+        ("lite2", 6.092, 64, [905, 811, 545], [25.4844, 22.5860, 18.5349]),
     ],
 )
-def test_lite_gives_the_logits_of_the_pytorch_original(variant, side, classes, logits):
+def test_lite_has_the_published_size_and_gives_the_logits_of_the_pytorch_original(
+    variant, millions, side, classes, logits
+):
     model = efficientnet_lite.build(variant, image_size=side, weights="imagenet")
+    trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert round((trained + 1_281_000) / 1e6, 3) == millions
     head = read_checkpoint(efficientnet_lite.checkpoint(variant))
     found = np.asarray(model(picture(side)))[0] @ head["_fc.weight"].T + head["_fc.bias"]
     assert np.argsort(-found)[:3].tolist() == classes

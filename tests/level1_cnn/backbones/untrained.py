@@ -4,12 +4,14 @@ from functools import cache
 
 import keras
 import numpy as np
+import pytest
 
 from level1_cnn import backbones
 from level1_cnn.networks.network import draw_weights
 
 SIZE = 64
 SMALLEST = [("efficientnet", "b0"), ("efficientnet_lite", "lite0"), ("tiny", "tiny")]  # of every family
+B0_IN_FULL = [pytest.param(*SMALLEST[0], marks=pytest.mark.full), *SMALLEST[1:]]  # where the others show the same
 
 
 def picture(side: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from level1_cnn.networks.network import build_backbone, build_network, with_last
 from runtime.errors import InputFault
 from runtime.files import write_json
 from runtime.run_folder import Run
-from tests.level1_cnn.backbones.untrained import SMALLEST, network
+from tests.level1_cnn.backbones.untrained import B0_IN_FULL, SMALLEST, network
 from tests.level1_cnn.drawn_run import tiny_experiment
 
 SIDE = 64
@@ -94,7 +94,7 @@ def test_the_heat_of_a_finetuned_model_lies_on_a_planted_blob_with_its_folds_wei
         assert np.abs(np.array(peak(found)) - (row, column)).max() <= 8
 
 
-@pytest.mark.parametrize(("family", "variant"), SMALLEST)
+@pytest.mark.parametrize(("family", "variant"), B0_IN_FULL)
 def test_the_cells_of_every_family_add_up_to_the_logit_of_a_linear_head(family, variant):
     assert {name for name, _ in SMALLEST} == set(backbones.names())
     maps, pooled = (np.asarray(output) for output in with_last_map(network(family, variant))(blobs(*PLACES)))
