@@ -207,7 +207,6 @@ def _write(name: str, spread: Spread, score: Floats) -> None:
     scored = spread.table.labels[["image_name", "fold"]].assign(pred=score)
     known = spread.table.labels["target"].notna()
     tables = {"oof": scored[known].astype({"fold": "int8"}), "test": scored[~known].drop(columns="fold")}
-    for file, rows in tables.items():
-        if len(rows):
-            with replacing(spread.scores(name) / f"{file}.csv") as temporary:
-                rows.to_csv(temporary, index=False, lineterminator="\n")
+    for file, rows in ((file, rows) for file, rows in tables.items() if len(rows)):
+        with replacing(spread.scores(name) / f"{file}.csv") as temporary:
+            rows.to_csv(temporary, index=False, lineterminator="\n")

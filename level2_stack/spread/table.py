@@ -155,9 +155,9 @@ def _differences(kinds: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
             yield f"{name_of(url)}: lacks the column(s) {named(lacking)}"
         if beyond := sorted(found.keys() - known.keys() - set(KEYS)):
             yield f"{name_of(url)}: has column(s) that {name_of(first)} lacks: {named(beyond)}"
-        for name in sorted(found.keys() & known.keys() - set(KEYS)):
-            if found[name] != known[name]:
-                yield f"{name_of(url)}: {name!r} is {found[name]} there, {known[name]} in {name_of(first)}"
+        unlike = sorted(name for name in found.keys() & known.keys() - set(KEYS) if found[name] != known[name])
+        where = name_of(url), name_of(first)
+        yield from (f"{where[0]}: {name!r} is {found[name]} there, {known[name]} in {where[1]}" for name in unlike)
 
 
 def _labels(files: Sequence[str], readable: Sequence[str], faults: Faults) -> pd.DataFrame:

@@ -61,11 +61,11 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
     scanned = scan({name: pictures[name] for name in names}, sizes)
     with progress_bar("predicting", len(names)) if len(names) >= WORTH_A_BAR else nullcontext(_quiet) as advance:
         for batch in _batches(scanned):
-            faults |= {item.name: item.fault for item in batch if item.fault is not None}
-            if not faults:
-                measured += [Scanned(item.name, item.statistics) for item in batch]
-                _listen(networks, rows, batch, parts)
             advance(len(batch))
+            faults |= {item.name: item.fault for item in batch if item.fault is not None}
+            sound = [] if faults else batch  # once one is not decoded, the others only tell whether they are
+            measured += [Scanned(item.name, item.statistics) for item in sound]
+            _listen(networks, rows, sound, parts)
     raise_undecodable(faults)
     spoken = {name: Spoken.joined(part) for name, part in parts.items()}
     return Seen(names, statistics_table(measured), networks, spoken)
@@ -110,7 +110,7 @@ def _listen(
     networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, batch: list[Scanned], parts: dict[str, list[Spoken]]
 ) -> None:
     own = rows.loc[[item.name for item in batch]]
-    for name, network in networks.items():
+    for name, network in networks.items() if batch else ():
         parts[name].append(network.speak(_squares(batch, network), network.metadata_of(own)))
 
 

@@ -75,13 +75,16 @@ class Cluster:
             _check_workers(self.client, self.address, self._demands)
             workers = self.alive()
             try:
-                with self.client.as_current(), self._cancelled_without(workers):
-                    return fit(self.client)
+                return self._watched(fit, workers)
             except Exception as error:
                 cause, reason = error, self._cut_off_by(error, workers)
             after = "it begins anew" if attempt < ATTEMPTS else "that was the last attempt"
             say(f"{self._demands.level}: a fit over {len(workers)} worker(s) {reason}; {after}")
         raise InputFault(f"{self.address}: {ATTEMPTS} times a fit over workers was cut off; {AGAIN}") from cause
+
+    def _watched(self, fit: Callable[[Client], Result], workers: set[str]) -> Result:
+        with self.client.as_current(), self._cancelled_without(workers):
+            return fit(self.client)
 
     def loaded(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Return Dask's ``frames`` once workers hold them; raise what reading one of them raised."""
