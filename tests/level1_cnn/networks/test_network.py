@@ -278,6 +278,16 @@ def test_saving_and_loading_weights_changes_no_prediction(precision, family, for
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_whole_model_file_gives_the_same_predictions(tmp_path) -> None:
+    model = network(width=WIDTH, pooling="gem", dropout_samples=2, prior=0.02)
+    stir(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = inputs(2, 32, WIDTH)
+    for ours, theirs in zip(predicted(again, x), predicted(model, x), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_network_exported_to_onnx_predicts_the_same(form, tmp_path) -> None:
     changes, width = form
