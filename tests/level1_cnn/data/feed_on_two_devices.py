@@ -7,7 +7,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from level1_cnn.data.feed import Feed
-from tests.level1_cnn.data.grey_shards import CASES, SIDE, WAYS, draw, rows_of, shown
 
 
 def parts(strategy: tf.distribute.Strategy, batches: tf.distribute.DistributedDataset) -> Iterator[list[list[int]]]:
@@ -20,6 +19,9 @@ def parts(strategy: tf.distribute.Strategy, batches: tf.distribute.DistributedDa
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    # What draws tensors as it is imported starts TensorFlow, after which no device can be split.
+    from tests.level1_cnn.data.grey_shards import CASES, SIDE, WAYS, draw, rows_of, shown
+
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for way in ("decoded", "streamed"):
         feed = Feed([Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[way])
