@@ -164,7 +164,8 @@ spread: $(STAMP) ## RECIPE's boosters over a TABLE that no machine holds: CLUSTE
 	@$(BIN)/python -m melstack spread --table $(TABLE) --recipe $(RECIPE) --cluster $(CLUSTER) --out $(OUT)
 
 prove: $(STAMP) ## put level two's own numbers to the proof: PROOF=null, truth, leak, growth or memory
-	@$(BIN)/python -m benchmarks.stacking $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) $(PROOF_OPTIONS)
+	@$(BIN)/python -m benchmarks.stacking $(PROOF) $(if $(filter truth,$(PROOF)),,--run $(RUN)) \
+	  $(if $(filter memory,$(PROOF)),--data $(DATA) $(if $(FOREIGN),--foreign $(FOREIGN)) --recipe $(RECIPE)) $(PROOF_OPTIONS)
 
 bench: $(STAMP) ## speed of this machine, as ratios within one run
 	@$(BIN)/python -m benchmarks bench
@@ -189,7 +190,7 @@ audit-dependencies: $(STAMP) ## every locked version against the published advis
 	@$(BIN)/python .ci/audit_dependencies.py requirements.lock requirements-gpu.lock requirements-predict.lock
 
 clean: ## remove .venv and caches; runs/ and data/ stay
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-runs: ## remove every run, trained networks included

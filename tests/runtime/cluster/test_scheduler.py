@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from distributed import Client, get_worker
 
-from level1_cnn.training.tasks import demands, run_on_cluster
+from level1_cnn.training.cluster import demands, run_on_cluster
 from runtime.cluster.scheduler import opened
 from runtime.cluster.workers import worker_faults
 from runtime.errors import InputFault
