@@ -54,7 +54,7 @@ def read_cases(
     check_kinds(parts, asked_metadata(parts, layout), faults)
     _check_sample(data, parts["test"], faults)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
-    cases = pd.concat([_typed(part, role) for role, part in parts.items()])
+    cases = pd.concat([_typed(part, role) for role, part in parts.items() if len(part)])
     patients = parts["train"]["patient_id"]
     if pairs_of is not None:
         patients = _tied(cases, pairs_of(cases), [] if request.official else notes)

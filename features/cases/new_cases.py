@@ -30,6 +30,8 @@ def read_new_cases(data: DataFolder) -> pd.DataFrame:
         part = canonical_rows(data.cases("test"), layout, NEW, layout.test, faults, data.notes)
         part = join_sizes(part, data, "test")
         part = attach_pictures(part, data.path, place, faults, data.notes)
+    elif data.names_itself("test") or (layout.test and (data.path / layout.test).exists()):
+        raise InputFault(f"{data.path}: {layout.test}: no such file, where the table of the cases should be")
     elif place is None or data.mapping is not None:
         raise InputFault(f"{data.path}: neither {layout.test or 'a CSV'} nor pictures; there is nothing to predict")
     else:
@@ -59,6 +61,8 @@ def check_new_cases(
         known = part[[*sizes]]
         part = attach_files(part, pictures, "pictures", faults, notes).assign(**known)
     faults.raise_if_any("cases")
+    if part.empty:
+        raise InputFault("there are no cases to predict")
     return part
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.folder.csv_file import ID_COLUMNS, read_csv
-from features.folder.layout import LABEL_COLUMNS, LESION, Layout, Request, read_layout
+from features.folder.layout import LABEL_COLUMNS, LESION, MAPPING, Layout, Request, read_layout
 from features.folder.picture_places import Place, find_place
 from runtime.provenance import digest_of_bytes
 
@@ -42,6 +42,11 @@ class DataFolder:
     def has(self, name: str) -> bool:
         """Tell whether the folder has a file of this name."""
         return bool(name) and (self.path / name).is_file()
+
+    def names_itself(self, key: str) -> bool:
+        """Tell whether a mapping (the given one, or the folder's cases.toml) sets ``key`` to something."""
+        mapped = self.mapping is not None or self.has(MAPPING)
+        return mapped and key in self.layout.model_fields_set and bool(getattr(self.layout, key))
 
     def place(self, role: str) -> Place | None:
         """Return where the pictures of ``role`` lie, as ``find_place`` does."""

@@ -9,6 +9,7 @@ from features.folder.data_folder import DataFolder
 from level2_stack.foreign.read import read_brought
 from melstack.bundle.loading import Bundle
 from melstack.bundle.predicted import Predicted
+from runtime.errors import InputFault
 from runtime.files import write_json, write_text
 from runtime.progress import say
 from runtime.tables import write_table
@@ -27,6 +28,10 @@ def predict_folder(
     Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_brought`` and ``Bundle.predict`` do, and writes
     nothing then.
     """
+    if out.exists() and not out.is_dir():
+        raise InputFault(f"{out}: a file; give a folder for the tables")
+    if foreign is not None and not foreign.is_dir():
+        raise InputFault(f"{foreign}: no such folder of other networks' predictions")
     bundle, opened = Bundle.load(folder, threads=threads), DataFolder.open(data, mapping)
     cases = read_new_cases(opened)
     brought = {} if foreign is None else read_brought(foreign, bundle.foreign, cases, opened.notes)

@@ -129,6 +129,27 @@ def test_a_folder_whose_table_names_no_patient_is_predicted_to_the_end(
     assert (read_table(tmp_path / "out/predictions.parquet")["pictures"] == 1).all()
 
 
+def test_what_cannot_be_read_or_written_is_refused_before_any_network_runs(
+    finished_run: Finished, bundle: Bundle, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data / "jpeg/test", tmp_path / "new/jpeg/test")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputFault, match=r"file: a file; give a folder"):
+        predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "file", None, None)
+    with pytest.raises(InputFault, match=r"elsewhere: no such folder of other networks"):
+        predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, tmp_path / "elsewhere")
+    (tmp_path / "new/cases.toml").write_text('test = "new_lesions.csv"')
+    with pytest.raises(InputFault, match=r"new_lesions\.csv: no such file"):
+        predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, None)
+    (tmp_path / "new/cases.toml").unlink()
+    (tmp_path / "new/test.csv").mkdir()
+    with pytest.raises(InputFault, match=r"test\.csv: no such file"):
+        predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, None)
+    with pytest.raises(InputFault, match="no cases to predict"):
+        bundle.predict(some(data)[0].iloc[:0], {})
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_table_without_pictures_is_refused_where_networks_look_at_them(
     finished_run: Finished, bundle: Bundle, data: Path, tmp_path: Path
 ) -> None:
