@@ -134,7 +134,8 @@ def views(run: LookedAtRun, models: Models = None) -> None:
     from level1_cnn.inspect.view_worth import print_view_worth
 
     place = Run(run)
-    for name in (models or "").split() or place.networks():
+    named = [Path(name).name.removesuffix(".toml") for name in (models or "").split()]
+    for name in named or place.networks():
         print_view_worth(place, name)
 
 
