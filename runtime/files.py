@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputFault
 
 WRITING = ".writing-"  # begins the names of files that are not whole yet; then come the process and the machine
+Array = NDArray[Any]
 
 
 @contextmanager
@@ -82,9 +83,6 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  the shape is the caller's kno
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputFault(f"{path}: damaged, it is not JSON ({error})") from error
-
-
-Array = NDArray[Any]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

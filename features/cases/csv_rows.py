@@ -16,6 +16,8 @@ from runtime.tables import INDEX
 
 MOST_COLUMNS = 12  # of a table that are named; some have hundreds
 HINT = f"a {MAPPING} in the data folder, or MAPPING=file.toml, says which column is what"
+WORDS = {"true": 1.0, "false": 0.0, "malignant": 1.0, "benign": 0.0}  # a target says whether a lesion is malignant
+MOST_SHOWN = 5
 
 
 def no_rows() -> pd.DataFrame:
@@ -122,10 +124,6 @@ def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
             data.notes.append(f"{path.name}: {name} must be a number; it is not in {named(bad)}; taken as not known")
         sizes[name] = numbers
     return part.join(sizes)
-
-
-WORDS = {"true": 1.0, "false": 0.0, "malignant": 1.0, "benign": 0.0}  # a target says whether a lesion is malignant
-MOST_SHOWN = 5
 
 
 def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, notes: list[str]) -> np.ndarray:

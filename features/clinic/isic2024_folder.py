@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raise it whenever the same seed would give other tables or pictures
 MARK = "clinic.json"
+# Networks to bring: the noise, in logits, by which each errs; a quarter of its variance is common to all.
+NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
+SHARED = 0.25
+FOREIGN = "predictions"
+COLUMN = "isic_id"
+TABLES = ("train-metadata.csv", "test-metadata.csv", "sample_submission.csv", "truth.csv")
+SIDE = 128  # px; the contest's crops show 15 mm of skin on some 110 to 160 px
+QUALITY = 90
+FILES = {"train": "train-image.hdf5", "test": "test-image.hdf5"}
 
 
 def _names(text: str) -> list[str]:
@@ -49,12 +58,6 @@ TRAIN_ONLY = _names(
     """lesion_id iddx_full iddx_1 iddx_2 iddx_3 iddx_4 iddx_5 mel_mitotic_index mel_thick_mm
     tbp_lv_dnn_lesion_confidence"""
 )
-# Networks to bring: the noise, in logits, by which each errs; a quarter of its variance is common to all.
-NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
-SHARED = 0.25
-FOREIGN = "predictions"
-COLUMN = "isic_id"
-TABLES = ("train-metadata.csv", "test-metadata.csv", "sample_submission.csv", "truth.csv")
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,6 @@ def _write_csv(path: Path, table: "pd.DataFrame") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:  # ten times as fast as pandas, which counts at 55 columns of 401,059 rows
         csv.write_csv(pa.Table.from_pandas(table.rename_axis(COLUMN).reset_index(), preserve_index=False), temporary)
-
-
-SIDE = 128  # px; the contest's crops show 15 mm of skin on some 110 to 160 px
-QUALITY = 90
-FILES = {"train": "train-image.hdf5", "test": "test-image.hdf5"}
 
 
 def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> None:

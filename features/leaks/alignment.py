@@ -18,6 +18,10 @@ DETAIL_SCALE = 1.5  # px; what is coarser is light and shade, and the mole's mer
 NOISE = 1.5  # grey levels; fainter detail than this is rounding
 BLACK = 40  # grey levels; black corners are the dermatoscope's, and look alike in unrelated pictures
 BLUR = 3.0  # px of 64
+SIDE = 64  # px
+# Steps of zoom and shift (px), coarse to fine: the first reach half a step of the search on 32 px squares.
+ROUNDS = ((0.04, 1.0), (0.04, 1.0), (0.02, 0.5), (0.01, 0.25))
+MIDDLE = (SIDE - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,7 @@ ZOOMED = np.stack([_zoom_matrix(factor) for factor in ZOOMS])
 ZOOM_STEPS = _zoom_steps()
 
 
-SIDE = 64  # px
-# Steps of zoom and shift (px), coarse to fine: the first reach half a step of the search on 32 px squares.
-ROUNDS = ((0.04, 1.0), (0.04, 1.0), (0.02, 0.5), (0.01, 0.25))
 MOVES = [(zoom, shift) for zoom in (0, -1, 1) for shift in (0, -2, -1, 1, 2)]
-MIDDLE = (SIDE - 1) / 2
 
 
 @dataclass

@@ -27,6 +27,13 @@ SMALL = 48  # px of the shorter side
 PLAIN = 4  # grey levels from the darkest to the brightest pixel that may be noise
 HUGE = 200  # pictures with the same pixels; all pairs of more would be too many
 COLUMNS = ["first", "second", "alike"]
+Floats = NDArray[np.float32]
+ALL_PAIRS = 24  # up to so many pictures every pair is compared: a second or two
+DIMENSIONS = 32  # of 200; with 16 to 64 the original was among the 5 nearest of 10,013 for 199 of 200 planted copies
+NEIGHBOURS = 8  # per picture
+FAR = 450.0  # squared distance in units of a crop's changes: 99 % of planted copies were within 380
+MANY = 1000  # pictures; from fewer, the unit of distance is not well known
+FLAT = 1e-4  # share of the largest variance below which a crop's change counts as this much
 
 
 def lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
@@ -92,16 +99,6 @@ def _in_blocks(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float16], NDArray[np
     blocks = [grey[start : start + 2048] for start in range(0, len(grey), 2048)]
     small = np.concatenate([detail(halved(block)).astype(np.float16) for block in blocks])
     return small, np.concatenate([blurred(block).astype(np.float16) for block in blocks])
-
-
-Floats = NDArray[np.float32]
-
-ALL_PAIRS = 24  # up to so many pictures every pair is compared: a second or two
-DIMENSIONS = 32  # of 200; with 16 to 64 the original was among the 5 nearest of 10,013 for 199 of 200 planted copies
-NEIGHBOURS = 8  # per picture
-FAR = 450.0  # squared distance in units of a crop's changes: 99 % of planted copies were within 380
-MANY = 1000  # pictures; from fewer, the unit of distance is not well known
-FLAT = 1e-4  # share of the largest variance below which a crop's change counts as this much
 
 
 def propose(descriptors: Floats, cropped: Floats) -> NDArray[np.intp]:

@@ -24,6 +24,13 @@ SHORTEST = 256  # px that the decoder keeps; a large JPEG is then decoded at an 
 CHUNK = 16  # pictures per parallel task
 SLAB = 4096  # pictures between two writes of the table
 CROP = 0.85  # least share of a side that the trial crop keeps
+Floats = NDArray[np.float32]
+SIDE = 64  # px of the squares that are described
+EDGES = (4, 8, 12, 16, 20, 24, 28, 32, 38)  # px; the radii between which means and spreads are taken
+SCALES = (2.0, 5.0)  # px; fine texture is below the first, middle texture between the two
+FREQUENCIES = 10  # per axis, of the cosine transform
+DARK = 8.0  # grey levels added before the logarithm, so that black corners do not outweigh the rest
+FAINT = 0.01  # added to spreads before the logarithm
 
 
 def stored_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
@@ -109,16 +116,6 @@ def _trace_one(name: str, path: Path) -> dict[str, Any]:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
-
-
-Floats = NDArray[np.float32]
-
-SIDE = 64  # px of the squares that are described
-EDGES = (4, 8, 12, 16, 20, 24, 28, 32, 38)  # px; the radii between which means and spreads are taken
-SCALES = (2.0, 5.0)  # px; fine texture is below the first, middle texture between the two
-FREQUENCIES = 10  # per axis, of the cosine transform
-DARK = 8.0  # grey levels added before the logarithm, so that black corners do not outweigh the rest
-FAINT = 0.01  # added to spreads before the logarithm
 
 
 def describe(squares: NDArray[np.uint8]) -> Floats:

@@ -215,9 +215,6 @@ def _options() -> tf.data.Options:
     return options
 
 
-__all__ = ["CACHE_BYTES", "Feed", "picture_batches"]
-
-
 def picture_batches(
     files: Sequence[Path], batch_size: int, names: Collection[str] | None = None
 ) -> Iterator[tuple[list[str], np.ndarray]]:

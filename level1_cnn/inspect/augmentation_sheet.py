@@ -42,6 +42,7 @@ COLUMNS, LARGEST, GAP, LABEL = 9, 192, 4, 150  # of the sheet: pictures, and len
 SEED = 20
 WHITE, BLACK, GREY = (255, 255, 255), (20, 20, 20), (140, 140, 140)
 Row = tuple[str, bool, np.ndarray]
+PICTURES = 3
 
 
 def augmentation_sheet(pictures: Sequence[np.ndarray], settings: Augmentation, out: Path) -> Path:
@@ -89,9 +90,6 @@ def _composed(rows: list[Row]) -> Image.Image:
             tile = Image.fromarray(picture).resize((side, side))
             sheet.paste(tile, (LABEL + across * (side + GAP), top))
     return sheet
-
-
-PICTURES = 3
 
 
 def draw_sheet(run: Run, experiment: Experiment) -> Path:

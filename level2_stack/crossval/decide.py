@@ -20,6 +20,7 @@ from level2_stack.learners.logistic import Weighing
 from level2_stack.recipe import AUTO, BLEND, CHOICE, Recipe
 
 Floats = NDArray[np.float64]
+TINY = 1e-12  # the spread of a member that says the same of every row
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,6 @@ def _deployed(probability: Floats, y: Floats, recipe: Recipe) -> Floats:
     if recipe.calibration.prevalence is None:
         return probability
     return calibrate.shift_prior(probability, float(y.mean()), recipe.calibration.prevalence)
-
-
-TINY = 1e-12  # the spread of a member that says the same of every row
 
 
 def blend(

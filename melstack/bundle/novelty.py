@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 FILE = "reference.npz"
 DIMENSIONS = 64  # principal axes that are kept
 ROWS_AT_ONCE = 1024
+FAR = 0.99  # of the training pictures have a nearer neighbour than a picture that is told of
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,6 @@ def _nearest(rows: Floats, points: Floats, owner: NDArray[np.intp] | None = None
             distance[owner[start : start + ROWS_AT_ONCE, np.newaxis] == owner] = np.inf
         found.append(np.sqrt(np.maximum(distance.min(axis=1), 0)))
     return np.concatenate(found) if found else np.zeros(0, np.float32)
-
-
-FAR = 0.99  # of the training pictures have a nearer neighbour than a picture that is told of
 
 
 def notices(

@@ -16,6 +16,7 @@ from melstack.report.run_page.operating import MEASURES, operating_points, prese
 
 RARE = 0.05  # below this prevalence most probabilities crowd at 0 on an even axis
 COLUMNS = ("threshold", "caught", "alarms", *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")))
+MOST_POINTS = 250
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,6 @@ def _ceiling(value: float) -> float:
     """Return a round limit just above ``value`` in (0, 1]."""
     step = round_step(max(value, 1e-6) / 4)
     return float(min(1.0, np.ceil(value / step) * step))
-
-
-MOST_POINTS = 250
 
 
 def roc_line(y: Floats, score: Floats, most: int = MOST_POINTS) -> Floats:
