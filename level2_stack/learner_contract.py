@@ -46,14 +46,14 @@ class Learner(Protocol):
 
 
 @runtime_checkable
-class Weighted(Protocol):
+class HasWeights(Protocol):
     """A predictor that says how much it makes of each network."""
 
     weights: Mapping[str, float]
 
 
 @runtime_checkable
-class Staged(Protocol):
+class HasStages(Protocol):
     """A predictor of a booster, which also knows what it would have said with fewer rounds."""
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
@@ -79,7 +79,7 @@ class Tunable(Protocol):
 
 
 @runtime_checkable
-class Spreading(Protocol):
+class DistributedLearner(Protocol):
     """A learner that can make one fit of rows that no machine holds together."""
 
     def fit_dask(self, params: Settings, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Predict:
@@ -87,7 +87,7 @@ class Spreading(Protocol):
 
 
 @runtime_checkable
-class Explained(Protocol):
+class HasImportance(Protocol):
     """A predictor that says how much each feature contributed to its fit (mean gain)."""
 
     importance: Mapping[str, float]
@@ -98,12 +98,12 @@ def stage_ends(rounds: int) -> list[int]:
     return [max(1, round(share * rounds)) for share in STAGES]
 
 
-def rising(X: "pd.DataFrame | dd.DataFrame") -> list[int]:
+def monotone_constraints(X: "pd.DataFrame | dd.DataFrame") -> list[int]:
     """Return per column of ``X`` 1 where a probability must not fall as the column rises (logits), else 0."""
     return [int(str(name).startswith("logit.")) for name in X.columns]
 
 
-def matched(X: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+def match_columns(X: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     """Return ``X`` with the columns and categories of ``seen``; a category that ``seen`` lacks becomes missing."""
     known = {str(name): column.cat.categories for name, column in _categoricals(seen).items()}
     return X[seen.columns].assign(
@@ -111,7 +111,7 @@ def matched(X: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-class Coder:
+class Encoder:
     """Turns rows of a design into numbers: as boosters make them of a table, but in a hundredth of their time for few.
 
     ``seen`` has the columns and categories that a booster was fitted with. Categories become their places among those,

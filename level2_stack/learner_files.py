@@ -32,13 +32,13 @@ def read_facts(folder: Path, learner: str, *needed: str) -> dict[str, Any]:
     return facts
 
 
-def columns_told(seen: pd.DataFrame) -> list[dict[str, Any]]:
+def columns_to_json(seen: pd.DataFrame) -> list[dict[str, Any]]:
     """Return names and, of text, categories of the columns of ``seen``, as JSON values."""
     return [{"name": str(name), "categories": _categories(column)} for name, column in seen.items()]
 
 
-def columns_seen(told: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table without rows whose columns have the names and categories that ``columns_told`` returned."""
+def columns_from_json(told: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return a table without rows whose columns have the names and categories that ``columns_to_json`` returned."""
     return pd.DataFrame({column["name"]: _column(column["categories"]) for column in told})
 
 

@@ -97,7 +97,7 @@ class Recipe(Settings):
         given = getattr(self, learner, None)
         return given if isinstance(given, Settings) else learners.find(learner).Params()
 
-    def chosen(self, networks: list[str]) -> list[str]:
+    def select_networks(self, networks: list[str]) -> list[str]:
         """Return those of ``networks`` that a pattern matches, sorted; raise InputFault for patterns without one."""
         faults = Faults()
         for pattern in self.networks:

@@ -34,7 +34,7 @@ def make_stack(
     ``folder`` gets the tables that findings.py lists. ``prevalence`` takes the place of the recipe's. ``cluster`` is
     the address of a Dask scheduler whose workers do the fits.
     """
-    recipe = deployed_in(read_recipe(recipe_file), prevalence)
+    recipe = with_prevalence(read_recipe(recipe_file), prevalence)
     with fits_at(cluster, run.folder) as processes:
         cases, predictions = run.read_cases(), read_predictions(run)
         design, shifted = design_of_run(run, recipe, cases, predictions)
@@ -49,7 +49,7 @@ def make_stack(
     say_reached(run, folder, cases, "train")
 
 
-def deployed_in(recipe: Recipe, prevalence: float | None) -> Recipe:
+def with_prevalence(recipe: Recipe, prevalence: float | None) -> Recipe:
     """Return ``recipe`` for a deployment prevalence in (0, 1); raise InputFault for another number."""
     if prevalence is None:
         return recipe
@@ -93,15 +93,15 @@ def design_of_run(
     return design, shifted
 
 
-def design_with(run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> Design:
+def unfiltered_design(run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> Design:
     """Return the design of ``recipe`` over the run as it is, whatever tells test from train."""
     tables = _block_tables(run, recipe)
     return assemble(cases, predictions, tables, recipe, {name: blocks.find(name).ACQUISITION for name in tables})
 
 
-def design_again(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
+def rebuild_design(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
     """Return the design of a finished stack, whose ``columns`` are known; raise InputFault where the run lacks some."""
-    design = design_with(run, recipe, run.read_cases(), read_predictions(run))
+    design = unfiltered_design(run, recipe, run.read_cases(), read_predictions(run))
     lacking = pd.Index(columns).difference(design.X.columns)
     if len(lacking):
         raise InputFault(f"{run.folder}: no column(s) {named(lacking)} any more; `make stack` makes the stack anew")

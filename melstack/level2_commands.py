@@ -14,7 +14,7 @@ from level2_stack.finished import (
     stack_ingredients,
     submission_ingredients,
 )
-from level2_stack.foreign.bring import bring_foreign, networks_in
+from level2_stack.foreign.bring import import_into_run, networks_in
 from level2_stack.recipe_files import recipe_file
 from melstack.options import NewOutFolder, RunFolder
 from runtime.errors import InputFault
@@ -57,7 +57,7 @@ def stack(
     """Import foreign networks, compute the feature blocks, look for leaks, and cross-validate the recipe's learners."""
     place, file = Run(run), recipe_file(recipe)
     if foreign is not None:
-        bring_foreign(place, foreign, trust.split())
+        import_into_run(place, foreign, trust.split())
     elif trust:
         raise InputFault(f"trust = {trust!r} has no effect without a folder of foreign predictions")
     compute_blocks(place)

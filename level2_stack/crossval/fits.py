@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from level2_stack import learners
 from level2_stack.design.assemble import Design
-from level2_stack.learner_contract import STAGES, Explained, Predict, Staged, Weighted
+from level2_stack.learner_contract import STAGES, HasImportance, HasStages, HasWeights, Predict
 from runtime.progress import say
 from runtime.settings import Settings
 
@@ -61,9 +61,9 @@ class Model:
     def margins(self, X: pd.DataFrame) -> NDArray[np.float32]:
         """Return the logits of every row of ``X``, shape (stages, n): 1 stage, or len(STAGES) of a staged learner."""
         if not len(X):
-            stages = len(STAGES) if isinstance(self.predict, Staged) else 1
+            stages = len(STAGES) if isinstance(self.predict, HasStages) else 1
             return np.zeros((stages, 0), dtype=np.float32)
-        probability = self.predict.stages(X) if isinstance(self.predict, Staged) else self.predict(X)[np.newaxis]
+        probability = self.predict.stages(X) if isinstance(self.predict, HasStages) else self.predict(X)[np.newaxis]
         return np.asarray(logit(np.clip(probability, CLIP, 1 - CLIP)) + self.correction, dtype=np.float32)
 
 
@@ -173,8 +173,8 @@ def fitted(task: Task, table: Table) -> Fitted:
     return Fitted(
         held_out={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.left_out},
         test=model.margins(X.iloc[n_train:]) if len(task.left_out) == 1 else None,
-        weights=predict.weights if isinstance(predict, Weighted) else None,
-        importance=predict.importance if isinstance(predict, Explained) else None,
+        weights=predict.weights if isinstance(predict, HasWeights) else None,
+        importance=predict.importance if isinstance(predict, HasImportance) else None,
         model=model if task.keep else None,
     )
 

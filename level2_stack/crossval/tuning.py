@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack import learners
-from level2_stack.learner_contract import Staged, Tunable
+from level2_stack.learner_contract import HasStages, Tunable
 from level2_stack.recipe import Budget
 from runtime.errors import InputFault, named
 from runtime.provenance import digest, digest_of_code
@@ -118,7 +118,7 @@ def _curve(learner: str, params: Settings, rows: Rows, fold: int, seed: int, obj
     fit = learners.find(learner).fit
     predict = fit(params, rows.X.iloc[seen], rows.y[seen], groups=rows.groups[seen], seed=seed)
     X = rows.X.iloc[held_out]
-    stages = predict.stages(X) if isinstance(predict, Staged) else predict(X)[np.newaxis]
+    stages = predict.stages(X) if isinstance(predict, HasStages) else predict(X)[np.newaxis]
     return [_score(rows.y[held_out], probability, objective) for probability in stages]
 
 

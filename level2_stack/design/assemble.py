@@ -71,7 +71,7 @@ def assemble(
     the target away.
     """
     rows = pd.concat([cases[cases["role"] == "train"], cases[cases["role"] == "test"]])
-    networks = {name: predictions[name] for name in recipe.chosen(list(predictions))}
+    networks = {name: predictions[name] for name in recipe.select_networks(list(predictions))}
     tables = {name: _of_networks(name, blocks[name], predictions, networks) for name in recipe.blocks if name in blocks}
     _refuse_faulty(rows, networks, tables)
     columns = network_columns(rows, networks, recipe.contrasts)

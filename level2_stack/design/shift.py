@@ -16,7 +16,7 @@ from level2_stack import learners
 from level2_stack.contrasts import FAMILIES as CONTRASTS
 from level2_stack.contrasts import NETWORKS
 from level2_stack.evaluation.auc import patient_bootstrap
-from level2_stack.learner_contract import Explained
+from level2_stack.learner_contract import HasImportance
 
 Floats = NDArray[np.float64]
 COLUMNS = ("auc", "low", "high", "n_columns", "leaned_on")
@@ -176,7 +176,7 @@ def _told(sample: _Sample, X: pd.DataFrame) -> _Told:
     for seen, held_out in _splits(sample) if X.shape[1] else ():
         predict = learner.fit(params, X[seen], sample.y[seen], groups=sample.groups[seen], seed=sample.seed)
         score[held_out] = rankdata(predict(X[held_out])) / held_out.sum()
-        gains += pd.Series(predict.importance) if isinstance(predict, Explained) else 0.0
+        gains += pd.Series(predict.importance) if isinstance(predict, HasImportance) else 0.0
     most = gains[gains > 0].sort_values(ascending=False, kind="stable").index[:MOST_NAMED]
     return _Told(score, [str(name) for name in most])
 

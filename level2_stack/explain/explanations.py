@@ -21,10 +21,10 @@ from level2_stack.crossval.cluster import fits_at
 from level2_stack.crossval.fits import Table, Workers, table_of
 from level2_stack.crossval.nested import TunedParams
 from level2_stack.design.assemble import Design
-from level2_stack.explain.fits import Member, Scored, exact, members_of, rounding, scored_folds, tasks_of
+from level2_stack.explain.fits import Member, MemberScores, exact, members_of, rounding, score_folds, tasks_of
 from level2_stack.explain.scales import Floats, Split, mean_probability, through, weighted
 from level2_stack.recipe import BLEND, Recipe, read_recipe
-from level2_stack.stacking import deployed_in, design_again
+from level2_stack.stacking import rebuild_design, with_prevalence
 from runtime.errors import InputFault, named
 from runtime.files import read_json, write_json
 from runtime.progress import say, track
@@ -45,7 +45,7 @@ WITHIN_PATIENT = "_z"  # ends the names of picture statistics that are compared 
 
 
 @dataclass(frozen=True)
-class Decided:
+class StackDecisions:
     """What a finished stack decided, as its decisions.json tells it: all that the outer fits are made from again."""
 
     submitted: str
@@ -84,8 +84,8 @@ def make_explanations(run: Run, recipe_file: Path, folder: Path, cluster: str | 
         if not (folder / name).is_file():
             raise InputFault(f"{folder}: no {name}; `make stack` makes it")
     decided = read_decisions(read_json(folder / "decisions.json"))
-    recipe = deployed_in(read_recipe(recipe_file), decided.prevalence)
-    design = design_again(run, recipe, decided.columns)
+    recipe = with_prevalence(read_recipe(recipe_file), decided.prevalence)
+    design = rebuild_design(run, recipe, decided.columns)
     probability = read_table(folder / "predictions.parquet")["probability"]
     with fits_at(cluster, run.folder) as processes:
         explained = explain(design, recipe, decided, probability, str(folder), processes=processes)
@@ -101,7 +101,7 @@ def make_explanations(run: Run, recipe_file: Path, folder: Path, cluster: str | 
 def explain(
     design: Design,
     recipe: Recipe,
-    decided: Decided,
+    decided: StackDecisions,
     probability: pd.Series,
     where: str = "level two",
     *,
@@ -134,12 +134,12 @@ def explain(
     return Explanations(frame, log_odds, rounded)
 
 
-def read_decisions(values: Mapping[str, Any]) -> Decided:
+def read_decisions(values: Mapping[str, Any]) -> StackDecisions:
     """Return what decisions.json of a finished stack says of how its submitted scores came about."""
     submitted, by_fold = values["submitted"], values["blend_weights"]
     members = list(by_fold[0]) if submitted == BLEND else [submitted]
     weights = [[row[name] if submitted == BLEND else 1.0 for name in members] for row in by_fold]
-    return Decided(
+    return StackDecisions(
         submitted=submitted,
         columns=values["columns"],
         members=members,
@@ -184,13 +184,13 @@ def summary(parts: pd.DataFrame, acquisition: Mapping[str, Collection[str]]) -> 
 
 
 def _folds(
-    table: Table, recipe: Recipe, decided: Decided, members: list[Member], processes: Workers | None
+    table: Table, recipe: Recipe, decided: StackDecisions, members: list[Member], processes: Workers | None
 ) -> tuple[list[Split], list[Split], float]:
     """Return the calibrated splits of every fold's own rows and of the test rows by it, and the largest rounding."""
     folds = len(decided.calibrators)
     tasks = tasks_of(members, recipe, decided.tuned, folds)
     train, test, rounded = list[Split](), list[Split](), 0.0
-    found = scored_folds(tasks, members, table, processes)
+    found = score_folds(tasks, members, table, processes)
     shown = track(found, "level two: explaining", folds * len(members), unit="models")
     for fold, of_fold in groupby(shown, key=itemgetter(0)):
         scored = [each for _, _, each in of_fold]
@@ -202,7 +202,7 @@ def _folds(
     return train, test, rounded
 
 
-def _calibrated(scored: list[Scored], table: Table, recipe: Recipe, decided: Decided, fold: int) -> Split:
+def _calibrated(scored: list[MemberScores], table: Table, recipe: Recipe, decided: StackDecisions, fold: int) -> Split:
     """Return the split of the blend of all members in ``fold``, through its calibration."""
     blended = weighted([exact(each) for each in scored], list(decided.weights[fold]))
     trained = float(table.y[table.folds != fold].mean())

@@ -38,7 +38,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Scored:
+class MemberScores:
     """The rows of one fit, those of its fold and then the test rows: the score in log odds as kept, and its split."""
 
     score: NDArray[np.float32]
@@ -67,9 +67,9 @@ def tasks_of(members: Sequence[Member], recipe: Recipe, tuned: TunedParams, fold
     ]
 
 
-def scored_folds(
+def score_folds(
     tasks: Sequence[Task], members: Sequence[Member], table: Table, processes: Workers | None = None
-) -> Iterator[tuple[int, str, Scored]]:
+) -> Iterator[tuple[int, str, MemberScores]]:
     """Yield (fold, learner, its rows scored) for the ``tasks`` of ``tasks_of``, the mean over the seeds.
 
     The means are taken in float32, seed after seed, as the stack takes them: the scores are equal to the last bit.
@@ -78,7 +78,7 @@ def scored_folds(
     # A contribution costs about as much as a fit.
     workers = processes or worth_processes(2 * len(tasks), table)
     outcomes = side_by_side(partial(_scored, stages=stages), tasks, table, workers)
-    so_far: list[Scored] = []
+    so_far: list[MemberScores] = []
     for task, outcome in zip(tasks, outcomes, strict=True):
         so_far.append(outcome)
         if len(so_far) == seeds[task.learner]:
@@ -86,7 +86,7 @@ def scored_folds(
             so_far = []
 
 
-def _scored(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None]) -> Scored:
+def _scored(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None]) -> MemberScores:
     found, (fold,) = fitted(task, table), task.left_out
     share, stage = stage_of(stages[task.learner], fold)
     rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
@@ -94,7 +94,7 @@ def _scored(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | 
     if model is None or kept[1] is None:
         raise ValueError("an outer fit keeps its model and scores the test rows")
     score = np.concatenate([margins[stage] for margins in kept if margins is not None])
-    return Scored(score, split_by(model, task.learner, table.X.iloc[rows], share, stage))
+    return MemberScores(score, split_by(model, task.learner, table.X.iloc[rows], share, stage))
 
 
 def stage_of(chosen: Sequence[float] | None, fold: int) -> tuple[float, int]:
@@ -123,20 +123,20 @@ def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> F
     return parts
 
 
-def mean_over_seeds(scored: Sequence[Scored]) -> Scored:
+def mean_over_seeds(scored: Sequence[MemberScores]) -> MemberScores:
     """Return the mean of what the seeds score, taken in float32, seed after seed, as the stack takes it."""
     share, score = np.float32(1 / len(scored)), np.zeros_like(scored[0].score)
     for each in scored:
         score += share * each.score
-    return Scored(score, weighted([each.split for each in scored], [1 / len(scored)] * len(scored)))
+    return MemberScores(score, weighted([each.split for each in scored], [1 / len(scored)] * len(scored)))
 
 
-def rounding(scored: Scored) -> float:
+def rounding(scored: MemberScores) -> float:
     """Return the largest difference between a score as kept and the sum of its parts, in log odds."""
     return float(np.abs(scored.split.total - scored.score).max(initial=0.0))
 
 
-def exact(scored: Scored) -> Split:
+def exact(scored: MemberScores) -> Split:
     """Return the split of the score as kept: its rounding shared out."""
     return settled(scored.split, scored.score.astype(np.float64))
 

@@ -15,7 +15,7 @@ from runtime.tables import write_table
 FILES = ("oof.csv", "test.csv")
 
 
-def bring_foreign(run: Run, folder: Path, trust: Collection[str]) -> None:
+def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
     """Check every network in ``folder`` and write level1/<network>/predictions.parquet of those that hold.
 
     What is repaired, and who is refused and why, is said, again on every run. Raises InputFault when a network has the

@@ -69,7 +69,7 @@ def import_foreign(folder: Path, cases: pd.DataFrame, trust: Collection[str] = (
     return networks
 
 
-def read_brought(
+def read_foreign_predictions(
     folder: Path, names: Collection[str], cases: pd.DataFrame, notes: list[str]
 ) -> dict[str, pd.DataFrame]:
     """Return what the networks ``names`` say of new ``cases`` (index image_name), from ``folder``/<network>/test.csv.

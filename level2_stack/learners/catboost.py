@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
-from level2_stack.learner_contract import Trial, matched, rising, stage_ends, without_unused_categories
-from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
+from level2_stack.learner_contract import (
+    Trial,
+    match_columns,
+    monotone_constraints,
+    stage_ends,
+    without_unused_categories,
+)
+from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.settings import Settings
@@ -57,12 +63,12 @@ class Boosted:
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        rows = _pool(_library(), matched(X, self.seen), None, self.params)
+        rows = _pool(_library(), match_columns(X, self.seen), None, self.params)
         return np.asarray(expit(self._margin(rows, 0, self.booster.tree_count_)), dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, grown = _pool(_library(), matched(X, self.seen), None, self.params), self.booster.tree_count_
+        rows, grown = _pool(_library(), match_columns(X, self.seen), None, self.params), self.booster.tree_count_
         margin, done, margins = np.zeros(len(X)), 0, []
         for end in (min(end, grown) for end in stage_ends(self.params.rounds)):
             margin = margin + self._margin(rows, done, end) if end > done else margin
@@ -97,7 +103,7 @@ def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDAr
         "logging_level": "Silent",
     }
     if params.monotone:
-        settings["monotone_constraints"] = rising(seen)
+        settings["monotone_constraints"] = monotone_constraints(seen)
     return Boosted(library.CatBoost(settings).fit(_pool(library, seen, y, params)), seen, params)
 
 
@@ -105,7 +111,7 @@ def save(fitted: Boosted, folder: Path) -> None:
     """Write the booster in CatBoost's own format, and its columns and parameters as JSON."""
     with replacing(folder / MODEL) as temporary:
         fitted.booster.save_model(str(temporary), format="cbm")
-    write_facts(folder, "catboost", columns=columns_told(fitted.seen), params=fitted.params.model_dump())
+    write_facts(folder, "catboost", columns=columns_to_json(fitted.seen), params=fitted.params.model_dump())
 
 
 def load(folder: Path) -> Boosted:
@@ -115,7 +121,7 @@ def load(folder: Path) -> Boosted:
         booster = library.CatBoost().load_model(str(folder / MODEL), format="cbm")
     except library.CatBoostError as error:
         raise InputFault(f"{folder / MODEL}: not a CatBoost model ({error})") from error
-    return Boosted(booster, columns_seen(facts["columns"]), Params(**facts["params"]))
+    return Boosted(booster, columns_from_json(facts["columns"]), Params(**facts["params"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
-from level2_stack.learner_contract import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
-from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
+from level2_stack.learner_contract import (
+    STAGES,
+    Encoder,
+    Trial,
+    monotone_constraints,
+    stage_ends,
+    without_unused_categories,
+)
+from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.settings import Settings
@@ -59,7 +66,7 @@ class Boosted:
     def __init__(self, booster: lightgbm.Booster, seen: pd.DataFrame, params: Params) -> None:
         self.booster = booster
         self.seen = seen.iloc[:0]
-        self.coder = Coder(self.seen)
+        self.coder = Encoder(self.seen)
         self.params = params
         gains = booster.feature_importance("gain") / np.maximum(booster.feature_importance("split"), 1)
         self.importance: dict[str, float] = dict(zip(seen.columns, gains.tolist(), strict=True))
@@ -139,14 +146,14 @@ def _settings(params: Params, seen: "pd.DataFrame | dd.DataFrame", seed: int) ->
         "force_row_wise": True,  # the other histogram order sums floats in another order
         "verbosity": -1,
     }
-    return settings | ({"monotone_constraints": rising(seen)} if params.monotone else {})
+    return settings | ({"monotone_constraints": monotone_constraints(seen)} if params.monotone else {})
 
 
 def save(fitted: Boosted, folder: Path) -> None:
     """Write the booster as LightGBM's text, and its columns and parameters as JSON."""
     with replacing(folder / MODEL) as temporary:
         fitted.booster.save_model(temporary)
-    write_facts(folder, "lgbm", columns=columns_told(fitted.seen), params=fitted.params.model_dump())
+    write_facts(folder, "lgbm", columns=columns_to_json(fitted.seen), params=fitted.params.model_dump())
 
 
 def load(folder: Path) -> Boosted:
@@ -158,7 +165,7 @@ def load(folder: Path) -> Boosted:
         raise InputFault(f"{folder / MODEL}: not a LightGBM model ({error})") from error
     # A booster of an earlier version may name a parameter that is gone.
     params = {name: value for name, value in facts["params"].items() if name in Params.model_fields}
-    return Boosted(booster, columns_seen(facts["columns"]), Params(**params))
+    return Boosted(booster, columns_from_json(facts["columns"]), Params(**params))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from level2_stack.learner_contract import Trial, matched, rising, without_unused_categories
-from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
+from level2_stack.learner_contract import Trial, match_columns, monotone_constraints, without_unused_categories
+from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
 from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "all"
@@ -132,7 +132,7 @@ class Regression:
 
     def _terms(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the term of every prepared column, (n, prepared columns)."""
-        columns = self.prepared.columns(matched(X, self.seen))
+        columns = self.prepared.columns(match_columns(X, self.seen))
         columns *= self.weights_of_columns
         return columns
 
@@ -157,7 +157,7 @@ def save(fitted: Regression, folder: Path) -> None:
     parts = {name: part._asdict() for name, part in fitted.prepared._asdict().items() if hasattr(part, "_asdict")}
     scale = {"mean": fitted.prepared.mean, "scale": fitted.prepared.scale}
     weights = {"weights": fitted.weights_of_columns.tolist(), "intercept": fitted.intercept}
-    write_facts(folder, "ridge", columns=columns_told(fitted.seen), **parts, **scale, **weights)
+    write_facts(folder, "ridge", columns=columns_to_json(fitted.seen), **parts, **scale, **weights)
 
 
 def load(folder: Path) -> Regression:
@@ -165,7 +165,7 @@ def load(folder: Path) -> Regression:
     facts = read_facts(folder, "ridge", "columns", *Prepared._fields, "weights", "intercept")
     parts = (Numbers(**facts["numbers"]), Splines(**facts["splines"]), Texts(**facts["texts"]))
     prepared, weights = Prepared(*parts, facts["mean"], facts["scale"]), np.array(facts["weights"], np.float64)
-    return Regression(prepared, weights, float(facts["intercept"]), columns_seen(facts["columns"]))
+    return Regression(prepared, weights, float(facts["intercept"]), columns_from_json(facts["columns"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
@@ -177,7 +177,7 @@ def _prepared(X: pd.DataFrame, knots: int) -> Prepared:
     """Return what makes numbers of the columns of ``X``, not standardised yet: medians, gaps, knots and categories."""
     texts = list(map(str, X.select_dtypes("category").columns))
     numbers = [str(name) for name in X.columns if name not in texts]
-    logits = [str(name) for name, is_logit in zip(X.columns, rising(X), strict=True) if is_logit]
+    logits = [str(name) for name, is_logit in zip(X.columns, monotone_constraints(X), strict=True) if is_logit]
     medians = {name: _median(X[[name]]) for name in numbers}
     bent = [_knots(_without_gaps(X[name], medians[name]), knots) for name in logits]
     return Prepared(

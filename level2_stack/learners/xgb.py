@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
 
-from level2_stack.learner_contract import STAGES, Coder, Trial, rising, stage_ends, without_unused_categories
-from level2_stack.learner_files import columns_seen, columns_told, read_facts, write_facts
+from level2_stack.learner_contract import (
+    STAGES,
+    Encoder,
+    Trial,
+    monotone_constraints,
+    stage_ends,
+    without_unused_categories,
+)
+from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.settings import Settings
@@ -53,7 +60,7 @@ class Boosted:
     def __init__(self, booster: xgboost.Booster, seen: pd.DataFrame, rounds: int) -> None:
         self.booster = booster
         self.seen = seen.iloc[:0]
-        self.coder = Coder(self.seen)
+        self.coder = Encoder(self.seen)
         self.rounds = rounds
         gains = booster.get_score(importance_type="gain")
         self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in seen.columns}
@@ -132,14 +139,14 @@ def _settings(params: Params, seen: "pd.DataFrame | dd.DataFrame", seed: int) ->
         "seed": seed,
         "verbosity": 0,
     }
-    return settings | ({"monotone_constraints": tuple(rising(seen))} if params.monotone else {})
+    return settings | ({"monotone_constraints": tuple(monotone_constraints(seen))} if params.monotone else {})
 
 
 def save(fitted: Boosted, folder: Path) -> None:
     """Write the booster as UBJSON, and its columns and rounds as JSON."""
     with replacing(folder / MODEL) as temporary:
         temporary.write_bytes(bytes(fitted.booster.save_raw("ubj")))
-    write_facts(folder, "xgb", columns=columns_told(fitted.seen), rounds=fitted.rounds)
+    write_facts(folder, "xgb", columns=columns_to_json(fitted.seen), rounds=fitted.rounds)
 
 
 def load(folder: Path) -> Boosted:
@@ -149,7 +156,7 @@ def load(folder: Path) -> Boosted:
         booster.load_model(bytearray((folder / MODEL).read_bytes()))
     except (OSError, xgboost.core.XGBoostError) as error:
         raise InputFault(f"{folder / MODEL}: not an XGBoost model ({error})") from error
-    return Boosted(booster, columns_seen(facts["columns"]), int(facts["rounds"]))
+    return Boosted(booster, columns_from_json(facts["columns"]), int(facts["rounds"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

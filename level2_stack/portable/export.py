@@ -10,7 +10,7 @@ from scipy.special import logit
 from level2_stack import learners
 from level2_stack.crossval.fits import Model, Table, Task, Workers, run, table_of
 from level2_stack.design.assemble import Design
-from level2_stack.explain.explanations import LIMIT, Decided
+from level2_stack.explain.explanations import LIMIT, StackDecisions
 from level2_stack.explain.fits import members_of, tasks_of
 from level2_stack.portable.stack import FACTS, Column, Member, PortableStack, StackFacts, place_of
 from level2_stack.recipe import Recipe
@@ -22,7 +22,7 @@ from runtime.progress import progress_bar
 def write_portable_stack(
     design: Design,
     recipe: Recipe,
-    decided: Decided,
+    decided: StackDecisions,
     probability: pd.Series,
     folder: Path,
     *,
@@ -57,7 +57,7 @@ def _fits(tasks: Sequence[Task], table: Table, processes: Workers | None) -> Ite
 
 
 def _facts(
-    design: Design, table: Table, recipe: Recipe, decided: Decided, models: dict[tuple[str, int], list[Model]]
+    design: Design, table: Table, recipe: Recipe, decided: StackDecisions, models: dict[tuple[str, int], list[Model]]
 ) -> StackFacts:
     folds = range(len(decided.calibrators))
     return StackFacts(

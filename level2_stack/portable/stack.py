@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from level2_stack import learners
 from level2_stack.calibration import calibrate
 from level2_stack.crossval.fits import Model, columns_for
-from level2_stack.explain.fits import Scored, exact, mean_over_seeds, split_by, stage_of
+from level2_stack.explain.fits import MemberScores, exact, mean_over_seeds, split_by, stage_of
 from level2_stack.explain.scales import Split, mean_probability, through, weighted
 from runtime.errors import InputFault
 from runtime.files import read_json
@@ -85,7 +85,7 @@ class PortableStack:
         with self._turn, threadpool_limits(1, user_api="blas"):
             return self._probability(self._members(X, fold, explain=False), fold)
 
-    def explained(self, X: pd.DataFrame) -> tuple[Floats, Split]:
+    def explain(self, X: pd.DataFrame) -> tuple[Floats, Split]:
         """Return ``probabilities`` and what every column of ``X`` adds to the log odds of their mean."""
         if not len(X):
             return np.zeros((self.folds, 0)), Split(np.zeros(X.shape), np.zeros(0))
@@ -94,24 +94,24 @@ class PortableStack:
         by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scored)])
         return by_fold, mean_probability([self._split(members, fold) for fold, members in enumerate(scored)])
 
-    def _members(self, X: pd.DataFrame, fold: int, *, explain: bool) -> list[Scored]:
+    def _members(self, X: pd.DataFrame, fold: int, *, explain: bool) -> list[MemberScores]:
         return [mean_over_seeds(list(self._scored(X, each, fold, explain=explain))) for each in self.facts.members]
 
-    def _probability(self, members: list[Scored], fold: int) -> Floats:
+    def _probability(self, members: list[MemberScores], fold: int) -> Floats:
         weights = self.facts.weights[fold]
         blended = [weight * each.score.astype(np.float64) for weight, each in zip(weights, members, strict=True)]
         return np.asarray(expit(self._deployed(fold)(np.sum(blended, axis=0))))
 
-    def _split(self, members: list[Scored], fold: int) -> Split:
+    def _split(self, members: list[MemberScores], fold: int) -> Split:
         blended = weighted([exact(each) for each in members], list(self.facts.weights[fold]))
         return through(blended, self._deployed(fold))
 
-    def _scored(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[Scored]:
+    def _scored(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[MemberScores]:
         share, stage = stage_of(member.rounds, fold)
         nothing = Split(np.zeros((len(X), 0)), np.zeros(len(X)))
         for model in self.models[member.name, fold]:
             score = model.margins(columns_for(member.name, X))[stage]
-            yield Scored(score, split_by(model, member.name, X, share, stage) if explain else nothing)
+            yield MemberScores(score, split_by(model, member.name, X, share, stage) if explain else nothing)
 
     def _deployed(self, fold: int) -> Callable[[Floats], Floats]:
         told = dict(self.facts.calibrators[fold])

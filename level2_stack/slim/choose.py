@@ -17,7 +17,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Slimmed:
+class NetworkChoice:
     """The ``networks`` that are enough, by what they add first, and what it costs to choose so.
 
     ``steps``: a row per number of networks, index the added one, with the inner ``auc`` reached; ``full`` is that of
@@ -32,7 +32,7 @@ class Slimmed:
     loss: Interval
 
 
-def slim(names: Sequence[str], design_of: Callable[[Names], Design], recipe: Recipe, allowed: float) -> Slimmed:
+def slim(names: Sequence[str], design_of: Callable[[Names], Design], recipe: Recipe, allowed: float) -> NetworkChoice:
     """Return the fewest of ``names`` with which a ridge loses at most ``allowed`` of AUC on inner folds.
 
     ``design_of`` returns the design with some of the networks alone. Networks are added one by one, always the one that
@@ -43,7 +43,7 @@ def slim(names: Sequence[str], design_of: Callable[[Names], Design], recipe: Rec
     folds = range(int(judge.found(every).folds.max()) + 1)
     by_fold = [_chosen(every, partial(judge.inner, folds=[fold]), allowed)[0] for fold in folds]
     networks, steps = _chosen(every, partial(judge.inner, folds=folds), allowed)
-    return Slimmed(networks, steps, judge.inner(every, folds), by_fold, judge.loss(every, by_fold))
+    return NetworkChoice(networks, steps, judge.inner(every, folds), by_fold, judge.loss(every, by_fold))
 
 
 class _Judge:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from level2_stack.design.assemble import Design
 from level2_stack.recipe import Recipe, read_recipe
-from level2_stack.slim.choose import LEARNER, Names, Slimmed, slim
-from level2_stack.stacking import design_with, read_predictions
+from level2_stack.slim.choose import LEARNER, Names, NetworkChoice, slim
+from level2_stack.stacking import read_predictions, unfiltered_design
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json, write_text
 from runtime.progress import say
@@ -40,19 +40,19 @@ def make_slim_recipe(run: Run, recipe_file: Path, allowed: float, made: Path) ->
     finish(mark, made_from, [made, made.with_name("slim.json")])
 
 
-def _slimmed(run: Run, recipe: Recipe, columns: Sequence[str], allowed: float) -> Slimmed:
+def _slimmed(run: Run, recipe: Recipe, columns: Sequence[str], allowed: float) -> NetworkChoice:
     predictions, cases = read_predictions(run), run.read_cases()
     names = [name.removeprefix("logit.") for name in columns if name.startswith("logit.")]
 
     def design_of(some: Names) -> Design:
-        design = design_with(run, recipe.model_copy(update={"networks": list(some)}), cases, predictions)
+        design = unfiltered_design(run, recipe.model_copy(update={"networks": list(some)}), cases, predictions)
         return replace(design, X=design.X[[name for name in design.X if name in set(columns)]])
 
     say(f"slim: choosing among {len(names)} networks by a {LEARNER} on inner folds")
     return slim(names, design_of, recipe, allowed)
 
 
-def _told(found: Slimmed, allowed: float) -> dict[str, object]:
+def _told(found: NetworkChoice, allowed: float) -> dict[str, object]:
     return {
         "allowed": allowed,
         "networks": list(found.networks),
@@ -63,7 +63,7 @@ def _told(found: Slimmed, allowed: float) -> dict[str, object]:
     }
 
 
-def _say(found: Slimmed, allowed: float) -> None:
+def _say(found: NetworkChoice, allowed: float) -> None:
     for count, (name, reached) in enumerate(found.steps["auc"].items(), start=1):
         say(f"  {count}: + {name}, inner AUC {reached:.4f}, {found.full - reached:+.4f} to all")
     loss, low, high = found.loss

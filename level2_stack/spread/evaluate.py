@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from level2_stack import learners
 from level2_stack.crossval.cluster import table_at
 from level2_stack.evaluation.auc import delong_interval
-from level2_stack.learner_contract import Predict, Spreading
+from level2_stack.learner_contract import DistributedLearner, Predict
 from level2_stack.recipe import Recipe
 from level2_stack.spread.table import NUMBERS, TEXT, StoredTable, digests, numbers_of, read_rows
 from runtime.cluster.scheduler import Cluster  # says what to install where Dask is not
@@ -81,7 +81,7 @@ def spread_learners(recipe: Recipe, where: str) -> dict[str, Settings]:
 
     Raises InputFault where there is none, and for settings that would make other fits than these.
     """
-    able = [name for name in recipe.learners if isinstance(learners.find(name), Spreading)]
+    able = [name for name in recipe.learners if isinstance(learners.find(name), DistributedLearner)]
     faults = Faults()
     if not able:
         faults.add(f"learners = {recipe.learners}: none of them can spread a fit; lgbm and xgb can")
@@ -194,7 +194,7 @@ def _fitted(name: str, fold: int, spread: Spread, shape: Shape, cluster: Cluster
 
     def fit(client: "Client") -> Predict:
         held = cluster.loaded([X, y])
-        return cast(Spreading, learner).fit_dask(params, *held, seed=SEED, client=client)
+        return cast(DistributedLearner, learner).fit_dask(params, *held, seed=SEED, client=client)
 
     fitted = cluster.fitted(fit)
     learner.save(fitted, kept)

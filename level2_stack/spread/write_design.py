@@ -7,7 +7,7 @@ import pandas as pd
 
 from level2_stack.design.assemble import Design
 from level2_stack.recipe import read_recipe
-from level2_stack.stacking import design_again
+from level2_stack.stacking import rebuild_design
 from runtime.errors import InputFault, named
 from runtime.files import read_json, replacing
 from runtime.run_folder import Run
@@ -19,7 +19,7 @@ def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path
     Raises InputFault where ``out`` holds Parquet files already, which would be read as a part of the table.
     """
     refuse_table_in(out)
-    design = design_again(run, read_recipe(recipe_file), read_json(stack / "decisions.json")["columns"])
+    design = rebuild_design(run, read_recipe(recipe_file), read_json(stack / "decisions.json")["columns"])
     patients = run.read_cases().loc[design.X.index, "patient_id"]
     for number, part in enumerate(parts_of(design, patients, count)):
         with replacing(out / f"part_{number:05d}.parquet") as temporary:

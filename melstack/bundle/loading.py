@@ -93,7 +93,7 @@ class Bundle:
         tables = seen.mean_tables() | given
         features = blocks_of(self.manifest.blocks, rows, seen.statistics, seen.embeddings)
         X = self._design(rows, tables, features)
-        by_fold, split = self._stack.explained(X)
+        by_fold, split = self._stack.explain(X)
         table = _table(rows, by_fold.mean(axis=0), self._alone(rows, seen, given, features))
         table = table.assign(unusual=self._unusual(seen, len(rows)), ugly_duckling=self._ugly(rows, features))
         parts = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)

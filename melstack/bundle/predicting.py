@@ -6,7 +6,7 @@ import pandas as pd
 
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
-from level2_stack.foreign.read import read_brought
+from level2_stack.foreign.read import read_foreign_predictions
 from melstack.bundle.loading import Bundle
 from melstack.bundle.predicted import Predicted
 from runtime.errors import InputFault
@@ -25,8 +25,8 @@ def predict_folder(
     * submission.csv: image_name, target;
     * predictions.parquet (and .csv): what ``Predicted.table`` holds; networks/<name>.parquet: each network's table;
     * contributions.parquet; notices.json: the cases that are not like the training cases, and why.
-    Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_brought`` and ``Bundle.predict`` do, and writes
-    nothing then.
+    Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_foreign_predictions`` and ``Bundle.predict`` do, and
+    writes nothing then.
     """
     if out.exists() and not out.is_dir():
         raise InputFault(f"{out}: a file; give a folder for the tables")
@@ -34,7 +34,7 @@ def predict_folder(
         raise InputFault(f"{foreign}: no such folder of other networks' predictions")
     bundle, opened = Bundle.load(folder, threads=threads), DataFolder.open(data, mapping)
     cases = read_new_cases(opened)
-    brought = {} if foreign is None else read_brought(foreign, bundle.foreign, cases, opened.notes)
+    brought = {} if foreign is None else read_foreign_predictions(foreign, bundle.foreign, cases, opened.notes)
     for note in opened.notes:
         say(note)
     predicted = bundle.predict_checked(cases, _pictures(cases, data), brought)

@@ -15,11 +15,11 @@ from features.blocks import LABELS
 from features.blocks.metadata import NOT_METADATA
 from features.ugly_ducklings import duckling_distance, ugly_limit
 from level2_stack.crossval.cluster import fits_at
-from level2_stack.explain.explanations import Decided, read_decisions
+from level2_stack.explain.explanations import StackDecisions, read_decisions
 from level2_stack.portable.export import write_portable_stack
 from level2_stack.recipe import read_recipe
 from level2_stack.recipe_files import recipe_file as file_of
-from level2_stack.stacking import deployed_in, design_again
+from level2_stack.stacking import rebuild_design, with_prevalence
 from melstack.bundle.manifest import (
     CARD,
     FORMAT,
@@ -91,17 +91,17 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None 
     say(f"bundle: {folder}, {size / 1e6:.0f} MB")
 
 
-def _networks(run: Run, decided: Decided) -> tuple[NetworkEntry, ...]:
+def _networks(run: Run, decided: StackDecisions) -> tuple[NetworkEntry, ...]:
     names = [column.removeprefix("logit.") for column in decided.columns if column.startswith("logit.")]
     marks = {name: read_json(run.level1 / name / "run.json") for name in names}
     return tuple(NetworkEntry(name=name, foreign="settings" not in marks[name]["made_from"]) for name in names)
 
 
 def _write_parts(
-    run: Run, recipe_file: Path, decided: Decided, own: Sequence[str], folder: Path, cluster: str | None
+    run: Run, recipe_file: Path, decided: StackDecisions, own: Sequence[str], folder: Path, cluster: str | None
 ) -> None:
-    recipe = deployed_in(read_recipe(recipe_file), decided.prevalence)
-    design = design_again(run, recipe, decided.columns)
+    recipe = with_prevalence(read_recipe(recipe_file), decided.prevalence)
+    design = rebuild_design(run, recipe, decided.columns)
     probability = read_table(run.level2 / recipe_file.stem / "predictions.parquet")["probability"]
     with fits_at(cluster, run.folder) as processes:
         write_portable_stack(design, recipe, decided, probability, folder / STACK, processes=processes)
@@ -130,9 +130,9 @@ def _write_reference(run: Run, own: Sequence[str], folder: Path) -> str | None:
 
 
 def _manifest(
-    run: Run, recipe_file: Path, decided: Decided, entries: tuple[NetworkEntry, ...], reference: str | None
+    run: Run, recipe_file: Path, decided: StackDecisions, entries: tuple[NetworkEntry, ...], reference: str | None
 ) -> Manifest:
-    recipe = deployed_in(read_recipe(recipe_file), decided.prevalence)
+    recipe = with_prevalence(read_recipe(recipe_file), decided.prevalence)
     used = {column.split(".")[0] for column in decided.columns}
     return Manifest(
         format=FORMAT,
@@ -173,7 +173,7 @@ def _metadata_column(values: pd.Series) -> MetadataColumn:
     return MetadataColumn(kind="number", low=low, high=high)
 
 
-def _facts(run: Run, recipe_file: Path, decided: Decided) -> dict[str, Any]:
+def _facts(run: Run, recipe_file: Path, decided: StackDecisions) -> dict[str, Any]:
     board = pd.read_csv(run.level2 / recipe_file.stem / "leaderboard.csv", index_col="name")
     headline = read_json(run.level2 / recipe_file.stem / "decisions.json")["headline"]
     row, cases = board.loc[headline], run.read_cases()

@@ -80,7 +80,7 @@ def test_all_contradictions_are_reported_together(tmp_path):
 
 
 def test_patterns_choose_networks():
-    assert Recipe(networks=["b3_*", "lite0"]).chosen(["lite0", "b3_512", "b3_384", "b4_384"]) == [
+    assert Recipe(networks=["b3_*", "lite0"]).select_networks(["lite0", "b3_512", "b3_384", "b4_384"]) == [
         "b3_384",
         "b3_512",
         "lite0",
@@ -88,7 +88,7 @@ def test_patterns_choose_networks():
 
 
 def test_a_network_that_two_patterns_match_is_chosen_once():
-    assert Recipe(networks=["b3_*", "*384"]).chosen(["b3_384", "b4_512"]) == ["b3_384"]
+    assert Recipe(networks=["b3_*", "*384"]).select_networks(["b3_384", "b4_512"]) == ["b3_384"]
 
 
 def test_a_learner_whose_library_is_absent_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):

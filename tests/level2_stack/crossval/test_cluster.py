@@ -16,7 +16,7 @@ from distributed import Client
 
 from level2_stack.crossval.cluster import OnCluster, fits_at
 from level2_stack.crossval.fits import table_of
-from level2_stack.explain.fits import members_of, scored_folds, tasks_of
+from level2_stack.explain.fits import members_of, score_folds, tasks_of
 from level2_stack.finished import OUTPUTS
 from runtime.errors import InputFault
 from runtime.run_folder import Run
@@ -105,8 +105,8 @@ def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made
     members = members_of(made, ["lgbm", "logistic"], {})
     tasks = tasks_of(members, made, {}, 4)
     with machines(address, place) as found:
-        there = list(scored_folds(tasks, members, table, found))
-    here = list(scored_folds(tasks, members, table, 1))
+        there = list(score_folds(tasks, members, table, found))
+    here = list(score_folds(tasks, members, table, 1))
     assert [each[:2] for each in there] == [each[:2] for each in here]
     for one, other in zip(there, here, strict=True):
         np.testing.assert_array_equal(one[2].score, other[2].score)

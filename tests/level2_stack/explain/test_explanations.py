@@ -13,7 +13,15 @@ from level2_stack import learners
 from level2_stack.crossval.decide import decide
 from level2_stack.crossval.nested import cross_validate
 from level2_stack.design.assemble import Design
-from level2_stack.explain.explanations import BASE, Decided, Explanations, explain, family, read_decisions, summary
+from level2_stack.explain.explanations import (
+    BASE,
+    Explanations,
+    StackDecisions,
+    explain,
+    family,
+    read_decisions,
+    summary,
+)
 from level2_stack.explain.fits import by_hiding
 from level2_stack.explain.scales import Split, mean_probability, settled, through, weighted
 from level2_stack.learner_contract import STAGES
@@ -48,7 +56,7 @@ def drawn(rows: int = 240, tests: int = 30) -> Design:
     return Design(X, y[:rows], (np.arange(rows) // 3 % 4).astype(np.int8), patients)
 
 
-def stacked(design: Design, stack: Recipe) -> tuple[Decided, pd.Series]:
+def stacked(design: Design, stack: Recipe) -> tuple[StackDecisions, pd.Series]:
     """Return what a stack decided and what it submits, by way of the text on disk."""
     found = cross_validate(design, stack, processes=1)
     result = decide(design, stack, found)

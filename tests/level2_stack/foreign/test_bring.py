@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from level2_stack.foreign.bring import bring_foreign
+from level2_stack.foreign.bring import import_into_run
 from runtime.errors import InputFault
 from runtime.provenance import finish
 from runtime.run_folder import Run
@@ -22,7 +22,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_a_sound_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> None:
     bring(tmp_path / "foreign", "net")
-    bring_foreign(run, tmp_path / "foreign", [])
+    import_into_run(run, tmp_path / "foreign", [])
     assert run.networks() == ["net"]
     table = read_table(run.level1 / "net" / "predictions.parquet")
     assert table["probability"].to_dict() == {"a": 0.1, "b": 0.6, "c": 0.5, "x": 0.3, "d": 0.4, "y": 0.2}
@@ -33,12 +33,12 @@ def test_nothing_is_imported_again_until_a_file_changes(
 ) -> None:
     foreign = tmp_path / "foreign"
     bring(foreign, "net")
-    bring_foreign(run, foreign, [])
+    import_into_run(run, foreign, [])
     assert "net: imported" in capsys.readouterr().out
-    bring_foreign(run, foreign, [])
+    import_into_run(run, foreign, [])
     assert "net: fresh" in capsys.readouterr().out
     bring(foreign, "net", oof=OOF.replace("a,0.1", "a,0.15"))
-    bring_foreign(run, foreign, [])
+    import_into_run(run, foreign, [])
     assert read_table(run.level1 / "net" / "predictions.parquet").loc["a", "probability"] == 0.15
 
 
@@ -48,9 +48,9 @@ def test_a_network_that_fails_later_is_no_longer_stacked(
     foreign = tmp_path / "foreign"
     bring(foreign, "net")
     bring(foreign, "other")
-    bring_foreign(run, foreign, [])
+    import_into_run(run, foreign, [])
     bring(foreign, "net", oof=OOF.replace("0.6", "6"))
-    bring_foreign(run, foreign, [])
+    import_into_run(run, foreign, [])
     assert run.networks() == ["other"]
     assert "net: REFUSED" in capsys.readouterr().out
 
@@ -59,9 +59,9 @@ def test_a_network_trained_here_is_never_overwritten(run: Run, tmp_path: Path) -
     bring(tmp_path / "foreign", "net")
     finish(run.level1 / "net" / "begun.json", {"settings": 1})
     with pytest.raises(InputFault, match=r"trained in this run has the name of 1 \(net\)"):
-        bring_foreign(run, tmp_path / "foreign", [])
+        import_into_run(run, tmp_path / "foreign", [])
 
 
 def test_a_folder_that_does_not_exist_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputFault, match="no such folder of foreign predictions"):
-        bring_foreign(run, tmp_path / "nowhere", [])
+        import_into_run(run, tmp_path / "nowhere", [])

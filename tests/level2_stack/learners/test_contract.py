@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from level2_stack import learners
 from level2_stack.evaluation.auc import auc
-from level2_stack.learner_contract import STAGES, Staged, Tunable
+from level2_stack.learner_contract import STAGES, HasStages, Tunable
 from level2_stack.learners import caruana, catboost, logistic, mean, rank_mean, ridge
 from runtime.errors import InputFault
 from runtime.settings import Settings
@@ -186,7 +186,7 @@ def test_boosters_say_which_feature_they_used():
 def test_the_last_stage_is_the_prediction(name):
     predict, new = fitted_once(name), design(seed=1)[0]
     stages = predict.stages(new)
-    assert isinstance(predict, Staged)
+    assert isinstance(predict, HasStages)
     assert stages.shape == (len(STAGES), len(new))
     np.testing.assert_allclose(stages[-1], predict(new), atol=1e-6)
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from level2_stack import learners
-from level2_stack.learner_contract import Predict, Staged
+from level2_stack.learner_contract import HasStages, Predict
 from level2_stack.learners import ridge
 from runtime.errors import InputFault
 
@@ -63,8 +63,8 @@ def test_a_loaded_learner_predicts_to_the_last_bit_what_the_fitted_one_does(name
     made, loaded, X = fitted(name, tmp_path)
     for rows in (X, X.iloc[:1], strangers()[X.columns]):
         np.testing.assert_array_equal(loaded(rows), made(rows))
-        if isinstance(made, Staged):
-            assert isinstance(loaded, Staged)
+        if isinstance(made, HasStages):
+            assert isinstance(loaded, HasStages)
             np.testing.assert_array_equal(loaded.stages(rows), made.stages(rows))
         if hasattr(made, "contributions"):
             np.testing.assert_array_equal(loaded.contributions(rows, 1.0), made.contributions(rows, 1.0))
@@ -95,7 +95,7 @@ def test_a_damaged_model_is_named(name: str, tmp_path: Path) -> None:
 def test_the_constants_of_ridge_prepare_as_scikit_learn_does() -> None:
     X, y = table(), np.arange(ROWS) % 2.0
     fitted = ridge.fit(ridge.Params(knots=6), X, y, groups=np.arange(ROWS).astype(object), seed=0)
-    for rows in (X, ridge.matched(strangers(), X)):
+    for rows in (X, ridge.match_columns(strangers(), X)):
         np.testing.assert_allclose(
             fitted.prepared.columns(rows), by_scikit_learn(X).transform(rows), rtol=1e-12, atol=1e-12
         )
