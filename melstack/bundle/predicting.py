@@ -25,8 +25,8 @@ def predict_folder(
     * submission.csv: image_name, target;
     * predictions.parquet (and .csv): what ``Predicted.table`` holds; networks/<name>.parquet: each network's table;
     * contributions.parquet; notices.json: the cases that are not like the training cases, and why.
-    Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_foreign_predictions`` and ``Bundle.predict`` do, and
-    writes nothing then.
+    Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_foreign_predictions`` and ``Bundle.predict`` do,
+    and writes nothing then.
     """
     if out.exists() and not out.is_dir():
         raise InputFault(f"{out}: a file; give a folder for the tables")
