@@ -22,7 +22,7 @@ from level2_stack.evaluation.auc import auc
 from level2_stack.learners import lgbm as lgbm_learner
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
-from tests.level2_stack.drawn_designs import drawn
+from tests.level2_stack.small_designs import make_design
 
 LINEAR = Recipe(learners=["logistic", "mean", "rank_mean"], blend=["logistic"])
 
@@ -51,7 +51,7 @@ def test_patients_of_equal_size_hand_over_their_targets_whole():
 
 
 def test_permuted_targets_are_not_found_again():
-    data = drawn(400, 40, signal=6.0)
+    data = make_design(400, 40, signal=6.0)
     study = null_study(data, LINEAR, range(2))
     aucs = study.tables["permuted targets"]["auc"]
     assert len(aucs) == 2
@@ -61,19 +61,19 @@ def test_permuted_targets_are_not_found_again():
 
 
 def test_a_planted_column_has_the_strength_it_was_given_and_is_unknown_of_test_rows():
-    data = planted(drawn(20_000, 40), 0.9, seed=0)
+    data = planted(make_design(20_000, 40), 0.9, seed=0)
     assert auc(data.y, data.train[PLANTED].to_numpy()) == pytest.approx(0.9, abs=0.01)
     assert data.test[PLANTED].isna().all()
 
 
 def test_a_strength_that_no_noise_gives_is_refused():
     with pytest.raises(InputFault, match=r"between 0\.5 and 1"):
-        planted(drawn(), 1.0, seed=0)
+        planted(make_design(), 1.0, seed=0)
 
 
 def test_a_strong_leak_is_named_and_an_honest_table_is_not_accused():
     recipe = QuickRecipe(learners=["lgbm"], blend=["lgbm"], seeds=1)
-    table = leak_study(drawn(400, 40), recipe, [0.97]).tables["a planted leak, lgbm"]
+    table = leak_study(make_design(400, 40), recipe, [0.97]).tables["a planted leak, lgbm"]
     assert table["named"].tolist() == [False, True]
     assert table["accused"].tolist() == [0, 1]
     assert table.loc[1, "strongest"] == PLANTED
@@ -82,7 +82,7 @@ def test_a_strong_leak_is_named_and_an_honest_table_is_not_accused():
 
 def test_a_leak_needs_a_learner_that_sees_all_columns():
     with pytest.raises(InputFault, match="none uses all columns"):
-        leak_study(drawn(400, 40), LINEAR, [0.9])
+        leak_study(make_design(400, 40), LINEAR, [0.9])
 
 
 def level_one():

@@ -7,15 +7,15 @@ import pytest
 
 from level2_stack.foreign.read import import_foreign
 from tests.features.bad_input.table import check, outcome_of
-from tests.level2_stack.foreign.brought import FOLDS, OOF, TEST, bring, small_cases
+from tests.level2_stack.foreign.foreign_files import FOLDS, OOF, TEST, small_cases, write_foreign
 
 
 def oof(text: str) -> Callable[[Path], object]:
-    return lambda folder: bring(folder, oof=text)
+    return lambda folder: write_foreign(folder, oof=text)
 
 
 def on_test(text: str) -> Callable[[Path], object]:
-    return lambda folder: bring(folder, test=text)
+    return lambda folder: write_foreign(folder, test=text)
 
 
 FOREIGN: dict[str, Callable[[Path], object]] = {
@@ -32,8 +32,8 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "foreign_is_the_target": oof(OOF.replace("0.4", "0.7")),
     "foreign_patient_in_two_folds": oof(FOLDS.format(0, 1, 0, 1)),
     "foreign_test_infinite": on_test(TEST.replace("0.3", "inf")),
-    "foreign_file_missing": lambda folder: bring(folder, test=None),
-    "foreign_folder_name": lambda folder: bring(folder, name="my net"),
+    "foreign_file_missing": lambda folder: write_foreign(folder, test=None),
+    "foreign_folder_name": lambda folder: write_foreign(folder, name="my net"),
 }
 
 

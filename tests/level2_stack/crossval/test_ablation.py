@@ -12,7 +12,7 @@ from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm
-from tests.level2_stack.drawn_designs import drawn, recipe
+from tests.level2_stack.small_designs import make_design, recipe
 
 STACK = recipe("lgbm", "logistic")
 
@@ -29,7 +29,7 @@ def all_targets(design: Design) -> np.ndarray:
 @pytest.fixture(scope="module")
 def design():
     """A block that leaks, one that is noise, and one whose text column leaks in the order of nothing."""
-    plain, random = drawn(300, 15), np.random.default_rng(5)
+    plain, random = make_design(300, 15), np.random.default_rng(5)
     n, y = len(plain.X), all_targets(plain)
     site = np.where(y == 1, random.choice(["leg", "torso"], n), random.choice(["arm", "nose", "palm"], n))
     return with_columns(
@@ -80,14 +80,14 @@ def test_a_text_column_leaks_whatever_the_alphabet_makes_of_it(design, table):
 
 
 def test_a_useless_text_column_is_not_taken_for_a_leak():
-    design = drawn(300, 0)
+    design = make_design(300, 0)
     noise = with_columns(design, table__site=pd.Categorical(np.random.default_rng(0).choice(["a", "b", "c"], 300)))
     found = ablate(noise, STACK, cross_validate(noise, STACK), replicates=20)
     assert 0.5 <= found.loc["table", "strongest_auc"] < 0.6
 
 
 def test_a_useless_block_loses_nothing_beyond_chance_and_a_good_one_more():
-    design = with_columns(drawn(600, 0), patient__count=np.random.default_rng(5).normal(size=600))
+    design = with_columns(make_design(600, 0), patient__count=np.random.default_rng(5).normal(size=600))
     # With all columns for every tree: a column less does not change how often the others are drawn.
     stack = recipe("lgbm", lgbm={"rounds": 40, "learning_rate": 0.1, "feature_fraction": 1.0})
     table = ablate(design, stack, cross_validate(design, stack), replicates=100)
@@ -121,7 +121,7 @@ def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, found,
 @pytest.mark.parametrize("thinned", [None, 1.0])
 def test_leaving_out_what_no_tree_can_use_loses_exactly_nothing(thinned):
     """The fits with and without it are else the same: thinned alike, with the parameters tuned for each fold."""
-    design = with_columns(drawn(150, 0), patient__count=1.0)
+    design = with_columns(make_design(150, 0), patient__count=1.0)
     stack = recipe("lgbm", negatives_per_positive=thinned, choose_rounds=False)
     tuned = {
         ("lgbm", fold): lgbm.Params(rounds=10 + 5 * fold, learning_rate=0.1, feature_fraction=1.0) for fold in range(4)
@@ -155,7 +155,7 @@ def test_what_is_everything_is_no_part():
 
 
 def test_without_a_learner_of_all_columns_there_is_an_empty_table():
-    design, stack = drawn(120), recipe("logistic", "mean")
+    design, stack = make_design(120), recipe("logistic", "mean")
     assert leader(stack) is None
     table = ablate(design, stack, cross_validate(design, stack))
     assert table.empty

@@ -20,8 +20,8 @@ from level2_stack.explain.fits import members_of, score_folds, tasks_of
 from level2_stack.finished import OUTPUTS
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.level2_stack.drawn_designs import drawn, recipe
-from tests.level2_stack.run_of_others import make_run
+from tests.level2_stack.foreign_run import make_run
+from tests.level2_stack.small_designs import make_design, recipe
 from tests.runtime.cluster.local_cluster import cluster, kill_a_busy_worker
 from tests.sources import ROOT
 
@@ -101,7 +101,7 @@ def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_ask
 def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made_again(
     address: str, place: Path
 ) -> None:
-    table, made = table_of(drawn(120, 12)), recipe("lgbm", "logistic")
+    table, made = table_of(make_design(120, 12)), recipe("lgbm", "logistic")
     members = members_of(made, ["lgbm", "logistic"], {})
     tasks = tasks_of(members, made, {}, 4)
     with machines(address, place) as found:

@@ -13,7 +13,7 @@ from level2_stack.crossval.nested import CrossValidated, Scores, cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.recipe import Calibration, Recipe
-from tests.level2_stack.drawn_designs import drawn, flipped, recipe
+from tests.level2_stack.small_designs import flip_targets, make_design, recipe
 
 BASELINES = ["logistic", "mean", "rank_mean", "caruana"]
 EVERYTHING = recipe(
@@ -35,7 +35,7 @@ def decided(design, stack: Recipe):
 
 @pytest.fixture(scope="module")
 def design():
-    return drawn(180, 12, folds=3)
+    return make_design(180, 12, folds=3)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def everything(design):
 
 @pytest.mark.parametrize("fold", [0, 1, 2])
 def test_flipping_a_folds_targets_changes_nothing_that_predicts_it(design, everything, fold):
-    (found, result), (found_after, after) = everything, decided(flipped(design, fold), EVERYTHING)
+    (found, result), (found_after, after) = everything, decided(flip_targets(design, fold), EVERYTHING)
     own, other = design.folds == fold, design.folds != fold
     for name in ("lgbm", "xgb", *BASELINES):
         np.testing.assert_array_equal(found_after.scores[name].train[fold], found.scores[name].train[fold])
@@ -134,7 +134,7 @@ def test_a_new_row_is_predicted_alone_as_among_others(design, everything):
 
 
 def test_probabilities_weighted_to_the_deployment_prevalence_have_it_on_average():
-    design, prevalence = drawn(600, 0, networks=1), 0.05
+    design, prevalence = make_design(600, 0, networks=1), 0.05
     stack = recipe("logistic", submit="logistic", calibration={"prevalence": prevalence})
     probability = decided(design, stack)[1].probability["logistic"].to_numpy()
     weights = np.where(design.y == 1, prevalence / design.y.mean(), (1 - prevalence) / (1 - design.y.mean()))
@@ -157,7 +157,7 @@ def test_a_deployment_prevalence_moves_all_odds_of_a_fold_alike(design):
 
 def noise(seed: int) -> tuple[Design, CrossValidated]:
     """Return a design with twelve learners that know nothing: a row's score is the same by every fit."""
-    design, random = drawn(240, 0, signal=0, folds=3, seed=seed), np.random.default_rng(seed)
+    design, random = make_design(240, 0, signal=0, folds=3, seed=seed), np.random.default_rng(seed)
     tables = {f"learner_{i}": np.tile(random.normal(size=240), (3, 1)) for i in range(12)}
     scores = {name: Scores(table, np.zeros((3, 0)), table[:1]) for name, table in tables.items()}
     return design, CrossValidated(design.folds.astype(np.int64), scores)
@@ -176,7 +176,7 @@ def test_choosing_does_not_flatter_the_choice_as_it_flatters_the_best_of_the_lea
 
 
 def test_permuted_targets_leave_every_model_at_chance():
-    design = drawn(600, 0, folds=3)
+    design = make_design(600, 0, folds=3)
     y, random = design.y.copy(), np.random.default_rng(1)
     for fold in range(3):
         own = design.folds == fold

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from level2_stack.crossval.fits import Model, Task, columns_for, fitted, run, table_of, thinned, worth_processes
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic, rank_mean
-from tests.level2_stack.drawn_designs import drawn
+from tests.level2_stack.small_designs import make_design
 
 QUICK = lgbm.Params(rounds=20, learning_rate=0.1)
 
@@ -35,7 +35,7 @@ def test_thinning_keeps_all_positives_and_as_many_negatives_as_asked(ratio, seed
 
 
 def test_a_ratio_beyond_what_there_is_changes_nothing():
-    table = table_of(drawn(120))
+    table = table_of(make_design(120))
     plain = fitted(lgbm_task(), table)
     beyond = fitted(lgbm_task(thinned=50.0), table)
     np.testing.assert_array_equal(beyond.held_out[0], plain.held_out[0])
@@ -43,7 +43,7 @@ def test_a_ratio_beyond_what_there_is_changes_nothing():
 
 
 def test_thinned_fits_predict_the_prevalence_of_all_rows():
-    table = table_of(drawn(600, signal=1.0))
+    table = table_of(make_design(600, signal=1.0))
     calm = Task("lgbm", lgbm.Params(rounds=60, learning_rate=0.1), (0,), 0, thinned=1.0)
     means = [1 / (1 + np.exp(-fitted(calm._replace(seed=seed), table).held_out[0][-1])) for seed in range(4)]
     assert np.mean(means) == pytest.approx(0.3, abs=0.05)  # 0.5 where nobody puts it right
@@ -74,7 +74,7 @@ def test_scores_of_0_and_1_become_finite_logits():
 
 
 def test_a_fit_predicts_the_folds_it_left_out_and_test_rows_only_without_one():
-    table = table_of(drawn(120, 12))
+    table = table_of(make_design(120, 12))
     pair, outer = fitted(lgbm_task((0, 2)), table), fitted(lgbm_task((2,), keep=True), table)
     assert {fold: found.shape for fold, found in pair.held_out.items()} == {0: (len(STAGES), 30), 2: (len(STAGES), 30)}
     assert pair.test is None
@@ -84,7 +84,7 @@ def test_a_fit_predicts_the_folds_it_left_out_and_test_rows_only_without_one():
 
 
 def test_only_learners_that_weigh_or_gain_say_so():
-    table = table_of(drawn(120))
+    table = table_of(make_design(120))
     boosted, weighed, plain = (
         fitted(Task(name, params, (0,), 0), table)
         for name, params in (("lgbm", QUICK), ("logistic", logistic.Params()), ("rank_mean", rank_mean.Params()))
@@ -102,7 +102,7 @@ def test_a_fit_is_not_given_the_columns_it_goes_without():
 
 
 def test_a_column_left_out_has_no_influence():
-    design = drawn(120)
+    design = make_design(120)
     other = design.X.assign(**{"metadata.age": 0.0})
     task = lgbm_task(without=("metadata",))
     first, second = (
@@ -112,7 +112,7 @@ def test_a_column_left_out_has_no_influence():
 
 
 def test_a_table_numbers_folds_and_patients_and_keeps_who_is_with_whom():
-    design = drawn(120)
+    design = make_design(120)
     table = table_of(design)
     assert list(table.X.index) == list(range(len(design.X)))
     assert set(table.folds) == {0, 1, 2, 3}
@@ -120,7 +120,7 @@ def test_a_table_numbers_folds_and_patients_and_keeps_who_is_with_whom():
 
 
 def test_outcomes_come_in_the_order_of_the_tasks_and_each_is_told_before():
-    table, told = table_of(drawn(60)), []
+    table, told = table_of(make_design(60)), []
     tasks = [Task("rank_mean", rank_mean.Params(), (fold,), 0) for fold in (2, 0, 1)]
     outcomes = run(tasks, table, processes=1, on_fit=told.append)
     assert next(outcomes)[0] == tasks[0] == told[0]
@@ -129,7 +129,7 @@ def test_outcomes_come_in_the_order_of_the_tasks_and_each_is_told_before():
 
 
 def test_small_work_is_not_worth_a_process():
-    table = table_of(drawn(60))
+    table = table_of(make_design(60))
     assert worth_processes(100, table) == 1
     assert worth_processes(10**6, table) >= 1
     assert worth_processes(1, table) == 1

@@ -12,7 +12,7 @@ from level2_stack.design.assemble import Design
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic
 from runtime.errors import InputFault
-from tests.level2_stack.drawn_designs import SMALL, drawn, flipped, recipe
+from tests.level2_stack.small_designs import SMALL, flip_targets, make_design, recipe
 
 
 def margins(predict, X: pd.DataFrame) -> np.ndarray:
@@ -31,7 +31,7 @@ ALL = [*LOGITS, "metadata.age"]
 
 
 def test_an_entry_is_the_score_by_a_fit_without_the_outer_and_the_rows_own_fold():
-    design = drawn()
+    design = make_design()
     found = cross_validate(design, recipe("logistic"))
     for outer in range(4):
         for inner in range(4):
@@ -42,7 +42,7 @@ def test_an_entry_is_the_score_by_a_fit_without_the_outer_and_the_rows_own_fold(
 
 
 def test_test_rows_are_scored_by_the_fits_without_one_fold():
-    design = drawn()
+    design = make_design()
     found = cross_validate(design, recipe("logistic")).scores["logistic"]
     assert found.test.shape == (4, 24)
     for fold in range(4):
@@ -57,10 +57,10 @@ def test_the_outer_scores_are_those_of_the_rows_own_fold():
 
 
 def test_flipping_a_folds_targets_leaves_its_row_of_scores_and_its_rounds_alone():
-    design, stack = drawn(120, 6), recipe("lgbm", "logistic", seeds=2)
+    design, stack = make_design(120, 6), recipe("lgbm", "logistic", seeds=2)
     before = cross_validate(design, stack)
     for fold in range(4):
-        after = cross_validate(flipped(design, fold), stack)
+        after = cross_validate(flip_targets(design, fold), stack)
         others = [other for other in range(4) if other != fold]
         for name, scores in before.scores.items():
             np.testing.assert_array_equal(after.scores[name].train[fold], scores.train[fold])
@@ -72,7 +72,7 @@ def test_flipping_a_folds_targets_leaves_its_row_of_scores_and_its_rounds_alone(
 
 
 def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
-    design, stack = drawn(), recipe("lgbm", "logistic", seeds=3, inner_seeds=2)
+    design, stack = make_design(), recipe("lgbm", "logistic", seeds=3, inner_seeds=2)
     told = []
     cross_validate(design, stack, on_fit=told.append)
     assert len({(task.learner, task.left_out, task.seed) for task in told}) == len(told)
@@ -80,7 +80,7 @@ def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
 
 
 def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
-    design, stack = drawn(), recipe("logistic")
+    design, stack = make_design(), recipe("logistic")
     weak, strong = logistic.Params(l2=0.1), logistic.Params(l2=100)
     params = [weak, weak, strong, strong]
     tuned = {("logistic", fold): each for fold, each in enumerate(params)}
@@ -96,7 +96,7 @@ def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
 
 
 def test_outer_scores_are_the_mean_logit_of_all_seeds_and_inner_ones_of_the_inner_seeds():
-    design, stack = drawn(), recipe("lgbm", seeds=2, inner_seeds=1, choose_rounds=False)
+    design, stack = make_design(), recipe("lgbm", seeds=2, inner_seeds=1, choose_rounds=False)
     scores, own = cross_validate(design, stack).scores["lgbm"], np.flatnonzero(design.folds == 1)
     params, X = lgbm.Params(**SMALL["lgbm"]), design.X.iloc[own]
     seeds = [margins(fit_without(lgbm, params, design, (1,), ALL, seed), X) for seed in (0, 1)]
@@ -109,20 +109,20 @@ def test_outer_scores_are_the_mean_logit_of_all_seeds_and_inner_ones_of_the_inne
 
 def test_rounds_are_those_with_the_least_log_loss_on_inner_folds():
     stack = recipe("lgbm", lgbm={"rounds": 60, "learning_rate": 0.3, "min_sum_hessian": 0.1})
-    noise = cross_validate(drawn(signal=0), stack)
+    noise = cross_validate(make_design(signal=0), stack)
     assert max(noise.stage["lgbm"]) == STAGES[0]  # whatever is learned of noise is too much
     slow = recipe("lgbm", lgbm={"rounds": 20, "learning_rate": 0.01})
-    assert min(cross_validate(drawn(signal=3), slow).stage["lgbm"]) == STAGES[-1]
+    assert min(cross_validate(make_design(signal=3), slow).stage["lgbm"]) == STAGES[-1]
 
 
 def test_without_choosing_rounds_all_of_them_count():
     stack = recipe("lgbm", "logistic", choose_rounds=False)
-    assert cross_validate(drawn(), stack).stage == {"lgbm": [1.0] * 4}
+    assert cross_validate(make_design(), stack).stage == {"lgbm": [1.0] * 4}
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.full)])
 def test_the_result_does_not_depend_on_processes_or_the_order_of_learners(processes):
-    design, learners = drawn(60, 6), ["lgbm", "xgb", "caruana", "rank_mean", "mean", "logistic"]
+    design, learners = make_design(60, 6), ["lgbm", "xgb", "caruana", "rank_mean", "mean", "logistic"]
     one = cross_validate(design, recipe(*learners, seeds=2), processes=1)
     turned = recipe(*reversed(learners), seeds=2)
     two = cross_validate(design, turned, processes=processes, keep_models=True)
@@ -136,7 +136,7 @@ def test_the_result_does_not_depend_on_processes_or_the_order_of_learners(proces
 
 
 def test_names_of_folds_do_not_matter():
-    design = drawn()
+    design = make_design()
     named = replace(design, folds=np.array([7, 2, 5, 3], dtype=np.int8)[design.folds])
     found, again = (cross_validate(each, recipe("logistic")) for each in (design, named))
     assert sorted(np.unique(again.folds)) == [0, 1, 2, 3]
@@ -146,7 +146,7 @@ def test_names_of_folds_do_not_matter():
 
 
 def test_weights_and_importance_are_means_over_the_outer_fits():
-    design = drawn()
+    design = make_design()
     found = cross_validate(design, recipe("lgbm", "logistic"))
     fits = [fit_without(logistic, logistic.Params(), design, (fold,), LOGITS).weights for fold in range(4)]
     assert found.weights["logistic"]["logit.n0"] == pytest.approx(np.mean([each["logit.n0"] for each in fits]))
@@ -155,15 +155,15 @@ def test_weights_and_importance_are_means_over_the_outer_fits():
 
 def test_models_are_kept_one_per_seed_and_only_when_asked_for():
     stack = recipe("lgbm", "logistic", seeds=2)
-    assert cross_validate(drawn(), stack).models == {}
-    kept = cross_validate(drawn(), stack, keep_models=True).models
+    assert cross_validate(make_design(), stack).models == {}
+    kept = cross_validate(make_design(), stack, keep_models=True).models
     assert {key: len(models) for key, models in kept.items()} == {
         (name, fold): count for name, count in (("lgbm", 2), ("logistic", 1)) for fold in range(4)
     }
 
 
 def test_without_test_rows_there_are_only_train_scores():
-    found = cross_validate(drawn(tests=0), recipe("lgbm", "logistic")).scores
+    found = cross_validate(make_design(tests=0), recipe("lgbm", "logistic")).scores
     assert {name: scores.test.shape for name, scores in found.items()} == {"lgbm": (4, 0), "logistic": (4, 0)}
 
 
@@ -177,7 +177,7 @@ def test_fold_aucs_are_those_of_the_rows_that_a_model_has():
 
 
 def test_a_patient_in_two_folds_is_refused_by_name():
-    design = drawn()
+    design = make_design()
     design.folds[0] = 3
     with pytest.raises(InputFault, match=r"more than one fold: 1 \(patient_0\)"):
         cross_validate(design, recipe("logistic"))
@@ -185,11 +185,11 @@ def test_a_patient_in_two_folds_is_refused_by_name():
 
 def test_fewer_than_three_folds_are_refused():
     with pytest.raises(InputFault, match=r"2 fold\(s\); nested cross-validation needs at least 3"):
-        cross_validate(drawn(folds=2), recipe("logistic"))
+        cross_validate(make_design(folds=2), recipe("logistic"))
 
 
 def test_every_fold_with_one_class_is_refused_by_number():
-    design = drawn()
+    design = make_design()
     design.y[design.folds == 2] = 0
     design.y[design.folds == 0] = 1
     with pytest.raises(InputFault) as refused:

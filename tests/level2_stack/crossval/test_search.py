@@ -9,12 +9,12 @@ from level2_stack.crossval.nested import cross_validate
 from level2_stack.crossval.search import Study, parameters, search
 from level2_stack.recipe import check_recipe
 from runtime.errors import InputFault
-from tests.level2_stack.drawn_designs import drawn, flipped
+from tests.level2_stack.small_designs import flip_targets, make_design
 
 
 @pytest.fixture(scope="module")
 def design():
-    return drawn(rows=240, folds=3)
+    return make_design(rows=240, folds=3)
 
 
 def tuned_recipe(trials=3):
@@ -42,7 +42,7 @@ def test_every_tunable_learner_has_a_study_per_outer_fold(found):
 
 
 def test_a_study_does_not_depend_on_the_targets_of_its_outer_fold(design, found, tmp_path):
-    changed = search(flipped(design, 1), tuned_recipe(), tmp_path)
+    changed = search(flip_targets(design, 1), tuned_recipe(), tmp_path)
     own, other = Study("lgbm", 1), Study("lgbm", 0)
     assert changed[own] == found[own]
     assert changed[other].default != found[other].default

@@ -27,14 +27,14 @@ from level2_stack.explain.scales import Split, mean_probability, settled, throug
 from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
-from tests.level2_stack.drawn_designs import SMALL
-from tests.level2_stack.drawn_designs import recipe as small_recipe
+from tests.level2_stack.small_designs import SMALL
+from tests.level2_stack.small_designs import recipe as small_recipe
 
 recipe = partial(small_recipe, submit="blend")
 ACQUISITION = {"patient": ("n_pictures",), "pictures": ("width",)}
 
 
-def drawn(rows: int = 240, tests: int = 30) -> Design:
+def make_design(rows: int = 240, tests: int = 30) -> Design:
     """A design of which a network's logit and age tell the target, with gaps and categories; noise says nothing."""
     random = np.random.default_rng(0)
     n = rows + tests
@@ -81,7 +81,7 @@ def explained_kind(kind: str) -> tuple[Explanations, pd.Series, Design]:
 
 
 def explained(stack: Recipe, design: Design | None = None) -> tuple[Explanations, pd.Series, Design]:
-    design = design or drawn()
+    design = design or make_design()
     decided, probability = stacked(design, stack)
     return explain(design, stack, decided, probability), probability, design
 
@@ -129,7 +129,7 @@ def test_a_column_that_tells_the_target_has_the_largest_parts_and_noise_small_on
 
 
 def test_a_training_case_is_explained_by_fits_that_never_saw_its_target():
-    stack, design = recipe("lgbm", calibration={"methods": ["platt"]}), drawn()
+    stack, design = recipe("lgbm", calibration={"methods": ["platt"]}), make_design()
     other = replace(design, y=np.where(design.folds == 2, 1 - design.y, design.y))
     first, second = explained(stack, design)[0].table, explained(stack, other)[0].table
     own = design.X.index[: len(design.y)][design.folds == 2]
@@ -138,7 +138,7 @@ def test_a_training_case_is_explained_by_fits_that_never_saw_its_target():
 
 
 def test_a_stack_of_other_rows_is_refused_by_name():
-    stack, design = recipe("lgbm"), drawn()
+    stack, design = recipe("lgbm"), make_design()
     decided, probability = stacked(design, stack)
     probability["case_3"] += 0.01
     with pytest.raises(InputFault, match=r"other probabilities than predictions.parquet for 1 \(case_3\)"):
@@ -146,7 +146,7 @@ def test_a_stack_of_other_rows_is_refused_by_name():
 
 
 def test_a_run_without_test_cases_is_explained():
-    found, _, design = explained(recipe("ridge"), drawn(tests=0))
+    found, _, design = explained(recipe("ridge"), make_design(tests=0))
     assert len(found.table) == len(design.y)
     assert found.error < 1e-9
 
@@ -154,7 +154,7 @@ def test_a_run_without_test_cases_is_explained():
 @pytest.mark.parametrize("name", ["lgbm", "xgb"])
 @pytest.mark.parametrize("stage", [0, 4, 8])
 def test_shap_values_of_a_booster_add_up_to_its_logit_after_any_share_of_its_rounds(name, stage):
-    design, learner = drawn(), learners.find(name)
+    design, learner = make_design(), learners.find(name)
     predict = learner.fit(learner.Params(**SMALL[name]), design.train, design.y, groups=design.groups, seed=0)
     share = STAGES[stage]
     parts = predict.contributions(design.X, share)
@@ -290,7 +290,7 @@ def test_the_summary_lists_columns_by_mean_size_and_families_by_share():
 
 @pytest.mark.parametrize(("name", "prefix"), [("ridge", ""), ("logistic", "logit.")])
 def test_the_terms_of_a_linear_learner_add_up_and_do_not_depend_on_other_columns(name, prefix):
-    design, learner = drawn(), learners.find(name)
+    design, learner = make_design(), learners.find(name)
     X = design.train.dropna().pipe(lambda table: table.loc[:, [column.startswith(prefix) for column in table]])
     y = pd.Series(design.y, index=design.train.index)[X.index].to_numpy()
     predict = learner.fit(learner.Params(), X, y, groups=np.arange(len(X)).astype(object), seed=0)

@@ -9,7 +9,7 @@ from runtime.errors import InputFault
 from runtime.provenance import finish
 from runtime.run_folder import Run
 from runtime.tables import read_table, write_table
-from tests.level2_stack.foreign.brought import OOF, bring, small_cases
+from tests.level2_stack.foreign.foreign_files import OOF, small_cases, write_foreign
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_a_sound_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> None:
-    bring(tmp_path / "foreign", "net")
+    write_foreign(tmp_path / "foreign", "net")
     import_into_run(run, tmp_path / "foreign", [])
     assert run.networks() == ["net"]
     table = read_table(run.level1 / "net" / "predictions.parquet")
@@ -32,12 +32,12 @@ def test_nothing_is_imported_again_until_a_file_changes(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = tmp_path / "foreign"
-    bring(foreign, "net")
+    write_foreign(foreign, "net")
     import_into_run(run, foreign, [])
     assert "net: imported" in capsys.readouterr().out
     import_into_run(run, foreign, [])
     assert "net: fresh" in capsys.readouterr().out
-    bring(foreign, "net", oof=OOF.replace("a,0.1", "a,0.15"))
+    write_foreign(foreign, "net", oof=OOF.replace("a,0.1", "a,0.15"))
     import_into_run(run, foreign, [])
     assert read_table(run.level1 / "net" / "predictions.parquet").loc["a", "probability"] == 0.15
 
@@ -46,17 +46,17 @@ def test_a_network_that_fails_later_is_no_longer_stacked(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = tmp_path / "foreign"
-    bring(foreign, "net")
-    bring(foreign, "other")
+    write_foreign(foreign, "net")
+    write_foreign(foreign, "other")
     import_into_run(run, foreign, [])
-    bring(foreign, "net", oof=OOF.replace("0.6", "6"))
+    write_foreign(foreign, "net", oof=OOF.replace("0.6", "6"))
     import_into_run(run, foreign, [])
     assert run.networks() == ["other"]
     assert "net: REFUSED" in capsys.readouterr().out
 
 
 def test_a_network_trained_here_is_never_overwritten(run: Run, tmp_path: Path) -> None:
-    bring(tmp_path / "foreign", "net")
+    write_foreign(tmp_path / "foreign", "net")
     finish(run.level1 / "net" / "begun.json", {"settings": 1})
     with pytest.raises(InputFault, match=r"trained in this run has the name of 1 \(net\)"):
         import_into_run(run, tmp_path / "foreign", [])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from level2_stack.foreign.read import import_foreign
 from level2_stack.foreign.row_order import by_quantile
 from runtime.errors import InputFault
-from tests.level2_stack.foreign.brought import bring
+from tests.level2_stack.foreign.foreign_files import write_foreign
 
 TRAIN, UNLABELLED = 400, 300
 
@@ -33,7 +33,7 @@ def bring_networks(folder, changes, trust=()):
         noise = np.random.default_rng(number).normal(scale=0.5, size=len(risk))
         score = (1 / (1 + np.exp(-(risk + noise)))).rename("pred").rename_axis("image_name")
         test = pd.Series(change(score[TRAIN:].to_numpy()), index=score.index[TRAIN:], name="pred")
-        bring(folder, name, score[:TRAIN].to_csv(), test.rename_axis("image_name").to_csv())
+        write_foreign(folder, name, score[:TRAIN].to_csv(), test.rename_axis("image_name").to_csv())
     return import_foreign(folder, cases, trust)
 
 

@@ -7,7 +7,7 @@ import pytest
 from level2_stack.foreign.read import import_foreign
 from runtime.errors import InputFault
 from runtime.tables import read_table, write_table
-from tests.level2_stack.foreign.brought import FOLDS, OOF, TEST, bring, small_cases
+from tests.level2_stack.foreign.foreign_files import FOLDS, OOF, TEST, small_cases, write_foreign
 
 
 def the_table(folder):
@@ -25,7 +25,7 @@ def the_refusal(folder):
 
 
 def test_the_table_has_every_train_and_test_case_in_case_order(tmp_path):
-    bring(tmp_path)
+    write_foreign(tmp_path)
     table = the_table(tmp_path)
     assert table.index.tolist() == ["a", "b", "c", "x", "d", "y"]
     assert table["probability"].tolist() == [0.1, 0.6, 0.5, 0.3, 0.4, 0.2]
@@ -35,7 +35,7 @@ def test_the_table_has_every_train_and_test_case_in_case_order(tmp_path):
 
 
 def test_the_table_can_be_written_as_a_case_table(tmp_path):
-    bring(tmp_path)
+    write_foreign(tmp_path)
     table = the_table(tmp_path)
     write_table(tmp_path / "predictions.parquet", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "predictions.parquet"), table)
@@ -43,7 +43,7 @@ def test_the_table_can_be_written_as_a_case_table(tmp_path):
 
 def test_spread_is_the_deviation_over_the_views_a_row_has(tmp_path):
     views = "image_name,pred,tta0,tta1,tta2\na,0.2,0.1,0.2,0.3\nb,0.6,0.5,0.7,\nc,0.5,0.5,,\nd,0.4,0.4,0.4,0.4\n"
-    bring(tmp_path, oof=views, test="image_name,pred,fold0,fold1\nx,0.3,0.2,0.4\ny,0.2,0.1,0.3\n")
+    write_foreign(tmp_path, oof=views, test="image_name,pred,fold0,fold1\nx,0.3,0.2,0.4\ny,0.2,0.1,0.3\n")
     spread = the_table(tmp_path)["spread"]
     np.testing.assert_allclose(spread[["a", "b", "d"]], [np.sqrt(0.02 / 3), 0.1, 0.0], atol=1e-12)
     assert spread[["c", "x", "y"]].isna().all()
@@ -51,7 +51,7 @@ def test_spread_is_the_deviation_over_the_views_a_row_has(tmp_path):
 
 
 def test_views_of_test_rows_give_a_spread_too(tmp_path):
-    bring(tmp_path, test="image_name,pred,tta0,tta1\nx,0.3,0.2,0.4\ny,0.2,0.2,0.2\n")
+    write_foreign(tmp_path, test="image_name,pred,tta0,tta1\nx,0.3,0.2,0.4\ny,0.2,0.2,0.2\n")
     np.testing.assert_allclose(the_table(tmp_path)["spread"][["x", "y"]], [0.1, 0.0], atol=1e-12)
 
 
@@ -59,25 +59,25 @@ def test_views_of_test_rows_give_a_spread_too(tmp_path):
     ("views", "noted"), [("0.1,0.1\nb,0.6,0.5,0.7", False), ("0.1,0.1\nb,0.6,0.1,0.7", True)], ids=["mean", "other"]
 )
 def test_a_score_that_is_not_the_mean_of_its_views_is_noted(tmp_path, views, noted):
-    bring(tmp_path, oof=f"image_name,pred,tta0,tta1\na,0.1,{views}\nc,0.5,0.5,0.5\nd,0.4,0.4,0.4\n")
+    write_foreign(tmp_path, oof=f"image_name,pred,tta0,tta1\na,0.1,{views}\nc,0.5,0.5,0.5\nd,0.4,0.4,0.4\n")
     assert ("not the mean of tta0..tta1 in 1 of 4 rows" in the_notes(tmp_path)) is noted
 
 
 @pytest.mark.parametrize("name", ["Pred", "prediction", "PROBABILITY"])
 def test_the_score_column_may_have_other_names_in_any_case(tmp_path, name):
-    bring(tmp_path, oof=OOF.replace("pred", name), test=TEST.replace("pred", name))
+    write_foreign(tmp_path, oof=OOF.replace("pred", name), test=TEST.replace("pred", name))
     assert the_table(tmp_path)["probability"].notna().all()
 
 
 def test_target_is_a_score_in_test_csv_only(tmp_path):
-    bring(tmp_path / "good", test=TEST.replace("pred", "target"))
-    bring(tmp_path / "bad", oof=OOF.replace("pred", "target"))
+    write_foreign(tmp_path / "good", test=TEST.replace("pred", "target"))
+    write_foreign(tmp_path / "bad", oof=OOF.replace("pred", "target"))
     assert the_table(tmp_path / "good").at["x", "probability"] == 0.3
     assert "'target' may be the truth here" in the_refusal(tmp_path / "bad")
 
 
 def test_a_truth_column_beside_the_score_is_not_read(tmp_path):
-    bring(tmp_path, oof="image_name,target,pred\na,0,0.1\nb,1,0.6\nc,0,0.5\nd,1,0.4\n")
+    write_foreign(tmp_path, oof="image_name,target,pred\na,0,0.1\nb,1,0.6\nc,0,0.5\nd,1,0.4\n")
     assert the_table(tmp_path).at["b", "probability"] == 0.6
 
 
@@ -110,12 +110,12 @@ def test_a_truth_column_beside_the_score_is_not_read(tmp_path):
     ],
 )
 def test_a_fault_is_refused_by_name(tmp_path, files, sentence):
-    bring(tmp_path, **files)
+    write_foreign(tmp_path, **files)
     assert sentence in the_refusal(tmp_path)
 
 
 def test_all_faults_of_a_network_are_named_together(tmp_path):
-    bring(tmp_path, name="9 nets", oof=OOF.replace("0.6", "high") + "w,0.1\n", test=None)
+    write_foreign(tmp_path, name="9 nets", oof=OOF.replace("0.6", "high") + "w,0.1\n", test=None)
     message = the_refusal(tmp_path)
     assert "4 fault(s)" in message
     for part in ("folder name '9 nets'", "not a number", "not in the case table", "test.csv is missing"):
@@ -123,8 +123,8 @@ def test_all_faults_of_a_network_are_named_together(tmp_path):
 
 
 def test_a_refused_network_does_not_stop_a_sound_one(tmp_path):
-    bring(tmp_path, "bad", oof=None)
-    bring(tmp_path, "good")
+    write_foreign(tmp_path, "bad", oof=None)
+    write_foreign(tmp_path, "good")
     found = import_foreign(tmp_path, small_cases())
     assert [network.name for network in found.accepted] == ["good"]
     assert [(network.name, network.table, network.refusal) for network in found.refused] == [
@@ -140,13 +140,13 @@ def test_a_folder_without_networks_is_refused(tmp_path, folder):
 
 
 def test_without_test_cases_no_test_file_is_needed(tmp_path):
-    bring(tmp_path, test=None)
+    write_foreign(tmp_path, test=None)
     cases = small_cases().query("role != 'test'")
     assert import_foreign(tmp_path, cases).accepted[0].table.index.tolist() == ["a", "b", "c", "d"]
 
 
 def test_equal_repeats_and_external_rows_are_dropped_and_said(tmp_path):
-    bring(tmp_path, oof=f"{OOF}b,0.6\nz,0.9\n")
+    write_foreign(tmp_path, oof=f"{OOF}b,0.6\nz,0.9\n")
     notes = the_notes(tmp_path)
     assert "ids given more than once with equal values, one row kept: 1 (b)" in notes
     assert "rows of external cases (role extra) left out: 1 (z)" in notes
@@ -154,7 +154,7 @@ def test_equal_repeats_and_external_rows_are_dropped_and_said(tmp_path):
 
 
 def test_rounding_errors_are_set_to_the_bound_and_said(tmp_path):
-    bring(tmp_path, oof=OOF.replace("0.1", "-0.0000005"), test=TEST.replace("0.3", "1.0000009"))
+    write_foreign(tmp_path, oof=OOF.replace("0.1", "-0.0000005"), test=TEST.replace("0.3", "1.0000009"))
     assert the_table(tmp_path).loc[["a", "x"], "probability"].tolist() == [0.0, 1.0]
     assert "test.csv: 1 (x) outside [0, 1] by rounding only" in the_notes(tmp_path)
 
@@ -165,12 +165,12 @@ def test_rounding_errors_are_set_to_the_bound_and_said(tmp_path):
     ids=["permuted labels", "another partition"],
 )
 def test_stored_folds_are_kept_and_compared_as_a_partition(tmp_path, folds, sentence):
-    bring(tmp_path, oof=FOLDS.format(*folds))
+    write_foreign(tmp_path, oof=FOLDS.format(*folds))
     assert sentence in the_notes(tmp_path)
     assert tuple(the_table(tmp_path)["fold"][["a", "b", "c", "d"]]) == folds
     assert tuple(the_table(tmp_path)["fold"][["x", "y"]]) == (-1, -1)
 
 
 def test_missing_folds_are_said_to_be_uncheckable(tmp_path):
-    bring(tmp_path)
+    write_foreign(tmp_path)
     assert "no folds stored: that no patient was seen in training cannot be checked" in the_notes(tmp_path)

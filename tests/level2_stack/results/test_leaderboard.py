@@ -11,7 +11,7 @@ from level2_stack.crossval.nested import cross_validate
 from level2_stack.design.assemble import assemble
 from level2_stack.evaluation.auc import auc
 from level2_stack.results.leaderboard import comparisons, leaderboard, print_leaderboard
-from tests.level2_stack.drawn_designs import drawn, recipe
+from tests.level2_stack.small_designs import make_design, recipe
 
 RECIPE = recipe("logistic", "caruana", "mean", "rank_mean", blocks=[], blend=["logistic", "caruana"], seeds=2)
 
@@ -107,7 +107,7 @@ def test_seeds_are_counted_and_their_spread_is_that_of_their_aucs(stack):
 
 
 def test_without_networks_there_is_nothing_to_compare_with():
-    design = drawn(120, 0)
+    design = make_design(120, 0)
     design = replace(design, X=design.X[["metadata.age"]])
     boosted = recipe("lgbm")
     result = decide(design, boosted, cross_validate(design, boosted))

@@ -7,7 +7,7 @@ import pytest
 
 from level2_stack.design.assemble import Design
 from level2_stack.slim.choose import Names, slim
-from tests.level2_stack.drawn_designs import drawn, flipped, recipe
+from tests.level2_stack.small_designs import flip_targets, make_design, recipe
 
 NETWORKS = ("n0", "n1", "n2")
 
@@ -23,7 +23,7 @@ def slimmed(whole: Design, allowed: float):
 @pytest.fixture(scope="module")
 def whole() -> Design:
     """The first network knows, the second repeats what it says, the third is noise."""
-    design = drawn(480, networks=3, signal=2.0)
+    design = make_design(480, networks=3, signal=2.0)
     noise = np.random.default_rng(1).normal(size=len(design.X))
     return replace(design, X=design.X.assign(**{"logit.n1": design.X["logit.n0"] + noise}))
 
@@ -54,7 +54,7 @@ def test_nothing_to_lose_may_take_all_and_never_more(whole: Design) -> None:
 def test_what_a_fold_chooses_does_not_depend_on_its_own_targets(whole: Design) -> None:
     by_fold = slimmed(whole, 0.005).by_fold
     for fold in range(4):
-        assert slimmed(flipped(whole, fold), 0.005).by_fold[fold] == by_fold[fold]
+        assert slimmed(flip_targets(whole, fold), 0.005).by_fold[fold] == by_fold[fold]
 
 
 def test_the_loss_is_that_of_each_folds_own_choice(whole: Design) -> None:

@@ -12,7 +12,7 @@ from benchmarks.stacking.drawn_table import draw_table
 from level2_stack.spread.table import open_table
 from runtime.files import read_json
 from runtime.run_folder import Run
-from tests.level2_stack.run_of_others import make_run
+from tests.level2_stack.foreign_run import make_run
 from tests.sources import ROOT
 
 RECIPE = """

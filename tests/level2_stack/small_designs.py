@@ -17,7 +17,9 @@ def recipe(*learners: str, **settings: object) -> Recipe:
     return check_recipe({"learners": list(learners), "blend": list(learners), "seeds": 1, **tables, **settings}, "test")
 
 
-def drawn(rows: int = 240, tests: int = 24, *, signal: float = 1.5, networks: int = 2, folds: int = 4, seed: int = 0):
+def make_design(
+    rows: int = 240, tests: int = 24, *, signal: float = 1.5, networks: int = 2, folds: int = 4, seed: int = 0
+):
     """Return a design of patients with three pictures: 30 % malignant in every fold, and the first network knows."""
     random = np.random.default_rng(seed)
     fold = (np.arange(rows) // 3 % folds).astype(np.int8)
@@ -36,6 +38,6 @@ def drawn(rows: int = 240, tests: int = 24, *, signal: float = 1.5, networks: in
     return Design(X.set_axis([f"case_{i}" for i in range(rows + tests)]), y[:rows], fold, patients)
 
 
-def flipped(design: Design, fold: int) -> Design:
+def flip_targets(design: Design, fold: int) -> Design:
     """Return ``design`` with every target of ``fold`` turned round."""
     return replace(design, y=np.where(design.folds == fold, 1 - design.y, design.y))

@@ -20,7 +20,7 @@ def small_cases():
     )
 
 
-def bring(folder, name="net", oof=OOF, test=TEST):
+def write_foreign(folder, name="net", oof=OOF, test=TEST):
     (folder / name).mkdir(parents=True, exist_ok=True)
     for file, text in (("oof.csv", oof), ("test.csv", test)):
         if text is not None:
