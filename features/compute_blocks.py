@@ -9,7 +9,7 @@ import pandas as pd
 from features import blocks
 from features.blocks import Sources
 from runtime.progress import say, track
-from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 from runtime.tables import read_table, write_table
 
@@ -17,7 +17,7 @@ from runtime.tables import read_table, write_table
 def compute_blocks(run: Run) -> None:
     """Write features/<block>.parquet for every block of the project whose needs the run can meet."""
     cases = run.read_cases()
-    run.refuse_damaged_networks()
+    run.check_networks()
     cases = cases[cases["role"].isin(["train", "test"])]
     sources = _sources(run, cases)
     made_from = _ingredients(run)
@@ -37,7 +37,7 @@ def _compute(run: Run, name: str, cases: pd.DataFrame, sources: Sources, made_fr
     block = blocks.build_block(name, cases, sources)
     mark, own, (table,) = _places(run, name, made_from)
     write_table(table, block)
-    finish(mark, own, [table])
+    write_mark(mark, own, [table])
     say(f"block {name}: {block.shape[1]} columns for {len(block)} cases")
 
 

@@ -9,7 +9,7 @@ from features.folder.layout import MAPPING, Request
 from features.folder.picture_places import EXTRA, source_name
 from runtime.errors import InputFault
 from runtime.files import replacing
-from runtime.provenance import finish, is_fresh, outputs_of, read_mark, refuse_if_changed, sha256_of
+from runtime.provenance import check_inputs, is_fresh, outputs_of, read_mark, sha256_of, write_mark
 from runtime.run_folder import Run
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def freeze_cases(run: Run, request: Request) -> bool:
     folders = CaseFolders.open(request)
     made_from = case_ingredients(folders)
     remedy = f"take another run name (RUN=...), or delete {run.folder} to begin anew"
-    refuse_if_changed(run.cases_mark, made_from, remedy)
+    check_inputs(run.cases_mark, made_from, remedy)
     if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
         return False
     # Slow to import, and not needed to see that a run is fresh.
@@ -48,7 +48,7 @@ def freeze_cases(run: Run, request: Request) -> bool:
     sample = data.layout.sample if data.has(data.layout.sample) else None
     facts = {"data": str(request.data), "sample": sample, "cases": len(cases), "pictures": pictures}
     summary, outputs = describe_cases(cases) + data.notes, [run.cases, run.pairs]
-    finish(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
+    write_mark(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
     return True
 
 

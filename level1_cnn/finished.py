@@ -8,7 +8,7 @@ from typing import Any
 from level1_cnn.experiment import Experiment
 from level1_cnn.job import Job, part_marks, pretrained_backbone
 from runtime.errors import InputFault, did_you_mean
-from runtime.provenance import damages, digest_of_file, is_fresh, refuse_if_changed
+from runtime.provenance import check_inputs, digest_of_file, find_damage, is_fresh
 from runtime.run_folder import Run
 
 VERSION = 3  # raise it when a change of the code changes what a trained network predicts
@@ -27,7 +27,7 @@ def is_finished(run: Run, name: str, experiment: Experiment, others: Mapping[str
     folder = run.level1 / name
     remedy = f"give the new settings a file name of their own, or delete {folder} to train {name} anew"
     for mark in (folder / "begun.json", folder / "run.json"):
-        refuse_if_changed(mark, made_from, remedy)
+        check_inputs(mark, made_from, remedy)
     outputs = [folder / "predictions.parquet", folder / "embeddings.parquet"]
     # Folds that somebody took away, to save space, are not missed; those that are there must be sound.
     parts = all([is_fresh(mark, made_from) for mark in part_marks(folder)])
@@ -79,4 +79,4 @@ def planned_job(
 def _is_sound(folder: Path) -> bool:
     """Tell whether the model in ``folder`` is finished, and nothing of it damaged."""
     mark = folder / "run.json"
-    return mark.is_file() and not any(damages(part) for part in (mark, *part_marks(folder)))
+    return mark.is_file() and not any(find_damage(part) for part in (mark, *part_marks(folder)))

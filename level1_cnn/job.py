@@ -7,7 +7,7 @@ from typing import Any
 
 from level1_cnn.experiment import Experiment
 from runtime.errors import InputFault
-from runtime.provenance import is_fresh, refuse_damaged
+from runtime.provenance import check_outputs, is_fresh
 from runtime.run_folder import Run
 
 PRETRAIN = "pretrain"  # the folder of a model's stage on external pictures
@@ -68,7 +68,7 @@ def read_of_fold(path: Path) -> Path:
 
     Raises InputFault when it is not there, or damaged: then the fold's mark is taken away, so that it is trained again.
     """
-    refuse_damaged(path.parent / "done.json", "`make oof` trains that fold again")
+    check_outputs(path.parent / "done.json", "`make oof` trains that fold again")
     if not path.is_file():
         raise InputFault(f"{path}: not there; the weights of every fold are needed")
     return path

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import Faults, InputFault, did_you_mean, named
+from runtime.errors import Faults, InputFault, did_you_mean, list_names
 
 IDENTITY = "identity"
 # In the order of their bits: 1 swaps rows and columns, 2 then mirrors left and right, 4 then flips upside down.
@@ -44,7 +44,7 @@ def check_views(names: Sequence[str], where: str) -> None:
             faults.add(str(fault))
     for same in known.values():
         if len(same) > 1:
-            faults.add(f"one view several times: {named(same)}")
+            faults.add(f"one view several times: {list_names(same)}")
     if IDENTITY not in names:
         faults.add(f"{IDENTITY!r} is missing; the picture as it is must be among them")
     faults.raise_if_any(f"{where}: views")

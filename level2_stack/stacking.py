@@ -20,7 +20,7 @@ from level2_stack.evaluation.known_truth import say_reached
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.progress import progress_bar, say
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -104,7 +104,9 @@ def rebuild_design(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
     design = unfiltered_design(run, recipe, run.read_cases(), read_predictions(run))
     lacking = pd.Index(columns).difference(design.X.columns)
     if len(lacking):
-        raise InputFault(f"{run.folder}: no column(s) {named(lacking)} any more; `make stack` makes the stack anew")
+        raise InputFault(
+            f"{run.folder}: no column(s) {list_names(lacking)} any more; `make stack` makes the stack anew"
+        )
     return replace(design, X=design.X[list(columns)])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
 from level2_stack.evaluation.known_truth import say_reached
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.progress import say
 from runtime.run_folder import Run
@@ -44,7 +44,7 @@ def _check_ids(ids: pd.Index, where: str) -> None:
         faults.add(f"rows without image_name: {int((ids == '').sum())}")
     twice = ids[ids.duplicated()].unique()
     if len(twice):
-        faults.add(f"ids given more than once: {named(twice)}")
+        faults.add(f"ids given more than once: {list_names(twice)}")
     faults.raise_if_any(where)
 
 
@@ -84,7 +84,7 @@ def _check_before(name: str, probabilities: pd.Series, wanted: pd.Index, cases: 
     }
     for what, ids in checks.items():
         if len(ids):
-            faults.add(f"{what}: {named(ids)}")
+            faults.add(f"{what}: {list_names(ids)}")
     if wanted.empty:
         faults.add("there is no test case to write")
     faults.raise_if_any(f"{name} was not written")
@@ -114,12 +114,12 @@ def check_submission(path: Path, wanted: Sequence[str], names: Sequence[str] = H
     found, asked = pd.Index([row[0] for row in rows]), pd.Index(wanted)
     missing, unasked = asked.difference(found), found.difference(asked)
     if len(missing) or len(unasked):
-        faults.add(f"rows missing: {named(missing)}; rows not asked for: {named(unasked)}")
+        faults.add(f"rows missing: {list_names(missing)}; rows not asked for: {list_names(unasked)}")
     elif list(found) != list(asked):
         faults.add("rows are repeated or in another order than asked for")
     wrong = [name for name, text in rows if not _is_probability(text)]
     if wrong:
-        faults.add(f"values that are not finite numbers within [0, 1]: {named(wrong)}")
+        faults.add(f"values that are not finite numbers within [0, 1]: {list_names(wrong)}")
     faults.raise_if_any(path.name)
 
 

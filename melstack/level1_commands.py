@@ -15,7 +15,7 @@ from melstack.options import LookedAtRun, RunFolder
 from runtime.errors import InputFault
 from runtime.machine import FreeBytes, this_machine
 from runtime.progress import say
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -57,7 +57,7 @@ def oof(
     for wave in waves(pending):
         jobs = [job_of(place, name, pending[name], devices, deterministic) for name in wave]
         for job in jobs:
-            finish(job.folder / "begun.json", job.made_from, toml=own_file(job.name, (models or "").split()))
+            write_mark(job.folder / "begun.json", job.made_from, toml=own_file(job.name, (models or "").split()))
         run_tasks(jobs, folds, trainers, cluster)
         for job in jobs:
             merge_model(job)

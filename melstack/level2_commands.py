@@ -20,7 +20,7 @@ from melstack.options import NewOutFolder, RunFolder
 from runtime.errors import InputFault
 from runtime.machine import FreeBytes, this_machine
 from runtime.progress import say
-from runtime.provenance import finish, is_fresh, refuse_damaged
+from runtime.provenance import check_outputs, is_fresh, write_mark
 from runtime.run_folder import Run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -74,7 +74,7 @@ def stack(
 
     make_stack(place, file, folder, prevalence, cluster)
     further = [path for name in FURTHER if (path := folder / f"{name}.csv").is_file()]
-    finish(folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=recipe)
+    write_mark(folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=recipe)
 
 
 @app.command("plan-stack")
@@ -135,7 +135,7 @@ def submission(
     from level2_stack.submission import make_submission
 
     make_submission(place, file)
-    finish(mark, made_from, [place.submission])
+    write_mark(mark, made_from, [place.submission])
 
 
 @app.command()
@@ -185,7 +185,7 @@ def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddr
     from level2_stack.explain.explanations import make_explanations
 
     make_explanations(place, file, folder, cluster)
-    finish(folder / "explained.json", made_from, outputs)
+    write_mark(folder / "explained.json", made_from, outputs)
 
 
 @app.command()
@@ -208,7 +208,7 @@ def spread(
         say(f"spread: fresh, {out}")
         return
     make_spread(asked, cluster)
-    finish(mark, made_from, asked.outputs(), recipe=recipe)
+    write_mark(mark, made_from, asked.outputs(), recipe=recipe)
 
 
 @app.command()
@@ -233,4 +233,4 @@ def _refuse_unfinished(folder: Path, purpose: str = "") -> None:
 
 
 def _refuse_damaged_stack(folder: Path) -> None:
-    refuse_damaged(folder / "run.json", "`make stack` makes it again")
+    check_outputs(folder / "run.json", "`make stack` makes it again")

@@ -8,9 +8,9 @@ import typer
 
 def _hold_new(context: typer.Context, folder: Path) -> Path:
     """Hold the run for as long as the command lasts: of two that write into one run the second is refused."""
-    from runtime.folder_lock import holding
+    from runtime.folder_lock import lock_folder
 
-    context.find_root().with_resource(holding(folder))  # the root lets go whatever happens to the subcommand
+    context.find_root().with_resource(lock_folder(folder))  # the root lets go whatever happens to the subcommand
     return folder
 
 
@@ -27,6 +27,6 @@ LookedAtRun = Annotated[Path, typer.Option("--run", help="the run's folder")]  #
 
 def run_app(commands: typer.Typer) -> None:
     """Run a command line; print what ends it early as a sentence, and exit with code 2 or the signal's."""
-    from runtime.exit_codes import run_to_its_end
+    from runtime.exit_codes import run_command
 
-    run_to_its_end(commands)
+    run_command(commands)

@@ -18,12 +18,12 @@ from level1_cnn.job import part_marks
 from level2_stack.finished import explanation_ingredients, stack_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json
 from runtime.folder_lock import NAME as LOCK
-from runtime.folder_lock import holder_of
+from runtime.folder_lock import read_holder
 from runtime.progress import say
-from runtime.provenance import damages, differences_of, examine_mark, outputs_of
+from runtime.provenance import differences_of, examine_mark, find_damage, outputs_of
 from runtime.run_folder import Run
 
 WRITTEN, DAMAGED, STALE, UNMARKED, UNKNOWN = "as written", "damaged", "stale", "unmarked", "unknown"
@@ -51,7 +51,7 @@ def verify_run(run: Run) -> list[Verdict]:
 
 def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
     """Say every verdict and how many there are of each state; return how many artefacts are damaged."""
-    holder = holder_of(run.folder)
+    holder = read_holder(run.folder)
     if holder is not None:
         say(f"a command is at work in the run, or died there ({holder}): what it is making may look damaged")
     for verdict in verdicts:
@@ -61,7 +61,7 @@ def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
             say(f"              {reason}")
     strays = _strays(run, verdicts)
     if strays:
-        say(f"{UNMARKED:10}  files that no mark records, made again whenever they are needed: {named(strays)}")
+        say(f"{UNMARKED:10}  files that no mark records, made again whenever they are needed: {list_names(strays)}")
     counts = {state: sum(verdict.state == state for verdict in verdicts) for state in (WRITTEN, STALE, UNMARKED)}
     unclear = sum(verdict.state == UNKNOWN for verdict in verdicts)
     damaged = sum(verdict.state == DAMAGED for verdict in verdicts)
@@ -76,7 +76,7 @@ def _verdict(mark: Path, now: Now) -> Verdict:
     if content is None:
         return Verdict(mark, DAMAGED, (fault,), {})
     files = {path: int(written["bytes"]) for path, written in outputs_of(mark, content).items()}
-    found = damages(mark)
+    found = find_damage(mark)
     if found:
         return Verdict(mark, DAMAGED, tuple(found), files)
     try:
@@ -119,7 +119,7 @@ def _cases_now(run: Run) -> Mapping[str, Any] | None:
 
 def _part_marks(run: Run) -> Iterator[tuple[Path, Now]]:
     """Yield the marks of the decoded pictures that the run uses: what a part holds, and every size of it."""
-    if damages(run.cases_mark) or not run.facts()["pictures"]:
+    if find_damage(run.cases_mark) or not run.facts()["pictures"]:
         return
     cases = run.read_cases()
     for store, rows in stores_of(run, cases):

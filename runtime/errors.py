@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-MOST_LETTERS = 80  # of a name in a sentence
+MAX_NAME_LENGTH = 80  # of a name in a sentence
 
 
 class InputFault(ValueError):
@@ -34,7 +34,7 @@ class Faults:
             raise InputFault(f"{title}: {len(self._messages)} fault(s)\n{lines}")
 
 
-def named(names: Iterable[object], most: int = 5) -> str:
+def list_names(names: Iterable[object], most: int = 5) -> str:
     """Return the count of ``names`` and the first ``most`` of them: ``7 (a, b, c, d, e, ...)``.
 
     A name is shown cut and with its unprintable letters escaped: a terminal would obey some of them.
@@ -45,7 +45,7 @@ def named(names: Iterable[object], most: int = 5) -> str:
 
 
 def _shown(name: str) -> str:
-    cut = name if len(name) <= MOST_LETTERS else f"{name[:MOST_LETTERS]}..."
+    cut = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
     return cut if cut.isprintable() else repr(cut)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from runtime.errors import InputFault
 
-GO_ON = "nothing is half-written, what was finished is kept; the same command goes on from there"
-TRACEBACK = "MELSTACK_TRACEBACK"  # in the environment: show where it failed
+RESUME_HINT = "nothing is half-written, what was finished is kept; the same command goes on from there"
+TRACEBACK_VARIABLE = "MELSTACK_TRACEBACK"  # in the environment: show where it failed
 # What the operating system says -> what to do.
-DISK = {
+DISK_ERRORS = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "the disk quota is used up; make room",
     errno.EROFS: "the file system is read-only; make it writable, or take another RUN=folder",
@@ -27,7 +27,7 @@ DISK = {
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
 }
 # Errors of libraries that may not be imported for their names' sake -> what happened, and what to do.
-NAMED = {
+LIBRARY_ERRORS = {
     "TerminatedWorkerError": "a worker process was killed, most likely for want of memory; free some, or use a machine "
     "with more",
     "BrokenProcessPool": "a worker process ended without an answer; free memory, or use a machine with more",
@@ -36,7 +36,7 @@ NAMED = {
 }
 
 
-class Stopped(BaseException):
+class StopSignal(BaseException):
     """A signal asked the command to end; not an Exception, so that nothing on the way takes it for a fault."""
 
     def __init__(self, number: int) -> None:
@@ -44,7 +44,7 @@ class Stopped(BaseException):
         self.number = number
 
 
-def run_to_its_end(command: Callable[[], Any]) -> None:
+def run_command(command: Callable[[], Any]) -> None:
     """Run ``command``; print what ends it early as a sentence and exit: 2 for a fault, 128 + n for signal n.
 
     Ctrl-C and SIGTERM end it in order: open files are put away, worker processes ended; a second one ends it at once.
@@ -52,12 +52,12 @@ def run_to_its_end(command: Callable[[], Any]) -> None:
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         command()
-    except Stopped as stopped:
+    except StopSignal as stopped:
         _end_workers()
-        _leave(f"stopped by {signal.Signals(stopped.number).name}: {GO_ON}", 128 + stopped.number)
+        _leave(f"stopped by {signal.Signals(stopped.number).name}: {RESUME_HINT}", 128 + stopped.number)
     except BaseException as error:
         sentence = describe(error)
-        if sentence is None or os.environ.get(TRACEBACK):
+        if sentence is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
         _end_workers()
         _leave(f"error: {sentence}", 2, broken_files=isinstance(error, OSError) and "h5py" in sys.modules)
@@ -71,18 +71,18 @@ def describe(error: BaseException) -> str | None:
     if isinstance(error, InputFault):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"out of memory ({error}): close other programs, or take a smaller model or table; {GO_ON}"
+        return f"out of memory ({error}): close other programs, or take a smaller model or table; {RESUME_HINT}"
     number = _errno(error)
     if number is not None:
         place = getattr(error, "filename", None)
-        return f"{f'{place}: ' if place else ''}{DISK[number]}; {GO_ON}\n  ({_first_line(error)})"
-    named = [NAMED[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in NAMED]
-    return f"{named[0]}; {GO_ON}\n  ({_first_line(error)})" if named else None
+        return f"{f'{place}: ' if place else ''}{DISK_ERRORS[number]}; {RESUME_HINT}\n  ({_first_line(error)})"
+    named = [LIBRARY_ERRORS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in LIBRARY_ERRORS]
+    return f"{named[0]}; {RESUME_HINT}\n  ({_first_line(error)})" if named else None
 
 
 def _errno(error: BaseException) -> int | None:
     """Return the number of the operating system's error that ``error`` is or tells of, where we have words for it."""
-    if isinstance(error, OSError) and error.errno in DISK:
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return error.errno
     # HDF5, Arrow and TensorFlow tell the operating system's words inside their own.
     text = str(error).lower()
@@ -96,7 +96,7 @@ def _first_line(error: BaseException) -> str:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-    raise Stopped(number)
+    raise StopSignal(number)
 
 
 def _end_workers() -> None:

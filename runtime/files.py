@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputFault
 
-WRITING = ".writing-"  # begins the names of files that are not whole yet; then come the process and the machine
+PARTIAL_PREFIX = ".writing-"  # begins the names of files that are not whole yet; then come the process and the machine
 Array = NDArray[Any]
 
 
@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     nothing is left behind and an older file at ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{WRITING}{os.getpid()}@{platform.node()}-"
+    prefix = f"{PARTIAL_PREFIX}{os.getpid()}@{platform.node()}-"
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix="".join(path.suffixes))
     os.close(handle)
     temporary = Path(name)
@@ -39,10 +39,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove from ``folder`` and below what processes of this machine were writing when they were killed."""
-    for left in folder.rglob(f"{WRITING}*@{platform.node()}-*"):
-        writer = left.name.removeprefix(WRITING).split("@")[0]
+    for left in folder.rglob(f"{PARTIAL_PREFIX}*@{platform.node()}-*"):
+        writer = left.name.removeprefix(PARTIAL_PREFIX).split("@")[0]
         if writer.isdecimal() and not _lives(int(writer)):
             left.unlink(missing_ok=True)
 
@@ -57,7 +57,7 @@ def _lives(process: int) -> bool:
     return True
 
 
-def reserve(path: Path) -> None:
+def reserve_disk(path: Path) -> None:
     """Have the disk keep room for the whole of a file that is mapped into memory; raise OSError where it has none.
 
     A page of a mapped file that finds the disk full ends the process with a bus error, which nobody can catch.

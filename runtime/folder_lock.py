@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from runtime.errors import InputFault
-from runtime.files import sweep
+from runtime.files import remove_leftovers
 from runtime.progress import say
 
 NAME = "lock"
@@ -47,7 +47,7 @@ class Holder:
 
 
 @contextmanager
-def holding(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold ``folder`` against every other command that holds it, and clear what killed processes left half-written.
 
     Where another process of this machine has it, raise InputFault that names it, or with ``wait`` say so and wait.
@@ -61,14 +61,14 @@ def holding(folder: Path, *, wait: bool = False) -> Iterator[None]:
         if left is not None:
             say(f"{folder}: taken over from a command that ended without a word: {left}")
         _write(file, json.dumps(asdict(Holder.me())))
-        sweep(folder)
+        remove_leftovers(folder)
         try:
             yield
         finally:
             _let_go(folder, made)
 
 
-def holder_of(folder: Path) -> Holder | None:
+def read_holder(folder: Path) -> Holder | None:
     """Return who holds ``folder`` or died while holding it; None when nobody does."""
     try:
         with (folder / NAME).open(encoding="utf-8") as file:

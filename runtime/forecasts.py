@@ -83,7 +83,7 @@ def read_forecasts(run: Run, level: Level) -> list[Forecast]:
 
 def write_forecasts(run: Run, parts: Sequence[Forecast], machine: Machine) -> Path:
     """Write plan.json of ``run`` with ``parts``, and return its path."""
-    time, refused = total_time(parts), refusals(run, parts, machine)
+    time, refused = total_time(parts), missing_resources(run, parts, machine)
     together: dict[str, float | list[float] | None] = {
         "hours": [time.low / HOUR, time.high / HOUR],
         "disk": total_disk(parts),
@@ -105,23 +105,23 @@ def total_disk(parts: Sequence[Forecast]) -> int:
     return sum(part.bytes for part in parts) + max((part.scratch for part in parts), default=0)
 
 
-def refusals(run: Run, parts: Sequence[Forecast], machine: Machine) -> list[str]:
+def missing_resources(run: Run, parts: Sequence[Forecast], machine: Machine) -> list[str]:
     """Return a sentence for everything that cannot be done on ``machine``, each with what would be possible."""
     found = [f"{part.name}: {part.refused}" for part in parts if part.refused]
     needed = total_disk(parts)
     if needed > machine.disk:
         largest = max(parts, key=lambda part: part.bytes)
         found.append(
-            f"{run.folder}: needs {size(needed)} of disk, and {size(machine.disk)} are free there; free "
-            f"{size(needed - machine.disk)} more, take a RUN=folder on a disk that has {size(needed)}, or leave out "
-            f"what needs most: {largest.name}, {size(largest.bytes)}"
+            f"{run.folder}: needs {format_bytes(needed)} of disk, and {format_bytes(machine.disk)} are free there; "
+            f"free {format_bytes(needed - machine.disk)} more, take a RUN=folder on a disk that has "
+            f"{format_bytes(needed)}, or leave out what needs most: {largest.name}, {format_bytes(largest.bytes)}"
         )
     return found
 
 
-def refuse_what_cannot_fit(run: Run, parts: Sequence[Forecast], machine: Machine) -> None:
+def check_resources(run: Run, parts: Sequence[Forecast], machine: Machine) -> None:
     """Raise InputFault with every refusal; do nothing where all of ``parts`` fit ``machine``."""
-    found = refusals(run, parts, machine)
+    found = missing_resources(run, parts, machine)
     if found:
         raise InputFault("this cannot be done here:\n  " + "\n  ".join(found))
 
@@ -135,9 +135,11 @@ def print_forecasts(parts: Sequence[Forecast], title: str) -> None:
     for column in ("", *works, "together", "disk", "memory", "GPU memory"):
         table.add_column(column, justify="right" if column else "left")
     for part in parts:
-        each = [duration(part.seconds[work]) if work in part.seconds else "" for work in works]
-        gpu = size(part.gpu) if part.gpu is not None else "-"
-        table.add_row(part.name, *each, duration(part.time), size(part.bytes), size(part.memory), gpu)
+        each = [format_seconds(part.seconds[work]) if work in part.seconds else "" for work in works]
+        gpu = format_bytes(part.gpu) if part.gpu is not None else "-"
+        table.add_row(
+            part.name, *each, format_seconds(part.time), format_bytes(part.bytes), format_bytes(part.memory), gpu
+        )
     console.print(table)
     for part in parts:
         say(f"  {part.name}: {part.how}")
@@ -147,14 +149,14 @@ def print_total(parts: Sequence[Forecast], machine: Machine) -> None:
     """Print in two lines what ``parts`` come to, and what ``machine`` has."""
     memory = max((part.memory for part in parts), default=0)
     gpus = [part.gpu for part in parts if part.gpu is not None]
-    gpu = f", {size(max(gpus))} of GPU memory" if gpus else ""
-    disk, time = size(total_disk(parts)), duration(total_time(parts))
-    say(f"plan: {time} in all, {disk} of disk, at most {size(memory)} of memory in one process{gpu}")
-    has = f", {size(machine.gpu)} on a GPU" if machine.gpu is not None else ""
-    say(f"  this machine: {size(machine.disk)} of disk and {size(machine.memory)} of memory free{has}")
+    gpu = f", {format_bytes(max(gpus))} of GPU memory" if gpus else ""
+    disk, time = format_bytes(total_disk(parts)), format_seconds(total_time(parts))
+    say(f"plan: {time} in all, {disk} of disk, at most {format_bytes(memory)} of memory in one process{gpu}")
+    has = f", {format_bytes(machine.gpu)} on a GPU" if machine.gpu is not None else ""
+    say(f"  this machine: {format_bytes(machine.disk)} of disk and {format_bytes(machine.memory)} of memory free{has}")
 
 
-def duration(span: Span) -> str:
+def format_seconds(span: Span) -> str:
     """Return a range of seconds for people: ``40-60 s``, ``3-5 min``, ``1.5-2.0 h``."""
     if span.high < 2 * MINUTE:
         return _range(span.low, span.high, "s", 0)
@@ -163,7 +165,7 @@ def duration(span: Span) -> str:
     return _range(span.low / HOUR, span.high / HOUR, "h", 1)
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Return a number of bytes for people."""
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"

@@ -13,7 +13,9 @@ from runtime.errors import InputFault
 GIGABYTE = 10**9
 FreeBytes = Annotated[
     int | None,
-    typer.Option(parser=lambda text: bytes_of(text), metavar="GB", help="plan for a machine that has so many GB free"),
+    typer.Option(
+        parser=lambda text: parse_gigabytes(text), metavar="GB", help="plan for a machine that has so many GB free"
+    ),
 ]
 NO_LIMIT = 1 << 60  # version 1 of cgroups says "no limit" with a number near 2^63
 
@@ -28,7 +30,7 @@ class Machine:
     cores: int = 1
 
 
-def bytes_of(gigabytes: str) -> int:
+def parse_gigabytes(gigabytes: str) -> int:
     """Return a number of GB (10^9 bytes) in bytes; raise InputFault for anything else."""
     try:
         count = round(float(gigabytes) * GIGABYTE)

@@ -17,11 +17,11 @@ from runtime.errors import InputFault
 from runtime.files import write_json
 from runtime.progress import say
 
-Ingredients = Mapping[str, Any]  # name -> JSON value: a setting, or the digest of an input
+Inputs = Mapping[str, Any]  # name -> JSON value: a setting, or the digest of an input
 # Larger files are looked at by size alone where freshness is decided, and by digest where they are read and verified:
 # seeing that all is fresh must stay a matter of seconds.
 LARGE_BYTES = 32 * 2**20
-OF_MARKS = ("made_from", "outputs", "mark")  # what every mark holds; the rest are facts
+MARK_KEYS = ("made_from", "outputs", "mark")  # what every mark holds; the rest are facts
 
 
 def digest(value: object) -> str:
@@ -55,7 +55,7 @@ def digest_of_code(files: Iterable[Path]) -> str:
     return digest([_shape_of_code(path) for path in sorted(files)])
 
 
-def is_fresh(mark: Path, made_from: Ingredients, outputs: Sequence[Path] = (), *, whole: bool = False) -> bool:
+def is_fresh(mark: Path, made_from: Inputs, outputs: Sequence[Path] = (), *, whole: bool = False) -> bool:
     """Tell whether ``mark`` exists, was made from exactly these ingredients, and all files are there as written.
 
     Those are ``outputs`` (they must exist) and what the mark recorded: by digest, large ones by size unless ``whole``.
@@ -64,7 +64,7 @@ def is_fresh(mark: Path, made_from: Ingredients, outputs: Sequence[Path] = (), *
     content = read_mark(mark)
     if content is None or differences_of(content, made_from) or not all(path.exists() for path in outputs):
         return False
-    found = damages(mark, whole=whole)
+    found = find_damage(mark, whole=whole)
     for sentence in found:
         _say_once(f"{sentence}; it is made again")
     return not found
@@ -91,7 +91,7 @@ def examine_mark(mark: Path) -> tuple[dict[str, Any] | None, str]:
     return (content, "") if sound else (None, f"{mark}: a damaged mark, it is not as it was written")
 
 
-def damages(mark: Path, *, whole: bool = True) -> list[str]:
+def find_damage(mark: Path, *, whole: bool = True) -> list[str]:
     """Return a sentence for every file that a sound ``mark`` recorded and that is not as it was written.
 
     Without ``whole`` large files are looked at by their size alone.
@@ -109,31 +109,31 @@ def outputs_of(mark: Path, content: Mapping[str, Any]) -> dict[Path, Mapping[str
     return {Path(os.path.normpath(mark.parent / name)): written for name, written in recorded.items()}
 
 
-def refuse_damaged(mark: Path, remedy: str) -> None:
+def check_outputs(mark: Path, remedy: str) -> None:
     """Raise InputFault that names the files of a mark that are not as written; the mark is taken away.
 
     So the command that ``remedy`` names makes the artefact again.
     """
-    found = damages(mark)
+    found = find_damage(mark)
     if found:
         mark.unlink(missing_ok=True)
         raise InputFault("\n".join([*found, remedy]))
 
 
-def differences(mark: Path, made_from: Ingredients) -> list[str]:
+def differences(mark: Path, made_from: Inputs) -> list[str]:
     """Return ``key: then -> now`` for every ingredient in which the artefact at ``mark`` differs from ``made_from``."""
     content = read_mark(mark)
     return ["the mark: damaged -> sound"] if content is None else differences_of(content, made_from)
 
 
-def differences_of(content: Mapping[str, Any], made_from: Ingredients) -> list[str]:
+def differences_of(content: Mapping[str, Any], made_from: Inputs) -> list[str]:
     """Return ``key: then -> now`` between what a mark's content says and ``made_from``."""
     then, now = _flat(content["made_from"]), _flat(json.loads(json.dumps(dict(made_from))))
     keys = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
     return [f"{key}: {then.get(key, 'absent')!r} -> {now.get(key, 'absent')!r}" for key in keys]
 
 
-def refuse_if_changed(mark: Path, made_from: Ingredients, remedy: str) -> None:
+def check_inputs(mark: Path, made_from: Inputs, remedy: str) -> None:
     """Raise InputFault with the differing keys when an artefact that must not be remade was made from other things."""
     content = read_mark(mark)
     changed = [] if content is None else differences_of(content, made_from)
@@ -143,7 +143,7 @@ def refuse_if_changed(mark: Path, made_from: Ingredients, remedy: str) -> None:
         )
 
 
-def finish(mark: Path, made_from: Ingredients, outputs: Iterable[Path] = (), **facts: object) -> None:
+def write_mark(mark: Path, made_from: Inputs, outputs: Iterable[Path] = (), **facts: object) -> None:
     """Write the completion mark: what the artefact was made from, its files as they are, and facts. Call it last."""
     written = {os.path.relpath(path, mark.parent): _written(path) for path in sorted(outputs)}
     content = json.loads(json.dumps({"made_from": dict(made_from), "outputs": written, **facts}, allow_nan=False))

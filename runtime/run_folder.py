@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputFault
 from runtime.files import read_json
-from runtime.provenance import damages, digest_of_file, finish, is_fresh
+from runtime.provenance import digest_of_file, find_damage, is_fresh, write_mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ class Run:
     def read_cases(self) -> pd.DataFrame:
         """Return the frozen case table; raise InputFault when the run has none yet, or it is damaged."""
         self.facts()
-        damaged = damages(self.cases_mark)
+        damaged = find_damage(self.cases_mark)
         if damaged:
             raise InputFault("\n".join([*damaged, "`make cases` makes it again from the same data"]))
         from runtime.tables import read_table
@@ -100,7 +100,7 @@ class Run:
         from runtime.tables import write_table
 
         write_table(self.statistics, table)
-        finish(self.statistics_mark, {"cases": self.cases_digest()}, [self.statistics])
+        write_mark(self.statistics_mark, {"cases": self.cases_digest()}, [self.statistics])
 
     def facts(self) -> dict[str, Any]:
         """Return what the case mark remembers: data folder, sample file, number of pictures, a summary in sentences.
@@ -112,9 +112,9 @@ class Run:
         facts: dict[str, Any] = read_json(self.cases_mark)
         return facts
 
-    def refuse_damaged_networks(self) -> None:
+    def check_networks(self) -> None:
         """Raise InputFault that names every table of a finished level-one model that is not as it was written."""
-        found = {name: damages(self.level1 / name / "run.json") for name in self.networks()}
+        found = {name: find_damage(self.level1 / name / "run.json") for name in self.networks()}
         lines = [sentence for sentences in found.values() for sentence in sentences]
         if lines:
             remedy = "`make oof` makes tables of networks trained here again, FOREIGN=folder imports others again"

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import replacing
 
 INDEX = "image_name"
@@ -47,6 +47,6 @@ def check_table(frame: pd.DataFrame, where: str) -> None:
         raise InputFault(f"{where}: the index must hold strings, one {INDEX} per case")
     if not frame.index.is_unique:
         twice = frame.index[frame.index.duplicated()].unique()
-        raise InputFault(f"{where}: {INDEX} is not unique: {named(twice)}")
+        raise InputFault(f"{where}: {INDEX} is not unique: {list_names(twice)}")
     if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
         raise InputFault(f"{where}: column names must be unique strings")

@@ -46,13 +46,13 @@ Suggest = Callable[[Trial], Mapping[str, Value]]
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialResult:
     """A finished trial: its settings, their value after each step, its seconds, and whether it was cut short."""
 
     params: dict[str, Value]
     steps: tuple[float, ...]
     seconds: float
-    pruned: bool
+    is_pruned: bool
 
     @property
     def value(self) -> float:
@@ -75,7 +75,7 @@ class Trials:
         self._study = _study(storage, made_from, "maximize" if maximize else "minimize")
         self._study.pruner = _BehindTheMedian()
 
-    def tried(self) -> list[Tried]:
+    def results(self) -> list[TrialResult]:
         """Return the finished trials in their order, those cut short among them."""
         return [_tried(trial) for trial in self._study.get_trials(deepcopy=False, states=FINISHED)]
 
@@ -99,7 +99,7 @@ class Trials:
         """Finish, or cut short, a trial of the settings that look most promising by now."""
         started = time.perf_counter()
         # A sampler of its own for every trial: no random state has to survive the process.
-        state = np.random.SeedSequence([self._seed, len(self.tried())]).generate_state(1)
+        state = np.random.SeedSequence([self._seed, len(self.results())]).generate_state(1)
         self._study.sampler = TPESampler(seed=int(state[0]))
         trial = self._study.ask()
         value = self._carry_out(trial, scores(self._suggest(trial)))
@@ -175,10 +175,10 @@ def _holds(limits: Limits, value: Value) -> bool:
     return not isinstance(value, str) and bool(limits.low <= value <= limits.high)
 
 
-def _tried(trial: FrozenTrial) -> Tried:
+def _tried(trial: FrozenTrial) -> TrialResult:
     values = trial.intermediate_values or {0: trial.values[0]}
     steps = tuple(values[step] for step in sorted(values))
-    return Tried(trial.params, steps, trial.user_attrs["seconds"], trial.state == TrialState.PRUNED)
+    return TrialResult(trial.params, steps, trial.user_attrs["seconds"], trial.state == TrialState.PRUNED)
 
 
 def _study(storage: Path, made_from: str, direction: str) -> optuna.Study:

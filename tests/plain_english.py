@@ -77,6 +77,8 @@ KEYS = "BitsAllocated BitsStored submitted_"
 
 def is_participle(name: str) -> bool:
     """Return whether a name is a past participle alone, which names a state and not a thing."""
+    if name.startswith(("test_", "is_", "has_")):  # sentences and conditions
+        return False
     word = name.strip("_").lower()
     if name in KEYS.split() or word in ALLOWED.split():
         return False

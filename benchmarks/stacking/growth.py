@@ -28,7 +28,7 @@ from level2_stack.results.leaderboard import leaderboard
 from level2_stack.stacking import design_of_run, read_predictions
 from runtime.errors import InputFault
 from runtime.progress import say
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 
@@ -131,10 +131,10 @@ def _measured(source: Path, recipe_file: Path, rows: int) -> dict[str, float]:
 def _write_grown(source: Run, run: Run, rows: int) -> None:
     cases, predictions = grown(source.read_cases(), read_predictions(source), rows, seed=0)
     write_table(run.cases, cases)
-    finish(run.cases_mark, {"grown_to": rows})
+    write_mark(run.cases_mark, {"grown_to": rows})
     for name, table in predictions.items():
         write_table(run.level1 / name / "predictions.parquet", table)
-        finish(run.level1 / name / "run.json", {"grown_to": rows})
+        write_mark(run.level1 / name / "run.json", {"grown_to": rows})
 
 
 def _timed(run: Run, recipe: Recipe, clock: "_Clock") -> dict[str, float]:

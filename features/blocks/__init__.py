@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from runtime.errors import InputFault, did_you_mean, named
+from runtime.errors import InputFault, did_you_mean, list_names
 
 Need = Literal["statistics", "embeddings"]
 LABELS = ("target", "fold", "diagnosis", "benign_malignant", "role")
@@ -84,14 +84,16 @@ def _check(name: str, frame: pd.DataFrame, index: pd.Index) -> None:
     if not frame.index.equals(index):
         raise ValueError(f"feature block {name!r}: the rows are not the cases it was given, in their order")
     if not frame.columns.is_unique:
-        raise ValueError(f"feature block {name!r}: columns twice: {named(frame.columns[frame.columns.duplicated()])}")
+        raise ValueError(
+            f"feature block {name!r}: columns twice: {list_names(frame.columns[frame.columns.duplicated()])}"
+        )
     odd = [column for column in frame if not _is_feature(frame[column])]
     if odd:
-        raise ValueError(f"feature block {name!r}: neither numbers, strings nor categories: {named(odd)}")
+        raise ValueError(f"feature block {name!r}: neither numbers, strings nor categories: {list_names(odd)}")
     numbers = frame.select_dtypes("number")
     infinite = numbers.columns[np.isinf(numbers.to_numpy(np.float64)).any(axis=0)]
     if len(infinite):
-        raise ValueError(f"feature block {name!r}: infinite values in {named(infinite)}")
+        raise ValueError(f"feature block {name!r}: infinite values in {list_names(infinite)}")
 
 
 def _is_feature(values: pd.Series) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.blocks import Need, Sources
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 Floats = NDArray[np.float64]
 
@@ -64,11 +64,11 @@ def within_patient(embeddings: Floats) -> Floats:
 def _embeddings(model: str, table: pd.DataFrame, index: pd.Index) -> NDArray[np.float16]:
     absent = index.difference(table.index)
     if len(absent):
-        raise InputFault(f"{model}: no embedding for {named(absent)} of {len(index)} cases")
+        raise InputFault(f"{model}: no embedding for {list_names(absent)} of {len(index)} cases")
     embeddings = table.to_numpy()[table.index.get_indexer(index)]
     broken = ~np.isfinite(embeddings).all(axis=1)
     if broken.any():
-        raise InputFault(f"{model}: embeddings that are not finite numbers: {named(index[broken])}")
+        raise InputFault(f"{model}: embeddings that are not finite numbers: {list_names(index[broken])}")
     return embeddings
 
 

@@ -12,7 +12,7 @@ from features.folder.picture_places import Place
 from features.pictures.file_types import remark_notes
 from features.pictures.hdf5 import read_entries
 from features.pictures.read import Header, header_of_bytes, read_header
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 
 CHUNK = 5000  # entries per parallel task: a second of work
 SIZES = ("width", "height", "file_bytes")
@@ -33,7 +33,7 @@ def attach_pictures(
         return attach_records(part, table, data, place, faults)
     twins = [" and ".join(files) for name, files in place.twins().items() if name in part.index]
     if twins:
-        faults.add(f"{place.name}: two pictures of one name, nobody knows which is meant: {named(twins)}")
+        faults.add(f"{place.name}: two pictures of one name, nobody knows which is meant: {list_names(twins)}")
     part = attach_files(part, place.pictures(), place.name, faults, notes, place)
     return part.assign(picture=part["picture"].map(lambda path: str(path.relative_to(data)), na_action="ignore"))
 
@@ -72,7 +72,7 @@ def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, place: P
     """
     where, twice = place.name, table.index.duplicated()
     if twice.any():
-        faults.add(f"{where}: image_name in more than one record: {named(table.index[twice].unique())}")
+        faults.add(f"{where}: image_name in more than one record: {list_names(table.index[twice].unique())}")
     table = table[~twice]
     _name_missing(part.index, table.index, where, faults, place)
     _name_contradictions(part, table, where, faults)
@@ -91,13 +91,13 @@ def _name_missing(wanted: pd.Index, found: pd.Index, where: str, faults: Faults,
     missing = wanted[~wanted.isin(found)]
     if len(missing):
         hint = likely_names(missing, found[~found.isin(wanted)]) or _other_files(missing, place)
-        faults.add(f"{where}: no picture for {named(missing)}{hint}")
+        faults.add(f"{where}: no picture for {list_names(missing)}{hint}")
 
 
 def _other_files(missing: pd.Index, place: Place | None) -> str:
     """Return a hint on files under the names of ``missing`` that are of a kind that is not read."""
     unread = [] if place is None else [path.name for path in place.listing if path.stem in missing]
-    return f"; not read, since neither JPEG, PNG nor DICOM: {named(unread)}" if unread else ""
+    return f"; not read, since neither JPEG, PNG nor DICOM: {list_names(unread)}" if unread else ""
 
 
 def _name_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, faults: Faults) -> None:
@@ -107,14 +107,14 @@ def _name_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, fa
     given = part["target"].astype(float)
     wrong = part.index[recorded.ge(0) & given.notna() & (recorded != given)]
     if len(wrong):
-        faults.add(f"{where}: the record's target is not that of the CSV in {named(wrong)}")
+        faults.add(f"{where}: the record's target is not that of the CSV in {list_names(wrong)}")
 
 
 def _read_headers(paths: Mapping[str, Path], where: str, hdf5: Path | None, faults: Faults) -> dict[str, Header]:
     read = _headers_of_files(paths) if hdf5 is None else _headers_of_entries(hdf5, list(paths))
     bad = {name: answer for name, answer in read.items() if isinstance(answer, str)}
     if bad:
-        faults.add(f"{where}: unreadable pictures: {named(bad)}; the first: {next(iter(bad.values()))}")
+        faults.add(f"{where}: unreadable pictures: {list_names(bad)}; the first: {next(iter(bad.values()))}")
     return {name: answer for name, answer in read.items() if isinstance(answer, Header)}
 
 

@@ -18,7 +18,7 @@ from features.folder.csv_file import id_column
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.picture_places import Place
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 
 Pairs = Callable[[pd.DataFrame], pd.DataFrame]  # cases without folds -> pairs (first, second) that show the same
 
@@ -116,10 +116,10 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
     train, test = parts["train"], parts["test"]
     shared = set(train["patient_id"]) & set(test["patient_id"])
     if shared:
-        faults.add(f"patients in both train and test: {named(sorted(shared))}")
+        faults.add(f"patients in both train and test: {list_names(sorted(shared))}")
     seen = train.index.intersection(test.index)
     if len(seen):
-        faults.add(f"image_name in both train and test: {named(seen)}")
+        faults.add(f"image_name in both train and test: {list_names(seen)}")
     if "extra" in parts:
         known = parts["extra"].index.intersection(train.index.union(test.index))
         _add_if_any(faults, "external cases under the name of a train or test case", known)
@@ -134,12 +134,12 @@ def _note_unused(data: DataFolder, parts: Mapping[str, pd.DataFrame]) -> None:
     for place in {found.folder: found for found in places if found is not None and not found.records}.values():
         unused = [name for name in place.pictures() if name not in known]
         if unused:
-            data.notes.append(f"{place.name}: pictures without a row, not used: {named(unused)}")
+            data.notes.append(f"{place.name}: pictures without a row, not used: {list_names(unused)}")
 
 
 def _add_if_any(faults: Faults, text: str, names: pd.Index) -> None:
     if len(names):
-        faults.add(f"{text}: {named(names)}")
+        faults.add(f"{text}: {list_names(names)}")
 
 
 def _check_sample(data: DataFolder, test: pd.DataFrame, faults: Faults) -> None:

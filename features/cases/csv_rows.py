@@ -11,7 +11,7 @@ from features.cases.names import checked_names
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, MAPPING, Layout
 from features.folder.picture_places import NEW
-from runtime.errors import Faults, InputFault, did_you_mean, named
+from runtime.errors import Faults, InputFault, did_you_mean, list_names
 from runtime.tables import INDEX
 
 MOST_COLUMNS = 12  # of a table that are named; some have hundreds
@@ -40,7 +40,7 @@ def canonical_rows(
     wanted = [columns.image_name, columns.patient_id, *metadata, *([columns.target] if role == "train" else [])]
     missing = [name for name in wanted if name not in raw]
     if missing:
-        faults.add(f"{where}: missing column(s) {named(missing)}; {_columns_hint(missing, raw)}; {HINT}")
+        faults.add(f"{where}: missing column(s) {list_names(missing)}; {_columns_hint(missing, raw)}; {HINT}")
     if columns.image_name in missing:
         return no_rows()
     names = checked_names(raw[columns.image_name], columns.image_name, where, faults, notes)
@@ -95,11 +95,13 @@ def without_duplicates(part: pd.DataFrame, where: str, faults: Faults, notes: li
         return part
     equal = part.reset_index().duplicated().to_numpy()
     if equal.any():
-        notes.append(f"{where}: rows given more than once, one of each kept: {named(part.index[equal].unique())}")
+        notes.append(f"{where}: rows given more than once, one of each kept: {list_names(part.index[equal].unique())}")
     part = part[~equal]
     twice = part.index.duplicated()
     if twice.any():
-        faults.add(f"{where}: image_name given more than once: {named(part.index[twice].unique())}; their rows differ")
+        faults.add(
+            f"{where}: image_name given more than once: {list_names(part.index[twice].unique())}; their rows differ"
+        )
     return part[~twice]
 
 
@@ -121,7 +123,9 @@ def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
         numbers = pd.to_numeric(sizes[name], errors="coerce")
         bad = sizes.index[numbers.isna() & sizes[name].notna()]
         if len(bad):
-            data.notes.append(f"{path.name}: {name} must be a number; it is not in {named(bad)}; taken as not known")
+            data.notes.append(
+                f"{path.name}: {name} must be a number; it is not in {list_names(bad)}; taken as not known"
+            )
         sizes[name] = numbers
     return part.join(sizes)
 
@@ -143,7 +147,7 @@ def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, 
     if bad.any():
         values = ", ".join(sorted({repr(value) for value in given[bad]})[:MOST_SHOWN])
         faults.add(
-            f"{where}: {name} must be 0 or 1; found {values} in {named(cases[bad])}; for other words, "
+            f"{where}: {name} must be 0 or 1; found {values} in {list_names(cases[bad])}; for other words, "
             f'positive = ["..."] in {MAPPING} names those that mean malignant'
         )
     return number
@@ -155,12 +159,12 @@ def _named_positive(
     texts = given.map(lambda value: None if pd.isna(value) else str(value).strip())
     missing = texts.isna()
     if missing.any():
-        faults.add(f"{where}: {given.name} is missing in {named(cases[missing])}")
+        faults.add(f"{where}: {given.name} is missing in {list_names(cases[missing])}")
     present = sorted(set(texts.dropna()))
     absent = [word for word in positive if word not in present]
     if len(absent) == len(positive):
         hint = did_you_mean(absent[0], present)
-        faults.add(f"{where}: no {given.name} is one of those that positive names: {named(absent)}; {hint}")
+        faults.add(f"{where}: no {given.name} is one of those that positive names: {list_names(absent)}; {hint}")
     elif absent:
         notes.append(f"{where}: no {given.name} is {', '.join(map(repr, absent))}, which positive names")
     return np.where(missing, np.nan, texts.isin(positive)).astype(float)

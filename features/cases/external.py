@@ -12,7 +12,7 @@ from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, Columns
 from features.folder.picture_places import EXTRA, Place, source_name
-from runtime.errors import Faults, named
+from runtime.errors import Faults, list_names
 
 GROUP_SEPARATOR = ":"
 
@@ -36,7 +36,7 @@ def read_externals(folders: Sequence[DataFolder], known: pd.Index, faults: Fault
 def _without_known(part: pd.DataFrame, earlier: Sequence[pd.DataFrame], name: str, notes: list[str]) -> pd.DataFrame:
     twice = part.index[part.index.isin([known for rows in earlier for known in rows.index])]
     if len(twice):
-        notes.append(f"extra {name}: left out, since an earlier external folder has them: {named(twice)}")
+        notes.append(f"extra {name}: left out, since an earlier external folder has them: {list_names(twice)}")
     return part.drop(index=twice)
 
 
@@ -71,9 +71,9 @@ def _from_records(folder: DataFolder, place: Place, known: pd.Index, faults: Fau
     table = index_records(place.records, place.name, faults)
     repeated, familiar = table.index.duplicated(), table.index.isin(known)
     if repeated.any():
-        notes.append(f"extra {name}: repeated records left out: {named(table.index[repeated])}")
+        notes.append(f"extra {name}: repeated records left out: {list_names(table.index[repeated])}")
     if familiar.any():
-        notes.append(f"extra {name}: left out, since they are train or test cases: {named(table.index[familiar])}")
+        notes.append(f"extra {name}: left out, since they are train or test cases: {list_names(table.index[familiar])}")
     table = table[~repeated & ~familiar]
     part = rows_of_records(table, EXTRA, name, faults, notes)
     return attach_records(part, table, folder.path, place, faults)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 
 def assign_folds(patients: pd.Series, target: pd.Series, *, count: int, seed: int) -> pd.Series:
@@ -33,7 +33,7 @@ def official_folds(groups: pd.Series, patients: pd.Series, target: pd.Series, *,
     per_patient = groups[known].groupby(patients[known]).agg(["min", "max"])
     torn = per_patient.index[per_patient["min"] != per_patient["max"]]
     if len(torn):
-        raise InputFault(f"official grouping: patients in two groups: {named(torn)}")
+        raise InputFault(f"official grouping: patients in two groups: {list_names(torn)}")
     fold = patients.map(per_patient["min"] % count)
     rest = fold.isna()
     if rest.any():
@@ -51,7 +51,7 @@ def _check_classes(fold: pd.Series, target: pd.Series, count: int) -> None:
     classes = target.groupby(fold).nunique().reindex(range(count), fill_value=0)
     if (classes < 2).any():
         poor = classes.index[classes < 2]
-        raise InputFault(f"official grouping: folds without both classes: {named(poor)}; ask for fewer folds")
+        raise InputFault(f"official grouping: folds without both classes: {list_names(poor)}; ask for fewer folds")
 
 
 def _patient_table(patients: pd.Series, target: pd.Series) -> pd.DataFrame:

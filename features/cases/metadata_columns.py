@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from features.folder.layout import EVERY, Columns, Layout
-from runtime.errors import named
+from runtime.errors import list_names
 
 # What is known only after a biopsy, or only of lesions that had one, under the names of the ISIC archive.
 TELLS_THE_DIAGNOSIS = ("diagnosis", "diagnosis_*", "benign_malignant", "malignant", "iddx_*", "mel_*", "lesion_id")
@@ -44,7 +44,7 @@ def diagnosis_notes(raw: pd.DataFrame, layout: Layout, where: str) -> list[str]:
     telling = [str(name) for name in raw.columns if tells_the_diagnosis(str(name))]
     if EVERY not in layout.columns.metadata or not telling:
         return []
-    return [f"{where}: columns that tell the diagnosis, {named(telling, 12)}: not features"]
+    return [f"{where}: columns that tell the diagnosis, {list_names(telling, 12)}: not features"]
 
 
 def shared_metadata(parts: Mapping[str, pd.DataFrame], layout: Layout, notes: list[str]) -> dict[str, pd.DataFrame]:
@@ -64,6 +64,6 @@ def shared_metadata(parts: Mapping[str, pd.DataFrame], layout: Layout, notes: li
     for role, other in (("train", "test"), ("test", "train")):
         alone = [name for name in columns[role] if name not in columns[other] and not tells_the_diagnosis(name)]
         if alone:
-            notes.append(f"only {role} cases have the columns {named(alone, 12)}: not features")
+            notes.append(f"only {role} cases have the columns {list_names(alone, 12)}: not features")
         kept[role] = parts[role].drop(columns=alone)
     return kept

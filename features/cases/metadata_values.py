@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.cases.names import LONGEST, is_formula
-from runtime.errors import MOST_LETTERS, Faults, named
+from runtime.errors import MAX_NAME_LENGTH, Faults, list_names
 
 Value = str | float | None
 Rule = Callable[[str], Value]
@@ -44,7 +44,8 @@ def repaired(values: pd.Series, column: str, where: str, faults: Faults, notes: 
     for reason, found in wrong.items():
         cases = values.index[texts.isin(found)]
         faults.add(
-            f"{where}: {column} must be {reason}; found {_listed([_quoted(text) for text in found])} in {named(cases)}"
+            f"{where}: {column} must be {reason}; found {_listed([_quoted(text) for text in found])} "
+            f"in {list_names(cases)}"
         )
     _say(meant, texts, column, where, notes)
     if wrong or not _is_changed(meant):
@@ -150,7 +151,7 @@ def _checked_numbers(values: pd.Series, column: str, where: str, faults: Faults)
         wrong, reason = ~np.isnan(numbers), SEX
     if wrong.any():
         found = _listed([f"{value:g}" for value in np.unique(numbers[wrong])])
-        faults.add(f"{where}: {column} must be {reason}; found {found} in {named(values.index[wrong])}")
+        faults.add(f"{where}: {column} must be {reason}; found {found} in {list_names(values.index[wrong])}")
     return values
 
 
@@ -161,13 +162,15 @@ def _say(meant: Mapping[str, Value], texts: pd.Series, column: str, where: str, 
             f"{_quoted(text)} as {'missing' if value is None else _quoted(value)}" for text, value in changed.items()
         ]
         shown = ", ".join(pairs[:MOST_SHOWN]) + (", ..." if len(pairs) > MOST_SHOWN else "")
-        notes.append(f"{where}: {column}: read {shown} in {named(texts.index[texts.isin(list(changed))])}")
+        notes.append(f"{where}: {column}: read {shown} in {list_names(texts.index[texts.isin(list(changed))])}")
     alike: dict[str, list[str]] = {}
     for value in {value for value in meant.values() if isinstance(value, str)}:
         alike.setdefault(value.casefold(), []).append(value)
     twins = [sorted(words) for words in alike.values() if len(words) > 1]
     if twins:
-        notes.append(f"{where}: {column}: taken as different, though only their case differs: {named(sorted(twins))}")
+        notes.append(
+            f"{where}: {column}: taken as different, though only their case differs: {list_names(sorted(twins))}"
+        )
 
 
 def _is_changed(meant: Mapping[str, Value]) -> bool:
@@ -199,8 +202,8 @@ def _as_float(text: str) -> float:
 def _quoted(value: Value) -> str:
     if value is None:
         return "missing"
-    is_long = isinstance(value, str) and len(value) > MOST_LETTERS
-    return f"{str(value)[:MOST_LETTERS]!r}..." if is_long else repr(value)
+    is_long = isinstance(value, str) and len(value) > MAX_NAME_LENGTH
+    return f"{str(value)[:MAX_NAME_LENGTH]!r}..." if is_long else repr(value)
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from runtime.errors import Faults, named
+from runtime.errors import Faults, list_names
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # nearly all of them; the others are looked at closely
 LONGEST = 200  # letters; file systems hold 255 bytes, suffix included
@@ -33,13 +33,13 @@ def checked_names(
     stripped = {place: text.strip() for place, text in odd.items()}
     blanks = [text for place, text in stripped.items() if text != odd[place]]
     if blanks:
-        notes.append(f"{where}: blanks around {column} left out: {named(dict.fromkeys(blanks))}")
+        notes.append(f"{where}: blanks around {column} left out: {list_names(dict.fromkeys(blanks))}")
     wrong = defaultdict(list)
     for text in stripped.values():
         if fault := name_fault(text, paths=paths):
             wrong[fault].append(text)
     for fault, names in wrong.items():
-        faults.add(f"{where}: {column} {fault}: {named(dict.fromkeys(names))}")
+        faults.add(f"{where}: {column} {fault}: {list_names(dict.fromkeys(names))}")
     texts = texts.copy()
     texts[list(stripped)] = [text or np.nan for text in stripped.values()]
     return pd.Series(texts, index=values.index, name=values.name)

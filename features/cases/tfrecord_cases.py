@@ -18,7 +18,7 @@ from features.cases.names import name_fault
 from features.folder.layout import LABEL_COLUMNS
 from features.pictures.read import record_header
 from features.pictures.tfrecord import Value, iterate_records, parse_example
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 from runtime.tables import INDEX
 
 COUNT = re.compile(r"\D*(\d+)-(\d+)")  # train00-2071: number of the file, and of its records
@@ -158,5 +158,5 @@ def _targets(table: pd.DataFrame, where: str, faults: Faults) -> pd.Series:
     targets = _numbers(table, "target")
     bad = table.index[~targets.isin((0.0, 1.0))]
     if len(bad):
-        faults.add(f"{where}: target must be 0 or 1; it is not in {named(bad)}")
+        faults.add(f"{where}: target must be 0 or 1; it is not in {list_names(bad)}")
     return targets

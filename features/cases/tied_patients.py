@@ -6,7 +6,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from features.folder.data_folder import PAIR_COLUMNS, PAIRS, DataFolder
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 
 def tied_patients(patients: pd.Series, pairs: pd.DataFrame) -> pd.Series:
@@ -46,7 +46,7 @@ def official_pairs(data: DataFolder, names: pd.Index) -> pd.DataFrame:
     known = next((columns for columns in PAIR_COLUMNS if set(columns) <= set(table.columns)), None)
     if known is None:
         wanted = " or ".join(map(" and ".join, PAIR_COLUMNS))
-        raise InputFault(f"{data.path / PAIRS}: columns {named(table.columns)}; a list of pairs has {wanted}")
+        raise InputFault(f"{data.path / PAIRS}: columns {list_names(table.columns)}; a list of pairs has {wanted}")
     pairs = table[list(known)].astype(str).set_axis(["first", "second"], axis=1)
     ours = pairs["first"].isin(names) & pairs["second"].isin(names) & (pairs["first"] != pairs["second"])
     return pairs[ours].drop_duplicates().reset_index(drop=True)

@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing, write_json
 from runtime.progress import track
 
@@ -84,7 +84,9 @@ def _refuse_strangers(folder: Path) -> None:
     pictures = [path for path in sorted(folder.glob("jpeg/*/[!.]*")) if not path.name.startswith("DEMO_")]
     tables = [folder / name for name in TABLES if (folder / name).exists() and not _is_ours(folder / name)]
     if strangers := [path.relative_to(folder) for path in tables + pictures]:
-        raise InputFault(f"{folder}: holds data that no clinic wrote: {named(strangers)}; name an empty or new folder")
+        raise InputFault(
+            f"{folder}: holds data that no clinic wrote: {list_names(strangers)}; name an empty or new folder"
+        )
 
 
 def _is_ours(table: Path) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_json
 from runtime.progress import say
 
@@ -90,7 +90,9 @@ def draw_total_body_clinic(folder: Path, wanted: Wanted) -> Path:
         return folder
     strangers = [name for name in (*TABLES, "train-image.hdf5", "test-image.hdf5") if (folder / name).exists()]
     if strangers and not (folder / FOREIGN).is_dir():
-        raise InputFault(f"{folder}: holds data that no clinic wrote: {named(strangers)}; name an empty or new folder")
+        raise InputFault(
+            f"{folder}: holds data that no clinic wrote: {list_names(strangers)}; name an empty or new folder"
+        )
     from sklearn.metrics import roc_auc_score  # slow to import, and not needed when the clinic is there
 
     from features.clinic.isic2024_cohort import draw_total_body

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 DELIMITERS = (",", ";", "\t", "|")
 CALLED = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
@@ -118,7 +118,7 @@ def _row_by_row(table: Shaped, notes: list[str]) -> Shaped:
         filled = [(line, row[:fields]) for line, row in filled]
     wrong = [f"line {line}: {len(row)}" for line, row in filled if len(row) != fields]
     if wrong:
-        said = named(wrong, MOST_SHOWN)
+        said = list_names(wrong, MOST_SHOWN)
         raise InputFault(f"rows of another length than the header, which has {fields} field(s): {said}")
     written = io.StringIO()
     csv.writer(written, lineterminator="\n").writerows(row for _, row in filled)
@@ -147,7 +147,7 @@ def _repaired_header(header: Sequence[str], known: Collection[str], notes: list[
         notes.append(f"columns read under their proper name: {', '.join(changed[:MOST_SHOWN])}")
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise InputFault(f"columns given twice: {named(twice)}")
+        raise InputFault(f"columns given twice: {list_names(twice)}")
     return tuple(names)
 
 

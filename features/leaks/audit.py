@@ -15,7 +15,7 @@ from features.leaks.sheet import leak_sheet
 from features.leaks.tables import MENDED, NOTE, STOP, Finding, case_findings, feature_findings, network_findings
 from runtime.errors import InputFault
 from runtime.files import read_json
-from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 
 REPORT, SHEET = "leaks.json", "leaks.png"
@@ -83,7 +83,7 @@ def audit(run: Run) -> Audit:
     else:
         (run.folder / SHEET).unlink(missing_ok=True)
     sheet = [run.folder / SHEET] if (run.folder / SHEET).is_file() else []
-    finish(mark, made_from, sheet, **done.facts())
+    write_mark(mark, made_from, sheet, **done.facts())
     return done
 
 

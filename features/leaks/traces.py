@@ -15,9 +15,9 @@ from scipy import ndimage
 from scipy.fft import dctn
 
 from features.pictures.read import read_picture
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.progress import track
-from runtime.provenance import digest, digest_of_code, finish, is_fresh
+from runtime.provenance import digest, digest_of_code, is_fresh, write_mark
 from runtime.tables import INDEX, read_table, write_table
 
 SHORTEST = 256  # px that the decoder keeps; a large JPEG is then decoded at an eighth of its size
@@ -50,7 +50,7 @@ def stored_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) ->
         known.append(make_traces({name: pictures[name] for name in names}, jobs).assign(file=files[names]))
         mark.unlink(missing_ok=True)  # a table is never beside a mark of other code
         write_table(table, pd.concat(known))
-        finish(mark, made_from, [table])
+        write_mark(mark, made_from, [table])
     return pd.concat(known).loc[files.index] if known else make_traces({})
 
 
@@ -68,7 +68,9 @@ def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
         rows = [row for part in track(parts, "tracing pictures", len(chunks), "chunks") for row in part]
     faulty = {row["name"]: row["fault"] for row in rows if "fault" in row}
     if faulty:
-        raise InputFault(f"pictures that cannot be read: {named(faulty)}; the first: {next(iter(faulty.values()))}")
+        raise InputFault(
+            f"pictures that cannot be read: {list_names(faulty)}; the first: {next(iter(faulty.values()))}"
+        )
     columns = ["name", "pixels", "shortest", "grey", "descriptor", "cropped"]
     return pd.DataFrame(rows, columns=columns).rename(columns={"name": INDEX}).set_index(INDEX)
 

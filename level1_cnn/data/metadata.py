@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ def _ages(texts: list[str], index: pd.Index) -> np.ndarray:
     blank = np.array([text in NOT_GIVEN for text in texts], bool)
     years = np.array([0.0 if gone else _number(text) for text, gone in zip(texts, blank, strict=True)])
     if np.isnan(years).any():
-        raise InputFault(f"column age: not a number of years in {named(index[np.isnan(years)])}")
+        raise InputFault(f"column age: not a number of years in {list_names(index[np.isnan(years)])}")
     return np.column_stack([np.clip(years / OLDEST, 0.0, 1.0), blank])
 
 

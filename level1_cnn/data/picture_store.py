@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from level1_cnn.data.store_parts import Part, chosen_parts, current_index, new_parts
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing, write_json
-from runtime.folder_lock import holding
+from runtime.folder_lock import lock_folder
 from runtime.progress import say
-from runtime.provenance import damages, digest, finish, is_fresh, read_mark
+from runtime.provenance import digest, find_damage, is_fresh, read_mark, write_mark
 from runtime.tables import read_table, write_table
 
 CASES_PER_FILE = 2000  # as in the contest's sets: large enough to stream, small enough to lose to a kill
@@ -54,7 +54,7 @@ class Store:
 
         A killed process lets go. Raises InputFault where what the records' codes mean is damaged.
         """
-        with holding(self.folder, wait=True):
+        with lock_folder(self.folder, wait=True):
             self._drop_unreadable()
             self._codes(rows)
             yield
@@ -93,9 +93,9 @@ class Store:
             tables = {self.statistics(part): statistics, self._folder(part) / "index.parquet": part.index}
             for path, table in tables.items():
                 write_table(path, table)
-            finish(self._mark(part), part.made_from, tables)
+            write_mark(self._mark(part), part.made_from, tables)
         for size in missing.sizes:
-            finish(self._mark(part, size), part.made_from, [self.shard(part, size)])
+            write_mark(self._mark(part, size), part.made_from, [self.shard(part, size)])
 
     def held(self, rows: pd.DataFrame, names: pd.Index) -> list[tuple[Part, pd.Index]]:
         """Return the parts that hold pictures of ``rows``, and which of them each gives; ``names`` as in `missing`."""
@@ -128,7 +128,9 @@ class Store:
         held = rows[rows["stored_picture"] == part.index["picture"].reindex(rows.index)]
         now = current_index(self.source, held) if len(held) else part.index[:0]
         changed = now.index[(now != part.index.loc[now.index]).any(axis=1)]
-        return {**part.made_from, "pictures": f"changed since: {named(changed)}"} if len(changed) else part.made_from
+        return (
+            {**part.made_from, "pictures": f"changed since: {list_names(changed)}"} if len(changed) else part.made_from
+        )
 
     def _parts(self, role: str) -> list[Part]:
         """Return the finished parts of ``role`` ('train', 'test', or '' for both) in the order of their numbers."""
@@ -151,7 +153,7 @@ class Store:
         """Remove the parts of which it is not known any more what they hold; what is damaged is said."""
         for mark in sorted((self.folder / "parts").glob("*/run.json")):
             index = mark.with_name("index.parquet")
-            if read_mark(mark) is None or any(str(index) in sentence for sentence in damages(mark)):
+            if read_mark(mark) is None or any(str(index) in sentence for sentence in find_damage(mark)):
                 say(f"{mark.parent}: what it holds cannot be told any more; its pictures are decoded again")
                 self._drop(mark.parent.name)
 

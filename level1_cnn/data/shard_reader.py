@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 
 SCHEMA = {"image": tf.io.FixedLenFeature([], tf.string), "image_name": tf.io.FixedLenFeature([], tf.string)}
 READ_BYTES = 1 << 20  # read-ahead per file
@@ -36,7 +36,7 @@ class Shards:
         faults = Faults()
         for wrong, text in ((found == 0, "in none of them"), (found > 1, "in them more than once")):
             if wrong.any():
-                faults.add(f"{text}: {named(np.array(names, dtype=object)[wrong])}")
+                faults.add(f"{text}: {list_names(np.array(names, dtype=object)[wrong])}")
         faults.raise_if_any(f"pictures of {len(names)} cases, looked for in {len(self.files)} shard file(s)")
         return places
 
@@ -134,5 +134,5 @@ def _check_shapes(files: Sequence[Path], read: Sequence[tuple[np.ndarray, np.nda
         wrong = (shapes[:, :2] != side).any(axis=1) if side else np.zeros(len(names), dtype=bool)
         if wrong.any():
             height, width, _ = shapes[wrong][0]
-            faults.add(f"{path}: {named(names[wrong])}; the first is {width} x {height}")
+            faults.add(f"{path}: {list_names(names[wrong])}; the first is {width} x {height}")
     faults.raise_if_any(f"shards whose pictures are not {side} x {side} pixels")

@@ -17,7 +17,7 @@ import numpy as np
 
 from level1_cnn.data.diagnoses import KINDS, MELANOMA, NEVUS, OTHER, UNKNOWN, read_diagnoses
 from level1_cnn.experiment import Targets
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,9 @@ def _malignant(cases: pd.DataFrame) -> np.ndarray:
     target = cases["target"].to_numpy(dtype=float)
     bad = ~np.isin(target, (0.0, 1.0))
     if bad.any():
-        raise InputFault(f"target must be 0 or 1 where a network is trained; it is not in {named(cases.index[bad])}")
+        raise InputFault(
+            f"target must be 0 or 1 where a network is trained; it is not in {list_names(cases.index[bad])}"
+        )
     return np.asarray(target == 1)
 
 
@@ -142,9 +144,9 @@ def _check_agreement(cases: pd.DataFrame, kinds: np.ndarray, malignant: np.ndarr
     faults = Faults()
     benign_melanoma = ~malignant & (kinds == MELANOMA)
     if benign_melanoma.any():
-        faults.add(f"diagnosed as melanoma, but target is 0: {named(cases.index[benign_melanoma])}")
+        faults.add(f"diagnosed as melanoma, but target is 0: {list_names(cases.index[benign_melanoma])}")
     other_malignant = malignant & ~np.isin(kinds, (MELANOMA, UNKNOWN))
     if other_malignant.any():
         found = ", ".join(sorted(set(kinds[other_malignant])))
-        faults.add(f"target is 1, but diagnosed as {found}: {named(cases.index[other_malignant])}")
+        faults.add(f"target is 1, but diagnosed as {found}: {list_names(cases.index[other_malignant])}")
     faults.raise_if_any('diagnosis contradicts target; where target means more than melanoma, use targets = "binary"')

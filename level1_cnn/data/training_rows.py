@@ -9,7 +9,7 @@ import pandas as pd
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.data.targets import class_weights, encode, outputs, soft
 from level1_cnn.experiment import Finetune, Targets
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _pseudo_rows(
     tests = cases[(cases["role"] == "test") & ~cases.index.isin(list(excluded))]
     known = probability.reindex(tests.index)
     if known.isna().any():
-        raise InputFault(f"pseudo-labels are missing for {named(tests.index[known.isna()])}")
+        raise InputFault(f"pseudo-labels are missing for {list_names(tests.index[known.isna()])}")
     rows = _rows(tests, soft(known.to_numpy(), settings.targets), replace_class_weights(settings))
     return replace(rows, weights=np.full(len(tests), weight, np.float32), malignant=(known >= 0.5).to_numpy())
 

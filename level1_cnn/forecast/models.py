@@ -17,10 +17,10 @@ from level1_cnn.networks.network import check_experiment
 from runtime.forecasts import (
     Forecast,
     Span,
+    check_resources,
+    format_bytes,
     print_forecasts,
     print_total,
-    refuse_what_cannot_fit,
-    size,
     write_forecasts,
 )
 from runtime.machine import Machine
@@ -52,7 +52,7 @@ def plan_models(run: Run, experiments: Mapping[str, Experiment], jobs: Sequence[
     if parts:
         print_forecasts(parts, "level one, forecast")
         print_total(parts, machine)
-    refuse_what_cannot_fit(run, parts, machine)
+    check_resources(run, parts, machine)
 
 
 def forecast_models(
@@ -126,8 +126,9 @@ def _model(
 
 def _killed(machine: Machine) -> str:
     return (
-        f"the system ended it while a few steps were measured, most likely for want of memory ({size(machine.memory)} "
-        "were available). What fits: a smaller image_size, or accumulation, which takes the batch in parts"
+        f"the system ended it while a few steps were measured, most likely for want of memory "
+        f"({format_bytes(machine.memory)} were available). What fits: a smaller image_size, "
+        "or accumulation, which takes the batch in parts"
     )
 
 
@@ -231,6 +232,6 @@ def _head_refusal(job: Job, work: Work, measured: Measured, machine: Machine) ->
     fitting = int((machine.memory - measured.peak) / of_a_view)
     fewer = f"views = [...] with {fitting} of the {views}" if fitting > 0 else "a fine-tuned model: it holds one batch"
     return (
-        f"fitting the head to {work.shown:.0f} cases in {views} views takes {size(memory)} of memory, and "
-        f"{size(machine.memory)} are available. What fits: {fewer}"
+        f"fitting the head to {work.shown:.0f} cases in {views} views takes {format_bytes(memory)} of memory, and "
+        f"{format_bytes(machine.memory)} are available. What fits: {fewer}"
     )

@@ -13,7 +13,7 @@ from level1_cnn.data.picture_store import Missing
 from level1_cnn.data.shards import prepare
 from runtime.forecasts import Span
 from runtime.progress import quiet
-from runtime.provenance import OF_MARKS, finish
+from runtime.provenance import MARK_KEYS, write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 
@@ -29,8 +29,8 @@ def make_sample(run: Run, folder: Path, sizes: Sequence[int]) -> Run:
     chosen = pd.concat([rows.iloc[_spread(len(rows), OF_EACH)] for rows in kinds])
     sample = Run(folder / "run")
     write_table(sample.cases, chosen)
-    facts = {key: value for key, value in run.facts().items() if key not in OF_MARKS}
-    finish(sample.cases_mark, {"sample_of": run.cases_digest()}, **facts)
+    facts = {key: value for key, value in run.facts().items() if key not in MARK_KEYS}
+    write_mark(sample.cases_mark, {"sample_of": run.cases_digest()}, **facts)
     with quiet():
         prepare(sample, chosen, sizes)
     return sample

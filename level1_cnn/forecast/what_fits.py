@@ -6,7 +6,7 @@ from level1_cnn import backbones
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.forecast.measured import Hardware
 from level1_cnn.hardware.batch_size import activations, device_batch, training_bytes
-from runtime.forecasts import size
+from runtime.forecasts import format_bytes
 from runtime.machine import Machine, available_memory
 
 # Of an output of a convolution in training on a CPU, float32: 17 to 19 were measured for B0 at 128 px.
@@ -72,8 +72,8 @@ def memory_refusal(
     would = "; or ".join(_what_would(name, experiments, hardware, limit)) or "nothing of this profile does"
     side = experiment.image_size
     return (
-        f"training on {pictures} picture(s) of {side} px at once takes {size(int(wanted))} of {place}, "
-        f"and {size(limit)} are {held}. What fits: {would}"
+        f"training on {pictures} picture(s) of {side} px at once takes {format_bytes(int(wanted))} of {place}, "
+        f"and {format_bytes(limit)} are {held}. What fits: {would}"
     )
 
 

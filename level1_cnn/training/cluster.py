@@ -6,8 +6,8 @@ from pathlib import Path
 
 from level1_cnn.job import Job
 from level1_cnn.training.trainers import Trainers
-from runtime.cluster.scheduler import Task, opened
-from runtime.cluster.workers import Demands, kept
+from runtime.cluster.scheduler import Task, connect_cluster
+from runtime.cluster.workers import Requirements, get_cached
 from runtime.progress import say
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "onnxruntime")
@@ -20,21 +20,21 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
     run's folder, absolute, and the same for all. Raises InputFault when the cluster is not fit for the work or is lost
     (see ``runtime.cluster``); otherwise the error of a task as it is. What is finished stays finished.
     """
-    with opened(address, demands(run)) as cluster:
+    with connect_cluster(address, demands(run)) as cluster:
         for line in filter(None, chain.from_iterable(cluster.results(stage) for stage in stages)):
             say(line)
 
 
 def shared_task(job: Job) -> None:
     """Do on a worker what the folds of a model share."""
-    kept("trainers", Trainers).prepare(job)
+    get_cached("trainers", Trainers).prepare(job)
 
 
 def fold_task(job: Job, fold: int) -> str:
     """Train and predict one fold on a worker, which keeps the model's graph for the next fold that it is given."""
-    return kept("trainers", Trainers).finish_fold(job, fold)
+    return get_cached("trainers", Trainers).finish_fold(job, fold)
 
 
-def demands(run: Path) -> Demands:
+def demands(run: Path) -> Requirements:
     """Return what level one demands of a worker."""
-    return Demands("level one", run, ("runtime", "features", "level1_cnn"), PACKAGES, gpu=True)
+    return Requirements("level one", run, ("runtime", "features", "level1_cnn"), PACKAGES, gpu=True)

@@ -17,7 +17,7 @@ from level1_cnn.training.checkpoint import STATE
 from level1_cnn.training.frozen import shared_embeddings
 from runtime.files import read_json
 from runtime.progress import say
-from runtime.provenance import OF_MARKS, digest, finish
+from runtime.provenance import MARK_KEYS, digest, write_mark
 from runtime.tables import read_table, write_table
 
 # Of a fold: a whole network and what predicts with it on a CPU, or a frozen network's head.
@@ -73,7 +73,7 @@ def run_fold(
         write_table(folder / f"{name}.parquet", table)
     weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
     written = [*(folder / f"{name}.parquet" for name in tables), *weights]
-    finish(mark, made_from, written, **trainer.facts(), deterministic=deterministic)
+    write_mark(mark, made_from, written, **trainer.facts(), deterministic=deterministic)
     (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
 
 
@@ -96,9 +96,9 @@ def merge_model(job: Job) -> None:
     write_table(job.folder / "embeddings.parquet", embeddings)
     auc = _fold_aucs(cases, merged)
     marks = [read_json(part / "done.json") for part in parts]
-    facts = [{key: value for key, value in mark.items() if key not in OF_MARKS} for mark in marks]
+    facts = [{key: value for key, value in mark.items() if key not in MARK_KEYS} for mark in marks]
     outputs = [job.folder / f"{name}.parquet" for name in ("predictions", "views", "embeddings")]
-    finish(job.folder / "run.json", job.made_from, outputs, made_by=digest(job.made_from), auc=auc, folds=facts)
+    write_mark(job.folder / "run.json", job.made_from, outputs, made_by=digest(job.made_from), auc=auc, folds=facts)
     say(f"{job.name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
     if any("best_epoch" in fold for fold in facts):
         say(f"{job.name}: its epochs were chosen on the folds that it is validated on, so this AUC is optimistic")

@@ -27,7 +27,7 @@ from level1_cnn.training.fit import Fit, Stage
 from level1_cnn.training.pretraining import assign_weights, save_stage, stage_files, starting_weights
 from runtime.files import replacing
 from runtime.progress import progress_bar
-from runtime.provenance import finish, is_fresh
+from runtime.provenance import is_fresh, write_mark
 from runtime.tables import read_table
 
 SEED_STRIDE = 1000  # between the seeds of two models: one for every fold, and one for a pretraining stage
@@ -76,7 +76,7 @@ class FinetuneTrainer:
         if self._plan.is_chief:
             save_stage(folder, self._job.experiment, weights)
             facts = {"pictures": len(rows.names), "excluded": len(excluded)}
-            finish(mark, self._job.made_from, stage_files(folder), **facts)
+            write_mark(mark, self._job.made_from, stage_files(folder), **facts)
             (folder / STATE).unlink(missing_ok=True)
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:

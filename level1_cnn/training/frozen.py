@@ -19,9 +19,9 @@ from level1_cnn.inference.predict import over_views
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone
-from runtime.files import read_json, replacing, reserve, write_json
+from runtime.files import read_json, replacing, reserve_disk, write_json
 from runtime.progress import progress_bar
-from runtime.provenance import finish, is_fresh
+from runtime.provenance import is_fresh, write_mark
 
 ARRAY, INDEX, MARK = "views.npy", "views.json", "embedded.json"
 
@@ -43,7 +43,7 @@ class FrozenTrainer:
         names = _embed(self._job, self._plan, list(self._cases.index[used]))
         write_json(folder / INDEX, names)
         written = [path for name in (ARRAY, INDEX, EXPORTED) if (path := folder / name).is_file()]
-        finish(folder / MARK, self._job.made_from, written)
+        write_mark(folder / MARK, self._job.made_from, written)
 
     @property
     def _external(self) -> pd.Series:
@@ -143,7 +143,7 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
         shape = (len(names), len(views), model.output.shape[-1])
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-        reserve(temporary)
+        reserve_disk(temporary)
         for batch, (features,) in over_views(forward, files, views, plan.batch_size, advance, names):
             table[len(done) : len(done) + len(batch)] = features
             done += batch

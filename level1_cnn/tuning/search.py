@@ -21,13 +21,13 @@ from level1_cnn.job import Job
 from level1_cnn.training.finetune import FinetuneTrainer
 from level1_cnn.training.trainers import plan_of
 from level1_cnn.tuning.search_space import Choices, Search, changed, check_search, read_search, value_of
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing, write_text
 from runtime.progress import say
-from runtime.provenance import digest, finish, is_fresh
+from runtime.provenance import digest, is_fresh, write_mark
 from runtime.run_folder import Run
 from runtime.settings import toml_text
-from runtime.trials import Trials, Tried, Value, quiet
+from runtime.trials import TrialResult, Trials, Value, quiet
 
 CHANCE = 0.5  # the AUC of a trial whose training diverged
 
@@ -78,7 +78,7 @@ def tune_model(job: Job, search: str) -> Path:
             steps=len(inner.folds),
         )
         _search(trials, wanted, settings, judge, job.name)
-    return _report(job, wanted, settings, inner, trials.tried()[: wanted.trials])
+    return _report(job, wanted, settings, inner, trials.results()[: wanted.trials])
 
 
 def inner_cases(run: Run, outer: int) -> Inner:
@@ -91,7 +91,7 @@ def inner_cases(run: Run, outer: int) -> Inner:
     classes = cases[cases["role"] == "train"].groupby("fold")["target"].nunique()
     poor = [int(fold) for fold in classes.index[classes < 2] if fold != outer]
     if poor:
-        raise InputFault(f"folds with one class only, on which no AUC can be computed: {named(poor)}")
+        raise InputFault(f"folds with one class only, on which no AUC can be computed: {list_names(poor)}")
     hidden = (cases["role"] == "test") | ((cases["role"] == "train") & (cases["fold"] == outer))
     same = Conflicts(run, cases).of_fold(outer)
     return Inner(cases[~hidden & ~cases.index.isin(list(same))], outer, [fold for fold in folds if fold != outer])
@@ -112,7 +112,7 @@ class _Judge:
             mark = trial.fold_mark(fold)
             if not is_fresh(mark, trial.made_from):
                 trainer = trainer or self._trainer(trial)
-                finish(mark, trial.made_from, auc=self._auc(trainer, fold, mark.parent))
+                write_mark(mark, trial.made_from, auc=self._auc(trainer, fold, mark.parent))
                 _forget_weights(mark.parent)
             found.append(float(read_json(mark)["auc"]))
             yield float(np.mean(found))
@@ -172,21 +172,21 @@ def _made_from(job: Job, search: Search) -> str:
 
 def _search(trials: Trials, search: Search, settings: Finetune, judge: _Judge, name: str) -> None:
     own = {key: value_of(settings, key) for key in search.ranges}
-    while len(trials.tried()) < search.trials:
-        if trials.tried():
+    while len(trials.results()) < search.trials:
+        if trials.results():
             trials.propose(judge.scores)
         else:
             trials.add(own, lambda: judge.scores(own))
-        say(f"{name}: trial {len(trials.tried())} of {search.trials}: {_sentence(trials.tried()[-1])}")
+        say(f"{name}: trial {len(trials.results())} of {search.trials}: {_sentence(trials.results()[-1])}")
 
 
-def _sentence(tried: Tried) -> str:
+def _sentence(tried: TrialResult) -> str:
     settings = ", ".join(f"{key} = {_short(value)}" for key, value in tried.params.items())
-    folds = f"cut short after {len(tried.steps)} fold(s)" if tried.pruned else f"over {len(tried.steps)} folds"
+    folds = f"cut short after {len(tried.steps)} fold(s)" if tried.is_pruned else f"over {len(tried.steps)} folds"
     return f"AUC {tried.value:.4f} {folds}; {settings}"
 
 
-def _report(job: Job, search: Search, settings: Finetune, inner: Inner, tried: list[Tried]) -> Path:
+def _report(job: Job, search: Search, settings: Finetune, inner: Inner, tried: list[TrialResult]) -> Path:
     folder = search_folder(job)
     own = {key: value_of(settings, key) for key in search.ranges}
     with replacing(folder / "trials.csv") as temporary:
@@ -218,17 +218,17 @@ def _honesty(inner: Inner) -> str:
     )
 
 
-def best_trial(tried: list[Tried]) -> int:
+def best_trial(tried: list[TrialResult]) -> int:
     """Return the number (from 0) of the best trial that was carried through, the earlier where two are equal."""
-    return int(np.argmax([-np.inf if trial.pruned else trial.value for trial in tried]))
+    return int(np.argmax([-np.inf if trial.is_pruned else trial.value for trial in tried]))
 
 
-def trials_table(tried: list[Tried], own: Mapping[str, Value], inner: Inner) -> pd.DataFrame:
+def trials_table(tried: list[TrialResult], own: Mapping[str, Value], inner: Inner) -> pd.DataFrame:
     """Return one row per trial: mean AUC, how many folds it was judged on, its settings, the mean after each fold."""
     rows = []
     for number, trial in enumerate(tried):
         means = {f"mean_after_fold_{fold}": mean for fold, mean in zip(inner.folds, trial.steps, strict=False)}
-        facts = {"trial": number + 1, "auc": trial.value, "folds": len(trial.steps), "pruned": trial.pruned}
+        facts = {"trial": number + 1, "auc": trial.value, "folds": len(trial.steps), "pruned": trial.is_pruned}
         settings = trial.params if number else own
         rows.append({**facts, "seconds": round(trial.seconds, 1), **settings, **means})
     return pd.DataFrame(rows)

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from level2_stack.calibration.likelihood import MIN_SLOPE, likeliest
-from runtime.errors import InputFault, did_you_mean, named
+from runtime.errors import InputFault, did_you_mean, list_names
 
 Floats = NDArray[np.float64]
 EPSILON = float(np.finfo(np.float64).eps)  # a probability comes no nearer to 0 or 1, so every log loss is finite
@@ -227,4 +227,4 @@ def _check(names: Sequence[str], margin: Floats) -> None:
             raise InputFault(f"calibrator: unknown name {name!r}; {did_you_mean(name, list(CALIBRATORS))}")
     unfit = np.flatnonzero(~np.isfinite(margin))
     if len(unfit):
-        raise InputFault(f"calibration: rows without a finite margin: {named(unfit)}; every row needs a score")
+        raise InputFault(f"calibration: rows without a finite margin: {list_names(unfit)}; every row needs a score")

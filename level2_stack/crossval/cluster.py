@@ -22,8 +22,8 @@ class OnCluster:
 
     def side_by_side(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
         """Yield what ``work`` makes of each of ``jobs`` and ``table``, in their order; the same as on one machine."""
-        held = self.cluster.hold(table)
-        yield from self.cluster.results([(work, (job, held)) for job in jobs], ordered=True)
+        held = self.cluster.share(table)
+        yield from self.cluster.results([(work, (job, held)) for job in jobs], keep_order=True)
 
 
 @contextmanager
@@ -33,18 +33,18 @@ def fits_at(address: str | None, run: Path) -> Iterator[OnCluster | None]:
         yield None
         return
     # Needs an optional extra, and is not needed on one machine.
-    from runtime.cluster.scheduler import opened
-    from runtime.cluster.workers import Demands
+    from runtime.cluster.scheduler import connect_cluster
+    from runtime.cluster.workers import Requirements
 
-    with opened(address, Demands("level two", run.resolve(), CODE, PACKAGES)) as cluster:
+    with connect_cluster(address, Requirements("level two", run.resolve(), CODE, PACKAGES)) as cluster:
         yield OnCluster(cluster)
 
 
 @contextmanager
 def table_at(address: str, place: str) -> "Iterator[Cluster]":
     """Yield the cluster of the Dask scheduler at ``address``, whose workers see the table's files in ``place``."""
-    from runtime.cluster.scheduler import opened
-    from runtime.cluster.workers import OfTable
+    from runtime.cluster.scheduler import connect_cluster
+    from runtime.cluster.workers import TableRequirements
 
-    with opened(address, OfTable("spread", place, CODE, PACKAGES)) as cluster:
+    with connect_cluster(address, TableRequirements("spread", place, CODE, PACKAGES)) as cluster:
         yield cluster

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from level2_stack import learners
 from level2_stack.learner_contract import HasStages, Tunable
 from level2_stack.recipe import Budget
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.provenance import digest, digest_of_code
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from runtime.trials import Tried, Value
+    from runtime.trials import TrialResult, Value
 
 Floats = NDArray[np.float64]
 Objective = Literal["log_loss", "auc"]
@@ -89,11 +89,11 @@ def tune(
     with quiet():
         made_from = _made_from(learner, params, rows, seed, objective)
         trials = Trials(storage, made_from, suggest, maximize=objective == "auc", seed=seed)
-        if not trials.tried():
+        if not trials.results():
             trials.add(params.model_dump(), lambda: score({}))
-        while _goes_on(trials.tried(), budget):
+        while _goes_on(trials.results(), budget):
             trials.propose(score)
-        return _tuned(trials.tried()[: budget.trials], params, objective)
+        return _tuned(trials.results()[: budget.trials], params, objective)
 
 
 def mean_score(learner: str, params: Settings, rows: Rows, seed: int, objective: Objective) -> float:
@@ -138,7 +138,7 @@ def _tunable(learner: str, rows: Rows) -> Tunable:
         raise InputFault(f"tuning: {len(folds)} inner fold(s); at least 2 are needed")
     poor = [int(fold) for fold in folds if len(np.unique(rows.y[rows.folds == fold])) < 2]
     if poor:
-        raise InputFault(f"tuning: inner folds with one class only: {named(poor)}; fewer folds may do")
+        raise InputFault(f"tuning: inner folds with one class only: {list_names(poor)}; fewer folds may do")
     return found
 
 
@@ -156,12 +156,12 @@ def _made_from(learner: str, params: Settings, rows: Rows, seed: int, objective:
     return digest(found)
 
 
-def _goes_on(tried: "list[Tried]", budget: Budget) -> bool:
+def _goes_on(tried: "list[TrialResult]", budget: Budget) -> bool:
     spent = sum(trial.seconds for trial in tried)
     return len(tried) < budget.trials and (budget.seconds is None or spent < budget.seconds)
 
 
-def _tuned(tried: "list[Tried]", params: Settings, objective: Objective) -> Tuned:
+def _tuned(tried: "list[TrialResult]", params: Settings, objective: Objective) -> Tuned:
     """Return the best trial, the earlier where two are equal."""
     values = np.array([trial.value for trial in tried])
     best = int(np.argmax(values) if objective == "auc" else np.argmin(values))

@@ -14,7 +14,7 @@ from features.blocks import LABELS, find
 from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
 from level2_stack.recipe import BLEND, CHOICE, Recipe
-from runtime.errors import Faults, named
+from runtime.errors import Faults, list_names
 
 CLIP = 1e-6  # a probability of 0 or 1 has no logit
 SITE = "anatom_site_general_challenge"
@@ -161,29 +161,29 @@ def _faults_of_name(name: str) -> list[str]:
 def _faults_of_network(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
     absent = rows.index.difference(table.index)
     if len(absent):
-        yield f"lacks {named(absent)} of {len(rows)} train and test cases"
+        yield f"lacks {list_names(absent)} of {len(rows)} train and test cases"
         return
     probability = table["probability"].loc[rows.index]
     impossible = probability.index[(probability < 0) | (probability > 1)]
     if len(impossible):
-        yield f"has probabilities outside [0, 1]: {named(impossible)}"
+        yield f"has probabilities outside [0, 1]: {list_names(impossible)}"
     test = (rows["role"] == "test").to_numpy()
     unknown = probability.index[test & probability.isna().to_numpy()]
     if len(unknown):
-        yield f"has no probability for test cases: {named(unknown)}"
+        yield f"has no probability for test cases: {list_names(unknown)}"
     unknown = probability.index[~test & probability.isna().to_numpy()]
     if len(unknown) > MOST_MISSING * (~test).sum():
-        yield f"has no probability for {named(unknown)} of {(~test).sum()} train cases; 10 % may be missing"
+        yield f"has no probability for {list_names(unknown)} of {(~test).sum()} train cases; 10 % may be missing"
 
 
 def _faults_of_block(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
     absent = rows.index.difference(table.index)
     if len(absent):
-        yield f"lacks {named(absent)} of {len(rows)} train and test cases"
+        yield f"lacks {list_names(absent)} of {len(rows)} train and test cases"
         return
     names = pd.Index([plain(str(name)) for name in table.columns])
     if not names.is_unique:
-        yield f"has columns that differ in brackets, quotes or spaces only: {named(names[names.duplicated()])}"
+        yield f"has columns that differ in brackets, quotes or spaces only: {list_names(names[names.duplicated()])}"
     train = rows[rows["role"] == "train"]
     labels = {label: pd.factorize(train[label].to_numpy()) for label in ("target", "fold")}
     for name, column in table.loc[train.index].items():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from level2_stack.design.assemble import Design
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 
 LEAST_FOLDS = 3  # with two, an inner fold would be the whole of what an outer fold is trained on
 
@@ -13,7 +13,7 @@ def check_folds(design: Design) -> None:
     """Raise InputFault unless folds keep patients whole, are 3 or more, and any two of them leave both classes."""
     spans = pd.Series(design.folds).groupby(design.groups).nunique()
     if (spans > 1).any():
-        raise InputFault(f"cases: patients in more than one fold: {named(spans.index[spans > 1])}")
+        raise InputFault(f"cases: patients in more than one fold: {list_names(spans.index[spans > 1])}")
     folds = np.unique(design.folds)
     if len(folds) < LEAST_FOLDS:
         raise InputFault(f"cases: {len(folds)} fold(s); nested cross-validation needs at least {LEAST_FOLDS}")

@@ -15,7 +15,7 @@ from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
 from level2_stack.design.assemble import CLIP, plain
 from level2_stack.recipe import BLEND, CHOICE
-from runtime.errors import Faults, named
+from runtime.errors import Faults, list_names
 
 Groups = NDArray[np.object_]
 Scale = Literal["probability", "logit"]
@@ -61,7 +61,7 @@ class Columns:
         outside = [name for name in self.scores if not scores[name].dropna().between(0, 1).all()]
         if self.scale == "probability" and outside:
             raise ValueError(
-                f"scores: columns with values outside [0, 1]: {named(outside)}; they must be probabilities, "
+                f"scores: columns with values outside [0, 1]: {list_names(outside)}; they must be probabilities, "
                 "or all be logits, with score_scale='logit'"
             )
         logits = scores.clip(CLIP, 1 - CLIP).apply(logit) if self.scale == "probability" else scores
@@ -106,7 +106,7 @@ def groups_of(table: pd.DataFrame, groups: ArrayLike | None, column: str | None)
     if len(given) != len(table):
         raise ValueError(f"groups: {len(given)} of them, and X has {len(table)} rows")
     if given.isna().any():
-        raise ValueError(f"groups: rows without one: {named(np.flatnonzero(given.isna()))}")
+        raise ValueError(f"groups: rows without one: {list_names(np.flatnonzero(given.isna()))}")
     return given.astype(str).to_numpy(dtype=object)
 
 
@@ -122,7 +122,7 @@ def _named(names: list[str], parameter: str, wanted: str | int) -> str:
         return wanted
     if not isinstance(wanted, str) and 0 <= int(wanted) < len(names):
         return names[int(wanted)]
-    raise ValueError(f"{parameter}: X has no column {wanted!r}; it has {named(names)}")
+    raise ValueError(f"{parameter}: X has no column {wanted!r}; it has {list_names(names)}")
 
 
 def _refuse_parameters(scores: Iterable[str | int], scale: str) -> None:
@@ -144,10 +144,12 @@ def _refuse_faulty(table: pd.DataFrame, scores: list[str], group: str | None) ->
             faults.add(f"score {name!r} has no value")
     written = pd.Index([plain(str(name)) for name in table.columns])
     if not written.is_unique:
-        faults.add(f"columns that differ in brackets, quotes or spaces only: {named(written[written.duplicated()])}")
+        faults.add(
+            f"columns that differ in brackets, quotes or spaces only: {list_names(written[written.duplicated()])}"
+        )
     dates = [str(name) for name, column in table.items() if column.dtype.kind in "mM"]
     if dates:
-        faults.add(f"columns of dates or durations: {named(dates)}; give numbers, such as days")
+        faults.add(f"columns of dates or durations: {list_names(dates)}; give numbers, such as days")
     faults.raise_if_any("X")
 
 

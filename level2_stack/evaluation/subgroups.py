@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack.evaluation.auc import Draws, Floats, Interval, PatientROC, percentile_interval, ratio, replicated
-from runtime.errors import Faults, did_you_mean, named
+from runtime.errors import Faults, did_you_mean, list_names
 
 AGE = "age"  # the kind whose column holds years, which are put into bands
 COLUMNS = {"sex": "sex", AGE: "age_approx", "site": "anatom_site_general_challenge"}  # kind -> case column
@@ -116,7 +116,7 @@ def _years(given: pd.Series, faults: Faults) -> pd.Series:
     years = pd.to_numeric(given, errors="coerce")
     strange = given[years.isna() & given.notna()].unique()
     if len(strange):
-        faults.add(f"column {given.name!r} should hold ages in years; found {named(strange)}")
+        faults.add(f"column {given.name!r} should hold ages in years; found {list_names(strange)}")
     return years
 
 

@@ -25,7 +25,7 @@ from level2_stack.explain.fits import Member, MemberScores, exact, members_of, r
 from level2_stack.explain.scales import Floats, Split, mean_probability, through, weighted
 from level2_stack.recipe import BLEND, Recipe, read_recipe
 from level2_stack.stacking import rebuild_design, with_prevalence
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_json
 from runtime.progress import say, track
 from runtime.run_folder import Run
@@ -215,7 +215,7 @@ def _refuse_other(total: Floats, log_odds: Floats, index: pd.Index, where: str) 
     if differing.any():
         raise InputFault(
             f"{where}: the fits made again give other probabilities than predictions.parquet for "
-            f"{named(index[differing])}; its tables, recipe or libraries have changed since: `make stack` mends it"
+            f"{list_names(index[differing])}; its tables, recipe or libraries have changed since: `make stack` mends it"
         )
 
 

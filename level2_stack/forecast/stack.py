@@ -24,11 +24,11 @@ from runtime.errors import InputFault
 from runtime.forecasts import (
     Forecast,
     Span,
+    check_resources,
+    format_bytes,
     print_forecasts,
     print_total,
     read_forecasts,
-    refuse_what_cannot_fit,
-    size,
     write_forecasts,
 )
 from runtime.machine import Machine
@@ -71,7 +71,7 @@ def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Mac
     write_forecasts(run, parts, machine)
     print_forecasts([part], "level two, forecast")
     print_total(parts, machine)
-    refuse_what_cannot_fit(run, parts, machine)
+    check_resources(run, parts, machine)
 
 
 def forecast_stack(
@@ -185,6 +185,6 @@ def _table_bytes(table: pd.DataFrame) -> int:
 
 def _refusal(memory: int, machine: Machine) -> str:
     return (
-        f"takes {size(memory)} of memory, and {size(machine.memory)} are available. What fits: fewer learners or "
-        "contrasts in a recipe of your own, or networks = [...] with fewer of them"
+        f"takes {format_bytes(memory)} of memory, and {format_bytes(machine.memory)} are available. What fits: fewer "
+        "learners or contrasts in a recipe of your own, or networks = [...] with fewer of them"
     )

@@ -5,10 +5,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json
 from runtime.progress import say
-from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh, read_mark
+from runtime.provenance import digest_of_code, digest_of_file, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 
@@ -28,10 +28,12 @@ def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
         return
     taken = [path.name for path in folder.iterdir() if path.is_dir() and _is_own(run, path.name)]
     if taken:
-        raise InputFault(f"{folder}: a network trained in this run has the name of {named(taken)}; rename the folder")
+        raise InputFault(
+            f"{folder}: a network trained in this run has the name of {list_names(taken)}; rename the folder"
+        )
     networks = _import(run, folder, trust, made_from)
     outputs = [_table(run, name) for name, network in networks.items() if not network["refusal"]]
-    finish(summary, made_from, outputs, networks=networks, folder=str(folder), trust=sorted(trust))
+    write_mark(summary, made_from, outputs, networks=networks, folder=str(folder), trust=sorted(trust))
     _say_all(networks, "imported")
 
 
@@ -52,7 +54,7 @@ def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str,
         shutil.rmtree(place, ignore_errors=True)
         if network.table is not None:
             write_table(_table(run, network.name), network.table)
-            finish(place / "run.json", made_from, [_table(run, network.name)])
+            write_mark(place / "run.json", made_from, [_table(run, network.name)])
     return {one.name: {"notes": list(one.notes), "refusal": list(one.refusal)} for one in imported.networks}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 SCORES = ("pred", "prediction", "probability")
 TEST_SCORES = (*SCORES, "target")  # a submission file calls its score target; in oof.csv that may be the truth
@@ -84,9 +84,9 @@ def one_row_per_case(frame: pd.DataFrame, where: str, findings: Findings) -> pd.
     conflicting = distinct.index[distinct.index.duplicated()].unique()
     equal = repeated.difference(conflicting, sort=False)
     if len(conflicting):
-        findings.faults.append(f"{where}: ids given more than once with different values: {named(conflicting)}")
+        findings.faults.append(f"{where}: ids given more than once with different values: {list_names(conflicting)}")
     if len(equal):
-        findings.notes.append(f"{where}: ids given more than once with equal values, one row kept: {named(equal)}")
+        findings.notes.append(f"{where}: ids given more than once with equal values, one row kept: {list_names(equal)}")
     return distinct[~distinct.index.duplicated()]
 
 
@@ -100,13 +100,13 @@ def known_cases(frame: pd.DataFrame, role: str, roles: pd.Series, where: str, fi
     other = "test" if role == "train" else "train"
     strays = frame.index[found == other]
     if len(strays):
-        findings.faults.append(f"{where}: ids of {other} cases, expected {role} cases only: {named(strays)}")
+        findings.faults.append(f"{where}: ids of {other} cases, expected {role} cases only: {list_names(strays)}")
     unknown = frame.index[found.isna()]
     if len(unknown):
-        findings.faults.append(f"{where}: ids that are not in the case table: {named(unknown)}")
+        findings.faults.append(f"{where}: ids that are not in the case table: {list_names(unknown)}")
     extra = frame.index[found == "extra"]
     if len(extra):
-        findings.notes.append(f"{where}: rows of external cases (role extra) left out: {named(extra)}")
+        findings.notes.append(f"{where}: rows of external cases (role extra) left out: {list_names(extra)}")
     wanted = roles.index[roles == role]
     _check_coverage(wanted.difference(frame.index, sort=False), len(wanted), role, where, findings)
     return frame.reindex(wanted)
@@ -115,7 +115,7 @@ def known_cases(frame: pd.DataFrame, role: str, roles: pd.Series, where: str, fi
 def _check_coverage(missing: pd.Index, wanted: int, role: str, where: str, findings: Findings) -> None:
     if missing.empty:
         return
-    text = f"{where}: {role} cases without a row: {named(missing)} of {wanted}"
+    text = f"{where}: {role} cases without a row: {list_names(missing)} of {wanted}"
     if role == "train" and len(missing) <= MAY_MISS * wanted:
         findings.notes.append(f"{text}; their probability is kept as unknown (NaN)")
         return
@@ -130,7 +130,7 @@ def finite_numbers(column: pd.Series, where: str, findings: Findings) -> pd.Seri
     wrong = {"not a number": numbers.isna() & ~empty, "empty or NaN": empty, "infinite": infinite}
     for what, rows in wrong.items():
         if rows.any():
-            findings.faults.append(f"{where}: {column.name!r} is {what} in rows: {named(column.index[rows])}")
+            findings.faults.append(f"{where}: {column.name!r} is {what} in rows: {list_names(column.index[rows])}")
     return numbers
 
 
@@ -140,7 +140,9 @@ def within_rounding(scores: pd.Series, where: str, findings: Findings) -> pd.Ser
     clipped = scores.clip(0, 1)
     if not outside.any() or (scores - clipped).abs().max() > ROUNDING:
         return scores
-    findings.notes.append(f"{where}: {named(scores.index[outside])} outside [0, 1] by rounding only, set to the bound")
+    findings.notes.append(
+        f"{where}: {list_names(scores.index[outside])} outside [0, 1] by rounding only, set to the bound"
+    )
     return clipped
 
 
@@ -149,7 +151,7 @@ def out_of_range(scores: pd.Series) -> str:
     outside = scores[(scores < 0) | (scores > 1)]
     if outside.empty:
         return ""
-    return f"values outside [0, 1]: {named(outside.index)}, from {scores.min():.4g} to {scores.max():.4g}"
+    return f"values outside [0, 1]: {list_names(outside.index)}, from {scores.min():.4g} to {scores.max():.4g}"
 
 
 def note_mean(scores: pd.Series, parts: pd.DataFrame, where: str, findings: Findings) -> None:
@@ -166,13 +168,15 @@ def check_stored_folds(stored: pd.Series, cases: pd.DataFrame, findings: Finding
     """Refuse ``stored`` folds (one number per covered train case) that split a patient; note how they meet ours."""
     wrong = stored.index[~stored.isin(range(MOST_FOLDS + 1))]
     if len(wrong):
-        findings.faults.append(f"oof.csv: stored folds must be whole numbers 0 to {MOST_FOLDS}: {named(wrong)} are not")
+        findings.faults.append(
+            f"oof.csv: stored folds must be whole numbers 0 to {MOST_FOLDS}: {list_names(wrong)} are not"
+        )
         return
     patients = cases["patient_id"].reindex(stored.index)
     spread = stored.groupby(patients).nunique()
     split = spread.index[spread > 1]
     if len(split):
-        findings.faults.append(f"oof.csv: patients with pictures in several stored folds (a leak): {named(split)}")
+        findings.faults.append(f"oof.csv: patients with pictures in several stored folds (a leak): {list_names(split)}")
         return
     findings.notes.append(_fold_sentence(stored, cases["fold"].reindex(stored.index)))
 
@@ -196,7 +200,7 @@ def check_target_leak(scores: pd.Series, views: pd.DataFrame, target: pd.Series,
         findings.faults.append(f"oof.csv: the out-of-fold column determines the target (AUC {area:.4f})")
     equal = views.columns[(views.eq(target, axis=0) | views.isna()).all() & views.notna().any()]
     if len(equal):
-        findings.faults.append(f"oof.csv: view columns equal to the target: {named(equal)}")
+        findings.faults.append(f"oof.csv: view columns equal to the target: {list_names(equal)}")
 
 
 def _area(values: pd.Series, target: pd.Series) -> float:

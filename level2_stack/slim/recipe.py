@@ -11,7 +11,7 @@ from level2_stack.stacking import read_predictions, unfiltered_design
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json, write_text
 from runtime.progress import say
-from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh
+from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 from runtime.settings import read_toml, toml_text
 
@@ -37,7 +37,7 @@ def make_slim_recipe(run: Run, recipe_file: Path, allowed: float, made: Path) ->
     write_json(made.with_name("slim.json"), _told(found, allowed))
     head = [f"{recipe_file.stem} with the fewest networks that lose at most {allowed:g} of AUC; slim.json says how."]
     write_text(made, toml_text({**read_toml(recipe_file), "networks": list(found.networks)}, head))
-    finish(mark, made_from, [made, made.with_name("slim.json")])
+    write_mark(mark, made_from, [made, made.with_name("slim.json")])
 
 
 def _slimmed(run: Run, recipe: Recipe, columns: Sequence[str], allowed: float) -> NetworkChoice:

@@ -21,7 +21,7 @@ from runtime.cluster.scheduler import Cluster  # says what to install where Dask
 from runtime.errors import Faults
 from runtime.files import replacing
 from runtime.progress import say
-from runtime.provenance import digest_of_code, finish, is_fresh
+from runtime.provenance import digest_of_code, is_fresh, write_mark
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def _evaluate(name: str, spread: Spread, shape: Shape, cluster: Cluster) -> None
     known = labels["target"].notna().to_numpy()
     score = np.zeros(len(labels))
     for fold in table.folds:
-        model = cluster.hold(_fitted(name, fold, spread, shape, cluster))
+        model = cluster.share(_fitted(name, fold, spread, shape, cluster))
         tasks = [(predicted, (url, shape, fold, model)) for url in table.files]
-        found = list(cluster.results(tasks, ordered=True))
+        found = list(cluster.results(tasks, keep_order=True))
         score[known & (labels["fold"] == fold).to_numpy()] = np.concatenate([held_out for held_out, _ in found])
         score[~known] += np.concatenate([test for _, test in found]) / len(table.folds)
     _write(name, spread, score)
@@ -193,12 +193,12 @@ def _fitted(name: str, fold: int, spread: Spread, shape: Shape, cluster: Cluster
     y = dd.from_map(targets_without, files, fold=fold, meta=pd.Series([], name="target", dtype=np.float64))
 
     def fit(client: "Client") -> Predict:
-        held = cluster.loaded([X, y])
+        held = cluster.load([X, y])
         return cast(DistributedLearner, learner).fit_dask(params, *held, seed=SEED, client=client)
 
-    fitted = cluster.fitted(fit)
+    fitted = cluster.run_fit(fit)
     learner.save(fitted, kept)
-    finish(kept / "fit.json", made_from, [path for path in kept.iterdir() if path.name != "fit.json"])
+    write_mark(kept / "fit.json", made_from, [path for path in kept.iterdir() if path.name != "fit.json"])
     return fitted
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.blocks import LABELS
 from level2_stack.design.assemble import plain
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 from runtime.provenance import LARGE_BYTES, digest
 
 KEYS = ("image_name", "patient_id", "fold", "target")
@@ -118,7 +118,7 @@ def _kinds(url: str) -> dict[str, str]:
         schema = pq.read_schema(stream)
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
-        raise pa.ArrowInvalid(f"columns given twice: {named(twice)}")
+        raise pa.ArrowInvalid(f"columns given twice: {list_names(twice)}")
     return {field.name: _kind(field.type) for field in schema}
 
 
@@ -152,9 +152,9 @@ def _differences(kinds: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for url, found in kinds.items():
         lacking = sorted((known.keys() | set(KEYS)) - found.keys())
         if lacking:
-            yield f"{name_of(url)}: lacks the column(s) {named(lacking)}"
+            yield f"{name_of(url)}: lacks the column(s) {list_names(lacking)}"
         if beyond := sorted(found.keys() - known.keys() - set(KEYS)):
-            yield f"{name_of(url)}: has column(s) that {name_of(first)} lacks: {named(beyond)}"
+            yield f"{name_of(url)}: has column(s) that {name_of(first)} lacks: {list_names(beyond)}"
         unlike = sorted(name for name in found.keys() & known.keys() - set(KEYS) if found[name] != known[name])
         where = name_of(url), name_of(first)
         yield from (f"{where[0]}: {name!r} is {found[name]} there, {known[name]} in {where[1]}" for name in unlike)
@@ -187,17 +187,17 @@ def _faults_of_labels(labels: pd.DataFrame) -> Iterator[str]:
             yield f"{key}: missing in {nameless} row(s)"
     codes, names = labels["image_name"].array.factorize()  # in Arrow: in Python's strings it takes ten times as long
     if len(twice := np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)) > 1)):
-        yield f"image_name: given more than once: {named(names[twice])}"
+        yield f"image_name: given more than once: {list_names(names[twice])}"
     train = labels.loc[labels["target"].notna(), list(NUMBERS)]
     if train.empty:
         yield "target: no row has one; train rows have 0 or 1, test rows nothing"
         return
     if not (known := train["target"].isin([0, 1])).all():
-        yield f"target: neither 0 nor 1: {named(labels.loc[train.index[~known], 'image_name'])}"
+        yield f"target: neither 0 nor 1: {list_names(labels.loc[train.index[~known], 'image_name'])}"
     whole = train["fold"].between(0, MOST_FOLDS) & (train["fold"] % 1 == 0)
     if not whole.all():
         sentence = f"fold: missing of a train row, or no whole number from 0 to {MOST_FOLDS}"
-        yield f"{sentence}: {named(labels.loc[train.index[~whole], 'image_name'])}"
+        yield f"{sentence}: {list_names(labels.loc[train.index[~whole], 'image_name'])}"
     yield from _faults_of_patients(labels)
     yield from _faults_of_folds(train.dropna(subset="fold"))
 
@@ -209,10 +209,10 @@ def _faults_of_patients(labels: pd.DataFrame) -> Iterator[str]:
     pairs = train[["patient", "fold"]].dropna().drop_duplicates()
     torn = pairs.loc[pairs["patient"].duplicated(), "patient"].unique()
     if len(torn):
-        yield f"patient_id: in several folds: {named(names[torn])}; a patient's rows belong in one"
+        yield f"patient_id: in several folds: {list_names(names[torn])}; a patient's rows belong in one"
     shared = np.intersect1d(train["patient"], rows.loc[rows["target"].isna(), "patient"])
     if len(shared):
-        yield f"patient_id: in train and in test rows: {named(names[shared])}"
+        yield f"patient_id: in train and in test rows: {list_names(names[shared])}"
 
 
 def _faults_of_folds(train: pd.DataFrame) -> Iterator[str]:
@@ -221,4 +221,4 @@ def _faults_of_folds(train: pd.DataFrame) -> Iterator[str]:
         yield f"fold: {len(classes)} fold(s); at least {FEWEST_FOLDS} are needed"
     one = classes.index[classes < 2]
     if len(one):
-        yield f"fold: without a row of each class: {named(f'{fold:g}' for fold in one)}"
+        yield f"fold: without a row of each class: {list_names(f'{fold:g}' for fold in one)}"

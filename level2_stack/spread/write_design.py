@@ -8,7 +8,7 @@ import pandas as pd
 from level2_stack.design.assemble import Design
 from level2_stack.recipe import read_recipe
 from level2_stack.stacking import rebuild_design
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.run_folder import Run
 
@@ -52,5 +52,5 @@ def refuse_table_in(folder: Path) -> None:
     there = sorted(folder.glob("*.parquet"))
     if there:
         raise InputFault(
-            f"{folder}: holds {named(path.name for path in there)} already; give another folder, or clear it"
+            f"{folder}: holds {list_names(path.name for path in there)} already; give another folder, or clear it"
         )

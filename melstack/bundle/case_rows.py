@@ -10,7 +10,7 @@ from features.blocks import Sources, build_block, missing_needs
 from features.cases.attach_pictures import SIZES
 from level2_stack.design.assemble import block_columns, network_columns
 from melstack.bundle.manifest import MetadataColumn
-from runtime.errors import Faults, named
+from runtime.errors import Faults, list_names
 
 
 def rows_as_trained(cases: pd.DataFrame, metadata: Mapping[str, MetadataColumn]) -> pd.DataFrame:
@@ -58,5 +58,5 @@ def _column(cases: pd.DataFrame, name: str, column: MetadataColumn, faults: Faul
     numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
     bad = cases.index[(values.notna() & ~np.isfinite(numbers)).to_numpy()]
     if len(bad):
-        faults.add(f"{name}: not a number in {named(bad)}, such as {values[bad[0]]!r}")
+        faults.add(f"{name}: not a number in {list_names(bad)}, such as {values[bad[0]]!r}")
     return numbers

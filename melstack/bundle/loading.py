@@ -17,7 +17,7 @@ from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_dig
 from melstack.bundle.novelty import Novelty, notices, read_novelty
 from melstack.bundle.predicted import Predicted
 from melstack.bundle.run_networks import Seen, heat, see
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 
 
 class Bundle:
@@ -144,18 +144,18 @@ class Bundle:
         if lacking:
             raise InputFault(
                 f"{self.folder}: the stack was made with foreign networks: their predictions are needed as well: "
-                f"{named(lacking)} (FOREIGN=folder with <network>/test.csv)"
+                f"{list_names(lacking)} (FOREIGN=folder with <network>/test.csv)"
             )
         tables = {}
         for name in self.foreign:
             absent = rows.index.difference(given[name].index)
             if len(absent):
-                raise InputFault(f"foreign network {name}: no prediction for {named(absent)} of {len(rows)} cases")
+                raise InputFault(f"foreign network {name}: no prediction for {list_names(absent)} of {len(rows)} cases")
             table = given[name].reindex(rows.index).reindex(columns=["probability", "spread"])
             tables[name] = table.apply(pd.to_numeric, errors="coerce").astype(np.float64)
             wrong = rows.index[~tables[name]["probability"].between(0, 1)]
             if len(wrong):
-                raise InputFault(f"foreign network {name}: no probability from 0 to 1 for {named(wrong)}")
+                raise InputFault(f"foreign network {name}: no probability from 0 to 1 for {list_names(wrong)}")
         return tables
 
 

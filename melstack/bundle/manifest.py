@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from features.cases.names import name_fault
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, write_json
 from runtime.settings import Settings, check_settings
 
@@ -96,17 +96,17 @@ def _check_files(folder: Path, files: dict[str, str]) -> None:
     faults, root = Faults(), folder.resolve()
     outside = [name for name in files if not (root / name).resolve().is_relative_to(root)]
     if outside:
-        faults.add(f"files outside the bundle: {named(outside)}")
+        faults.add(f"files outside the bundle: {list_names(outside)}")
     inside = {name: folder / name for name in files if name not in outside}
     missing = [name for name, path in inside.items() if not path.is_file()]
     if missing:
-        faults.add(f"missing: {named(missing)}")
+        faults.add(f"missing: {list_names(missing)}")
     changed = [name for name, path in inside.items() if path.is_file() and digest(path) != files[name]]
     if changed:
-        faults.add(f"not as they were written: {named(changed)}")
+        faults.add(f"not as they were written: {list_names(changed)}")
     strange = [name for path in _files(folder) if (name := str(path.relative_to(folder))) not in files]
     if strange:
-        faults.add(f"not of this bundle: {named(strange)}")
+        faults.add(f"not of this bundle: {list_names(strange)}")
     faults.raise_if_any(f"{folder}: the bundle is damaged")
 
 

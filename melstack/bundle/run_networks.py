@@ -14,7 +14,7 @@ from PIL import Image
 from features.folder.layout import MAPPING
 from features.pictures.scan import Scanned, raise_undecodable, scan, statistics_table
 from level1_cnn.portable.network import PortableNetwork, Spoken
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.progress import progress_bar
 
 BATCH = 32  # pictures whose squares wait in memory
@@ -97,8 +97,8 @@ def heat(
 def _refuse_without_pictures(networks: Mapping[str, PortableNetwork], pictures: Mapping[str, Path]) -> None:
     if networks and not pictures:
         raise InputFault(
-            f"no pictures of the cases, at which networks of the bundle look: {named(networks)}; a folder has them in "
-            f"jpeg/test, or where a {MAPPING} says"
+            f"no pictures of the cases, at which networks of the bundle look: {list_names(networks)}; a folder has "
+            f"them in jpeg/test, or where a {MAPPING} says"
         )
 
 

@@ -36,7 +36,7 @@ from melstack.report.model_card.writing import card
 from runtime.errors import InputFault
 from runtime.files import read_json, write_text
 from runtime.progress import say
-from runtime.provenance import digest_of_code, digest_of_file, finish, is_fresh, refuse_damaged
+from runtime.provenance import check_outputs, digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
@@ -57,10 +57,10 @@ def make_bundle(run: Path, recipe: str, folder: Path, cluster: str | None = None
     if is_fresh(mark, made_from, [folder / NAME]):
         say(f"bundle: fresh, {folder}")
         return
-    place.refuse_damaged_networks()
-    refuse_damaged(stack, "`make stack` makes it again")
+    place.check_networks()
+    check_outputs(stack, "`make stack` makes it again")
     write_bundle(place, file, folder, cluster)
-    finish(mark, made_from, [path for path in folder.rglob("*") if path.is_file()], recipe=recipe)
+    write_mark(mark, made_from, [path for path in folder.rglob("*") if path.is_file()], recipe=recipe)
 
 
 def bundle_ingredients(stack: Path) -> dict[str, Any]:

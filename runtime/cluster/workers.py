@@ -27,11 +27,11 @@ WHAT = {  # of a worker's facts, in words
 }
 
 
-Kept = TypeVar("Kept")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Demands:
+class Requirements:
     """What must be the same for everybody who works on ``run``: its cases, our packages ``code``, libraries, Python.
 
     ``level`` is who works, as the user is told. With ``gpu`` every worker has one of its own.
@@ -55,8 +55,8 @@ class Demands:
 
 
 @dataclass(frozen=True)
-class OfTable(Demands):
-    """Demands where ``run`` is no run but the folder of a table, on any file system that fsspec knows."""
+class TableRequirements(Requirements):
+    """Requirements of a table: ``run`` is the folder of the table, on any file system that fsspec knows."""
 
     def place(self) -> dict[str, str]:
         """Return what this process finds in the folder: names and sizes, as it is asked before every task."""
@@ -88,14 +88,14 @@ def worker_faults(expected: Mapping[str, str], workers: Mapping[str, Mapping[str
     return found
 
 
-def worker_facts(demands: Demands, dask_worker: Any) -> dict[str, str]:  # noqa: ANN401  Dask gives it under this name
+def worker_facts(demands: Requirements, dask_worker: Any) -> dict[str, str]:  # noqa: ANN401  Dask gives it under this name
     """Return what this worker is like; where the work takes a GPU, let it see one alone."""
     gpu = _own_gpu() if demands.gpu else ""
     return demands.facts() | {"threads": str(dask_worker.state.nthreads), "host": platform.node(), "gpu": gpu}
 
 
-def at_worker(
-    demands: Demands, expected: Mapping[str, str], task: Callable[..., Any], arguments: tuple[Any, ...]
+def run_on_worker(
+    demands: Requirements, expected: Mapping[str, str], task: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Any, BaseException | None]:
     """Return what the task returns, or what it raises: as a value, since an error that cannot be sent is lost."""
     try:
@@ -111,12 +111,12 @@ def at_worker(
         return None, _sendable(error)
 
 
-def kept(name: str, make: Callable[[], Kept]) -> Kept:
+def get_cached(name: str, make: Callable[[], Value]) -> Value:
     """Return what this worker keeps under ``name`` from one task to the next, made at the first; it ends with it."""
     worker, own = get_worker(), f"melstack_{name}"
     if not hasattr(worker, own):
         setattr(worker, own, make())
-    found: Kept = getattr(worker, own)
+    found: Value = getattr(worker, own)
     return found
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from features.clinic.folder import draw_clinic
-from runtime.folder_lock import holder_of
-from runtime.provenance import damages
+from runtime.folder_lock import read_holder
+from runtime.provenance import find_damage
 from tests.sources import ROOT
 from tests.workshop import TINY
 
@@ -143,7 +143,7 @@ def outcome(pipeline: Pipeline) -> dict[str, str]:
     for mark in sorted(pipeline.folder.rglob("*.json")):
         content = json.loads(mark.read_text())
         if isinstance(content, dict) and "made_from" in content:
-            assert damages(mark) == []
+            assert find_damage(mark) == []
             where = mark.parent.relative_to(pipeline.folder)
             found |= {os.path.normpath(where / name): one["sha256"] for name, one in content["outputs"].items()}
     return found
@@ -151,7 +151,7 @@ def outcome(pipeline: Pipeline) -> dict[str, str]:
 
 def check_nothing_is_left_over(pipeline: Pipeline) -> None:
     assert [path for path in pipeline.folder.rglob("*") if "writing" in path.name] == []
-    assert holder_of(pipeline.run) is None
+    assert read_holder(pipeline.run) is None
 
 
 @pytest.mark.full

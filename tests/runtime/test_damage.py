@@ -12,7 +12,7 @@ from features.freeze_cases import freeze_cases
 from melstack.verify import DAMAGED, STALE, WRITTEN, print_verdicts, verify_run
 from runtime.errors import InputFault
 from runtime.files import read_json
-from runtime.provenance import damages, finish, is_fresh, read_mark, refuse_damaged
+from runtime.provenance import check_outputs, find_damage, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from tests.command_line import typed
 from tests.features.small_clinic import small_clinic
@@ -36,22 +36,22 @@ def test_a_flipped_byte_is_found_although_size_and_time_are_the_same(
 ) -> None:
     table, mark = tmp_path / "table", tmp_path / "run.json"
     table.write_text("0.5,0.6,0.7")
-    finish(mark, {"epochs": 3}, [table])
+    write_mark(mark, {"epochs": 3}, [table])
     assert is_fresh(mark, {"epochs": 3}, [table])
     flip(table)
     assert not is_fresh(mark, {"epochs": 3}, [table])
     assert re.search(r"table: damaged, SHA-256 \w+\.\.\. instead of \w+\.\.\. as .*made again", capsys.readouterr().out)
     cut(table)
-    assert "damaged, 4 bytes instead of the 11 that were written" in damages(mark)[0]
+    assert "damaged, 4 bytes instead of the 11 that were written" in find_damage(mark)[0]
     table.unlink()
-    assert "it is not there any more" in damages(mark)[0]
+    assert "it is not there any more" in find_damage(mark)[0]
 
 
 def test_times_mean_nothing(tmp_path: Path) -> None:
     """A clock that jumps back, a copy, a checkout: what counts is the content."""
     table, mark = tmp_path / "table", tmp_path / "run.json"
     table.write_text("0.5")
-    finish(mark, {"epochs": 3}, [table])
+    write_mark(mark, {"epochs": 3}, [table])
     for table_time, mark_time in ((0, 2**31), (2**31, 0)):
         os.utime(table, (table_time, table_time))
         os.utime(mark, (mark_time, mark_time))
@@ -71,7 +71,7 @@ def test_a_damaged_mark_counts_as_not_written_and_is_said(
 
 def test_a_mark_in_which_one_digit_changed_is_damaged_not_made_from_other_things(tmp_path: Path) -> None:
     mark = tmp_path / "run.json"
-    finish(mark, {"epochs": 33})
+    write_mark(mark, {"epochs": 33})
     mark.write_text(mark.read_text().replace("33", "38"))
     assert read_mark(mark) is None
 
@@ -87,12 +87,12 @@ def test_a_large_file_is_looked_at_by_size_and_by_digest_when_it_is_read(
     monkeypatch.setattr("runtime.provenance.LARGE_BYTES", 5)
     weights, mark = tmp_path / "weights", tmp_path / "done.json"
     weights.write_text("0123456789")
-    finish(mark, {}, [weights])
+    write_mark(mark, {}, [weights])
     flip(weights)
     assert is_fresh(mark, {})
     assert not is_fresh(mark, {}, whole=True)
     with pytest.raises(InputFault, match="weights: damaged, SHA-256"):
-        refuse_damaged(mark, "train it again")
+        check_outputs(mark, "train it again")
     assert not is_fresh(mark, {})  # so that the next command makes it again
 
 
@@ -213,7 +213,7 @@ def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(froz
     written = read_json(frozen.cases_mark)
     facts = {key: value for key, value in written.items() if key not in ("made_from", "outputs", "mark")}
     frozen.cases.write_bytes(b"of another program")
-    finish(frozen.cases_mark, written["made_from"], [frozen.cases, frozen.pairs], **facts)
+    write_mark(frozen.cases_mark, written["made_from"], [frozen.cases, frozen.pairs], **facts)
     cut(frozen.cases)
     refused = typed("cases", "--run", frozen.folder, "--data", tmp_path / "data", "--folds", 2)
     assert refused.code == 2

@@ -15,9 +15,9 @@ import pytest
 from level1_cnn.training.checkpoint import save_state
 from level2_stack.crossval.fits import side_by_side
 from runtime.errors import InputFault
-from runtime.exit_codes import GO_ON, describe, run_to_its_end
-from runtime.files import replacing, reserve, write_text
-from runtime.folder_lock import holding
+from runtime.exit_codes import RESUME_HINT, describe, run_command
+from runtime.files import replacing, reserve_disk, write_text
+from runtime.folder_lock import lock_folder
 from runtime.tables import INDEX, write_table
 from tests.sources import ROOT
 
@@ -59,7 +59,7 @@ NOISE = np.random.default_rng(0).random(90_000)
 def write_a_mapped_file(folder: Path) -> None:
     with replacing(folder / "views.npy") as temporary:
         np.lib.format.open_memmap(temporary, "w+", np.float16, (1000, 8, 100))
-        reserve(temporary)
+        reserve_disk(temporary)
 
 
 WRITES: dict[str, Callable[[Path], object]] = {
@@ -112,7 +112,7 @@ def test_a_full_disk_under_tensorflow_is_the_same_sentence(small_disk: Path, cod
 
 def test_a_run_folder_that_became_read_only_is_a_sentence(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(OSError, match="Read-only") as caught, holding(small_disk):
+    with pytest.raises(OSError, match="Read-only") as caught, lock_folder(small_disk):
         pass
     assert "the file system is read-only; make it writable, or take another RUN=folder" in str(describe(caught.value))
 
@@ -156,18 +156,18 @@ def test_a_fault_of_the_input_ends_with_code_2_and_one_of_the_program_stays_a_tr
         raise InputFault("a.csv: wrong")
 
     with pytest.raises(SystemExit, match="2"):
-        run_to_its_end(misread)
+        run_command(misread)
     assert capsys.readouterr().err == "error: a.csv: wrong\n"
     with pytest.raises(KeyError):
-        run_to_its_end(lambda: {}["x"])
+        run_command(lambda: {}["x"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_says_what_is_saved(number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(number)
     with pytest.raises(SystemExit, match=str(code)):
-        run_to_its_end(lambda: signal.raise_signal(number))
-    assert capsys.readouterr().err == f"stopped by {number.name}: {GO_ON}\n"
+        run_command(lambda: signal.raise_signal(number))
+    assert capsys.readouterr().err == f"stopped by {number.name}: {RESUME_HINT}\n"
     assert signal.getsignal(number) is before
 
 

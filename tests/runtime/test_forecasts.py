@@ -8,15 +8,15 @@ from runtime.errors import InputFault
 from runtime.forecasts import (
     Forecast,
     Span,
-    duration,
+    check_resources,
+    format_seconds,
+    missing_resources,
     read_forecasts,
-    refusals,
-    refuse_what_cannot_fit,
     total_disk,
     total_time,
     write_forecasts,
 )
-from runtime.machine import Machine, available_memory, bytes_of, free_disk, this_machine
+from runtime.machine import Machine, available_memory, free_disk, parse_gigabytes, this_machine
 from runtime.run_folder import Run
 
 GB = 10**9
@@ -48,7 +48,7 @@ def test_a_span_of_measurements_goes_from_the_least_to_the_most() -> None:
     [(40, 60, "40-60 s"), (59.6, 60.4, "60 s"), (300, 900, "5-15 min"), (5400, 9000, "1.5-2.5 h")],
 )
 def test_a_duration_is_told_in_the_unit_that_suits_it(low: float, high: float, expected: str) -> None:
-    assert duration(Span(low=low, high=high)) == expected
+    assert format_seconds(Span(low=low, high=high)) == expected
 
 
 def test_what_is_written_is_read_back_level_by_level(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_what_is_written_is_read_back_level_by_level(tmp_path: Path) -> None:
 
 
 def test_what_fits_is_not_refused(tmp_path: Path) -> None:
-    assert refusals(Run(tmp_path), TWO, ROOMY) == []
-    refuse_what_cannot_fit(Run(tmp_path), TWO, ROOMY)
+    assert missing_resources(Run(tmp_path), TWO, ROOMY) == []
+    check_resources(Run(tmp_path), TWO, ROOMY)
 
 
 def test_a_disk_that_is_too_small_is_refused_with_what_is_needed_and_what_needs_most(tmp_path: Path) -> None:
@@ -69,13 +69,13 @@ def test_a_disk_that_is_too_small_is_refused_with_what_is_needed_and_what_needs_
     with pytest.raises(
         InputFault, match=r"needs 4\.0 GB of disk, and 3\.0 GB are free there; free 1\.0 GB more.*needs most: b0, 2\.0"
     ):
-        refuse_what_cannot_fit(Run(tmp_path), TWO, small)
+        check_resources(Run(tmp_path), TWO, small)
 
 
 def test_every_refusal_is_told_together(tmp_path: Path) -> None:
     refused = [part("b0", refused="too large"), part("b1", refused="larger still")]
     with pytest.raises(InputFault, match=r"cannot be done here:\n  b0: too large\n  b1: larger still"):
-        refuse_what_cannot_fit(Run(tmp_path), refused, ROOMY)
+        check_resources(Run(tmp_path), refused, ROOMY)
 
 
 def lay_out(root: Path, files: dict[str, str]) -> Path:
@@ -120,7 +120,7 @@ def test_the_disk_of_a_folder_that_is_not_there_yet_is_that_of_the_nearest_one_t
 
 
 def test_gigabytes_are_read_as_bytes_and_nothing_else_is() -> None:
-    assert bytes_of("1.5") == 1_500_000_000
+    assert parse_gigabytes("1.5") == 1_500_000_000
     for wrong in ("much", "-1", "inf"):
         with pytest.raises(InputFault, match=r"GB"):
-            bytes_of(wrong)
+            parse_gigabytes(wrong)

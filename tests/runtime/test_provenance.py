@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import InputFault
-from runtime.provenance import differences, digest_of_code, digest_of_folder, finish, is_fresh, refuse_if_changed
+from runtime.provenance import check_inputs, differences, digest_of_code, digest_of_folder, is_fresh, write_mark
 
 
 def test_an_artefact_is_fresh_only_with_the_same_ingredients_and_outputs(tmp_path: Path) -> None:
     mark, output = tmp_path / "run.json", tmp_path / "table"
     assert not is_fresh(mark, {"epochs": 3}, [output])
-    finish(mark, {"epochs": 3})
+    write_mark(mark, {"epochs": 3})
     assert not is_fresh(mark, {"epochs": 3}, [output])
     output.touch()
     assert is_fresh(mark, {"epochs": 3}, [output])
@@ -19,11 +19,11 @@ def test_an_artefact_is_fresh_only_with_the_same_ingredients_and_outputs(tmp_pat
 
 
 def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
-    finish(tmp_path / "run.json", {"settings": {"epochs": 3, "side": (1, 2)}, "cases": "ab"})
+    write_mark(tmp_path / "run.json", {"settings": {"epochs": 3, "side": (1, 2)}, "cases": "ab"})
     changed = {"settings": {"epochs": 4, "side": (1, 2)}, "cases": "ab", "new": 1}
     assert differences(tmp_path / "run.json", changed) == ["new: 'absent' -> 1", "settings.epochs: 3 -> 4"]
     with pytest.raises(InputFault, match=r"settings\.epochs: 3 -> 4"):
-        refuse_if_changed(tmp_path / "run.json", changed, "take another name")
+        check_inputs(tmp_path / "run.json", changed, "take another name")
 
 
 def test_comments_and_docstrings_do_not_change_the_digest_of_code(tmp_path: Path) -> None:

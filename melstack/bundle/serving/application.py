@@ -21,7 +21,7 @@ from melstack.bundle.serving.patient_pdf import pdf_of
 from melstack.bundle.serving.queue import Desk
 from melstack.bundle.serving.refusals import Refusal, answer_faults
 from runtime.errors import InputFault
-from runtime.exit_codes import Stopped
+from runtime.exit_codes import StopSignal
 from runtime.progress import say
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -149,7 +149,7 @@ def serve(
         settings = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", server_header=False)
         address = f"http://{host}:{listener.getsockname()[1]}"
         say(f"{predictor.name}: {address} (Ctrl-C ends it); not a medical device")
-        with suppress(Stopped):
+        with suppress(StopSignal):
             uvicorn.Server(settings).run(sockets=[listener])
     say(f"{predictor.name}: closed")
 

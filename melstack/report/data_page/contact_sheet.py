@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageOps
 from features.cases.csv_rows import read_targets
 from features.folder.data_folder import DataFolder
 from features.pictures.read import read_picture
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 from runtime.files import replacing
 
 TILE = (160, 120)  # pixels, width and height
@@ -28,7 +28,7 @@ def contact_sheet(data: DataFolder, out: Path, *, columns: int = 10, rows: int =
     pictures = {} if place is None else place.pictures()
     if missing := [f"{name}.jpg" for name in cases["image_name"] if name not in pictures]:
         where = data.path / (data.layout.train_pictures if place is None else place.name)
-        raise InputFault(f"{where}: missing pictures {named(missing)}")
+        raise InputFault(f"{where}: missing pictures {list_names(missing)}")
     paths = [pictures[str(name)] for name in cases["image_name"]]
     tiles = [_tile(path, bool(target)) for path, target in zip(paths, cases["target"], strict=True)]
     with replacing(out) as temporary:
@@ -42,7 +42,7 @@ def _labels(data: DataFolder) -> pd.DataFrame:
         raise InputFault(f"{path}: not found; a data folder in the contest's layout has it")
     cases = data.cases("train")
     if absent := {layout.columns.image_name, layout.columns.target} - set(cases.columns):
-        raise InputFault(f"{path}: missing columns {named(sorted(absent))}; found {named(cases.columns)}")
+        raise InputFault(f"{path}: missing columns {list_names(sorted(absent))}; found {list_names(cases.columns)}")
     targets = read_targets(cases, layout, layout.train, faults, data.notes)
     faults.raise_if_any(f"{data.path}: the input cannot be used")
     return pd.DataFrame({"image_name": cases[layout.columns.image_name], "target": targets})

@@ -8,7 +8,7 @@ import pandas as pd
 
 from features.ugly_ducklings import duckling_distance, ugly_ducklings, ugly_limit
 from melstack.report.galleries.tiles import Item, Said, tile_name, write_tile
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.tables import read_table
 
 LEAST_PICTURES = 4  # of a patient whose board is chosen: fewer hardly are a comparison
@@ -38,7 +38,7 @@ def make_boards(said: Said, folder: Path, patients: Sequence[str] | None = None)
     known = sorted(set(said.cases["patient_id"].astype(str)))
     unknown = [patient for patient in chosen if patient not in known]
     if unknown:
-        raise InputFault(f"patients who are not in the run: {named(unknown)}; it has {named(known)}")
+        raise InputFault(f"patients who are not in the run: {list_names(unknown)}; it has {list_names(known)}")
     block, patients_of = said.run.blocks / "ugly_duckling.parquet", said.cases["patient_id"]
     distance = duckling_distance(read_table(block)) if block.is_file() else None
     ugly = None if distance is None else ugly_ducklings(distance, patients_of, ugly_limit(distance, patients_of))

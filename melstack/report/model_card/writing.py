@@ -10,7 +10,7 @@ from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
 from melstack.report.run_page.attachments import read_audit
 from melstack.report.run_page.repeatable import mode_of
-from runtime.errors import InputFault, named
+from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_text
 from runtime.run_folder import Run
 
@@ -103,7 +103,7 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
     needed = [folder / f"{name}.csv" for name in NEEDED] + [folder / "decisions.json", folder / "run.json"]
     lacking = [path.name for path in needed if not path.is_file()]
     if lacking:
-        raise InputFault(f"{folder}: no finished stack, it lacks {named(lacking)}; `make stack` makes it")
+        raise InputFault(f"{folder}: no finished stack, it lacks {list_names(lacking)}; `make stack` makes it")
     names = [*NEEDED, *(name for name in OPTIONAL if (folder / f"{name}.csv").is_file())]
     return {
         name: pd.read_csv(folder / f"{name}.csv", keep_default_na=name != "subgroups", na_values=[""]) for name in names

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from melstack.report.run_history.settings import Settings, settings_of
-from runtime.errors import Faults, InputFault, named
+from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json
 from runtime.provenance import digest
 from runtime.run_folder import Run
@@ -84,7 +84,7 @@ def read_history(folders: Sequence[Path]) -> list[Experiment]:
 def _experiment(run: Run, folder: Path, name: str) -> Experiment:
     lacking = [file for file in NEEDED if not (folder / file).is_file()]
     if lacking:
-        raise InputFault(f"without {named(lacking)}; `make stack` makes them again")
+        raise InputFault(f"without {list_names(lacking)}; `make stack` makes them again")
     board = pd.read_csv(folder / "leaderboard.csv", index_col="name")
     decided = read_json(folder / "decisions.json")
     cases = run.read_cases()

@@ -180,7 +180,7 @@ def test_no_case_whose_name_a_table_would_compute_gets_past_a_bundle(tmp_path: P
 
 
 def test_a_name_in_a_sentence_cannot_command_the_terminal() -> None:
-    from runtime.errors import named
+    from runtime.errors import list_names
 
-    assert named(["a\x1b[2J", "b"]) == "2 ('a\\x1b[2J', b)"
-    assert pd.Series([len(named(["x" * 9000]))]).lt(100).all()
+    assert list_names(["a\x1b[2J", "b"]) == "2 ('a\\x1b[2J', b)"
+    assert pd.Series([len(list_names(["x" * 9000]))]).lt(100).all()

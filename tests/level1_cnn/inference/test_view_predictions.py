@@ -11,7 +11,7 @@ from level1_cnn.inference.predict import over_views
 from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, merge_folds
 from level1_cnn.inspect.view_worth import ALL, print_view_worth, view_worth
 from level1_cnn.views import SYMMETRIES, apply_view
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 from tests.level1_cnn.data.grey_shards import write_shard
@@ -192,7 +192,7 @@ def test_the_worth_of_a_finished_models_views_is_printed(tmp_path: Path, capsys:
     views, cases = drawn()
     run = Run(tmp_path)
     write_table(run.cases, cases)
-    finish(run.cases_mark, {})
+    write_mark(run.cases_mark, {})
     write_table(run.level1 / "mine" / "views.parquet", views)
     print_view_worth(run, "mine")
     shown = capsys.readouterr().out

@@ -16,7 +16,7 @@ from level1_cnn.hardware.devices import Plan
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
 from runtime.files import write_json
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from tests.level1_cnn.drawn_run import draw_data, tiny_experiment
 
@@ -38,7 +38,7 @@ def drawn(tmp_path: Path) -> tuple[Job, pd.DataFrame]:
     job.folder.mkdir(parents=True)
     np.save(job.folder / "views.npy", views[::-1])
     write_json(job.folder / "views.json", names[::-1])
-    finish(job.folder / "embedded.json", {}, [job.folder / name for name in ("views.npy", "views.json")])
+    write_mark(job.folder / "embedded.json", {}, [job.folder / name for name in ("views.npy", "views.json")])
     roles = ["train"] * 30 + ["test"] * 6 + ["extra"] * 4
     folds = [number % 3 if role == "train" else -1 for number, role in enumerate(roles)]
     known = np.where(np.array(roles) == "test", np.nan, target)

@@ -40,6 +40,6 @@ def test_a_worker_killed_in_the_middle_of_a_fold_changes_no_byte(tmp_path: Path)
         states = f"finetuned/fold_*/{STATE}"
         killed = beside.submit(kill_a_busy_worker, address, lambda: any(there.level1.glob(states)))
         train_alone(there, models, "--cluster", address)
-        assert "at_worker" in killed.result()
+        assert "run_on_worker" in killed.result()
     made = [[(run.level1 / "finetuned" / table).read_bytes() for table in TABLES[:2]] for run in (here, there)]
     assert made[0] == made[1]

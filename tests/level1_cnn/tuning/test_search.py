@@ -14,7 +14,7 @@ from level1_cnn.tuning.search import Inner, best_trial, inner_cases, trials_tabl
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
-from runtime.trials import Tried
+from runtime.trials import TrialResult
 from tests.level1_cnn.drawn_run import FINETUNE, make_run, tiny_experiment, write_model
 from tests.sources import ROOT
 
@@ -120,10 +120,10 @@ def test_a_model_that_cannot_be_tuned_honestly_is_refused(
 
 def test_a_trial_cut_short_never_wins_and_the_earlier_of_equals_does() -> None:
     tried = [
-        Tried({"epochs": 1}, (0.8, 0.8), 1.0, False),
-        Tried({"epochs": 2}, (0.99,), 1.0, True),
-        Tried({"epochs": 3}, (0.9, 0.85), 1.0, False),
-        Tried({"epochs": 4}, (0.8, 0.85), 1.0, False),
+        TrialResult({"epochs": 1}, (0.8, 0.8), 1.0, False),
+        TrialResult({"epochs": 2}, (0.99,), 1.0, True),
+        TrialResult({"epochs": 3}, (0.9, 0.85), 1.0, False),
+        TrialResult({"epochs": 4}, (0.8, 0.85), 1.0, False),
     ]
     assert best_trial(tried) == 2
     table = trials_table(tried, {"epochs": 7}, Inner(pd.DataFrame(), 0, [1, 2]))

@@ -55,7 +55,7 @@ def test_a_stack_on_a_cluster_is_that_of_one_machine_to_the_byte_although_a_busy
     with cluster() as (address, _), ThreadPoolExecutor() as beside:
         killed = beside.submit(kill_a_busy_worker, address, lambda: (there.level2 / "quick" / "tuning").is_dir())
         said = stack(there, "--cluster", address)
-        assert "at_worker" in killed.result()
+        assert "run_on_worker" in killed.result()
     assert "level two: fitting" in said
     assert [name for name, table in tables(here).items() if tables(there)[name] != table] == []
 
@@ -95,7 +95,7 @@ def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_ask
 
     with machines(address, place) as found:
         monkeypatch.setattr(Client, "_update_scheduler_info", twice)
-        assert len(found.cluster.alive()) == 3
+        assert len(found.cluster.worker_addresses()) == 3
 
 
 def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made_again(

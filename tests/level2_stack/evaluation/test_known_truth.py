@@ -7,7 +7,7 @@ import pandas as pd
 
 from level2_stack.evaluation.known_truth import reached, say_reached
 from runtime.files import write_json
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 
@@ -74,7 +74,7 @@ def write_score(cases: pd.DataFrame) -> pd.Series:
 def finished_stack(tmp_path: Path, cases: pd.DataFrame, *models: str) -> tuple[Run, Path]:
     """Write what a finished stack leaves behind: its models know the risk, the better network does not."""
     run, risk = Run(tmp_path / "run"), write_truth(tmp_path, cases)
-    finish(run.cases_mark, {}, data=str(tmp_path))
+    write_mark(run.cases_mark, {}, data=str(tmp_path))
     for name, score in (("better", 1 - risk), ("worse", risk)):
         write_table(run.level1 / name / "predictions.parquet", score.rename("probability").to_frame())
     folder = run.level2 / "default"

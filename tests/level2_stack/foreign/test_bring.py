@@ -6,7 +6,7 @@ import pytest
 
 from level2_stack.foreign.bring import import_into_run
 from runtime.errors import InputFault
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import read_table, write_table
 from tests.level2_stack.foreign.foreign_files import OOF, small_cases, write_foreign
@@ -16,7 +16,7 @@ from tests.level2_stack.foreign.foreign_files import OOF, small_cases, write_for
 def run(tmp_path: Path) -> Run:
     place = Run(tmp_path / "run")
     write_table(place.cases, small_cases())
-    finish(place.cases_mark, {})
+    write_mark(place.cases_mark, {})
     return place
 
 
@@ -57,7 +57,7 @@ def test_a_network_that_fails_later_is_no_longer_stacked(
 
 def test_a_network_trained_here_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     write_foreign(tmp_path / "foreign", "net")
-    finish(run.level1 / "net" / "begun.json", {"settings": 1})
+    write_mark(run.level1 / "net" / "begun.json", {"settings": 1})
     with pytest.raises(InputFault, match=r"trained in this run has the name of 1 \(net\)"):
         import_into_run(run, tmp_path / "foreign", [])
 

@@ -53,7 +53,7 @@ def cluster_of_threads(workers: int = 2) -> Iterator[str]:
         yield threads.scheduler_address
 
 
-def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "at_worker") -> str:
+def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "run_on_worker") -> str:
     """Kill a worker whose task is in the middle of a function named ``inside``, once ``ready``; return the task's name.
 
     The process is stopped first and looked at then: it cannot finish between the look and the kill. Its nanny starts

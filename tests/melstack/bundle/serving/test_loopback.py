@@ -222,9 +222,9 @@ def test_a_server_that_is_asked_to_end_ends() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: signal.Signals) -> None:
     code = (
-        "from melstack.bundle.serving.application import serve; from runtime.exit_codes import run_to_its_end; "
+        "from melstack.bundle.serving.application import serve; from runtime.exit_codes import run_command; "
         "from tests.melstack.bundle.serving.doubles import SMALL, Darkness; "
-        "run_to_its_end(lambda: serve(Darkness(), SMALL, port=0))"
+        "run_command(lambda: serve(Darkness(), SMALL, port=0))"
     )
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

@@ -13,7 +13,7 @@ from melstack.report.galleries.make import HARDEST, hardest, make_galleries, rec
 from melstack.report.galleries.tiles import Said, metadata, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
 from runtime.files import write_json
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import INDEX, write_table
 
@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Run:
         index=RISK.index,
     )
     write_table(place.cases, cases)
-    finish(place.cases_mark, {}, data=str(data))
+    write_mark(place.cases_mark, {}, data=str(data))
     for model, made_from in (("own", {"settings": TINY.model_dump(mode="json")}), ("theirs", {"foreign": "1"})):
         write_table(place.level1 / model / "predictions.parquet", RISK.to_frame("probability") / 2)
         write_json(place.level1 / model / "run.json", {"made_from": made_from})

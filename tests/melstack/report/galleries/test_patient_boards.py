@@ -10,7 +10,7 @@ from PIL import Image
 from melstack.report.galleries.patient_boards import choose_patients, make_boards
 from melstack.report.galleries.tiles import Said
 from runtime.errors import InputFault
-from runtime.provenance import finish
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import INDEX, write_table
 
@@ -38,7 +38,7 @@ def said(tmp_path: Path) -> Said:
     run, (cases, risk) = Run(tmp_path / "run"), cases_and_risk()
     Image.fromarray(np.full((300, 400, 3), 128, np.uint8)).save(tmp_path / "one.png")
     write_table(run.cases, cases)
-    finish(run.cases_mark, {}, data=str(tmp_path))
+    write_mark(run.cases_mark, {}, data=str(tmp_path))
     write_table(run.level2 / "default" / "predictions.parquet", risk.to_frame("probability"))
     return Said(run, "default")
 
