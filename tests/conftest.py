@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the tiny run that `make submission` makes, once for all processes of a session."""
+"""Fixtures of all tests: the tiny run of `make submission`, made once for all processes of a test session."""
 
 from pathlib import Path
 
@@ -7,32 +7,32 @@ from filelock import FileLock
 
 from runtime.run_folder import Run
 from tests.sources import ROOT
-from tests.workshop import Finished, Workshop
+from tests.tiny_project import FinishedRun, TinyProject
 
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Return a folder that all processes of this session of tests share."""
+    """Return a folder that all processes of this test session share."""
     base = tmp_path_factory.getbasetemp()
     return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
-def workshop(shared_folder: Path) -> Workshop:
-    """Return the tiny clinic with its models and its recipe."""
-    with FileLock(shared_folder / "workshop.lock"):
-        return Workshop(shared_folder / "workshop")
+def project(shared_folder: Path) -> TinyProject:
+    """Return the tiny project: data, models and recipe."""
+    with FileLock(shared_folder / "project.lock"):
+        return TinyProject(shared_folder / "project")
 
 
 @pytest.fixture(scope="session")
-def finished_run(workshop: Workshop, shared_folder: Path) -> Finished:
-    """Return the run of `make submission` on the tiny clinic, with its bundle; copy it before you change anything."""
+def finished_run(project: TinyProject, shared_folder: Path) -> FinishedRun:
+    """Return the run of `make submission` on the tiny project, with its bundle; copy it before you change anything."""
     if not (ROOT / ".venv").is_dir():
         pytest.skip("make uses .venv; `make setup` makes it")
-    run, shown = Run(shared_folder / "finished" / "run"), shared_folder / "finished.txt"
+    run, output = Run(shared_folder / "finished" / "run"), shared_folder / "finished.txt"
     with FileLock(shared_folder / "finished.lock"):
-        if not shown.is_file():
-            done = workshop.make("submission", run)
-            assert done.returncode == 0, done.stderr
-            shown.write_text(done.stdout)
-    return Finished(run, shown.read_text(), workshop)
+        if not output.is_file():
+            result = project.make("submission", run)
+            assert result.returncode == 0, result.stderr
+            output.write_text(result.stdout)
+    return FinishedRun(run, output.read_text(), project)

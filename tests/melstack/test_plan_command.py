@@ -17,7 +17,7 @@ from runtime.forecasts import HOUR
 from runtime.run_folder import Run
 from tests.command_line import typed
 from tests.sources import ROOT
-from tests.workshop import MODELS, Finished, Workshop
+from tests.tiny_project import MODELS, FinishedRun, TinyProject
 
 
 def plan(run: Run, command: str, *options: object) -> tuple[int, str]:
@@ -32,10 +32,10 @@ def plan_models(run: Run, *models: Path, **limits: object) -> tuple[int, str]:
     return plan(run, "plan", "--models", " ".join(map(str, models)), "--devices", "cpu", *options)
 
 
-def frozen_cases(workshop: Workshop, folder: Path) -> Run:
+def frozen_cases(project: TinyProject, folder: Path) -> Run:
     """Return a run with its cases and nothing else."""
     run = Run(folder / "run")
-    freeze_cases(run, Request(workshop.data, folds=3))
+    freeze_cases(run, Request(project.data, folds=3))
     return run
 
 
@@ -52,10 +52,10 @@ def parts(run: Run) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def planned(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+def planned(project: TinyProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """Return a run of which both levels were forecast, and what was said."""
-    run = frozen_cases(workshop, tmp_path_factory.mktemp("planned"))
-    code, said = plan_models(run, *workshop.models)
+    run = frozen_cases(project, tmp_path_factory.mktemp("planned"))
+    code, said = plan_models(run, *project.models)
     assert code == 0, said
     code, more = plan(run, "plan-stack")
     assert code == 0, more
@@ -83,10 +83,10 @@ def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned: tu
 
 @pytest.mark.full
 def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(
-    planned: tuple[Run, str], finished_run: Finished, tmp_path: Path
+    planned: tuple[Run, str], finished_run: FinishedRun, tmp_path: Path
 ) -> None:
-    run = finished_run.copied_to(tmp_path)
-    code, said = plan_models(run, *finished_run.workshop.models)
+    run = finished_run.copy_to(tmp_path)
+    code, said = plan_models(run, *finished_run.project.models)
     assert code == 0, said
     assert all(not part["seconds"] for part in parts(run).values())
     kept = sum(path.stat().st_size for path in (run.level1 / "frozen").rglob("*.npy"))
@@ -94,10 +94,10 @@ def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(
 
 
 @pytest.mark.full
-def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(workshop: Workshop, tmp_path: Path) -> None:
+def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(project: TinyProject, tmp_path: Path) -> None:
     large = changed(tmp_path, "large", "batch_size = 16", "batch_size = 64")
     large.write_text(large.read_text().replace("image_size = 32", "image_size = 512"))
-    code, said = plan_models(frozen_cases(workshop, tmp_path), large, memory=1, disk=0.001)
+    code, said = plan_models(frozen_cases(project, tmp_path), large, memory=1, disk=0.001)
     assert code == 2
     assert "large: training on 64 picture(s) of 512 px at once takes" in said
     assert "batch_size = 64 with accumulation = " in said
@@ -106,15 +106,17 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(worksho
 
 
 @pytest.mark.full
-def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(workshop: Workshop, tmp_path: Path) -> None:
-    run = frozen_cases(workshop, tmp_path)
+def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(
+    project: TinyProject, tmp_path: Path
+) -> None:
+    run = frozen_cases(project, tmp_path)
     code, said = plan_models(run, changed(tmp_path, "short", "batch_size = 16", "batch_size = 64"))
     assert code == 0, said
     assert "6 steps of 64 pictures" in parts(run)["short"]["how"]
 
 
-def test_nothing_to_stack_is_refused(finished_run: Finished, tmp_path: Path) -> None:
-    run = finished_run.copied_to(tmp_path)
+def test_nothing_to_stack_is_refused(finished_run: FinishedRun, tmp_path: Path) -> None:
+    run = finished_run.copy_to(tmp_path)
     shutil.rmtree(run.level1)
     refused = typed("plan-stack", "--run", run.folder)
     assert refused.code == 2
@@ -127,8 +129,8 @@ def test_a_limit_that_is_no_number_is_refused(tmp_path: Path) -> None:
     assert "'plenty' is not a number of GB" in " ".join(refused.err.replace("│", " ").split())
 
 
-def test_the_work_of_a_model_is_counted_from_the_cases(finished_run: Finished) -> None:
-    frozen, tuned = (read_experiment(path) for path in finished_run.workshop.models)
+def test_the_work_of_a_model_is_counted_from_the_cases(finished_run: FinishedRun) -> None:
+    frozen, tuned = (read_experiment(path) for path in finished_run.project.models)
     work = count_work(Job(finished_run.run, "new", tuned, "{}"), 8)
     # 120 training pictures in three folds of 40; 30 test pictures.
     assert (work.folds, work.pending, work.cases, work.asked) == (3, 3, 150, 40 + 30)

@@ -22,7 +22,7 @@ from features.clinic.folder import draw_clinic
 from runtime.folder_lock import read_holder
 from runtime.provenance import find_damage
 from tests.sources import ROOT
-from tests.workshop import TINY
+from tests.tiny_project import TINY
 
 KILLS = int(os.environ.get("PIPELINE_KILLS", "0"))
 DATA, NAMED_MODELS = os.environ.get("PIPELINE_DATA"), os.environ.get("PIPELINE_MODELS")

@@ -13,26 +13,28 @@ import pytest
 from runtime.run_folder import Run
 from runtime.tables import read_table
 from tests.sources import ROOT
-from tests.workshop import MODELS, RECIPE, TEST, Finished, Workshop
+from tests.tiny_project import MODELS, RECIPE, TEST, FinishedRun, TinyProject
 
 
-def test_one_command_makes_a_submission_in_the_order_of_the_sample(finished_run: Finished, workshop: Workshop) -> None:
+def test_one_command_makes_a_submission_in_the_order_of_the_sample(
+    finished_run: FinishedRun, project: TinyProject
+) -> None:
     run = finished_run.run
     submission = pd.read_csv(run.submission)
-    sample = pd.read_csv(workshop.data / "sample_submission.csv")
+    sample = pd.read_csv(project.data / "sample_submission.csv")
     assert submission.columns.tolist() == ["image_name", "target"]
     assert submission["image_name"].tolist() == sample["image_name"].tolist()
     assert submission["target"].between(0, 1).all()
     assert submission["target"].nunique() > 10
 
 
-def test_it_says_how_far_it_got_of_what_can_be_reached(finished_run: Finished) -> None:
-    shown = finished_run.shown
+def test_it_says_how_far_it_got_of_what_can_be_reached(finished_run: FinishedRun) -> None:
+    shown = finished_run.output
     assert "on the hidden test truth: reached 0." in shown
     assert "the AUC of the true risk" in shown
 
 
-def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: Finished) -> None:
+def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: FinishedRun) -> None:
     run = finished_run.run
     cases = run.read_cases()
     tables = [
@@ -50,11 +52,11 @@ def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: 
 
 @pytest.mark.full
 def test_a_second_run_changes_nothing_and_says_that_everything_is_fresh(
-    finished_run: Finished, workshop: Workshop
+    finished_run: FinishedRun, project: TinyProject
 ) -> None:
     run = finished_run.run
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
-    shown = workshop.make("submission", run).stdout
+    shown = project.make("submission", run).stdout
     assert before == {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
     for part in ("cases", *MODELS, "blocks", "level two: quick", "submission"):
         assert any(line.startswith((part, f"level one: {part}")) and "fresh" in line for line in shown.splitlines()), (
@@ -64,11 +66,11 @@ def test_a_second_run_changes_nothing_and_says_that_everything_is_fresh(
 
 @pytest.mark.full
 def test_a_killed_run_ends_like_one_that_was_never_stopped(
-    finished_run: Finished, workshop: Workshop, tmp_path: Path
+    finished_run: FinishedRun, project: TinyProject, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
     started = subprocess.Popen(
-        workshop.command("submission", run),
+        project.command("submission", run),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -79,33 +81,33 @@ def test_a_killed_run_ends_like_one_that_was_never_stopped(
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()
     assert not run.submission.exists()
-    assert workshop.make("submission", run).returncode == 0
+    assert project.make("submission", run).returncode == 0
     uninterrupted = finished_run.run
     assert run.submission.read_bytes() == uninterrupted.submission.read_bytes()
 
 
 @pytest.mark.full
 def test_going_back_to_an_earlier_recipe_writes_its_submission_again(
-    finished_run: Finished, workshop: Workshop, tmp_path: Path
+    finished_run: FinishedRun, project: TinyProject, tmp_path: Path
 ) -> None:
-    run = finished_run.copied_to(tmp_path)
+    run = finished_run.copy_to(tmp_path)
     first = run.submission.read_bytes()
     other = tmp_path / "other.toml"
     other.write_text(RECIPE.replace('blend = ["lgbm", "xgb", "ridge"]', 'blend = ["logistic"]'))
-    assert workshop.make("submission", run, RECIPE=str(other)).returncode == 0
+    assert project.make("submission", run, RECIPE=str(other)).returncode == 0
     assert run.submission.read_bytes() != first
-    assert workshop.make("submission", run).returncode == 0
+    assert project.make("submission", run).returncode == 0
     assert run.submission.read_bytes() == first
 
 
 @pytest.mark.full
 def test_foreign_predictions_are_stacked_without_any_picture(
-    workshop: Workshop, finished_run: Finished, tmp_path: Path
+    project: TinyProject, finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     own = finished_run.run
     cases = own.read_cases()
     data, foreign = tmp_path / "tables", tmp_path / "foreign"
-    shutil.copytree(workshop.data, data, ignore=shutil.ignore_patterns("jpeg", "clinic.json", "truth.csv"))
+    shutil.copytree(project.data, data, ignore=shutil.ignore_patterns("jpeg", "clinic.json", "truth.csv"))
     for name in MODELS:
         table = read_table(own.level1 / name / "predictions.parquet").join(cases["role"])
         (foreign / f"net_{name}").mkdir(parents=True)
@@ -113,7 +115,7 @@ def test_foreign_predictions_are_stacked_without_any_picture(
             rows = table[table["role"] == role].rename(columns={"probability": "pred"})
             rows[["fold", "pred"] if role == "train" else ["pred"]].to_csv(foreign / f"net_{name}" / file)
     run = Run(tmp_path / "run")
-    shown = workshop.make("submission", run, DATA=str(data), FOREIGN=str(foreign))
+    shown = project.make("submission", run, DATA=str(data), FOREIGN=str(foreign))
     assert shown.returncode == 0, shown.stderr
     assert "no network is trained" in shown.stdout
     assert "they are this run's folds" in shown.stdout

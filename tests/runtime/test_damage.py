@@ -16,7 +16,7 @@ from runtime.provenance import check_outputs, find_damage, is_fresh, read_mark, 
 from runtime.run_folder import Run
 from tests.command_line import typed
 from tests.features.small_clinic import small_clinic
-from tests.workshop import TRAIN, Finished, Workshop
+from tests.tiny_project import TRAIN, FinishedRun, TinyProject
 
 
 def flip(path: Path) -> None:
@@ -97,15 +97,15 @@ def test_a_large_file_is_looked_at_by_size_and_by_digest_when_it_is_read(
 
 
 class Made:
-    """A run that `make submission` made of the workshop, to be damaged."""
+    """A run that `make submission` made of the project, to be damaged."""
 
-    def __init__(self, workshop: Workshop, folder: Path) -> None:
-        self.workshop, self.run = workshop, Run(folder / "run")
+    def __init__(self, project: TinyProject, folder: Path) -> None:
+        self.project, self.run = project, Run(folder / "run")
         self.again()
 
     def again(self) -> str:
         """Make it, once more; return what is said, as one line."""
-        done = self.workshop.make("submission", self.run, DETERMINISTIC="1", DEVICES="cpu")
+        done = self.project.make("submission", self.run, DETERMINISTIC="1", DEVICES="cpu")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.replace("\n", "")
 
@@ -124,8 +124,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(workshop, tmp_path_factory.mktemp("damage"))
+def made(project: TinyProject, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(project, tmp_path_factory.mktemp("damage"))
 
 
 FILES = [
@@ -155,9 +155,9 @@ def told_of(run: Run, names: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("names", [FILES, MARKS], ids=["files", "marks"])
 def test_a_run_is_as_written_until_a_byte_of_it_is_flipped_and_all_that_is_damaged_is_named(
-    finished_run: Finished, tmp_path: Path, names: list[str]
+    finished_run: FinishedRun, tmp_path: Path, names: list[str]
 ) -> None:
-    run = finished_run.copied_to(tmp_path)
+    run = finished_run.copy_to(tmp_path)
     assert {verdict.state for verdict in verify_run(run)} == {WRITTEN}
     assert told_of(run, names) == []
 

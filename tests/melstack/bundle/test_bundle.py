@@ -21,17 +21,17 @@ from runtime.files import read_json, write_json
 from runtime.tables import read_table
 from tests.features.pictures.dicom_files import write_jpeg_dicom
 from tests.features.pictures.tfrecord_files import write_records
-from tests.workshop import MODELS, PREVALENCE, RECIPE, Finished, Workshop
+from tests.tiny_project import MODELS, PREVALENCE, RECIPE, FinishedRun, TinyProject
 
 
 @pytest.fixture(scope="module")
-def bundle(finished_run: Finished) -> Bundle:
+def bundle(finished_run: FinishedRun) -> Bundle:
     return Bundle.load(finished_run.bundle, threads=1)
 
 
 @pytest.fixture(scope="module")
-def data(workshop: Workshop) -> Path:
-    return workshop.data
+def data(project: TinyProject) -> Path:
+    return project.data
 
 
 def some(data: Path, count: int = 3) -> tuple[pd.DataFrame, dict[str, Path]]:
@@ -40,7 +40,7 @@ def some(data: Path, count: int = 3) -> tuple[pd.DataFrame, dict[str, Path]]:
 
 
 def test_it_predicts_the_test_cases_of_its_run_as_the_run_did(
-    finished_run: Finished, data: Path, tmp_path: Path
+    finished_run: FinishedRun, data: Path, tmp_path: Path
 ) -> None:
     predict_folder(finished_run.bundle, data, tmp_path, None, None)
     made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
@@ -52,9 +52,9 @@ def test_it_predicts_the_test_cases_of_its_run_as_the_run_did(
 
 
 def test_a_bundle_of_some_networks_knows_nothing_of_the_others(
-    finished_run: Finished, data: Path, tmp_path: Path
+    finished_run: FinishedRun, data: Path, tmp_path: Path
 ) -> None:
-    few, run = tmp_path / "few.toml", finished_run.copied_to(tmp_path)
+    few, run = tmp_path / "few.toml", finished_run.copy_to(tmp_path)
     few.write_text(f'networks = ["frozen"]\n{RECIPE}')
     stack(run.folder, str(few), prevalence=PREVALENCE)
     make_bundle(run.folder, str(few), tmp_path / "bundle_few")
@@ -97,7 +97,7 @@ def test_one_picture_without_anything_known_of_its_patient_is_predicted(bundle: 
     assert predicted.table[["rank", "pictures"]].to_numpy().tolist() == [[1, 1]]
 
 
-def test_a_folder_of_pictures_alone_is_predicted(finished_run: Finished, data: Path, tmp_path: Path) -> None:
+def test_a_folder_of_pictures_alone_is_predicted(finished_run: FinishedRun, data: Path, tmp_path: Path) -> None:
     for picture in sorted((data / "jpeg/test").iterdir())[:4]:
         shutil.copy(picture, tmp_path)
     predict_folder(finished_run.bundle, tmp_path, tmp_path / "out", None, None)
@@ -106,7 +106,11 @@ def test_a_folder_of_pictures_alone_is_predicted(finished_run: Finished, data: P
 
 @pytest.mark.parametrize("left_out", [["patient_id"], None], ids=["no patient_id", "names alone"])
 def test_a_folder_whose_table_names_no_patient_is_predicted_to_the_end(
-    finished_run: Finished, data: Path, tmp_path: Path, left_out: list[str] | None, capsys: pytest.CaptureFixture[str]
+    finished_run: FinishedRun,
+    data: Path,
+    tmp_path: Path,
+    left_out: list[str] | None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(data / "jpeg/test", tmp_path / "new/jpeg/test")
     whole = pd.read_csv(data / "test.csv", dtype=str)
@@ -130,7 +134,7 @@ def test_a_folder_whose_table_names_no_patient_is_predicted_to_the_end(
 
 
 def test_what_cannot_be_read_or_written_is_refused_before_any_network_runs(
-    finished_run: Finished, bundle: Bundle, data: Path, tmp_path: Path
+    finished_run: FinishedRun, bundle: Bundle, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(data / "jpeg/test", tmp_path / "new/jpeg/test")
     (tmp_path / "file").touch()
@@ -151,7 +155,7 @@ def test_what_cannot_be_read_or_written_is_refused_before_any_network_runs(
 
 
 def test_a_table_without_pictures_is_refused_where_networks_look_at_them(
-    finished_run: Finished, bundle: Bundle, data: Path, tmp_path: Path
+    finished_run: FinishedRun, bundle: Bundle, data: Path, tmp_path: Path
 ) -> None:
     shutil.copy(data / "test.csv", tmp_path)
     with pytest.raises(InputFault, match=r"no pictures of the cases.*: 2 \(frozen, tuned\); .* jpeg/test"):
@@ -177,7 +181,7 @@ def test_what_is_repaired_in_a_table_in_memory_is_told_with_the_answer(bundle: B
 
 @pytest.mark.parametrize("kind", ["dicom", "records"])
 def test_pictures_in_dicom_files_and_in_tfrecords_are_predicted_as_in_jpeg_files(
-    finished_run: Finished, data: Path, tmp_path: Path, kind: str
+    finished_run: FinishedRun, data: Path, tmp_path: Path, kind: str
 ) -> None:
     pictures = sorted((data / "jpeg/test").iterdir())[:3]
     for kept in ("as_they_were", "new"):
@@ -203,8 +207,8 @@ def test_pictures_in_dicom_files_and_in_tfrecords_are_predicted_as_in_jpeg_files
     assert list(made["new"].index) == [picture.stem for picture in pictures]
 
 
-def test_foreign_networks_are_brought_along_or_asked_for(finished_run: Finished, data: Path, tmp_path: Path) -> None:
-    run, foreign = finished_run.copied_to(tmp_path), tmp_path / "foreign"
+def test_foreign_networks_are_brought_along_or_asked_for(finished_run: FinishedRun, data: Path, tmp_path: Path) -> None:
+    run, foreign = finished_run.copy_to(tmp_path), tmp_path / "foreign"
     cases = run.read_cases()
     drawn = np.random.default_rng(0).normal(cases["target"].fillna(0.5), 1.0)
     tables = {"oof": cases["role"] == "train", "test": cases["role"] == "test"}
@@ -213,7 +217,7 @@ def test_foreign_networks_are_brought_along_or_asked_for(finished_run: Finished,
         views = {f"tta{view}": expit(drawn[rows] + shift) for view, shift in enumerate((-0.5, 0.1, 0.6))}
         brought = pd.DataFrame({"pred": np.mean(list(views.values()), axis=0)} | views, index=cases.index[rows])
         brought.to_csv(foreign / "theirs" / f"{file}.csv")
-    recipe = str(finished_run.workshop.recipe)
+    recipe = str(finished_run.project.recipe)
     submission(run.folder, recipe, foreign, "theirs", PREVALENCE)
     make_bundle(run.folder, recipe, run.folder / "bundle")
     with pytest.raises(InputFault, match=r"their predictions are needed as well: 1 \(theirs\)"):
@@ -309,11 +313,11 @@ def test_pictures_that_cannot_be_read_are_all_named(bundle: Bundle, data: Path, 
         bundle.predict(cases, pictures)
 
 
-def copied(finished_run: Finished, tmp_path: Path) -> Path:
+def copied(finished_run: FinishedRun, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished_run.bundle, tmp_path / "bundle"))
 
 
-def test_one_changed_byte_is_found_and_its_file_named(finished_run: Finished, tmp_path: Path) -> None:
+def test_one_changed_byte_is_found_and_its_file_named(finished_run: FinishedRun, tmp_path: Path) -> None:
     folder = copied(finished_run, tmp_path)
     path = folder / "networks/frozen/network.onnx"
     content = bytearray(path.read_bytes())
@@ -323,7 +327,7 @@ def test_one_changed_byte_is_found_and_its_file_named(finished_run: Finished, tm
         Bundle.load(folder)
 
 
-def test_another_format_is_refused(finished_run: Finished, tmp_path: Path) -> None:
+def test_another_format_is_refused(finished_run: FinishedRun, tmp_path: Path) -> None:
     folder = copied(finished_run, tmp_path)
     told = read_json(folder / "manifest.json")
     write_json(folder / "manifest.json", told | {"format": 99})
@@ -333,9 +337,9 @@ def test_another_format_is_refused(finished_run: Finished, tmp_path: Path) -> No
         Bundle.load(tmp_path)
 
 
-def test_it_is_made_once(finished_run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_made_once(finished_run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
     before = (finished_run.bundle / "manifest.json").stat().st_mtime_ns
-    make_bundle(finished_run.run.folder, str(finished_run.workshop.recipe), finished_run.bundle)
+    make_bundle(finished_run.run.folder, str(finished_run.project.recipe), finished_run.bundle)
     assert "bundle: fresh" in capsys.readouterr().out
     assert (finished_run.bundle / "manifest.json").stat().st_mtime_ns == before
     assert {entry.name for entry in read_manifest(finished_run.bundle).networks} == set(MODELS)
@@ -343,7 +347,7 @@ def test_it_is_made_once(finished_run: Finished, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.full
 def test_the_networks_of_a_bundle_are_timed_through_both_runtimes(
-    finished_run: Finished, capsys: pytest.CaptureFixture[str]
+    finished_run: FinishedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from benchmarks.bundle_networks import WAYS, run_portable_benchmark
 

@@ -1,4 +1,4 @@
-"""A tiny clinic, two tiny models and a quick recipe, and `make` on them: the run that tests of several rooms read."""
+"""A tiny project: a drawn data folder, two small models, a quick recipe; several tests read what `make` makes of it."""
 
 import shutil
 import subprocess
@@ -38,8 +38,8 @@ PREVALENCE = 0.05
 TRAIN, TEST = 120, 30  # pictures
 
 
-class Workshop:
-    """What a user has before the first command, in ``folder``; made where it is not there yet."""
+class TinyProject:
+    """A user's files before the first command: data, model TOMLs, recipe; written to ``folder`` if they are missing."""
 
     def __init__(self, folder: Path) -> None:
         self.data = draw_clinic(folder / "clinic", train=TRAIN, test=TEST, seed=1)
@@ -50,7 +50,7 @@ class Workshop:
         self.recipe.write_text(RECIPE)
 
     def command(self, target: str, run: Run, **settings: str) -> list[str]:
-        """Return what a user would type."""
+        """Return the words of `make target RUN=run ...` with this project's files and ``settings``."""
         values = {
             "DATA": self.data,
             "RUN": run.folder,
@@ -59,27 +59,27 @@ class Workshop:
             "FOLDS": "3",
             "PREVALENCE": str(PREVALENCE),
         } | settings
-        typed = ["make", "-C", str(ROOT), "--no-print-directory", target]
-        return [*typed, *(f"{key}={value}" for key, value in values.items())]
+        make = ["make", "-C", str(ROOT), "--no-print-directory", target]
+        return [*make, *(f"{key}={value}" for key, value in values.items())]
 
     def make(self, target: str, run: Run, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Type it, and return what came of it."""
+        """Run the command and return its exit code and output; a failure is not raised."""
         return subprocess.run(self.command(target, run, **settings), capture_output=True, text=True, check=False)
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run that `make submission` finished, what it printed, and what it was made of: to be read, never changed."""
+class FinishedRun:
+    """A run that `make submission` finished, its output, and its project. Tests read it and never change it."""
 
     run: Run
-    shown: str
-    workshop: Workshop
+    output: str
+    project: TinyProject
 
     @property
     def bundle(self) -> Path:
-        """Its bundle's folder."""
+        """The bundle's folder."""
         return self.run.folder / "bundle"
 
-    def copied_to(self, folder: Path) -> Run:
-        """Return a copy of the run in ``folder``, with its decoded pictures beside it, that a test may change."""
+    def copy_to(self, folder: Path) -> Run:
+        """Copy the run and its decoded pictures to ``folder`` and return the copy, which a test may change."""
         return Run(Path(shutil.copytree(self.run.folder.parent, folder / "copied")) / "run")
