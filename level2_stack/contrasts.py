@@ -1,4 +1,4 @@
-"""Within-patient contrasts: how a picture's logit stands among the same patient's others, and those at its site."""
+"""Within-patient contrasts: how a picture's logit compares with the patient's other pictures, or those at its site."""
 
 from collections.abc import Collection
 
@@ -6,48 +6,49 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_expit
 
-# In logits. Below this spread a patient's pictures look alike to a network; dividing by less would magnify its noise.
+# In logits. A smaller standard deviation within a patient is mostly the network's noise; dividing by it amplifies it.
 STD_FLOOR = 0.25
 WITHIN = ("difference", "zscore", "rank", "share")
 FAMILIES = (*WITHIN, "level", *(f"site_{name}" for name in WITHIN), "disagreement")
-# Shares and contrasts within the site are not among them: on the contest's 33,126 rows they cost the boosters 0.001.
+# Without shares and contrasts within the site: on the contest's 33,126 rows they cost the boosters 0.001 of AUC.
 DEFAULT = ("difference", "zscore", "rank", "level", "disagreement")
-NETWORKS = "networks"  # the name under which the mean of all networks is contrasted like one more network
+NETWORKS = "networks"  # the name of the mean over all networks, which gets the same contrasts as a network
 
 
 def contrasts(
     logits: pd.DataFrame, patients: pd.Series, sites: pd.Series | None = None, families: Collection[str] = DEFAULT
 ) -> pd.DataFrame:
-    """Return those ``families`` of contrasts of ``logits`` (n cases x networks, NaN where a network has no prediction).
+    """Return the contrasts of ``logits`` that ``families`` names.
 
-    ``patients`` holds the patient of every case, ``sites`` where on the body it is, if that is known of any. The
-    result, on the index of ``logits``, has per network
+    ``logits`` has n cases x networks, NaN where a network has no prediction. ``patients`` holds the patient of every
+    case, ``sites`` the place on the body (None where no case has one). The result has the index of ``logits`` and, per
+    network,
 
-    * ``difference.<net>``: from the patient's mean, in logits;
-    * ``zscore.<net>``: that difference by the patient's standard deviation, which counts as at least ``STD_FLOOR``
-      (0 for a patient with one picture);
+    * ``difference.<net>``: the logit minus the patient's mean;
+    * ``zscore.<net>``: that difference divided by the patient's standard deviation, which is taken as at least
+      ``STD_FLOOR``; 0 for a patient with one picture;
     * ``rank.<net>``: mid-rank percentile within the patient, in (0, 1); 0.5 for a patient with one picture;
-    * ``share.<net>``: the probability as a share of the patient's largest, in (0, 1]; 1 for a patient with one picture;
+    * ``share.<net>``: the probability divided by the patient's largest, in (0, 1]; 1 for a patient with one picture;
     * ``level.<net>``: the patient's mean, in logits.
 
-    Where there are several networks, their mean logit counts as one more, called ``networks``, and
-    ``disagreement.networks`` is the standard deviation of a row's logits over the networks, in logits. Of that mean (or
-    of the only network) there are also ``site_difference``, ``site_zscore``, ``site_rank``, ``site_share``: the same as
-    above among the patient's pictures at the same site; an unknown site is a site of its own. A row depends on its own
-    patient's rows alone, and not on their order. Only the missing stays missing.
+    With several networks, their mean logit is contrasted like one more network, named ``networks``, and
+    ``disagreement.networks`` is the standard deviation of a row's logits over the networks, in logits. That mean (or
+    the only network) also gets ``site_difference``, ``site_zscore``, ``site_rank`` and ``site_share``: the same
+    contrasts among the patient's pictures at the same site, where unknown sites count as one site. A row depends only
+    on the rows of its own patient, not on their order. A contrast is missing only where the logit is missing.
     """
-    # A sum of floats depends on the order of its terms: one order for all makes the result equal to the last bit.
-    ordered = logits.sort_index()
-    every, patient = _with_mean(ordered), patients.loc[ordered.index]
-    summary = every.iloc[:, [-1]]
-    found = _within(every, patient, "") | {"level": _level(every, patient)}
+    # A sum of floats depends on the order of its terms: a fixed order makes the result equal to the last bit.
+    sorted_logits = logits.sort_index()
+    with_mean, patient = _with_mean(sorted_logits), patients.loc[sorted_logits.index]
+    mean = with_mean.iloc[:, [-1]]
+    tables = _within(with_mean, patient, "") | {"level": _level(with_mean, patient)}
     if sites is not None:
-        place = patient.astype(str) + "\n" + sites.loc[ordered.index].astype("object").fillna("").astype(str)
-        found |= _within(summary, place, "site_")
+        site = patient.astype(str) + "\n" + sites.loc[sorted_logits.index].astype("object").fillna("").astype(str)
+        tables |= _within(mean, site, "site_")
     if logits.shape[1] > 1:
-        found["disagreement"] = ordered.std(axis=1, ddof=0).rename(NETWORKS).to_frame()
-    chosen = [table.add_prefix(f"{name}.") for name, table in found.items() if name in families]
-    return pd.concat(chosen, axis=1).loc[logits.index] if chosen else pd.DataFrame(index=logits.index)
+        tables["disagreement"] = sorted_logits.std(axis=1, ddof=0).rename(NETWORKS).to_frame()
+    columns = [table.add_prefix(f"{name}.") for name, table in tables.items() if name in families]
+    return pd.concat(columns, axis=1).loc[logits.index] if columns else pd.DataFrame(index=logits.index)
 
 
 def _with_mean(logits: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The scikit-learn face of level two: nested, patient-grouped stacking of any table of scores and features."""
+"""Level two as a scikit-learn classifier: nested, patient-grouped stacking of any table of scores and features."""
 
 import warnings
 from collections.abc import Sequence
@@ -27,62 +27,64 @@ from level2_stack.recipe import AUTO, BLEND, Recipe
 from level2_stack.results.leaderboard import leaderboard
 
 Floats = NDArray[np.float64]
-MOST_FOLDS = 100  # beyond that a fold is a row or two, and the pairs of folds are thousands of fits
+MOST_FOLDS = 100  # with more, a fold would have one or two rows, and the pairs of folds would need thousands of fits
 
 
 class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Stack networks' scores and features, groups kept whole, and calibrate; every number is nested.
+    """Stack and calibrate networks' scores and features; groups stay in one fold, every reported number is nested.
 
     Parameters
     ----------
     scores : sequence of str or int, default=()
-        Columns of X (names of a DataFrame, else positions) that hold a network's scores, NaN where it has none.
+        Columns of X (names of a DataFrame, else positions) that hold networks' scores, NaN where a score is missing.
         Without any, learners that weigh networks are left out.
     score_scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        The scale of the scores.
     group_column : str or int, default=None
-        Column of X that names the patient, in place of the argument ``groups``; it is no feature. It also reaches what
-        scikit-learn calls without groups: ``predict`` inside ``cross_val_predict`` or a search.
+        Column of X that names the patient, in place of the argument ``groups``; it is not used as a feature. It also
+        works where scikit-learn passes no groups: ``predict`` inside ``cross_val_predict`` or a search.
     contrasts : bool, default=True
-        With groups, add how a score stands within its group.
+        With groups, add features that compare a score with the other scores of its group.
     learners : sequence of str, default=None
         Files of level2_stack/learners; None: lgbm, xgb, ridge; with ``scores`` also logistic and the baselines.
     blend, blend_weights : sequence of str, default=None; {"equal", "fitted"}, default="equal"
-        Whose logits are averaged (None: lgbm, xgb and ridge, or of chosen learners all that are no baseline), and how.
+        The learners whose logits are averaged, and how. None: lgbm, xgb and ridge; if ``learners`` is given, those of
+        them that are not baselines.
     submit : str, default="auto"
-        What ``predict_proba`` gives: a learner, "blend", or what nested evaluation prefers.
+        What ``predict_proba`` returns: a learner, "blend", or ("auto") the one that nested evaluation prefers.
     n_folds : int, default=5
-        Outer folds, at least 3; as many as a class has groups where those are fewer.
+        Outer folds, at least 3; lowered to the number of groups of a class where that is smaller.
     seeds, inner_seeds : int, default=3 and 1
         Fits of a learner that depends on a seed, per outer fold and per pair of folds.
     negatives_per_positive : float, default=None
-        Thin the negatives of every such fit; the probabilities are put right.
+        Negatives sampled for every such fit; its probabilities are corrected for the sampling.
     calibration : sequence of str, default=("platt", "beta", "isotonic")
-        Candidates among which inner folds choose by log loss; ("none",) for none.
+        Candidates among which inner folds choose by log loss; ("none",) switches calibration off.
     prevalence : float, default=None
-        Share of positives where the probabilities will be used, when it is not that of ``y``.
+        Share of positives where the probabilities will be used, if it differs from that of ``y``.
     params : dict, default=None
         Parameters per learner, for example {"lgbm": {"rounds": 100}}.
     random_state : int, RandomState instance or None, default=0
-        Deals groups to folds.
+        Seed of the assignment of groups to folds.
     n_jobs : int, default=None
-        Worker processes; None: one (or as joblib.parallel_config says), -1: as many as the work is worth, one per
-        core at most. The result does not depend on it.
+        Worker processes; None: one (or the number set by joblib.parallel_config), -1: as many as save time, at most one
+        per core. The result does not depend on it.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,); the second counts as positive.
-    folds_ : ndarray of shape (n_samples,)
+    folds_ : ndarray of shape (n_samples,); the outer fold of every row.
     oof_ : ndarray of shape (n_samples,)
-        Out-of-fold probability of the positive class. Under submit="auto" every outer fold is predicted by what its
-        inner folds prefer, so that no row has chosen its own learner: the leaderboard's "choice".
+        Out-of-fold probability of the positive class. With submit="auto" every outer fold is predicted by the learner
+        that its inner folds prefer, so no row influences the choice of its own learner: the leaderboard's "choice".
     leaderboard_ : DataFrame
-        Nested out-of-fold AUC of every score, learner, the blend and the choice, with intervals; see leaderboard.py.
+        Nested out-of-fold AUC of every score, every learner, the blend and the choice, with intervals; see
+        leaderboard.py.
     submitted_ : str
         The learner (or "blend") that ``predict_proba`` averages over the outer folds.
     calibrators_ : dict of str to list; per learner and outer fold the calibrator and every candidate's log loss.
     importance_ : DataFrame; mean gain of each column (rows) in each booster (columns), averaged over its outer fits.
-    n_features_in_, feature_names_in_ : as everywhere in scikit-learn.
+    n_features_in_, feature_names_in_ : as in all scikit-learn estimators.
 
     Examples
     --------
@@ -144,63 +146,66 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Cross-validate on ``X`` (n_samples, n_features) and ``y`` (n_samples,) of two classes; return self.
 
-        ``groups`` (n_samples,) are patients, never split; None: every row is its own. Raises ValueError for other than
-        two classes, fewer than 3 groups of a class, and parameters or columns that cannot be.
+        ``groups`` (n_samples,) names the patient of every row; a patient is never split between folds. None: every row
+        is a patient of its own. Raises ValueError unless there are two classes with at least 3 groups each, and for
+        invalid parameters or columns.
         """
         table = self._table(X, reset=True)
         target = self._target(y, len(table))
-        grouped = groups is not None or self.group_column is not None
-        contrasted = self.contrasts and grouped
-        columns = columns_of(table, self.scores, self.group_column, self.score_scale, contrasted=contrasted)
+        has_groups = groups is not None or self.group_column is not None
+        use_contrasts = self.contrasts and has_groups
+        columns = columns_of(table, self.scores, self.group_column, self.score_scale, contrasted=use_contrasts)
         name = type(self).__name__
         recipe = recipe_of(self.get_params(deep=False), with_scores=bool(columns.scores), where=name)
         patients = groups_of(table, groups, columns.group)
         design = Design(columns.design(table, patients), target, self._folds(patients, target), patients)
-        # Inside a parallel search joblib would take threads, and boosters are not safe in threads of one process. And
-        # BLAS takes threads for the dozen numbers of L-BFGS, which makes such a fit ten times slower.
+        # Loky: inside a parallel search joblib would use threads, and two boosters in threads of one process can crash.
+        # One BLAS thread: L-BFGS works on a dozen numbers, and with several threads such a fit is ten times slower.
         with parallel_config(backend="loky"), threadpool_limits(1, user_api="blas"):
-            found = cross_validate(design, recipe, keep_models=True, processes=_processes(self.n_jobs))
-            result = decide(design, recipe, found)
+            cross_validation = cross_validate(design, recipe, keep_models=True, processes=_processes(self.n_jobs))
+            result = decide(design, recipe, cross_validation)
         self.leaderboard_ = leaderboard(design, columns.score_tables(table), result)
         self.oof_ = result.probability[result.headline].to_numpy()
         self.folds_, self.submitted_ = design.folds, result.submitted
-        self.calibrators_, self.importance_ = result.calibrators, pd.DataFrame(found.importance)
+        self.calibrators_, self.importance_ = result.calibrators, pd.DataFrame(cross_validation.importance)
         self._columns, self._result, self._targets = columns, result, target
-        self._recipe_used, self._found = without_tables(recipe), _for_prediction(found, recipe, result)
+        self._recipe = without_tables(recipe)
+        self._models = _models_to_submit(cross_validation, recipe, result)
         return self
 
     def predict_proba(self, X: ArrayLike, groups: ArrayLike | None = None) -> Floats:
-        """Return the probability of both classes for rows of ``X``, (n, 2): the mean over the outer folds' models.
+        """Return the probability of both classes for every row of ``X``, (n, 2): the mean over the outer folds' models.
 
-        ``groups`` (n,) are the patients of the rows, with whose other rows among ``X`` a score is contrasted. Warns
-        when the fit had groups to contrast and none are given: every row then stands alone, as few training rows did.
+        ``groups`` (n,) names the patient of every row: contrasts compare a score with the patient's other rows in
+        ``X``. Warns when the fit used groups for contrasts and none are given here: every row then counts as a patient
+        of its own, which was rare in training.
         """
         check_is_fitted(self)
         table = self._table(X, reset=False)
         if self._columns.contrasted and groups is None and self._columns.group is None:
             warnings.warn(
-                "fitted with groups, and predicts without: scores have nothing to be contrasted with. "
-                "Give groups, name a group_column, or fit with contrasts=False",
+                "the model was fitted with groups, and predict got none: contrasts compare a score with the scores of "
+                "its group. Pass groups, set group_column, or fit with contrasts=False",
                 stacklevel=2,
             )
         design = self._columns.design(table, groups_of(table, groups, self._columns.group))
-        probability = predict(design, self._recipe_used, self._found, self._result, self._targets)
+        probability = predict(design, self._recipe, self._models, self._result, self._targets)
         return np.column_stack([1 - probability, probability])
 
     def predict(self, X: ArrayLike, groups: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the likelier class of every row of ``X``, shape (n,); the second is rare if its class is."""
-        likelier = self.predict_proba(X, groups).argmax(axis=1)
-        return np.asarray(self.classes_[likelier])
+        """Return the more probable class of every row of ``X``, shape (n,): rarely the second if positives are rare."""
+        codes = self.predict_proba(X, groups).argmax(axis=1)
+        return np.asarray(self.classes_[codes])
 
     def __sklearn_tags__(self) -> Tags:
-        """Return what scikit-learn may ask of it: two classes, missing values allowed."""
+        """Return scikit-learn's tags: two classes only, missing values allowed."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         tags.input_tags.allow_nan = True
         return tags
 
     def _table(self, X: ArrayLike, *, reset: bool) -> pd.DataFrame:
-        """Return X as a DataFrame of checked shape with strings for names; an array's numbers become float64."""
+        """Return X, its shape checked, as a DataFrame whose column names are strings; arrays become float64."""
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X.set_axis(X.columns.map(str), axis=1).reset_index(drop=True)
@@ -208,12 +213,12 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return pd.DataFrame(array, columns=[str(i) for i in range(array.shape[1])])
 
     def _target(self, y: ArrayLike, n_samples: int) -> Floats:
-        """Return ``y`` as 0.0 and 1.0, and remember the classes."""
+        """Return ``y`` as 0.0 and 1.0, and store the classes in ``classes_``."""
         _, values = check_X_y(np.zeros((n_samples, 1)), y, estimator=self)
         check_classification_targets(values)
         self.classes_, codes = np.unique(values, return_inverse=True)
         if len(self.classes_) == 1:
-            raise ValueError(f"y has 1 class, {self.classes_[0]!r}; two are needed")
+            raise ValueError(f"y has 1 class, {self.classes_[0]}; it must have 2")
         if len(self.classes_) > 2:
             kind = type_of_target(values, input_name="y")
             raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
@@ -222,25 +227,26 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def _folds(self, patients: Groups, target: Floats) -> NDArray[np.int8]:
         if not isinstance(self.n_folds, Integral) or not LEAST_FOLDS <= self.n_folds <= MOST_FOLDS:
             raise ValueError(f"n_folds = {self.n_folds!r}: must be a whole number from {LEAST_FOLDS} to {MOST_FOLDS}")
-        of_class = [len(np.unique(patients[target == label])) for label in (0, 1)]
-        count = min(self.n_folds, *of_class)
+        negative, positive = (len(np.unique(patients[target == label])) for label in (0, 1))
+        count = min(self.n_folds, negative, positive)
         if count < LEAST_FOLDS:
             raise ValueError(
-                f"n_folds = {self.n_folds}, with {of_class[0]} and {of_class[1]} groups of the classes in "
-                f"n_samples = {len(target)}: nested evaluation needs {LEAST_FOLDS} folds with both classes"
+                f"n_samples = {len(target)}: {negative} groups with class {self.classes_[0]} and {positive} with class "
+                f"{self.classes_[1]}; nested evaluation needs at least {LEAST_FOLDS} groups of each class"
             )
         state = self.random_state
         seed = int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(2**31 - 1))
-        dealt = assign_folds(pd.Series(patients), pd.Series(target), count=count, seed=seed)
-        return dealt.to_numpy(dtype=np.int8)
+        folds = assign_folds(pd.Series(patients), pd.Series(target), count=count, seed=seed)
+        return folds.to_numpy(dtype=np.int8)
 
 
-def _for_prediction(found: CrossValidated, recipe: Recipe, result: StackResult) -> CrossValidated:
-    """Return ``found`` with the models of what is submitted alone: the others would make most of a pickle."""
-    wanted = recipe.blend if result.submitted == BLEND else [result.submitted]
-    return replace(found, scores={}, models={key: found.models[key] for key in found.models if key[0] in wanted})
+def _models_to_submit(cross_validation: CrossValidated, recipe: Recipe, result: StackResult) -> CrossValidated:
+    """Return ``cross_validation`` with only the submitted learners' models: the others would fill most of a pickle."""
+    learners = recipe.blend if result.submitted == BLEND else [result.submitted]
+    models = {key: model for key, model in cross_validation.models.items() if key[0] in learners}
+    return replace(cross_validation, scores={}, models=models)
 
 
 def _processes(n_jobs: int | None) -> int | None:
-    """Return the number of worker processes; None leaves it to the work there is, with all cores at most."""
+    """Return the number of worker processes; None lets the amount of work decide, with at most one per core."""
     return None if n_jobs == -1 else int(effective_n_jobs(n_jobs))

@@ -1,4 +1,4 @@
-"""The level-two recipe that the parameters of an estimator stand for."""
+"""Translate the parameters of the estimator into a level-two recipe."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,46 +7,51 @@ from level2_stack import learners
 from level2_stack.recipe import Recipe, check_recipe
 from runtime.errors import did_you_mean
 
-ALL_COLUMNS = ["lgbm", "xgb", "ridge"]
-WITH_SCORES = [*ALL_COLUMNS, "logistic", "mean", "rank_mean", "caruana"]
-SHARED = ("blend_weights", "submit", "seeds", "inner_seeds", "negatives_per_positive")  # by name with the recipe
+FEATURE_LEARNERS = ["lgbm", "xgb", "ridge"]  # they use all columns, and work without any network's score
+ALL_LEARNERS = [*FEATURE_LEARNERS, "logistic", "mean", "rank_mean", "caruana"]
+SAME_NAME = ("blend_weights", "submit", "seeds", "inner_seeds", "negatives_per_positive")  # in estimator and recipe
 
 
 def recipe_of(parameters: Mapping[str, Any], *, with_scores: bool, where: str) -> Recipe:
-    """Return the recipe of an estimator's ``parameters``, over a table ``with_scores`` of networks or without.
+    """Return the recipe of an estimator's ``parameters``; ``with_scores`` says whether its table has networks' scores.
 
-    ``where`` is what messages call the estimator. Raises ValueError that names what is unknown or has no effect.
+    ``where`` names the estimator in messages. Raises ValueError that names every unknown value and every parameter
+    without effect.
     """
-    chosen, blend = parameters["learners"], parameters["blend"]
-    if chosen is None:
-        chosen, blend = (WITH_SCORES if with_scores else ALL_COLUMNS), ALL_COLUMNS if blend is None else blend
-    given = {
-        "learners": chosen,
-        "blend": _without_baselines(chosen) if blend is None else blend,
+    names, blend = parameters["learners"], parameters["blend"]
+    if names is None:
+        names = ALL_LEARNERS if with_scores else FEATURE_LEARNERS
+        blend = FEATURE_LEARNERS if blend is None else blend
+    settings = {
+        "learners": names,
+        "blend": _without_baselines(names) if blend is None else blend,
         "calibration": {"methods": parameters["calibration"], "prevalence": parameters["prevalence"]},
-        # A recipe refuses seeds that have no effect; a default that nobody asked for is no such wish.
-        **{key: parameters[key] for key in SHARED if parameters[key] != Recipe.model_fields[key].default},
+        # A recipe refuses seeds without effect; the estimator's default seeds must not count as set by the user.
+        **{key: parameters[key] for key in SAME_NAME if parameters[key] != Recipe.model_fields[key].default},
     }
-    recipe = check_recipe({**given, **_tables(parameters["params"] or {})}, where)
-    blind = [name for name in recipe.learners if learners.find(name).USES == "logits" and not with_scores]
-    if blind:
-        raise ValueError(f"learners: {', '.join(blind)} weigh networks' scores, and scores names no column")
+    recipe = check_recipe({**settings, **_tables(parameters["params"] or {})}, where)
+    need_scores = [name for name in recipe.learners if learners.find(name).USES == "logits" and not with_scores]
+    if need_scores:
+        raise ValueError(
+            f"learners: {', '.join(need_scores)} weigh networks' scores, and scores is empty; "
+            "name the columns with networks' scores, or leave these learners out"
+        )
     return recipe
 
 
 def without_tables(recipe: Recipe) -> Recipe:
-    """Return ``recipe`` without the learners' parameters, whose class is made as it is read and cannot be pickled."""
+    """Return ``recipe`` without the learners' parameters: their class is created at run time and cannot be pickled."""
     return Recipe(**{name: getattr(recipe, name) for name in Recipe.model_fields})
 
 
 def _tables(params: Mapping[str, Any]) -> dict[str, Any]:
-    known = learners.names()
+    known_names = learners.names()
     for name in params:
-        if name not in known:
-            raise ValueError(f"params: no learner {name!r}; {did_you_mean(str(name), known)}")
+        if name not in known_names:
+            raise ValueError(f"params: unknown learner {name!r}; {did_you_mean(str(name), known_names)}")
     return dict(params)
 
 
-def _without_baselines(chosen: Sequence[str]) -> list[str]:
-    known = [name for name in chosen if name in learners.names()]  # the recipe tells of the others
-    return [name for name in known if not learners.find(name).BASELINE] or list(chosen)
+def _without_baselines(names: Sequence[str]) -> list[str]:
+    available = [name for name in names if name in learners.names()]  # check_recipe reports unknown names
+    return [name for name in available if not learners.find(name).BASELINE] or list(names)

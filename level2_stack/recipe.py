@@ -1,40 +1,29 @@
-"""The level-two recipe: which networks, blocks and learners make a stack, read from one TOML file."""
+"""The level-two recipe, read from one TOML file: the networks, blocks and learners of a stack."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field, ValidationInfo, field_validator
-
-from level2_stack import learners
-from runtime.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import create_model
+from pydantic import Field, ValidationInfo, create_model, field_validator
 
 from features import blocks
-from level2_stack import contrasts
+from level2_stack import contrasts, learners
 from runtime.errors import Faults, did_you_mean
-from runtime.settings import check_settings, read_toml
+from runtime.settings import Settings, check_settings, read_toml
 
 BLEND = "blend"
-
-
-CHOICE = "choice"  # the name under which the leaderboard shows the learner that each fold's inner folds prefer
+CHOICE = "choice"  # the leaderboard's row of the learners that each outer fold's inner folds prefer
 AUTO = "auto"
 CALIBRATORS = ["none", "temperature", "platt", "beta", "isotonic"]  # of calibrate.py, which is slow to import
 
 
 class Calibration(Settings):
-    """How scores become probabilities; what is chosen is chosen on inner folds by log loss.
+    """How scores become probabilities; the inner folds choose the method by log loss.
 
-    ``methods``: the candidates, by the names in calibrate.py. ``rank_preserving``: two cases never change places.
-    ``prevalence``: the share of malignant pictures where the probabilities will be used, when it is not that of the
-    training rows (a case-control sample).
+    ``methods``: the candidates, by their names in calibrate.py. ``rank_preserving``: calibration keeps the order of the
+    cases. ``prevalence``: the share of malignant pictures where the probabilities will be used, if it differs from that
+    of the training rows (a case-control sample).
     """
 
     methods: list[str] = Field(["platt", "beta", "isotonic"], min_length=1)
@@ -43,10 +32,10 @@ class Calibration(Settings):
 
 
 class Budget(Settings):
-    """How long to search.
+    """How long tuning searches.
 
-    ``trials``: how many sets of parameters are tried, the defaults included; 0: no tuning. ``seconds``: no further
-    trial begins once this much time went into finished ones, those of interrupted runs included; what was found then
+    ``trials``: number of parameter sets to try, the defaults included; 0: no tuning. ``seconds``: no further trial
+    starts once the finished trials, those of interrupted runs included, have taken this much time; the result then
     depends on the speed of the machine.
     """
 
@@ -62,17 +51,17 @@ class Budget(Settings):
 
 
 class Recipe(Settings):
-    """What a stack is made of; a recipe read from a file also has one table of parameters per learner.
+    """The settings of a stack; a recipe read from a file also has one table of parameters per learner.
 
-    ``networks`` are glob patterns of level-one names. ``acquisition`` says whether columns that tell how a picture was
-    taken (size, camera, counts) are kept, dropped, or ("auto") kept unless they tell test from train with an AUC above
-    ``shift_threshold``. ``contrasts`` are families of how a logit stands within the patient. ``seeds`` is how often a
-    learner that depends on a seed is fitted for an outer fold, ``inner_seeds`` for an inner one.
-    ``negatives_per_positive`` thins the negatives of every such fit (the probabilities are put right).
-    ``choose_rounds`` lets the inner folds choose how many rounds of a booster count. ``blend`` lists the learners whose
-    logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the learner whose
-    test probabilities are handed in, "blend", or "auto": what nested evaluation prefers. ``ablation`` measures what
-    every block is worth.
+    ``networks`` are glob patterns of level-one names. ``acquisition`` says whether columns that describe how a picture
+    was taken (size, camera, counts) are kept, dropped, or ("auto") kept unless they separate test from train rows with
+    an AUC above ``shift_threshold``. ``contrasts`` are the families of contrasts within the patient. ``seeds`` is the
+    number of fits per outer fold of a learner that depends on a seed, ``inner_seeds`` that per pair of folds.
+    ``negatives_per_positive`` is how many negatives such a fit samples (its probabilities are corrected for that).
+    ``choose_rounds`` lets the inner folds choose how many rounds of a booster are used. ``blend`` lists the learners
+    whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the learner
+    whose test probabilities are submitted, "blend", or "auto": the one that nested evaluation prefers. ``ablation``
+    measures how much every block contributes.
     """
 
     networks: list[str] = Field(["*"], min_length=1)
@@ -94,29 +83,29 @@ class Recipe(Settings):
 
     def parameters(self, learner: str) -> Settings:
         """Return the parameters of ``learner``: its table in the file, or its defaults."""
-        given = getattr(self, learner, None)
-        return given if isinstance(given, Settings) else learners.find(learner).Params()
+        table = getattr(self, learner, None)
+        return table if isinstance(table, Settings) else learners.find(learner).Params()
 
     def select_networks(self, networks: list[str]) -> list[str]:
-        """Return those of ``networks`` that a pattern matches, sorted; raise InputFault for patterns without one."""
+        """Return the sorted names in ``networks`` that a pattern matches; raise InputFault if one matches nothing."""
         faults = Faults()
         for pattern in self.networks:
             if not any(fnmatchcase(name, pattern) for name in networks):
-                faults.add(f"networks = {pattern!r} matches none; {did_you_mean(pattern, sorted(networks))}")
-        faults.raise_if_any("level-one networks")
+                faults.add(f"networks = {pattern!r} matches no network; {did_you_mean(pattern, sorted(networks))}")
+        faults.raise_if_any("recipe: level-one networks")
         return sorted(name for name in networks if any(fnmatchcase(name, pattern) for pattern in self.networks))
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return the recipe in the TOML file at ``path``.
+    """Read the recipe in the TOML file at ``path``.
 
-    Raises InputFault that names every unknown key, unknown learner or block, and every setting without effect.
+    Raises InputFault that names every unknown key, learner and block, and every setting without effect.
     """
     return check_recipe(read_toml(path), path.name)
 
 
 def check_recipe(values: dict[str, Any], where: str) -> Recipe:
-    """Return ``values`` as a recipe; raise InputFault, as read_recipe does, with what is wrong in ``where``."""
+    """Return ``values`` as a recipe; raise InputFault as read_recipe does, with ``where`` as the name of the file."""
     recipe = check_settings(values, _model_with_tables(), where)
     faults = Faults()
     for message in _contradictions(recipe):
@@ -126,7 +115,7 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
 
 
 def _model_with_tables() -> type[Recipe]:
-    """Return the recipe with one table per learner in the folder, its keys checked like all others."""
+    """Return the recipe's model extended by one table per learner, so that its keys are checked like all others."""
     tables = {name: (kind, kind()) for name in learners.names() if (kind := learners.find(name).Params)}
     model: type[Recipe] = create_model("RecipeWithTables", __base__=Recipe, **tables)  # type: ignore[call-overload]
     return model
@@ -141,26 +130,27 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _unknown("submit", [recipe.submit], [*recipe.learners, BLEND, AUTO])
     for key in ("learners", "blocks", "blend", "contrasts"):
         if len(set(getattr(recipe, key))) < len(getattr(recipe, key)):
-            yield f"{key} = {getattr(recipe, key)} names something twice"
+            yield f"{key} = {getattr(recipe, key)} lists a name twice; list it once"
     for name in sorted(set(learners.names()) & recipe.model_fields_set - set(recipe.learners)):
         yield f"[{name}] has no effect: {name!r} is not in learners = {recipe.learners}"
     for name in sorted(set(recipe.learners) & set(learners.names())):
         if not learners.installed(name):
-            yield f"learners: the library of {name!r} is not installed; `pip install 'melstack[{name}]'` brings it"
+            yield f"learners: the library of {name!r} is not installed; run `pip install 'melstack[{name}]'`"
     if recipe.inner_seeds > recipe.seeds:
-        yield f"inner_seeds = {recipe.inner_seeds} has no effect beyond seeds = {recipe.seeds}"
+        yield f"inner_seeds = {recipe.inner_seeds} must not exceed seeds = {recipe.seeds}; more has no effect"
     if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:
         yield f"blend_weights = 'fitted' has no effect: blend = {recipe.blend} is one learner"
-    if recipe.seeds > 1 and "seeds" in recipe.model_fields_set and not _any_seeded(recipe.learners):
+    if recipe.seeds > 1 and "seeds" in recipe.model_fields_set and not _depends_on_seed(recipe.learners):
         yield f"seeds = {recipe.seeds} has no effect: no learner of {recipe.learners} depends on a seed"
 
 
-def _unknown(key: str, found: list[str], known: list[str]) -> Iterator[str]:
-    for name in found:
-        if name not in known:
-            yield f"{key}: no {name!r}; {did_you_mean(name, known)}"
+def _unknown(key: str, values: list[str], allowed_values: list[str]) -> Iterator[str]:
+    for name in values:
+        if name not in allowed_values:
+            yield f"{key}: unknown value {name!r}; {did_you_mean(name, allowed_values)}"
 
 
-def _any_seeded(found: list[str]) -> bool:
-    known = [name for name in found if name in learners.names()]
-    return len(known) < len(found) or any(learners.find(name).SEEDED for name in known)
+def _depends_on_seed(names: list[str]) -> bool:
+    """Return whether a learner depends on a seed; True if a name is unknown, which another message reports."""
+    available = [name for name in names if name in learners.names()]
+    return len(available) < len(names) or any(learners.find(name).SEEDED for name in available)

@@ -1,4 +1,4 @@
-"""Which file a recipe's name means, found without importing what a recipe is made of."""
+"""Find the file of a recipe by its name, without importing the learners."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ CONFIGS = Path(__file__).parent / "configs"
 
 
 def recipe_file(recipe: str) -> Path:
-    """Return the TOML file of ``recipe``: a path, or the name of one in configs; raise InputFault for another name."""
+    """Return the TOML file of ``recipe``: a path to one, or a name in configs; raise InputFault for an unknown name."""
     if recipe.endswith(".toml"):
         return Path(recipe)
-    known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
-    if recipe not in known:
-        raise InputFault(f"recipe {recipe!r} does not exist; {did_you_mean(recipe, known)}")
+    names = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+    if recipe not in names:
+        raise InputFault(f"recipe {recipe!r} does not exist; {did_you_mean(recipe, names)}")
     return CONFIGS / f"{recipe}.toml"

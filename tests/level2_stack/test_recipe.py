@@ -1,4 +1,4 @@
-"""Recipes: what a file may say, and that a setting without effect is an error."""
+"""Tests for recipe.py: valid files, and errors for unknown values and for settings without effect."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ def read(tmp_path, text):
     return read_recipe(path)
 
 
-def test_the_default_file_says_what_the_defaults_are():
+def test_the_default_file_holds_the_default_values():
     assert read_recipe(DEFAULT).model_dump(include=set(Recipe.model_fields)) == Recipe().model_dump()
 
 
-def test_a_learner_has_its_table_or_its_defaults(tmp_path):
+def test_a_learner_gets_its_table_or_its_defaults(tmp_path):
     recipe = read(tmp_path, "[lgbm]\nnum_leaves = 4\n")
     assert recipe.parameters("lgbm") == lgbm.Params(num_leaves=4)
     assert recipe.parameters("xgb") == xgb.Params()
@@ -36,11 +36,11 @@ def test_a_learner_has_its_table_or_its_defaults(tmp_path):
         ("[lgbm]\nnum_leaves = 1", "lgbm.num_leaves = 1"),
         ("[lgmb]\nnum_leaves = 4", "unknown key 'lgmb'; did you mean 'lgbm'"),
         ("seeds = 0", "seeds = 0"),
-        ('learners = ["lgbm", "xbg"]\nblend = ["lgbm"]', "learners: no 'xbg'; did you mean 'xgb'"),
-        ('blocks = ["metdata"]', "blocks: no 'metdata'; did you mean 'metadata'"),
-        ('learners = ["lgbm"]\nblend = ["lgbm", "xgb"]', "blend: no 'xgb'"),
-        ('submit = "stack"', "submit: no 'stack'"),
-        ('submit = "xgb"\nlearners = ["lgbm"]\nblend = ["lgbm"]', "submit: no 'xgb'"),
+        ('learners = ["lgbm", "xbg"]\nblend = ["lgbm"]', "learners: unknown value 'xbg'; did you mean 'xgb'"),
+        ('blocks = ["metdata"]', "blocks: unknown value 'metdata'; did you mean 'metadata'"),
+        ('learners = ["lgbm"]\nblend = ["lgbm", "xgb"]', "blend: unknown value 'xgb'"),
+        ('submit = "stack"', "submit: unknown value 'stack'"),
+        ('submit = "xgb"\nlearners = ["lgbm"]\nblend = ["lgbm"]', "submit: unknown value 'xgb'"),
         ('acquisition = "kept"', "acquisition = 'kept'"),
         ("shift_threshold = 0.4", "shift_threshold = 0.4"),
         ('blend_weights = "best"', "blend_weights = 'best'"),
@@ -56,17 +56,17 @@ def test_a_learner_has_its_table_or_its_defaults(tmp_path):
         ('blend = ["lgbm", "lgbm"]', "blend = .* twice"),
     ],
 )
-def test_a_wrong_or_idle_setting_is_refused_with_its_reason(tmp_path, text, message):
+def test_a_wrong_setting_or_one_without_effect_is_refused_with_its_reason(tmp_path, text, message):
     with pytest.raises(InputFault, match=message):
         read(tmp_path, text)
 
 
 @pytest.mark.parametrize("submit", ["auto", "blend", "lgbm", "rank_mean"])
-def test_what_is_submitted_is_a_learner_the_blend_or_what_evaluation_prefers(tmp_path, submit):
+def test_submit_may_be_a_learner_the_blend_or_auto(tmp_path, submit):
     assert read(tmp_path, f'submit = "{submit}"').submit == submit
 
 
-def test_a_table_of_a_learner_does_not_touch_the_others(tmp_path):
+def test_the_table_of_one_learner_does_not_change_the_others(tmp_path):
     recipe = read(tmp_path, "negatives_per_positive = 20\n[calibration]\nprevalence = 0.02\n[xgb]\nmax_depth = 2\n")
     assert recipe.calibration == Calibration(prevalence=0.02)
     assert recipe.parameters("lgbm") == lgbm.Params()
@@ -74,12 +74,12 @@ def test_a_table_of_a_learner_does_not_touch_the_others(tmp_path):
 
 
 def test_all_contradictions_are_reported_together(tmp_path):
-    with pytest.raises(InputFault, match="2 fault") as refused:
+    with pytest.raises(InputFault, match="2 fault") as error:
         read(tmp_path, 'submit = "stack"\nblocks = ["metdata"]')
-    assert "submit" in str(refused.value)
+    assert "submit" in str(error.value)
 
 
-def test_patterns_choose_networks():
+def test_patterns_select_networks():
     assert Recipe(networks=["b3_*", "lite0"]).select_networks(["lite0", "b3_512", "b3_384", "b4_384"]) == [
         "b3_384",
         "b3_512",
@@ -87,11 +87,11 @@ def test_patterns_choose_networks():
     ]
 
 
-def test_a_network_that_two_patterns_match_is_chosen_once():
+def test_a_network_that_two_patterns_match_is_selected_once():
     assert Recipe(networks=["b3_*", "*384"]).select_networks(["b3_384", "b4_512"]) == ["b3_384"]
 
 
-def test_a_learner_whose_library_is_absent_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):
+def test_a_learner_without_its_library_is_refused_before_any_fit(tmp_path, monkeypatch):
     monkeypatch.setattr("level2_stack.learners.find_spec", lambda name: None)
     with pytest.raises(InputFault, match="library of 'catboost' is not installed"):
         read(tmp_path, 'learners = ["lgbm", "catboost"]\nblend = ["lgbm"]')

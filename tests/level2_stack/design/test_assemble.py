@@ -102,7 +102,7 @@ def test_contrasts_and_networks_follow_the_recipe(cases, network, metadata):
 
 
 def test_a_pattern_that_matches_no_network_is_refused(cases, network, metadata):
-    with pytest.raises(InputFault, match="'b5_\\*' matches none"):
+    with pytest.raises(InputFault, match="'b5_\\*' matches no network"):
         built(cases, {"a": network}, metadata, RECIPE.model_copy(update={"networks": ["b5_*"]}))
 
 
