@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
-from melstack.bundle_commands import BundleFolder
-from melstack.options import RunFolder, run_app
+from melstack.command_line import new_app, run_app
+from melstack.options import RunFolder
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = new_app(__doc__ or "")
 
 
 @app.command("plant-duplicates")
@@ -29,7 +29,7 @@ def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
 
 @app.command("try-server")
 def try_server(
-    bundle: BundleFolder,
+    bundle: Annotated[Path, typer.Option(help="the bundle's folder")],
     data: Annotated[Path, typer.Option(help="the data folder whose test pictures are sent")],
     minutes: Annotated[float, typer.Option(min=0, help="how long clients ask without a pause")] = 10,
     clients: Annotated[int, typer.Option(min=1, help="how many of them")] = 2,
@@ -73,4 +73,4 @@ def bench_bundle(
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_app(app, "python -m benchmarks")

@@ -1,1 +1,26 @@
 """The product's face: the command, the pages that people read, the bundle that people take away."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from melstack.own_packages import refuse_shadowed
+
+if TYPE_CHECKING:
+    from level2_stack.estimator import NestedStackingClassifier
+    from level2_stack.foreign.bring import import_predictions
+    from melstack.bundle.loading import Bundle
+
+__all__ = ["Bundle", "NestedStackingClassifier", "import_predictions"]
+HOMES = {
+    "Bundle": "melstack.bundle.loading",
+    "NestedStackingClassifier": "level2_stack.estimator",
+    "import_predictions": "level2_stack.foreign.bring",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of the library when it is first used: the command line needs none of them."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    refuse_shadowed()
+    return getattr(import_module(HOMES[name]), name)

@@ -1,15 +1,41 @@
-"""The command line: every verb of the project under one name, `python -m melstack VERB`."""
+"""The command `melstack`: every verb of the project under one name."""
+
+import sys
 
 import typer
 
-from melstack import bundle_commands, data_commands, level1_commands, level2_commands
-from melstack.options import run_app
+from melstack.own_packages import refuse_shadowed
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for part in (data_commands, level1_commands, level2_commands, bundle_commands):
-    app.add_typer(part.app)
+ORDER = (
+    *("submission", "cases", "audit", "plan", "oof", "stack", "explain", "report", "leaderboard", "predict", "serve"),
+    *("eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
+    *("verify", "check-bundle", "clinic", "spread", "design"),
+)
 
 
 def main() -> None:
-    """Run the command that was typed; exit with code 2 where its input is at fault."""
-    run_app(app)
+    """Run the command that was typed; exit with code 2 and a sentence where its input is wrong."""
+    try:
+        refuse_shadowed()
+    except ImportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    from melstack.command_line import run_app
+
+    run_app(build_app(), "melstack")
+
+
+def build_app() -> typer.Typer:
+    """Return the app with every verb, in the order of ``ORDER``: daily ones, closer looks, maintenance."""
+    from melstack import bundle_commands, data_commands, level1_commands, level2_commands
+    from melstack.command_line import new_app
+
+    app = new_app(
+        "From skin-lesion pictures and a CSV to a leak-free, calibrated melanoma probability per picture.",
+        "`melstack VERB -h` shows a verb's options with an example. To begin: `melstack submission` on the demo, "
+        "`melstack submission --data mydata` on your own pictures.",
+    )
+    parts = (data_commands, level1_commands, level2_commands, bundle_commands)
+    commands = [command for part in parts for command in part.app.registered_commands]
+    app.registered_commands = sorted(commands, key=lambda one: ORDER.index(one.name or one.callback.__name__))
+    return app

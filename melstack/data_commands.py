@@ -1,105 +1,134 @@
-"""Commands of the ground: draw the clinic, freeze the cases, compute the feature blocks."""
+"""Commands on the cases: draw the demo, freeze the folds, look for leaks, look at the data."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from melstack.options import NewRunFolder, RunFolder
+from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, expand_groups, setting, words
 from runtime.errors import InputFault
+from runtime.invocation import command
 from runtime.progress import say
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+if TYPE_CHECKING:
+    from runtime.run_folder import Run
+
+app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack clinic --data data/clinic --train 300 --test 120")
 def clinic(
-    folder: Path,
-    train: int = 1000,
-    test: int = 400,
-    seed: int = 0,
-    layout: Annotated[
-        Literal["siim2020", "isic2024"], typer.Option(help="the contest whose layout it has")
-    ] = "siim2020",
-    crops: Annotated[int, typer.Option(min=0, help="isic2024: different crops drawn into its HDF5 files")] = 0,
+    data: Annotated[Path, setting("the folder to draw into", "FOLDER")] = DEMO,
+    train: Annotated[
+        int, typer.Option("--train", "--clinic-train", min=1, metavar="N", help="training pictures")
+    ] = 1000,
+    test: Annotated[int, typer.Option("--test", "--clinic-test", min=1, metavar="N", help="test pictures")] = 400,
+    seed: Annotated[int, typer.Option("--seed", "--clinic-seed", metavar="N", help="seed of the drawing")] = 0,
+    layout: Annotated[Literal["siim2020", "isic2024"], setting("the contest's layout")] = "siim2020",
+    crops: Annotated[int, setting("isic2024: different crops drawn into its HDF5 files", "N", min=0)] = 0,
 ) -> None:
-    """Draw the synthetic clinic: a data folder in a contest's layout, with a known melanoma risk."""
+    """Draw the synthetic clinic, the demo: a data folder whose melanoma risk is known."""
     if layout == "isic2024":
         from features.clinic.isic2024_folder import Wanted, draw_total_body_clinic
 
-        draw_total_body_clinic(folder, Wanted(train, test, seed, crops))
+        draw_total_body_clinic(data, Wanted(train, test, seed, crops))
         return
     if crops:
-        raise InputFault(f"crops = {crops} has no effect without --layout isic2024: this clinic draws every picture")
+        raise InputFault(f"crops = {crops} has no effect without layout = isic2024: this clinic draws every picture")
     from features.clinic.folder import draw_clinic
 
-    draw_clinic(folder, train=train, test=test, seed=seed)
+    draw_clinic(data, train=train, test=test, seed=seed)
 
 
-@app.command()
-def cases(
-    run: NewRunFolder,
-    data: Annotated[Path, typer.Option(help="the data folder")],
-    mapping: Annotated[Path | None, typer.Option(help="a TOML that says where things are in it")] = None,
-    extra: Annotated[
-        list[Path] | None, typer.Option(help="external cases: trained on, never validated; may be given several times")
-    ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="number of folds")] = 5,
-    official_folds: Annotated[bool, typer.Option(help="fold by the official patient groups (column tfrecord)")] = False,
-    fold_seed: Annotated[int, typer.Option(help="breaks ties between patients")] = 0,
-    draw: Annotated[
-        tuple[int, int, int] | None, typer.Option(help="draw the clinic into data: train, test, seed")
-    ] = None,
-) -> None:
-    """Check the user's CSVs and pictures, and freeze the case table with its folds."""
-    if draw is not None:
-        clinic(data, *draw)
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack cases --data mydata --folds 5")
+@expand_groups
+def cases(source: CasesOptions) -> None:
+    """Check the CSVs and pictures of a data folder, and freeze the case table with its folds."""
+    with source.lock(create=True):
+        freeze(source)
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack audit --data mydata")
+@expand_groups
+def audit(source: CasesOptions) -> None:
+    """Look for leaks: shared patients, copied pictures, columns that reveal the target; stop at a blocking one."""
+    with source.lock(create=True):
+        audit_cases(freeze(source), print_all=True)
+
+
+@app.command(rich_help_panel=CLOSER, epilog="Example: melstack eda --data mydata")
+@expand_groups
+def eda(source: CasesOptions) -> None:
+    """Write eda.html: counts, sizes, missing values, train against test, a contact sheet."""
+    with source.lock(create=True):
+        run = freeze(source)
+        from melstack.report.data_page.page import explore
+
+        explore(run)
+
+
+@app.command("contact-sheet", rich_help_panel=CLOSER, epilog="Example: melstack contact-sheet --data mydata")
+@expand_groups
+def contact_sheet(source: CasesOptions) -> None:
+    """Put pictures of the data folder on one PNG, malignant ones framed in red: contact_sheet.png in the run."""
+    with source.lock(create=True):
+        run = freeze(source)
+        from features.folder.data_folder import DataFolder
+        from melstack.report.data_page import contact_sheet as sheet
+
+        data = Path(run.facts()["data"])
+        say(str(sheet.contact_sheet(DataFolder.open(data, source.mapping), run.folder / "contact_sheet.png")))
+
+
+@app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack verify --data mydata")
+@expand_groups
+def verify(place: RunOptions) -> None:
+    """Check every file of a run: unchanged, damaged, or made from something that has changed since."""
+    from melstack.verify import print_verdicts, verify_run
+    from runtime.run_folder import Run
+
+    run = Run(place.folder)
+    if print_verdicts(run, verify_run(run)):
+        remedy = f"the command that made them makes them again ({command('submission')} makes all)"
+        raise InputFault(f"{place.folder}: damaged files; {remedy}")
+
+
+def freeze(source: CasesOptions) -> Run:
+    """Return the run with its frozen cases; the demo is drawn first where it is the data folder.
+
+    Without a data folder, a run that has its cases is taken as it is.
+    """
+    from runtime.run_folder import Run
+
+    run = Run(source.folder)
+    if source.data is None and run.cases_mark.is_file():
+        return run
     from features.folder.layout import Request
     from features.freeze_cases import freeze_cases
-    from runtime.run_folder import Run
 
-    place = Run(run)
-    made = freeze_cases(place, Request(data, mapping, tuple(extra or ()), folds, official_folds, fold_seed))
-    say(f"cases: {'frozen now' if made else 'fresh'}, {place.cases}")
-    for line in place.facts()["summary"]:
+    if source.data_folder == DEMO:
+        clinic(DEMO, source.clinic_train, source.clinic_test, source.clinic_seed)
+    extra = tuple(Path(folder) for folder in words(source.extra))
+    request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
+    made = freeze_cases(run, request)
+    say(f"cases: {'frozen now' if made else 'fresh'}, {run.cases}")
+    for line in run.facts()["summary"]:
         say(f"  {line}")
+    return run
 
 
-@app.command()
-def blocks(run: RunFolder) -> None:
-    """Compute the feature blocks of a run, each from the cases without their target and fold."""
-    from features.compute_blocks import compute_blocks
-    from runtime.run_folder import Run
+def audit_cases(run: Run, *, print_all: bool = False) -> None:
+    """Look for leaks and write leaks.json; raise InputFault where one of them has no remedy."""
+    from features.leaks.audit import REPORT, refuse_leaks
+    from features.leaks.audit import audit as find_leaks
 
-    compute_blocks(Run(run))
-
-
-@app.command()
-def audit(run: RunFolder) -> None:
-    """Look for leaks; write leaks.json and a sheet of the pictures that show the same; stop where nothing mends it."""
-    from features.leaks.audit import audit as look
-    from features.leaks.audit import refuse_leaks
-    from runtime.run_folder import Run
-
-    done = look(Run(run))
-    for line in done.sentences():
-        say(f"audit: {line}")
-    refuse_leaks(done, str(run))
-
-
-@app.command("contact-sheet")
-def contact_sheet_command(data: Path, out: Path) -> None:
-    """Compose pictures of a data folder into one PNG, malignant ones framed in red."""
-    from features.folder.data_folder import DataFolder
-    from melstack.report.data_page.contact_sheet import contact_sheet
-
-    say(str(contact_sheet(DataFolder.open(data), out)))
-
-
-@app.command()
-def eda(run: RunFolder) -> None:
-    """Write eda.html, the data's own page: counts, sizes, missing values, train against test, a contact sheet."""
-    from melstack.report.data_page.page import explore
-    from runtime.run_folder import Run
-
-    explore(Run(run))
+    report = find_leaks(run)
+    if print_all:
+        for line in report.sentences():
+            say(f"audit: {line}")
+    else:
+        findings, blocking = len(report.findings), len(report.stops)
+        say(f"audit: {findings} finding(s), {blocking} of them blocking; {run.folder / REPORT}")
+    refuse_leaks(report, str(run.folder))

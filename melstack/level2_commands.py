@@ -1,236 +1,296 @@
-"""Commands of level two: stack a run's predictions, write its submission, and its report."""
+"""Commands of level two: stack a run's predictions, write its submission, explain and report it."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.compute_blocks import compute_blocks
-from features.leaks.audit import REPORT, audit, refuse_leaks
-from level2_stack.finished import (
-    OUTPUTS,
-    changed_since,
-    explanation_ingredients,
-    stack_ingredients,
-    submission_ingredients,
+from melstack.data_commands import audit_cases, freeze
+from melstack.level1_commands import train
+from melstack.options import (
+    CLOSER,
+    DAILY,
+    MAINTAINING,
+    CasesOptions,
+    ClusterAddress,
+    NetworkOptions,
+    RecipeOptions,
+    RunOptions,
+    StackOptions,
+    expand_groups,
+    setting,
+    words,
 )
-from level2_stack.foreign.bring import import_into_run, networks_in
-from level2_stack.recipe_files import recipe_file
-from melstack.options import NewOutFolder, RunFolder
 from runtime.errors import InputFault
-from runtime.machine import FreeBytes, this_machine
+from runtime.invocation import command
 from runtime.progress import say
-from runtime.provenance import check_outputs, is_fresh, write_mark
-from runtime.run_folder import Run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-RecipeName = Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")]
-ForeignFolder = Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")]
-TrustedNames = Annotated[str, typer.Option(help="foreign networks to admit although nothing confirms their test rows")]
+if TYPE_CHECKING:
+    from runtime.machine import Machine
+    from runtime.run_folder import Run
 
-
-def _share(value: float | None) -> float | None:
-    """Refuse a prevalence before anything is computed; 1.76 may be meant as percent."""
-    if value is not None and not 0 < value < 1:
-        raise typer.BadParameter(f"{value:g} is no share between 0 and 1; 1.76 % is 0.0176")
-    return value
-
-
-Prevalence = Annotated[
-    float | None,
-    typer.Option(callback=_share, help="share of malignant pictures where the probabilities will be used"),
-]
-ClusterAddress = Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")]
+app = typer.Typer()
 FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shift", "ablation")  # .csv
 EXPLAINED = ("explanations.parquet", "explanations.json")
 
 
-@app.command()
+@app.command(rich_help_panel=CLOSER, epilog="Example: melstack features --data mydata")
+@expand_groups
+def features(source: CasesOptions, networks: NetworkOptions, cluster: ClusterAddress = None) -> None:
+    """Compute the feature blocks, each from the cases without their target and fold, after level one."""
+    with source.lock(create=True):
+        run = freeze(source)
+        audit_cases(run, print_all=True)
+        train(run, networks, cluster)
+        from features.compute_blocks import compute_blocks
+
+        compute_blocks(run)
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack stack --data mydata --foreign predictions")
+@expand_groups
 def stack(
-    run: RunFolder,
-    recipe: RecipeName = "default",
-    foreign: ForeignFolder = None,
-    trust: TrustedNames = "",
-    prevalence: Prevalence = None,
+    source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: ClusterAddress = None
+) -> None:
+    """Level two, after level one: cross-validate every learner of a recipe; print and write the leaderboard."""
+    with source.lock(create=True):
+        stack_run(source, networks, options, cluster)
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack submission --data mydata --profile gpu")
+@expand_groups
+def submission(
+    source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: ClusterAddress = None
+) -> None:
+    """The main job, from nothing to the end: both levels, the CSV of test probabilities, and the bundle."""
+    with source.lock(create=True):
+        run = stack_run(source, networks, options, cluster)
+        write_submission(run, options.file)
+        from melstack.bundle.writing import make_bundle
+
+        make_bundle(run.folder, options.recipe, run.folder / "bundle", cluster)
+
+
+@app.command(rich_help_panel=CLOSER, epilog="Example: melstack bundle --data mydata --slim 0.005")
+@expand_groups
+def bundle(
+    source: CasesOptions,
+    networks: NetworkOptions,
+    options: StackOptions,
+    slim: Annotated[
+        float | None,
+        setting("also write bundle_slim: the fewest networks within this loss of AUC", "AUC", "no", min=0, max=0.5),
+    ] = None,
     cluster: ClusterAddress = None,
 ) -> None:
-    """Import foreign networks, compute the feature blocks, look for leaks, and cross-validate the recipe's learners."""
-    place, file = Run(run), recipe_file(recipe)
-    if foreign is not None:
-        import_into_run(place, foreign, trust.split())
-    elif trust:
-        raise InputFault(f"trust = {trust!r} has no effect without a folder of foreign predictions")
-    compute_blocks(place)
-    audited = audit(place)
-    say(f"audit: {len(audited.findings)} finding(s), {len(audited.stops)} to stop for, {place.folder / REPORT}")
-    refuse_leaks(audited, str(run))
-    folder = place.level2 / file.stem
-    made_from = stack_ingredients(place, file, prevalence)
+    """Write the bundle, which predicts new cases without TensorFlow; `submission` writes it too."""
+    with source.lock(create=True):
+        run = stack_run(source, networks, options, cluster)
+        from melstack.bundle.writing import make_bundle
+
+        make_bundle(run.folder, options.recipe, run.folder / "bundle", cluster)
+        if slim is None:
+            return
+        from level2_stack.slim.recipe import make_slim_recipe
+
+        recipe = run.folder / "slim" / f"{options.file.stem}_slim.toml"
+        make_slim_recipe(run, options.file, slim, recipe)
+        cross_validate(run, StackOptions(str(recipe), prevalence=options.prevalence), None)
+        make_bundle(run.folder, str(recipe), run.folder / "bundle_slim", cluster)
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack explain --data mydata")
+@expand_groups
+def explain(
+    place: RunOptions,
+    options: RecipeOptions,
+    patients: Annotated[list[str] | None, setting("patients whose boards are drawn", "NAME", "a choice")] = None,
+    cluster: ClusterAddress = None,
+) -> None:
+    """Compute what every column adds to every probability; draw heat maps, galleries and patient boards."""
+    with place.lock():
+        run = _run_with_stack(place, options, " to explain")
+        _explain_columns(run, options.file, cluster)
+        if not run.facts()["pictures"]:
+            say("galleries: the cases have no pictures, so no gallery is drawn")
+            return
+        from level1_cnn.hardware.import_tensorflow import import_tensorflow
+
+        import_tensorflow()
+        from melstack.report.galleries.make import make_galleries
+
+        make_galleries(run, options.file.stem, patients=words(patients) or None)
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack report --data mydata")
+@expand_groups
+def report(place: RunOptions, options: RecipeOptions) -> None:
+    """Write report.html and model_card.md of the finished stack; `explain` first adds explanations and galleries."""
+    from level2_stack.finished import changed_since
+
+    with place.lock():
+        run = _run_with_stack(place, options)
+        from melstack.report.model_card.writing import write_card
+        from melstack.report.run_page.page import make_report
+
+        say(f"model card: {write_card(run, run.level2 / options.file.stem)}")
+        path = make_report(run, options.file.stem, changed_since(run, options.file))
+        say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack leaderboard --runs runs/a --runs runs/b")
+def leaderboard(
+    runs: Annotated[list[str] | None, setting("run folders", "FOLDER", "all with a finished stack")] = None,
+    root: Annotated[Path, setting("where the runs are, and leaderboard.csv is written", "FOLDER")] = Path("runs"),
+    against: Annotated[str, setting("<run>/<recipe> that others are tested against", "NAME", "the best")] = "",
+    mlflow: Annotated[Path | None, setting("folder of a local MLflow store to log to", "FOLDER", "")] = None,
+) -> None:
+    """Compare finished stacks: paired tests where the cases are the same, and which settings differ."""
+    from melstack.report.run_history.table import compare_runs
+
+    compare_runs([Path(name) for name in words(runs)], root, against, mlflow)
+
+
+@app.command(
+    rich_help_panel=MAINTAINING,
+    epilog="Example: melstack spread --table parquet --cluster tcp://host:8786 --out spread",
+)
+@expand_groups
+def spread(
+    options: RecipeOptions,
+    table: Annotated[str, setting("folder or URL of Parquet files: ids, folds, targets and features", "FOLDER")],
+    cluster: Annotated[str, setting("Dask scheduler whose workers read the table: tcp://host:8786", "ADDRESS")],
+    out: Annotated[Path, setting("folder of the scores", "FOLDER")],
+) -> None:
+    """Cross-validate the boosters of a recipe over a table larger than one machine: Dask workers read it."""
+    from level2_stack.recipe import read_recipe
+    from level2_stack.spread.evaluate import Spread, make_spread, spread_learners
+    from level2_stack.spread.table import open_table
+    from runtime.folder_lock import lock_folder
+    from runtime.provenance import is_fresh, write_mark
+
+    params = spread_learners(read_recipe(options.file), options.file.name)
+    with lock_folder(out):
+        job = Spread(open_table(table), params, out)
+        made_from, mark = job.made_from(), out / "spread.json"
+        if is_fresh(mark, made_from, job.outputs()):
+            say(f"spread: fresh, {out}")
+            return
+        make_spread(job, cluster)
+        write_mark(mark, made_from, job.outputs(), recipe=options.recipe)
+
+
+@app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack design --data mydata --out parquet --parts 4")
+@expand_groups
+def design(
+    place: RunOptions,
+    options: RecipeOptions,
+    out: Annotated[Path, setting("folder of the files", "FOLDER")],
+    parts: Annotated[int, setting("number of files", "N", min=1)] = 4,
+) -> None:
+    """Write the design matrix of a finished stack as Parquet files that `spread` reads."""
+    from level2_stack.spread.write_design import write_design
+    from runtime.folder_lock import lock_folder
+
+    with place.lock(), lock_folder(out):
+        run = _run_with_stack(place, options)
+        size = write_design(run, options.file, run.level2 / options.file.stem, parts, out)
+        say(f"design: {size} in {parts} files, {out}")
+
+
+def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
+    """Return the run of ``source`` with both levels made where they are not fresh."""
+    run = freeze(source)
+    audit_cases(run, print_all=True)
+    train(run, networks, cluster)
+    cross_validate(run, options, cluster)
+    return run
+
+
+def cross_validate(run: Run, options: StackOptions, cluster: str | None) -> None:
+    """Import foreign networks, compute the feature blocks, and cross-validate the recipe's learners."""
+    from features.compute_blocks import compute_blocks
+    from level2_stack.finished import OUTPUTS, stack_ingredients
+    from level2_stack.foreign.bring import import_into_run
+    from runtime.provenance import is_fresh, write_mark
+
+    file = options.file
+    if options.foreign is not None:
+        import_into_run(run, options.foreign, words(options.trust))
+    elif options.trust:
+        raise InputFault(f"trust = {' '.join(options.trust)!r} has no effect without a folder of foreign predictions")
+    compute_blocks(run)
+    audit_cases(run)  # again: there may be more feature columns now
+    folder, made_from = run.level2 / file.stem, stack_ingredients(run, file, options.prevalence)
     outputs = [folder / name for name in OUTPUTS]
     if is_fresh(folder / "run.json", made_from, outputs):
         say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
         return
     from level2_stack.stacking import make_stack
 
-    make_stack(place, file, folder, prevalence, cluster)
+    make_stack(run, file, folder, options.prevalence, cluster)
     further = [path for name in FURTHER if (path := folder / f"{name}.csv").is_file()]
-    write_mark(folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=recipe)
+    write_mark(
+        folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=options.recipe
+    )
 
 
-@app.command("plan-stack")
-def plan(
-    run: RunFolder,
-    recipe: RecipeName = "default",
-    foreign: ForeignFolder = None,
-    prevalence: Prevalence = None,
-    disk: FreeBytes = None,
-    memory: FreeBytes = None,
-) -> None:
-    """Forecast time, disk and memory of a stack, with level one's forecast before it; refuse what cannot fit."""
-    place, file = Run(run), recipe_file(recipe)
-    names = networks_in(foreign) if foreign is not None else []
-    made_from = stack_ingredients(place, file, prevalence)
-    outputs = [place.level2 / file.stem / name for name in OUTPUTS]
-    fresh = is_fresh(place.level2 / file.stem / "run.json", made_from, outputs) and set(names) <= set(place.networks())
-    from level2_stack.forecast.stack import plan_stack
+def write_submission(run: Run, file: Path) -> None:
+    """Write submission.csv from the stack of the recipe in ``file``, in the order of the sample."""
+    from level2_stack.finished import submission_ingredients
+    from runtime.provenance import is_fresh, write_mark
 
-    plan_stack(place, file, names, this_machine(run, disk=disk, memory=memory), fresh=fresh)
-
-
-@app.command()
-def slim(
-    run: RunFolder,
-    loss: Annotated[float, typer.Option(min=0, max=0.5, help="of AUC that may be lost")],
-    recipe: RecipeName = "default",
-    prevalence: Prevalence = None,
-) -> None:
-    """Choose the fewest networks within a loss of AUC, on inner folds, and stack them: slim/<recipe>_slim.toml."""
-    from level2_stack.slim.recipe import make_slim_recipe
-
-    place, file = Run(run), recipe_file(recipe)
-    made = place.folder / "slim" / f"{file.stem}_slim.toml"
-    make_slim_recipe(place, file, loss, made)
-    stack(run, str(made), prevalence=prevalence)
-
-
-@app.command()
-def submission(
-    run: RunFolder,
-    recipe: RecipeName = "default",
-    foreign: ForeignFolder = None,
-    trust: TrustedNames = "",
-    prevalence: Prevalence = None,
-    cluster: ClusterAddress = None,
-) -> None:
-    """Stack, then write submission.csv: checked, in the sample's order."""
-    stack(run, recipe, foreign, trust, prevalence, cluster)
-    place = Run(run)
-    file = recipe_file(recipe)
-    made_from = submission_ingredients(place, file.stem)
-    # The mark stands beside the file, which all recipes share: another recipe's submission is not this one's.
-    mark = place.submission.with_suffix(".json")
-    if is_fresh(mark, made_from, [place.submission]):
-        say(f"submission: fresh, {place.submission}")
+    made_from = submission_ingredients(run, file.stem)
+    # The mark is beside the file, which all recipes share: another recipe's submission is not fresh for this one.
+    mark = run.submission.with_suffix(".json")
+    if is_fresh(mark, made_from, [run.submission]):
+        say(f"submission: fresh, {run.submission}")
         return
     from level2_stack.submission import make_submission
 
-    make_submission(place, file)
-    write_mark(mark, made_from, [place.submission])
+    make_submission(run, file)
+    write_mark(mark, made_from, [run.submission])
 
 
-@app.command()
-def report(run: RunFolder, recipe: RecipeName = "default") -> None:
-    """Write report.html into the run, one page of what its finished stack found; open nothing, print the path."""
-    from melstack.report.run_page.page import make_report
+def plan_level2(run: Run, options: StackOptions, machine: Machine) -> None:
+    """Print the forecast of the stack, with level one's forecast before it."""
+    from level2_stack.finished import OUTPUTS, stack_ingredients
+    from level2_stack.forecast.stack import plan_stack
+    from level2_stack.foreign.bring import networks_in
+    from runtime.provenance import is_fresh
 
-    place, file = Run(run), recipe_file(recipe)
-    _refuse_damaged_stack(place.level2 / file.stem)
-    path = make_report(place, file.stem, changed_since(place, file))
-    say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
-
-
-@app.command()
-def card(run: RunFolder, recipe: RecipeName = "default") -> None:
-    """Write model_card.md into the run from its finished stack."""
-    from melstack.report.model_card.writing import write_card
-
-    place, folder = Run(run), Run(run).level2 / recipe_file(recipe).stem
-    _refuse_damaged_stack(folder)
-    say(f"model card: {write_card(place, folder)}")
+    file, names = options.file, networks_in(options.foreign) if options.foreign is not None else []
+    made_from, folder = stack_ingredients(run, file, options.prevalence), run.level2 / options.file.stem
+    fresh = is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS])
+    plan_stack(run, file, names, machine, fresh=fresh and set(names) <= set(run.networks()))
 
 
-@app.command()
-def leaderboard(
-    runs: Annotated[str, typer.Option(help="run folders; default: all with a finished level two")] = "",
-    root: Annotated[Path, typer.Option(help="where runs lie and leaderboard.csv is written")] = Path("runs"),
-    against: Annotated[str, typer.Option(help="<run>/<recipe> that others are tested against; default: the best")] = "",
-    mlflow: Annotated[Path | None, typer.Option(help="folder of a local MLflow store")] = None,
-) -> None:
-    """Compare finished stacks: paired tests where the cases are the same, and what was set differently."""
-    from melstack.report.run_history.table import compare_runs
+def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:
+    from level2_stack.finished import explanation_ingredients
+    from runtime.provenance import is_fresh, write_mark
 
-    compare_runs([Path(name) for name in runs.split()], root, against, mlflow)
-
-
-@app.command()
-def explain(run: RunFolder, recipe: RecipeName = "default", cluster: ClusterAddress = None) -> None:
-    """Write what every column adds to the log odds of every case, for what the finished stack submits."""
-    place, file = Run(run), recipe_file(recipe)
-    folder = place.level2 / file.stem
-    _refuse_unfinished(folder, " to explain")
+    folder = run.level2 / file.stem
     outputs, made_from = [folder / name for name in EXPLAINED], explanation_ingredients(folder)
     if is_fresh(folder / "explained.json", made_from, outputs):
         say(f"explanations: fresh, {outputs[0]}")
         return
     from level2_stack.explain.explanations import make_explanations
 
-    make_explanations(place, file, folder, cluster)
+    make_explanations(run, file, folder, cluster)
     write_mark(folder / "explained.json", made_from, outputs)
 
 
-@app.command()
-def spread(
-    table: Annotated[str, typer.Option(help="folder or URL of Parquet files: ids, folds, targets and features")],
-    cluster: Annotated[str, typer.Option(help="address of a Dask scheduler, tcp://host:8786")],
-    out: NewOutFolder,
-    recipe: RecipeName = "default",
-) -> None:
-    """Cross-validate the boosters of a recipe over a table that no machine holds: its workers read it themselves."""
-    from level2_stack.recipe import read_recipe
-    from level2_stack.spread.evaluate import Spread, make_spread, spread_learners
-    from level2_stack.spread.table import open_table
+def _run_with_stack(place: RunOptions, options: RecipeOptions, purpose: str = "") -> Run:
+    """Return the run; raise InputFault where the recipe's stack is not finished, or is damaged."""
+    from runtime.provenance import check_outputs
+    from runtime.run_folder import Run
 
-    file = recipe_file(recipe)
-    params = spread_learners(read_recipe(file), file.name)
-    asked = Spread(open_table(table), params, out)
-    made_from, mark = asked.made_from(), out / "spread.json"
-    if is_fresh(mark, made_from, asked.outputs()):
-        say(f"spread: fresh, {out}")
-        return
-    make_spread(asked, cluster)
-    write_mark(mark, made_from, asked.outputs(), recipe=recipe)
-
-
-@app.command()
-def design(
-    run: RunFolder,
-    out: NewOutFolder,
-    recipe: RecipeName = "default",
-    parts: Annotated[int, typer.Option(min=1, help="number of files")] = 4,
-) -> None:
-    """Write the design of a finished stack as a table that `spread` reads, in several Parquet files."""
-    from level2_stack.spread.write_design import write_design
-
-    folder = Run(run).level2 / recipe_file(recipe).stem
-    _refuse_unfinished(folder)
-    say(f"design: {write_design(Run(run), recipe_file(recipe), folder, parts, out)} in {parts} files, {out}")
-
-
-def _refuse_unfinished(folder: Path, purpose: str = "") -> None:
+    run = Run(place.folder)
+    run.facts()
+    folder = run.level2 / options.file.stem
     if not (folder / "run.json").is_file():
-        raise InputFault(f"{folder}: no finished stack{purpose}; `make stack` makes it")
-    _refuse_damaged_stack(folder)
-
-
-def _refuse_damaged_stack(folder: Path) -> None:
-    check_outputs(folder / "run.json", "`make stack` makes it again")
+        raise InputFault(f"{folder}: no finished stack{purpose}; {command('stack')} makes it")
+    check_outputs(folder / "run.json", f"{command('stack')} makes it again")
+    return run

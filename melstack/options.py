@@ -1,32 +1,228 @@
-"""Options that several commands share, and how a command line ends."""
+"""Options that several commands share, grouped as dataclasses; a command takes whole groups."""
 
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import typer
+from typer.models import OptionInfo
+
+from runtime.errors import InputFault
+
+DEMO = Path("data/clinic")
+DAILY, CLOSER, MAINTAINING = "Daily", "Looking closer", "Maintaining"
 
 
-def _hold_new(context: typer.Context, folder: Path) -> Path:
-    """Hold the run for as long as the command lasts: of two that write into one run the second is refused."""
-    from runtime.folder_lock import lock_folder
-
-    context.find_root().with_resource(lock_folder(folder))  # the root lets go whatever happens to the subcommand
-    return folder
-
-
-def _hold(context: typer.Context, folder: Path) -> Path:
-    """Hold the run if it is there: a mistyped one is not made."""
-    return _hold_new(context, folder) if folder.is_dir() else folder
-
-
-RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder", callback=_hold)]
-NewRunFolder = Annotated[Path, typer.Option("--run", help="the run's folder", callback=_hold_new)]
-NewOutFolder = Annotated[Path, typer.Option("--out", help="the folder to write into", callback=_hold_new)]
-LookedAtRun = Annotated[Path, typer.Option("--run", help="the run's folder")]  # of commands that write nothing into it
+def setting(
+    help_text: str,
+    metavar: str | None = None,
+    default: str | None = None,
+    *,
+    min: float | None = None,
+    max: float | None = None,
+    callback: Callable[[float | None], float | None] | None = None,
+) -> OptionInfo:
+    """Return a typer option; ``default`` says in words what an option that is not given means, "" says nothing."""
+    shown: str | bool = True if default is None else default or False
+    option: OptionInfo = typer.Option(
+        help=help_text, metavar=metavar, show_default=shown, min=min, max=max, callback=callback
+    )
+    return option
 
 
-def run_app(commands: typer.Typer) -> None:
-    """Run a command line; print what ends it early as a sentence, and exit with code 2 or the signal's."""
-    from runtime.exit_codes import run_command
+def flag(name: str, help_text: str) -> OptionInfo:
+    """Return a typer option that is either given or not."""
+    option: OptionInfo = typer.Option(name, help=help_text, show_default=False)
+    return option
 
-    run_command(commands)
+
+def check_share(value: float | None) -> float | None:
+    """Return ``value``; refuse a prevalence outside 0 and 1 before anything is computed."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value:g} is not a share between 0 and 1; 1.76 % is 0.0176")
+    return value
+
+
+ClusterAddress = Annotated[
+    str | None, setting("Dask scheduler whose workers train and fit: tcp://host:8786", "ADDRESS")
+]
+MappingFile = Annotated[
+    Path | None, setting("TOML that says where things are in DATA", "FILE", "DATA/cases.toml, if it exists")
+]
+Threads = Annotated[int | None, setting("threads per network", "N", "all cores", min=1)]
+
+
+RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder")]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Which run is used."""
+
+    data: Annotated[Path | None, setting("folder of pictures and CSVs", "FOLDER", f"the demo, {DEMO}")] = None
+    run: Annotated[Path | None, setting("folder that keeps everything", "FOLDER", "runs/<name of DATA>")] = None
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder; the demo's where none is given."""
+        return self.data or DEMO
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, by default named after the data folder."""
+        return self.run or Path("runs") / self.data_folder.resolve().name
+
+    def lock(self, *, create: bool = False) -> AbstractContextManager[None]:
+        """Return a lock on the run, so that a second command on it is refused; a missing run is only made on demand."""
+        from runtime.folder_lock import lock_folder
+
+        return lock_folder(self.folder) if create or self.folder.is_dir() else nullcontext()
+
+
+@dataclass(frozen=True)
+class CasesOptions(RunOptions):
+    """Where the cases come from, and how they are divided into folds."""
+
+    mapping: MappingFile = None
+    extra: Annotated[
+        list[str] | None, setting("folders of external cases: trained on, never validated", "FOLDER", "")
+    ] = None
+    folds: Annotated[int, setting("number of folds", "N", min=2)] = 5
+    official_folds: Annotated[
+        bool, flag("--official-folds", "folds from the contest's patient groups (column tfrecord)")
+    ] = False
+    fold_seed: Annotated[int, setting("breaks ties between patients", "N")] = 0
+    clinic_train: Annotated[int, setting("training pictures of the demo", "N", min=1)] = 1000
+    clinic_test: Annotated[int, setting("test pictures of the demo", "N", min=1)] = 400
+    clinic_seed: Annotated[int, setting("seed of the demo", "N")] = 0
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which networks are trained, and on what."""
+
+    profile: Annotated[str, setting("networks: laptop, desktop, external, gpu or tpu", "NAME")] = "laptop"
+    models: Annotated[
+        list[str] | None, setting("only these networks: names of any profile, or your own TOML files", "NAME", "all")
+    ] = None
+    devices: Annotated[
+        str, setting("auto, cpu, cpu:2, gpu:0, gpu:0,1, mirrored (all GPUs), workers (TF_CONFIG), tpu", "NAME")
+    ] = "auto"
+    deterministic: Annotated[bool, flag("--deterministic", "the same bytes in every run on one machine; slower")] = (
+        False
+    )
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The one model that a command looks at."""
+
+    model: Annotated[str, setting("a model's name, or its TOML file", "NAME")]
+    profile: Annotated[str, setting("the profile that is searched for it first", "NAME")] = "laptop"
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Which recipe of level two is used."""
+
+    recipe: Annotated[str, setting("recipe of level two: a built-in name, or a TOML file", "NAME")] = "default"
+
+    @property
+    def file(self) -> Path:
+        """The recipe's TOML file."""
+        from level2_stack.recipe_files import recipe_file
+
+        return recipe_file(self.recipe)
+
+
+@dataclass(frozen=True)
+class StackOptions(RecipeOptions):
+    """What level two stacks, and for which prevalence."""
+
+    foreign: Annotated[
+        Path | None, setting("other networks' predictions: <network>/oof.csv and test.csv", "FOLDER", "")
+    ] = None
+    trust: Annotated[
+        list[str] | None, setting("networks in FOREIGN to admit without confirmed row order", "NAME", "")
+    ] = None
+    prevalence: Annotated[
+        float | None,
+        setting(
+            "share of malignant pictures where the probabilities are used",
+            "SHARE",
+            "as in training",
+            callback=check_share,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class FreeOptions:
+    """Resources of another machine, to plan for it."""
+
+    free_disk: Annotated[float | None, setting("GB of free disk", "GB", "this machine's", min=0)] = None
+    free_memory: Annotated[float | None, setting("GB of free memory", "GB", "this machine's", min=0)] = None
+    free_gpu: Annotated[float | None, setting("GB of memory of one GPU", "GB", "this machine's", min=0)] = None
+
+
+@dataclass(frozen=True)
+class BundleOptions(RunOptions):
+    """Which bundle is applied."""
+
+    bundle: Annotated[Path | None, setting("the bundle's folder", "FOLDER", "RUN/bundle")] = None
+
+    @property
+    def bundle_folder(self) -> Path:
+        """The bundle's folder, by default the run's."""
+        return self.bundle or self.folder / "bundle"
+
+
+def words(values: Sequence[str] | None) -> list[str]:
+    """Return what an option that takes several values names: ``--x a --x b`` and ``--x 'a b'`` are the same.
+
+    A value that is an existing path is one word, whatever blanks and quotes its name has.
+    """
+    import shlex
+
+    split: list[str] = []
+    for value in values or ():
+        try:
+            split += [value] if Path(value).exists() else shlex.split(value)
+        except ValueError as error:
+            raise InputFault(f"{value!r}: {error}; put a name with blanks in quotes") from error
+    return split
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Return ``command`` with every parameter that is a dataclass of options replaced by the fields of that class."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            own = get_type_hints(groups[name], include_extras=True)
+            parameters += [_parameter(field.name, field.default, own[field.name]) for field in fields(groups[name])]
+        else:
+            parameters.append(_parameter(name, parameter.default, hints[name]))
+
+    @functools.wraps(command)
+    def run(**values: object) -> None:
+        arguments = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**arguments, **values)
+
+    # typer reads both.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _parameter(name: str, default: object, hint: object) -> inspect.Parameter:
+    default = inspect.Parameter.empty if default is MISSING else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

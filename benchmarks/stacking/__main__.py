@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from level2_stack.recipe_files import recipe_file
-from melstack.options import RunFolder, run_app
+from melstack.command_line import new_app, run_app
+from melstack.options import RunFolder
 from runtime.run_folder import Run
 
 if TYPE_CHECKING:
     from level2_stack.design.assemble import Design
     from level2_stack.recipe import Recipe
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = new_app(__doc__ or "")
 RecipeFile = Annotated[Path, typer.Option(help="the recipe, a TOML file")]
 Out = Annotated[Path | None, typer.Option(help="a JSON file for the figures")]
 DEFAULT = recipe_file("default")
@@ -143,4 +144,4 @@ def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_app(app, "python -m benchmarks.stacking")

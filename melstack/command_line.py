@@ -1,0 +1,57 @@
+"""How a command line of this project starts and ends: its help, what make typed, missing extras, exit codes."""
+
+import sys
+
+import typer
+
+from melstack.make_words import arguments_of
+from runtime.errors import InputFault
+from runtime.exit_codes import run_command
+from runtime.invocation import by_make
+
+# Packages that an extra brings -> that extra.
+EXTRAS = {
+    **dict.fromkeys(("tensorflow", "keras", "efficientnet", "tf2onnx", "onnx", "tensorboard", "optuna"), "train"),
+    **dict.fromkeys(("matplotlib",), "train"),
+    **dict.fromkeys(("onnxruntime", "fastapi", "uvicorn", "python_multipart", "multipart", "fpdf"), "predict"),
+    **dict.fromkeys(("dask", "distributed", "fsspec"), "dask"),
+    **dict.fromkeys(("catboost",), "catboost"),
+    **dict.fromkeys(("mlflow",), "mlflow"),
+    **dict.fromkeys(("psutil", "httpx", "playwright"), "dev"),
+}
+
+
+def new_app(help_text: str, epilog: str = "") -> typer.Typer:
+    """Return an app without commands, whose every command has -h."""
+    return typer.Typer(
+        help=help_text,
+        epilog=epilog,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run_app(app: typer.Typer, program: str) -> None:
+    """Run the command that was typed; print what ends it early as a sentence, exit with code 2 or the signal's."""
+    run_command(lambda: _run(app, program))
+
+
+def _run(app: typer.Typer, program: str) -> None:
+    command = typer.main.get_command(app)
+    typed = sys.argv[1:]
+    try:
+        command(arguments_of(typed, command) if by_make() else typed, prog_name=program)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise InputFault(_missing(package)) from error
+
+
+def _missing(package: str) -> str:
+    extra = EXTRAS[package]
+    return (
+        f"this command needs the package {package}, which is not installed; "
+        f"install melstack with the extra {extra!r}: pip install 'melstack[{extra}]'"
+    )

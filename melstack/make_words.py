@@ -1,0 +1,87 @@
+"""What `make TARGET NAME=value ...` types: every variable becomes the option of the same name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.errors import InputFault
+
+if TYPE_CHECKING:
+    import click
+
+GOALS = "MELSTACK_GOALS"  # in the environment: every target of this call of make
+# Set by many systems for their own purposes: read from make's command line only.
+NEVER_FROM_ENVIRONMENT = {"HOST", "HELP", "OUT", "TABLE", "KEEP", "LAYOUT"}
+YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
+
+
+def arguments_of(typed: list[str], app: click.Command) -> list[str]:
+    """Return ``typed``, a verb and words NAME=value, as the verb and its options; options stay as they are.
+
+    A variable that only another target of the same call of make takes is left to that one. Raises InputFault for a
+    variable that no target takes, with the nearest name.
+    """
+    verb, rest = typed[0], [word for word in typed[1:] if word.startswith("-")]
+    variables = dict(word.split("=", 1) for word in typed[1:] if word not in rest)
+    options, others = options_of(app, verb), _options_of_goals(app)
+    faults = [_no_effect(name, verb, {**others, **options}) for name in variables if name not in {**others, **options}]
+    if faults and len(_goals(app)) == len(os.environ.get(GOALS, verb).split()):
+        raise InputFault("\n".join(faults))
+    values = _from_environment(options, variables) | variables
+    translated = [word for name, option in options.items() for word in _words(name, option, values.get(name, ""))]
+    return [verb, *translated, *rest]
+
+
+def options_of(app: click.Command, verb: str) -> dict[str, click.Parameter]:
+    """Return make's name of every option of a verb -> the option; raise InputFault for an unknown verb."""
+    commands = app.commands  # type: ignore[attr-defined]
+    if verb not in commands:
+        raise InputFault(f"{verb!r} is not a command; known are {', '.join(commands)}")
+    return {
+        text.removeprefix("--").replace("-", "_").upper(): parameter
+        for parameter in commands[verb].params
+        for text in parameter.opts
+        if text.startswith("--") and parameter.name != "help"
+    }
+
+
+def _goals(app: click.Command) -> list[str]:
+    return [goal for goal in os.environ.get(GOALS, "").split() if goal in app.commands]  # type: ignore[attr-defined]
+
+
+def _options_of_goals(app: click.Command) -> dict[str, click.Parameter]:
+    return {name: option for goal in _goals(app) for name, option in options_of(app, goal).items()}
+
+
+def _no_effect(name: str, verb: str, options: dict[str, click.Parameter]) -> str:
+    near = get_close_matches(name, options, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(options)}"
+    return f"{name}=... has no effect on `make {verb}`; {hint}"
+
+
+def _from_environment(options: dict[str, click.Parameter], given: dict[str, str]) -> dict[str, str]:
+    """Return the variables of the environment that name an option; each is printed, since it may be an accident."""
+    found = {
+        name: os.environ[name]
+        for name in options
+        if name not in given and name not in NEVER_FROM_ENVIRONMENT and os.environ.get(name)
+    }
+    for name, value in found.items():
+        print(f"{name}={value}: taken from the environment", file=sys.stderr)
+    return found
+
+
+def _words(name: str, option: click.Parameter, value: str) -> list[str]:
+    """Return an option and its value as click reads them; an empty value is one that is not given."""
+    if not value:
+        return []
+    long = next(text for text in option.opts if text.startswith("--"))
+    if not getattr(option, "is_flag", False):
+        return [f"{long}={Path(value).expanduser() if value.startswith('~/') else value}"]
+    if value.lower() not in YES | NO:
+        raise InputFault(f"{name}={value}: must be 1 (yes) or 0 (no)")
+    return [long] if value.lower() in YES else []
