@@ -7,14 +7,14 @@ from melstack.own_packages import refuse_shadowed
 
 if TYPE_CHECKING:
     from level2_stack.estimator import NestedStackingClassifier
-    from level2_stack.foreign.bring import import_predictions
+    from level2_stack.foreign.read import import_predictions
     from melstack.bundle.loading import Bundle
 
 __all__ = ["Bundle", "NestedStackingClassifier", "import_predictions"]
 HOMES = {
     "Bundle": "melstack.bundle.loading",
     "NestedStackingClassifier": "level2_stack.estimator",
-    "import_predictions": "level2_stack.foreign.bring",
+    "import_predictions": "level2_stack.foreign.read",
 }
 
 

@@ -45,9 +45,9 @@ def networks_in(folder: Path) -> list[str]:
 
 
 def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str, Any]) -> dict[str, Any]:
-    from level2_stack.foreign.read import import_foreign
+    from level2_stack.foreign.read import import_predictions
 
-    imported = import_foreign(folder, run.read_cases(), trust)
+    imported = import_predictions(folder, run.read_cases(), trust)
     for network in imported.networks:
         place = run.level1 / network.name
         # An import that no longer holds must not be stacked.

@@ -41,7 +41,7 @@ class ForeignImport:
         return tuple(network for network in self.networks if network.refusal)
 
 
-def import_foreign(folder: Path, cases: pd.DataFrame, trust: Collection[str] = ()) -> ForeignImport:
+def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str] = ()) -> ForeignImport:
     """Read and check ``folder``/<network>/{oof.csv,test.csv} against the case table, each network on its own.
 
     The networks named in ``trust`` are admitted although the others do not confirm the order of their test rows;
@@ -74,7 +74,7 @@ def read_foreign_predictions(
 ) -> dict[str, pd.DataFrame]:
     """Return what the networks ``names`` say of new ``cases`` (index image_name), from ``folder``/<network>/test.csv.
 
-    The tables are those of ``import_foreign``, checked in the same way but for the order of their rows; what was mended
+    The tables are those of ``import_predictions``, checked in the same way but for the order of their rows; what was mended
     is told in ``notes``. Raises InputFault that names every fault of every file.
     """
     as_test = pd.DataFrame({"role": "test"}, index=cases.index.astype(str).rename("image_name"))

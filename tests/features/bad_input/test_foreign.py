@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from level2_stack.foreign.read import import_foreign
+from level2_stack.foreign.read import import_predictions
 from tests.features.bad_input.table import check, outcome_of
 from tests.level2_stack.foreign.foreign_files import FOLDS, OOF, TEST, small_cases, write_foreign
 
@@ -40,7 +40,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", FOREIGN)
 def test_foreign_predictions_have_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
     FOREIGN[name](tmp_path)
-    outcome, said, made = outcome_of(lambda _: import_foreign(tmp_path, small_cases()))
+    outcome, said, made = outcome_of(lambda _: import_predictions(tmp_path, small_cases()))
     if made is not None:
         assert not made.refused
         outcome, said = "said", "\n".join(made.networks[0].notes)

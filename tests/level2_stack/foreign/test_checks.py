@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from level2_stack.foreign.read import import_foreign
+from level2_stack.foreign.read import import_predictions
 from level2_stack.foreign.row_order import by_quantile
 from runtime.errors import InputFault
 from tests.level2_stack.foreign.foreign_files import write_foreign
@@ -34,7 +34,7 @@ def bring_networks(folder, changes, trust=()):
         score = (1 / (1 + np.exp(-(risk + noise)))).rename("pred").rename_axis("image_name")
         test = pd.Series(change(score[TRAIN:].to_numpy()), index=score.index[TRAIN:], name="pred")
         write_foreign(folder, name, score[:TRAIN].to_csv(), test.rename_axis("image_name").to_csv())
-    return import_foreign(folder, cases, trust)
+    return import_predictions(folder, cases, trust)
 
 
 def kept(score):
@@ -126,12 +126,12 @@ def test_up_to_a_tenth_of_the_train_cases_may_be_missing(tmp_path):
     cases, _ = cohort()
     lines = (tmp_path / "net" / "oof.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "net" / "oof.csv").write_text("".join(lines[:-40]), encoding="utf-8")
-    network = import_foreign(tmp_path, cases).accepted[0]
+    network = import_predictions(tmp_path, cases).accepted[0]
     assert network.table["probability"].isna().sum() == 40
     assert "train cases without a row: 40 (i360, i361, i362, i363, i364, ...) of 400" in " ".join(network.notes)
     (tmp_path / "net" / "oof.csv").write_text("".join(lines[:-41]), encoding="utf-8")
     with pytest.raises(InputFault, match="without a row: 41"):
-        import_foreign(tmp_path, cases)
+        import_predictions(tmp_path, cases)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.lists(st.floats(0, 1), min_size=1, max_size=30))

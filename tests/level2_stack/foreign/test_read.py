@@ -4,23 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.foreign.read import import_foreign
+from level2_stack.foreign.read import import_predictions
 from runtime.errors import InputFault
 from runtime.tables import read_table, write_table
 from tests.level2_stack.foreign.foreign_files import FOLDS, OOF, TEST, small_cases, write_foreign
 
 
 def the_table(folder):
-    return import_foreign(folder, small_cases()).networks[0].table
+    return import_predictions(folder, small_cases()).networks[0].table
 
 
 def the_notes(folder):
-    return "\n".join(import_foreign(folder, small_cases()).networks[0].notes)
+    return "\n".join(import_predictions(folder, small_cases()).networks[0].notes)
 
 
 def the_refusal(folder):
     with pytest.raises(InputFault) as caught:
-        import_foreign(folder, small_cases())
+        import_predictions(folder, small_cases())
     return str(caught.value)
 
 
@@ -125,7 +125,7 @@ def test_all_faults_of_a_network_are_named_together(tmp_path):
 def test_a_refused_network_does_not_stop_a_sound_one(tmp_path):
     write_foreign(tmp_path, "bad", oof=None)
     write_foreign(tmp_path, "good")
-    found = import_foreign(tmp_path, small_cases())
+    found = import_predictions(tmp_path, small_cases())
     assert [network.name for network in found.accepted] == ["good"]
     assert [(network.name, network.table, network.refusal) for network in found.refused] == [
         ("bad", None, ("oof.csv is missing",))
@@ -136,13 +136,13 @@ def test_a_refused_network_does_not_stop_a_sound_one(tmp_path):
 def test_a_folder_without_networks_is_refused(tmp_path, folder):
     (tmp_path / ".hidden").mkdir()
     with pytest.raises(InputFault, match=r"expected sub-folders <network>/ with oof\.csv and test\.csv"):
-        import_foreign(tmp_path / folder, small_cases())
+        import_predictions(tmp_path / folder, small_cases())
 
 
 def test_without_test_cases_no_test_file_is_needed(tmp_path):
     write_foreign(tmp_path, test=None)
     cases = small_cases().query("role != 'test'")
-    assert import_foreign(tmp_path, cases).accepted[0].table.index.tolist() == ["a", "b", "c", "d"]
+    assert import_predictions(tmp_path, cases).accepted[0].table.index.tolist() == ["a", "b", "c", "d"]
 
 
 def test_equal_repeats_and_external_rows_are_dropped_and_said(tmp_path):

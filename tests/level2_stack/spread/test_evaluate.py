@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("distributed")
 
 from level2_stack.evaluation.auc import auc, delong_interval
-from level2_stack.foreign.read import import_foreign
+from level2_stack.foreign.read import import_predictions
 from level2_stack.learners import find
 from level2_stack.recipe import check_recipe
 from level2_stack.spread.evaluate import Spread, make_spread, spread_learners
@@ -161,7 +161,7 @@ def test_a_file_of_benign_rows_is_no_hindrance_and_a_fit_that_is_kept_is_not_mad
     assert (said.count("kept"), said.count("fitting without fold 1")) == (2, 1)
     assert len(first) == 2
     cases = table.set_index("image_name").assign(role=lambda rows: np.where(rows["target"].notna(), "train", "test"))
-    imported = import_foreign(tmp_path / "predictions", cases, ["spread_lgbm"])
+    imported = import_predictions(tmp_path / "predictions", cases, ["spread_lgbm"])
     assert [network.name for network in imported.accepted] == ["spread_lgbm"]
     assert imported.accepted[0].table["fold"].value_counts().to_dict() == {0: 200, 1: 200, 2: 200, -1: 30}
 
