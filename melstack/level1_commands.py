@@ -228,12 +228,12 @@ def _prepare(run: Run, pending: Mapping[str, Experiment]) -> None:
     from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from level1_cnn.data.shards import prepare
+    from level1_cnn.data.shards import decode_pictures
     from level1_cnn.networks.network import check_experiment
 
     for name, experiment in pending.items():
         check_experiment(name, experiment)
-    prepare(run, run.read_cases(), _sizes(pending.values()))
+    decode_pictures(run, run.read_cases(), _sizes(pending.values()))
 
 
 def _sizes(experiments: Iterable[Experiment]) -> list[int]:

@@ -11,7 +11,7 @@ from features.folder.data_folder import CaseFolders
 from features.folder.layout import Request
 from features.freeze_cases import case_ingredients
 from features.leaks.audit import REPORT, audit_ingredients
-from level1_cnn.data.run_pictures import stores_of
+from level1_cnn.data.run_pictures import find_stores
 from level1_cnn.experiment import CONFIGS, read_experiment
 from level1_cnn.finished import ingredients as network_ingredients
 from level1_cnn.job import part_marks
@@ -122,7 +122,7 @@ def _part_marks(run: Run) -> Iterator[tuple[Path, Now]]:
     if find_damage(run.cases_mark) or not run.facts()["pictures"]:
         return
     cases = run.read_cases()
-    for store, rows in stores_of(run, cases):
+    for store, rows in find_stores(run, cases):
         yield from ((mark, partial(store.made_from_now, mark, rows)) for mark in store.marks())
 
 

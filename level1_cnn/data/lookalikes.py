@@ -8,7 +8,7 @@ from features.leaks.pairs import read_pairs
 from runtime.run_folder import Run
 
 
-class Conflicts:
+class Lookalikes:
     """The pictures of a run that show the same, as far as training must know of them."""
 
     def __init__(self, run: Run, cases: pd.DataFrame) -> None:
@@ -27,7 +27,7 @@ class Conflicts:
         judged = (self._cases["role"] == "test") | ((self._cases["role"] == "train") & (self._cases["fold"] == fold))
         return self._partners(self._cases.index[judged], self._cases.index[~judged])
 
-    def with_any(self) -> set[str]:
+    def external(self) -> set[str]:
         """Return the external cases in a pair with any train or test case: no stage shared by folds may see them."""
         external = self._cases["role"] == "extra"
         return self._partners(self._cases.index[~external], self._cases.index[external])

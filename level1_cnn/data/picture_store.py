@@ -31,7 +31,7 @@ Write: TypeAlias = Callable[[Mapping[int, Path], Codes], pd.DataFrame | None]
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingPictures:
     """Pictures that a store lacks at ``sizes`` px, and with ``measure`` their statistics; decoded together."""
 
     cases: pd.DataFrame
@@ -43,7 +43,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Store:
-    """The decoded pictures of one ``source`` folder. Its rows are those of ``run_pictures.stores_of``."""
+    """The decoded pictures of one ``source`` folder. Its rows are those of ``run_pictures.find_stores``."""
 
     folder: Path
     source: Path
@@ -61,7 +61,7 @@ class Store:
 
     def missing(
         self, rows: pd.DataFrame, names: pd.Index, sizes: Sequence[int], at_most: int = CASES_PER_FILE
-    ) -> list[Missing]:
+    ) -> list[MissingPictures]:
         """Return what is to be decoded so that every one of ``rows`` is there at ``sizes`` px; nothing is written.
 
         ``names`` are all names of the run; new pictures are decoded ``at_most`` at a time.
@@ -76,7 +76,7 @@ class Store:
             found += [self._lacking(part, wanted, sizes) for part in [*held, *fresh]]
         return [one for one in found if one.sizes or one.measure]
 
-    def add(self, missing: Missing, write: Write) -> None:
+    def add(self, missing: MissingPictures, write: Write) -> None:
         """Take what ``write`` makes of the ``missing`` pictures, and mark it as finished, last.
 
         ``write`` is given size -> a file to fill with a record per picture, and the codes of their cases' texts; it
@@ -138,12 +138,12 @@ class Store:
         folders = sorted((mark.parent for mark in marks), key=lambda folder: (len(folder.name), folder.name))
         return [Part(folder.name, read_table(folder / "index.parquet")) for folder in folders]
 
-    def _lacking(self, part: Part, rows: pd.DataFrame, sizes: Sequence[int]) -> Missing:
+    def _lacking(self, part: Part, rows: pd.DataFrame, sizes: Sequence[int]) -> MissingPictures:
         """Return what a part lacks; one that must be measured again holds other pictures than its shards."""
         measure = not is_fresh(self._mark(part), part.made_from)
         lacking = [size for size in sizes if measure or not self._has_size(part, size)]
         paths = {str(name): self.source / picture for name, picture in part.index["picture"].items()}
-        return Missing(rows.reindex(part.index.index), paths, lacking, measure, part)
+        return MissingPictures(rows.reindex(part.index.index), paths, lacking, measure, part)
 
     def _has_size(self, part: Part, size: int) -> bool:
         # By digest whatever its size: it is about to be read by a training, which takes far longer.

@@ -15,7 +15,7 @@ from runtime.run_folder import Run
 from runtime.tables import read_table
 
 
-def stores_of(run: Run, cases: pd.DataFrame) -> list[tuple[Store, pd.DataFrame]]:
+def find_stores(run: Run, cases: pd.DataFrame) -> list[tuple[Store, pd.DataFrame]]:
     """Return the stores that hold the pictures of ``cases``, and of each its cases with two more columns.
 
     ``stored_role`` is 'train' or 'test' (an external folder is a store of its own, and its cases are 'train' there);
@@ -54,7 +54,7 @@ def stored_statistics(run: Run, cases: pd.DataFrame) -> pd.DataFrame:
 
 def _held(run: Run, cases: pd.DataFrame) -> list[tuple[Store, Part, pd.Index]]:
     """Return the parts that hold the run's pictures, and the names that each gives; all of them, or InputFault."""
-    stores = stores_of(run, cases)
+    stores = find_stores(run, cases)
     held = [(store, part, names) for store, rows in stores for part, names in store.held(rows, cases.index)]
     absent = set(cases.index[cases["picture"].notna()]).difference(*(names for _, _, names in held))
     if absent:

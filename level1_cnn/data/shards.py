@@ -15,8 +15,8 @@ import pandas as pd
 import tensorflow as tf
 
 from features.pictures.scan import Scanned, raise_undecodable, scan, statistics_table
-from level1_cnn.data.picture_store import CASES_PER_FILE, Codes, Missing, Store
-from level1_cnn.data.run_pictures import stored_statistics, stores_of
+from level1_cnn.data.picture_store import CASES_PER_FILE, Codes, MissingPictures, Store
+from level1_cnn.data.run_pictures import find_stores, stored_statistics
 from runtime.progress import progress_bar
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -24,13 +24,15 @@ from runtime.tables import read_table
 MISSING = -1
 
 
-def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_file: int = CASES_PER_FILE) -> None:
+def decode_pictures(
+    run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_file: int = CASES_PER_FILE
+) -> None:
     """Decode what the store lacks of the pictures of ``cases`` at ``sizes`` px; write the run's statistics.
 
     The store is held by one run at a time; another one waits, and finds its pictures done.
     Raises InputFault that names every picture that could not be decoded; no shard of their parts is left.
     """
-    stores = stores_of(run, cases)
+    stores = find_stores(run, cases)
     with ExitStack() as stack:
         for store, rows in stores:
             stack.enter_context(store.locked(rows))
@@ -39,9 +41,9 @@ def prepare(run: Run, cases: pd.DataFrame, sizes: Sequence[int], *, cases_per_fi
     _write_if_new(run, stored_statistics(run, cases))
 
 
-def undecoded(run: Run, cases: pd.DataFrame, sizes: Sequence[int]) -> list[Missing]:
-    """Return what ``prepare`` would decode; nothing is written."""
-    return [missing for store, rows in stores_of(run, cases) for missing in store.missing(rows, cases.index, sizes)]
+def find_missing_pictures(run: Run, cases: pd.DataFrame, sizes: Sequence[int]) -> list[MissingPictures]:
+    """Return what ``decode_pictures`` would decode; nothing is written."""
+    return [missing for store, rows in find_stores(run, cases) for missing in store.missing(rows, cases.index, sizes)]
 
 
 def _write_if_new(run: Run, table: pd.DataFrame) -> None:
@@ -49,7 +51,7 @@ def _write_if_new(run: Run, table: pd.DataFrame) -> None:
         run.write_statistics(table)
 
 
-def _decode(parts: Sequence[tuple[Store, Missing]]) -> None:
+def _decode(parts: Sequence[tuple[Store, MissingPictures]]) -> None:
     """Fill all stores under one progress bar; raise the InputFault that names every undecodable picture at the end."""
     if not parts:
         return
@@ -62,7 +64,7 @@ def _decode(parts: Sequence[tuple[Store, Missing]]) -> None:
     raise_undecodable(faults)
 
 
-def _undecodable(store: Store, missing: Missing, advance: Callable[[int], None]) -> dict[str, str]:
+def _undecodable(store: Store, missing: MissingPictures, advance: Callable[[int], None]) -> dict[str, str]:
     """Add what is ``missing`` to the store; return what is wrong with each picture that cannot be decoded, by name."""
     try:
         store.add(missing, partial(_write, missing, advance))
@@ -79,7 +81,7 @@ class _UndecodableError(Exception):
 
 
 def _write(
-    missing: Missing, advance: Callable[[int], None], files: Mapping[int, Path], codes: Codes
+    missing: MissingPictures, advance: Callable[[int], None], files: Mapping[int, Path], codes: Codes
 ) -> pd.DataFrame | None:
     """Write a record of every picture to the file of each size; return the statistics if they are missing."""
     labels = {str(name): _labels(name, case, codes) for name, case in missing.cases.to_dict("index").items()}

@@ -24,7 +24,7 @@ class TrainingRows:
     external: np.ndarray  # bool (n,): what an external_share means
 
 
-def candidates(cases: pd.DataFrame, settings: Finetune) -> TrainingRows:
+def model_rows(cases: pd.DataFrame, settings: Finetune) -> TrainingRows:
     """Return every row that some fit of a model may see: train, external and, with pseudo-labels, test cases."""
     roles = ["train", "extra", *(["test"] if settings.pseudo else [])]
     rows = cases[cases["role"].isin(roles)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from level1_cnn.data.feed import CACHE_BYTES
-from level1_cnn.data.shards import undecoded
+from level1_cnn.data.shards import find_missing_pictures
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.forecast.measure import look_at_hardware, measurable, measure
 from level1_cnn.forecast.measured import HEAD_CASES, Hardware, Measured, Request
@@ -83,7 +83,7 @@ def _fresh(name: str) -> Forecast:
 def _decoding(run: Run, jobs: Sequence[Job]) -> list[Forecast]:
     """Return what decoding takes: one pass over every source picture, for all sides; nothing where it is done."""
     sizes = sorted({job.experiment.image_size for job in jobs})
-    left = undecoded(run, run.read_cases(), sizes)
+    left = find_missing_pictures(run, run.read_cases(), sizes)
     count = sum(len(part.paths) for part in left)
     if not count:
         return [Forecast(level="one", name="decoding", how=FRESH)]

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from features.pictures.scan import CHUNK, scan
-from level1_cnn.data.picture_store import Missing
-from level1_cnn.data.shards import prepare
+from level1_cnn.data.picture_store import MissingPictures
+from level1_cnn.data.shards import decode_pictures
 from runtime.forecasts import Span
 from runtime.progress import quiet
 from runtime.provenance import MARK_KEYS, write_mark
@@ -32,7 +32,7 @@ def make_sample(run: Run, folder: Path, sizes: Sequence[int]) -> Run:
     facts = {key: value for key, value in run.facts().items() if key not in MARK_KEYS}
     write_mark(sample.cases_mark, {"sample_of": run.cases_digest()}, **facts)
     with quiet():
-        prepare(sample, chosen, sizes)
+        decode_pictures(sample, chosen, sizes)
     return sample
 
 
@@ -45,7 +45,7 @@ class Decoding:
     bytes: dict[int, float]
 
 
-def measure_decoding(undecoded: Sequence[Missing]) -> Decoding:
+def measure_decoding(undecoded: Sequence[MissingPictures]) -> Decoding:
     """Decode some of the pictures that are not decoded yet, as many processes side by side as there are cores."""
     sizes = sorted({size for part in undecoded for size in part.sizes})
     paths = {name: path for part in undecoded for name, path in part.paths.items()}

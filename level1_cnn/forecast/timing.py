@@ -15,7 +15,7 @@ import tensorflow as tf
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.data.training_rows import candidates
+from level1_cnn.data.training_rows import model_rows
 from level1_cnn.experiment import Finetune, Frozen
 from level1_cnn.forecast.measured import HEAD_CASES, Measured, Request
 from level1_cnn.hardware.devices import Plan, plan_devices
@@ -65,7 +65,7 @@ def _measure_finetuned(request: Request, settings: Finetune, plan: Plan, found: 
     job = request.job
     cases, side = job.run.read_cases(), job.experiment.image_size
     # There are no pseudo-labels yet, and one more kind of row changes no step.
-    rows = candidates(cases, settings.model_copy(update={"pseudo": None}))
+    rows = model_rows(cases, settings.model_copy(update={"pseudo": None}))
     feed = Feed(shard_files(job.run, side), rows, side)
     steps = max(STEPS + 1, request.epoch_steps)  # the feed ends with the schedule, which may be shorter than we look
     stage, found.start = _timed(lambda: Stage(job, settings, plan, feed, settings.targets, steps))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from level1_cnn.data.lookalikes import Conflicts
-from level1_cnn.data.training_rows import candidates, epoch_pictures, external_rows, fold_rows
+from level1_cnn.data.lookalikes import Lookalikes
+from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, model_rows
 from level1_cnn.experiment import Finetune
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import shared_embeddings
@@ -59,29 +59,29 @@ def count_work(job: Job, batch: int) -> Work:
 
 
 def _of_training(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -> dict[str, Any]:
-    conflicts = Conflicts(job.run, cases)
+    lookalikes = Lookalikes(job.run, cases)
     tests = cases.index[cases["role"] == "test"]
     # Which labels they will have is not known yet, how many of them there are is.
     pseudo = pd.Series(0.5, tests) if settings.pseudo is not None else None
     folds = range(int(cases["fold"].max()) + 1)
-    rows = [fold_rows(cases, settings, fold, conflicts.of_fold(fold), pseudo) for fold in folds]
+    rows = [fold_rows(cases, settings, fold, lookalikes.of_fold(fold), pseudo) for fold in folds]
     pictures = float(np.mean([epoch_pictures(each, settings) for each in rows]))
     watches = settings.monitor or settings.keep == "best"
     return {
-        "rows": len(candidates(cases, settings).names),
+        "rows": len(model_rows(cases, settings).names),
         "steps": max(1, round(pictures / batch)),
         "epochs": settings.epochs,
-        "pretraining": _pretraining(job, settings, cases, conflicts, batch),
+        "pretraining": _pretraining(job, settings, cases, lookalikes, batch),
         "watched": float((cases["role"] == "train").sum() / len(folds)) if watches else 0.0,
     }
 
 
 def _pretraining(
-    job: Job, settings: Finetune, cases: pd.DataFrame, conflicts: Conflicts, batch: int
+    job: Job, settings: Finetune, cases: pd.DataFrame, lookalikes: Lookalikes, batch: int
 ) -> tuple[int, int]:
     """Return (epochs, steps of each) of a pretraining stage that is left to do."""
     stage = settings.pretrain
     if stage is None or (job.pretrain_folder / "done.json").is_file():
         return 0, 0
-    shown = external_rows(cases, settings, stage.targets, conflicts.with_any())
+    shown = external_rows(cases, settings, stage.targets, lookalikes.external())
     return stage.epochs, max(1, round(len(shown.names) / batch))

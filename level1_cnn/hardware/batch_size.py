@@ -31,10 +31,10 @@ def device_batch(experiment: Experiment, memory: int | None, *, half: bool) -> i
     if memory is None:
         shrunk = CPU_BATCH * (CPU_SIDE / experiment.image_size) ** 2
         return _in_eights(min(CPU_BATCH, max(LEAST_CPU_BATCH, int(shrunk))))
-    return _in_eights(min(MOST_PER_DEVICE, max(1, pictures_held(experiment, memory, half=half))))
+    return _in_eights(min(MOST_PER_DEVICE, max(1, picture_capacity(experiment, memory, half=half))))
 
 
-def pictures_held(experiment: Experiment, memory: int, *, half: bool) -> int:
+def picture_capacity(experiment: Experiment, memory: int, *, half: bool) -> int:
     """Return how many pictures ``memory`` bytes hold in training, 0 where not even one."""
     return int(memory / training_bytes(experiment, 1, half=half))
 

@@ -109,7 +109,7 @@ def distribute(plan: Plan, make_dataset: Callable[[tuple[int, int]], tf.data.Dat
     return plan.strategy.distribute_datasets_from_function(own)
 
 
-def share_out(plan: Plan, batch: Any) -> Any:  # noqa: ANN401
+def split_batch(plan: Plan, batch: Any) -> Any:  # noqa: ANN401
     """Return this host's ``batch`` of tensors cut into one piece per device of its own; leave other batches alone."""
     leaves = tf.nest.flatten(batch)
     if plan.local_replicas == 1 or isinstance(leaves[0], tf.distribute.DistributedValues):

@@ -11,11 +11,11 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from level1_cnn.data.feed import Feed
-from level1_cnn.data.lookalikes import Conflicts
+from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.targets import melanoma_logits
-from level1_cnn.data.training_rows import TrainingRows, candidates, epoch_pictures, external_rows, fold_rows
+from level1_cnn.data.training_rows import TrainingRows, epoch_pictures, external_rows, fold_rows, model_rows
 from level1_cnn.experiment import Finetune, Pretrain
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import settled_forward
@@ -41,12 +41,12 @@ class FinetuneTrainer:
         self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
         self._side = job.experiment.image_size
         self._files = shard_files(job.run, self._side)
-        self._conflicts = Conflicts(job.run, cases)
+        self._lookalikes = Lookalikes(job.run, cases)
         self._facts: dict[str, Any] = {}
 
     @cached_property
     def _feed(self) -> Feed:
-        return Feed(self._files, candidates(self._cases, self._settings), self._side)
+        return Feed(self._files, model_rows(self._cases, self._settings), self._side)
 
     @cached_property
     def stage(self) -> Stage:
@@ -65,7 +65,7 @@ class FinetuneTrainer:
         mark = folder / "done.json"
         if pretrain is None or is_fresh(mark, self._job.made_from, stage_files(folder)):
             return
-        excluded = self._conflicts.with_any()
+        excluded = self._lookalikes.external()
         rows = external_rows(self._cases, self._settings, pretrain.targets, excluded)
         settings = _pretrain_settings(self._settings, pretrain)
         steps = round(len(rows.names) / self._plan.training_batch(self._job.experiment))
@@ -97,7 +97,7 @@ class FinetuneTrainer:
 
     def rows_of(self, fold: int) -> TrainingRows:
         """Return the rows that a fold is trained on: none of its cases, and nothing that looks the same as one."""
-        return fold_rows(self._cases, self._settings, fold, self._conflicts.of_fold(fold), self._pseudo(fold))
+        return fold_rows(self._cases, self._settings, fold, self._lookalikes.of_fold(fold), self._pseudo(fold))
 
     def facts(self) -> dict[str, Any]:
         """Return what the last fold's mark should remember."""

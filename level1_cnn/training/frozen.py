@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from level1_cnn.data.lookalikes import Conflicts
+from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.experiment import Frozen
 from level1_cnn.hardware.devices import Plan
@@ -31,7 +31,7 @@ class FrozenTrainer:
 
     def __init__(self, job: Job, settings: Frozen, plan: Plan, cases: pd.DataFrame) -> None:
         self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
-        self._conflicts = Conflicts(job.run, cases)
+        self._lookalikes = Lookalikes(job.run, cases)
         self._shown = 0
 
     def prepare(self) -> None:
@@ -60,7 +60,7 @@ class FrozenTrainer:
             return None
         train = self._cases["role"] == "train"
         held_out = train & (self._cases["fold"] == fold)
-        twins = self._cases.index.isin(list(self._conflicts.of_fold(fold)))
+        twins = self._cases.index.isin(list(self._lookalikes.of_fold(fold)))
         shown = self._cases.index[(train | self._external) & ~held_out & ~twins]
         asked = self._cases.index[held_out | (self._cases["role"] == "test")]
         return self.fit_cases(folder, list(shown), list(asked))

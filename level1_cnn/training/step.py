@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from level1_cnn.experiment import Finetune
-from level1_cnn.hardware.devices import Plan, share_out
+from level1_cnn.hardware.devices import Plan, split_batch
 from level1_cnn.training.gradients import Batch, Loss, PartedGradients, sort_variables
 
 Rates = Any  # keras.optimizers.schedules.LearningRateSchedule
@@ -91,7 +91,7 @@ class Stepper:
 
         A plain batch (not one of ``devices.distribute``) is this host's and is shared out over its devices.
         """
-        return self._step(share_out(self._plan, batch))
+        return self._step(split_batch(self._plan, batch))
 
     @property
     def learning_rate(self) -> float:

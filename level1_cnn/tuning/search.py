@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from level1_cnn.data.lookalikes import Conflicts
+from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inspect.learning_rate import search_folder
@@ -93,7 +93,7 @@ def inner_cases(run: Run, outer: int) -> Inner:
     if poor:
         raise InputFault(f"folds with one class only, on which no AUC can be computed: {list_names(poor)}")
     hidden = (cases["role"] == "test") | ((cases["role"] == "train") & (cases["fold"] == outer))
-    same = Conflicts(run, cases).of_fold(outer)
+    same = Lookalikes(run, cases).of_fold(outer)
     return Inner(cases[~hidden & ~cases.index.isin(list(same))], outer, [fold for fold in folds if fold != outer])
 
 

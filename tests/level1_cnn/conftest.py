@@ -2,7 +2,7 @@
 
 import pytest
 
-from level1_cnn.data.shards import prepare
+from level1_cnn.data.shards import decode_pictures
 from runtime.run_folder import Run
 from tests.level1_cnn.drawn_run import make_run
 
@@ -11,5 +11,5 @@ from tests.level1_cnn.drawn_run import make_run
 def drawn_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a run of 96 drawn pictures with three folds and its shards; copy it before you change anything."""
     run = make_run(tmp_path_factory.mktemp("drawn"))
-    prepare(run, run.read_cases(), [32])
+    decode_pictures(run, run.read_cases(), [32])
     return run

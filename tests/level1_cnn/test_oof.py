@@ -12,14 +12,14 @@ from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.data.training_rows import candidates, fold_rows
+from level1_cnn.data.training_rows import fold_rows, model_rows
 from level1_cnn.experiment import Finetune
 from melstack import level1_commands as command
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.level1_cnn.augment.noise_pictures import STILL
+from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
 from tests.level1_cnn.drawn_run import FINETUNE, FROZEN, copied, draw_data, make_run, write_model
 
 SIDE, FOLDS = 32, 2
@@ -131,12 +131,12 @@ def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
 def test_training_shows_no_case_of_the_held_out_fold(run: Run) -> None:
     """With augmentation off, every picture a fold trains on is one of the other folds' pictures in the shards."""
     cases = run.read_cases()
-    settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3, augmentation=STILL)
+    settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3, augmentation=NO_CHANGES)
     files = shard_files(run, SIDE)
     rows = fold_rows(cases, settings, 0, (), None)
-    feed = Feed(files, candidates(cases, settings), SIDE)
+    feed = Feed(files, model_rows(cases, settings), SIDE)
     batches = feed.batches(
-        STILL, batch_size=6, malignant_share=0, seed=1, first_step=0, steps=len(rows.names) // 6, rows=rows
+        NO_CHANGES, batch_size=6, malignant_share=0, seed=1, first_step=0, steps=len(rows.names) // 6, rows=rows
     )
     shown = {
         picture.astype(np.uint8).tobytes() for (pictures, _), *_ in batches.as_numpy_iterator() for picture in pictures

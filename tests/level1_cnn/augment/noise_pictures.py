@@ -6,7 +6,7 @@ import tensorflow as tf
 from level1_cnn.augment.settings import Augmentation
 
 SEED = tf.constant([3, 5], tf.int64)
-STILL = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
+NO_CHANGES = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0)
 
 
 def noise_pictures(count: int = 4, side: int = 24) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from level1_cnn.augment.chain import augment, mix
 from level1_cnn.augment.draws import sometimes
 from level1_cnn.augment.settings import AMOUNTS, Augmentation
-from tests.level1_cnn.augment.noise_pictures import SEED, STILL, noise_pictures
+from tests.level1_cnn.augment.noise_pictures import NO_CHANGES, SEED, noise_pictures
 
 AMOUNT = {
     "dihedral": True,
@@ -94,7 +94,7 @@ def test_the_chain_keeps_the_static_shape() -> None:
 
 def test_with_everything_off_nothing_changes() -> None:
     batch = tf.constant(noise_pictures())
-    assert augment(batch, STILL, SEED) is batch
+    assert augment(batch, NO_CHANGES, SEED) is batch
 
 
 EXTREMES = {
@@ -131,7 +131,7 @@ EXTREMES = {
 def test_pixels_are_finite_and_in_range_whatever_the_settings(
     amounts: dict[str, float], picture: str, side: int, seed: int
 ) -> None:
-    settings = STILL.model_copy(update=amounts | {"mixup_probability": 0.5, "cutmix_probability": 0.5})
+    settings = NO_CHANGES.model_copy(update=amounts | {"mixup_probability": 0.5, "cutmix_probability": 0.5})
     batch = {"noise": 1, "black": 0, "white": 0}[picture] * noise_pictures(3, side) + 255.0 * (picture == "white")
     seeds = tf.constant([seed, 0], tf.int64)
     pictures = augment(tf.constant(batch, tf.float32), settings, seeds)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from level1_cnn.augment.colour import LUMA, map_colours, recolour
-from tests.level1_cnn.augment.noise_pictures import SEED, STILL
+from tests.level1_cnn.augment.noise_pictures import NO_CHANGES, SEED
 
 
 def muted(side: int = 6) -> np.ndarray:
@@ -14,7 +14,7 @@ def muted(side: int = 6) -> np.ndarray:
 
 
 def lit(pictures: np.ndarray, **amounts: float) -> np.ndarray:
-    return recolour(tf.constant(pictures), STILL.model_copy(update=amounts), SEED).numpy()
+    return recolour(tf.constant(pictures), NO_CHANGES.model_copy(update=amounts), SEED).numpy()
 
 
 def test_hue_keeps_the_luma_and_moves_the_colour() -> None:

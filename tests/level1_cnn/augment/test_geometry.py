@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from level1_cnn.augment.geometry import move, place, turn, warp
-from tests.level1_cnn.augment.noise_pictures import SEED, STILL, noise_pictures
+from tests.level1_cnn.augment.noise_pictures import NO_CHANGES, SEED, noise_pictures
 
 PICTURES = noise_pictures(4, 12)
 
@@ -31,7 +31,7 @@ def test_a_turned_picture_is_one_of_the_eight_symmetries_and_all_occur() -> None
 
 def test_symmetries_within_the_resampling_are_the_eight_as_well() -> None:
     """A zoom by next to nothing takes the other way, through a matrix."""
-    settings = STILL.model_copy(update={"dihedral": True, "zoom": 1e-6})
+    settings = NO_CHANGES.model_copy(update={"dihedral": True, "zoom": 1e-6})
     drawn = place(tf.constant(np.repeat(PICTURES[:1], 200, axis=0)), settings, SEED).numpy()
     errors = np.stack([np.abs(drawn - one).max(axis=(1, 2, 3)) for one in symmetries(PICTURES[0])])
     assert errors.min(axis=0).max() < 0.1
@@ -66,14 +66,14 @@ def test_beyond_an_edge_the_picture_reflects() -> None:
 
 
 def test_a_moved_picture_without_amounts_is_the_picture() -> None:
-    np.testing.assert_allclose(move(tf.constant(PICTURES), STILL, SEED).numpy(), PICTURES, atol=0.01)
+    np.testing.assert_allclose(move(tf.constant(PICTURES), NO_CHANGES, SEED).numpy(), PICTURES, atol=0.01)
 
 
 def test_a_shift_moves_by_at_most_its_share() -> None:
     side = 40
     dot = np.zeros((30, side, side, 3), np.float32)
     dot[:, side // 2, side // 2] = 255
-    moved = move(tf.constant(dot), STILL.model_copy(update={"shift": 0.1}), SEED).numpy()[..., 0]
+    moved = move(tf.constant(dot), NO_CHANGES.model_copy(update={"shift": 0.1}), SEED).numpy()[..., 0]
     weights = moved / moved.sum(axis=(1, 2), keepdims=True)
     rows = (weights.sum(axis=2) * np.arange(side)).sum(axis=1) - side // 2
     assert np.abs(rows).max() <= 0.1 * side + 0.01

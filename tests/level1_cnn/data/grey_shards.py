@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.training_rows import TrainingRows
-from tests.level1_cnn.augment.noise_pictures import STILL
+from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
 
 SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
 # Bytes that hold: the decoded pictures; the JPEGs only; nothing.
@@ -42,7 +42,7 @@ def rows_of(numbers: list[int]) -> TrainingRows:
 def draw(feed: Feed, **changes) -> tf.data.Dataset:
     """Return twelve batches of four pictures, unless ``changes`` say otherwise."""
     settings = {"batch_size": 4, "malignant_share": 0.0, "seed": 3, "first_step": 0, "steps": 12} | changes
-    return feed.batches(settings.pop("augmentation", STILL), **settings)
+    return feed.batches(settings.pop("augmentation", NO_CHANGES), **settings)
 
 
 def shown(dataset: tf.data.Dataset) -> list[list[int]]:

@@ -16,7 +16,7 @@ from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.training_rows import TrainingRows
 from runtime.errors import InputFault
-from tests.level1_cnn.augment.noise_pictures import STILL
+from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
 from tests.level1_cnn.data.grey_shards import (
     CASES,
     FILES,
@@ -92,7 +92,7 @@ def assert_equal(batches: list, expected: list) -> None:
         tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), one, other)
 
 
-@pytest.mark.parametrize(("share", "augmentation"), [(0.0, STILL), (0.3, Augmentation())])
+@pytest.mark.parametrize(("share", "augmentation"), [(0.0, NO_CHANGES), (0.3, Augmentation())])
 def test_starting_at_a_step_continues_exactly(feed: Feed, share: float, augmentation: Augmentation) -> None:
     changes = {"malignant_share": share, "augmentation": augmentation}
     assert_equal(list(draw(feed, first_step=9, steps=3, **changes)), list(draw(feed, **changes))[9:])
@@ -136,7 +136,7 @@ def test_augmentation_differs_between_pictures_and_between_epochs_but_not_betwee
 
 
 def test_mixing_pictures_mixes_their_targets_alike(feed: Feed) -> None:
-    mixing = STILL.model_copy(update={"mixup": 1.0})
+    mixing = NO_CHANGES.model_copy(update={"mixup": 1.0})
     own = rows_of(list(range(CASES)))
     equal = replace(own, weights=np.ones(CASES))
     for (pictures, _), targets, _ in draw(feed, rows=equal, augmentation=mixing):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from features.leaks.pairs import write_pairs
-from level1_cnn.data.lookalikes import Conflicts
+from level1_cnn.data.lookalikes import Lookalikes
 from runtime.run_folder import Run
 
 CASES = pd.DataFrame(
@@ -19,10 +19,10 @@ def pairs(*names: tuple[str, str]) -> pd.DataFrame:
     return pd.DataFrame(names, columns=["first", "second"]).assign(kind="near-duplicate", alike=0.8)
 
 
-def conflicts(folder: Path, found: pd.DataFrame) -> Conflicts:
+def lookalikes(folder: Path, found: pd.DataFrame) -> Lookalikes:
     run = Run(folder)
     write_pairs(run.pairs, found)
-    return Conflicts(run, CASES)
+    return Lookalikes(run, CASES)
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def conflicts(folder: Path, found: pd.DataFrame) -> Conflicts:
 def test_what_shows_a_validation_or_test_picture_is_not_trained_on(
     tmp_path: Path, found: pd.DataFrame, fold: int, ruled_out: set[str]
 ):
-    assert conflicts(tmp_path, found).of_fold(fold) == ruled_out
+    assert lookalikes(tmp_path, found).of_fold(fold) == ruled_out
 
 
 def test_a_stage_shared_by_all_folds_sees_no_external_copy_of_any_of_their_pictures(tmp_path: Path):
     found = pairs(("x", "v0"), ("t1", "u1"), ("x", "y"))
-    assert conflicts(tmp_path, found).with_any() == {"x"}
-    assert conflicts(tmp_path, pairs(("test", "y"))).with_any() == {"y"}
+    assert lookalikes(tmp_path, found).external() == {"x"}
+    assert lookalikes(tmp_path, pairs(("test", "y"))).external() == {"y"}

@@ -20,7 +20,7 @@ from features.freeze_cases import freeze_cases
 from features.pictures.read import read_picture
 from features.pictures.statistics import picture_statistics
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.data.shards import prepare
+from level1_cnn.data.shards import decode_pictures
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -56,7 +56,7 @@ def make_run(folder: Path, data: Path, name: str = "run", **request: object) -> 
 
 
 def prepared(run: Run, *sizes: int) -> Run:
-    prepare(run, run.read_cases(), sizes, cases_per_file=PART)
+    decode_pictures(run, run.read_cases(), sizes, cases_per_file=PART)
     return run
 
 
@@ -256,8 +256,8 @@ def test_a_kill_costs_at_most_one_part_and_the_result_is_that_of_an_undisturbed_
     run, calm = (make_run(tmp_path / place, data) for place in ("killed", "calm"))
     code = (
         "import sys; from pathlib import Path; from runtime.run_folder import Run\n"
-        "from level1_cnn.data.shards import prepare\n"
-        "run = Run(Path(sys.argv[1])); prepare(run, run.read_cases(), (32, 24), cases_per_file=6)"
+        "from level1_cnn.data.shards import decode_pictures\n"
+        "run = Run(Path(sys.argv[1])); decode_pictures(run, run.read_cases(), (32, 24), cases_per_file=6)"
     )
     started = subprocess.Popen([sys.executable, "-c", code, str(run.folder)], cwd=ROOT, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(times(run, "train*/24.json")) >= 3, started)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level1_cnn.data.training_rows import candidates, epoch_pictures, external_rows, fold_rows
+from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, model_rows
 from level1_cnn.experiment import Finetune, Pretrain, Pseudo
 from runtime.errors import InputFault
 
@@ -56,7 +56,7 @@ def test_pseudo_labels_are_soft_weighted_and_only_for_test_cases() -> None:
     assert rows.targets[:, 0].tolist() == [0, 1, 1, 0.75, 0.25]
     assert rows.weights.tolist() == [1, 1, 1, 0.5, 0.5]
     assert rows.malignant.tolist() == [False, True, True, True, False]
-    assert set(rows.names) <= set(candidates(CASES, chosen).names)
+    assert set(rows.names) <= set(model_rows(CASES, chosen).names)
 
 
 def test_a_test_case_without_a_pseudo_label_is_named() -> None:

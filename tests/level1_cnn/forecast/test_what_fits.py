@@ -7,7 +7,7 @@ import pytest
 from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.measured import Hardware
 from level1_cnn.forecast.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
-from level1_cnn.hardware.batch_size import device_batch, pictures_held, training_bytes
+from level1_cnn.hardware.batch_size import device_batch, picture_capacity, training_bytes
 from runtime.machine import Machine
 
 GB = 10**9
@@ -77,7 +77,7 @@ def test_another_machines_gpu_decides_the_batches_that_are_left_to_the_device() 
 @pytest.mark.parametrize("half", [True, False])
 def test_as_many_pictures_are_held_as_have_the_memory(half: bool) -> None:
     b4 = experiment()
-    held = pictures_held(b4, 24 * GB, half=half)
+    held = picture_capacity(b4, 24 * GB, half=half)
     assert training_bytes(b4, held, half=half) <= 24 * GB < training_bytes(b4, held + 1, half=half)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from level1_cnn.experiment import Experiment, Finetune, Frozen
 from level1_cnn.hardware.batch_size import device_batch
-from level1_cnn.hardware.devices import Plan, distribute, gpu_precision, plan_devices, share_out
+from level1_cnn.hardware.devices import Plan, distribute, gpu_precision, plan_devices, split_batch
 from level1_cnn.hardware.tpu import connect_tpu, tpu_is_configured, tpu_name
 from runtime.errors import InputFault
 
@@ -184,9 +184,9 @@ def test_one_device_gets_the_dataset_as_it_is() -> None:
     rows = distribute(CPU, lambda shard: tf.data.Dataset.from_tensors(shard))
     assert [[int(value) for value in row] for row in rows] == [[1, 0]]
     batch = ((tf.zeros((2, 1)), tf.zeros((2, 0))), tf.zeros((2, 1)), tf.zeros(2))
-    assert share_out(CPU, batch) is batch
+    assert split_batch(CPU, batch) is batch
 
 
 def test_a_batch_that_cannot_be_cut_evenly_is_refused() -> None:
     with pytest.raises(ValueError, match="3 cannot be cut into 2 equal pieces"):
-        share_out(replace(CPU, replicas=2), (tf.zeros((3, 1)),))
+        split_batch(replace(CPU, replicas=2), (tf.zeros((3, 1)),))

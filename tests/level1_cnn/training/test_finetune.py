@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from level1_cnn.data.shards import prepare
+from level1_cnn.data.shards import decode_pictures
 from level1_cnn.experiment import read_experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.view_predictions import ViewPredictions
@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     table.assign(diagnosis=table["target"].map({0: "nevus", 1: "melanoma"})).to_csv(extra / "train.csv", index=False)
     place = Run(folder / "runs" / "run")
     freeze_cases(place, Request(data, extra=(extra,), folds=FOLDS))
-    prepare(place, place.read_cases(), [32])
+    decode_pictures(place, place.read_cases(), [32])
     return place
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from level1_cnn.data.shards import prepare
+from level1_cnn.data.shards import decode_pictures
 from level1_cnn.experiment import Frozen
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.job import Job
@@ -94,7 +94,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, pd.DataFram
     run = Run(folder / "run")
     freeze_cases(run, Request(folder / "data", folds=3))
     cases = run.read_cases()
-    prepare(run, cases, [32])
+    decode_pictures(run, cases, [32])
     return Job(run, "tiny", TINY, "{}"), cases
 
 
