@@ -1,4 +1,4 @@
-"""Geometry of all pages' charts: values to places in an SVG drawing whose colours the style sheet decides."""
+"""Geometry of the charts on all pages: positions of values in an SVG drawing; the style sheet sets the colours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from level2_stack.evaluation.auc import Floats
 
 WIDTH, HEIGHT = 400.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 16.0, 10.0, 42.0  # page.js knows them too
-SMALL_WIDTH, SMALL_HEIGHT = 240, 80  # the view box of a distribution; the page stretches it
+LEFT_MARGIN, RIGHT_MARGIN, TOP_MARGIN, BOTTOM_MARGIN = 56.0, 16.0, 10.0, 42.0  # page.js repeats them
+SMALL_WIDTH, SMALL_HEIGHT = 240, 80  # view box of a distribution chart; the page stretches it
 BINS = 32  # of a distribution
-OUTSIDE = 0.005  # share of values cut off at each end: single pictures would flatten the rest
+CLIPPED_SHARE = 0.005  # of the values at each end: a few extreme pictures would flatten the rest
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis from ``low`` to ``high``; with ``root`` places go by square roots, so that small values have room.
+    """One axis from ``low`` to ``high``; with ``root`` on a square-root scale, which gives small values more room.
 
-    What is written at a tick is ``times`` its value: 1,000 where the label says "per 1,000".
+    A tick label shows ``times`` the value of the tick: 1,000 where the axis label says "per 1,000".
     """
 
     label: str
@@ -32,7 +32,7 @@ class Axis:
     times: int = 1
 
     def fraction(self, value: float) -> float:
-        """Return where ``value`` stands: 0 at ``low``, 1 at ``high``."""
+        """Return the position of ``value`` on the axis: 0 at ``low``, 1 at ``high``."""
         if self.root:
             return float((np.sqrt(max(value, 0.0)) - np.sqrt(self.low)) / (np.sqrt(self.high) - np.sqrt(self.low)))
         return (value - self.low) / (self.high - self.low)
@@ -40,28 +40,28 @@ class Axis:
     def ticks(self) -> list[float]:
         """Return about five round values within the axis."""
         if self.root:
-            return self._apart()
+            return self._root_ticks()
         step = round_step((self.high - self.low) / 4)
         values = step * np.arange(np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9) + 1)
-        return [float(value) + 0.0 for value in np.round(values, 12)]  # + 0.0: no tick reads -0
+        return [float(value) + 0.0 for value in np.round(values, 12)]  # + 0.0 turns -0.0 into 0.0
 
-    def _apart(self) -> list[float]:
-        """Return ``low`` and, from the top, the round values that stand at least a seventh of the axis apart."""
+    def _root_ticks(self) -> list[float]:
+        """Return ``low`` and round values, picked from the top, at least a seventh of the axis apart."""
         powers = 10.0 ** np.arange(np.floor(np.log10(self.high)), -7, -1)
-        kept = [self.low]
+        ticks = [self.low]
         for value in (float(f"{factor * power:g}") for power in powers for factor in (5, 2, 1)):
-            if value <= self.high and all(abs(self.fraction(value) - self.fraction(one)) > 1 / 7 for one in kept):
-                kept.append(value)
-        return sorted(kept)
+            if value <= self.high and all(abs(self.fraction(value) - self.fraction(tick)) > 1 / 7 for tick in ticks):
+                ticks.append(value)
+        return sorted(ticks)
 
     def tick_text(self, value: float) -> str:
-        """Return ``value`` as it stands on the axis."""
+        """Return the label of a tick at ``value``."""
         return f"{100 * value:.4g} %" if self.percent else f"{self.times * value:.4g}"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart; ``style`` is its class in the style sheet."""
+    """A line of a chart; ``points`` is (n, 2), ``style`` the line's class in the style sheet."""
 
     name: str
     style: str
@@ -70,7 +70,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bar:
-    """A point with its interval, upright, and what it says when pointed at."""
+    """A point with a vertical interval; ``title`` is its tooltip."""
 
     x: float
     y: float
@@ -81,7 +81,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: two axes, lines and points with intervals. ``marker`` names what the slider moves in it."""
+    """A chart: two axes, lines, and points with intervals.
+
+    ``marker`` names the curve on which the slider moves a marker (a key of ``at`` in page.js); "" is no marker.
+    """
 
     title: str
     x: Axis
@@ -92,41 +95,41 @@ class Chart:
     note: str = ""
 
     def at_x(self, value: float) -> float:
-        """Return the horizontal place of ``value``, in units of the drawing."""
-        return round(LEFT + self.x.fraction(value) * (WIDTH - LEFT - RIGHT), 1)
+        """Return the horizontal position of ``value`` in the drawing's units."""
+        return round(LEFT_MARGIN + self.x.fraction(value) * (WIDTH - LEFT_MARGIN - RIGHT_MARGIN), 1)
 
     def at_y(self, value: float) -> float:
-        """Return the vertical place of ``value``, in units of the drawing, from the top."""
-        return round(HEIGHT - BOTTOM - self.y.fraction(value) * (HEIGHT - TOP - BOTTOM), 1)
+        """Return the vertical position of ``value`` in the drawing's units, from the top."""
+        return round(HEIGHT - BOTTOM_MARGIN - self.y.fraction(value) * (HEIGHT - TOP_MARGIN - BOTTOM_MARGIN), 1)
 
     def path(self, line: Line) -> str:
-        """Return ``line`` as the commands of an SVG path; a gap (NaN) breaks it."""
-        known = line.points[~np.isnan(line.points).any(axis=1)]
-        return "M" + "L".join(f"{self.at_x(x):g} {self.at_y(y):g}" for x, y in known) if len(known) else ""
+        """Return the points of ``line`` as the ``d`` of an SVG path; points with NaN are left out."""
+        points = line.points[~np.isnan(line.points).any(axis=1)]
+        return "M" + "L".join(f"{self.at_x(x):g} {self.at_y(y):g}" for x, y in points) if len(points) else ""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The range that the interval bars of one table column share."""
+    """The range of values that the interval bars of one table column share."""
 
     low: float
     high: float
     zero: float | None = None
 
-    def at(self, value: float) -> float:
-        """Return the place of ``value`` in percent of the bar, within 0 to 100."""
+    def position(self, value: float) -> float:
+        """Return the position of ``value`` in percent of the bar's width, clipped to 0..100."""
         share = 100 * (value - self.low) / (self.high - self.low) if self.high > self.low else 50.0
         return round(float(np.clip(share, 0, 100)), 2)
 
 
 def scale_over(*columns: Floats, zero: float | None = None) -> Scale:
-    """Return the scale that holds all values of ``columns``, and ``zero``, with a little air; NaN is passed over."""
+    """Return a scale that holds all values of ``columns``, and ``zero``, with a margin of 6 %; NaN is ignored."""
     values = np.concatenate([np.asarray(column, dtype=np.float64) for column in columns])
     values = np.append(values[~np.isnan(values)], [] if zero is None else [zero])
     if not len(values):
         return Scale(0.0, 1.0, zero)
-    air = 0.06 * float(values.max() - values.min()) or 0.01
-    return Scale(float(values.min()) - air, float(values.max()) + air, zero)
+    margin = 0.06 * float(values.max() - values.min()) or 0.01
+    return Scale(float(values.min()) - margin, float(values.max()) + margin, zero)
 
 
 def round_step(step: float) -> float:
@@ -135,27 +138,30 @@ def round_step(step: float) -> float:
     return float(max(power * factor for factor in (1, 2, 2.5, 5) if power * factor <= step * (1 + 1e-9)))
 
 
-def distribution(title: str, parts: Mapping[str, pd.Series], **told: object) -> dict[str, Any]:
+def distribution(title: str, parts: Mapping[str, pd.Series], **extra: object) -> dict[str, Any]:
     """Return a chart of the distributions of ``parts`` (class of the style sheet -> values): a step path for each.
 
-    All share one axis, from the 0.5 % to the 99.5 % quantile of all; each has the same area. ``told`` is handed on.
+    All share one axis, from the 0.5 % to the 99.5 % quantile of all values; each path encloses the same area.
+    ``extra`` entries are added to the chart unchanged.
     """
-    known = {name: values.dropna().to_numpy(dtype=np.float64) for name, values in parts.items()}
-    known = {name: values for name, values in known.items() if len(values)}
-    every = np.concatenate(list(known.values()))
-    low, high = (float(limit) for limit in np.quantile(every, [OUTSIDE, 1 - OUTSIDE]))
+    values_of = {name: values.dropna().to_numpy(dtype=np.float64) for name, values in parts.items()}
+    values_of = {name: values for name, values in values_of.items() if len(values)}
+    all_values = np.concatenate(list(values_of.values()))
+    low, high = (float(limit) for limit in np.quantile(all_values, [CLIPPED_SHARE, 1 - CLIPPED_SHARE]))
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    shares = {name: np.histogram(np.clip(values, low, high), edges)[0] / len(values) for name, values in known.items()}
+    shares = {
+        name: np.histogram(np.clip(values, low, high), edges)[0] / len(values) for name, values in values_of.items()
+    }
     top = max(float(share.max()) for share in shares.values())
     paths = [
-        {"part": name, "line": step_path(share / top), "count": len(known[name])} for name, share in shares.items()
+        {"part": name, "line": step_path(share / top), "count": len(values_of[name])} for name, share in shares.items()
     ]
     axis = [tick(float(value)) for value in (edges[0], edges[BINS // 2], edges[-1])]
-    return {"title": title, "paths": paths, "axis": axis, **told}
+    return {"title": title, "paths": paths, "axis": axis, **extra}
 
 
 def step_path(heights: NDArray[np.float64]) -> str:
-    """Return the outline of bars of ``heights`` (n,) in 0..1 as the ``d`` of an SVG path, closed on the ground."""
+    """Return the outline of bars of ``heights`` (n,) in 0..1 as the ``d`` of a closed SVG path."""
     x = np.linspace(0, SMALL_WIDTH, len(heights) + 1).round(1)
     y = (SMALL_HEIGHT - heights * (SMALL_HEIGHT - 2)).round(1)
     steps = "".join(f"V{level:g}H{right:g}" for level, right in zip(y, x[1:], strict=True))
@@ -163,5 +169,5 @@ def step_path(heights: NDArray[np.float64]) -> str:
 
 
 def tick(value: float) -> str:
-    """Return a number of an axis in few digits."""
+    """Return the text of a number on an axis, with few digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

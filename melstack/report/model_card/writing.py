@@ -9,7 +9,7 @@ import pandas as pd
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
 from melstack.report.run_page.attachments import read_audit
-from melstack.report.run_page.repeatable import mode_of
+from melstack.report.run_page.modes import mode_of
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_text
 from runtime.run_folder import Run

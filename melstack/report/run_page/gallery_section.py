@@ -1,4 +1,4 @@
-"""Galleries of a run within its report: the tiles that index.json lists, and whole pictures beside it."""
+"""The galleries of a run in its report: the tiles that index.json lists, and the PNG pictures in the same folder."""
 
 import base64
 import io
@@ -7,25 +7,26 @@ from pathlib import Path
 
 from pydantic import Field
 
-from melstack.report.run_page.attachments import Left, read_left
+from melstack.report.run_page.attachments import Attachment, read_attachment
 from melstack.report.run_page.formats import words
 from runtime.errors import Faults
+from runtime.invocation import command
 from runtime.run_folder import Run
 
-MOST_BYTES = 3_000_000  # of all pictures within the page, as base64 text; the rest of a page is below 1 MB
-WIDEST = 1600  # pixels; a page is no wider
+MAX_BYTES = 3_000_000  # of all embedded pictures as base64 text; the rest of a page is below 1 MB
+MAX_WIDTH = 1600  # pixels; a page is not wider
 QUALITY = 82
-TYPES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}  # small already, and embedded as they are
+TYPES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}  # already small, and embedded unchanged
 
 
-class Contribution(Left):
-    """What a column adds to the log odds of a case."""
+class Contribution(Attachment):
+    """A column and its contribution to the log odds of a case."""
 
     column: str
     value: float
 
 
-class Item(Left):
+class Item(Attachment):
     """One case of a gallery; ``picture`` and ``overlay`` are tiles in the galleries' folder."""
 
     image_name: str
@@ -40,8 +41,8 @@ class Item(Left):
     distance: float | None = None
 
 
-class Gallery(Left):
-    """Cases side by side: single ``cases``, or the ``board`` of a patient."""
+class Gallery(Attachment):
+    """Tiles of cases side by side; ``kind`` is "cases" or, for all lesions of a patient, "board"."""
 
     name: str
     kind: str
@@ -49,67 +50,67 @@ class Gallery(Left):
     items: list[Item]
 
 
-class Index(Left):
-    """The galleries of a run, in the order in which they are shown."""
+class Index(Attachment):
+    """The galleries of a run, in the order of the page."""
 
     galleries: list[Gallery]
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A whole picture that the page shows, and its title."""
+    """A picture that the page shows as a whole, and its title."""
 
     title: str
     path: Path
 
 
-class Pictures:
-    """Where the page finds its pictures: within itself as long as ``most_bytes`` last, else in the run beside it."""
+class PictureSources:
+    """Addresses of the page's pictures: the first ``max_bytes`` are embedded, the others stay files of the run."""
 
-    def __init__(self, run: Run, most_bytes: int = MOST_BYTES) -> None:
-        self._folder, self._left = run.folder, most_bytes
-        self.beside = 0
+    def __init__(self, run: Run, max_bytes: int = MAX_BYTES) -> None:
+        self._folder, self._remaining_bytes = run.folder, max_bytes
+        self.external_count = 0
 
     def source(self, path: Path) -> str:
-        """Return the address of the picture at ``path``, a file of the run, from within the page."""
-        embedded = _embedded(path)
-        if len(embedded) > self._left:
-            self.beside += 1
+        """Return the address of the picture at ``path``: a data URI, or its path relative to the run folder."""
+        uri = _data_uri(path)
+        if len(uri) > self._remaining_bytes:
+            self.external_count += 1
             return path.relative_to(self._folder).as_posix()
-        self._left -= len(embedded)
-        return embedded
+        self._remaining_bytes -= len(uri)
+        return uri
 
     def tile(self, name: str) -> str:
-        """Return the address of the tile ``name`` of the galleries' folder."""
+        """Return the address of the tile ``name`` in the galleries folder."""
         return self.source(self._folder / "galleries" / name)
 
 
 def read_galleries(run: Run) -> list[Gallery]:
-    """Return what galleries/index.json lists; raise InputFault for another shape and for tiles that are not there."""
+    """Return the galleries in galleries/index.json; raise InputFault if the file is invalid or a tile is missing."""
     folder = run.folder / "galleries"
-    index = read_left(folder / "index.json", Index)
+    index = read_attachment(folder / "index.json", Index, "explain")
     if index is None:
         return []
     tiles = [tile for gallery in index.galleries for item in gallery.items for tile in (item.picture, item.overlay)]
     faults = Faults()
     for tile in tiles:
-        if tile is not None and not _lies_in(folder, tile):
-            faults.add(f"{tile}: no such tile; `make explain` draws it")
+        if tile is not None and not _is_inside(folder, tile):
+            faults.add(f"{tile}: this tile is missing; {command('explain')} writes it")
     faults.raise_if_any(str(folder / "index.json"))
     return index.galleries
 
 
 def read_sheets(folder: Path) -> list[Sheet]:
-    """Return the PNG pictures that lie in ``folder``, by name."""
+    """Return the PNG pictures in ``folder``, sorted by name."""
     return [Sheet(words(path.stem), path) for path in sorted(folder.glob("*.png"))]
 
 
-def _lies_in(folder: Path, name: str) -> bool:
+def _is_inside(folder: Path, name: str) -> bool:
     path = (folder / name).resolve()
     return path.is_file() and path.is_relative_to(folder.resolve())
 
 
-def _embedded(path: Path) -> str:
+def _data_uri(path: Path) -> str:
     kind = TYPES.get(path.suffix.lower())
     content = path.read_bytes() if kind else _smaller(path)
     return f"data:image/{kind or 'webp'};base64,{base64.b64encode(content).decode()}"
@@ -118,9 +119,9 @@ def _embedded(path: Path) -> str:
 def _smaller(path: Path) -> bytes:
     from PIL import Image
 
-    written = io.BytesIO()
+    buffer = io.BytesIO()
     with Image.open(path) as picture:
         small = picture.convert("RGB")
-        small.thumbnail((WIDEST, 8 * WIDEST))
-        small.save(written, "WEBP", quality=QUALITY)
-    return written.getvalue()
+        small.thumbnail((MAX_WIDTH, 8 * MAX_WIDTH))
+        small.save(buffer, "WEBP", quality=QUALITY)
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The top of the report: what was predicted, the number to quote, and whether the stack was worth it."""
+"""The top of the report: what the stack predicts, the AUC to quote, and whether the stack beats the rank mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import pandas as pd
 
 from level2_stack.crossval.choose import RANK_MEAN
 from level2_stack.evaluation.auc import Interval
-from melstack.report.run_page.formats import number, percent, signed
-from melstack.report.run_page.inputs import Artefacts
+from melstack.report.run_page.formats import number, percent, with_sign
+from melstack.report.run_page.inputs import StackResults
 
 NOT_BEYOND_CHANCE = "The stack does not beat the rank mean beyond chance"
 
@@ -25,17 +25,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Card:
-    """One number at the top: its name, the value, and what it stands for."""
+    """One number at the top of the page: its name, its value, and a note below."""
 
     name: str
     value: str
     note: str
 
 
-def predicted(found: Artefacts) -> str:
-    """Return in a sentence what was predicted, for whom, and on which rows the numbers rest."""
-    train = found.train
-    test = int((found.cases["role"] == "test").sum())
+def prediction_sentence(stack: StackResults) -> str:
+    """Return a sentence on the predictions: for how many pictures and patients, and by which models."""
+    train = stack.train
+    test = int((stack.cases["role"] == "test").sum())
     positives = int(train["target"].sum())
     base = (
         f"The probability of melanoma for {len(train):,} pictures of {train['patient_id'].nunique():,} patients "
@@ -45,68 +45,74 @@ def predicted(found: Artefacts) -> str:
     return f"{base}; and for {test:,} test pictures." if test else f"{base}."
 
 
-def headline_auc(found: Artefacts) -> Interval:
+def headline_auc(stack: StackResults) -> Interval:
     """Return the AUC of the headline and its 95 % interval, patients resampled."""
-    row = found.board.loc[found.headline]
+    row = stack.board.loc[stack.headline]
     return Interval(float(row["auc"]), float(row["low"]), float(row["high"]))
 
 
-def verdict(board: pd.DataFrame, headline: str, submitted: str, preferred: Mapping[str, Any] | None = None) -> Verdict:
-    """Return what ``headline`` gains on the rank mean by the paired interval of the leaderboard ``board``.
+def verdict(board: pd.DataFrame, headline: str, submission: str, preferred: Mapping[str, Any] | None = None) -> Verdict:
+    """Return the verdict on ``headline`` against the rank mean, by the paired interval in the leaderboard ``board``.
 
-    Where the rank mean is submitted because the best stack, ``preferred`` in decisions.json, does not beat it, the
-    headline is the rank mean's equal by construction, and the gain of that stack is told instead.
+    ``submission`` is the name of the submitted model. If that is the rank mean, because the best stack (``preferred``
+    in decisions.json) does not beat it, the headline equals the rank mean by construction, and the verdict states the
+    gain of that stack instead.
     """
     if headline == RANK_MEAN:
-        return Verdict("unclear", "The rank mean itself", "The recipe submits the rank mean; no stack was judged.")
+        return Verdict("unclear", "The rank mean itself", "The recipe submits the rank mean; no stack was compared.")
     if RANK_MEAN not in board.index:
-        return Verdict("unclear", "No rank mean to compare with", "The recipe has no learner rank_mean.")
-    if submitted == RANK_MEAN and preferred and preferred.get("gain") is not None:
+        return Verdict("unclear", "No rank mean to compare with", "The recipe does not list the learner rank_mean.")
+    if submission == RANK_MEAN and preferred and preferred.get("gain") is not None:
         gain, low, high = (float(preferred[name]) for name in ("gain", "low", "high"))
-        said = f"{preferred['preferred']} gains {_gain(gain, low, high)}, so the rank mean itself is submitted."
-        return Verdict("unclear", NOT_BEYOND_CHANCE, said)
+        sentence = (
+            f"The gain of {preferred['preferred']} is {_gain(gain, low, high)}; the rank mean is submitted instead."
+        )
+        return Verdict("unclear", NOT_BEYOND_CHANCE, sentence)
     gain, low, high = (float(board[name][RANK_MEAN]) for name in ("gain", "gain_low", "gain_high"))
-    said = f"{headline} gains {_gain(gain, low, high)}; submitted: {submitted}."
+    sentence = f"The gain of {headline} is {_gain(gain, low, high)}; submitted: {submission}."
     if low > 0:
-        return Verdict("good", "The stack beats the rank mean", said)
+        return Verdict("good", "The stack beats the rank mean", sentence)
     if high < 0:
-        return Verdict("bad", "The rank mean beats the stack", said)
-    return Verdict("unclear", NOT_BEYOND_CHANCE, said)
+        return Verdict("bad", "The rank mean beats the stack", sentence)
+    return Verdict("unclear", NOT_BEYOND_CHANCE, sentence)
 
 
 def _gain(value: float, low: float, high: float) -> str:
-    return f"{signed(value)} [{signed(low)}, {signed(high)}] AUC (paired, 95 %)"
+    return f"{with_sign(value)} [{with_sign(low)}, {with_sign(high)}] AUC (paired, 95 %)"
 
 
-def cards(found: Artefacts) -> list[Card]:
-    """Return the few numbers that stand beside the AUC."""
-    metrics = found.tables["metrics"]
-    own = metrics[metrics["model"] == found.headline].set_index("metric")
-    calibration = _row(found.tables["calibration"].set_index("model"), found.headline)
-    best = float(found.board["auc"][found.best_network])
-    at = f"at a prevalence of {percent(found.prevalence)}" if found.deployed is not None else "of the training rows"
-    of_training = "" if found.deployed is None else ", of the training rows"
+def cards(stack: StackResults) -> list[Card]:
+    """Return the key numbers shown below the AUC."""
+    metrics = stack.tables["metrics"]
+    own = metrics[metrics["model"] == stack.headline].set_index("metric")
+    calibration = _row(stack.tables["calibration"].set_index("model"), stack.headline)
+    best = float(stack.board["auc"][stack.best_network])
+    has_target = stack.deployment_prevalence is not None
+    at = f"at a prevalence of {percent(stack.prevalence)}" if has_target else "among the training rows"
+    of_training = ", of the training rows" if has_target else ""
     return [
-        Card("Best single network", number(best, 3), found.best_network),
+        Card("Best single network", number(best, 3), stack.best_network),
         _metric(own, "sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
         _metric(own, "specificity_at_90_sensitivity", "Specificity at 90 % sensitivity"),
         _metric(own, "average_precision", f"Average precision{of_training}"),
-        Card("Predicted on average", percent(calibration["mean_probability"]), _observed(calibration, at)),
+        Card(
+            "Mean predicted probability", percent(calibration["mean_probability"]), _calibration_note(calibration, at)
+        ),
     ]
 
 
 def _row(table: pd.DataFrame, name: str) -> dict[str, float]:
-    """Return the numbers of one row, by column."""
+    """Return the numbers of row ``name``, by column."""
     numbers = table.select_dtypes("number").to_dict("index")[name]
     return {str(key): float(value) for key, value in numbers.items()}
 
 
-def _metric(own: pd.DataFrame, metric: str, called: str) -> Card:
+def _metric(own: pd.DataFrame, metric: str, title: str) -> Card:
     if metric not in own.index:
-        return Card(called, "–", "not measured")
+        return Card(title, "–", "not measured")
     row = _row(own, metric)
-    return Card(called, number(row["value"], 3), f"{number(row['low'], 3)} – {number(row['high'], 3)}")
+    return Card(title, number(row["value"], 3), f"{number(row['low'], 3)} – {number(row['high'], 3)}")
 
 
-def _observed(calibration: Mapping[str, float], at: str) -> str:
+def _calibration_note(calibration: Mapping[str, float], at: str) -> str:
     return f"observed {percent(calibration['observed'])} {at}; ECE {number(calibration['ece'], 4)}"

@@ -1,4 +1,4 @@
-"""What a finished stack left on disk, read once for the report."""
+"""Read the files of a finished stack for the report, once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from level2_stack.calibration.reliability import class_weights
 from runtime.errors import Faults
 from runtime.files import read_json
+from runtime.invocation import command
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
@@ -22,8 +23,8 @@ FILES = ("learners.parquet", "decisions.json", "run.json", *(f"{name}.csv" for n
 
 
 @dataclass(frozen=True)
-class Artefacts:
-    """A run and one of its stacks: the case table, every model's probabilities, the tables and the decisions."""
+class StackResults:
+    """A run and one of its stacks: the case table, the probabilities of every model, the tables and the decisions."""
 
     run: Run
     recipe: str
@@ -35,22 +36,22 @@ class Artefacts:
 
     @property
     def folder(self) -> Path:
-        """Return where the stack lies."""
+        """Return the folder of the stack."""
         return self.run.level2 / self.recipe
 
     @property
     def board(self) -> pd.DataFrame:
-        """Return the leaderboard, best first; the index is the model's name."""
+        """Return the leaderboard, best first, indexed by the name of the model."""
         return self.tables["leaderboard"].set_index("name")
 
     @property
     def headline(self) -> str:
-        """Return the row of the leaderboard that is the number to quote."""
+        """Return the name of the leaderboard row whose AUC is the one to quote."""
         return str(self.decisions["headline"])
 
     @property
-    def submitted(self) -> str:
-        """Return the model whose test probabilities are handed in."""
+    def submission(self) -> str:
+        """Return the name of the model whose test probabilities are submitted."""
         return str(self.decisions["submitted"])
 
     @property
@@ -60,7 +61,7 @@ class Artefacts:
 
     @cached_property
     def train(self) -> pd.DataFrame:
-        """Return the cases that were predicted out of fold, in the order of the stack's tables."""
+        """Return the training cases, in the order of the stack's tables."""
         rows = self.cases.loc[self.learners.index]
         return rows[rows["role"] == "train"]
 
@@ -75,47 +76,49 @@ class Artefacts:
         return self.train["patient_id"].to_numpy(dtype=object)
 
     @property
-    def deployed(self) -> float | None:
-        """Return the prevalence that the probabilities are meant for; None where it is that of the training rows."""
+    def deployment_prevalence(self) -> float | None:
+        """Return the prevalence that the recipe sets for the probabilities; None for that of the training rows."""
         prevalence = self.decisions["recipe"].get("calibration", {}).get("prevalence")
         return None if prevalence is None else float(prevalence)
 
     @property
     def prevalence(self) -> float:
-        """Return the prevalence at which the page's precision and net benefit hold."""
-        return float(self.y.mean()) if self.deployed is None else self.deployed
+        """Return the prevalence for which the page states precision and net benefit."""
+        return float(self.y.mean()) if self.deployment_prevalence is None else self.deployment_prevalence
 
     @property
     def weights(self) -> Floats:
-        """Return row weights (n,), of mean 1, that give the training rows that prevalence."""
-        return np.ones(len(self.y)) if self.deployed is None else class_weights(self.y, self.deployed)
+        """Return row weights (n,) of mean 1 that give the training rows the prevalence ``self.prevalence``."""
+        prevalence = self.deployment_prevalence
+        return np.ones(len(self.y)) if prevalence is None else class_weights(self.y, prevalence)
 
     def score(self, name: str) -> Floats:
-        """Return the out-of-fold probability of a model or network, (n,); NaN where a network lacks the row."""
+        """Return the out-of-fold probabilities of a learner or network, (n,); NaN where a network lacks the row."""
         table = self.learners if name in self.learners else self.networks
         return table[name].reindex(self.train.index).to_numpy(dtype=np.float64)
 
 
-def read_artefacts(run: Run, recipe: str) -> Artefacts:
-    """Return what stack ``recipe`` of ``run`` left; raise InputFault that names everything that is not there."""
+def read_stack(run: Run, recipe: str) -> StackResults:
+    """Return the results of stack ``recipe`` of ``run``; raise InputFault that lists all missing files."""
     cases, folder = run.read_cases(), run.level2 / recipe
-    _refuse_missing([folder / name for name in FILES], "`make stack` makes it")
+    _refuse_missing([folder / name for name in FILES], f"{command('stack')} writes it")
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
     if (folder / "ablation.csv").is_file():
         tables["ablation"] = pd.read_csv(folder / "ablation.csv")
     board = tables["leaderboard"]
     networks = [str(name) for name in board.loc[board["kind"] == "network", "name"]]
     paths = {name: run.level1 / name / "predictions.parquet" for name in networks}
-    _refuse_missing(list(paths.values()), "the stack was made with it; `make stack` stacks what is there now")
+    remedy = f"the stack uses this network; {command('stack')} makes the stack again without it"
+    _refuse_missing(list(paths.values()), remedy)
     probabilities = {name: read_table(path, ["probability"])["probability"] for name, path in paths.items()}
     learners = read_table(folder / "learners.parquet")
     decisions = read_json(folder / "decisions.json")
-    return Artefacts(run, recipe, cases, learners, pd.DataFrame(probabilities), decisions, tables)
+    return StackResults(run, recipe, cases, learners, pd.DataFrame(probabilities), decisions, tables)
 
 
 def _refuse_missing(paths: list[Path], remedy: str) -> None:
     faults = Faults()
     for path in paths:
         if not path.is_file():
-            faults.add(f"{path}: not there; {remedy}")
+            faults.add(f"{path}: file not found; {remedy}")
     faults.raise_if_any("report")

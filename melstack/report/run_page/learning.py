@@ -1,4 +1,4 @@
-"""Learning curves: what every fold of every network wrote down, epoch by epoch."""
+"""Learning curves: loss and validation AUC per epoch, for every fold of every network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from melstack.report.charts import Axis, Chart, Line, scale_over
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 
-MEASURES = {"loss": "training loss", "validation_auc": "AUC of the fold left out"}
-NEEDED = ("epoch", "loss")
+MEASURES = {"loss": "training loss", "validation_auc": "AUC of the validation fold"}
+REQUIRED_COLUMNS = ("epoch", "loss")
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """The curves of one network: its charts, the epochs and the seconds that training took; None where not kept."""
+class NetworkCurves:
+    """The charts of one network, its epochs, and its training time in seconds (None if the histories lack it)."""
 
     network: str
     charts: list[Chart]
@@ -25,33 +25,35 @@ class Learnt:
     seconds: float | None
 
 
-def learning_section(run: Run) -> tuple[list[Learnt], list[str]]:
-    """Return the curves of every network that has some, and the names of those without: frozen or foreign ones."""
-    drawn = [learnt for name in run.networks() for learnt in _learnt(run.level1 / name)]
-    return drawn, sorted(set(run.networks()) - {learnt.network for learnt in drawn})
+def learning_section(run: Run) -> tuple[list[NetworkCurves], list[str]]:
+    """Return the curves of all networks with a history, and the names of the others (frozen or foreign networks)."""
+    curves = [each for name in run.networks() for each in _curves(run.level1 / name)]
+    return curves, sorted(set(run.networks()) - {each.network for each in curves})
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """Return a fold's history, a row per epoch; raise InputFault for a file without epochs and losses."""
+    """Return the history of a fold, a row per epoch; raise InputFault if the file lacks epochs or losses."""
     try:
         table = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputFault(f"{path}: not a readable history ({error})") from error
-    missing = [name for name in NEEDED if name not in table]
+        raise InputFault(f"{path}: not readable as CSV ({error}); delete the file to leave out its curve") from error
+    missing = [name for name in REQUIRED_COLUMNS if name not in table]
     if missing:
-        raise InputFault(f"{path}: no column {', '.join(missing)}; a history has an epoch and its loss in each row")
+        raise InputFault(
+            f"{path}: no column {', '.join(missing)}; a history needs the columns {', '.join(REQUIRED_COLUMNS)}"
+        )
     return table
 
 
-def _learnt(folder: Path) -> Iterator[Learnt]:
+def _curves(folder: Path) -> Iterator[NetworkCurves]:
     folds = {path.parent.name: read_history(path) for path in sorted(folder.glob("fold_*/history.csv"))}
     folds = {fold: table for fold, table in folds.items() if len(table)}
     if not folds:
         return
     epochs = max(int(table["epoch"].max()) for table in folds.values())
     charts = [_chart(folds, measure, epochs) for measure in MEASURES if _has(folds, measure)]
-    timed = [table["seconds"].sum() for table in folds.values() if "seconds" in table]
-    yield Learnt(folder.name, charts, epochs, float(sum(timed)) if timed else None)
+    seconds = [table["seconds"].sum() for table in folds.values() if "seconds" in table]
+    yield NetworkCurves(folder.name, charts, epochs, float(sum(seconds)) if seconds else None)
 
 
 def _has(folds: dict[str, pd.DataFrame], measure: str) -> bool:

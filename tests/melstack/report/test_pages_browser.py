@@ -1,4 +1,4 @@
-"""Tests of the pages in a headless browser: no error, nothing loaded, nothing too wide, slider and sorting work."""
+"""Tests of the pages in a headless browser: no errors, no requests, no sideways scrolling; slider and sorting work."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +53,7 @@ def exploration(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def opened(browser: Any, address: str) -> Iterator[Any]:
+def report_page(browser: Any, address: str) -> Iterator[Any]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(address)
     yield page
@@ -62,74 +62,79 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("shown", ["address", "exploration"])
-def test_a_page_opens_without_an_error_and_nothing_stands_out_sideways(
-    browser: Any, request: pytest.FixtureRequest, shown: str, width: int, scheme: str
+@pytest.mark.parametrize("fixture", ["address", "exploration"])
+def test_a_page_opens_without_errors_or_requests_and_is_not_wider_than_the_screen(
+    browser: Any, request: pytest.FixtureRequest, fixture: str, width: int, scheme: str
 ) -> None:
-    address = request.getfixturevalue(shown)
+    address = request.getfixturevalue(fixture)
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    messages, requests = [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [address]
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:")] == [address]
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.close()
 
 
-def test_the_slider_moves_every_number_and_the_confusion_table_adds_up(opened: Any) -> None:
+def test_the_slider_changes_every_number_and_the_confusion_matrix_sums_to_all_rows(report_page: Any) -> None:
     names = ("sensitivity", "specificity", "ppv", "threshold-value", "sentence")
-    before = {name: opened.text_content(f"#{name}") for name in names}
-    opened.locator("#slider").fill("90")
-    after = {name: opened.text_content(f"#{name}") for name in names}
+    before = {name: report_page.text_content(f"#{name}") for name in names}
+    report_page.locator("#slider").fill("90")
+    after = {name: report_page.text_content(f"#{name}") for name in names}
     assert all(before[name] != after[name] for name in names)
-    cells = {name: int(opened.text_content(f"#{name}")) for name in ("caught", "missed", "alarms", "spared")}
+    cells = {
+        name: int(report_page.text_content(f"#{name}"))
+        for name in ("true-positives", "false-negatives", "false-positives", "true-negatives")
+    }
     assert sum(cells.values()) == 100
-    sensitivity = 100 * cells["caught"] / (cells["caught"] + cells["missed"])
+    sensitivity = 100 * cells["true-positives"] / (cells["true-positives"] + cells["false-negatives"])
     assert after["sensitivity"] == f"{sensitivity:.1f} %"
 
 
-def test_the_slider_moves_the_marker_of_every_curve(opened: Any) -> None:
-    where = "[...document.querySelectorAll('.marker, .rule')].map((each) => each.outerHTML)"
-    before = opened.evaluate(where)
-    opened.locator("#slider").press("ArrowRight")
-    opened.locator("#slider").press("ArrowRight")
-    opened.locator("#slider").fill("95")
-    assert sum(one != other for one, other in zip(before, opened.evaluate(where), strict=True)) >= 7
+def test_the_slider_moves_the_marker_of_every_curve(report_page: Any) -> None:
+    markers = "[...document.querySelectorAll('.marker, .rule')].map((each) => each.outerHTML)"
+    before = report_page.evaluate(markers)
+    report_page.locator("#slider").press("ArrowRight")
+    report_page.locator("#slider").press("ArrowRight")
+    report_page.locator("#slider").fill("95")
+    assert sum(one != other for one, other in zip(before, report_page.evaluate(markers), strict=True)) >= 7
 
 
-def test_the_marker_stands_on_the_roc_curve(opened: Any) -> None:
-    marker = opened.locator("[data-marker=roc] .marker")
+def test_the_marker_is_on_the_roc_curve(report_page: Any) -> None:
+    marker = report_page.locator("[data-marker=roc] .marker")
     at = [float(marker.get_attribute(name)) for name in ("cx", "cy")]
-    percent = {name: float(opened.text_content(f"#{name}").split()[0]) / 100 for name in ("sensitivity", "specificity")}
+    percent = {
+        name: float(report_page.text_content(f"#{name}").split()[0]) / 100 for name in ("sensitivity", "specificity")
+    }
     assert at == pytest.approx([56 + 328 * (1 - percent["specificity"]), 258 - 248 * percent["sensitivity"]], abs=0.5)
 
 
-def test_a_named_threshold_is_pressed_and_reached(opened: Any) -> None:
-    opened.get_by_role("button", name="95 % sensitivity").click()
-    assert float(opened.text_content("#sensitivity").split()[0]) >= 95
-    assert opened.get_by_role("button", name="95 % sensitivity").get_attribute("aria-pressed") == "true"
+def test_a_click_on_a_preset_selects_its_threshold(report_page: Any) -> None:
+    report_page.get_by_role("button", name="95 % sensitivity").click()
+    assert float(report_page.text_content("#sensitivity").split()[0]) >= 95
+    assert report_page.get_by_role("button", name="95 % sensitivity").get_attribute("aria-pressed") == "true"
 
 
-def test_a_click_sorts_the_leaderboard_and_another_turns_it(opened: Any) -> None:
-    button = opened.locator("#board thead button", has_text="AUC").first
+def test_a_click_sorts_the_leaderboard_and_a_second_click_reverses_the_order(report_page: Any) -> None:
+    button = report_page.locator("#board thead button", has_text="AUC").first
     auc = "[...document.querySelectorAll('#board tbody tr')].map((row) => Number(row.cells[2].dataset.value))"
     button.click()
-    assert opened.evaluate(auc) == sorted(opened.evaluate(auc), reverse=True)
+    assert report_page.evaluate(auc) == sorted(report_page.evaluate(auc), reverse=True)
     button.click()
-    assert opened.evaluate(auc) == sorted(opened.evaluate(auc))
-    opened.locator("#board thead button", has_text="Model").click()
-    names = opened.evaluate("[...document.querySelectorAll('#board tbody th')].map((each) => each.dataset.value)")
+    assert report_page.evaluate(auc) == sorted(report_page.evaluate(auc))
+    report_page.locator("#board thead button", has_text="Model").click()
+    names = report_page.evaluate("[...document.querySelectorAll('#board tbody th')].map((each) => each.dataset.value)")
     assert names == sorted(names)
 
 
-def test_what_is_not_known_stays_last_whichever_way_a_table_is_sorted(opened: Any) -> None:
+def test_unknown_values_stay_last_in_both_sort_orders(report_page: Any) -> None:
     values = "[...document.querySelectorAll('#subgroup-table tbody tr')].map((row) => row.cells[1].dataset.value)"
-    opened.evaluate("document.querySelector('#subgroup-table tbody tr').cells[1].dataset.value = ''")
-    button = opened.locator("#subgroup-table thead button", has_text="AUC")
+    report_page.evaluate("document.querySelector('#subgroup-table tbody tr').cells[1].dataset.value = ''")
+    button = report_page.locator("#subgroup-table thead button", has_text="AUC")
     for _ in range(2):
         button.click()
-        assert opened.evaluate(values)[-1] == ""
+        assert report_page.evaluate(values)[-1] == ""

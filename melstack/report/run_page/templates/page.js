@@ -7,7 +7,7 @@
   const percent = (value, digits = 1) => (value === null ? "–" : `${(100 * value).toFixed(digits)} %`);
   const count = (value) => value.toLocaleString("en-US");
 
-  // Places in a chart, as charts.py computes them: [low, high, root] and the drawing's margins.
+  // Positions in a chart, computed as in charts.py from [low, high, root] and the margins of the drawing.
   const fraction = ([low, high, root], value) =>
     root ? (Math.sqrt(Math.max(value, 0)) - Math.sqrt(low)) / (Math.sqrt(high) - Math.sqrt(low)) : (value - low) / (high - low);
   const at = {
@@ -29,26 +29,26 @@
     rule.setAttribute("x2", left.toFixed(1));
   }
 
-  function sentence(index, called) {
+  function sentence(index, positives) {
     const all = points.positives + points.negatives;
-    const perFound = rows.ppv[index] ? (1 / rows.ppv[index]).toFixed(1) : "–";
-    return `Of ${count(all)} pictures ${count(called)} are called (${percent(called / all)}); at a prevalence of ` +
-      `${percent(points.prevalence, 2)} that is ${perFound} called for each melanoma found.`;
+    const perMelanoma = rows.ppv[index] ? (1 / rows.ppv[index]).toFixed(1) : "–";
+    return `Of ${count(all)} pictures ${count(positives)} are predicted malignant (${percent(positives / all)}); at a ` +
+      `prevalence of ${percent(points.prevalence, 2)} that is ${perMelanoma} for each true melanoma among them.`;
   }
 
   function show(index) {
-    const caught = rows.caught[index], alarms = rows.alarms[index];
+    const truePositives = rows.true_positives[index], falsePositives = rows.false_positives[index];
     $("threshold-value").textContent = percent(rows.threshold[index], rows.threshold[index] < 0.01 ? 3 : rows.threshold[index] < 0.1 ? 2 : 1);
     for (const name of ["sensitivity", "specificity", "ppv", "npv"]) {
       const low = rows[`${name}_low`][index], high = rows[`${name}_high`][index];
       $(name).textContent = percent(rows[name][index]);
       $(`${name}-range`).textContent = low === null ? "" : `${(100 * low).toFixed(1)} – ${(100 * high).toFixed(1)}`;
     }
-    $("caught").textContent = count(caught);
-    $("missed").textContent = count(points.positives - caught);
-    $("alarms").textContent = count(alarms);
-    $("spared").textContent = count(points.negatives - alarms);
-    $("sentence").textContent = sentence(index, caught + alarms);
+    $("true-positives").textContent = count(truePositives);
+    $("false-negatives").textContent = count(points.positives - truePositives);
+    $("false-positives").textContent = count(falsePositives);
+    $("true-negatives").textContent = count(points.negatives - falsePositives);
+    $("sentence").textContent = sentence(index, truePositives + falsePositives);
     document.querySelectorAll("svg[data-marker]").forEach((svg) => mark(svg, index));
     document.querySelectorAll(".presets button").forEach((button) =>
       button.setAttribute("aria-pressed", String(Number(button.dataset.index) === index)));
@@ -61,35 +61,35 @@
     button.addEventListener("click", () => { slider.value = button.dataset.index; show(Number(slider.value)); }));
   show(Number(slider.value));
 
-  // Tables: what is not known stays at the end whichever way the rest is sorted.
+  // Tables: unknown values (empty text) stay at the end in both sort orders.
   function compare(kind, down) {
-    const turn = down ? -1 : 1;
+    const sign = down ? -1 : 1;
     return ([a], [b]) => {
       if (a === "" || b === "") return (a === "") - (b === "");
-      return turn * (kind === "number" ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true }));
+      return sign * (kind === "number" ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true }));
     };
   }
 
   function sort(button) {
     const head = button.closest("th"), body = button.closest("table").tBodies[0];
     const down = head.hasAttribute("aria-sort") ? head.getAttribute("aria-sort") === "ascending" : button.dataset.kind === "number";
-    const keyed = [...body.rows].map((row) => [row.cells[head.cellIndex].dataset.value ?? "", row]);
-    keyed.sort(compare(button.dataset.kind, down));
+    const pairs = [...body.rows].map((row) => [row.cells[head.cellIndex].dataset.value ?? "", row]);
+    pairs.sort(compare(button.dataset.kind, down));
     head.parentElement.querySelectorAll("[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    body.append(...keyed.map(([, row]) => row));
+    body.append(...pairs.map(([, row]) => row));
   }
   document.querySelectorAll("table.sortable th button").forEach((button) => button.addEventListener("click", () => sort(button)));
 
-  // The section being read is marked in the bar on top.
+  // The bar on top highlights the section on the screen.
   const links = new Map([...document.querySelectorAll(".bar-top nav a")].map((link) => [link.hash.slice(1), link]));
   const bar = document.querySelector(".bar-top nav");
-  const seen = new IntersectionObserver((entries) => {
+  const observer = new IntersectionObserver((entries) => {
     const entry = entries.find((each) => each.isIntersecting);
     if (!entry) return;
     const link = links.get(entry.target.id);
     links.forEach((other) => other.classList.toggle("here", other === link));
     bar.scrollTo({ left: link.offsetLeft - bar.clientWidth / 3, behavior: "smooth" });
   }, { rootMargin: "-10% 0px -70% 0px" });
-  links.forEach((link, id) => { if ($(id)) seen.observe($(id)); });
+  links.forEach((link, id) => { if ($(id)) observer.observe($(id)); });
 })();

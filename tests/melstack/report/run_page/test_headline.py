@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from melstack.report.run_page.formats import count, limits, number, percent, signed, words
+from melstack.report.run_page.formats import count, limits, number, percent, with_sign, words
 from melstack.report.run_page.headline import NOT_BEYOND_CHANCE, verdict
 
 
@@ -19,32 +19,32 @@ def board(gain: float, low: float, high: float) -> pd.DataFrame:
     ],
 )
 def test_the_verdict_follows_the_paired_interval(gain: tuple[float, float, float], tone: str, title: str) -> None:
-    found = verdict(board(*gain), "choice", "blend")
-    assert (found.tone, found.title) == (tone, title)
-    assert "blend" in found.sentence
+    result = verdict(board(*gain), "choice", "blend")
+    assert (result.tone, result.title) == (tone, title)
+    assert "blend" in result.sentence
 
 
-def test_where_the_rank_mean_is_submitted_the_verdict_tells_what_the_best_stack_gained() -> None:
+def test_if_the_rank_mean_is_submitted_the_verdict_states_the_gain_of_the_best_stack() -> None:
     preferred = {"preferred": "blend", "gain": 0.0107, "low": -0.0008, "high": 0.0204}
-    found = verdict(board(0, 0, 0), "choice", "rank_mean", preferred)
-    assert found.title == NOT_BEYOND_CHANCE
-    assert found.sentence.startswith("blend gains +0.0107 [−0.0008, +0.0204]")
+    result = verdict(board(0, 0, 0), "choice", "rank_mean", preferred)
+    assert result.title == NOT_BEYOND_CHANCE
+    assert result.sentence.startswith("The gain of blend is +0.0107 [−0.0008, +0.0204]")
 
 
-def test_without_a_rank_mean_nothing_is_claimed() -> None:
+def test_without_a_rank_mean_the_verdict_is_unclear() -> None:
     assert verdict(board(0, 0, 0).drop(index="rank_mean"), "choice", "lgbm").tone == "unclear"
     assert verdict(board(0, 0, 0), "rank_mean", "rank_mean").tone == "unclear"
 
 
-def test_numbers_that_are_not_known_are_a_dash() -> None:
-    nothing = float("nan")
-    assert {number(nothing), number(None), signed(nothing), percent(None), count(nothing)} == {"–"}
-    assert limits({"auc_low": nothing, "auc_high": 1.0}, "auc") == ""
+def test_unknown_numbers_are_a_dash() -> None:
+    nan = float("nan")
+    assert {number(nan), number(None), with_sign(nan), percent(None), count(nan)} == {"–"}
+    assert limits({"auc_low": nan, "auc_high": 1.0}, "auc") == ""
 
 
-def test_numbers_keep_the_digits_that_say_something() -> None:
+def test_numbers_have_the_digits_that_matter() -> None:
     assert number(0.86755) == "0.8676"
-    assert signed(-0.0021, 3) == "−0.002"
+    assert with_sign(-0.0021, 3) == "−0.002"
     assert (percent(0.0176296), percent(0.17)) == ("1.76 %", "17.0 %")
     assert count(33126.0) == "33,126"
     assert limits({"auc_low": 0.81, "auc_high": 0.9}, "auc") == "[0.810, 0.900]"
