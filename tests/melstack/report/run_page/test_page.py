@@ -154,15 +154,6 @@ def test_a_nested_json_file_is_listed_leaf_by_leaf() -> None:
     ]
 
 
-def test_the_command_prints_the_path_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from melstack.level2_commands import report
-
-    run = write_run(tmp_path / "run")
-    report(run.folder)
-    assert "report.html" in capsys.readouterr().out
-    assert (run.folder / "report.html").is_file()
-
-
 def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
