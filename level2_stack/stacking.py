@@ -1,4 +1,4 @@
-"""One level-two recipe over a run: join, drop what shifts, tune, cross-validate, decide, write and print."""
+"""Run one level-two recipe: build the design, tune, cross-validate, choose, calibrate, write and print."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +21,7 @@ from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
 from runtime.errors import InputFault, list_names
+from runtime.invocation import command, option
 from runtime.progress import progress_bar, say
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -29,42 +30,45 @@ from runtime.tables import read_table
 def make_stack(
     run: Run, recipe_file: Path, folder: Path, prevalence: float | None = None, cluster: str | None = None
 ) -> None:
-    """Cross-validate the recipe in ``recipe_file`` over ``run``, and write and print what was found.
+    """Cross-validate the recipe in ``recipe_file`` over ``run``; write the results into ``folder`` and print them.
 
-    ``folder`` gets the tables that findings.py lists. ``prevalence`` takes the place of the recipe's. ``cluster`` is
-    the address of a Dask scheduler whose workers do the fits.
+    ``folder`` gets the tables listed in ``write_findings``. ``prevalence`` replaces that of the recipe. ``cluster`` is
+    the address of a Dask scheduler whose workers do the fits; None: processes of this machine.
     """
     recipe = with_prevalence(read_recipe(recipe_file), prevalence)
     with fits_at(cluster, run.folder) as processes:
         cases, predictions = run.read_cases(), read_predictions(run)
-        design, shifted = design_of_run(run, recipe, cases, predictions)
-        tuned = _tune(design, recipe, folder / "tuning", processes)
-        found = _cross_validate(design, recipe, tuned, processes)
-        ablated = _ablate(design, recipe, found, processes) if recipe.ablation else None
-    result = decide(design, recipe, found)
+        design, shift_table = design_of_run(run, recipe, cases, predictions)
+        params = _tune(design, recipe, folder / "tuning", processes)
+        cross_validation = _cross_validate(design, recipe, params, processes)
+        ablation_table = _ablate(design, recipe, cross_validation, processes) if recipe.ablation else None
+    result = decide(design, recipe, cross_validation)
     board = leaderboard(design, predictions, result)
-    findings = Findings(design, recipe, found, result, board, shifted, ablated, tuned)
+    findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, params)
     write_findings(folder, findings, cases, predictions)
     print_findings(folder, findings)
     say_reached(run, folder, cases, "train")
 
 
 def with_prevalence(recipe: Recipe, prevalence: float | None) -> Recipe:
-    """Return ``recipe`` for a deployment prevalence in (0, 1); raise InputFault for another number."""
+    """Return ``recipe`` with a deployment prevalence, unless it is None; raise InputFault if it is not in (0, 1)."""
     if prevalence is None:
         return recipe
     if not 0 < prevalence < 1:
-        raise InputFault(f"prevalence = {prevalence}: the share of malignant pictures lies between 0 and 1")
+        raise InputFault(
+            f"prevalence = {prevalence}: it must be the share of malignant pictures, between 0 and 1; "
+            "1.76 % is written 0.0176"
+        )
     return recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"prevalence": prevalence})})
 
 
 def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
-    """Return the level-one tables of a run by network; raise InputFault when it has none."""
+    """Return the level-one table of every network of a run; raise InputFault when it has none."""
     networks = run.networks()
     if not networks:
         raise InputFault(
-            f"{run.folder}: there are no level-one predictions to stack; "
-            "`make oof` makes them from pictures, FOREIGN=folder brings other networks'"
+            f"{run.folder}: there are no level-one predictions to stack; {command('oof')} trains networks on the "
+            f"pictures, {option('foreign', 'folder')} imports predictions of other networks"
         )
     return {name: read_table(run.level1 / name / "predictions.parquet") for name in networks}
 
@@ -72,40 +76,45 @@ def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
 def design_of_run(
     run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]
 ) -> tuple[Design, pd.DataFrame]:
-    """Return the run's design, without acquisition columns that tell test from train, and the table that says so."""
+    """Return the run's design, without acquisition columns that separate test from train, and the table of that check.
+
+    The table has one row per set of columns, as ``adversarial_validation`` returns it.
+    """
     tables = _block_tables(run, recipe)
     acquisition = {name: blocks.find(name).ACQUISITION for name in tables}
     design = assemble(cases, predictions, tables, recipe, acquisition)
     groups = cases.loc[design.X.index, "patient_id"].to_numpy(dtype=object)
-    sets = shift.column_families(design.X.columns, acquisition)
-    shifted = shift.adversarial_validation(design.X, np.arange(len(design.X)) >= len(design.y), groups, sets)
-    dropped = shift.excluded(shifted, acquisition, recipe.shift_threshold) if recipe.acquisition == "auto" else {}
-    full_names = {f"{block}.{name}" for block, names in dropped.items() for name in names}
+    families = shift.column_families(design.X.columns, acquisition)
+    is_test = np.arange(len(design.X)) >= len(design.y)
+    shift_table = shift.adversarial_validation(design.X, is_test, groups, families)
+    excluded = shift.excluded(shift_table, acquisition, recipe.shift_threshold) if recipe.acquisition == "auto" else {}
+    full_names = {f"{block}.{name}" for block, names in excluded.items() for name in names}
     design = design.without(full_names & set(design.X.columns))
-    left_out = f"; without blocks {', '.join(design.absent)}" if design.absent else ""
+    left_out = f"; blocks that could not be computed: {', '.join(design.absent)}" if design.absent else ""
     say(
         f"level two: {design.X.shape[1]} columns from {len(design.networks)} networks "
-        f"and {sum(1 for table in tables.values() if len(table.columns))} blocks{left_out}"
+        f"and {sum(1 for table in tables.values() if len(table.columns))} feature blocks{left_out}"
     )
     if recipe.acquisition == "auto":
-        for sentence in shift.sentences(shifted, recipe.shift_threshold):
+        for sentence in shift.sentences(shift_table, recipe.shift_threshold):
             say(f"  {sentence}")
-    return design, shifted
+    return design, shift_table
 
 
 def unfiltered_design(run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> Design:
-    """Return the design of ``recipe`` over the run as it is, whatever tells test from train."""
+    """Return the design of ``recipe`` over the run with all its columns, even those that separate test from train."""
     tables = _block_tables(run, recipe)
     return assemble(cases, predictions, tables, recipe, {name: blocks.find(name).ACQUISITION for name in tables})
 
 
 def rebuild_design(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
-    """Return the design of a finished stack, whose ``columns`` are known; raise InputFault where the run lacks some."""
+    """Return the design of a finished stack, which has these ``columns``; raise InputFault if the run lacks some."""
     design = unfiltered_design(run, recipe, run.read_cases(), read_predictions(run))
     lacking = pd.Index(columns).difference(design.X.columns)
     if len(lacking):
         raise InputFault(
-            f"{run.folder}: no column(s) {list_names(lacking)} any more; `make stack` makes the stack anew"
+            f"{run.folder}: columns of the finished stack that the run no longer has: {list_names(lacking)}; "
+            f"{command('stack')} makes the stack again"
         )
     return replace(design, X=design.X[list(columns)])
 
@@ -118,21 +127,23 @@ def _block_tables(run: Run, recipe: Recipe) -> dict[str, pd.DataFrame]:
 def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | None) -> TunedParams:
     if recipe.tuning.trials == 0:
         return {}
-    found = search(design, recipe, folder, processes=processes)
-    for study, tuned in found.items():
+    studies = search(design, recipe, folder, processes=processes)
+    for study, outcome in studies.items():
         say(
-            f"  {study.learner}, fold {study.fold}: inner log loss {tuned.best:.5f} after {tuned.trials} trials, "
-            f"{tuned.default:.5f} with the recipe's parameters"
+            f"  tuning of {study.learner}, fold {study.fold}: inner log loss {outcome.best:.5f} after "
+            f"{outcome.trials} trials, {outcome.default:.5f} with the recipe's parameters"
         )
-    return parameters(found)
+    return parameters(studies)
 
 
-def _cross_validate(design: Design, recipe: Recipe, tuned: TunedParams, processes: Workers | None) -> CrossValidated:
-    with progress_bar("level two: fitting", number_of_fits(design, recipe, tuned), unit="fits") as advance:
-        return cross_validate(design, recipe, tuned=tuned, processes=processes, on_fit=lambda task: advance(1))
+def _cross_validate(design: Design, recipe: Recipe, params: TunedParams, processes: Workers | None) -> CrossValidated:
+    with progress_bar("level two: fitting", number_of_fits(design, recipe, params), unit="fits") as advance:
+        return cross_validate(design, recipe, tuned=params, processes=processes, on_fit=lambda task: advance(1))
 
 
-def _ablate(design: Design, recipe: Recipe, found: CrossValidated, processes: Workers | None) -> pd.DataFrame:
-    fits = len(ablation.parts(design)) * (int(found.folds.max()) + 1)
-    with progress_bar("level two: leaving out", fits, unit="fits") as advance:
-        return ablation.ablate(design, recipe, found, processes=processes, on_fit=lambda task: advance(1))
+def _ablate(
+    design: Design, recipe: Recipe, cross_validation: CrossValidated, processes: Workers | None
+) -> pd.DataFrame:
+    fits = len(ablation.parts(design)) * (int(cross_validation.folds.max()) + 1)
+    with progress_bar("level two: ablation", fits, unit="fits") as advance:
+        return ablation.ablate(design, recipe, cross_validation, processes=processes, on_fit=lambda task: advance(1))

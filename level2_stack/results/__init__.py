@@ -1,1 +1,1 @@
-"""What a stack found: its leaderboard and its tables."""
+"""The results of a stack: leaderboard, tables and terminal lines."""

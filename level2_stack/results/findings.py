@@ -1,4 +1,4 @@
-"""What a stack found: the tables that are written, and what is printed of them."""
+"""The results of a stack: the tables that are written, and the lines that are printed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,16 +28,16 @@ from runtime.tables import write_table
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that one recipe found over one run."""
+    """All results of one recipe over one run; ``ablation`` is None where the recipe switches it off."""
 
     design: Design
     recipe: Recipe
-    found: CrossValidated
+    cross_validation: CrossValidated
     result: StackResult
     board: pd.DataFrame
-    shifted: pd.DataFrame
-    ablated: pd.DataFrame | None
-    tuned: TunedParams
+    shift: pd.DataFrame
+    ablation: pd.DataFrame | None
+    tuned_params: TunedParams
 
     @property
     def best_network(self) -> str:
@@ -48,9 +48,9 @@ class Findings:
 def write_findings(
     folder: Path, findings: Findings, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]
 ) -> None:
-    """Write into ``folder``
+    """Write the results of a stack into ``folder``:
 
-    * predictions.parquet, in the shape of a level-one table: probability of what is submitted, spread (standard
+    * predictions.parquet, with the columns of a level-one table: probability of the submitted model, spread (standard
       deviation over the blended learners), fold;
     * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
     * leaderboard, metrics, paired, subgroups, calibration, reliability, shift and ablation, all .csv;
@@ -63,73 +63,74 @@ def write_findings(
     rows = design.train.index
     networks = {name: predictions[name]["probability"].loc[rows] for name in design.networks}
     train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
-    shown = list(dict.fromkeys([result.headline, result.submitted, "rank_mean", findings.best_network]))
+    models = dict.fromkeys([result.headline, result.submitted, "rank_mean", findings.best_network])
     tables = {
         "leaderboard": findings.board,
-        "metrics": clinical_metrics(design.y, train[[name for name in shown if name in train]], design.groups),
+        "metrics": clinical_metrics(design.y, train[[name for name in models if name in train]], design.groups),
         "paired": compare(design.y, train, design.groups, replicates=500),
         "subgroups": _subgroups(findings, cases),
-        "calibration": calibrated(findings),
+        "calibration": calibration_table(findings),
         "reliability": _reliability(findings),
-        "shift": findings.shifted,
-    } | ({} if findings.ablated is None else {"ablation": findings.ablated})
-    (folder / "ablation.csv").unlink(missing_ok=True)  # an earlier recipe of this name may have left one
+        "shift": findings.shift,
+    } | ({} if findings.ablation is None else {"ablation": findings.ablation})
+    (folder / "ablation.csv").unlink(missing_ok=True)  # an earlier recipe of this name may have written one
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
     write_json(folder / "decisions.json", decisions(findings))
 
 
 def print_findings(folder: Path, findings: Findings) -> None:
-    """Print the leaderboard, and in sentences what was chosen, what is worth what, and how far to believe it."""
+    """Print the leaderboard, the choices, the ablation, the calibration and the clinical metrics of a stack."""
     result = findings.result
     print_leaderboard(findings.board, result.headline)
-    for sentence in _chosen(findings):
-        say(sentence)
-    if findings.ablated is not None:
+    for line in _choice_lines(findings):
+        say(line)
+    if findings.ablation is not None:
         best = float(findings.board["auc"][findings.best_network])
-        for sentence in ablation.sentences(findings.ablated, best):
-            say(f"  {sentence}")
-    for sentence in _calibration(folder, findings):
-        say(sentence)
-    for sentence in _clinical(folder, findings):
-        say(sentence)
+        for line in ablation.sentences(findings.ablation, best):
+            say(f"  {line}")
+    say(_calibration_line(folder, findings))
+    for line in _clinical_lines(folder, findings):
+        say(line)
 
 
 def decisions(findings: Findings) -> dict[str, Any]:
-    """Return, ready for JSON, what was submitted and what each outer fold's inner scores chose."""
-    result, found = findings.result, findings.found
+    """Return the content of decisions.json: the submitted model, and what each outer fold's inner scores chose."""
+    result, cross_validation = findings.result, findings.cross_validation
     preference = result.preference
     return {
         "submitted": result.submitted,
         "headline": result.headline,
-        "preferred": None if preference is None else _told(preference),
-        "chosen_by_fold": [_told(each) for each in result.by_fold],
+        "preferred": None if preference is None else _preference_to_json(preference),
+        "chosen_by_fold": [_preference_to_json(each) for each in result.by_fold],
         "columns": list(findings.design.X.columns),
-        "rounds": found.stage,
+        "rounds": cross_validation.stage,
         "blend_weights": result.blend_weights,
-        "network_weights": found.weights,
+        "network_weights": cross_validation.weights,
         "calibrators": {
-            name: [{"name": each.name, "log_loss": each.log_loss, **each.calibrator.parameters()} for each in chosen]
-            for name, chosen in result.calibrators.items()
+            name: [{"name": each.name, "log_loss": each.log_loss, **each.calibrator.parameters()} for each in by_fold]
+            for name, by_fold in result.calibrators.items()
         },
-        "tuned": {f"{learner}, fold {fold}": params.model_dump() for (learner, fold), params in findings.tuned.items()},
+        "tuned": {
+            f"{learner}, fold {fold}": params.model_dump() for (learner, fold), params in findings.tuned_params.items()
+        },
         "recipe": findings.recipe.model_dump(mode="json"),
     }
 
 
-def _told(preference: Preference) -> dict[str, Any]:
-    """Return a preference with what it chose; a gain on a rank mean that is not there is None."""
+def _preference_to_json(preference: Preference) -> dict[str, Any]:
+    """Return the fields of a preference and the learner it chose; None for the gain where there is no rank mean."""
     values = asdict(preference) | {"chosen": preference.chosen}
     return {key: None if value != value else value for key, value in values.items()}
 
 
-def calibrated(findings: Findings) -> pd.DataFrame:
-    """Return how good the probabilities of every model are, calibrated and not, at the deployment prevalence."""
+def calibration_table(findings: Findings) -> pd.DataFrame:
+    """Return the calibration measures of every model, calibrated and uncalibrated, at the deployment prevalence."""
     design, train = findings.design, findings.design.train.index
     probability, raw = findings.result.probability.loc[train], findings.result.uncalibrated.loc[train]
-    named = {str(name): column.to_numpy() for name, column in probability.items()}
-    named |= {f"{name}, uncalibrated": column.to_numpy() for name, column in raw.items()}
-    return calibration_report(design.y, named, _weights(findings)).rename_axis("model")
+    models = {str(name): column.to_numpy() for name, column in probability.items()}
+    models |= {f"{name}, uncalibrated": column.to_numpy() for name, column in raw.items()}
+    return calibration_report(design.y, models, _weights(findings)).rename_axis("model")
 
 
 def _weights(findings: Findings) -> NDArray[np.float64] | None:
@@ -148,12 +149,12 @@ def _predictions(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def _subgroups(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the subgroups at the prevalence of the training rows, which is what is observed in each."""
-    design, deployed = findings.design, findings.recipe.calibration.prevalence
+    """Return the subgroup table at the prevalence of the training rows, which the observed rates have too."""
+    design, prevalence = findings.design, findings.recipe.calibration.prevalence
     train = cases.loc[design.train.index]
     score = findings.result.probability.loc[train.index, findings.result.headline].to_numpy()
-    if deployed is not None:
-        score = shift_prior(score, deployed, float(design.y.mean()))
+    if prevalence is not None:
+        score = shift_prior(score, prevalence, float(design.y.mean()))
     return subgroup_table(design.y, score, design.groups, train)
 
 
@@ -162,40 +163,42 @@ def _reliability(findings: Findings) -> pd.DataFrame:
     return reliability_curve(findings.design.y, score, _weights(findings))
 
 
-def _chosen(findings: Findings) -> Iterator[str]:
+def _choice_lines(findings: Findings) -> Iterator[str]:
     result = findings.result
     if result.preference is None:
-        yield f"submitted: {result.submitted}, as the recipe says"
+        yield f"submitted: {result.submitted}, as set in the recipe"
     else:
         by_fold = ", ".join(each.chosen for each in result.by_fold)
         yield f"submitted: {result.submitted}; {result.preference.sentence()}"
-        yield f"the inner folds of each fold chose: {by_fold}; what that gives out of fold is the row {CHOICE}"
-    for learner, weights in findings.found.weights.items():
-        yield f"weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    for learner, stages in findings.found.stage.items():
-        yield f"rounds of {learner} that the inner folds chose: " + ", ".join(f"{share:.0%}" for share in stages)
+        yield f"chosen for each outer fold on its inner folds: {by_fold}; the AUC of these choices is the row {CHOICE}"
+    for learner, weights in findings.cross_validation.weights.items():
+        yield f"network weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    for learner, stages in findings.cross_validation.stage.items():
+        shares = ", ".join(f"{share:.0%}" for share in stages)
+        yield f"share of its rounds that {learner} uses in each outer fold: {shares}"
 
 
-def _calibration(folder: Path, findings: Findings) -> Iterator[str]:
+def _calibration_line(folder: Path, findings: Findings) -> str:
     result, design = findings.result, findings.design
     report = pd.read_csv(folder / "calibration.csv", index_col="model")
     name = result.submitted
     before, after = report.loc[f"{name}, uncalibrated"], report.loc[name]
     train, methods = design.train.index, {each.name for each in result.calibrators[name]}
-    p, q = (table.loc[train, name].to_numpy() for table in (result.probability, result.uncalibrated))
-    gain = log_loss_gain(design.y, p, q, design.groups, _weights(findings))
+    calibrated_p, raw_p = (table.loc[train, name].to_numpy() for table in (result.probability, result.uncalibrated))
+    gain = log_loss_gain(design.y, calibrated_p, raw_p, design.groups, _weights(findings))
     prevalence = findings.recipe.calibration.prevalence
     at = "" if prevalence is None else f" at a prevalence of {prevalence:.4f} (training rows: {design.y.mean():.4f})"
-    yield (
-        f"calibration of {name} ({', '.join(sorted(methods))}){at}: log loss {after['log_loss']:.5f}, before "
-        f"{before['log_loss']:.5f} ({gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]); ECE {after['ece']:.4f}, "
-        f"before {before['ece']:.4f}; Brier {after['brier']:.5f}"
+    return (
+        f"calibration of {name} by {', '.join(sorted(methods))}{at}: log loss {after['log_loss']:.5f} "
+        f"(uncalibrated {before['log_loss']:.5f}, improved by {gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]); "
+        f"ECE {after['ece']:.4f} (uncalibrated {before['ece']:.4f}); Brier score {after['brier']:.5f}"
     )
 
 
-def _clinical(folder: Path, findings: Findings) -> Iterator[str]:
+def _clinical_lines(folder: Path, findings: Findings) -> Iterator[str]:
     table = pd.read_csv(folder / "metrics.csv")
-    own = table[table["model"] == findings.result.headline].set_index("metric")
-    for metric, row in own.iterrows():
+    rows = table[table["model"] == findings.result.headline].set_index("metric")
+    yield f"clinical metrics of {findings.result.headline}, with 95 % intervals (all models: metrics.csv):"
+    for metric, row in rows.iterrows():
         digits = 0 if str(metric).endswith("hits") else 4
         yield f"  {metric} {row['value']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"

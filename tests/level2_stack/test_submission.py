@@ -1,4 +1,4 @@
-"""Tests for submission.py."""
+"""Tests for submission.py: the file written, and the messages for invalid samples and probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -37,24 +37,24 @@ def test_without_a_sample_rows_follow_the_test_cases(tmp_path):
         ({**GOOD, "w": 0.3}, "ids that are not in the case table: 1 (w)"),
     ],
 )
-def test_a_fault_is_named(tmp_path, probabilities, sentence):
-    with pytest.raises(InputFault) as caught:
+def test_the_message_names_the_fault_and_its_rows(tmp_path, probabilities, sentence):
+    with pytest.raises(InputFault) as error:
         write_submission(tmp_path / "submission.csv", pd.Series(probabilities), SAMPLE, CASES)
-    assert sentence in str(caught.value)
+    assert sentence in str(error.value)
 
 
-def test_repeated_ids_are_refused(tmp_path):
-    twice = pd.concat([GOOD, pd.Series({"x": 0.3})])
+def test_an_id_with_two_probabilities_is_refused(tmp_path):
+    repeats = pd.concat([GOOD, pd.Series({"x": 0.3})])
     with pytest.raises(InputFault, match=r"more than one probability: 1 \(x\)"):
-        write_submission(tmp_path / "submission.csv", twice, SAMPLE, CASES)
+        write_submission(tmp_path / "submission.csv", repeats, SAMPLE, CASES)
 
 
-def test_a_sample_may_only_ask_for_test_cases_once(tmp_path):
+def test_a_sample_must_have_test_cases_only_and_each_once(tmp_path):
     sample = pd.DataFrame({"target": 0}, index=pd.Index(["x", "a", "x"], name="image_name"))
-    with pytest.raises(InputFault) as caught:
+    with pytest.raises(InputFault) as error:
         write_submission(tmp_path / "submission.csv", GOOD, sample, CASES)
-    assert "no test case: 1 (a)" in str(caught.value)
-    assert "asked for more than once: 1 (x)" in str(caught.value)
+    assert "not test cases: 1 (a)" in str(error.value)
+    assert "ids that the sample has more than once: 1 (x)" in str(error.value)
 
 
 def test_without_test_cases_nothing_is_written(tmp_path):
@@ -63,7 +63,7 @@ def test_without_test_cases_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_all_faults_are_named_together_and_the_older_file_stays(tmp_path):
+def test_all_faults_are_reported_together_and_the_old_file_stays(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text("older")
     with pytest.raises(InputFault, match=r"submission\.csv was not written: 3 fault"):
@@ -73,14 +73,14 @@ def test_all_faults_are_named_together_and_the_older_file_stays(tmp_path):
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
-def test_every_probability_reads_back_as_itself(tmp_path_factory, values):
+def test_every_probability_reads_back_as_the_same_number(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("out") / "submission.csv"
     write_submission(path, pd.Series(values, index=["x", "y", "z"]), None, CASES)
     read = pd.read_csv(path, float_precision="round_trip")
     assert read["target"].tolist() == values
 
 
-def test_ids_that_need_quoting_survive(tmp_path):
+def test_ids_that_need_quotes_are_written_and_read_back(tmp_path):
     cases = pd.DataFrame({"role": "test"}, index=pd.Index(['a,"b"', "007"], name="image_name"))
     write_submission(tmp_path / "s.csv", pd.Series([0.1, 0.2], index=cases.index), None, cases)
     assert read_sample(tmp_path / "s.csv").index.tolist() == ['a,"b"', "007"]
@@ -92,22 +92,22 @@ def test_ids_that_need_quoting_survive(tmp_path):
         ("", "header ''"),
         ("image_name;target\nx;0.1\n", "expected 'image_name,target'"),
         ("image_name,target\nx,0.1,7\ny,0.2\n", "two fields in every row"),
-        ("image_name,target\nx,0.1\n", "rows missing: 1 (y); rows not asked for: 0 ()"),
-        ("image_name,target\nx,0.1\ny,0.2\nw,0.3\n", "rows missing: 0 (); rows not asked for: 1 (w)"),
-        ("image_name,target\ny,0.1\nx,0.2\n", "another order"),
+        ("image_name,target\nx,0.1\n", "missing rows: 1 (y); unexpected rows: 0 ()"),
+        ("image_name,target\nx,0.1\ny,0.2\nw,0.3\n", "missing rows: 0 (); unexpected rows: 1 (w)"),
+        ("image_name,target\ny,0.1\nx,0.2\n", "their order is not that of the sample"),
         ("image_name,target\nx,0.1\ny,0.2\ny,0.2\n", "repeated"),
         ("image_name,target\nx,nan\ny,\n", "not finite numbers within [0, 1]: 2 (x, y)"),
         ("image_name,target\nx,1.01\ny,inf\n", "not finite numbers within [0, 1]: 2 (x, y)"),
     ],
 )
-def test_a_file_that_is_not_the_submission_asked_for_is_refused(tmp_path, text, sentence):
+def test_a_file_other_than_the_expected_submission_is_refused(tmp_path, text, sentence):
     (tmp_path / "s.csv").write_text(text)
-    with pytest.raises(InputFault) as caught:
+    with pytest.raises(InputFault) as error:
         check_submission(tmp_path / "s.csv", ["x", "y"])
-    assert sentence in str(caught.value)
+    assert sentence in str(error.value)
 
 
-def test_a_sample_is_read_in_its_order_with_ids_as_text(tmp_path):
+def test_a_sample_keeps_its_order_and_its_ids_are_text(tmp_path):
     (tmp_path / "sample.csv").write_text("image_name,target\n010,0\n009,0\nNA,0\n")
     assert read_sample(tmp_path / "sample.csv").index.tolist() == ["010", "009", "NA"]
 
@@ -117,13 +117,13 @@ def test_a_sample_is_read_in_its_order_with_ids_as_text(tmp_path):
     [
         (None, "no such sample submission"),
         ("", "not a readable CSV file"),
-        ("id,target\nx,0\n", "columns id, target; a sample submission has image_name, target"),
-        ("image_name,target\n", "it has no rows"),
-        ("image_name,target\nx,0\n,0\nx,0\n", r"ids given more than once: 1 \(x\)"),
+        ("id,target\nx,0\n", "columns id, target; expected image_name, target"),
+        ("image_name,target\n", "the sample submission has no rows"),
+        ("image_name,target\nx,0\n,0\nx,0\n", r"repeated ids: 1 \(x\)"),
         ("image_name,target\nx,0\n,0\n", "rows without image_name: 1"),
     ],
 )
-def test_a_broken_sample_is_refused(tmp_path, text, sentence):
+def test_an_invalid_sample_is_refused(tmp_path, text, sentence):
     if text is not None:
         (tmp_path / "sample.csv").write_text(text)
     with pytest.raises(InputFault, match=sentence):

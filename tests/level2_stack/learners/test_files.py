@@ -77,7 +77,7 @@ def test_a_loaded_learner_predicts_to_the_last_bit_what_the_fitted_one_does(name
 def test_another_learner_s_folder_and_an_empty_one_are_refused(name: str, tmp_path: Path) -> None:
     other = "mean" if name != "mean" else "rank_mean"
     fitted(other, tmp_path / "other")
-    with pytest.raises(InputFault, match=f"holds the learner '{other}', not '{name}'"):
+    with pytest.raises(InputFault, match=f"holds the learner '{other}'; expected '{name}'"):
         learners.find(name).load(tmp_path / "other")
     with pytest.raises(InputFault, match="no such file"):
         learners.find(name).load(tmp_path)

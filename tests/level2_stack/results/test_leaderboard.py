@@ -1,4 +1,4 @@
-"""The leaderboard: one row per network, baseline, learner, the blend and the choice, all on the same footing."""
+"""Tests for leaderboard.py: its rows and columns, and the gains that are printed."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def stack():
             {
                 "probability": 1 / (1 + np.exp(2 - strength * y - random.normal(size=420))),
                 "spread": np.nan,
-                "fold": random.integers(0, 7, 420),  # the network's own folds, which are not ours
+                "fold": random.integers(0, 7, 420),  # the network's own folds, unlike those of level two
             },
             index=index,
         )
@@ -48,7 +48,7 @@ def stack():
     return design, predictions, leaderboard(design, predictions, result, replicates=60), result
 
 
-def test_every_kind_has_its_rows_and_the_best_comes_first(stack):
+def test_every_model_has_a_row_and_the_best_comes_first(stack):
     frame = stack[2]
     assert frame["kind"].to_dict() == {
         **dict.fromkeys(["good", "fair", "useless"], "network"),
@@ -61,26 +61,26 @@ def test_every_kind_has_its_rows_and_the_best_comes_first(stack):
     assert frame.index[-1] == "useless"
 
 
-def test_a_network_is_scored_in_our_folds_on_its_own_rows(stack):
+def test_an_incomplete_network_is_scored_on_its_own_rows_in_level_twos_folds(stack):
     design, predictions, frame, _ = stack
     probability = predictions["good"]["probability"].to_numpy()[:400]
-    known = ~np.isnan(probability)
-    fold = known & (design.folds == 1)
-    assert frame.loc["good", "auc"] == pytest.approx(auc(design.y[known], probability[known]))
+    has_score = ~np.isnan(probability)
+    fold = has_score & (design.folds == 1)
+    assert frame.loc["good", "auc"] == pytest.approx(auc(design.y[has_score], probability[has_score]))
     assert frame.loc["good", "auc_fold_1"] == pytest.approx(auc(design.y[fold], probability[fold]))
     assert frame.loc["good", "rows"] == 370
     assert not frame.loc["good", "complete"]
     assert frame.loc["blend", "rows"] == 400
 
 
-def test_fold_columns_are_those_of_level_two_and_their_mean(stack):
+def test_fold_columns_hold_level_twos_folds_and_their_mean(stack):
     frame = stack[2]
     folds = [name for name in frame if name.startswith("auc_fold_")]
     assert folds == ["auc_fold_0", "auc_fold_1", "auc_fold_2", "auc_fold_mean"]
     np.testing.assert_allclose(frame[folds[:3]].mean(axis=1), frame["auc_fold_mean"])
 
 
-def test_intervals_hold_their_auc_and_the_headline_gains_nothing_on_itself(stack):
+def test_intervals_contain_their_auc_and_the_headline_has_no_gain_over_itself(stack):
     frame = stack[2]
     assert (frame["low"] < frame["auc"]).all()
     assert (frame["auc"] < frame["high"]).all()
@@ -88,16 +88,16 @@ def test_intervals_hold_their_auc_and_the_headline_gains_nothing_on_itself(stack
     assert frame.loc["useless", "gain_low"] > 0.1
 
 
-def test_gains_are_of_what_the_recipe_submits_where_it_says_so(stack):
+def test_gains_are_those_of_the_learner_that_the_recipe_submits(stack):
     design, predictions, _, _ = stack
-    forced = RECIPE.model_copy(update={"submit": "mean"})
-    frame = leaderboard(design, predictions, decide(design, forced, cross_validate(design, forced)), replicates=20)
+    of_mean = RECIPE.model_copy(update={"submit": "mean"})
+    frame = leaderboard(design, predictions, decide(design, of_mean, cross_validate(design, of_mean)), replicates=20)
     assert "choice" not in frame.index
     assert frame.loc["mean", "gain"] == 0
     assert frame.loc["useless", "gain"] == pytest.approx(frame.loc["mean", "auc"] - frame.loc["useless", "auc"])
 
 
-def test_seeds_are_counted_and_their_spread_is_that_of_their_aucs(stack):
+def test_seeds_are_counted_and_the_standard_deviation_of_their_aucs_is_shown(stack):
     design, _, frame, result = stack
     assert frame.loc[["logistic", "caruana", "blend"], "seeds"].tolist() == [1, 2, 2]
     assert frame.loc[["good", "choice"], "seeds"].isna().all()
@@ -106,30 +106,30 @@ def test_seeds_are_counted_and_their_spread_is_that_of_their_aucs(stack):
     assert np.isnan(frame.loc["logistic", "auc_seed_std"])
 
 
-def test_without_networks_there_is_nothing_to_compare_with():
+def test_without_networks_no_gain_is_printed():
     design = make_design(120, 0)
     design = replace(design, X=design.X[["metadata.age"]])
-    boosted = recipe("lgbm")
-    result = decide(design, boosted, cross_validate(design, boosted))
+    one_booster = recipe("lgbm")
+    result = decide(design, one_booster, cross_validate(design, one_booster))
     frame = leaderboard(design, {}, result, replicates=20)
     assert set(frame["kind"]) == {"learner", "blend", "choice"}
     assert frame["auc_seed_std"].dtype == float
     assert list(comparisons(frame, result.headline)) == []
 
 
-def test_the_leaderboard_survives_csv(stack, tmp_path):
+def test_gains_are_the_same_after_writing_and_reading_the_leaderboard(stack, tmp_path):
     frame = stack[2]
     frame.to_csv(tmp_path / "leaderboard.csv")
-    again = pd.read_csv(tmp_path / "leaderboard.csv", index_col="name")
-    assert list(comparisons(again, "choice")) == list(comparisons(frame, "choice"))
+    from_csv = pd.read_csv(tmp_path / "leaderboard.csv", index_col="name")
+    assert list(comparisons(from_csv, "choice")) == list(comparisons(frame, "choice"))
 
 
-def test_the_printed_leaderboard_says_what_the_headline_gains(stack, capsys):
+def test_the_printed_leaderboard_shows_the_gain_of_the_headline(stack, capsys):
     frame = stack[2]
     print_leaderboard(frame, "choice")
-    printed = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     gain, low, high = frame.loc["rank_mean", ["gain", "gain_low", "gain_high"]]
-    expected = f"choice against rank_mean: {gain:+.4f} [{low:.4f}, {high:.4f}] (95 %, patients resampled)"
-    assert expected in printed
-    assert "choice against the best single network, good, on the 370 rows it has: " in printed
-    assert all(name in printed for name in frame.index)
+    limits = f"[{low:+.4f}, {high:+.4f}] (95 %, patients resampled)"
+    assert f"gain of the stack (choice) over rank_mean: {gain:+.4f} AUC {limits}" in text
+    assert "over the best single network (good, on the 370 rows that have its score): " in text
+    assert all(name in text for name in frame.index)
