@@ -9,7 +9,7 @@ import typer
 
 from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, expand_groups, setting, words
 from runtime.errors import InputFault
-from runtime.invocation import command
+from runtime.invocation import command, option
 from runtime.progress import say
 
 if TYPE_CHECKING:
@@ -98,12 +98,15 @@ def verify(place: RunOptions) -> None:
 def freeze(source: CasesOptions) -> Run:
     """Return the run with its frozen cases; the demo is drawn first where it is the data folder.
 
-    Without a data folder, a run that has its cases is taken as it is.
+    A run that is named without a data folder is taken as it is; raises InputFault where it has no cases yet.
     """
     from runtime.run_folder import Run
 
     run = Run(source.folder)
-    if source.data is None and run.cases_mark.is_file():
+    if source.run is not None and source.data is None:
+        if not run.cases_mark.is_file():
+            remedy = f"{option('data', 'folder')} names the pictures and CSVs, {option('data', DEMO)} the demo's"
+            raise InputFault(f"{source.run}: no such run; to begin one, {remedy}")
         return run
     from features.folder.layout import Request
     from features.freeze_cases import freeze_cases

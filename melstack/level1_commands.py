@@ -13,11 +13,9 @@ from melstack.options import (
     DAILY,
     CasesOptions,
     ClusterAddress,
-    FreeOptions,
     ModelOptions,
     NetworkOptions,
     RunOptions,
-    StackOptions,
     expand_groups,
     setting,
     words,
@@ -28,7 +26,6 @@ from runtime.progress import say
 
 if TYPE_CHECKING:
     from level1_cnn.experiment import Experiment
-    from runtime.machine import Machine
     from runtime.run_folder import Run
 
 app = typer.Typer()
@@ -39,23 +36,11 @@ Devices = Annotated[str, setting("auto, cpu, gpu:0, tpu", "NAME")]
 @expand_groups
 def oof(source: CasesOptions, networks: NetworkOptions, cluster: ClusterAddress = None) -> None:
     """Level one: train every network of a profile fold by fold; out-of-fold and test predictions."""
+    check_networks(networks)
     with source.lock(create=True):
         run = freeze(source)
         audit_cases(run, print_all=True)
         train(run, networks, cluster)
-
-
-@app.command(rich_help_panel=DAILY, epilog="Example: melstack plan --data mydata --profile gpu --free-gpu 24")
-@expand_groups
-def plan(source: CasesOptions, networks: NetworkOptions, stack: StackOptions, free: FreeOptions) -> None:
-    """Forecast hours, disk and memory of both levels from a few measured steps; refuse what cannot fit."""
-    with source.lock(create=True):
-        run = freeze(source)
-        machine = _machine(run, free)
-        plan_networks(run, networks, machine)
-        from melstack.level2_commands import plan_level2
-
-        plan_level2(run, stack, machine)
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack views --data mydata")
@@ -123,9 +108,16 @@ def tune(
         tune_model(job_of(run, name, experiment, devices, False), search)
 
 
+def check_networks(networks: NetworkOptions) -> None:
+    """Raise InputFault for an unknown profile or model, or an invalid TOML file, before anything is computed."""
+    from level1_cnn.experiment import find_experiments
+
+    find_experiments(networks.profile, words(networks.models))
+
+
 def train(run: Run, networks: NetworkOptions, cluster: str | None) -> None:
     """Train the networks that are not finished, fold by fold; without pictures there is nothing to train."""
-    if not _has_pictures(run):
+    if not has_pictures(run):
         return
     from level1_cnn.experiment import find_experiments
     from level1_cnn.finished import unfinished
@@ -135,30 +127,11 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None) -> None:
     for name in experiments:
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
     if pending:
-        _check_external(run, pending)
+        check_external(run, pending)
         _prepare(run, pending)
         _train_pending(run, pending, networks, cluster)
     elif run.statistics.is_file() and not run.has_statistics():
         _prepare(run, {})
-
-
-def plan_networks(run: Run, networks: NetworkOptions, machine: Machine) -> None:
-    """Print the forecast of the networks that are not finished."""
-    from level1_cnn.experiment import find_experiments
-    from level1_cnn.finished import planned_job, unfinished
-    from level1_cnn.hardware.import_tensorflow import import_tensorflow
-
-    experiments = find_experiments(networks.profile, words(networks.models)) if _has_pictures(run) else {}
-    pending = unfinished(run, experiments)
-    _check_external(run, pending)
-    jobs = [
-        planned_job(run, name, experiment, experiments, networks.devices, networks.deterministic)
-        for name, experiment in pending.items()
-    ]
-    import_tensorflow()
-    from level1_cnn.forecast.models import plan_models
-
-    plan_models(run, experiments, jobs, machine)
 
 
 def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: NetworkOptions, cluster: str | None) -> None:
@@ -180,16 +153,7 @@ def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: Networ
             merge_model(job)
 
 
-def _machine(run: Run, free: FreeOptions) -> Machine:
-    from runtime.machine import GIGABYTE, this_machine
-
-    disk, memory, gpu = (
-        None if size is None else round(size * GIGABYTE) for size in (free.free_disk, free.free_memory, free.free_gpu)
-    )
-    return this_machine(run.folder, disk=disk, memory=memory, gpu=gpu)
-
-
-def _check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
+def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
     """Refuse models that need external pictures where there are none; else name those that do not use them."""
     has_external = bool((run.read_cases()["role"] == "extra").any())
     need_external = [name for name, experiment in pending.items() if experiment.needs_external]
@@ -201,7 +165,7 @@ def _check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
         say(f"level one: {', '.join(without)}: does not use the external pictures (external = 'apart')")
 
 
-def _has_pictures(run: Run) -> bool:
+def has_pictures(run: Run) -> bool:
     facts = run.facts()
     if not facts["pictures"]:
         say("level one: the cases have no pictures, so no network is trained; level two uses foreign predictions")
@@ -217,7 +181,7 @@ def _one_model(source: CasesOptions, options: ModelOptions) -> tuple[Run, str, E
     from level1_cnn.experiment import find_experiments
 
     run = freeze(source)
-    if not _has_pictures(run):
+    if not has_pictures(run):
         raise InputFault(f"{run.folder}: the cases have no pictures, so a network cannot be trained")
     ((name, experiment),) = find_experiments(options.profile, [options.model]).items()
     return run, name, experiment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from melstack.data_commands import audit_cases, freeze
-from melstack.level1_commands import train
+from melstack.level1_commands import check_networks, train
 from melstack.options import (
     CLOSER,
     DAILY,
@@ -28,7 +28,6 @@ from runtime.invocation import command
 from runtime.progress import say
 
 if TYPE_CHECKING:
-    from runtime.machine import Machine
     from runtime.run_folder import Run
 
 app = typer.Typer()
@@ -202,6 +201,8 @@ def design(
 
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
     """Return the run of ``source`` with both levels made where they are not fresh."""
+    check_networks(networks)
+    options.file.stat()  # a missing recipe ends the command before anything is computed
     run = freeze(source)
     audit_cases(run, print_all=True)
     train(run, networks, cluster)
@@ -252,19 +253,6 @@ def write_submission(run: Run, file: Path) -> None:
 
     make_submission(run, file)
     write_mark(mark, made_from, [run.submission])
-
-
-def plan_level2(run: Run, options: StackOptions, machine: Machine) -> None:
-    """Print the forecast of the stack, with level one's forecast before it."""
-    from level2_stack.finished import OUTPUTS, stack_ingredients
-    from level2_stack.forecast.stack import plan_stack
-    from level2_stack.foreign.bring import networks_in
-    from runtime.provenance import is_fresh
-
-    file, names = options.file, networks_in(options.foreign) if options.foreign is not None else []
-    made_from, folder = stack_ingredients(run, file, options.prevalence), run.level2 / options.file.stem
-    fresh = is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS])
-    plan_stack(run, file, names, machine, fresh=fresh and set(names) <= set(run.networks()))
 
 
 def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:

@@ -128,8 +128,8 @@ def test_who_may_wait_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_command_on_a_run_that_another_works_on_ends_with_code_2(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
-        refused = typed("blocks", "--run", tmp_path)
+        refused = typed("cases", "--run", tmp_path)
     assert refused.code == 2
     assert refused.err.startswith(f"error: {tmp_path}: {at_work()}")
-    assert typed("blocks", "--run", tmp_path / "typo").code == 2
+    assert typed("cases", "--run", tmp_path / "typo").code == 2
     assert not (tmp_path / "typo").exists()

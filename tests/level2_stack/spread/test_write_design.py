@@ -37,7 +37,7 @@ def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) ->
     run = make_run(tmp_path / "data")
     (tmp_path / "data" / "quick.toml").write_text(RECIPE)
     out = ["design", "--parts", "3", "--out", str(tmp_path / "table")]
-    assert command(run, *out) == (2, f"error: {run.level2 / 'quick'}: no finished stack; `make stack` makes it\n")
+    assert command(run, *out) == (2, f"error: {run.level2 / 'quick'}: no finished stack; `melstack stack` makes it\n")
     assert not (tmp_path / "table").exists()
     foreign = ["--foreign", str(tmp_path / "data" / "foreign"), "--trust", "good poor"]
     assert command(run, "stack", *foreign)[0] == 0
