@@ -115,7 +115,7 @@ def check_networks(networks: NetworkOptions) -> None:
     find_experiments(networks.profile, words(networks.models))
 
 
-def train(run: Run, networks: NetworkOptions, cluster: str | None) -> None:
+def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> None:
     """Train the networks that are not finished, fold by fold; without pictures there is nothing to train."""
     if not has_pictures(run):
         return
@@ -166,6 +166,7 @@ def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
 
 
 def has_pictures(run: Run) -> bool:
+    """Return whether the cases have pictures, and print it if not; raise InputFault where only some have one."""
     facts = run.facts()
     if not facts["pictures"]:
         say("level one: the cases have no pictures, so no network is trained; level two uses foreign predictions")

@@ -96,7 +96,7 @@ def bundle(
 
         recipe = run.folder / "slim" / f"{options.file.stem}_slim.toml"
         make_slim_recipe(run, options.file, slim, recipe)
-        cross_validate(run, StackOptions(str(recipe), prevalence=options.prevalence), None)
+        cross_validate(run, StackOptions(str(recipe), prevalence=options.prevalence))
         make_bundle(run.folder, str(recipe), run.folder / "bundle_slim", cluster)
 
 
@@ -210,7 +210,7 @@ def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOpti
     return run
 
 
-def cross_validate(run: Run, options: StackOptions, cluster: str | None) -> None:
+def cross_validate(run: Run, options: StackOptions, cluster: str | None = None) -> None:
     """Import foreign networks, compute the feature blocks, and cross-validate the recipe's learners."""
     from features.compute_blocks import compute_blocks
     from level2_stack.finished import OUTPUTS, stack_ingredients
@@ -220,8 +220,6 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None) -> None
     file = options.file
     if options.foreign is not None:
         import_into_run(run, options.foreign, words(options.trust))
-    elif options.trust:
-        raise InputFault(f"trust = {' '.join(options.trust)!r} has no effect without a folder of foreign predictions")
     compute_blocks(run)
     audit_cases(run)  # again: there may be more feature columns now
     folder, made_from = run.level2 / file.stem, stack_ingredients(run, file, options.prevalence)

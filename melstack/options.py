@@ -12,6 +12,7 @@ import typer
 from typer.models import OptionInfo
 
 from runtime.errors import InputFault
+from runtime.invocation import option
 
 DEMO = Path("data/clinic")
 DAILY, CLOSER, MAINTAINING = "Daily", "Looking closer", "Maintaining"
@@ -158,6 +159,14 @@ class StackOptions(RecipeOptions):
             callback=check_share,
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        """Raise InputFault for a setting without effect."""
+        if self.trust and self.foreign is None:
+            raise InputFault(
+                f"trust = {' '.join(self.trust)!r} has no effect without {option('foreign', 'folder')}, a folder of "
+                "other networks' predictions"
+            )
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,8 @@ def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> St
     commands = [
         ["melstack", "cases", "--run", str(run), "--data", str(data)],
         ["melstack", "submission", *named, *brought],
-        ["melstack", "bundle", *named],
         ["melstack", "eda", "--run", str(run)],
-        *(["melstack", name, *named] for name in ("explain", "card", "report")),
+        *(["melstack", name, *named] for name in ("explain", "report")),
     ]
     spent: list[Spent] = []
     for command in commands:

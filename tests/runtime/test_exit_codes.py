@@ -28,14 +28,14 @@ def run(code: str, *arguments: object, **options: object) -> "subprocess.Complet
 import sys
 from pathlib import Path
 import typer
-from melstack.options import run_app
+from melstack.command_line import run_app
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 arguments = sys.argv[1:]
 sys.argv[1:] = []
 @app.command()
 def command():
 {chr(10).join("    " + line for line in code.strip().splitlines())}
-run_app(app)
+run_app(app, "melstack")
 """
     given = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]

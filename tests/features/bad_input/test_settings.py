@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from features import blocks
 from features.folder.layout import Columns, Layout, read_layout
@@ -16,10 +15,10 @@ from level1_cnn.experiment import find_experiments, read_experiment
 from level2_stack import learners
 from level2_stack.recipe import read_recipe
 from level2_stack.recipe_files import recipe_file
-from melstack import level2_commands as level2
 from melstack.bundle.serving.limits import Limits, read_limits
 from runtime.errors import InputFault
 from runtime.settings import Settings, check_settings, toml_text
+from tests.command_line import typed
 from tests.features.bad_input.table import check, outcome_of
 
 MODEL = """
@@ -129,16 +128,16 @@ def test_settings_have_the_outcome_that_the_page_tells(name: str, tmp_path: Path
 
 VALUES = {
     "option_prevalence_in_percent": ["submission", "--run", "none", "--prevalence", "1.76"],
-    "option_loss_too_large": ["slim", "--run", "none", "--loss", "5"],
+    "option_loss_too_large": ["bundle", "--run", "none", "--slim", "5"],
     "option_trust_without_foreign": ["stack", "--run", "none", "--trust", "cnn_a"],
 }
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_out_of_range_is_refused_before_anything_is_read(name: str) -> None:
-    answer = CliRunner().invoke(level2.app, VALUES[name])
-    said = " ".join(answer.output.replace("│", " ").split()) + str(answer.exception or "")
-    check(name, ("refused" if answer.exit_code else "read", said, None))
+    answer = typed(*VALUES[name])
+    said = " ".join(answer.err.replace("│", " ").split())
+    check(name, ("refused" if answer.code else "read", said, None))
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1, max_size=12)

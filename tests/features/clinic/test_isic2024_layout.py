@@ -16,7 +16,8 @@ from features.clinic.isic2024_folder import SHOWN, TRAIN_ONLY, Wanted, draw_tota
 from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
 from features.freeze_cases import freeze_cases
-from melstack.level2_commands import submission
+from melstack.level2_commands import cross_validate, write_submission
+from melstack.options import StackOptions
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from tests.sources import ROOT
@@ -145,7 +146,8 @@ def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_i
     recipe = tmp_path / "quick.toml"
     recipe.write_text(QUICK)
     freeze_cases(Run(tmp_path / "run"), Request(stand_in))
-    submission(tmp_path / "run", str(recipe), stand_in / "predictions")
+    cross_validate(Run(tmp_path / "run"), StackOptions(str(recipe), stand_in / "predictions"))
+    write_submission(Run(tmp_path / "run"), recipe)
     printed = capsys.readouterr().out
     submitted = pd.read_csv(tmp_path / "run" / "submission.csv")
     sample = pd.read_csv(stand_in / "sample_submission.csv")

@@ -20,6 +20,7 @@ from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE, load_state, load_weights
 from level1_cnn.training.finetune import FinetuneTrainer
 from melstack import level1_commands as command
+from melstack.options import NetworkOptions
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
@@ -102,8 +103,8 @@ def chained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
     files = {name: write_model(folder, name, text) for name, text in texts.items()}
     with pytest.raises(InputFault, match="frozen: weights: 'source' is not in this run"):
-        command.oof(other.folder, models=files["frozen"])
-    command.oof(other.folder, models=" ".join(files.values()))
+        command.train(other, NetworkOptions(models=[files["frozen"]]))
+    command.train(other, NetworkOptions(models=[*files.values()]))
     return other
 
 
@@ -202,14 +203,16 @@ def test_a_model_without_a_stage_is_refused_as_a_start(run: Run, tmp_path: Path)
     models = [write_model(tmp_path, "plain", BODY)]
     models.append(write_model(tmp_path, "follower", BODY.replace('weights = "none"', 'weights = "pretrained:plain"')))
     with pytest.raises(InputFault, match=r"follower: weights: 'plain' has no \[training.pretrain\]"):
-        command.oof(run.folder, models=" ".join(models))
+        command.train(run, NetworkOptions(models=models))
 
 
 def test_models_that_need_external_pictures_are_refused_before_anything_is_trained(
     drawn_run: Run, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputFault, match="hungry: trained on external pictures too"):
-        command.oof(drawn_run.folder, models=write_model(tmp_path, "hungry", BODY + "external_share = 0.5\n"))
+    with pytest.raises(InputFault, match="needs_more: needs external pictures"):
+        command.train(
+            drawn_run, NetworkOptions(models=[write_model(tmp_path, "needs_more", BODY + "external_share = 0.5\n")])
+        )
 
 
 @pytest.mark.parametrize(
@@ -255,4 +258,4 @@ def test_pseudo_labels_of_a_fold_are_what_the_same_fold_of_the_other_model_said(
 def test_a_missing_source_of_pseudo_labels_is_refused_with_what_there_is(run: Run, tmp_path: Path) -> None:
     model = write_model(tmp_path, "orphan", BODY + '[training.pseudo]\nmodel = "nobody"\n')
     with pytest.raises(InputFault, match=r"training\.pseudo\.model: 'nobody' is not in this run"):
-        command.oof(run.folder, models=model)
+        command.train(run, NetworkOptions(models=[model]))

@@ -31,7 +31,7 @@ SETTINGS = ["trial", "learning_rate", "pooling"]
 DYING = """
 import os, signal, sys
 from level1_cnn.tuning import search as tuning
-from melstack.level1_commands import app
+from melstack.cli import main
 
 auc, calls = tuning._Judge._auc, []
 
@@ -42,7 +42,7 @@ def dying(*given):
     return auc(*given)
 
 tuning._Judge._auc = dying
-app(sys.argv[1:])
+main()
 """
 
 

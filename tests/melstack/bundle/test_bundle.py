@@ -15,7 +15,8 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
 from melstack.bundle.writing import make_bundle
-from melstack.level2_commands import stack, submission
+from melstack.level2_commands import cross_validate
+from melstack.options import StackOptions
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.tables import read_table
@@ -56,7 +57,7 @@ def test_a_bundle_of_some_networks_knows_nothing_of_the_others(
 ) -> None:
     few, run = tmp_path / "few.toml", finished_run.copy_to(tmp_path)
     few.write_text(f'networks = ["frozen"]\n{RECIPE}')
-    stack(run.folder, str(few), prevalence=PREVALENCE)
+    cross_validate(run, StackOptions(str(few), prevalence=PREVALENCE))
     make_bundle(run.folder, str(few), tmp_path / "bundle_few")
     predict_folder(tmp_path / "bundle_few", data, tmp_path, None, None)
     made = pd.read_csv(tmp_path / "submission.csv", index_col="image_name")["target"]
@@ -218,7 +219,7 @@ def test_foreign_networks_are_brought_along_or_asked_for(finished_run: FinishedR
         brought = pd.DataFrame({"pred": np.mean(list(views.values()), axis=0)} | views, index=cases.index[rows])
         brought.to_csv(foreign / "theirs" / f"{file}.csv")
     recipe = str(finished_run.project.recipe)
-    submission(run.folder, recipe, foreign, "theirs", PREVALENCE)
+    cross_validate(run, StackOptions(recipe, foreign, ["theirs"], PREVALENCE))
     make_bundle(run.folder, recipe, run.folder / "bundle")
     with pytest.raises(InputFault, match=r"their predictions are needed as well: 1 \(theirs\)"):
         predict_folder(run.folder / "bundle", data, tmp_path / "out", None, None)
