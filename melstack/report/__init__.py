@@ -1,1 +1,1 @@
-"""What people read: the run's page, the data's page, the model card, the history, the galleries."""
+"""Everything that people read: the report of a run, the data page, the model card, the run history, the galleries."""

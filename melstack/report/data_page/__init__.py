@@ -1,1 +1,1 @@
-"""The data's own page: what the pictures and tables of a run look like before anything is trained."""
+"""The data page: counts and distributions of the pictures and tables of a run, before anything is trained."""

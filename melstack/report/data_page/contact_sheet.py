@@ -1,4 +1,4 @@
-"""A contact sheet of a data folder: its training pictures with their labels on one PNG, for the eye to judge."""
+"""Write a contact sheet of a data folder: some training pictures with their names and labels on one PNG."""
 
 from pathlib import Path
 
@@ -18,45 +18,46 @@ RED, GREY, WHITE = (220, 30, 30), (60, 60, 60), (255, 255, 255)
 
 
 def contact_sheet(data: DataFolder, out: Path, *, columns: int = 10, rows: int = 6) -> Path:
-    """Compose train pictures of ``data`` into one PNG at ``out`` and return its path.
+    """Write training pictures of ``data`` into one PNG at ``out`` and return its path.
 
-    Half of the ``columns`` x ``rows`` places go to malignant pictures, as far as there are, framed red; the same
-    folder always shows the same pictures. InputFault: a training table without its columns, targets that are none, or
-    pictures that are missing.
+    Half of the ``columns`` x ``rows`` tiles are malignant pictures, framed red, if there are enough; the same folder
+    always shows the same pictures. Raises InputFault for a training table without its columns, for invalid targets and
+    for missing pictures.
     """
-    cases, place = _chosen(_labels(data), columns * rows), data.place("train")
-    pictures = {} if place is None else place.pictures()
+    cases, folder = _choose_cases(_labels(data), columns * rows), data.place("train")
+    pictures = {} if folder is None else folder.pictures()
     if missing := [f"{name}.jpg" for name in cases["image_name"] if name not in pictures]:
-        where = data.path / (data.layout.train_pictures if place is None else place.name)
-        raise InputFault(f"{where}: missing pictures {list_names(missing)}")
+        where = data.path / (data.layout.train_pictures if folder is None else folder.name)
+        raise InputFault(f"{where}: missing pictures {list_names(missing)}; the training table names them")
     paths = [pictures[str(name)] for name in cases["image_name"]]
     tiles = [_tile(path, bool(target)) for path, target in zip(paths, cases["target"], strict=True)]
     with replacing(out) as temporary:
-        _composed(tiles, columns).save(temporary, format="PNG")
+        _compose(tiles, columns).save(temporary, format="PNG")
     return out
 
 
 def _labels(data: DataFolder) -> pd.DataFrame:
     layout, path, faults = data.layout, data.path / data.layout.train, Faults()
     if not data.has(layout.train):
-        raise InputFault(f"{path}: not found; a data folder in the contest's layout has it")
+        raise InputFault(f"{path}: file not found; a data folder in the layout of the contest has this training table")
     cases = data.cases("train")
-    if absent := {layout.columns.image_name, layout.columns.target} - set(cases.columns):
-        raise InputFault(f"{path}: missing columns {list_names(sorted(absent))}; found {list_names(cases.columns)}")
+    if missing := {layout.columns.image_name, layout.columns.target} - set(cases.columns):
+        raise InputFault(f"{path}: missing columns {list_names(sorted(missing))}; it has {list_names(cases.columns)}")
     targets = read_targets(cases, layout, layout.train, faults, data.notes)
     faults.raise_if_any(f"{data.path}: the input cannot be used")
     return pd.DataFrame({"image_name": cases[layout.columns.image_name], "target": targets})
 
 
-def _chosen(cases: pd.DataFrame, places: int) -> pd.DataFrame:
+def _choose_cases(cases: pd.DataFrame, count: int) -> pd.DataFrame:
     benign, malignant = (cases[cases["target"] == target] for target in (0, 1))
-    red = min(len(malignant), max(places // 2, places - len(benign)))
-    return pd.concat([_evenly(benign, places - red), _evenly(malignant, red)])
+    malignant_count = min(len(malignant), max(count // 2, count - len(benign)))
+    return pd.concat([_spread(benign, count - malignant_count), _spread(malignant, malignant_count)])
 
 
-def _evenly(cases: pd.DataFrame, most: int) -> pd.DataFrame:
-    places = np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int)
-    return cases.sort_values("image_name").iloc[places]
+def _spread(cases: pd.DataFrame, max_count: int) -> pd.DataFrame:
+    """Return at most ``max_count`` cases, spread evenly over the sorted names."""
+    rows = np.linspace(0, len(cases) - 1, min(max_count, len(cases))).round().astype(int)
+    return cases.sort_values("image_name").iloc[rows]
 
 
 def _tile(path: Path, malignant: bool) -> Image.Image:
@@ -70,10 +71,10 @@ def _tile(path: Path, malignant: bool) -> Image.Image:
     return tile
 
 
-def _composed(tiles: list[Image.Image], columns: int) -> Image.Image:
+def _compose(tiles: list[Image.Image], columns: int) -> Image.Image:
     width, height = TILE[0] + 4, TILE[1] + LABEL_HEIGHT + 4
     rows = -(-len(tiles) // columns)
     sheet = Image.new("RGB", (columns * width, max(rows, 1) * height), WHITE)
-    for place, tile in enumerate(tiles):
-        sheet.paste(tile, (place % columns * width + 2, place // columns * height + 2))
+    for index, tile in enumerate(tiles):
+        sheet.paste(tile, (index % columns * width + 2, index // columns * height + 2))
     return sheet

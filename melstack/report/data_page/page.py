@@ -1,4 +1,4 @@
-"""The data's own page: what is in the pictures and the table, on one self-contained HTML file."""
+"""Write the data page: counts and distributions of the pictures and the case table, in one self-contained file."""
 
 import time
 from pathlib import Path
@@ -11,7 +11,7 @@ from melstack.report.charts import distribution
 from melstack.report.data_page import tables
 from melstack.report.data_page.distances import distances, separations
 from melstack.report.data_page.sheet import contact_tiles
-from melstack.report.data_page.summary import standing_out
+from melstack.report.data_page.summary import summary_sentences
 from runtime.files import write_text
 from runtime.progress import say, track
 from runtime.run_folder import Run
@@ -19,42 +19,42 @@ from runtime.tables import read_table
 
 PAGE, TEMPLATE = "eda.html", "exploration.html.j2"
 CHANNELS = ("red_mean", "green_mean", "blue_mean")
-MORE_STATISTICS = 5  # beside the channels: those that part the classes best
-MOST_SHIFTED = 4  # numeric columns that are drawn
-SAMPLE = {"malignant": 300, "benign": 400, "test": 250}  # pictures measured for the page where none are measured yet
+MORE_STATISTICS = 5  # besides the channels: those that separate the classes best
+MAX_SHIFT_CHARTS = 4  # of the numeric columns that shift most
+SAMPLE = {"malignant": 300, "benign": 400, "test": 250}  # pictures to measure if the run has no statistics yet
 
 
 def explore(run: Run) -> Path:
     """Write eda.html in the run's folder from its case table, picture statistics and pictures, and return its path.
 
-    Statistics that are not measured yet are measured of a sample, for this page alone. What the run does not have
-    (pictures, test cases, a column) is left out with a sentence. Raises InputFault when the run has no case table.
+    If the run has no picture statistics yet, a sample is measured for this page only. The page says in a sentence what
+    the run does not have (pictures, test cases, a column). Raises InputFault if the run has no case table.
     """
-    started = time.perf_counter()
+    start = time.perf_counter()
     cases, facts = run.read_cases(), run.facts()
     data = Path(facts["data"])
-    statistics, sampled = _statistics(run, cases, data)
-    page = _rendered(_context(cases, statistics, data, run.folder.resolve().name) | {"sampled": sampled})
+    statistics, sample_size = _statistics(run, cases, data)
+    page = _render(_context(cases, statistics, data, run.folder.resolve().name) | {"sample_size": sample_size})
     out = run.folder / PAGE
     write_text(out, page)
-    seconds = time.perf_counter() - started
-    say(f"exploration: {out}, {len(page.encode()) / 1e6:.2f} MB in {seconds:.1f} s")
+    seconds = time.perf_counter() - start
+    say(f"data page: {out}, {len(page.encode()) / 1e6:.2f} MB in {seconds:.1f} s")
     return out
 
 
 def _statistics(run: Run, cases: pd.DataFrame, data: Path) -> tuple[pd.DataFrame | None, int]:
-    """Return the picture statistics, and of how many pictures they are where only a sample was measured."""
+    """Return the picture statistics, and the number of pictures if they are of a sample only (else 0)."""
     if run.statistics.is_file():
         return read_table(run.statistics), 0
     if not _has_pictures(cases):
         return None, 0
-    from features.pictures.scan import scan, statistics_table  # slow to import, and not needed where all is measured
+    from features.pictures.scan import scan, statistics_table  # slow to import, and only needed to measure
 
-    chosen = _sample(cases[cases["picture"].notna()])
-    paths = {str(name): data / picture for name, picture in chosen["picture"].items()}
-    scanned = track(scan(paths), "measuring a sample of the pictures", len(paths))
-    measured = statistics_table(item for item in scanned if item.fault is None)
-    return (measured, len(measured)) if len(measured) else (None, 0)
+    sample = _sample(cases[cases["picture"].notna()])
+    paths = {str(name): data / picture for name, picture in sample["picture"].items()}
+    scans = track(scan(paths), "measuring a sample of the pictures", len(paths))
+    table = statistics_table(each for each in scans if each.fault is None)
+    return (table, len(table)) if len(table) else (None, 0)
 
 
 def _has_pictures(cases: pd.DataFrame) -> bool:
@@ -80,7 +80,7 @@ def _context(cases: pd.DataFrame, statistics: pd.DataFrame | None, data: Path, n
         "name": name,
         "data": data.name,
         "totals": tables.totals(cases),
-        "standing_out": standing_out(cases, groups, sizes, shifts.get("test", [])),
+        "summary": summary_sentences(cases, groups, sizes, shifts.get("test", [])),
         "groups": groups,
         "patients": tables.patients(cases),
         "sizes": sizes,
@@ -88,7 +88,7 @@ def _context(cases: pd.DataFrame, statistics: pd.DataFrame | None, data: Path, n
         "missing": tables.missing(cases),
         "folds": tables.folds(cases),
         "shifts": shifts,
-        "shifted": _shifted_charts(cases, numbers, shifts.get("test", [])),
+        "shift_charts": _shift_charts(cases, numbers, shifts.get("test", [])),
         "statistics": _statistic_charts(cases, statistics),
         "sheet": sheet,
         "unreadable": unreadable,
@@ -96,7 +96,7 @@ def _context(cases: pd.DataFrame, statistics: pd.DataFrame | None, data: Path, n
 
 
 def _numbers(cases: pd.DataFrame, statistics: pd.DataFrame | None) -> pd.DataFrame:
-    """Return every number that is known of the cases, a column each."""
+    """Return all numeric columns of the cases: metadata, sizes, pictures per patient, and the picture statistics."""
     own = cases.drop(columns=["target", "fold", "fold_group"], errors="ignore").select_dtypes("number")
     if {"width", "height"} <= set(own.columns):
         own = own.assign(megapixels=own["width"] * own["height"] / 1e6)
@@ -106,7 +106,7 @@ def _numbers(cases: pd.DataFrame, statistics: pd.DataFrame | None) -> pd.DataFra
 
 
 def _shifts(cases: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Return, for the test cases and each external source, how far every column lies from the training cases."""
+    """Return the distances of every column from the training cases, for the test cases and each external source."""
     texts = [name for name in tables.GROUPS if name in cases and name != "diagnosis" and name not in numbers]
     table = cases[["patient_id", *texts]].join(numbers)
     train = table[cases["role"] == "train"]
@@ -120,28 +120,28 @@ def _shifts(cases: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, list[dict[s
     return {name: distances(train, part, texts) for name, part in parts.items() if len(part)}
 
 
-def _shifted_charts(cases: pd.DataFrame, numbers: pd.DataFrame, shifts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shift_charts(cases: pd.DataFrame, numbers: pd.DataFrame, shifts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     beyond = [row for row in shifts if row["kind"] == "KS" and row["distance"] > row["chance"]]
     parts = {role: numbers[cases["role"] == role] for role in ("train", "test")}
     return [
         distribution(row["name"], {role: part[row["name"]] for role, part in parts.items()}, distance=row["distance"])
-        for row in beyond[:MOST_SHIFTED]
+        for row in beyond[:MAX_SHIFT_CHARTS]
     ]
 
 
 def _statistic_charts(cases: pd.DataFrame, statistics: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Return the distributions of the channels, and of what else parts the classes best, benign against malignant."""
+    """Return distributions, benign against malignant, of the channels and of the statistics that separate them best."""
     if statistics is None:
         return []
     train = cases[cases["role"] == "train"]
-    known = statistics.reindex(train.index).dropna(how="all")
-    target = train.loc[known.index, "target"]
-    found = {row["name"]: row for row in separations(known, target, train.loc[known.index, "patient_id"])}
-    channels = [name for name in CHANNELS if name in found]
-    others = [name for name in found if name not in channels][:MORE_STATISTICS]
-    parts = {"benign": known[target == 0], "malignant": known[target == 1]}
+    values = statistics.reindex(train.index).dropna(how="all")
+    target = train.loc[values.index, "target"]
+    rows_of = {row["name"]: row for row in separations(values, target, train.loc[values.index, "patient_id"])}
+    channels = [name for name in CHANNELS if name in rows_of]
+    others = [name for name in rows_of if name not in channels][:MORE_STATISTICS]
+    parts = {"benign": values[target == 0], "malignant": values[target == 1]}
     return [
-        distribution(name, {part: rows[name] for part, rows in parts.items()}, **_area(found[name]))
+        distribution(name, {part: rows[name] for part, rows in parts.items()}, **_area(rows_of[name]))
         for name in [*channels, *others]
     ]
 
@@ -150,7 +150,7 @@ def _area(row: dict[str, Any]) -> dict[str, float]:
     return {name: float(np.round(row[name], 4)) for name in ("auc", "low", "high")}
 
 
-def _rendered(context: dict[str, Any]) -> str:
+def _render(context: dict[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = FileSystemLoader([Path(__file__).parent, Path(__file__).parents[1]])

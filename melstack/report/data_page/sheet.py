@@ -1,4 +1,4 @@
-"""The contact sheet of the exploration page: small JPEGs of training pictures, as data that a page can hold."""
+"""The contact sheet of the data page: small JPEGs of training pictures as data URIs."""
 
 import base64
 from pathlib import Path
@@ -10,29 +10,29 @@ import pandas as pd
 from runtime.errors import InputFault
 
 TILES = 24  # of each class
-SIDE, QUALITY = 128, 72  # px; some 4 KB each
+SIDE, QUALITY = 128, 72  # px, JPEG quality; about 4 KB each
 
 
 def contact_tiles(
     cases: pd.DataFrame, data: Path, tiles: int = TILES
 ) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
-    """Return up to ``tiles`` training pictures of each class (malignant, benign), and the names of unreadable ones.
+    """Return up to ``tiles`` training pictures of each class (malignant, benign), and the names of unreadable pictures.
 
-    A tile has name, about (what is known of the case) and source, a data URI of a JPEG of the
-    picture's middle square. The pictures are spread evenly over the sorted names, so every run shows the
-    same ones. ``data`` is the folder that ``picture`` in ``cases`` is relative to.
+    A tile has ``name``, ``about`` (sex, age, site and diagnosis of the case) and ``source``, a data URI with a JPEG of
+    the central square of the picture. The pictures are spread evenly over the sorted names, so every run shows the
+    same ones. The paths in column ``picture`` of ``cases`` are relative to the folder ``data``.
     """
-    shown: dict[str, list[dict[str, Any]]] = {}
+    tiles_of: dict[str, list[dict[str, Any]]] = {}
     unreadable: list[str] = []
     for name, target in {"malignant": 1, "benign": 0}.items():
         part = cases[(cases["role"] == "train") & (cases["target"] == target) & cases["picture"].notna()].sort_index()
-        places = np.linspace(0, len(part) - 1, min(tiles, len(part))).round().astype(int)
-        made = {str(case): _tile(data / row["picture"]) for case, row in part.iloc[places].iterrows()}
-        unreadable += [case for case, source in made.items() if source is None]
-        good = {case: source for case, source in made.items() if source is not None}
-        about = {str(case): _about(row) for case, row in part.iloc[places].iterrows()}
-        shown[name] = [{"name": case, "about": about[case], "source": source} for case, source in good.items()]
-    return {name: part for name, part in shown.items() if part}, unreadable
+        part = part.iloc[np.linspace(0, len(part) - 1, min(tiles, len(part))).round().astype(int)]
+        sources = {str(case): _tile(data / row["picture"]) for case, row in part.iterrows()}
+        unreadable += [case for case, source in sources.items() if source is None]
+        about = {str(case): _about(row) for case, row in part.iterrows()}
+        readable = {case: source for case, source in sources.items() if source is not None}
+        tiles_of[name] = [{"name": case, "about": about[case], "source": source} for case, source in readable.items()]
+    return {name: part for name, part in tiles_of.items() if part}, unreadable
 
 
 def _tile(path: Path) -> str | None:
@@ -43,8 +43,8 @@ def _tile(path: Path) -> str | None:
     except InputFault:
         return None
     side = min(picture.shape[:2])
-    top, left = ((length - side) // 2 for length in picture.shape[:2])
-    square = resize_square(picture[top : top + side, left : left + side], SIDE)
+    row, column = ((length - side) // 2 for length in picture.shape[:2])
+    square = resize_square(picture[row : row + side, column : column + side], SIDE)
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(square, QUALITY)).decode("ascii")
 
 

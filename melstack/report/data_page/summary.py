@@ -1,17 +1,17 @@
-"""What a newcomer to a data set should know first: a few sentences, each a count of the exploration's tables."""
+"""The sentences at the top of the data page: prevalence, age, picture sizes and shift, from the page's tables."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from melstack.report.data_page.tables import FEWEST, MISSING, Rows
+from melstack.report.data_page.tables import MIN_PICTURES, MISSING, Rows
 
-FAR = 0.1  # difference of the shares of a picture size that is worth a sentence
+LARGE_DIFFERENCE = 0.1  # between the training and test shares of a picture size; smaller ones have no sentence
 
 
-def standing_out(cases: pd.DataFrame, groups: Sequence[dict[str, Any]], sizes: Rows, shifts: Rows) -> list[str]:
-    """Return sentences on prevalence, age, picture sizes and shift, as far as ``cases`` and the tables tell them."""
+def summary_sentences(cases: pd.DataFrame, groups: Sequence[dict[str, Any]], sizes: Rows, shifts: Rows) -> list[str]:
+    """Return sentences on prevalence, age, picture sizes and shift, for those of them that the tables have."""
     target = cases.loc[cases["role"] == "train", "target"]
     first = f"{100 * target.mean():.2f} % of the training pictures are malignant ({int(target.sum()):,})."
     return [first, *_age(groups), *_size(sizes), *_shift(shifts)]
@@ -19,25 +19,23 @@ def standing_out(cases: pd.DataFrame, groups: Sequence[dict[str, Any]], sizes: R
 
 def _age(groups: Sequence[dict[str, Any]]) -> Iterator[str]:
     rows: Rows = next((group["rows"] for group in groups if group["title"] == "Age"), [])
-    known = [row for row in rows if row["name"] not in (MISSING, "other") and row["count"] >= FEWEST]
-    if len(known) > 1:
-        ordered = sorted(known, key=lambda row: row["rate"])
-        most, least = (
-            f"{100 * row['rate']:.1f} % are malignant at age {row['name']}" for row in (ordered[-1], ordered[0])
-        )
-        yield f"{most}, {least.replace('are malignant ', '')}."
+    bands = [row for row in rows if row["name"] not in (MISSING, "other") and row["count"] >= MIN_PICTURES]
+    if len(bands) > 1:
+        low, *_, high = sorted(bands, key=lambda row: row["rate"])
+        highest = f"{100 * high['rate']:.1f} % of the pictures are malignant at age {high['name']}"
+        yield f"{highest}, {100 * low['rate']:.1f} % at age {low['name']}."
 
 
 def _size(sizes: Rows) -> Iterator[str]:
-    told = [row for row in sizes if row["test"] is not None]
-    row = max(told, key=lambda row: abs(row["test"] - row["share"]), default=None)
-    if row and abs(row["test"] - row["share"]) >= FAR:
+    in_test = [row for row in sizes if row["test"] is not None]
+    row = max(in_test, key=lambda row: abs(row["test"] - row["share"]), default=None)
+    if row and abs(row["test"] - row["share"]) >= LARGE_DIFFERENCE:
         shares = f"{100 * row['share']:.0f} % of training and {100 * row['test']:.0f} % of test pictures"
-        yield f"{row['name']} px: {shares}."
+        yield f"Pictures of {row['name']} px: {shares}."
 
 
 def _shift(shifts: Rows) -> Iterator[str]:
     beyond = [row["name"] for row in shifts if row["distance"] > row["chance"]]
     if beyond:
         most = ", ".join(beyond[:4])
-        yield f"Test differs from training beyond chance in {len(beyond)} of {len(shifts)} columns, most in {most}."
+        yield f"Test and training differ beyond chance in {len(beyond)} of {len(shifts)} columns, most in {most}."

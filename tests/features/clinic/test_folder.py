@@ -197,7 +197,7 @@ def test_a_contact_sheet_frames_the_malignant_in_red(tiny, tmp_path):
 
 
 def test_a_contact_sheet_names_what_is_missing(tmp_path):
-    with pytest.raises(InputFault, match=r"train\.csv: not found"):
+    with pytest.raises(InputFault, match=r"train\.csv: file not found"):
         contact_sheet(DataFolder.open(tmp_path), tmp_path / "sheet.png")
     (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_2,1\n", encoding="utf-8")
     with pytest.raises(InputFault, match=r"missing pictures 2 \(ISIC_1\.jpg, ISIC_2\.jpg\)"):
