@@ -1,1 +1,1 @@
-"""Hardest cases under heat maps, and boards of patients."""
+"""Galleries of a run: its hardest cases with heat maps, and patient boards."""

@@ -1,4 +1,4 @@
-"""The galleries of a run: hardest false negatives and positives with heat maps, and patient boards."""
+"""Write the galleries of a run: the hardest false negatives and positives with heat maps, and patient boards."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -11,60 +11,61 @@ from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.inspect.gradcam import HeatMaps
 from melstack.report.galleries.patient_boards import make_boards
-from melstack.report.galleries.tiles import Item, Said, overlay, tile_name, write_index, write_tile
+from melstack.report.galleries.tiles import CaseResults, Item, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
 from runtime.progress import say, track
 from runtime.run_folder import Run
 
-# Name -> (the target of its cases, whether low risks come first, its title).
+# Name -> (target of its cases, whether low risks come first, title).
 HARDEST = {
-    "false_negatives": (1, True, "Melanomas that the stack takes for harmless"),
-    "false_positives": (0, False, "Benign lesions that the stack takes for melanomas"),
+    "false_negatives": (1, True, "Melanomas with the lowest predicted probabilities"),
+    "false_positives": (0, False, "Benign lesions with the highest predicted probabilities"),
 }
 
 
-def make_galleries(run: Run, recipe: str, *, most: int = 12, patients: Sequence[str] | None = None) -> None:
-    """Write the run's galleries folder: tiles as JPEG and index.json, by the stack of ``recipe``.
+def make_galleries(run: Run, recipe: str, *, max_cases: int = 12, patients: Sequence[str] | None = None) -> None:
+    """Write the run's galleries folder: tiles as JPEG, and index.json, from the stack of ``recipe``.
 
-    The hardest ``most`` cases of either kind, out of fold; boards of ``patients``, or of chosen ones. Without
-    explanations of the stack the items have no contributions, and without networks of this run no overlays.
+    It holds the hardest ``max_cases`` false negatives and false positives out of fold, and the boards of ``patients``
+    (default: `choose_patients`). Without explanations of the stack the items have no contributions; if all networks
+    are foreign, they have no overlays.
     """
-    said, folder = Said(run, recipe), run.folder / "galleries"
-    boards = make_boards(said, folder, patients)
-    chosen = {name: hardest(said.cases, said.risk, name, most) for name in HARDEST}
-    heat = mean_heat(said, [case for cases in chosen.values() for case in cases])
+    results, folder = CaseResults(run, recipe), run.folder / "galleries"
+    boards = make_boards(results, folder, patients)
+    cases_of = {name: hardest(results.cases, results.risk, name, max_cases) for name in HARDEST}
+    heat_maps = network_heat_maps(results, [case for cases in cases_of.values() for case in cases])
     galleries = [
-        {"name": name, "kind": "cases", "title": HARDEST[name][2], "items": _items(said, name, cases, heat)}
-        for name, cases in chosen.items()
+        {"name": name, "kind": "cases", "title": HARDEST[name][2], "items": _items(results, name, cases, heat_maps)}
+        for name, cases in cases_of.items()
     ]
     write_index(folder, [*galleries, *boards])
     say(f"galleries: {folder / 'index.json'}")
 
 
-def hardest(cases: pd.DataFrame, risk: pd.Series, gallery: str, most: int) -> list[str]:
-    """Return the train cases of ``gallery``, a key of ``HARDEST``, whose out-of-fold ``risk`` is most wrong, first."""
+def hardest(cases: pd.DataFrame, risk: pd.Series, gallery: str, max_cases: int) -> list[str]:
+    """Return the train cases of ``gallery`` (a key of ``HARDEST``) with the largest errors of ``risk``, worst first."""
     target, low_first, _ = HARDEST[gallery]
     own = cases.index[(cases["role"] == "train") & (cases["target"] == target)]
-    return [str(name) for name in risk[own].sort_values(ascending=low_first, kind="stable").index[:most]]
+    return [str(name) for name in risk[own].sort_values(ascending=low_first, kind="stable").index[:max_cases]]
 
 
-def mean_heat(said: Said, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    """Return per train case the heat of every network of this run, each by the fold that never saw the case.
+def network_heat_maps(results: CaseResults, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Return for each train case one heat map per network of this run, from the fold model not trained on the case.
 
-    Heat is rectified, and 1 where a network's map is hottest; a network that finds nothing for melanoma is all 0.
+    Negative heat is set to 0 and the maximum of each map is 1; a map without positive heat is all 0.
     """
-    maps = [one for name in said.run.networks() if (one := _heat_maps(said.run, name)) is not None]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    cases = said.cases.loc[list(names)]
-    shown = list(product(maps, cases.groupby("fold", sort=False)))
-    for model, (_, rows) in track(shown, "galleries: heat maps", len(shown), unit="folds"):
-        for name, heat in zip(rows.index, _heat(said, model, int(rows["fold"].iloc[0]), rows), strict=True):
-            found[str(name)].append(heat)
-    return found
+    models = [model for name in results.run.networks() if (model := _heat_maps(results.run, name)) is not None]
+    heat_maps: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    cases = results.cases.loc[list(names)]
+    pairs = list(product(models, cases.groupby("fold", sort=False)))
+    for model, (_, rows) in track(pairs, "galleries: heat maps", len(pairs), unit="folds"):
+        for name, heat in zip(rows.index, _heat(results, model, int(rows["fold"].iloc[0]), rows), strict=True):
+            heat_maps[str(name)].append(heat)
+    return heat_maps
 
 
-def rectified(heat: np.ndarray) -> np.ndarray:
-    """Return maps (n, rows, columns) without what speaks against melanoma, each with its maximum at 1, or all 0."""
+def positive_heat(heat: np.ndarray) -> np.ndarray:
+    """Return maps (n, rows, columns) with negative values set to 0 and each scaled to a maximum of 1 (or all 0)."""
     positive = np.maximum(heat, 0.0)
     return np.asarray(positive / np.maximum(positive.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny))
 
@@ -72,39 +73,41 @@ def rectified(heat: np.ndarray) -> np.ndarray:
 def _heat_maps(run: Run, model: str) -> HeatMaps | None:
     try:
         return HeatMaps(run, model)
-    except InputFault:  # a foreign network: its scores are shown, its weights are elsewhere
+    except InputFault:  # a foreign network: the run has its scores but not its weights
         return None
 
 
-def _heat(said: Said, model: HeatMaps, fold: int, rows: pd.DataFrame) -> np.ndarray:
-    # As the shards hold it, but for their JPEG compression.
-    squares = [resize_square(read_picture(said.path(name), shortest=model.side), model.side) for name in rows.index]
+def _heat(results: CaseResults, model: HeatMaps, fold: int, rows: pd.DataFrame) -> np.ndarray:
+    # The pictures have the size that the shards have, without their JPEG compression.
+    squares = [resize_square(read_picture(results.path(name), shortest=model.side), model.side) for name in rows.index]
     metadata = encode_metadata(rows) if model.takes_metadata else None
-    return rectified(model.of_fold(fold, np.stack(squares).astype(np.float32), metadata))
+    return positive_heat(model.of_fold(fold, np.stack(squares).astype(np.float32), metadata))
 
 
-def _items(said: Said, gallery: str, names: Sequence[str], heat: dict[str, list[np.ndarray]]) -> list[Item]:
-    return [_item(said, gallery, place, name, heat[name]) for place, name in enumerate(names, start=1)]
+def _items(
+    results: CaseResults, gallery: str, names: Sequence[str], heat_maps: dict[str, list[np.ndarray]]
+) -> list[Item]:
+    return [_item(results, gallery, rank, name, heat_maps[name]) for rank, name in enumerate(names, start=1)]
 
 
-def _item(said: Said, gallery: str, place: int, name: str, heat: list[np.ndarray]) -> dict[str, Any]:
-    folder, picture = said.run.folder / "galleries", said.tile(name)
-    tile = tile_name(gallery, place, name)
+def _item(results: CaseResults, gallery: str, rank: int, name: str, heat_maps: list[np.ndarray]) -> dict[str, Any]:
+    folder, picture = results.run.folder / "galleries", results.tile(name)
+    tile = tile_name(gallery, rank, name)
     write_tile(folder / tile, picture)
-    item = said.item(name, tile)
-    if heat:
-        item["overlay"] = tile_name(gallery, place, name, "_heat")
-        write_tile(folder / item["overlay"], _covered(picture, heat))
+    item = results.item(name, tile)
+    if heat_maps:
+        item["overlay"] = tile_name(gallery, rank, name, "_heat")
+        write_tile(folder / item["overlay"], _mean_overlay(picture, heat_maps))
     return item
 
 
-def _covered(picture: np.ndarray, heat: list[np.ndarray]) -> np.ndarray:
-    """Return ``picture`` under the mean of the networks' maps, which are of different sizes."""
+def _mean_overlay(picture: np.ndarray, heat_maps: list[np.ndarray]) -> np.ndarray:
+    """Return ``picture`` covered by the mean of ``heat_maps``, resized to the largest of their sizes."""
     from PIL import Image
 
-    rows, columns = np.max([one.shape for one in heat], axis=0).tolist()
-    same = [
-        np.asarray(Image.fromarray(one.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR))
-        for one in heat
+    rows, columns = np.max([heat.shape for heat in heat_maps], axis=0).tolist()
+    resized_maps = [
+        np.asarray(Image.fromarray(heat.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR))
+        for heat in heat_maps
     ]
-    return overlay(picture, np.mean(same, axis=0))
+    return overlay(picture, np.mean(resized_maps, axis=0))

@@ -1,4 +1,4 @@
-"""Patient boards: all lesions of one patient side by side, ordered by risk, the ugly ducklings among them marked."""
+"""Patient boards: all lesions of a patient side by side, sorted by risk, with the ugly ducklings marked."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,56 +7,61 @@ from typing import Any
 import pandas as pd
 
 from features.ugly_ducklings import duckling_distance, ugly_ducklings, ugly_limit
-from melstack.report.galleries.tiles import Item, Said, tile_name, write_tile
+from melstack.report.galleries.tiles import CaseResults, Item, tile_name, write_tile
 from runtime.errors import InputFault, list_names
 from runtime.tables import read_table
 
-LEAST_PICTURES = 4  # of a patient whose board is chosen: fewer hardly are a comparison
-MOST_PICTURES = 40  # on one board; the highest risks of a patient with more
+MIN_PICTURES = 4  # of a patient with a board by default: fewer cannot be compared well
+MAX_PICTURES = 40  # on one board: those with the highest risks
 
 
 def choose_patients(cases: pd.DataFrame, risk: pd.Series, train: int = 4, test: int = 2) -> list[str]:
-    """Return patients worth a board: train patients with a melanoma, then test patients, by their highest risk.
+    """Return the patients to show by default: ``train`` patients with a melanoma, then ``test`` test patients.
 
-    Only patients with ``LEAST_PICTURES`` or more; ``risk`` holds the stack's probability per case.
+    Those with the highest ``risk`` (the probability of the stack per case) come first; only patients with
+    ``MIN_PICTURES`` or more pictures are chosen.
     """
-    known = cases.assign(risk=risk).groupby("patient_id", observed=True)
-    patients = known.agg(role=("role", "first"), count=("risk", "size"), most=("risk", "max"), ill=("target", "max"))
-    enough = patients[patients["count"] >= LEAST_PICTURES].sort_values("most", ascending=False, kind="stable")
-    ill = enough.index[(enough["role"] == "train") & (enough["ill"] == 1)][:train]
-    new = enough.index[enough["role"] == "test"][:test]
-    return [str(patient) for patient in [*ill, *new]]
+    groups = cases.assign(risk=risk).groupby("patient_id", observed=True)
+    patients = groups.agg(
+        role=("role", "first"), count=("risk", "size"), highest=("risk", "max"), malignant=("target", "max")
+    )
+    patients = patients[patients["count"] >= MIN_PICTURES].sort_values("highest", ascending=False, kind="stable")
+    with_melanoma = patients.index[(patients["role"] == "train") & (patients["malignant"] == 1)][:train]
+    in_test = patients.index[patients["role"] == "test"][:test]
+    return [str(patient) for patient in [*with_melanoma, *in_test]]
 
 
-def make_boards(said: Said, folder: Path, patients: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Write the tiles of the boards of ``patients`` (or of chosen ones) into ``folder``, and return the galleries.
+def make_boards(results: CaseResults, folder: Path, patients: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Write the tiles of the boards of ``patients`` (default: `choose_patients`) into ``folder``; return the galleries.
 
-    An item has beside the usual its ``role``, ``malignant`` (None where nobody knows), ``ugly`` and ``distance`` (None
-    without an ugly-duckling block). Raises InputFault for a patient whom the run does not know.
+    An item also has its ``role``, ``malignant`` (None if the target is unknown), ``ugly`` and ``distance`` (None
+    without an ugly-duckling block). Raises InputFault for patients who are not in the run.
     """
-    chosen = choose_patients(said.cases, said.risk) if patients is None else list(patients)
-    known = sorted(set(said.cases["patient_id"].astype(str)))
-    unknown = [patient for patient in chosen if patient not in known]
+    names = choose_patients(results.cases, results.risk) if patients is None else list(patients)
+    all_patients = sorted(set(results.cases["patient_id"].astype(str)))
+    unknown = [patient for patient in names if patient not in all_patients]
     if unknown:
-        raise InputFault(f"patients who are not in the run: {list_names(unknown)}; it has {list_names(known)}")
-    block, patients_of = said.run.blocks / "ugly_duckling.parquet", said.cases["patient_id"]
+        raise InputFault(
+            f"patients who are not in the run: {list_names(unknown)}; its patients are {list_names(all_patients)}"
+        )
+    block, patients_of = results.run.blocks / "ugly_duckling.parquet", results.cases["patient_id"]
     distance = duckling_distance(read_table(block)) if block.is_file() else None
     ugly = None if distance is None else ugly_ducklings(distance, patients_of, ugly_limit(distance, patients_of))
-    return [_board(said, folder, number, patient, distance, ugly) for number, patient in enumerate(chosen, start=1)]
+    return [_board(results, folder, number, patient, distance, ugly) for number, patient in enumerate(names, start=1)]
 
 
 def _board(
-    said: Said, folder: Path, number: int, patient: str, distance: pd.Series | None, ugly: pd.Series | None
+    results: CaseResults, folder: Path, number: int, patient: str, distance: pd.Series | None, ugly: pd.Series | None
 ) -> dict[str, Any]:
-    rows = said.cases.index[said.cases["patient_id"].astype(str) == patient]
-    ordered = said.risk[rows].sort_values(ascending=False, kind="stable").index[:MOST_PICTURES]
+    rows = results.cases.index[results.cases["patient_id"].astype(str) == patient]
+    by_risk = results.risk[rows].sort_values(ascending=False, kind="stable").index[:MAX_PICTURES]
     gallery, items = f"patient_{number}", list[Item]()
-    for place, name in enumerate(ordered, start=1):
-        tile = tile_name(gallery, place, name)
-        write_tile(folder / tile, said.tile(name))
-        case = said.cases.loc[name]
+    for rank, name in enumerate(by_risk, start=1):
+        tile = tile_name(gallery, rank, name)
+        write_tile(folder / tile, results.tile(name))
+        case = results.cases.loc[name]
         items.append(
-            said.item(name, tile)
+            results.item(name, tile)
             | {
                 "role": str(case["role"]),
                 "malignant": None if pd.isna(case["target"]) else bool(case["target"] == 1),
@@ -64,6 +69,6 @@ def _board(
                 "distance": None if distance is None else float(distance[name]),
             }
         )
-    left_out = f", the {MOST_PICTURES} highest" if len(rows) > MOST_PICTURES else ""
-    title = f"Patient {patient}: {len(rows)} lesions by risk{left_out}"
+    limit = f" (the {MAX_PICTURES} highest)" if len(rows) > MAX_PICTURES else ""
+    title = f"Patient {patient}: {len(rows)} lesions, sorted by risk{limit}"
     return {"name": gallery, "kind": "board", "title": title, "items": items}

@@ -1,4 +1,4 @@
-"""Galleries of a run: small pictures of chosen cases with what is known and said of each, for a page to embed."""
+"""Gallery tiles: small pictures of cases with their scores, contributions and metadata, for a page to embed."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,36 +19,36 @@ from runtime.tables import read_table
 
 TILE = 192  # pixels of the longer side
 QUALITY = 82
-MOST_CONTRIBUTIONS = 6
-STACK = "stack"  # its name among the networks' scores
-HIDDEN = ("picture", "role", "fold", "file_bytes", "tfrecord", "stored_role")  # say nothing to a reader
-# Colours of little and of much heat: neither skin nor lesions have them.
-LITTLE, MUCH = np.array([0.0, 215.0, 255.0]), np.array([95.0, 0.0, 255.0])
+MAX_CONTRIBUTIONS = 6
+STACK = "stack"  # its key among the scores
+INTERNAL_COLUMNS = ("picture", "role", "fold", "file_bytes", "tfrecord", "stored_role")  # of no use to a reader
+# Colours of low and of high heat: neither skin nor lesions have them.
+LOW_COLOUR, HIGH_COLOUR = np.array([0.0, 215.0, 255.0]), np.array([95.0, 0.0, 255.0])
 OPACITY = 0.65
 
 Item = dict[str, Any]  # image_name, picture, overlay, scores, contributions, metadata; ready for JSON
 
 
-class Said:
-    """What a finished run says of its train and test cases, by image_name."""
+class CaseResults:
+    """The results of a finished run for its train and test cases, by image_name: scores, contributions, metadata."""
 
     def __init__(self, run: Run, recipe: str) -> None:
-        """Raise InputFault when level two of ``recipe`` is not finished, or the cases have no pictures."""
+        """Raise InputFault if level two of ``recipe`` is not finished or the cases have no pictures."""
         self.run, self._data = run, Path(run.facts()["data"])
         cases = run.read_cases()
         self.cases = cases[cases["role"].isin(["train", "test"])]
         if "picture" not in cases or self.cases["picture"].isna().all():
-            raise InputFault(f"{run.folder}: the cases have no pictures, so there is nothing to show")
+            raise InputFault(f"{run.folder}: the cases have no pictures, and galleries need pictures")
         folder = run.level2 / recipe
         self.risk = read_table(folder / "predictions.parquet")["probability"].loc[self.cases.index]
         self._networks = {
             name: read_table(run.level1 / name / "predictions.parquet")["probability"] for name in run.networks()
         }
         explanations = folder / "explanations.parquet"
-        self._parts = read_table(explanations).drop(columns="base") if explanations.is_file() else None
+        self._contribution_table = read_table(explanations).drop(columns="base") if explanations.is_file() else None
 
     def item(self, name: str, picture: str) -> Item:
-        """Return the item of a case, without an overlay; ``picture`` is where its tile lies."""
+        """Return the item of a case, without an overlay; ``picture`` is the path of its tile."""
         return {
             "image_name": name,
             "picture": picture,
@@ -59,59 +59,59 @@ class Said:
         }
 
     def path(self, name: str) -> Path:
-        """Return where the picture of a case lies."""
+        """Return the path of the picture of a case."""
         return self._data / str(self.cases.loc[name, "picture"])
 
     def tile(self, name: str) -> Picture:
-        """Return the picture of a case, its longer side ``TILE`` px."""
+        """Return the picture of a case, scaled to ``TILE`` px on its longer side."""
         return shrink(read_picture(self.path(name), shortest=TILE), TILE)
 
     def _scores(self, name: str) -> dict[str, float]:
-        said = {STACK: self.risk[name]} | {network: table.get(name) for network, table in self._networks.items()}
-        return {key: float(value) for key, value in said.items() if value is not None and not np.isnan(value)}
+        scores = {STACK: self.risk[name]} | {network: table.get(name) for network, table in self._networks.items()}
+        return {key: float(value) for key, value in scores.items() if value is not None and not np.isnan(value)}
 
     def _contributions(self, name: str) -> list[dict[str, object]]:
-        """Return the columns that add most to the stack's log odds, or take most from them; none if not explained."""
-        if self._parts is None:
+        """Return the largest contributions to the log odds of the stack, of either sign; [] without explanations."""
+        if self._contribution_table is None:
             return []
-        parts = pd.Series(self._parts.loc[name])
-        largest = parts.abs().sort_values(ascending=False, kind="stable").index[:MOST_CONTRIBUTIONS]
-        return [{"column": str(column), "value": float(parts[column])} for column in largest if parts[column] != 0]
+        values = pd.Series(self._contribution_table.loc[name])
+        largest = values.abs().sort_values(ascending=False, kind="stable").index[:MAX_CONTRIBUTIONS]
+        return [{"column": str(column), "value": float(values[column])} for column in largest if values[column] != 0]
 
 
 def metadata(case: pd.Series) -> dict[str, str | float]:
-    """Return what the case table knows of a case and a reader can use, ready for JSON; the missing is left out."""
-    known = case.drop(labels=list(HIDDEN), errors="ignore").dropna()
-    return {str(key): value if isinstance(value, str) else float(value) for key, value in known.items()}
+    """Return the metadata of a case that help a reader, ready for JSON; missing values are left out."""
+    values = case.drop(labels=list(INTERNAL_COLUMNS), errors="ignore").dropna()
+    return {str(key): value if isinstance(value, str) else float(value) for key, value in values.items()}
 
 
 def overlay(picture: Picture, heat: NDArray[np.floating]) -> Picture:
-    """Return ``picture`` (height, width, 3) under ``heat`` (rows, columns), 0 (nothing) to 1 (the most)."""
+    """Return ``picture`` (height, width, 3) covered by ``heat`` (rows, columns), 0 (none) to 1 (most)."""
     height, width = picture.shape[:2]
-    sheet = Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    strength = np.clip(np.asarray(sheet), 0.0, 1.0)[..., np.newaxis]
-    colour = LITTLE + (MUCH - LITTLE) * strength
-    opacity = OPACITY * strength  # what has no heat stays as it is
+    layer = Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    strength = np.clip(np.asarray(layer), 0.0, 1.0)[..., np.newaxis]
+    colour = LOW_COLOUR + (HIGH_COLOUR - LOW_COLOUR) * strength
+    opacity = OPACITY * strength  # pixels without heat stay unchanged
     return np.asarray(np.rint(picture * (1 - opacity) + colour * opacity), dtype=np.uint8)
 
 
-def tile_name(gallery: str, place: int, name: str, kind: str = "") -> str:
-    """Return a tile's path within the galleries' folder; ``kind`` tells tiles of one case apart."""
-    return f"{gallery}/{place:02d}_{re.sub(r'[^A-Za-z0-9._-]', '_', name)}{kind}.jpg"
+def tile_name(gallery: str, rank: int, name: str, suffix: str = "") -> str:
+    """Return the path of a tile within the galleries folder; ``suffix`` distinguishes the tiles of one case."""
+    return f"{gallery}/{rank:02d}_{re.sub(r'[^A-Za-z0-9._-]', '_', name)}{suffix}.jpg"
 
 
 def write_tile(path: Path, picture: Picture) -> None:
-    """Write ``picture`` as JPEG, atomically."""
+    """Write ``picture`` as a JPEG file, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(encode_jpeg(picture, QUALITY))
 
 
 def write_index(folder: Path, galleries: Sequence[dict[str, Any]]) -> None:
-    """Write index.json, last of all, and remove tiles of an earlier time that no gallery shows any more."""
+    """Write index.json, after all tiles, and delete older tiles that no gallery lists any more."""
     write_json(folder / "index.json", {"galleries": list(galleries)})
-    shown = {folder / tile for gallery in galleries for tile in _tiles(gallery["items"])}
+    current_tiles = {folder / tile for gallery in galleries for tile in _tiles(gallery["items"])}
     for path in folder.glob("*/*.jpg"):
-        if path not in shown:
+        if path not in current_tiles:
             path.unlink()
 
 

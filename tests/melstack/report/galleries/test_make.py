@@ -1,4 +1,4 @@
-"""Tests for tiles.py and make.py: the hardest cases, under the heat of networks."""
+"""Tests for tiles.py and make.py: the hardest cases, with heat maps of the networks."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from level1_cnn.experiment import Experiment, Frozen
-from melstack.report.galleries.make import HARDEST, hardest, make_galleries, rectified
-from melstack.report.galleries.tiles import Said, metadata, overlay, tile_name, write_index, write_tile
+from melstack.report.galleries.make import HARDEST, hardest, make_galleries, positive_heat
+from melstack.report.galleries.tiles import CaseResults, metadata, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
 from runtime.files import write_json
 from runtime.provenance import write_mark
@@ -30,8 +30,8 @@ RISK = pd.Series(np.linspace(0.95, 0.05, 12), index=pd.Index(NAMES, name=INDEX))
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A run with pictures, a network of its own, a foreign one and a stack; c8 to c11 are test cases."""
-    data, place = tmp_path / "data", Run(tmp_path / "run")
+    """Return a run with pictures, a network of its own, a foreign network and a stack; c8 to c11 are test cases."""
+    data, run = tmp_path / "data", Run(tmp_path / "run")
     data.mkdir()
     random = np.random.default_rng(0)
     for name in NAMES:
@@ -47,35 +47,35 @@ def run(tmp_path: Path) -> Run:
         },
         index=RISK.index,
     )
-    write_table(place.cases, cases)
-    write_mark(place.cases_mark, {}, data=str(data))
+    write_table(run.cases, cases)
+    write_mark(run.cases_mark, {}, data=str(data))
     for model, made_from in (("own", {"settings": TINY.model_dump(mode="json")}), ("theirs", {"foreign": "1"})):
-        write_table(place.level1 / model / "predictions.parquet", RISK.to_frame("probability") / 2)
-        write_json(place.level1 / model / "run.json", {"made_from": made_from})
+        write_table(run.level1 / model / "predictions.parquet", RISK.to_frame("probability") / 2)
+        write_json(run.level1 / model / "run.json", {"made_from": made_from})
     for fold in range(2):
-        (place.level1 / "own" / f"fold_{fold}").mkdir()
+        (run.level1 / "own" / f"fold_{fold}").mkdir()
         head = {"weights": random.normal(size=32).astype(np.float32), "intercept": np.float32(0)}
-        np.savez(place.level1 / "own" / f"fold_{fold}" / "head.npz", **head)
-    write_table(place.level2 / "default" / "predictions.parquet", RISK.to_frame("probability"))
-    return place
+        np.savez(run.level1 / "own" / f"fold_{fold}" / "head.npz", **head)
+    write_table(run.level2 / "default" / "predictions.parquet", RISK.to_frame("probability"))
+    return run
 
 
 def galleries_of(run: Run) -> dict[str, dict]:
-    found = json.loads((run.folder / "galleries" / "index.json").read_text())["galleries"]
-    return {gallery["name"]: gallery for gallery in found}
+    galleries = json.loads((run.folder / "galleries" / "index.json").read_text())["galleries"]
+    return {gallery["name"]: gallery for gallery in galleries}
 
 
-def test_the_hardest_are_malignant_cases_of_least_risk_and_benign_ones_of_most(run: Run):
+def test_the_hardest_cases_are_malignant_with_the_lowest_risk_and_benign_with_the_highest(run: Run):
     cases = run.read_cases()
     assert hardest(cases, RISK, "false_negatives", 2) == ["c7", "c5"]
     assert hardest(cases, RISK, "false_positives", 3) == ["c0", "c2", "c4"]
 
 
 def test_galleries_hold_tiles_overlays_scores_and_metadata(run: Run):
-    make_galleries(run, "default", most=2)
-    found = galleries_of(run)
-    assert [*found] == [*HARDEST, "patient_1", "patient_2", "patient_3"]
-    item = found["false_negatives"]["items"][0]
+    make_galleries(run, "default", max_cases=2)
+    galleries = galleries_of(run)
+    assert [*galleries] == [*HARDEST, "patient_1", "patient_2", "patient_3"]
+    item = galleries["false_negatives"]["items"][0]
     assert item["image_name"] == "c7"
     assert item["scores"] == pytest.approx({"stack": RISK["c7"], "own": RISK["c7"] / 2, "theirs": RISK["c7"] / 2})
     assert item["contributions"] == []
@@ -89,59 +89,59 @@ def test_galleries_hold_tiles_overlays_scores_and_metadata(run: Run):
 def test_contributions_are_the_largest_of_the_stack_with_their_signs(run: Run):
     parts = pd.DataFrame({f"x{i}": float(i) * (-1) ** i for i in range(9)}, index=RISK.index).assign(base=-3.0)
     write_table(run.level2 / "default" / "explanations.parquet", parts)
-    found = Said(run, "default").item("c3", "tile.jpg")["contributions"]
-    assert found[:2] == [{"column": "x8", "value": 8.0}, {"column": "x7", "value": -7.0}]
-    assert len(found) == 6
+    contributions = CaseResults(run, "default").item("c3", "tile.jpg")["contributions"]
+    assert contributions[:2] == [{"column": "x8", "value": 8.0}, {"column": "x7", "value": -7.0}]
+    assert len(contributions) == 6
 
 
-def test_a_run_of_foreign_networks_alone_has_galleries_without_overlays(run: Run):
+def test_a_run_with_foreign_networks_only_has_galleries_without_overlays(run: Run):
     (run.level1 / "own" / "run.json").unlink()
-    make_galleries(run, "default", most=1)
+    make_galleries(run, "default", max_cases=1)
     (item,) = galleries_of(run)["false_positives"]["items"]
     assert item["overlay"] is None
     assert [*item["scores"]] == ["stack", "theirs"]
 
 
-def test_a_run_without_pictures_is_refused_with_a_sentence(run: Run):
+def test_a_run_without_pictures_is_refused(run: Run):
     write_table(run.cases, run.read_cases().drop(columns="picture"))
-    with pytest.raises(InputFault, match="no pictures, so there is nothing to show"):
+    with pytest.raises(InputFault, match="the cases have no pictures"):
         make_galleries(run, "default")
 
 
-def test_made_again_the_galleries_have_the_same_files_and_none_of_an_earlier_time(run: Run):
-    make_galleries(run, "default", most=3)
+def test_galleries_that_are_made_again_lose_the_tiles_that_they_do_not_list(run: Run):
+    make_galleries(run, "default", max_cases=3)
     before = galleries_of(run)["false_negatives"]["items"][2]["picture"]
     assert (run.folder / "galleries" / before).is_file()
-    make_galleries(run, "default", most=2)
+    make_galleries(run, "default", max_cases=2)
     assert not (run.folder / "galleries" / before).exists()
 
 
-def test_where_there_is_no_heat_a_picture_is_as_it_was_and_where_it_is_full_it_turns_blue():
+def test_pixels_without_heat_stay_unchanged_and_pixels_with_full_heat_turn_blue():
     picture = np.full((40, 40, 3), 200, np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[0, 0] = 1
-    found = overlay(picture, heat)
-    np.testing.assert_array_equal(found[25:, 25:], picture[25:, 25:])
-    red, green, blue = found[1, 1].astype(int)
+    result = overlay(picture, heat)
+    np.testing.assert_array_equal(result[25:, 25:], picture[25:, 25:])
+    red, green, blue = result[1, 1].astype(int)
     assert blue > 220
     assert max(red, green) < 150
 
 
-def test_heat_against_melanoma_is_left_out_and_each_map_reaches_one():
-    found = rectified(np.array([[[-1.0, 2.0], [4.0, 0.0]], [[-1.0, -2.0], [-3.0, -4.0]]]))
-    np.testing.assert_array_equal(found, [[[0, 0.5], [1, 0]], [[0, 0], [0, 0]]])
+def test_negative_heat_is_set_to_zero_and_each_map_is_scaled_to_one():
+    heat = positive_heat(np.array([[[-1.0, 2.0], [4.0, 0.0]], [[-1.0, -2.0], [-3.0, -4.0]]]))
+    np.testing.assert_array_equal(heat, [[[0, 0.5], [1, 0]], [[0, 0], [0, 0]]])
 
 
-def test_a_name_with_odd_characters_makes_a_plain_file_name():
+def test_special_characters_of_a_name_are_replaced_in_the_file_name():
     assert tile_name("patient_1", 3, "a/../b c") == "patient_1/03_a_.._b_c.jpg"
 
 
-def test_missing_metadata_and_places_of_files_are_not_shown():
+def test_missing_metadata_and_internal_columns_are_left_out():
     case = pd.Series({"sex": "male", "age_approx": np.nan, "picture": "jpeg/a.jpg", "width": 640, "fold": 1})
     assert metadata(case) == {"sex": "male", "width": 640.0}
 
 
-def test_an_index_keeps_the_tiles_that_it_names(tmp_path: Path):
+def test_writing_an_index_keeps_the_tiles_that_it_lists_and_deletes_others(tmp_path: Path):
     write_tile(tmp_path / "g" / "01_a.jpg", np.zeros((4, 4, 3), np.uint8))
     write_tile(tmp_path / "g" / "02_b.jpg", np.zeros((4, 4, 3), np.uint8))
     write_index(tmp_path, [{"name": "g", "items": [{"picture": "g/01_a.jpg", "overlay": None}]}])

@@ -1,4 +1,4 @@
-"""Tests for patient_boards.py: whose board, in which order, and who is marked on it."""
+"""Tests for patient_boards.py: which patients have a board, the order of its lesions, and the marks on it."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from melstack.report.galleries.patient_boards import choose_patients, make_boards
-from melstack.report.galleries.tiles import Said
+from melstack.report.galleries.tiles import CaseResults
 from runtime.errors import InputFault
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
@@ -34,47 +34,47 @@ def cases_and_risk() -> tuple[pd.DataFrame, pd.Series]:
 
 
 @pytest.fixture
-def said(tmp_path: Path) -> Said:
+def results(tmp_path: Path) -> CaseResults:
     run, (cases, risk) = Run(tmp_path / "run"), cases_and_risk()
     Image.fromarray(np.full((300, 400, 3), 128, np.uint8)).save(tmp_path / "one.png")
     write_table(run.cases, cases)
     write_mark(run.cases_mark, {}, data=str(tmp_path))
     write_table(run.level2 / "default" / "predictions.parquet", risk.to_frame("probability"))
-    return Said(run, "default")
+    return CaseResults(run, "default")
 
 
-def test_boards_are_of_patients_with_a_melanoma_and_of_test_patients_by_their_highest_risk():
+def test_patients_with_a_melanoma_and_test_patients_are_chosen_by_their_highest_risk():
     cases, risk = cases_and_risk()
     assert choose_patients(cases, risk) == ["sick", "ill", "newer", "new"]
     assert choose_patients(cases, risk, train=1, test=1) == ["sick", "newer"]
 
 
-def test_a_board_shows_all_lesions_of_its_patient_from_the_highest_risk_down(said: Said, tmp_path: Path):
-    (board,) = make_boards(said, tmp_path / "out", ["ill"])
-    assert board["title"] == "Patient ill: 5 lesions by risk"
+def test_a_board_shows_all_lesions_of_its_patient_from_the_highest_risk_down(results: CaseResults, tmp_path: Path):
+    (board,) = make_boards(results, tmp_path / "out", ["ill"])
+    assert board["title"] == "Patient ill: 5 lesions, sorted by risk"
     assert [item["image_name"] for item in board["items"]] == ["ill_0", "ill_4", "ill_3", "ill_2", "ill_1"]
     assert [item["malignant"] for item in board["items"]] == [True, False, False, False, False]
     with Image.open(tmp_path / "out" / board["items"][0]["picture"]) as tile:
         assert tile.size == (192, 144)
 
 
-def test_nothing_is_claimed_of_a_test_case_or_without_an_ugly_duckling_block(said: Said, tmp_path: Path):
-    (board,) = make_boards(said, tmp_path / "out", ["new"])
+def test_a_test_case_has_no_label_and_no_ugly_duckling_mark_without_the_block(results: CaseResults, tmp_path: Path):
+    (board,) = make_boards(results, tmp_path / "out", ["new"])
     assert {item["malignant"] for item in board["items"]} == {None}
     assert {item["ugly"] for item in board["items"]} == {item["distance"] for item in board["items"]} == {None}
 
 
-def test_the_lesion_that_stands_apart_is_marked_on_its_board(said: Said, tmp_path: Path):
-    near = pd.Series(1.0, index=said.cases.index)
+def test_an_ugly_duckling_is_marked_on_its_board(results: CaseResults, tmp_path: Path):
+    near = pd.Series(1.0, index=results.cases.index)
     near["well_11"] = 2.4
     table = pd.DataFrame({"a_distance_ratio": near, "b_distance_ratio": near + 0.2, "a_distance_rank": 0.5})
-    write_table(said.run.blocks / "ugly_duckling.parquet", table)
-    (board,) = make_boards(said, tmp_path / "out", ["well"])
+    write_table(results.run.blocks / "ugly_duckling.parquet", table)
+    (board,) = make_boards(results, tmp_path / "out", ["well"])
     assert [item["image_name"] for item in board["items"] if item["ugly"]] == ["well_11"]
     assert next(item["distance"] for item in board["items"] if item["ugly"]) == pytest.approx(2.5)
 
 
-def test_unknown_patients_are_refused_together_before_anything_is_written(said: Said, tmp_path: Path):
-    with pytest.raises(InputFault, match=r"not in the run: 2 \(sik, nul\); it has 6 \(ill, new"):
-        make_boards(said, tmp_path / "out", ["sik", "ill", "nul"])
+def test_all_unknown_patients_are_refused_before_anything_is_written(results: CaseResults, tmp_path: Path):
+    with pytest.raises(InputFault, match=r"not in the run: 2 \(sik, nul\); its patients are 6 \(ill, new"):
+        make_boards(results, tmp_path / "out", ["sik", "ill", "nul"])
     assert not (tmp_path / "out").exists()
