@@ -1,1 +1,1 @@
-"""How any command runs: errors, exit codes, files, tables, settings, provenance, locks, progress, the run folder."""
+"""What every command needs: errors, exit codes, files, tables, settings, provenance, locks, progress, run folder."""

@@ -1,55 +1,55 @@
-"""Faults in what the user brought: collected, named and raised together."""
+"""Errors in the user's input: collected, listed and raised together."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-MAX_NAME_LENGTH = 80  # of a name in a sentence
+MAX_NAME_LENGTH = 80  # characters of a name in a message
 
 
 class InputFault(ValueError):
-    """Say that something the user brought is wrong: where, what was found, what would be right.
+    """An error in the user's input; its message says where, what was found, and what would be right.
 
-    The command lines print its message without a traceback and exit with code 2.
+    The command lines print the message without a traceback and exit with code 2.
     """
 
 
 class Faults:
-    """Collect faults so that a user mends all of them at once, not one per run."""
+    """Collect errors so that the user can fix all of them at once instead of one per run."""
 
     def __init__(self) -> None:
         self._messages: list[str] = []
 
     def __bool__(self) -> bool:
-        """Tell whether there is any."""
+        """Return whether any error was added."""
         return bool(self._messages)
 
     def add(self, message: str) -> None:
-        """Remember one fault."""
+        """Add the message of one error."""
         self._messages.append(message)
 
     def raise_if_any(self, title: str) -> None:
-        """Raise one InputFault that lists every fault under ``title``; do nothing when there is none."""
+        """Raise one InputFault that lists every message under ``title``; do nothing when there are none."""
         if self._messages:
             lines = "\n".join(f"  - {message}" for message in self._messages)
             raise InputFault(f"{title}: {len(self._messages)} fault(s)\n{lines}")
 
 
-def list_names(names: Iterable[object], most: int = 5) -> str:
-    """Return the count of ``names`` and the first ``most`` of them: ``7 (a, b, c, d, e, ...)``.
+def list_names(names: Iterable[object], limit: int = 5) -> str:
+    """Return the count of ``names`` and the first ``limit`` of them: ``7 (a, b, c, d, e, ...)``.
 
-    A name is shown cut and with its unprintable letters escaped: a terminal would obey some of them.
+    Long names are cut, and unprintable characters are escaped because a terminal may interpret them as commands.
     """
-    listed = [str(name) for name in names]
-    shown = ", ".join(_shown(name) for name in listed[:most])
-    return f"{len(listed)} ({shown}{', ...' if len(listed) > most else ''})"
+    texts = [str(name) for name in names]
+    first = ", ".join(_printable(text) for text in texts[:limit])
+    return f"{len(texts)} ({first}{', ...' if len(texts) > limit else ''})"
 
 
-def _shown(name: str) -> str:
-    cut = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
-    return cut if cut.isprintable() else repr(cut)
+def _printable(name: str) -> str:
+    short = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
+    return short if short.isprintable() else repr(short)
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return ``did you mean 'x'?`` for the nearest known name, or the list of what exists."""
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+def did_you_mean(name: str, choices: Sequence[str]) -> str:
+    """Return ``did you mean 'x'?`` with the choice most similar to ``name``, or the list of all ``choices``."""
+    near = get_close_matches(name, choices, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(choices)}"

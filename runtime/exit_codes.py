@@ -1,4 +1,4 @@
-"""How a command ends when the world fails: a sentence, an exit code, and no process left behind."""
+"""How a command ends on errors and signals: with a plain message, an exit code and no process left running."""
 
 import errno
 import os
@@ -10,34 +10,34 @@ from typing import Any
 
 from runtime.errors import InputFault
 
-RESUME_HINT = "nothing is half-written, what was finished is kept; the same command goes on from there"
-TRACEBACK_VARIABLE = "MELSTACK_TRACEBACK"  # in the environment: show where it failed
-# What the operating system says -> what to do.
+RESUME_HINT = "no file is half-written, finished work is kept; run the same command again to continue"
+TRACEBACK_VARIABLE = "MELSTACK_TRACEBACK"  # environment variable; when set, errors keep their traceback
+# Error number of the operating system -> what happened and what to do.
 DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full; make room",
-    errno.EDQUOT: "the disk quota is used up; make room",
-    errno.EROFS: "the file system is read-only; make it writable, or take another RUN=folder",
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the file system is read-only; make it writable, or choose another run folder",
     errno.EACCES: "permission denied; give this user the right to read and write there",
     errno.EPERM: "not permitted; give this user the right to read and write there",
     errno.ENOENT: "no such file or folder: it was moved or deleted while the command ran; put it back",
     errno.ENOTDIR: "a file is where a folder is expected; move it away",
     errno.EISDIR: "a folder is where a file is expected; move it away",
     errno.ESTALE: "the network file system lost it; mount it again",
-    errno.EIO: "the disk fails to read or write; look at its health",
+    errno.EIO: "the disk fails to read or write; check its health",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
 }
-# Errors of libraries that may not be imported for their names' sake -> what happened, and what to do.
+# Class name of a library's error -> what happened and what to do. By name, so that the library is not imported here.
 LIBRARY_ERRORS = {
-    "TerminatedWorkerError": "a worker process was killed, most likely for want of memory; free some, or use a machine "
+    "TerminatedWorkerError": "a worker process was killed, most likely for lack of memory; free some, or use a machine "
     "with more",
     "BrokenProcessPool": "a worker process ended without an answer; free memory, or use a machine with more",
-    "ResourceExhaustedError": "the device has no memory left; take a smaller batch_size or image_size, or accumulation",
-    "DataLossError": "a file of decoded pictures is damaged; it is found and decoded again",
+    "ResourceExhaustedError": "the device has no memory left; set a smaller batch_size or image_size, or accumulation",
+    "DataLossError": "a file of decoded pictures is damaged; the next run finds it and decodes it again",
 }
 
 
 class StopSignal(BaseException):
-    """A signal asked the command to end; not an Exception, so that nothing on the way takes it for a fault."""
+    """A signal asked the command to end. Not an Exception, so that no `except Exception` handles it as an error."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -45,49 +45,50 @@ class StopSignal(BaseException):
 
 
 def run_command(command: Callable[[], Any]) -> None:
-    """Run ``command``; print what ends it early as a sentence and exit: 2 for a fault, 128 + n for signal n.
+    """Run ``command``; print an expected error or a signal as a message and exit with 2, or 128 + n for signal n.
 
-    Ctrl-C and SIGTERM end it in order: open files are put away, worker processes ended; a second one ends it at once.
+    After the first Ctrl-C or SIGTERM, open files are closed and worker processes ended; a second one ends the process
+    at once. Errors of the program itself keep their traceback.
     """
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         command()
-    except StopSignal as stopped:
+    except StopSignal as stop:
         _end_workers()
-        _leave(f"stopped by {signal.Signals(stopped.number).name}: {RESUME_HINT}", 128 + stopped.number)
+        _exit(f"stopped by {signal.Signals(stop.number).name}: {RESUME_HINT}", 128 + stop.number)
     except BaseException as error:
-        sentence = describe(error)
-        if sentence is None or os.environ.get(TRACEBACK_VARIABLE):
+        message = describe(error)
+        if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
         _end_workers()
-        _leave(f"error: {sentence}", 2, broken_files=isinstance(error, OSError) and "h5py" in sys.modules)
+        _exit(f"error: {message}", 2, has_broken_files=isinstance(error, OSError) and "h5py" in sys.modules)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def describe(error: BaseException) -> str | None:
-    """Return the sentence for an error that is no fault of the program; None for any other."""
+    """Return the message for an error of the input, the memory or the disk; None for an error of the program."""
     if isinstance(error, InputFault):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"out of memory ({error}): close other programs, or take a smaller model or table; {RESUME_HINT}"
+        return f"out of memory ({error}): close other programs, or use a smaller model or table; {RESUME_HINT}"
     number = _errno(error)
     if number is not None:
-        place = getattr(error, "filename", None)
-        return f"{f'{place}: ' if place else ''}{DISK_ERRORS[number]}; {RESUME_HINT}\n  ({_first_line(error)})"
-    named = [LIBRARY_ERRORS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in LIBRARY_ERRORS]
-    return f"{named[0]}; {RESUME_HINT}\n  ({_first_line(error)})" if named else None
+        path = getattr(error, "filename", None)
+        return f"{f'{path}: ' if path else ''}{DISK_ERRORS[number]}; {RESUME_HINT}\n  ({_first_line(error)})"
+    messages = [LIBRARY_ERRORS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in LIBRARY_ERRORS]
+    return f"{messages[0]}; {RESUME_HINT}\n  ({_first_line(error)})" if messages else None
 
 
 def _errno(error: BaseException) -> int | None:
-    """Return the number of the operating system's error that ``error`` is or tells of, where we have words for it."""
+    """Return the number of the operating system's error in ``error``; None where DISK_ERRORS has no message for it."""
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return error.errno
-    # HDF5, Arrow and TensorFlow tell the operating system's words inside their own.
+    # HDF5, Arrow and TensorFlow quote the operating system's words in their own messages.
     text = str(error).lower()
-    told = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-    return next((number for number in told if os.strerror(number).lower() in text), None)
+    quoted_numbers = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+    return next((number for number in quoted_numbers if os.strerror(number).lower() in text), None)
 
 
 def _first_line(error: BaseException) -> str:
@@ -95,12 +96,12 @@ def _first_line(error: BaseException) -> str:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
     raise StopSignal(number)
 
 
 def _end_workers() -> None:
-    """End joblib's worker processes; they would finish what they are at, and longer than a user waits."""
+    """End joblib's worker processes; otherwise they finish their tasks first, which takes longer than a user waits."""
     if "joblib.externals.loky.reusable_executor" in sys.modules:
         from joblib.externals.loky import reusable_executor
 
@@ -108,10 +109,10 @@ def _end_workers() -> None:
             reusable_executor._executor.shutdown(wait=True, kill_workers=True)
 
 
-def _leave(sentence: str, code: int, *, broken_files: bool = False) -> None:
-    print(sentence, file=sys.stderr)
-    if broken_files:
-        # HDF5 crashes when Python ends and a file of it could not be finished.
+def _exit(message: str, code: int, *, has_broken_files: bool = False) -> None:
+    print(message, file=sys.stderr)
+    if has_broken_files:
+        # HDF5 crashes at the end of Python when it could not finish writing one of its files.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Write files so that a reader never meets a half-written one."""
+"""Write files so that a reader never sees a half-written one."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputFault
 
-PARTIAL_PREFIX = ".writing-"  # begins the names of files that are not whole yet; then come the process and the machine
+PARTIAL_PREFIX = ".writing-"  # of unfinished files; the process id and the machine's name follow it
 Array = NDArray[Any]
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and move it into place when the block ends without an error.
+    """Yield a temporary path beside ``path``; move the file to ``path`` when the block ends without an error.
 
-    The temporary name keeps the suffix of ``path`` (some writers choose a format by it). After an error
-    nothing is left behind and an older file at ``path`` is untouched.
+    The temporary name has the suffix of ``path``, because some writers choose a format by it. After an error
+    the temporary file is removed and an older file at ``path`` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{PARTIAL_PREFIX}{os.getpid()}@{platform.node()}-"
@@ -40,27 +40,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from ``folder`` and below what processes of this machine were writing when they were killed."""
-    for left in folder.rglob(f"{PARTIAL_PREFIX}*@{platform.node()}-*"):
-        writer = left.name.removeprefix(PARTIAL_PREFIX).split("@")[0]
-        if writer.isdecimal() and not _lives(int(writer)):
-            left.unlink(missing_ok=True)
+    """Remove unfinished files of killed processes of this machine from ``folder`` and its subfolders."""
+    for file in folder.rglob(f"{PARTIAL_PREFIX}*@{platform.node()}-*"):
+        writer = file.name.removeprefix(PARTIAL_PREFIX).split("@")[0]
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            file.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(process, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # another user's
+        return True  # a process of another user
     return True
 
 
 def reserve_disk(path: Path) -> None:
-    """Have the disk keep room for the whole of a file that is mapped into memory; raise OSError where it has none.
+    """Allocate disk space for every byte of a file that is mapped into memory; raise OSError when there is too little.
 
-    A page of a mapped file that finds the disk full ends the process with a bus error, which nobody can catch.
+    Without it, writing a mapped page to a full disk ends the process with a bus error, which cannot be caught.
     """
     with path.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
@@ -73,12 +73,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON, atomically; NaN is refused with ValueError."""
+    """Write ``value`` as indented JSON, atomically; raise ValueError for NaN and infinity."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401  the shape is the caller's knowledge
-    """Return the content of a JSON file; raise InputFault when it is damaged."""
+def read_json(path: Path) -> Any:  # noqa: ANN401  only the caller knows the shape
+    """Return the content of a JSON file; raise InputFault when the file is not valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -86,24 +86,24 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  the shape is the caller's kno
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write numeric ``arrays`` under their names as a compressed .npz file."""
+    """Write numeric ``arrays`` by name as a compressed .npz file, atomically."""
     with replacing(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: Path, *needed: str) -> dict[str, Array]:
-    """Return the arrays in ``path`` by name; raise InputFault when it is missing, damaged, or lacks ``needed`` ones."""
+def read_arrays(path: Path, *required: str) -> dict[str, Array]:
+    """Return the arrays of a .npz file by name; raise InputFault when it is missing, damaged or lacks ``required``."""
     try:
-        # Opened here: NumPy leaves a file that is no archive open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+        # Opened here, because NumPy leaves a file open that is not an archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError) as error:
-        raise InputFault(f"{path}: not a file of arrays ({error})") from error
-    # NumPy gives the bytes of what is no array as they are.
-    strange = [name for name, held in arrays.items() if not isinstance(held, np.ndarray)]
-    if strange:
-        raise InputFault(f"{path}: not a file of arrays ({', '.join(strange)} is none)")
-    lacking = [name for name in needed if name not in arrays]
-    if lacking:
-        raise InputFault(f"{path}: lacks the arrays {', '.join(lacking)}")
+        raise InputFault(f"{path}: not a .npz file of arrays ({error})") from error
+    # For an entry that is not an array NumPy returns its raw bytes.
+    others = [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if others:
+        raise InputFault(f"{path}: not a .npz file of arrays: no array is in {', '.join(others)}")
+    missing = [name for name in required if name not in arrays]
+    if missing:
+        raise InputFault(f"{path}: the arrays {', '.join(missing)} are missing")
     return arrays

@@ -1,7 +1,7 @@
-"""One writer per folder: a lock that the kernel lets go of when its holder dies, and that names its holder.
+"""One writer per folder: a lock that the kernel releases when its holder dies, and whose file names the holder.
 
-The file ``lock`` is locked with flock(2); in it stands who holds it. flock alone does not suffice: on a file system
-that two machines share it may be local to each. So a holder of another machine is believed until somebody removes it.
+The file ``lock`` is locked with flock(2) and holds the holder's description. flock alone does not suffice: on a file
+system that two machines share, it may be local to each. A lock of another machine counts until its file is removed.
 """
 
 import errno
@@ -23,13 +23,13 @@ from runtime.files import remove_leftovers
 from runtime.progress import say
 
 NAME = "lock"
-DYING_SECONDS = 3.0  # a process that was just killed has its lock until the system has taken its memory back
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that knows none
+DYING_SECONDS = 3.0  # a killed process keeps its lock until the system has taken its memory back
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a folder."""
+    """The process that holds a folder."""
 
     pid: int
     host: str
@@ -37,8 +37,8 @@ class Holder:
     since: str  # UTC, to the second
 
     @classmethod
-    def me(cls) -> "Holder":
-        """Return this process as a holder from now on."""
+    def this_process(cls) -> "Holder":
+        """Return this process as the holder from now on."""
         command = " ".join([Path(sys.argv[0]).parent.name or "python", *sys.argv[1:]])
         return cls(os.getpid(), platform.node(), command, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}")
 
@@ -48,28 +48,29 @@ class Holder:
 
 @contextmanager
 def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold ``folder`` against every other command that holds it, and clear what killed processes left half-written.
+    """Lock ``folder`` against every other command that locks it, and remove the unfinished files of killed processes.
 
-    Where another process of this machine has it, raise InputFault that names it, or with ``wait`` say so and wait.
-    What a dead process of this machine held is taken over, with a sentence; a holder on another machine is refused,
-    since nobody here can tell whether it lives. ``folder`` is made if need be, and does not stay if nothing came of it.
+    When another process of this machine holds the folder, raise InputFault with its description, or with ``wait``
+    print it and wait. The lock of a dead process of this machine is taken over, with a message. A lock of another
+    machine raises InputFault, since its process cannot be checked from here. A missing ``folder`` is made, and removed
+    at the end if it is still empty.
     """
-    made = not folder.is_dir()
-    with _locked(folder, wait) as file:
-        left = _read(file)
-        _refuse_if_alive(left, folder)
-        if left is not None:
-            say(f"{folder}: taken over from a command that ended without a word: {left}")
-        _write(file, json.dumps(asdict(Holder.me())))
+    is_new = not folder.is_dir()
+    with _open_locked(folder, wait) as file:
+        previous = _read(file)
+        _refuse_if_alive(previous, folder)
+        if previous is not None:
+            say(f"{folder}: the lock is taken over from a command that was killed: {previous}")
+        _write(file, json.dumps(asdict(Holder.this_process())))
         remove_leftovers(folder)
         try:
             yield
         finally:
-            _let_go(folder, made)
+            _release(folder, is_new)
 
 
 def read_holder(folder: Path) -> Holder | None:
-    """Return who holds ``folder`` or died while holding it; None when nobody does."""
+    """Return the process that holds ``folder`` or died while holding it; None when the folder is not locked."""
     try:
         with (folder / NAME).open(encoding="utf-8") as file:
             return _read(file)
@@ -77,56 +78,54 @@ def read_holder(folder: Path) -> Holder | None:
         return None
 
 
-def _locked(folder: Path, wait: bool) -> TextIO:
-    """Return the lock file, open and locked, once it is the one in ``folder``: a holder removes its own."""
-    while (file := _locked_once(folder, wait)) is None:
+def _open_locked(folder: Path, wait: bool) -> TextIO:
+    """Return the lock file of ``folder``, open and locked; try again while earlier holders remove theirs."""
+    while (file := _try_open_locked(folder, wait)) is None:
         continue
     return file
 
 
-def _locked_once(folder: Path, wait: bool) -> TextIO | None:
+def _try_open_locked(folder: Path, wait: bool) -> TextIO | None:
     """Return the lock file, open and locked; None when it was removed while we waited for it."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as closing:
         file = closing.enter_context((folder / NAME).open("a+", encoding="utf-8"))
         _lock(file, folder, wait)
-        if not _stands(file, folder / NAME):
+        if not _is_file_at(file, folder / NAME):
             return None
-        closing.pop_all()  # it stays open, and locked, until its holder lets it go
+        closing.pop_all()  # the file stays open and locked until its holder releases it
     return file
 
 
-def _stands(file: TextIO, path: Path) -> bool:
-    """Tell whether the open file is the one at ``path``: it may have been removed while we waited for it."""
+def _is_file_at(file: TextIO, path: Path) -> bool:
+    """Return whether the open file is the one at ``path``; it may have been removed while we waited for it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
 
 
-def _let_go(folder: Path, made: bool) -> None:
+def _release(folder: Path, is_new: bool) -> None:
     (folder / NAME).unlink(missing_ok=True)
-    if made and folder.is_dir() and not any(folder.iterdir()):
+    if is_new and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
 def _lock(file: TextIO, folder: Path, wait: bool) -> None:
     until = time.monotonic() + DYING_SECONDS
-    while not (mine := _is_taken(file)) and time.monotonic() < until:
+    while not (is_ours := _try_lock(file)) and time.monotonic() < until:
         time.sleep(0.05)
-    if mine:
+    if is_ours:
         return
-    other = _read(file) or "a process that did not say who it is"
+    holder = _read(file) or "a process that wrote no description"
     if not wait:
-        raise InputFault(
-            f"{folder}: another command is at work there ({other}); wait for it, or end it with `kill <process>`"
-        )
-    say(f"{folder}: held by {other}; waiting for it")
+        raise InputFault(f"{folder}: another command uses it ({holder}); wait for it, or end it with `kill <process>`")
+    say(f"{folder}: waiting for another command that uses it ({holder})")
     fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _is_taken(file: TextIO) -> bool:
-    """Take the lock, or tell that another process has it; a file system without locks gives it to everybody."""
+def _try_lock(file: TextIO) -> bool:
+    """Lock the file and return True, also on a file system without locks; return False when another process has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -138,20 +137,20 @@ def _is_taken(file: TextIO) -> bool:
 
 
 def _refuse_if_alive(holder: Holder | None, folder: Path) -> None:
-    """Raise InputFault for a holder on another machine, or one that lives where the file system has no locks."""
+    """Raise InputFault for a holder on another machine, and for a living one where the file system has no locks."""
     if holder is None:
         return
     if holder.host != platform.node():
         raise InputFault(
-            f"{folder}: held by {holder}. Whether it still runs cannot be seen from {platform.node()}; if it does not, "
-            f"remove the lock: rm {folder / NAME}"
+            f"{folder}: locked by {holder}. {platform.node()} cannot check whether this process still runs; "
+            f"if it does not, remove the lock: rm {folder / NAME}"
         )
-    if holder.pid != os.getpid() and _has_own_lock(holder.pid, folder / NAME):
-        raise InputFault(f"{folder}: another command is at work there ({holder})")
+    if holder.pid != os.getpid() and _is_open_in(holder.pid, folder / NAME):
+        raise InputFault(f"{folder}: another command uses it ({holder}); wait for it, or end it with `kill <process>`")
 
 
-def _has_own_lock(pid: int, lock: Path) -> bool:
-    """Tell whether a living process has the lock file open: where flock did not work, it does not tell."""
+def _is_open_in(pid: int, lock: Path) -> bool:
+    """Return whether a living process has the lock file open: the check for file systems where flock does nothing."""
     try:
         return any(link.samefile(lock) for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
@@ -164,7 +163,8 @@ def _read(file: TextIO) -> Holder | None:
         values = json.loads(file.read())
         return Holder(**{field.name: field.type(values[field.name]) for field in fields(Holder)})  # type: ignore[operator]
     except (ValueError, KeyError, TypeError):
-        return None  # empty: let go; half a line: its writer died while it wrote, so that it did nothing yet
+        # Empty: the lock was released. Half a line: its writer died while writing it, before it changed anything.
+        return None
 
 
 def _write(file: TextIO, text: str) -> None:

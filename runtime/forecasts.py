@@ -1,4 +1,4 @@
-"""What long work will take, told before it begins: ranges of time, disk and memory, and what cannot fit."""
+"""Forecasts of long work, printed before it begins: ranges of time, disk and memory, and what does not fit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
+from runtime.invocation import option
 from runtime.machine import Machine
 from runtime.progress import console, say
 from runtime.run_folder import Run
@@ -24,24 +25,24 @@ class Span(Settings):
     high: float = 0.0
 
     def __add__(self, other: "Span") -> "Span":
-        """Return the range of both, one after the other."""
+        """Return the range of both works, one after the other."""
         return Span(low=self.low + other.low, high=self.high + other.high)
 
     def times(self, count: float) -> "Span":
-        """Return the range of ``count`` times the same."""
+        """Return the range of ``count`` times this work."""
         return Span(low=self.low * count, high=self.high * count)
 
     @staticmethod
-    def of(measured: Sequence[float]) -> "Span":
-        """Return the range from the least to the most that was ``measured``; nothing where nothing was."""
-        return Span(low=min(measured), high=max(measured)) if measured else Span()
+    def of(seconds: Sequence[float]) -> "Span":
+        """Return the range from the least to the most of the measured ``seconds``; 0 to 0 for an empty sequence."""
+        return Span(low=min(seconds), high=max(seconds)) if seconds else Span()
 
 
 class Forecast(Settings):
-    """What one part of the work takes: seconds and bytes by what they go to.
+    """What one part of the work takes: seconds by step, bytes by kind of file.
 
-    ``scratch`` is disk that is given back, ``memory`` the host's at the peak, ``gpu`` that of one GPU (None: none is
-    used), ``how`` says what was measured, ``refused`` why it cannot be done here and what could.
+    ``scratch`` is disk that is freed at the end, ``memory`` the host's at the peak, ``gpu`` the memory of one GPU (None
+    without a GPU), ``how`` says what was measured, ``refused`` why the machine cannot do this work and what it can do.
     """
 
     level: Level
@@ -56,7 +57,7 @@ class Forecast(Settings):
 
     @property
     def time(self) -> Span:
-        """Return the seconds of everything."""
+        """Return the seconds of all steps."""
         return sum(self.seconds.values(), Span())
 
     @property
@@ -66,7 +67,7 @@ class Forecast(Settings):
 
 
 class _Plan(Settings):
-    """plan.json: the parts, and what they come to together."""
+    """plan.json: the parts, their totals, the free resources and the reasons against the work."""
 
     parts: list[Forecast]
     together: dict[str, float | list[float] | None]
@@ -75,23 +76,23 @@ class _Plan(Settings):
 
 
 def read_forecasts(run: Run, level: Level) -> list[Forecast]:
-    """Return what was forecast for one level of ``run``; empty where nothing was."""
+    """Return the forecasts for one level of ``run``; an empty list when there are none."""
     path = _path(run)
-    held = check_settings(read_json(path), _Plan, str(path)).parts if path.is_file() else []
-    return [part for part in held if part.level == level]
+    parts = check_settings(read_json(path), _Plan, str(path)).parts if path.is_file() else []
+    return [part for part in parts if part.level == level]
 
 
 def write_forecasts(run: Run, parts: Sequence[Forecast], machine: Machine) -> Path:
-    """Write plan.json of ``run`` with ``parts``, and return its path."""
-    time, refused = total_time(parts), missing_resources(run, parts, machine)
-    together: dict[str, float | list[float] | None] = {
+    """Write ``parts`` to plan.json of ``run`` and return its path."""
+    time, reasons = total_time(parts), missing_resources(run, parts, machine)
+    totals: dict[str, float | list[float] | None] = {
         "hours": [time.low / HOUR, time.high / HOUR],
         "disk": total_disk(parts),
         "memory": max((part.memory for part in parts), default=0),
         "gpu": max((part.gpu for part in parts if part.gpu is not None), default=None),
     }
     free = {"disk": machine.disk, "memory": machine.memory, "gpu": machine.gpu}
-    write_json(_path(run), _Plan(parts=list(parts), together=together, free=free, refused=refused).model_dump())
+    write_json(_path(run), _Plan(parts=list(parts), together=totals, free=free, refused=reasons).model_dump())
     return _path(run)
 
 
@@ -101,44 +102,44 @@ def total_time(parts: Sequence[Forecast]) -> Span:
 
 
 def total_disk(parts: Sequence[Forecast]) -> int:
-    """Return the bytes that ``parts`` need on the disk: all that stays, and the largest of what is given back."""
+    """Return the bytes that ``parts`` need on the disk: all that stay, and the largest ``scratch``."""
     return sum(part.bytes for part in parts) + max((part.scratch for part in parts), default=0)
 
 
 def missing_resources(run: Run, parts: Sequence[Forecast], machine: Machine) -> list[str]:
-    """Return a sentence for everything that cannot be done on ``machine``, each with what would be possible."""
-    found = [f"{part.name}: {part.refused}" for part in parts if part.refused]
-    needed = total_disk(parts)
-    if needed > machine.disk:
+    """Return a message for every part that ``machine`` cannot do and for a lack of disk, each with a remedy."""
+    reasons = [f"{part.name}: {part.refused}" for part in parts if part.refused]
+    demand = total_disk(parts)
+    if demand > machine.disk:
         largest = max(parts, key=lambda part: part.bytes)
-        found.append(
-            f"{run.folder}: needs {format_bytes(needed)} of disk, and {format_bytes(machine.disk)} are free there; "
-            f"free {format_bytes(needed - machine.disk)} more, take a RUN=folder on a disk that has "
-            f"{format_bytes(needed)}, or leave out what needs most: {largest.name}, {format_bytes(largest.bytes)}"
+        reasons.append(
+            f"{run.folder}: needs {format_bytes(demand)} of disk, and {format_bytes(machine.disk)} are free there; "
+            f"free {format_bytes(demand - machine.disk)} more, choose {option('run', 'folder')} on a disk that has "
+            f"{format_bytes(demand)}, or leave out the largest part: {largest.name}, {format_bytes(largest.bytes)}"
         )
-    return found
+    return reasons
 
 
 def check_resources(run: Run, parts: Sequence[Forecast], machine: Machine) -> None:
-    """Raise InputFault with every refusal; do nothing where all of ``parts`` fit ``machine``."""
-    found = missing_resources(run, parts, machine)
-    if found:
-        raise InputFault("this cannot be done here:\n  " + "\n  ".join(found))
+    """Raise InputFault with every reason of ``missing_resources``; do nothing when all ``parts`` fit ``machine``."""
+    reasons = missing_resources(run, parts, machine)
+    if reasons:
+        raise InputFault("this machine cannot do the work:\n  " + "\n  ".join(reasons))
 
 
 def print_forecasts(parts: Sequence[Forecast], title: str) -> None:
-    """Print ``parts`` as a table, and how each was found."""
+    """Print ``parts`` as a table, and how each was measured."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="")
-    works = list(dict.fromkeys(work for part in parts for work in part.seconds))
-    for column in ("", *works, "together", "disk", "memory", "GPU memory"):
+    steps = list(dict.fromkeys(step for part in parts for step in part.seconds))
+    for column in ("", *steps, "total", "disk", "memory", "GPU memory"):
         table.add_column(column, justify="right" if column else "left")
     for part in parts:
-        each = [format_seconds(part.seconds[work]) if work in part.seconds else "" for work in works]
+        times = [format_seconds(part.seconds[step]) if step in part.seconds else "" for step in steps]
         gpu = format_bytes(part.gpu) if part.gpu is not None else "-"
         table.add_row(
-            part.name, *each, format_seconds(part.time), format_bytes(part.bytes), format_bytes(part.memory), gpu
+            part.name, *times, format_seconds(part.time), format_bytes(part.bytes), format_bytes(part.memory), gpu
         )
     console.print(table)
     for part in parts:
@@ -146,18 +147,19 @@ def print_forecasts(parts: Sequence[Forecast], title: str) -> None:
 
 
 def print_total(parts: Sequence[Forecast], machine: Machine) -> None:
-    """Print in two lines what ``parts`` come to, and what ``machine`` has."""
-    memory = max((part.memory for part in parts), default=0)
+    """Print two lines: the totals of ``parts``, and the free resources of ``machine``."""
+    peak = max((part.memory for part in parts), default=0)
     gpus = [part.gpu for part in parts if part.gpu is not None]
     gpu = f", {format_bytes(max(gpus))} of GPU memory" if gpus else ""
     disk, time = format_bytes(total_disk(parts)), format_seconds(total_time(parts))
-    say(f"plan: {time} in all, {disk} of disk, at most {format_bytes(memory)} of memory in one process{gpu}")
-    has = f", {format_bytes(machine.gpu)} on a GPU" if machine.gpu is not None else ""
-    say(f"  this machine: {format_bytes(machine.disk)} of disk and {format_bytes(machine.memory)} of memory free{has}")
+    say(f"plan: {time} in all, {disk} of disk, at most {format_bytes(peak)} of memory in one process{gpu}")
+    free_gpu = f", {format_bytes(machine.gpu)} on a GPU" if machine.gpu is not None else ""
+    free_disk, free_memory = format_bytes(machine.disk), format_bytes(machine.memory)
+    say(f"  free on this machine: {free_disk} of disk and {free_memory} of memory{free_gpu}")
 
 
 def format_seconds(span: Span) -> str:
-    """Return a range of seconds for people: ``40-60 s``, ``3-5 min``, ``1.5-2.0 h``."""
+    """Return a range of seconds in readable units: ``40-60 s``, ``3-5 min``, ``1.5-2.0 h``."""
     if span.high < 2 * MINUTE:
         return _range(span.low, span.high, "s", 0)
     if span.high < 2 * HOUR:
@@ -166,7 +168,7 @@ def format_seconds(span: Span) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes as MB or GB."""
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"
     return f"{count / 1e9:.1f} GB"

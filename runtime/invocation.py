@@ -1,4 +1,4 @@
-"""How the command was typed, by make or as `melstack`: messages name the next command in the same form."""
+"""How the user called this command, by `make` or as `melstack`: messages name other commands in the same form."""
 
 import os
 import shlex

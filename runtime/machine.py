@@ -1,4 +1,4 @@
-"""What this machine has to give at the moment: free disk, memory within its container's limit, cores."""
+"""The resources of this machine at the moment: free disk, free memory within its container's limit, cores."""
 
 import os
 import shutil
@@ -14,15 +14,15 @@ GIGABYTE = 10**9
 FreeBytes = Annotated[
     int | None,
     typer.Option(
-        parser=lambda text: parse_gigabytes(text), metavar="GB", help="plan for a machine that has so many GB free"
+        parser=lambda text: parse_gigabytes(text), metavar="GB", help="plan for a machine with this many GB free"
     ),
 ]
-NO_LIMIT = 1 << 60  # version 1 of cgroups says "no limit" with a number near 2^63
+NO_LIMIT = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no limit"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes and cores that work may take; ``gpu`` is the memory of one GPU, None where there is none."""
+    """Bytes and cores that work may use; ``gpu`` is the memory of one GPU, None without a GPU."""
 
     disk: int
     memory: int
@@ -31,22 +31,22 @@ class Machine:
 
 
 def parse_gigabytes(gigabytes: str) -> int:
-    """Return a number of GB (10^9 bytes) in bytes; raise InputFault for anything else."""
+    """Return a number of GB (10^9 bytes) in bytes; raise InputFault for a text that is not such a number or below 0."""
     try:
         count = round(float(gigabytes) * GIGABYTE)
     except (ValueError, OverflowError) as error:
-        raise InputFault(f"{gigabytes!r} is not a number of GB") from error
+        raise InputFault(f"{gigabytes!r} is not a number of GB; give one such as 16 or 0.5") from error
     if count < 0:
-        raise InputFault(f"{gigabytes} GB is less than nothing")
+        raise InputFault(f"{gigabytes} GB is negative; give 0 or more")
     return count
 
 
 def this_machine(
     folder: Path, *, disk: int | None = None, memory: int | None = None, gpu: int | None = None
 ) -> Machine:
-    """Return what is free now, the disk being the one that ``folder`` is or will be on.
+    """Return the resources that are free now, on the disk that ``folder`` is or will be on.
 
-    A number that is given takes the place of what is found: to plan for another machine.
+    ``disk`` and ``memory`` (bytes) replace the measured values, to plan for another machine.
     """
     return Machine(
         disk=free_disk(folder) if disk is None else disk,
@@ -57,31 +57,31 @@ def this_machine(
 
 
 def free_disk(folder: Path) -> int:
-    """Return the bytes that are free where ``folder`` is, or would be made."""
-    there = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
-    return shutil.disk_usage(there).free
+    """Return the free bytes of the disk of ``folder``, or of its nearest existing parent."""
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Return the bytes of memory that a new program may take: what the kernel counts as available, within cgroups.
+    """Return the bytes of memory that a new program may use: the kernel's MemAvailable, within the limits of cgroups.
 
-    Pages of files that the kernel can drop count as available. ``root`` holds proc and sys; without proc (macOS) all
-    physical memory counts.
+    File pages that the kernel can drop count as available. ``root`` is the parent of proc and sys; without proc (macOS)
+    all physical memory counts as available.
     """
     facts = root / "proc" / "meminfo"
     if not facts.is_file():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     lines = (line.split() for line in facts.read_text(encoding="utf-8").splitlines())
     available = next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
-    return max(0, min([available, *_left_in_groups(root)]))
+    return max(0, min([available, *_free_in_groups(root)]))
 
 
-def _left_in_groups(root: Path) -> list[int]:
-    """Return what each cgroup of this process, and each group around it, has left of its limit."""
+def _free_in_groups(root: Path) -> list[int]:
+    """Return the free bytes of each cgroup of this process and of each group that contains it."""
     listing = root / "proc" / "self" / "cgroup"
     if not listing.is_file():
         return []
-    left = []
+    free = []
     for line in listing.read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -91,22 +91,22 @@ def _left_in_groups(root: Path) -> list[int]:
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         else:
             continue
-        # A container sees its own group as the top, whatever path the kernel calls it by.
+        # A container sees its own group as the top one, even if the kernel lists it under another path.
         inside = top / path.lstrip("/")
         groups = [inside, *(parent for parent in inside.parents if parent.is_relative_to(top))]
-        left += [found for group in groups if (found := _left(group, *names)) is not None]
-    return left
+        free += [count for group in groups if (count := _free_in_group(group, *names)) is not None]
+    return free
 
 
-def _left(group: Path, limit: str, used: str, droppable: str) -> int | None:
-    """Return the bytes that one cgroup has left; None where it has no limit or is not to be seen."""
-    most = _number(group / limit)
-    if most is None or most >= NO_LIMIT:
+def _free_in_group(group: Path, limit_file: str, usage_file: str, droppable_key: str) -> int | None:
+    """Return the free bytes of one cgroup; None when it has no limit or its files are not visible here."""
+    limit = _number(group / limit_file)
+    if limit is None or limit >= NO_LIMIT:
         return None
     statistics = group / "memory.stat"
     lines = statistics.read_text(encoding="utf-8").splitlines() if statistics.is_file() else []
-    dropped = next((int(line.split()[1]) for line in lines if line.split()[0] == droppable), 0)
-    return most - (_number(group / used) or 0) + dropped
+    droppable = next((int(line.split()[1]) for line in lines if line.split()[0] == droppable_key), 0)
+    return limit - (_number(group / usage_file) or 0) + droppable
 
 
 def _number(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""Progress in the terminal: a bar with rate and time left, or a few plain lines where there is no terminal."""
+"""Progress of long work: in a terminal a bar with rate and time left, elsewhere a few plain lines."""
 
 import sys
 import time
@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 Item = TypeVar("Item")
-PLAIN_SECONDS = 20.0  # between two plain lines: a log file stays readable
-# A log file has no width of its own; 80 columns would cut tables.
+PLAIN_SECONDS = 20.0  # between two plain lines, to keep log files short
+# A log file has no width of its own, and rich's default of 80 columns would cut tables.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
@@ -23,24 +23,24 @@ def say(text: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Print nothing within a ``with`` block, nor in what it calls."""
-    before, console.quiet = console.quiet, True
+    """Print nothing while the ``with`` block runs."""
+    was_quiet, console.quiet = console.quiet, True
     try:
         yield
     finally:
-        console.quiet = before
+        console.quiet = was_quiet
 
 
 @contextmanager
 def progress_bar(text: str, total: int, unit: str = "pictures") -> Iterator[Callable[[int], None]]:
     """Yield ``advance(count)``; show a live bar in a terminal, else a plain line every 20 s and one at the end."""
-    started = time.perf_counter()
+    start = time.perf_counter()
     if console.is_terminal:
         with _live_bar(text, total, unit) as advance:
             yield advance
     else:
         yield _PlainLines(text, total, unit)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - start
     say(f"{text}: {total} {unit} in {seconds:.1f} s ({total / max(seconds, 1e-9):.0f} {unit}/s)")
 
 
@@ -72,15 +72,15 @@ class _Rate(ProgressColumn):
 class _PlainLines:
     def __init__(self, text: str, total: int, unit: str) -> None:
         self._text, self._total, self._unit = text, total, unit
-        self._done, self._started = 0, time.perf_counter()
-        self._next = self._started + PLAIN_SECONDS
+        self._count, self._start = 0, time.perf_counter()
+        self._next = self._start + PLAIN_SECONDS
 
     def __call__(self, count: int) -> None:
-        self._done += count
+        self._count += count
         now = time.perf_counter()
         if now < self._next:
             return
-        rate = self._done / (now - self._started)
-        left = (self._total - self._done) / max(rate, 1e-9)
-        say(f"{self._text}: {self._done}/{self._total} {self._unit}, {rate:.0f}/s, {left:.0f} s left")
+        rate = self._count / (now - self._start)
+        seconds_left = (self._total - self._count) / max(rate, 1e-9)
+        say(f"{self._text}: {self._count}/{self._total} {self._unit}, {rate:.0f}/s, {seconds_left:.0f} s left")
         self._next = now + PLAIN_SECONDS

@@ -1,7 +1,7 @@
-"""What made an artefact, and what it became: digests in a mark that is written last.
+"""Marks: JSON files that record the inputs and the files of an artefact; each is written last, when all else is done.
 
-A mark is JSON: ``made_from`` (settings, digests of inputs and code), ``outputs`` (path from the mark's folder -> bytes
-and SHA-256 of every file of the artefact), facts worth keeping, and ``mark``, the digest of all that.
+A mark holds ``made_from`` (settings, digests of inputs and code), ``outputs`` (path relative to the mark's folder ->
+bytes and SHA-256 of every file of the artefact), further facts, and ``mark``, the digest of all of these.
 """
 
 import ast
@@ -18,10 +18,10 @@ from runtime.files import write_json
 from runtime.progress import say
 
 Inputs = Mapping[str, Any]  # name -> JSON value: a setting, or the digest of an input
-# Larger files are looked at by size alone where freshness is decided, and by digest where they are read and verified:
-# seeing that all is fresh must stay a matter of seconds.
+# Whether an artefact is fresh must be known within seconds: of larger files is_fresh compares the size only. Their
+# digest is checked when they are read, and by `verify`.
 LARGE_BYTES = 32 * 2**20
-MARK_KEYS = ("made_from", "outputs", "mark")  # what every mark holds; the rest are facts
+MARK_KEYS = ("made_from", "outputs", "mark")  # keys of every mark; all others are facts
 
 
 def digest(value: object) -> str:
@@ -41,45 +41,45 @@ def digest_of_bytes(content: bytes) -> str:
 
 
 def digest_of_folder(folder: Path) -> str:
-    """Return a digest of the names and sizes (not times: a copy is as good) of the files in ``folder``, not below."""
+    """Return a digest of names and sizes of the files in ``folder`` without subfolders; times differ between copies."""
     return digest_of_listing(folder.iterdir())
 
 
 def digest_of_listing(paths: Iterable[Path]) -> str:
-    """Return the ``digest_of_folder`` of a folder in which ``paths`` lie."""
+    """Return the ``digest_of_folder`` of a folder that contains the files ``paths``."""
     return digest(sorted((path.name, path.stat().st_size) for path in paths if path.is_file()))
 
 
 def digest_of_code(files: Iterable[Path]) -> str:
-    """Return a digest of Python sources that does not change with comments, layout or docstrings."""
-    return digest([_shape_of_code(path) for path in sorted(files)])
+    """Return a digest of Python sources that does not depend on comments, layout or docstrings."""
+    return digest([_syntax_of(path) for path in sorted(files)])
 
 
-def is_fresh(mark: Path, made_from: Inputs, outputs: Sequence[Path] = (), *, whole: bool = False) -> bool:
-    """Tell whether ``mark`` exists, was made from exactly these ingredients, and all files are there as written.
+def is_fresh(mark: Path, made_from: Inputs, outputs: Sequence[Path] = (), *, hash_all: bool = False) -> bool:
+    """Return whether ``mark`` exists, records exactly the inputs ``made_from``, and all files are as they were written.
 
-    Those are ``outputs`` (they must exist) and what the mark recorded: by digest, large ones by size unless ``whole``.
-    A damaged mark or file is named to the user.
+    The ``outputs`` must exist. Files that the mark records must have the recorded size and digest; of large ones the
+    digest is compared only with ``hash_all``. Prints a message for a damaged mark or file.
     """
     content = read_mark(mark)
     if content is None or differences_of(content, made_from) or not all(path.exists() for path in outputs):
         return False
-    found = find_damage(mark, whole=whole)
-    for sentence in found:
-        _say_once(f"{sentence}; it is made again")
-    return not found
+    messages = find_damage(mark, hash_all=hash_all)
+    for message in messages:
+        _say_once(f"{message}; it is made again")
+    return not messages
 
 
 def read_mark(mark: Path) -> dict[str, Any] | None:
-    """Return what a mark says; None where there is none, or it is damaged, which is said: it counts as not written."""
+    """Return the content of a mark; None when the file is missing or damaged. Damage is printed."""
     content, fault = examine_mark(mark)
     if fault:
-        _say_once(f"{fault}: it counts as not finished")
+        _say_once(f"{fault}; its artefact counts as unfinished")
     return content
 
 
 def examine_mark(mark: Path) -> tuple[dict[str, Any] | None, str]:
-    """Return what a mark says and no fault; or None and, where it is there but damaged, a sentence."""
+    """Return the content of a mark and ""; None and "" when it is missing; None and a message when it is damaged."""
     if not mark.is_file():
         return None, ""
     try:
@@ -87,66 +87,69 @@ def examine_mark(mark: Path) -> tuple[dict[str, Any] | None, str]:
         made_from, own = content["made_from"], content.pop("mark", None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return None, f"{mark}: a damaged mark ({type(error).__name__}: {error})"
-    sound = isinstance(made_from, dict) and (own is None or own == digest(content))  # older marks have no digest
-    return (content, "") if sound else (None, f"{mark}: a damaged mark, it is not as it was written")
+    is_intact = isinstance(made_from, dict) and (own is None or own == digest(content))  # older marks have no digest
+    return (content, "") if is_intact else (None, f"{mark}: a damaged mark, its content does not match its digest")
 
 
-def find_damage(mark: Path, *, whole: bool = True) -> list[str]:
-    """Return a sentence for every file that a sound ``mark`` recorded and that is not as it was written.
+def find_damage(mark: Path, *, hash_all: bool = True) -> list[str]:
+    """Return a message for every file that ``mark`` records and that is missing or changed, or one if it is damaged.
 
-    Without ``whole`` large files are looked at by their size alone.
+    Without ``hash_all`` only the size of large files is compared.
     """
     content, fault = examine_mark(mark)
     if content is None:
         return [fault] if fault else []
-    found = [_damage(path, written, whole) for path, written in outputs_of(mark, content).items()]
-    return [sentence for sentence in found if sentence]
+    messages = [_damage(path, record, hash_all) for path, record in outputs_of(mark, content).items()]
+    return [message for message in messages if message]
 
 
 def outputs_of(mark: Path, content: Mapping[str, Any]) -> dict[Path, Mapping[str, Any]]:
-    """Return path -> bytes and sha256 of the files that a mark's content records; none for a mark of before."""
-    recorded: dict[str, Mapping[str, Any]] = content.get("outputs", {})
-    return {Path(os.path.normpath(mark.parent / name)): written for name, written in recorded.items()}
+    """Return path -> bytes and sha256 of the files that a mark's content records; older marks record none."""
+    records: dict[str, Mapping[str, Any]] = content.get("outputs", {})
+    return {Path(os.path.normpath(mark.parent / name)): record for name, record in records.items()}
 
 
 def check_outputs(mark: Path, remedy: str) -> None:
-    """Raise InputFault that names the files of a mark that are not as written; the mark is taken away.
+    """Raise InputFault that names the missing or changed files of a mark and ends with ``remedy``; remove the mark.
 
-    So the command that ``remedy`` names makes the artefact again.
+    Without its mark, the artefact is made again by the command that ``remedy`` names.
     """
-    found = find_damage(mark)
-    if found:
+    messages = find_damage(mark)
+    if messages:
         mark.unlink(missing_ok=True)
-        raise InputFault("\n".join([*found, remedy]))
+        raise InputFault("\n".join([*messages, remedy]))
 
 
 def differences(mark: Path, made_from: Inputs) -> list[str]:
-    """Return ``key: then -> now`` for every ingredient in which the artefact at ``mark`` differs from ``made_from``."""
+    """Return ``key: then -> now`` for every input that differs between ``mark`` and ``made_from``."""
     content = read_mark(mark)
-    return ["the mark: damaged -> sound"] if content is None else differences_of(content, made_from)
+    return ["the mark: damaged -> intact"] if content is None else differences_of(content, made_from)
 
 
 def differences_of(content: Mapping[str, Any], made_from: Inputs) -> list[str]:
-    """Return ``key: then -> now`` between what a mark's content says and ``made_from``."""
+    """Return ``key: then -> now`` for every input that differs between a mark's ``content`` and ``made_from``."""
     then, now = _flat(content["made_from"]), _flat(json.loads(json.dumps(dict(made_from))))
     keys = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
     return [f"{key}: {then.get(key, 'absent')!r} -> {now.get(key, 'absent')!r}" for key in keys]
 
 
 def check_inputs(mark: Path, made_from: Inputs, remedy: str) -> None:
-    """Raise InputFault with the differing keys when an artefact that must not be remade was made from other things."""
+    """Raise InputFault with the differing keys when ``mark`` records inputs other than ``made_from``.
+
+    For artefacts that must not be made a second time.
+    """
     content = read_mark(mark)
-    changed = [] if content is None else differences_of(content, made_from)
-    if changed:
+    changes = [] if content is None else differences_of(content, made_from)
+    if changes:
         raise InputFault(
-            f"{mark.parent}: made from other settings or inputs:\n  " + "\n  ".join(changed) + f"\n{remedy}"
+            f"{mark.parent}: made from other settings or inputs:\n  " + "\n  ".join(changes) + f"\n{remedy}"
         )
 
 
 def write_mark(mark: Path, made_from: Inputs, outputs: Iterable[Path] = (), **facts: object) -> None:
-    """Write the completion mark: what the artefact was made from, its files as they are, and facts. Call it last."""
-    written = {os.path.relpath(path, mark.parent): _written(path) for path in sorted(outputs)}
-    content = json.loads(json.dumps({"made_from": dict(made_from), "outputs": written, **facts}, allow_nan=False))
+    """Write the mark of an artefact: its inputs, size and digest of its files, and ``facts``. Call it last."""
+    records = {os.path.relpath(path, mark.parent): _record(path) for path in sorted(outputs)}
+    content = json.loads(json.dumps({"made_from": dict(made_from), "outputs": records, **facts}, allow_nan=False))
     write_json(mark, {**content, "mark": digest(content)})
 
 
@@ -156,26 +159,26 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _written(path: Path) -> dict[str, object]:
+def _record(path: Path) -> dict[str, object]:
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _damage(path: Path, written: Mapping[str, Any], whole: bool) -> str:
-    """Return how the file differs from what was ``written``, or nothing where it does not."""
+def _damage(path: Path, record: Mapping[str, Any], hash_all: bool) -> str:
+    """Return a message on how the file differs from its ``record``; "" when it does not."""
     if not path.is_file():
-        return f"{path}: it is not there any more"
+        return f"{path}: missing, although it was written"
     size = path.stat().st_size
-    if size != written["bytes"]:
-        return f"{path}: damaged, {size} bytes instead of the {written['bytes']} that were written"
-    if (whole or size <= LARGE_BYTES) and (found := sha256_of(path)) != written["sha256"]:
-        return f"{path}: damaged, SHA-256 {found[:16]}... instead of {written['sha256'][:16]}... as it was written"
+    if size != record["bytes"]:
+        return f"{path}: damaged, {size} bytes instead of the {record['bytes']} that were written"
+    if (hash_all or size <= LARGE_BYTES) and (sha256 := sha256_of(path)) != record["sha256"]:
+        return f"{path}: damaged, SHA-256 {sha256[:16]}... instead of {record['sha256'][:16]}... that was written"
     return ""
 
 
 @cache
-def _say_once(sentence: str) -> None:
-    """Say it; not again in this process: a mark is looked at several times."""
-    say(sentence)
+def _say_once(message: str) -> None:
+    """Print ``message`` the first time only: a process reads the same mark several times."""
+    say(message)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:
@@ -184,7 +187,8 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     return {key: leaf for name, inner in value.items() for key, leaf in _flat(inner, f"{prefix}{name}.").items()}
 
 
-def _shape_of_code(path: Path) -> str:
+def _syntax_of(path: Path) -> str:
+    """Return a module's name and its syntax tree without docstrings, as text."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

@@ -1,4 +1,4 @@
-"""A run folder: where its artefacts lie."""
+"""The run folder: the paths of its artefacts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputFault
 from runtime.files import read_json
+from runtime.invocation import command
 from runtime.provenance import digest_of_file, find_damage, is_fresh, write_mark
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """The places of one run. Every artefact is a table or a folder with a mark (run.json) written last."""
+    """The paths of one run. Every artefact is a table or a folder with a mark (run.json) that is written last."""
 
     folder: Path
 
@@ -27,12 +28,12 @@ class Run:
 
     @property
     def cases_mark(self) -> Path:
-        """What the case table was made from."""
+        """The mark of the case table."""
         return self.folder / "cases.json"
 
     @property
     def pairs(self) -> Path:
-        """The pairs of pictures that show the same, found when the cases were frozen."""
+        """The pairs of pictures that show the same lesion, found when the cases were frozen."""
         return self.folder / "leaks" / "pairs.json"
 
     @property
@@ -42,12 +43,12 @@ class Run:
 
     @property
     def statistics(self) -> Path:
-        """The statistics of every picture, measured in the pass that decodes it."""
+        """The statistics of every picture, measured when it is decoded."""
         return self.shards / "statistics.parquet"
 
     @property
     def statistics_mark(self) -> Path:
-        """Tells that the statistics are as they were written."""
+        """The mark of the statistics."""
         return self.shards / "statistics.json"
 
     @property
@@ -67,30 +68,30 @@ class Run:
 
     @property
     def submission(self) -> Path:
-        """The probabilities, in the order of the sample."""
+        """The submitted probabilities, in the order of the sample submission."""
         return self.folder / "submission.csv"
 
     def networks(self) -> list[str]:
-        """Return the names of the finished level-one models (own and foreign), sorted."""
+        """Return the sorted names of the finished level-one models, trained here or imported."""
         return sorted(mark.parent.name for mark in self.level1.glob("*/run.json"))
 
     def embeddings(self) -> dict[str, Path]:
-        """Return model -> embeddings table, of every finished model that has one."""
+        """Return model -> embeddings table for every finished model that has one."""
         tables = {name: self.level1 / name / "embeddings.parquet" for name in self.networks()}
         return {name: path for name, path in tables.items() if path.is_file()}
 
     def read_cases(self) -> pd.DataFrame:
-        """Return the frozen case table; raise InputFault when the run has none yet, or it is damaged."""
+        """Return the frozen case table; raise InputFault when it is missing or damaged."""
         self.facts()
-        damaged = find_damage(self.cases_mark)
-        if damaged:
-            raise InputFault("\n".join([*damaged, "`make cases` makes it again from the same data"]))
+        messages = find_damage(self.cases_mark)
+        if messages:
+            raise InputFault("\n".join([*messages, f"{command('cases')} makes it again from the same data"]))
         from runtime.tables import read_table
 
         return read_table(self.cases)
 
     def has_statistics(self) -> bool:
-        """Tell whether the statistics of the pictures are there as they were written; what is damaged is said."""
+        """Return whether the statistics of the pictures exist and are undamaged; print a message for damage."""
         return self.statistics.is_file() and (
             not self.statistics_mark.is_file() or is_fresh(self.statistics_mark, {"cases": self.cases_digest()})
         )
@@ -103,22 +104,22 @@ class Run:
         write_mark(self.statistics_mark, {"cases": self.cases_digest()}, [self.statistics])
 
     def facts(self) -> dict[str, Any]:
-        """Return what the case mark remembers: data folder, sample file, number of pictures, a summary in sentences.
+        """Return the content of the case mark: data folder, sample file, number of pictures, a summary in sentences.
 
         Raises InputFault when the run has no case table yet.
         """
         if not self.cases_mark.is_file():
-            raise InputFault(f"{self.folder}: no case table yet; `make cases` makes it")
+            raise InputFault(f"{self.folder}: no case table yet; {command('cases')} makes it")
         facts: dict[str, Any] = read_json(self.cases_mark)
         return facts
 
     def check_networks(self) -> None:
-        """Raise InputFault that names every table of a finished level-one model that is not as it was written."""
-        found = {name: find_damage(self.level1 / name / "run.json") for name in self.networks()}
-        lines = [sentence for sentences in found.values() for sentence in sentences]
-        if lines:
-            remedy = "`make oof` makes tables of networks trained here again, FOREIGN=folder imports others again"
-            raise InputFault("\n".join([*lines, remedy]))
+        """Raise InputFault that names every damaged table of a finished level-one model."""
+        messages = [message for name in self.networks() for message in find_damage(self.level1 / name / "run.json")]
+        if messages:
+            foreign = command("stack", foreign="folder")
+            remedy = f"{command('oof')} makes the tables of networks trained here again; {foreign} imports others again"
+            raise InputFault("\n".join([*messages, remedy]))
 
     def cases_digest(self) -> str:
         """Return the digest of the frozen case table's bytes."""

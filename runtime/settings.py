@@ -1,4 +1,4 @@
-"""Settings: TOML files read into frozen pydantic models, unknown keys refused with the nearest name."""
+"""Settings: TOML files read into frozen pydantic models; an unknown key is an error that names the nearest key."""
 
 import json
 import tomllib
@@ -13,7 +13,7 @@ from runtime.errors import InputFault, did_you_mean
 
 
 class Settings(BaseModel):
-    """Base of every settings model: immutable, and a key it does not know is an error."""
+    """Base of every settings model: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,43 +29,43 @@ def read_settings(path: Path, model: type[Model]) -> Model:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file, unchecked; raise InputFault when it is missing or not TOML."""
     if not path.is_file():
-        raise InputFault(f"{path}: no such settings file")
+        raise InputFault(f"{path}: this settings file does not exist")
     try:
-        # Editors on Windows put a byte order mark before the text, which changes nothing of what it says.
+        # "utf-8-sig" skips the byte order mark that editors on Windows write before the text.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise InputFault(f"{path.name}: not UTF-8, as TOML must be, from byte {error.start} on; save it so") from error
+        raise InputFault(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise InputFault(f"{path.name}: not valid TOML: {error}") from error
 
 
 def check_settings(values: dict[str, Any], model: type[Model], where: str) -> Model:
-    """Return ``values`` as ``model``; raise InputFault that names every wrong key, found in ``where``."""
-    # As JSON, in which a list may be a tuple; strict, since "384" and true for a number are slips, not numbers.
+    """Return ``values`` as ``model``; raise InputFault that names every wrong key and ``where`` it is."""
+    # From JSON pydantic accepts a list for a tuple; strict, because "384" or true instead of a number is a mistake.
     content = json.dumps(values, default=str)
     try:
         return model.model_validate_json(content, strict=True)
     except ValidationError as error:
-        problems = [_sentence(problem, model, where) for problem in error.errors()]
-        raise InputFault("\n".join(problems)) from error
+        messages = [_message(problem, model, where) for problem in error.errors()]
+        raise InputFault("\n".join(messages)) from error
 
 
-def _sentence(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
+def _message(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         name = str(problem["loc"][-1])
         return f"{where}: unknown key {key!r}; {did_you_mean(name, _known_keys(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: {key!r} is missing"
-    said = problem["msg"].removeprefix("Value error, ")  # pydantic's words before ours
-    # Where settings contradict each other the value is a whole section, which would hide the sentence.
+    text = problem["msg"].removeprefix("Value error, ")  # pydantic writes this before our own messages
+    # When settings contradict each other, the value is a whole section, too long to print.
     if isinstance(problem["input"], dict):
-        return f"{where}: {key}: {said}" if key else f"{where}: {said}"
-    return f"{where}: {key} = {problem['input']!r}: {said}"
+        return f"{where}: {key}: {text}" if key else f"{where}: {text}"
+    return f"{where}: {key} = {problem['input']!r}: {text}"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys of the (nested) model that ``location`` leads to, through unions by their tag."""
+    """Return the keys of the nested model at ``location``; a tag in ``location`` chooses among a union's models."""
     candidates = [model]
     for part in location:
         inner = [kind for candidate in candidates for kind in _inner_models(candidate, part)]
@@ -74,7 +74,7 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
 
 
 def _has_tag(model: type[BaseModel], tag: int | str) -> bool:
-    """Tell whether ``tag`` is the value by which a union chooses this model: Literal["..."] in one of its fields."""
+    """Return whether ``tag`` is the value by which a union chooses this model: Literal["..."] in one of its fields."""
     return any(tag in getattr(field.annotation, "__args__", ()) for field in model.model_fields.values())
 
 
@@ -89,9 +89,9 @@ def _inner_models(model: type[BaseModel], part: int | str) -> list[type[BaseMode
 def toml_text(settings: Mapping[str, Any], head: Sequence[str] = (), reasons: Mapping[str, str] | None = None) -> str:
     """Return the complete TOML of ``settings``: ``head`` as comment lines, then every setting.
 
-    ``reasons`` gives a dotted key ('training.learning_rate') the comment that stands above its value.
+    ``reasons`` maps a dotted key ('training.learning_rate') to the comment above its value.
     """
-    import tomli_w  # not needed where settings are only read
+    import tomli_w  # only needed here; commands that only read settings start faster
 
     lines, section = [f"# {line}".rstrip() for line in head], ""
     for line in tomli_w.dumps(_without_none(settings)).splitlines():
@@ -103,6 +103,9 @@ def toml_text(settings: Mapping[str, Any], head: Sequence[str] = (), reasons: Ma
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings without those that are None: TOML has no word for it, an absent key means the same."""
-    kept = {key: value for key, value in values.items() if value is not None}
-    return {key: _without_none(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
+    """Return the settings without None values: TOML has no null, and a missing key means the same."""
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }

@@ -1,4 +1,4 @@
-"""The journal of a search for settings: what was tried, kept in a text file that survives a killed process."""
+"""A search for settings: trials, kept in a journal (a text file) that survives a killed process."""
 
 import time
 import warnings
@@ -21,19 +21,18 @@ from runtime.progress import say
 
 STUDY = "tuning"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-# What is worse than the median of fewer trials may still be good.
-TRIALS_BEFORE_PRUNING = 4
+TRIALS_BEFORE_PRUNING = 4  # the median of fewer trials is too uncertain to stop a trial by
 
 Limits: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
 Value = bool | int | float | str
-Scores = Iterable[float]  # the value of a trial as it is known after each of its steps; the last is the trial's
+Scores = Iterable[float]  # a trial's value so far, after each of its steps; the last one is the value of the trial
 
 
 class Trial(Protocol):
-    """What proposes settings: each by name, within limits or from a list."""
+    """The source of proposed settings: each has a name and is chosen within limits or from a list."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Return a number from ``low`` to ``high``, evenly spread or (``log``) evenly on the logarithm."""
+        """Return a number from ``low`` to ``high``, chosen on a linear or (``log``) logarithmic scale."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
         """Return a whole number from ``low`` to ``high``, both included."""
@@ -47,7 +46,7 @@ Suggest = Callable[[Trial], Mapping[str, Value]]
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A finished trial: its settings, their value after each step, its seconds, and whether it was cut short."""
+    """A finished trial: its settings, their value after each step, its seconds, and whether it was stopped early."""
 
     params: dict[str, Value]
     steps: tuple[float, ...]
@@ -56,16 +55,16 @@ class TrialResult:
 
     @property
     def value(self) -> float:
-        """The value after the last step that was made."""
+        """The value after the last step."""
         return self.steps[-1]
 
 
 class Trials:
-    """A search that goes on where it stopped: Optuna's tree-structured Parzen estimator (Bergstra et al. 2011).
+    """A search that continues where it stopped: Optuna's tree-structured Parzen estimator (Bergstra et al. 2011).
 
-    What is proposed depends on ``seed`` and on the trials finished before, not on how often the process died between.
-    A trial that gives its value in several ``steps`` is cut short when it is worse after one of them than the median
-    of the trials that were carried through.
+    The proposals depend on ``seed`` and on the finished trials, not on how often the process was killed in between.
+    A trial of several ``steps`` is stopped early when its value after a step is worse than the median of the complete
+    trials after the same step.
     """
 
     def __init__(
@@ -73,44 +72,44 @@ class Trials:
     ) -> None:
         self._suggest, self._seed, self._steps = suggest, seed, steps
         self._study = _study(storage, made_from, "maximize" if maximize else "minimize")
-        self._study.pruner = _BehindTheMedian()
+        self._study.pruner = _StepMedianPruner()
 
     def results(self) -> list[TrialResult]:
-        """Return the finished trials in their order, those cut short among them."""
-        return [_tried(trial) for trial in self._study.get_trials(deepcopy=False, states=FINISHED)]
+        """Return the finished trials in order, also those that were stopped early."""
+        return [_result(trial) for trial in self._study.get_trials(deepcopy=False, states=FINISHED)]
 
     def add(self, params: Mapping[str, Value], scores: Callable[[], Scores]) -> None:
-        """Finish a trial of given settings, never cut short; one outside its range is no example for the sampler."""
-        started = time.perf_counter()
-        ranges = _Ranges()
-        self._suggest(ranges)
-        inside = {name: limits for name, limits in ranges.asked.items() if _holds(limits, params[name])}
+        """Run a trial with the given settings to its last step; the sampler ignores settings outside their limits."""
+        start = time.perf_counter()
+        recorder = _LimitsRecorder()
+        self._suggest(recorder)
+        distributions = {name: limits for name, limits in recorder.limits.items() if _contains(limits, params[name])}
         values = list(scores())
         trial = optuna.create_trial(
-            params={name: params[name] for name in inside},
-            distributions=inside,
+            params={name: params[name] for name in distributions},
+            distributions=distributions,
             value=values[-1],
             intermediate_values=dict(enumerate(values)),
-            user_attrs={"seconds": time.perf_counter() - started},
+            user_attrs={"seconds": time.perf_counter() - start},
         )
         self._study.add_trial(trial)
 
     def propose(self, scores: Callable[[Mapping[str, Value]], Scores]) -> None:
-        """Finish, or cut short, a trial of the settings that look most promising by now."""
-        started = time.perf_counter()
-        # A sampler of its own for every trial: no random state has to survive the process.
+        """Run a trial with the settings that look most promising so far; stop it early if it falls behind."""
+        start = time.perf_counter()
+        # Every trial has its own sampler, so that no random state has to survive the process.
         state = np.random.SeedSequence([self._seed, len(self.results())]).generate_state(1)
         self._study.sampler = TPESampler(seed=int(state[0]))
         trial = self._study.ask()
-        value = self._carry_out(trial, scores(self._suggest(trial)))
-        trial.set_user_attr("seconds", time.perf_counter() - started)
+        value = self._run_steps(trial, scores(self._suggest(trial)))
+        trial.set_user_attr("seconds", time.perf_counter() - start)
         if value is None:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, value)
 
-    def _carry_out(self, trial: optuna.Trial, scores: Scores) -> float | None:
-        """Return the value after the last step, or None when there is no use in going that far."""
+    def _run_steps(self, trial: optuna.Trial, scores: Scores) -> float | None:
+        """Return the value after the last step, or None when the trial is stopped early."""
         value = float("nan")
         for step, value in enumerate(scores):
             trial.report(value, step)
@@ -121,22 +120,22 @@ class Trials:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's own lines and its warnings about young features from the user while the block runs."""
-    before = optuna.logging.get_verbosity()
+    """Hide Optuna's log lines and its warnings about experimental features while the block runs."""
+    verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
     finally:
-        optuna.logging.set_verbosity(before)
+        optuna.logging.set_verbosity(verbosity)
 
 
-class _BehindTheMedian(BasePruner):  # type: ignore[misc]
-    """Cut a trial short whose value after a step is worse than the median of the others' after the same step.
+class _StepMedianPruner(BasePruner):  # type: ignore[misc]
+    """Stop a trial whose value after a step is worse than the median of the complete trials after the same step.
 
-    Optuna's own median pruner looks at a trial's best step so far. Steps here are running means over folds, of which
-    the first may be an easy one: after it nothing would ever be cut short.
+    Optuna's own median pruner compares a trial's best step so far. Steps here are running means over folds: after an
+    easy first fold, it would never stop a trial.
     """
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -145,76 +144,76 @@ class _BehindTheMedian(BasePruner):  # type: ignore[misc]
         others = [other.intermediate_values[step] for other in complete if step in other.intermediate_values]
         if len(others) < TRIALS_BEFORE_PRUNING:
             return False
-        behind = trial.intermediate_values[step] - float(np.median(others))
+        difference = trial.intermediate_values[step] - float(np.median(others))
         maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-        return bool(behind < 0 if maximize else behind > 0)
+        return bool(difference < 0 if maximize else difference > 0)
 
 
-class _Ranges:
-    """A trial that notes the limits of what is asked for, and answers with the lower one or the first choice."""
+class _LimitsRecorder:
+    """A trial that records the limits of every suggested setting; it returns the lower limit or the first choice."""
 
     def __init__(self) -> None:
-        self.asked: dict[str, Limits] = {}
+        self.limits: dict[str, Limits] = {}
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.asked[name] = FloatDistribution(low, high, log=log)
+        self.limits[name] = FloatDistribution(low, high, log=log)
         return low
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        self.asked[name] = IntDistribution(low, high, log=log)
+        self.limits[name] = IntDistribution(low, high, log=log)
         return low
 
     def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
-        self.asked[name] = CategoricalDistribution(choices)
+        self.limits[name] = CategoricalDistribution(choices)
         return choices[0]
 
 
-def _holds(limits: Limits, value: Value) -> bool:
+def _contains(limits: Limits, value: Value) -> bool:
     if isinstance(limits, CategoricalDistribution):
         return bool(value in limits.choices)
     return not isinstance(value, str) and bool(limits.low <= value <= limits.high)
 
 
-def _tried(trial: FrozenTrial) -> TrialResult:
+def _result(trial: FrozenTrial) -> TrialResult:
     values = trial.intermediate_values or {0: trial.values[0]}
     steps = tuple(values[step] for step in sorted(values))
     return TrialResult(trial.params, steps, trial.user_attrs["seconds"], trial.state == TrialState.PRUNED)
 
 
 def _study(storage: Path, made_from: str, direction: str) -> optuna.Study:
-    """Return the study in ``storage``, ready for the next trial; begin it anew when it was made from other things."""
+    """Return the study in ``storage``, ready for the next trial; an empty one when it was made from other inputs."""
     storage.parent.mkdir(parents=True, exist_ok=True)
-    _mend(storage)
-    study = _loaded(storage, direction)
+    _repair(storage)
+    study = _try_open_study(storage, direction)
     if study is None or study.user_attrs.get("made_from") != made_from:
         if study is None or study.trials:
-            say(f"tuning: {storage.name} is of other rows, settings or code; the search begins anew")
+            say(f"tuning: {storage.name} was made from other rows, settings or code; the search starts again")
         storage.unlink()
-        study = _opened(storage, direction)
+        study = _open_study(storage, direction)
         study.set_user_attr("made_from", made_from)
-    for unfinished in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(unfinished.number, state=TrialState.FAIL)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
     return study
 
 
-def _mend(storage: Path) -> None:
-    """Take away what a process leaves that dies while it writes: its lock, and a line without an end."""
+def _repair(storage: Path) -> None:
+    """Remove what a process leaves when it is killed while writing: its lock and a line without an end."""
     storage.with_name(f"{storage.name}.lock").unlink(missing_ok=True)
-    written = storage.read_bytes() if storage.is_file() else b""
-    if not written.endswith(b"\n") and written:
+    content = storage.read_bytes() if storage.is_file() else b""
+    if not content.endswith(b"\n") and content:
         with storage.open("r+b") as journal:
-            journal.truncate(written.rfind(b"\n") + 1)
+            journal.truncate(content.rfind(b"\n") + 1)
 
 
-def _loaded(storage: Path, direction: str) -> optuna.Study | None:
-    """Return the study in ``storage``, an empty one where there is no file, None where the file is no journal."""
+def _try_open_study(storage: Path, direction: str) -> optuna.Study | None:
+    """Return the study in ``storage``, an empty one when the file is missing, None when it is not a journal."""
     try:
-        return _opened(storage, direction)
+        return _open_study(storage, direction)
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _opened(storage: Path, direction: str) -> optuna.Study:
+def _open_study(storage: Path, direction: str) -> optuna.Study:
     journal = JournalStorage(JournalFileBackend(str(storage)))
     if STUDY in optuna.get_all_study_names(journal):
         return optuna.load_study(study_name=STUDY, storage=journal)

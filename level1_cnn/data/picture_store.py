@@ -147,7 +147,7 @@ class Store:
 
     def _has_size(self, part: Part, size: int) -> bool:
         # By digest whatever its size: it is about to be read by a training, which takes far longer.
-        return is_fresh(self._mark(part, size), part.made_from, [self.shard(part, size)], whole=True)
+        return is_fresh(self._mark(part, size), part.made_from, [self.shard(part, size)], hash_all=True)
 
     def _drop_unreadable(self) -> None:
         """Remove the parts of which it is not known any more what they hold; what is damaged is said."""

@@ -121,7 +121,7 @@ def fit_head(views: np.ndarray, target: np.ndarray, settings: Frozen) -> tuple[n
 def _read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and float16 embeddings (n, views, d), read from the disk as needed; None before they exist."""
     folder = job.folder
-    if not is_fresh(folder / MARK, job.made_from, [folder / ARRAY, folder / INDEX], whole=True):
+    if not is_fresh(folder / MARK, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):
         return None
     return read_json(folder / INDEX), np.load(folder / ARRAY, mmap_mode="r")
 

@@ -1,4 +1,4 @@
-"""Tests of how commands end when the world fails: full and read-only disks, signals, memory, killed workers."""
+"""Tests of exit codes and messages: full and read-only disks, signals, lack of memory, killed workers."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from tests.sources import ROOT
 
 
 def run(code: str, *arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
-    """Run a command line whose one command is ``code``."""
+    """Run a command line whose only command is ``code``."""
     program = f"""
 import sys
 from pathlib import Path
@@ -37,13 +37,13 @@ def command():
 {chr(10).join("    " + line for line in code.strip().splitlines())}
 run_app(app, "melstack")
 """
-    given = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+    words = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
+    """Return the folder of a file system of 256 KiB."""
     folder = tmp_path / "small"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
@@ -72,14 +72,14 @@ WRITES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", WRITES)
-def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(small_disk: Path, what: str) -> None:
-    (small_disk / "t.parquet").write_text("as it was")
-    with pytest.raises(OSError, match="No space left") as caught:
-        WRITES[what](small_disk)
-    assert "the disk is full; make room; nothing is half-written" in str(describe(caught.value))
+@pytest.mark.parametrize("content", WRITES)
+def test_a_full_disk_gives_a_message_and_leaves_no_half_written_file(small_disk: Path, content: str) -> None:
+    (small_disk / "t.parquet").write_text("before")
+    with pytest.raises(OSError, match="No space left") as error:
+        WRITES[content](small_disk)
+    assert "the disk is full; free some space; no file is half-written" in str(describe(error.value))
     assert [path.name for path in small_disk.iterdir()] == ["t.parquet"]
-    assert (small_disk / "t.parquet").read_text() == "as it was"
+    assert (small_disk / "t.parquet").read_text() == "before"
 
 
 @pytest.mark.full
@@ -103,22 +103,22 @@ with replacing(Path(arguments[0]) / "model.weights.h5") as path:
     ],
     ids=["shards", "weights"],
 )
-def test_a_full_disk_under_tensorflow_is_the_same_sentence(small_disk: Path, code: str) -> None:
-    ended = run(code, small_disk)
-    assert "the disk is full; make room; nothing is half-written" in ended.stderr, ended.stderr[-2000:]
-    assert ended.returncode == 2
+def test_a_full_disk_under_tensorflow_gives_the_same_message(small_disk: Path, code: str) -> None:
+    result = run(code, small_disk)
+    assert "the disk is full; free some space; no file is half-written" in result.stderr, result.stderr[-2000:]
+    assert result.returncode == 2
     assert list(small_disk.iterdir()) == []
 
 
-def test_a_run_folder_that_became_read_only_is_a_sentence(small_disk: Path) -> None:
+def test_a_read_only_run_folder_gives_a_message(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(OSError, match="Read-only") as caught, lock_folder(small_disk):
+    with pytest.raises(OSError, match="Read-only") as error, lock_folder(small_disk):
         pass
-    assert "the file system is read-only; make it writable, or take another RUN=folder" in str(describe(caught.value))
+    assert "the file system is read-only; make it writable, or choose another run folder" in str(describe(error.value))
 
 
 @pytest.mark.full
-def test_a_right_that_was_lost_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_gives_a_message(tmp_path: Path) -> None:
     code = """
 import os
 from runtime.files import write_text
@@ -127,14 +127,14 @@ if os.geteuid() == 0:
 write_text(Path(arguments[0]) / "t.csv", "x")
 """
     tmp_path.chmod(0o555)
-    ended = run(code, tmp_path)
-    assert ended.returncode == 2
-    assert "permission denied" in ended.stderr
+    result = run(code, tmp_path)
+    assert result.returncode == 2
+    assert "permission denied" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "message"),
     [
         (InputFault("a.csv: wrong"), "a.csv: wrong"),
         (FileNotFoundError(errno.ENOENT, "No such file", "runs/x/a"), "runs/x/a: no such file or folder: it was moved"),
@@ -145,25 +145,25 @@ write_text(Path(arguments[0]) / "t.csv", "x")
         (type("TerminatedWorkerError", (RuntimeError,), {})("exit codes {SIGKILL(-9)}"), "a worker process was killed"),
     ],
 )
-def test_what_the_world_does_is_a_sentence(error: BaseException, sentence: str) -> None:
-    assert (describe(error) or "").startswith(sentence)
+def test_errors_of_input_disk_memory_and_workers_give_a_message(error: BaseException, message: str) -> None:
+    assert (describe(error) or "").startswith(message)
 
 
-def test_a_fault_of_the_input_ends_with_code_2_and_one_of_the_program_stays_a_traceback(
+def test_an_input_error_ends_with_code_2_and_a_program_error_keeps_its_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def misread() -> None:
+    def fail() -> None:
         raise InputFault("a.csv: wrong")
 
     with pytest.raises(SystemExit, match="2"):
-        run_command(misread)
+        run_command(fail)
     assert capsys.readouterr().err == "error: a.csv: wrong\n"
     with pytest.raises(KeyError):
         run_command(lambda: {}["x"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_says_what_is_saved(number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_ends_with_a_message(number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(number)
     with pytest.raises(SystemExit, match=str(code)):
         run_command(lambda: signal.raise_signal(number))
@@ -171,7 +171,7 @@ def test_a_signal_says_what_is_saved(number: signal.Signals, code: int, capsys: 
     assert signal.getsignal(number) is before
 
 
-SLEEPS = """
+SLEEP_IN_WORKERS = """
 import os, signal, time
 from level1_cnn.training.checkpoint import save_state
 from level2_stack.crossval.fits import side_by_side
@@ -184,27 +184,27 @@ list(side_by_side(lambda job, table: time.sleep(job), [60] * 4, None, 2))
 
 @pytest.mark.full
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_ctrl_c_says_what_is_saved_and_leaves_no_worker(name: str, code: int) -> None:
-    ended = run(SLEEPS, name)
-    assert ended.returncode == code
-    assert ended.stderr.startswith(f"stopped by {name}: nothing is half-written, what was finished is kept;")
-    assert "Traceback" not in ended.stderr
-    assert not any(Path(f"/proc/{worker}").exists() for worker in ended.stdout.split())
+def test_a_signal_ends_with_a_message_and_leaves_no_worker(name: str, code: int) -> None:
+    result = run(SLEEP_IN_WORKERS, name)
+    assert result.returncode == code
+    assert result.stderr.startswith(f"stopped by {name}: no file is half-written, finished work is kept;")
+    assert "Traceback" not in result.stderr
+    assert not any(Path(f"/proc/{worker}").exists() for worker in result.stdout.split())
 
 
-def killed_once(job: tuple[int, str], table: None) -> int:
-    """Die, as a process without memory does, the first time that job 3 is done."""
-    number, place = job
-    if number == 3 and not Path(place).exists():
-        Path(place).touch()
+def die_once(job: tuple[int, str], table: None) -> int:
+    """Return the job's number; the first time that job 3 is done, die like a process that has no memory left."""
+    number, mark = job
+    if number == 3 and not Path(mark).exists():
+        Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number
 
 
 @pytest.mark.full
-def test_when_a_worker_is_killed_fewer_of_them_do_what_is_left(
+def test_after_a_worker_is_killed_fewer_workers_finish_the_jobs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = [(number, str(tmp_path / "died")) for number in range(9)]
-    assert list(side_by_side(killed_once, jobs, None, 2)) == list(range(9))
+    assert list(side_by_side(die_once, jobs, None, 2)) == list(range(9))
     assert "a worker process was killed (out of memory?); going on with 1 of 2" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Tests of the lock of a run: one writer, named to the second; a dead one is taken over, one elsewhere is believed."""
+"""Tests of the lock of a run folder: one writer at a time, whose description other commands print."""
 
 import json
 import os
@@ -16,35 +16,33 @@ from runtime.folder_lock import Holder, lock_folder, read_holder
 from tests.command_line import typed
 from tests.sources import ROOT
 
-NOBODY = 2**22 + 1  # more than the largest number of a process
-HOLDS = """
+NO_PROCESS = 2**22 + 1  # more than the largest process id
+LOCK_AND_SLEEP = """
 import sys, time
 from pathlib import Path
-from runtime.folder_lock import holding
-with holding(Path(sys.argv[1])):
-    print("held", flush=True)
+from runtime.folder_lock import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    print("locked", flush=True)
     time.sleep(60)
 """
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _wait_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.folder_lock.DYING_SECONDS", 0.2)
 
 
-def at_work(pid: int = os.getpid()) -> str:
-    return f"another command is at work there (process {pid} on "
+def refusal(pid: int = os.getpid()) -> str:
+    return f"another command uses it (process {pid} on "
 
 
-def test_the_second_of_two_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
-    with lock_folder(tmp_path), pytest.raises(InputFault) as refused:
+def test_a_second_command_is_refused_with_the_description_of_the_first(tmp_path: Path) -> None:
+    with lock_folder(tmp_path), pytest.raises(InputFault) as error:
         lock_folder(tmp_path).__enter__()
-    assert at_work() in str(refused.value)
+    assert refusal() in str(error.value)
 
 
-def test_a_holder_that_is_just_dying_is_not_taken_for_one_at_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_released_within_seconds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed process keeps its lock until the system has taken its memory back: seconds, on a busy machine."""
     monkeypatch.setattr("runtime.folder_lock.DYING_SECONDS", 30.0)
     first = ExitStack()
@@ -55,7 +53,7 @@ def test_a_holder_that_is_just_dying_is_not_taken_for_one_at_work(
         assert holder.pid == os.getpid()
 
 
-def test_a_folder_is_let_go_at_the_end_and_after_an_error(tmp_path: Path) -> None:
+def test_a_folder_is_unlocked_at_the_end_and_after_an_error(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
         assert read_holder(tmp_path) is not None
     assert read_holder(tmp_path) is None
@@ -64,72 +62,76 @@ def test_a_folder_is_let_go_at_the_end_and_after_an_error(tmp_path: Path) -> Non
     assert read_holder(tmp_path) is None
 
 
-def test_what_a_dead_process_held_is_taken_over_and_its_half_written_files_are_cleared(
+def test_the_lock_of_a_dead_process_is_taken_over_and_its_unfinished_files_are_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    me = Holder.me()
-    (tmp_path / "lock").write_text(json.dumps(vars(me) | {"pid": NOBODY}))
+    me = Holder.this_process()
+    (tmp_path / "lock").write_text(json.dumps(vars(me) | {"pid": NO_PROCESS}))
     mine, dead, elsewhere = (
         tmp_path / f".writing-{process}-x.npy"
-        for process in (f"{os.getpid()}@{me.host}", f"{NOBODY}@{me.host}", "1@elsewhere")
+        for process in (f"{os.getpid()}@{me.host}", f"{NO_PROCESS}@{me.host}", "1@elsewhere")
     )
     for path in (mine, dead, elsewhere):
         path.touch()
     with lock_folder(tmp_path):
         assert (mine.exists(), dead.exists(), elsewhere.exists()) == (True, False, True)
-    assert f"taken over from a command that ended without a word: process {NOBODY} on" in capsys.readouterr().out
+    assert f"taken over from a command that was killed: process {NO_PROCESS} on" in capsys.readouterr().out
 
 
 @pytest.mark.full
-def test_what_a_killed_process_held_is_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    process = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = [sys.executable, "-c", LOCK_AND_SLEEP, tmp_path]
+    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(InputFault) as refused:
+    assert process.stdout.readline() == "locked\n"
+    with pytest.raises(InputFault) as error:
         lock_folder(tmp_path).__enter__()
-    assert at_work(process.pid) in str(refused.value)
+    assert refusal(process.pid) in str(error.value)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with lock_folder(tmp_path):
-        assert f"ended without a word: process {process.pid} on" in capsys.readouterr().out
+        assert f"a command that was killed: process {process.pid} on" in capsys.readouterr().out
 
 
-def test_a_holder_on_another_machine_is_believed_and_how_to_remove_it_is_said(tmp_path: Path) -> None:
-    there = {"pid": 7, "host": "gpu-12", "command": "level1_cnn oof", "since": "2026-01-01 00:00:00"}
-    (tmp_path / "lock").write_text(json.dumps(there))
+def test_the_lock_of_another_machine_is_refused_and_the_message_says_how_to_remove_it(tmp_path: Path) -> None:
+    holder = {"pid": 7, "host": "gpu-12", "command": "level1_cnn oof", "since": "2026-01-01 00:00:00"}
+    (tmp_path / "lock").write_text(json.dumps(holder))
     with pytest.raises(InputFault, match=r"process 7 on gpu-12 since .*: level1_cnn oof.*rm .*lock"):
         lock_folder(tmp_path).__enter__()
-    assert read_holder(tmp_path) == Holder(**there)
+    assert read_holder(tmp_path) == Holder(**holder)
 
 
 @pytest.mark.parametrize("text", ["", '{"pid": 3, "ho', "[]", '{"pid": "x", "host": "a", "command": "", "since": ""}'])
-def test_half_a_line_in_the_lock_is_nobody(tmp_path: Path, text: str) -> None:
+def test_a_damaged_lock_file_holds_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "lock").write_text(text)
     with lock_folder(tmp_path):
-        assert read_holder(tmp_path) == Holder(**{**vars(Holder.me()), "since": vars(read_holder(tmp_path))["since"]})
+        since = vars(read_holder(tmp_path))["since"]
+        assert read_holder(tmp_path) == Holder(**{**vars(Holder.this_process()), "since": since})
 
 
-def test_who_may_wait_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_wait_the_second_command_waits_and_says_for_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def hold() -> None:
         with lock_folder(tmp_path, wait=True):
-            held.append(read_holder(tmp_path))
+            holders.append(read_holder(tmp_path))
 
-    held = list[Holder | None]()
-    waiting = Thread(target=hold)
+    holders = list[Holder | None]()
+    second = Thread(target=hold)
     with lock_folder(tmp_path):
-        waiting.start()
-        waiting.join(0.5)
-        assert (waiting.is_alive(), held) == (True, [])
-        assert f"held by process {os.getpid()} on" in capsys.readouterr().out
-    waiting.join(10)
-    assert len(held) == 1
+        second.start()
+        second.join(0.5)
+        assert (second.is_alive(), holders) == (True, [])
+        assert f"waiting for another command that uses it (process {os.getpid()} on" in capsys.readouterr().out
+    second.join(10)
+    assert len(holders) == 1
     assert read_holder(tmp_path) is None
 
 
-def test_a_command_on_a_run_that_another_works_on_ends_with_code_2(tmp_path: Path) -> None:
+def test_a_command_on_a_run_that_another_command_uses_ends_with_code_2(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
-        refused = typed("cases", "--run", tmp_path)
-    assert refused.code == 2
-    assert refused.err.startswith(f"error: {tmp_path}: {at_work()}")
+        end = typed("cases", "--run", tmp_path)
+    assert end.code == 2
+    assert end.err.startswith(f"error: {tmp_path}: {refusal()}")
     assert typed("cases", "--run", tmp_path / "typo").code == 2
     assert not (tmp_path / "typo").exists()

@@ -1,4 +1,4 @@
-"""Tests for forecasts.py and machine.py: ranges add up, what is free is read as the kernel says it, and what fits."""
+"""Tests of forecasts.py and machine.py: ranges add up, free memory and disk, and work that does not fit."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from runtime.machine import Machine, available_memory, free_disk, parse_gigabyte
 from runtime.run_folder import Run
 
 GB = 10**9
-ROOMY = Machine(disk=100 * GB, memory=16 * GB)
+LARGE = Machine(disk=100 * GB, memory=16 * GB)
 
 
 def part(name: str, **values: object) -> Forecast:
@@ -47,38 +47,37 @@ def test_a_span_of_measurements_goes_from_the_least_to_the_most() -> None:
     ("low", "high", "expected"),
     [(40, 60, "40-60 s"), (59.6, 60.4, "60 s"), (300, 900, "5-15 min"), (5400, 9000, "1.5-2.5 h")],
 )
-def test_a_duration_is_told_in_the_unit_that_suits_it(low: float, high: float, expected: str) -> None:
+def test_seconds_are_printed_in_a_readable_unit(low: float, high: float, expected: str) -> None:
     assert format_seconds(Span(low=low, high=high)) == expected
 
 
-def test_what_is_written_is_read_back_level_by_level(tmp_path: Path) -> None:
+def test_forecasts_are_read_back_per_level(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    write_forecasts(run, [*TWO, part("default", level="two")], ROOMY)
+    write_forecasts(run, [*TWO, part("default", level="two")], LARGE)
     assert read_forecasts(run, "one") == TWO
-    assert [each.name for each in read_forecasts(run, "two")] == ["default"]
+    assert [forecast.name for forecast in read_forecasts(run, "two")] == ["default"]
     assert read_forecasts(Run(tmp_path / "other"), "one") == []
 
 
-def test_what_fits_is_not_refused(tmp_path: Path) -> None:
-    assert missing_resources(Run(tmp_path), TWO, ROOMY) == []
-    check_resources(Run(tmp_path), TWO, ROOMY)
+def test_work_that_fits_is_accepted(tmp_path: Path) -> None:
+    assert missing_resources(Run(tmp_path), TWO, LARGE) == []
+    check_resources(Run(tmp_path), TWO, LARGE)
 
 
-def test_a_disk_that_is_too_small_is_refused_with_what_is_needed_and_what_needs_most(tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_is_refused_with_the_demand_and_the_largest_part(tmp_path: Path) -> None:
     small = Machine(disk=3 * GB, memory=16 * GB)
-    with pytest.raises(
-        InputFault, match=r"needs 4\.0 GB of disk, and 3\.0 GB are free there; free 1\.0 GB more.*needs most: b0, 2\.0"
-    ):
+    message = r"needs 4\.0 GB of disk, and 3\.0 GB are free there; free 1\.0 GB more.*the largest part: b0, 2\.0"
+    with pytest.raises(InputFault, match=message):
         check_resources(Run(tmp_path), TWO, small)
 
 
-def test_every_refusal_is_told_together(tmp_path: Path) -> None:
-    refused = [part("b0", refused="too large"), part("b1", refused="larger still")]
-    with pytest.raises(InputFault, match=r"cannot be done here:\n  b0: too large\n  b1: larger still"):
-        check_resources(Run(tmp_path), refused, ROOMY)
+def test_all_reasons_against_the_work_are_in_one_message(tmp_path: Path) -> None:
+    parts = [part("b0", refused="too large"), part("b1", refused="larger still")]
+    with pytest.raises(InputFault, match=r"this machine cannot do the work:\n  b0: too large\n  b1: larger still"):
+        check_resources(Run(tmp_path), parts, LARGE)
 
 
-def lay_out(root: Path, files: dict[str, str]) -> Path:
+def write_files(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,37 +88,37 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
 MEMINFO = "MemTotal: 32000 kB\nMemAvailable:   20000 kB\n"
 
 
-def test_without_a_group_what_the_kernel_calls_available_is_available(tmp_path: Path) -> None:
-    assert available_memory(lay_out(tmp_path, {"proc/meminfo": MEMINFO})) == 20000 * 1024
+def test_without_a_cgroup_the_kernels_number_of_available_bytes_counts(tmp_path: Path) -> None:
+    assert available_memory(write_files(tmp_path, {"proc/meminfo": MEMINFO})) == 20000 * 1024
 
 
-def test_a_groups_limit_counts_less_what_it_uses_but_for_pages_that_can_be_dropped(tmp_path: Path) -> None:
+def test_the_limit_of_a_cgroup_counts_less_its_use_without_droppable_pages(tmp_path: Path) -> None:
     files = {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/box\n", "sys/fs/cgroup/box/memory.max": "9000000\n"}
     files |= {"sys/fs/cgroup/box/memory.current": "5000000\n", "sys/fs/cgroup/box/memory.stat": "inactive_file 1000\n"}
-    assert available_memory(lay_out(tmp_path, files)) == 4_001_000
+    assert available_memory(write_files(tmp_path, files)) == 4_001_000
 
 
-def test_the_tightest_of_the_groups_around_a_process_counts(tmp_path: Path) -> None:
+def test_the_tightest_of_nested_cgroups_counts(tmp_path: Path) -> None:
     files = {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/box/inner\n"}
     files |= {"sys/fs/cgroup/box/inner/memory.max": "max\n", "sys/fs/cgroup/memory.max": "3000000\n"}
     files |= {"sys/fs/cgroup/box/memory.max": "2000000\n", "sys/fs/cgroup/box/memory.current": "500000\n"}
-    assert available_memory(lay_out(tmp_path, files)) == 1_500_000
+    assert available_memory(write_files(tmp_path, files)) == 1_500_000
 
 
-def test_the_older_kind_of_groups_is_read_and_its_largest_number_means_no_limit(tmp_path: Path) -> None:
+def test_cgroups_of_version_1_are_read_and_their_largest_number_means_no_limit(tmp_path: Path) -> None:
     files = {"proc/meminfo": MEMINFO, "proc/self/cgroup": "5:cpu,memory:/box\n4:pids:/box\n"}
-    place = "sys/fs/cgroup/memory"
-    files |= {f"{place}/box/memory.limit_in_bytes": "7000000\n", f"{place}/box/memory.usage_in_bytes": "1000000\n"}
-    files |= {f"{place}/memory.limit_in_bytes": "9223372036854771712\n"}
-    assert available_memory(lay_out(tmp_path, files)) == 6_000_000
+    group = "sys/fs/cgroup/memory"
+    files |= {f"{group}/box/memory.limit_in_bytes": "7000000\n", f"{group}/box/memory.usage_in_bytes": "1000000\n"}
+    files |= {f"{group}/memory.limit_in_bytes": "9223372036854771712\n"}
+    assert available_memory(write_files(tmp_path, files)) == 6_000_000
 
 
-def test_the_disk_of_a_folder_that_is_not_there_yet_is_that_of_the_nearest_one_that_is(tmp_path: Path) -> None:
+def test_a_missing_folder_has_the_disk_of_its_nearest_existing_parent(tmp_path: Path) -> None:
     assert free_disk(tmp_path / "run" / "deeper") > 0
     assert this_machine(tmp_path, disk=5, memory=6) == Machine(5, 6, None, this_machine(tmp_path).cores)
 
 
-def test_gigabytes_are_read_as_bytes_and_nothing_else_is() -> None:
+def test_only_a_number_of_gigabytes_is_read_as_bytes() -> None:
     assert parse_gigabytes("1.5") == 1_500_000_000
     for wrong in ("much", "-1", "inf"):
         with pytest.raises(InputFault, match=r"GB"):

@@ -1,4 +1,4 @@
-"""Tests for provenance.py: fresh, stale, or refused with the differing keys."""
+"""Tests of provenance.py: artefacts are fresh, stale, or refused with the differing keys."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from runtime.errors import InputFault
 from runtime.provenance import check_inputs, differences, digest_of_code, digest_of_folder, is_fresh, write_mark
 
 
-def test_an_artefact_is_fresh_only_with_the_same_ingredients_and_outputs(tmp_path: Path) -> None:
+def test_an_artefact_is_fresh_only_with_the_same_inputs_and_all_outputs(tmp_path: Path) -> None:
     mark, output = tmp_path / "run.json", tmp_path / "table"
     assert not is_fresh(mark, {"epochs": 3}, [output])
     write_mark(mark, {"epochs": 3})
@@ -20,10 +20,10 @@ def test_an_artefact_is_fresh_only_with_the_same_ingredients_and_outputs(tmp_pat
 
 def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     write_mark(tmp_path / "run.json", {"settings": {"epochs": 3, "side": (1, 2)}, "cases": "ab"})
-    changed = {"settings": {"epochs": 4, "side": (1, 2)}, "cases": "ab", "new": 1}
-    assert differences(tmp_path / "run.json", changed) == ["new: 'absent' -> 1", "settings.epochs: 3 -> 4"]
+    inputs = {"settings": {"epochs": 4, "side": (1, 2)}, "cases": "ab", "new": 1}
+    assert differences(tmp_path / "run.json", inputs) == ["new: 'absent' -> 1", "settings.epochs: 3 -> 4"]
     with pytest.raises(InputFault, match=r"settings\.epochs: 3 -> 4"):
-        check_inputs(tmp_path / "run.json", changed, "take another name")
+        check_inputs(tmp_path / "run.json", inputs, "take another name")
 
 
 def test_comments_and_docstrings_do_not_change_the_digest_of_code(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_comments_and_docstrings_do_not_change_the_digest_of_code(tmp_path: Path
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_the_digest_of_a_folder_follows_names_and_sizes(tmp_path: Path) -> None:
+def test_the_digest_of_a_folder_depends_on_names_and_sizes(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"12")
     first = digest_of_folder(tmp_path)
     (tmp_path / "a.jpg").touch()

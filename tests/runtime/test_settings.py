@@ -1,4 +1,4 @@
-"""Tests for settings.py: unknown keys are refused with the nearest name."""
+"""Tests of settings.py: wrong files and keys are refused; an unknown key with the nearest known one."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,13 +49,13 @@ def read(folder: Path, text: str) -> Home:
     return read_settings(folder / "home.toml", Home)
 
 
-def test_a_file_becomes_settings(tmp_path: Path) -> None:
+def test_a_file_is_read_into_settings(tmp_path: Path) -> None:
     home = read(tmp_path, 'rooms = 2\n[pet]\nkind = "dog"')
     assert home == Home(rooms=2, pet=Dog(kind="dog"))
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ('romms = 2\nrooms = 1\n[pet]\nkind = "dog"', "home.toml: unknown key 'romms'; did you mean 'rooms'?"),
         ('rooms = 1\n[pet]\nkind = "dog"\nvolumme = 2', "unknown key 'pet.dog.volumme'; did you mean 'volume'?"),
@@ -65,33 +65,33 @@ def test_a_file_becomes_settings(tmp_path: Path) -> None:
         ("rooms = = 1", "home.toml: not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(InputFault) as caught:
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputFault) as error:
         read(tmp_path, text)
-    assert sentence in str(caught.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ('rooms = 1\n[pet]\nkind = "dog"\nvolume = 10', "home.toml: pet.dog.volume = 10: too loud"),
-        # Keys that contradict each other: the section is named, not printed; the whole file has no name but its own.
+        # Keys that contradict each other: the message names their section, or only the file.
         ('rooms = 1\n[pet]\nkind = "dog"\nvolume = 0', "home.toml: pet.dog: a silent dog does not bark"),
         ('rooms = 1\n[pet]\nkind = "cat"\nwhiskers = 9', "home.toml: a cat needs two rooms"),
     ],
     ids=["one key", "a section", "the file"],
 )
-def test_our_own_sentences_stand_alone(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(InputFault) as caught:
+def test_our_own_messages_are_printed_without_pydantics_words(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputFault) as error:
         read(tmp_path, text)
-    assert str(caught.value) == sentence
+    assert str(error.value) == message
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputFault) as caught:
+    with pytest.raises(InputFault) as error:
         read(tmp_path, 'rooms = 0\ncolour = "red"\n[pet]\nkind = "dog"')
-    assert "rooms" in str(caught.value)
-    assert "colour" in str(caught.value)
+    assert "rooms" in str(error.value)
+    assert "colour" in str(error.value)
 
 
 def test_settings_cannot_be_changed_after_reading(tmp_path: Path) -> None:
@@ -101,5 +101,5 @@ def test_settings_cannot_be_changed_after_reading(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputFault, match="no such settings file"):
+    with pytest.raises(InputFault, match="this settings file does not exist"):
         read_settings(tmp_path / "none.toml", Home)

@@ -1,4 +1,4 @@
-"""Tests for tables.py and files.py: one row per case, atomic, refused otherwise."""
+"""Tests of tables.py and files.py: tables have one row per case, and files are written atomically."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def table(names: list[object], **columns: list[float]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(names, name="image_name", dtype=object))
 
 
-def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_table_is_read_back_unchanged(tmp_path: Path) -> None:
     frame = table(["b", "a"], score=[0.25, float("nan")])
     write_table(tmp_path / "scores.parquet", frame)
     pd.testing.assert_frame_equal(read_table(tmp_path / "scores.parquet"), frame)
@@ -32,27 +32,27 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "words"),
+    ("frame", "message"),
     [
         (table(["a", "a"], x=[1.0, 2.0]), "not unique: 1 (a)"),
         (table([1, 2], x=[1.0, 2.0]), "must hold strings"),
         (table(["a"], x=[1.0]).rename_axis("id"), "indexed by 'image_name'"),
     ],
 )
-def test_other_shapes_are_refused(tmp_path: Path, frame: pd.DataFrame, words: str) -> None:
-    with pytest.raises(InputFault) as caught:
+def test_a_wrong_index_is_refused(tmp_path: Path, frame: pd.DataFrame, message: str) -> None:
+    with pytest.raises(InputFault) as error:
         write_table(tmp_path / "bad.parquet", frame)
-    assert words in str(caught.value)
+    assert message in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_file_other_than_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("hello")
     with pytest.raises(InputFault, match="not a readable Parquet table"):
         read_table(tmp_path / "x.parquet")
 
 
-def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_error_while_writing_only_the_old_file_exists(tmp_path: Path) -> None:
     write_json(tmp_path / "facts.json", {"n": 1})
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "facts.json") as temporary:
         temporary.write_text((tmp_path / "absent").read_text())

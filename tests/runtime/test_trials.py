@@ -1,4 +1,4 @@
-"""Tests of the journal of a search: choices, trials cut short by their folds, and going on after a kill."""
+"""Tests of the journal of a search: choices, trials that are stopped early, and continuing after a kill."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def suggest(trial):
 
 
 def fold_values(params):
-    """The first fold is easy for everybody; what is far from 0.5 is worse on all of them."""
+    """Yield the running mean over folds: the first fold is easy, and rates far from 0.5 are worse on all folds."""
     quality = 0.8 - abs(params["rate"] - 0.5)
     total = 0.0
     for fold, ease in enumerate([0.15, 0.0, 0.0]):
@@ -28,39 +28,39 @@ def search(storage: Path, count: int, scores=fold_values, *, maximize: bool = Tr
     return trials
 
 
-def test_choices_are_drawn_and_kept_beside_numbers(tmp_path: Path) -> None:
-    tried = search(tmp_path / "journal.log", 8).results()
-    assert {trial.params["pooling"] for trial in tried} == {"a", "b"}
-    assert all(0 <= trial.params["rate"] <= 1 for trial in tried)
-    assert len({trial.params["rate"] for trial in tried}) == 8
+def test_choices_and_numbers_are_both_proposed(tmp_path: Path) -> None:
+    trials = search(tmp_path / "journal.log", 8).results()
+    assert {trial.params["pooling"] for trial in trials} == {"a", "b"}
+    assert all(0 <= trial.params["rate"] <= 1 for trial in trials)
+    assert len({trial.params["rate"] for trial in trials}) == 8
 
 
-def test_a_trial_behind_the_median_after_a_fold_is_cut_short_although_its_first_fold_was_easy(tmp_path: Path) -> None:
-    tried = search(tmp_path / "journal.log", 16).results()
-    assert not any(trial.is_pruned for trial in tried[:TRIALS_BEFORE_PRUNING])
-    cut = [trial for trial in tried if trial.is_pruned]
-    whole = [trial for trial in tried if not trial.is_pruned]
-    assert cut
-    assert all(len(trial.steps) < FOLDS for trial in cut)
-    assert all(len(trial.steps) == FOLDS for trial in whole)
-    best = max(tried, key=lambda trial: -abs(trial.params["rate"] - 0.5))
+def test_a_trial_worse_than_the_median_is_stopped_early_even_after_an_easy_first_fold(tmp_path: Path) -> None:
+    trials = search(tmp_path / "journal.log", 16).results()
+    assert not any(trial.is_pruned for trial in trials[:TRIALS_BEFORE_PRUNING])
+    pruned_trials = [trial for trial in trials if trial.is_pruned]
+    complete = [trial for trial in trials if not trial.is_pruned]
+    assert pruned_trials
+    assert all(len(trial.steps) < FOLDS for trial in pruned_trials)
+    assert all(len(trial.steps) == FOLDS for trial in complete)
+    best = max(trials, key=lambda trial: -abs(trial.params["rate"] - 0.5))
     assert not best.is_pruned
 
 
-def test_a_trial_that_falls_behind_on_its_second_fold_is_cut_short_there(tmp_path: Path) -> None:
-    def falling(params):
+def test_a_trial_that_falls_behind_on_its_second_fold_is_stopped_there(tmp_path: Path) -> None:
+    def worse_second_fold(params):
         yield 0.95
         yield 0.5
         raise AssertionError("the third fold was not needed")
 
     search(tmp_path / "journal.log", TRIALS_BEFORE_PRUNING)
-    last = search(tmp_path / "journal.log", TRIALS_BEFORE_PRUNING + 1, falling).results()[-1]
+    last = search(tmp_path / "journal.log", TRIALS_BEFORE_PRUNING + 1, worse_second_fold).results()[-1]
     assert last.is_pruned
     assert last.steps == (0.95, 0.5)
     assert last.value == 0.5
 
 
-def test_what_is_minimised_is_cut_short_above_the_median(tmp_path: Path) -> None:
+def test_when_minimising_a_trial_above_the_median_is_stopped_early(tmp_path: Path) -> None:
     search(tmp_path / "journal.log", TRIALS_BEFORE_PRUNING, maximize=False)
     worse = search(tmp_path / "journal.log", TRIALS_BEFORE_PRUNING + 1, lambda params: [2.0] * 3, maximize=False)
     assert worse.results()[-1].is_pruned
@@ -68,21 +68,21 @@ def test_what_is_minimised_is_cut_short_above_the_median(tmp_path: Path) -> None
     assert not better.results()[-1].is_pruned
 
 
-def test_a_search_in_pieces_with_trials_cut_short_proposes_what_an_undisturbed_one_does(tmp_path: Path) -> None:
-    class Killed(BaseException):
+def test_a_search_that_is_killed_and_continued_proposes_the_same_as_an_undisturbed_one(tmp_path: Path) -> None:
+    class Kill(BaseException):
         pass
 
-    def killed(params):
-        yield 5.0  # good enough not to be cut short
-        raise Killed
+    def die(params):
+        yield 5.0  # good enough not to be stopped early
+        raise Kill
 
     whole = search(tmp_path / "whole.log", 14).results()
     assert any(trial.is_pruned for trial in whole)
     for count in (3, 9):
         search(tmp_path / "pieces.log", count)
         try:
-            search(tmp_path / "pieces.log", count + 1, killed)
-        except Killed:
+            search(tmp_path / "pieces.log", count + 1, die)
+        except Kill:
             continue
     pieces = search(tmp_path / "pieces.log", 14).results()
     assert [(trial.params, trial.steps, trial.is_pruned) for trial in pieces] == [
@@ -90,7 +90,7 @@ def test_a_search_in_pieces_with_trials_cut_short_proposes_what_an_undisturbed_o
     ]
 
 
-def test_a_given_trial_is_carried_through_and_outside_its_ranges_no_example(tmp_path: Path) -> None:
+def test_an_added_trial_is_run_to_its_end_and_settings_outside_their_limits_are_ignored(tmp_path: Path) -> None:
     with quiet():
         trials = Trials(tmp_path / "journal.log", "this", suggest, maximize=True, seed=0, steps=FOLDS)
         trials.add({"rate": 7.0, "pooling": "b"}, lambda: [0.1, 0.2, 0.3])
