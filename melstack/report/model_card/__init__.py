@@ -1,1 +1,1 @@
-"""The model card of a finished stack: what it is for, how it was measured, and what it cannot do."""
+"""The model card of a finished stack: intended use, data, evaluation and limits."""

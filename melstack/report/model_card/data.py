@@ -1,4 +1,4 @@
-"""What a model card says of the data: counts and shares of the frozen case table, and what it does not hold."""
+"""The data section of a model card: counts and shares of the frozen case table, and its missing values."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,22 @@ from level2_stack.evaluation.subgroups import COLUMNS
 
 ROLES = {"train": "training", "test": "test"}
 SKIN_TONE = ("fitzpatrick", "skin_tone", "skin_type", "skin_colour", "skin_color", "phototype", "monk")
-QUIET = {"target", "role", "fold", "picture", "source", "diagnosis", "benign_malignant", "fold_group", "patient_id"}
-MOST_DIAGNOSES = 12
+NOT_LISTED = {
+    "target",
+    "role",
+    "fold",
+    "picture",
+    "source",
+    "diagnosis",
+    "benign_malignant",
+    "fold_group",
+    "patient_id",
+}
+MAX_DIAGNOSES = 12
 
 
 def data_facts(cases: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of the ``cases`` of a run with the case mark ``facts``, ready for the card's template."""
+    """Return the facts on the ``cases`` of a run for the card's template; ``facts`` is the run's cases.json."""
     train = cases[cases["role"] == "train"]
     return {
         "folder": Path(facts["data"]).name,
@@ -24,11 +34,11 @@ def data_facts(cases: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
         "folds": facts["made_from"]["folds"],
         "official": facts["made_from"]["official"],
         "positive": facts["made_from"].get("layout", {}).get("positive", []),
-        "drawn": _drawn(Path(facts["data"])),
+        "is_simulated": _is_simulated(Path(facts["data"])),
         "groups": [_group(part, name) for name, part in _parts(cases)],
         "prevalence": float(train["target"].mean()),
         "malignant_patients": int(train.loc[train["target"] == 1, "patient_id"].nunique()),
-        "make_up": {kind: _shares(train[column]) for kind, column in COLUMNS.items() if _words(train, column)},
+        "make_up": {kind: _shares(train[column]) for kind, column in COLUMNS.items() if _has_texts(train, column)},
         "diagnoses": _diagnoses(train),
         "missing": _missing(cases),
         "columns": [str(name) for name in cases.columns],
@@ -37,32 +47,32 @@ def data_facts(cases: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def skin_tone_columns(cases: pd.DataFrame) -> list[str]:
-    """Return the columns of ``cases`` that tell of skin tone, by their names."""
+    """Return the columns of ``cases`` whose names suggest a skin tone."""
     return [str(name) for name in cases.columns if any(word in str(name).lower() for word in SKIN_TONE)]
 
 
 def _parts(cases: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    named = [(called, cases[cases["role"] == role]) for role, called in ROLES.items()]
+    parts = [(name, cases[cases["role"] == role]) for role, name in ROLES.items()]
     extra = cases[cases["role"] == "extra"]
     if len(extra):
-        named += [(f"external, {source} (trained on only)", part) for source, part in extra.groupby("source")]
-    return [(name, part) for name, part in named if len(part)]
+        parts += [(f"external, {source} (for training only)", part) for source, part in extra.groupby("source")]
+    return [(name, part) for name, part in parts if len(part)]
 
 
 def _group(part: pd.DataFrame, name: str) -> dict[str, Any]:
-    known = part["target"].notna().any()
+    has_target = part["target"].notna().any()
     age = part["age_approx"].dropna() if "age_approx" in part else pd.Series(dtype="float64")
     return {
         "name": name,
         "cases": len(part),
         "patients": int(part["patient_id"].nunique()),
-        "malignant": int(part["target"].sum()) if known else None,
-        "prevalence": float(part["target"].mean()) if known else None,
-        "age": f"{age.median():.0f} ({age.min():.0f}-{age.max():.0f})" if len(age) else "not known",
+        "malignant": int(part["target"].sum()) if has_target else None,
+        "prevalence": float(part["target"].mean()) if has_target else None,
+        "age": f"{age.median():.0f} ({age.min():.0f}-{age.max():.0f})" if len(age) else "unknown",
     }
 
 
-def _words(train: pd.DataFrame, column: str) -> bool:
+def _has_texts(train: pd.DataFrame, column: str) -> bool:
     return column in train and not pd.api.types.is_numeric_dtype(train[column])
 
 
@@ -75,20 +85,21 @@ def _diagnoses(train: pd.DataFrame) -> dict[str, int]:
     if "diagnosis" not in train:
         return {}
     counts = train["diagnosis"].fillna("missing").value_counts()
-    return {str(name): int(count) for name, count in counts.head(MOST_DIAGNOSES).items()}
+    return {str(name): int(count) for name, count in counts.head(MAX_DIAGNOSES).items()}
 
 
 def _missing(cases: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return, of every column that some cases lack and some have, how many lack it by role."""
+    """Return the number of missing values by role, for every column with some missing and some known values."""
     own = cases[cases["role"].isin(list(ROLES))]
-    some = [name for name in own if name not in QUIET and 0 < own[name].isna().sum() < len(own)]
-    parts = [(called, part) for called, part in _parts(own)]
+    columns = [name for name in own if name not in NOT_LISTED and 0 < own[name].isna().sum() < len(own)]
+    parts = _parts(own)
     return [
-        {"column": name, "counts": {called: int(part[name].isna().sum()) for called, part in parts}} for name in some
+        {"column": column, "counts": {name: int(part[column].isna().sum()) for name, part in parts}}
+        for column in columns
     ]
 
 
-def _drawn(data: Path) -> bool:
-    """Tell whether the data are drawn: only a drawing knows the true risk of every case."""
+def _is_simulated(data: Path) -> bool:
+    """Return whether the data are simulated: only simulated data come with the true risk of every case."""
     truth = data / TRUTH
     return truth.is_file() and "risk" in pd.read_csv(truth, nrows=0).columns

@@ -15,7 +15,7 @@ from level1_cnn.inference.onnx_export import open_session
 from melstack.bundle.manifest import Manifest, NetworkEntry, read_manifest, write_manifest
 from melstack.bundle.serving.application import make_application
 from melstack.report.data_page.page import explore
-from melstack.report.model_card.writing import markdown
+from melstack.report.model_card.writing import escape_markdown
 from melstack.report.run_page.gallery_section import read_galleries
 from melstack.report.run_page.page import make_report
 from runtime.errors import InputFault
@@ -136,7 +136,7 @@ MARKUP: dict[str, Callable[[Path], str]] = {
     "markup_in_report": report,
     "markup_in_data_page": page_of_the_data,
     "markup_in_served_page": served,
-    "markup_in_model_card": lambda _: str(markdown(EVIL)),
+    "markup_in_model_card": lambda _: str(escape_markdown(EVIL)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Tests for the model card: it says what the run's tables say, and names what the run does not tell."""
+"""Tests for the model card: its figures are those of the run's tables, and missing information is "not available"."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from level2_stack.calibration.reliability import calibration_report
 from level2_stack.evaluation.metrics import clinical_metrics
 from level2_stack.evaluation.paired import compare
 from level2_stack.evaluation.subgroups import subgroup_table
-from melstack.report.model_card.writing import card, markdown, write_card
+from melstack.report.model_card.writing import card, escape_markdown, write_card
 from runtime.errors import InputFault
 from runtime.files import write_json, write_text
 from runtime.run_folder import Run
@@ -20,7 +20,7 @@ from tests.melstack.report.written_runs import ROWS, write_experiment
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Return a run whose tables are made by the functions that make them in a stack."""
+    """Return a run whose tables are written by the same functions as those of a stack."""
     write_experiment(tmp_path / "run", learners=["ridge"], blocks=["metadata"], blend=["ridge"], blend_weights="equal")
     run = Run(tmp_path / "run")
     cases = pd.read_parquet(run.cases)
@@ -34,12 +34,12 @@ def run(tmp_path: Path) -> Run:
     folder = run.level2 / "default"
     score = pd.read_parquet(folder / "learners.parquet")
     y, patients = cases["target"].to_numpy(), cases["patient_id"].to_numpy(dtype=object)
-    named = {"choice": score["choice"].to_numpy(), "choice, uncalibrated": score["choice"].to_numpy() ** 2}
+    probabilities = {"choice": score["choice"].to_numpy(), "choice, uncalibrated": score["choice"].to_numpy() ** 2}
     tables = {
         "metrics": clinical_metrics(y, score, patients, replicates=50),
-        "subgroups": subgroup_table(y, named["choice"], patients, cases, replicates=50),
+        "subgroups": subgroup_table(y, probabilities["choice"], patients, cases, replicates=50),
         "paired": compare(y, score.assign(b0=0.5), patients, replicates=50),
-        "calibration": calibration_report(y, named).rename_axis("model").reset_index(),
+        "calibration": calibration_report(y, probabilities).rename_axis("model").reset_index(),
     }
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
@@ -49,23 +49,23 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def written(run: Run) -> str:
+def card_of(run: Run) -> str:
     return card(run, run.level2 / "default")
 
 
-def test_every_metric_of_the_headline_stands_there_with_its_interval(run: Run) -> None:
-    text = written(run)
+def test_metrics_of_the_headline_are_listed_with_their_intervals(run: Run) -> None:
+    text = card_of(run)
     metrics = pd.read_csv(run.level2 / "default" / "metrics.csv").set_index("metric")
-    for metric, called in {
+    for metric, label in {
         "auc": "AUC, patients resampled",
         "sensitivity_at_90_specificity": "at 90 % specificity",
     }.items():
         row = metrics.loc[metric]
-        assert f"{called} | {row['value']:.4f} | {row['low']:.4f} to {row['high']:.4f} |" in text
+        assert f"{label} | {row['value']:.4f} | {row['low']:.4f} to {row['high']:.4f} |" in text
 
 
-def test_every_subgroup_has_its_row_and_small_ones_are_named_among_the_limits(run: Run) -> None:
-    text = written(run)
+def test_every_subgroup_has_a_row_and_small_subgroups_are_listed_as_a_limit(run: Run) -> None:
+    text = card_of(run)
     table = pd.read_csv(run.level2 / "default" / "subgroups.csv")
     assert sum(f"| {row.kind} | {row.value} | {row.rows} |" in text for row in table.itertuples()) == len(table)
     small = table.loc[table["auc_low"].isna(), ["kind", "value"]].agg(" ".join, axis=1)
@@ -73,60 +73,62 @@ def test_every_subgroup_has_its_row_and_small_ones_are_named_among_the_limits(ru
     assert f"Too few patients of a class for an interval of the AUC: {', '.join(small)}." in text
 
 
-def test_skin_tone_is_not_available_until_a_column_tells_it(run: Run) -> None:
-    assert "Skin tone: `not available`" in written(run)
-    assert "nothing is known of differences by skin tone" in written(run)
+def test_skin_tone_is_not_available_without_a_column_for_it(run: Run) -> None:
+    assert "Skin tone: `not available`" in card_of(run)
+    assert "differences by skin tone are unknown" in card_of(run)
     cases = pd.read_parquet(run.cases).assign(fitzpatrick=["II"] * 90 + ["V"] * 30)
     write_table(run.cases, cases)
-    text = written(run)
+    text = card_of(run)
     assert "Skin tone, column fitzpatrick: II 75.00 %; V 25.00 %." in text
     assert "differences by skin tone" not in text
 
 
-def test_prevalence_is_that_of_the_training_cases_and_the_one_asked_for(run: Run) -> None:
-    trained = pd.read_parquet(run.cases)["target"].mean()
-    text = written(run)
-    assert f"{100 * trained:.2f} % of the training pictures are malignant" in text
-    assert "No other prevalence was asked for" in text
-    place = run.level2 / "default" / "decisions.json"
-    place.write_text(place.read_text().replace('"seeds": 3', '"seeds": 3, "calibration": {"prevalence": 0.0176}'))
-    text = written(run)
-    assert "The probabilities are for a prevalence of 1.76 %, which was asked for." in text
-    assert "shifted to a prevalence of 0.0176 by calculation" in text
+def test_the_card_states_the_prevalence_of_the_training_cases_and_the_requested_one(run: Run) -> None:
+    in_training = pd.read_parquet(run.cases)["target"].mean()
+    text = card_of(run)
+    assert f"{100 * in_training:.2f} % of the training pictures are malignant" in text
+    assert "The probabilities are for this prevalence." in text
+    path = run.level2 / "default" / "decisions.json"
+    path.write_text(path.read_text().replace('"seeds": 3', '"seeds": 3, "calibration": {"prevalence": 0.0176}'))
+    text = card_of(run)
+    assert "the option --prevalence sets, 1.76 %." in text
+    assert "converted to a prevalence of 0.0176 by a formula" in text
 
 
-def test_a_baseline_that_the_stack_does_not_surely_beat_is_a_limit_and_another_is_not(run: Run) -> None:
-    assert "Chance alone may explain why the stack stands above rank_mean:" in written(run)
+def test_a_gain_that_may_be_chance_is_a_limit_and_a_larger_gain_is_not(run: Run) -> None:
+    assert "The stack may be better than rank_mean by chance only:" in card_of(run)
 
 
-@pytest.mark.parametrize(("low", "said"), [(0.55, True), (0.45, False)])
-def test_a_shift_beyond_chance_is_a_limit(run: Run, low: float, said: bool) -> None:
+@pytest.mark.parametrize(("low", "is_limit"), [(0.55, True), (0.45, False)])
+def test_a_shift_beyond_chance_is_a_limit(run: Run, low: float, is_limit: bool) -> None:
     table = pd.DataFrame({"columns": ["patient"], "auc": [0.7], "low": [low], "high": [0.8]})
     write_text(run.level2 / "default" / "shift.csv", table.to_csv(index=False))
-    assert ("Test cases can be told from training cases by: patient 0.70" in written(run)) is said
+    assert ("distinguish test cases from training cases by: patient 0.70" in card_of(run)) is is_limit
 
 
 def test_missing_values_are_counted_by_column(run: Run) -> None:
-    assert f"- sex: training {ROWS // 3}\n" in written(run)
+    assert f"- sex: training {ROWS // 3}\n" in card_of(run)
 
 
-def test_only_data_whose_true_risk_is_known_are_called_drawn(run: Run, tmp_path: Path, monkeypatch) -> None:
+def test_only_data_with_a_known_true_risk_are_called_simulated(run: Run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_text(tmp_path / "data" / "small" / "truth.csv", "image_name,target\nx,1\n")
-    assert "drawn by the project" not in written(run)
+    assert "These data are simulated" not in card_of(run)
     write_text(tmp_path / "data" / "small" / "truth.csv", "image_name,target,risk\nx,1,0.5\n")
-    assert "drawn by the project" in written(run)
+    assert "These data are simulated" in card_of(run)
 
 
-def test_what_comes_from_data_cannot_become_markup(run: Run) -> None:
+def test_markup_in_the_data_is_escaped(run: Run) -> None:
     cases = pd.read_parquet(run.cases).assign(diagnosis="a|b <script>x</script>\n# c [d](http://e)")
     write_table(run.cases, cases)
-    text = written(run)
+    text = card_of(run)
     assert r"a\|b &lt;script&gt;x&lt;/script&gt; # c [d]\(http://e) 120." in text
-    assert markdown("lite0_96_frozen [0.1, 0.2]") == "lite0_96_frozen [0.1, 0.2]"
+    assert escape_markdown("lite0_96_frozen [0.1, 0.2]") == "lite0_96_frozen [0.1, 0.2]"
 
 
-def test_every_section_names_the_items_it_serves_and_that_it_is_no_device(run: Run) -> None:
+def test_every_section_names_its_reporting_items_and_the_card_states_that_this_is_not_a_medical_device(
+    run: Run,
+) -> None:
     text = write_card(run, run.level2 / "default").read_text()
     sections = text.split("\n## ")[1:-1]
     assert len(sections) == 8
@@ -136,6 +138,6 @@ def test_every_section_names_the_items_it_serves_and_that_it_is_no_device(run: R
 
 def test_an_unfinished_stack_has_no_card(run: Run) -> None:
     (run.level2 / "default" / "metrics.csv").unlink()
-    with pytest.raises(InputFault, match=r"metrics\.csv.*make stack"):
+    with pytest.raises(InputFault, match=r"metrics\.csv.*melstack stack"):
         write_card(run, run.level2 / "default")
     assert not (run.folder / "model_card.md").exists()
