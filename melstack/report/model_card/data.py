@@ -11,7 +11,7 @@ from level2_stack.evaluation.subgroups import COLUMNS
 
 ROLES = {"train": "training", "test": "test"}
 SKIN_TONE = ("fitzpatrick", "skin_tone", "skin_type", "skin_colour", "skin_color", "phototype", "monk")
-NOT_LISTED = {
+HIDDEN_COLUMNS = {
     "target",
     "role",
     "fold",
@@ -34,7 +34,7 @@ def data_facts(cases: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
         "folds": facts["made_from"]["folds"],
         "official": facts["made_from"]["official"],
         "positive": facts["made_from"].get("layout", {}).get("positive", []),
-        "is_simulated": _is_simulated(Path(facts["data"])),
+        "is_simulated": _has_true_risk(Path(facts["data"])),
         "groups": [_group(part, name) for name, part in _parts(cases)],
         "prevalence": float(train["target"].mean()),
         "malignant_patients": int(train.loc[train["target"] == 1, "patient_id"].nunique()),
@@ -91,7 +91,7 @@ def _diagnoses(train: pd.DataFrame) -> dict[str, int]:
 def _missing(cases: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the number of missing values by role, for every column with some missing and some known values."""
     own = cases[cases["role"].isin(list(ROLES))]
-    columns = [name for name in own if name not in NOT_LISTED and 0 < own[name].isna().sum() < len(own)]
+    columns = [name for name in own if name not in HIDDEN_COLUMNS and 0 < own[name].isna().sum() < len(own)]
     parts = _parts(own)
     return [
         {"column": column, "counts": {name: int(part[column].isna().sum()) for name, part in parts}}
@@ -99,7 +99,7 @@ def _missing(cases: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _is_simulated(data: Path) -> bool:
+def _has_true_risk(data: Path) -> bool:
     """Return whether the data are simulated: only simulated data come with the true risk of every case."""
     truth = data / TRUTH
     return truth.is_file() and "risk" in pd.read_csv(truth, nrows=0).columns

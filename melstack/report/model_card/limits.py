@@ -65,7 +65,7 @@ def _shift(shift: pd.DataFrame | None, decisions: Mapping[str, Any]) -> Iterator
     if len(beyond):
         groups = ", ".join(f"{row.columns} {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in _rows(beyond))
         yield (
-            f"A model can distinguish test cases from training cases by: {groups} (AUC; 0.5 is no shift). "
+            f"A model can distinguish test cases from training cases by: {groups} (AUC; 0.5 means no shift). "
             "The figures may not hold for the test cases."
         )
 
@@ -75,11 +75,11 @@ def _rows(table: pd.DataFrame) -> Iterator[Any]:
 
 
 def _prevalence(cases: pd.DataFrame, decisions: Mapping[str, Any]) -> Iterator[str]:
-    requested = decisions["recipe"].get("calibration", {}).get("prevalence")
+    target_prevalence = decisions["recipe"].get("calibration", {}).get("prevalence")
     in_training = float(cases.loc[cases["role"] == "train", "target"].mean())
-    if requested is not None:
+    if target_prevalence is not None:
         yield (
-            f"The probabilities are converted to a prevalence of {requested:g} by a formula; "
+            f"The probabilities are converted to a prevalence of {target_prevalence:g} by a formula; "
             "the run has no cases from a population with that prevalence."
         )
     else:
