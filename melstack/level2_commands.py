@@ -202,12 +202,19 @@ def design(
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
     """Return the run of ``source`` with both levels made where they are not fresh."""
     check_networks(networks)
-    options.file.stat()  # a missing recipe ends the command before anything is computed
+    check_recipe(options)
     run = freeze(source)
     audit_cases(run, print_all=True)
     train(run, networks, cluster)
     cross_validate(run, options, cluster)
     return run
+
+
+def check_recipe(options: RecipeOptions) -> None:
+    """Raise InputFault for an unknown or invalid recipe, before anything is computed."""
+    from level2_stack.recipe import read_recipe
+
+    read_recipe(options.file)
 
 
 def cross_validate(run: Run, options: StackOptions, cluster: str | None = None) -> None:

@@ -81,7 +81,8 @@ def _words(name: str, option: click.Parameter, value: str) -> list[str]:
         return []
     long = next(text for text in option.opts if text.startswith("--"))
     if not getattr(option, "is_flag", False):
-        return [f"{long}={Path(value).expanduser() if value.startswith('~/') else value}"]
+        home = value == "~" or value.startswith("~/")  # the shell leaves it alone within NAME=value
+        return [f"{long}={Path(value).expanduser() if home else value}"]
     if value.lower() not in YES | NO:
         raise InputFault(f"{name}={value}: must be 1 (yes) or 0 (no)")
     return [long] if value.lower() in YES else []

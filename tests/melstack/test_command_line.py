@@ -1,0 +1,219 @@
+"""Tests of the command line: help, options, what make passes on, and the table of docs/command_line.md."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+
+from benchmarks import __main__ as speed
+from melstack.cli import ORDER, build_app
+from melstack.make_words import GOALS, arguments_of, options_of
+from melstack.options import words
+from runtime.errors import InputFault
+from runtime.invocation import TYPED_BY, command, option
+from tests.command_line import typed
+from tests.sources import ROOT
+
+APP = typer.main.get_command(build_app())
+PAGE = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `+(make .+?)`+ \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_help_lists_every_command_in_one_of_three_groups() -> None:
+    shown = typed("--help")
+    assert shown.code == 0
+    titles = [shown.out.index(f"─ {title} ─") for title in ("Daily", "Looking closer", "Maintaining")]
+    assert titles == sorted(titles)
+    assert [verb for verb in ORDER if f"│ {verb} " not in shown.out] == []
+    assert sorted(ORDER) == sorted(APP.commands)
+
+
+@pytest.mark.parametrize("verb", ORDER)
+def test_h_explains_a_command_with_an_example_that_can_be_typed(verb: str) -> None:
+    shown = typed(verb, "-h")
+    assert shown.code == 0
+    example = re.search(r"Example: melstack (.+)", APP.commands[verb].epilog or "")
+    assert example
+    assert "Example: melstack" in shown.out
+    given = shlex.split(example[1])
+    assert given[0] == verb
+    APP.commands[verb].make_context(verb, given[1:])
+
+
+def test_an_option_has_a_sentence_of_help() -> None:
+    lacking = [f"{verb} {one.name}" for verb in ORDER for one in APP.commands[verb].params if not one.help]
+    assert lacking == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("line", [["--help"], ["stack", "--help"]])
+def test_help_imports_neither_tensorflow_nor_pandas(line: list[str]) -> None:
+    code = f"""
+import sys
+from melstack.cli import main
+sys.argv = ["melstack", *{line}]
+try:
+    main()
+except SystemExit:
+    print({{"tensorflow", "pandas", "numpy", "sklearn", "lightgbm"}} & sys.modules.keys())
+"""
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_makefile_knows_every_option_and_no_other() -> None:
+    listed = re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)
+    assert listed
+    trials = typer.main.get_command(speed.app)
+    known = {name for verb in APP.commands for name in options_of(APP, verb)}
+    known |= {name for verb in ("try-server", "bench", "bench-bundle") for name in options_of(trials, verb)}
+    assert set(listed[1].replace("\\\n", " ").split()) == known
+
+
+def test_the_makefile_has_a_target_for_every_command() -> None:
+    targets = re.findall(r"^([a-z-]+): ##", MAKEFILE, re.MULTILINE)
+    assert set(ORDER) <= set(targets)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (["DATA=a b"], ["--data=a b"]),
+        (["DATA=-x", "FOLDS=3"], ["--data=-x", "--folds=3"]),
+        (["OFFICIAL_FOLDS=1"], ["--official-folds"]),
+        (["OFFICIAL_FOLDS=0", "EXTRA="], []),
+        (["EXTRA=a b"], ["--extra=a b"]),
+    ],
+)
+def test_a_variable_of_make_is_the_option_of_its_name(given: list[str], passed: list[str]) -> None:
+    assert arguments_of(["cases", *given], APP) == ["cases", *passed]
+
+
+def test_a_home_folder_is_found_although_the_shell_leaves_it_alone() -> None:
+    assert arguments_of(["cases", "DATA=~/mine"], APP) == ["cases", f"--data={Path.home() / 'mine'}"]
+
+
+def test_a_variable_of_another_target_of_the_call_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GOALS, "oof eda")
+    assert arguments_of(["eda", "PROFILE=gpu"], APP) == ["eda"]
+    monkeypatch.setenv(GOALS, "cases eda")
+    with pytest.raises(InputFault, match=r"PROFILE=\.\.\. has no effect on `make eda`"):
+        arguments_of(["eda", "PROFILE=gpu"], APP)
+
+
+def test_a_variable_of_the_environment_counts_and_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUN", "runs/mine")
+    monkeypatch.setenv("HOST", "laptop")
+    assert arguments_of(["serve"], APP) == ["serve", "--run=runs/mine"]
+    assert capsys.readouterr().err == "RUN=runs/mine: taken from the environment\n"
+    assert arguments_of(["serve", "RUN=runs/other"], APP) == ["serve", "--run=runs/other"]
+
+
+def test_several_values_are_divided_at_blanks_but_a_path_that_exists_is_one(tmp_path: Path) -> None:
+    (tmp_path / "it's mine").mkdir()
+    assert words(["a b", "c"]) == ["a", "b", "c"]
+    assert words([str(tmp_path / "it's mine"), "'d e' f"]) == [str(tmp_path / "it's mine"), "d e", "f"]
+    with pytest.raises(InputFault, match="No closing quotation"):
+        words(["it's not there"])
+
+
+def test_messages_name_the_next_command_as_the_user_typed_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TYPED_BY, raising=False)
+    assert command("stack", recipe="a b") == "`melstack stack --recipe 'a b'`"
+    assert option("foreign", "folder") == "--foreign folder"
+    monkeypatch.setenv(TYPED_BY, "make")
+    assert command("stack", free_disk=5) == "`make stack FREE_DISK=5`"
+    assert option("deterministic", True) == "DETERMINISTIC=1"
+
+
+def test_a_missing_extra_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def lacking(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
+
+    monkeypatch.setattr("melstack.bundle_commands.BundleOptions.data_folder", property(lacking))
+    ended = typed("predict", "--run", tmp_path)
+    assert ended.code == 2
+    assert "pip install 'melstack[predict]'" in ended.err
+
+
+def test_a_run_that_does_not_exist_is_not_begun(tmp_path: Path) -> None:
+    ended = typed("submission", "--run", tmp_path / "typo")
+    assert ended.code == 2
+    assert f"{tmp_path / 'typo'}: no such run; to begin one, --data folder" in ended.err
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize("name", ["features", "runtime"])
+def test_a_package_that_hides_ours_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    for line, code in ((["-c", "from melstack import Bundle"], 1), (["-m", "melstack", "-h"], 2)):
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+        ended = subprocess.run(
+            [sys.executable, *line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == code
+        assert f"{tmp_path / name / '__init__.py'} hides a package of melstack, {ROOT / name}" in ended.stderr
+
+
+def test_the_library_has_its_three_names() -> None:
+    from melstack import Bundle, NestedStackingClassifier, import_predictions
+
+    assert Bundle.__name__ == "Bundle"
+    assert NestedStackingClassifier.__name__ == "NestedStackingClassifier"
+    assert import_predictions.__name__ == "import_predictions"
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        from melstack import Nothing  # noqa: F401
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the page: the words of the line, and what is printed."""
+
+    words: list[str]
+    printed: str
+
+    @classmethod
+    def read(cls, line: str, outcome: str, folder: Path) -> "Row":
+        """Return the row of ``line``; a file that it names by relative path is made in ``folder``."""
+        typed_words = shlex.split(line.replace(r"\|", "|"))
+        name, _, value = typed_words[2].partition("=")
+        if outcome == "the path":
+            return cls(typed_words, f"{value}: no such")
+        printed = re.fullmatch(r"`+ ?(.+?) ?`+", outcome)
+        if outcome == f"`{value}`":
+            path = folder / value
+            path.mkdir() if name == "EXTRA" else path.write_text("unknown = 1")
+            return cls([*typed_words[:2], f"{name}={path}", f"RUN={folder / 'run'}", f"DATA={folder}"], value)
+        return cls(typed_words, printed[1] if printed else "")
+
+
+def test_the_page_has_at_least_thirty_rows() -> None:
+    assert len(ROWS) >= 30
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("text", "before", "outcome"), ROWS, ids=[row[0] for row in ROWS])
+def test_difficult_input_has_the_outcome_that_the_page_gives(
+    text: str, before: str, outcome: str, tmp_path: Path
+) -> None:
+    if outcome == "not deterministic":
+        assert arguments_of(["oof", "DETERMINISTIC=0"], APP) == ["oof"]
+        return
+    row = Row.read(text, outcome, tmp_path)
+    line = ["make", "--no-print-directory", *row.words[1:]]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    shown = " ".join((ended.stdout + ended.stderr).replace("│", " ").split())
+    assert row.printed
+    assert " ".join(row.printed.split()) in shown
+    assert not (ROOT / "x").exists()
