@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from features.leaks.lookalikes import lookalikes
+from features.leaks.lookalikes import find_lookalikes
 from features.leaks.traces import make_traces, trace
 from features.pictures.read import read_picture
 from runtime.tables import INDEX
@@ -68,6 +68,6 @@ def plant(pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = 
     originals = rng.choice(np.array(list(pictures), dtype=object), copies, replace=False)
     rows = {f"copy of {name}": trace(altered(read_picture(pictures[name]), rng)) for name in originals}
     planted = pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
-    pairs = lookalikes(pd.concat([traces, planted]), jobs)
+    pairs = find_lookalikes(pd.concat([traces, planted]), jobs)
     right = pairs["second"].to_numpy() == ("copy of " + pairs["first"]).to_numpy()
     return Found(copies, int(right.sum()), pairs[~right])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.folder.data_folder import PAIRS, CaseFolders, DataFolder
 from features.folder.layout import MAPPING, Request
-from features.folder.picture_places import EXTRA, source_name
+from features.folder.picture_locations import EXTRA, source_name
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.provenance import check_inputs, is_fresh, outputs_of, read_mark, sha256_of, write_mark

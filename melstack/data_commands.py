@@ -31,9 +31,9 @@ def clinic(
 ) -> None:
     """Draw the synthetic clinic, the demo: a data folder whose melanoma risk is known."""
     if layout == "isic2024":
-        from features.clinic.isic2024_folder import Wanted, draw_total_body_clinic
+        from features.clinic.isic2024_folder import ClinicSize, draw_total_body_clinic
 
-        draw_total_body_clinic(data, Wanted(train, test, seed, crops))
+        draw_total_body_clinic(data, ClinicSize(train, test, seed, crops))
         return
     if crops:
         raise InputFault(f"crops = {crops} has no effect without layout = isic2024: this clinic draws every picture")
@@ -132,6 +132,6 @@ def audit_cases(run: Run, *, print_all: bool = False) -> None:
         for line in report.sentences():
             say(f"audit: {line}")
     else:
-        findings, blocking = len(report.findings), len(report.stops)
+        findings, blocking = len(report.findings), len(report.blocking)
         say(f"audit: {findings} finding(s), {blocking} of them blocking; {run.folder / REPORT}")
     refuse_leaks(report, str(run.folder))

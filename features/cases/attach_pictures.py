@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 
 from features.cases.names import likely_names
 from features.cases.tfrecord_cases import index_records
-from features.folder.picture_places import Place
+from features.folder.picture_locations import PictureLocation
 from features.pictures.file_types import remark_notes
 from features.pictures.hdf5 import read_entries
 from features.pictures.read import Header, header_of_bytes, read_header
@@ -19,7 +19,7 @@ SIZES = ("width", "height", "file_bytes")
 
 
 def attach_pictures(
-    part: pd.DataFrame, data: Path, place: Place | None, faults: Faults, notes: list[str]
+    part: pd.DataFrame, data: Path, place: PictureLocation | None, faults: Faults, notes: list[str]
 ) -> pd.DataFrame:
     """Add picture (relative to ``data``), width, height and file_bytes of every case; no ``place`` means no pictures.
 
@@ -44,7 +44,7 @@ def attach_files(
     where: str,
     faults: Faults,
     notes: list[str],
-    place: Place | None = None,
+    place: PictureLocation | None = None,
 ) -> pd.DataFrame:
     """Add picture (a path of those ``found``, which may lie in a ``place``), width, height, file_bytes of every case.
 
@@ -65,7 +65,9 @@ def attach_files(
     )
 
 
-def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, place: Place, faults: Faults) -> pd.DataFrame:
+def attach_records(
+    part: pd.DataFrame, table: pd.DataFrame, data: Path, place: PictureLocation, faults: Faults
+) -> pd.DataFrame:
     """Add picture, width, height and file_bytes from the records of ``table``, and the fold group where there is none.
 
     A size known from elsewhere is kept where the record only knows that of its own, shrunken picture.
@@ -87,14 +89,14 @@ def attach_records(part: pd.DataFrame, table: pd.DataFrame, data: Path, place: P
     return part
 
 
-def _name_missing(wanted: pd.Index, found: pd.Index, where: str, faults: Faults, place: Place | None) -> None:
+def _name_missing(wanted: pd.Index, found: pd.Index, where: str, faults: Faults, place: PictureLocation | None) -> None:
     missing = wanted[~wanted.isin(found)]
     if len(missing):
         hint = likely_names(missing, found[~found.isin(wanted)]) or _other_files(missing, place)
         faults.add(f"{where}: no picture for {list_names(missing)}{hint}")
 
 
-def _other_files(missing: pd.Index, place: Place | None) -> str:
+def _other_files(missing: pd.Index, place: PictureLocation | None) -> str:
     """Return a hint on files under the names of ``missing`` that are of a kind that is not read."""
     unread = [] if place is None else [path.name for path in place.listing if path.stem in missing]
     return f"; not read, since neither JPEG, PNG nor DICOM: {list_names(unread)}" if unread else ""

@@ -17,7 +17,7 @@ from features.cases.tied_patients import tie_groups, tied_patients
 from features.folder.csv_file import id_column
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
-from features.folder.picture_places import Place
+from features.folder.picture_locations import PictureLocation
 from runtime.errors import Faults, InputFault, list_names
 
 Pairs = Callable[[pd.DataFrame], pd.DataFrame]  # cases without folds -> pairs (first, second) that show the same
@@ -89,7 +89,7 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     layout, notes, name = data.layout, data.notes, str(getattr(data.layout, role))
     if role == "test" and not name:
         return no_rows()
-    place = data.place(role)
+    place = data.picture_location(role)
     # Kaggle's TFRecord sets come without CSVs; a CSV that a mapping names must be there.
     csv_may_lack = name == Layout.model_fields[role].default
     if place is not None and place.records and csv_may_lack and not data.has(name):
@@ -106,7 +106,7 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     return attach_pictures(part, data.path, place, faults, notes)
 
 
-def _rows_without_csv(data: DataFolder, place: Place, role: str, faults: Faults) -> pd.DataFrame:
+def _rows_without_csv(data: DataFolder, place: PictureLocation, role: str, faults: Faults) -> pd.DataFrame:
     table = index_records(place.records, place.name, faults)
     part = rows_of_records(table[~table.index.duplicated()], role, role, faults, data.notes)
     return attach_records(part, table, data.path, place, faults)
@@ -130,7 +130,7 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
 def _note_unused(data: DataFolder, parts: Mapping[str, pd.DataFrame]) -> None:
     """Say which pictures belong to no case: perhaps rows are missing."""
     known = parts["train"].index.union(parts["test"].index)
-    places = [data.place(role) for role in ("train", "test")]
+    places = [data.picture_location(role) for role in ("train", "test")]
     for place in {found.folder: found for found in places if found is not None and not found.records}.values():
         unused = [name for name in place.pictures() if name not in known]
         if unused:

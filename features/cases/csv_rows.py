@@ -10,7 +10,7 @@ from features.cases.metadata_values import repaired
 from features.cases.names import checked_names
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, MAPPING, Layout
-from features.folder.picture_places import NEW
+from features.folder.picture_locations import NEW
 from runtime.errors import Faults, InputFault, did_you_mean, list_names
 from runtime.tables import INDEX
 

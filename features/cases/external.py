@@ -11,7 +11,7 @@ from features.cases.metadata_columns import NO_METADATA
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, Columns
-from features.folder.picture_places import EXTRA, Place, source_name
+from features.folder.picture_locations import EXTRA, PictureLocation, source_name
 from runtime.errors import Faults, list_names
 
 GROUP_SEPARATOR = ":"
@@ -41,7 +41,7 @@ def _without_known(part: pd.DataFrame, earlier: Sequence[pd.DataFrame], name: st
 
 
 def _read_external(folder: DataFolder, known: pd.Index, faults: Faults) -> pd.DataFrame:
-    layout, place = folder.layout, folder.place(EXTRA)
+    layout, place = folder.layout, folder.picture_location(EXTRA)
     if place is None:
         faults.add(f"{folder.path}: external cases need pictures; there is no {layout.train_pictures}, jpeg or *.tfrec")
         return no_rows()
@@ -54,7 +54,7 @@ def _read_external(folder: DataFolder, known: pd.Index, faults: Faults) -> pd.Da
     return part.drop(columns="fold_group", errors="ignore")
 
 
-def _from_csv(folder: DataFolder, place: Place, faults: Faults) -> pd.DataFrame:
+def _from_csv(folder: DataFolder, place: PictureLocation, faults: Faults) -> pd.DataFrame:
     """Return external rows of a CSV; a patient is not asked of them, nor is one image_name of a lesion's many."""
     raw, layout = folder.cases("train"), folder.layout
     if layout.columns.patient_id not in raw:
@@ -66,7 +66,7 @@ def _from_csv(folder: DataFolder, place: Place, faults: Faults) -> pd.DataFrame:
     return attach_pictures(part.assign(width=np.nan, height=np.nan), folder.path, place, faults, folder.notes)
 
 
-def _from_records(folder: DataFolder, place: Place, known: pd.Index, faults: Faults) -> pd.DataFrame:
+def _from_records(folder: DataFolder, place: PictureLocation, known: pd.Index, faults: Faults) -> pd.DataFrame:
     name, notes = source_name(folder.path), folder.notes
     table = index_records(place.records, place.name, faults)
     repeated, familiar = table.index.duplicated(), table.index.isin(known)

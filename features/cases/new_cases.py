@@ -12,7 +12,7 @@ from features.cases.names import checked_names
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Columns, Layout
-from features.folder.picture_places import NEW, Place
+from features.folder.picture_locations import NEW, PictureLocation
 from runtime.errors import Faults, InputFault
 from runtime.tables import INDEX
 
@@ -25,7 +25,7 @@ def read_new_cases(data: DataFolder) -> pd.DataFrame:
     a metadata column that is not there is missing in every case, which the folder's notes are told. Raises InputFault
     that lists every fault together.
     """
-    layout, place, faults = data.layout, data.place(NEW), Faults()
+    layout, place, faults = data.layout, data.picture_location(NEW), Faults()
     if data.has(layout.test):
         part = canonical_rows(data.cases("test"), layout, NEW, layout.test, faults, data.notes)
         part = join_sizes(part, data, "test")
@@ -76,7 +76,7 @@ def _objects(values: pd.Series | pd.Index) -> pd.Series:
     return pd.Series(np.where(values.isna(), np.nan, values.to_numpy(dtype=object)), dtype=object)
 
 
-def _without_csv(data: DataFolder, place: Place, faults: Faults) -> pd.DataFrame:
+def _without_csv(data: DataFolder, place: PictureLocation, faults: Faults) -> pd.DataFrame:
     if place.records:
         table = index_records(place.records, place.name, faults)
         part = rows_of_records(table[~table.index.duplicated()], "test", "test", faults, data.notes)

@@ -32,7 +32,7 @@ VERSION = 1  # raise it whenever the same seed would give other tables or pictur
 MARK = "clinic.json"
 # Networks to bring: the noise, in logits, by which each errs; a quarter of its variance is common to all.
 NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
-SHARED = 0.25
+COMMON_NOISE = 0.25
 FOREIGN = "predictions"
 COLUMN = "isic_id"
 TABLES = ("train-metadata.csv", "test-metadata.csv", "sample_submission.csv", "truth.csv")
@@ -45,7 +45,7 @@ def _names(text: str) -> list[str]:
     return text.split()
 
 
-SHOWN = _names(
+PUBLIC_COLUMNS = _names(
     """age_approx sex anatom_site_general clin_size_long_diam_mm image_type tbp_tile_type tbp_lv_A tbp_lv_Aext tbp_lv_B
     tbp_lv_Bext tbp_lv_C tbp_lv_Cext tbp_lv_H tbp_lv_Hext tbp_lv_L tbp_lv_Lext tbp_lv_areaMM2
     tbp_lv_area_perim_ratio tbp_lv_color_std_mean tbp_lv_deltaA tbp_lv_deltaB tbp_lv_deltaL tbp_lv_deltaLB
@@ -61,7 +61,7 @@ TRAIN_ONLY = _names(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ClinicSize:
     """What is asked for: rows of either role, and how many different crops are drawn (0: no pictures)."""
 
     train: int
@@ -74,7 +74,7 @@ class Wanted:
         return {"layout": "isic2024", "version": VERSION, **self.__dict__}
 
 
-def draw_total_body_clinic(folder: Path, wanted: Wanted) -> Path:
+def draw_total_body_clinic(folder: Path, wanted: ClinicSize) -> Path:
     """Write a stand-in for ISIC 2024 into ``folder`` and return it; return at once when it is already there.
 
     The contest's tables; ``predictions/<network>``, the out-of-fold and test predictions of NETWORKS, which never saw
@@ -117,8 +117,8 @@ def _write_tables(folder: Path, cohort: "pd.DataFrame") -> None:
     train, test = cohort[cohort["role"] == "train"], cohort[cohort["role"] == "test"]
     sample = test[[]].assign(target=0.3)
     tables = (
-        train[["target", "patient_id", *SHOWN, *TRAIN_ONLY]],
-        test[["patient_id", *SHOWN]],
+        train[["target", "patient_id", *PUBLIC_COLUMNS, *TRAIN_ONLY]],
+        test[["patient_id", *PUBLIC_COLUMNS]],
         sample,
         cohort[["target", "risk"]],
     )
@@ -139,7 +139,7 @@ def _write_networks(folder: Path, cohort: "pd.DataFrame", seed: int) -> None:
     common = rng.standard_normal(len(cohort))
     base = logit(cohort["risk"].mean()) - 2
     for name, sd in NETWORKS.items():
-        noise = np.sqrt(SHARED) * common + np.sqrt(1 - SHARED) * rng.standard_normal(len(cohort))
+        noise = np.sqrt(COMMON_NOISE) * common + np.sqrt(1 - COMMON_NOISE) * rng.standard_normal(len(cohort))
         table = cohort[[]].assign(pred=expit(base + signal + sd * noise).round(9))
         for role, file in (("train", "oof.csv"), ("test", "test.csv")):
             _write_csv(folder / name / file, table[cohort["role"] == role])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from features.folder.csv_file import ID_COLUMNS, read_csv
 from features.folder.layout import LABEL_COLUMNS, LESION, MAPPING, Layout, Request, read_layout
-from features.folder.picture_places import Place, find_place
+from features.folder.picture_locations import PictureLocation, find_location
 from runtime.provenance import digest_of_bytes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DataFolder:
     mapping: Path | None = None  # where the layout was read from, if not from the folder itself
     notes: list[str] = field(default_factory=list)
     _contents: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
-    _places: dict[str, Place | None] = field(default_factory=dict, init=False, repr=False)
+    _locations: dict[str, PictureLocation | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, path: Path, mapping: Path | None = None, notes: list[str] | None = None) -> DataFolder:
@@ -48,11 +48,11 @@ class DataFolder:
         mapped = self.mapping is not None or self.has(MAPPING)
         return mapped and key in self.layout.model_fields_set and bool(getattr(self.layout, key))
 
-    def place(self, role: str) -> Place | None:
+    def picture_location(self, role: str) -> PictureLocation | None:
         """Return where the pictures of ``role`` lie, as ``find_place`` does."""
-        if role not in self._places:
-            self._places[role] = find_place(self.path, self.layout, role)
-        return self._places[role]
+        if role not in self._locations:
+            self._locations[role] = find_location(self.path, self.layout, role)
+        return self._locations[role]
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Return name -> digest of those of ``names`` that the folder has; their bytes wait to be read as tables."""
@@ -60,7 +60,7 @@ class DataFolder:
 
     def picture_digests(self, roles: Iterable[str]) -> dict[str, str]:
         """Return place -> digest of the names and sizes of its files, of the places that there are for ``roles``."""
-        places = (self.place(role) for role in roles)
+        places = (self.picture_location(role) for role in roles)
         return {place.name: place.digest() for place in places if place is not None}
 
     def cases(self, role: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from features.cases.tied_patients import tie_groups
 from features.leaks.pairs import read_pairs, relate
 from features.leaks.sheet import leak_sheet
-from features.leaks.tables import MENDED, NOTE, STOP, Finding, case_findings, feature_findings, network_findings
+from features.leaks.tables import RESOLVED, NOTE, BLOCKING, Finding, case_findings, feature_findings, network_findings
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
@@ -21,11 +21,14 @@ from runtime.run_folder import Run
 REPORT, SHEET = "leaks.json", "leaks.png"
 # What becomes of a pair, by its relation: severity, and what is done.
 DEALT_WITH = {
-    "within train, one fold": (MENDED, "both are in one fold, so neither is validated by a network that saw the other"),
-    "across folds": (MENDED, "each is left out of the training of the fold that validates the other"),
-    "train and test": (MENDED, "the training case is left out of all training"),
-    "external and validation": (MENDED, "the external case is left out of the fold that validates the other"),
-    "external and test": (MENDED, "the external case is left out of all training"),
+    "within train, one fold": (
+        RESOLVED,
+        "both are in one fold, so neither is validated by a network that saw the other",
+    ),
+    "across folds": (RESOLVED, "each is left out of the training of the fold that validates the other"),
+    "train and test": (RESOLVED, "the training case is left out of all training"),
+    "external and validation": (RESOLVED, "the external case is left out of the fold that validates the other"),
+    "external and test": (RESOLVED, "the external case is left out of all training"),
     "within test": (NOTE, "nothing; both are predicted"),
     "within external": (NOTE, "nothing; neither is validated"),
 }
@@ -41,9 +44,9 @@ class Audit:
     pairs: pd.DataFrame
 
     @property
-    def stops(self) -> list[Finding]:
+    def blocking(self) -> list[Finding]:
         """The findings for which the run must stop."""
-        return [finding for finding in self.findings if finding.severity == STOP]
+        return [finding for finding in self.findings if finding.severity == BLOCKING]
 
     def sentences(self) -> list[str]:
         """Return the audit in a few lines."""
@@ -106,9 +109,9 @@ def _read(mark: Path) -> Audit:
 
 def refuse_leaks(audit: Audit, where: str) -> None:
     """Raise InputFault that lists the findings of ``audit`` for which the run ``where`` must stop, if there are any."""
-    if audit.stops:
-        lines = "\n".join(f"  - {finding.sentence()}" for finding in audit.stops)
-        raise InputFault(f"{where}: {len(audit.stops)} leak(s) that nothing mends\n{lines}")
+    if audit.blocking:
+        lines = "\n".join(f"  - {finding.sentence()}" for finding in audit.blocking)
+        raise InputFault(f"{where}: {len(audit.blocking)} leak(s) that nothing mends\n{lines}")
 
 
 def _pair_findings(pairs: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Finding]:

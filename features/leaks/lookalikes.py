@@ -36,7 +36,7 @@ MANY = 1000  # pictures; from fewer, the unit of distance is not well known
 FLAT = 1e-4  # share of the largest variance below which a crop's change counts as this much
 
 
-def lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
+def find_lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
     """Return all pairs of pictures that show the same: columns first, second (names), alike (correlation, to 1).
 
     ``traces`` is a table of ``traces``; ``first`` stands before ``second`` in it, and the most alike come first.

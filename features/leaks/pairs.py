@@ -7,10 +7,10 @@ import pandas as pd
 
 from features.cases.tied_patients import official_pairs
 from features.folder.data_folder import DataFolder
-from features.leaks.lookalikes import lookalikes
+from features.leaks.lookalikes import find_lookalikes
 from features.leaks.traces import stored_traces
-from features.pictures.hdf5 import entry_place, read_entry
-from features.pictures.tfrecord import parse_example, read_record, record_place
+from features.pictures.hdf5 import parse_entry_path, read_entry
+from features.pictures.tfrecord import parse_example, read_record, parse_record_path
 from runtime.files import read_json, write_json
 from runtime.provenance import digest_of_file
 from runtime.run_folder import Run
@@ -28,7 +28,9 @@ def find_pairs(cases: pd.DataFrame, data: DataFolder, cache: Path, jobs: int = -
     """
     pictures = cases["picture"].dropna() if "picture" in cases else pd.Series(dtype=object)
     paths = {str(name): data.path / str(picture) for name, picture in pictures.items()}
-    seen = lookalikes(stored_traces(cache, paths, jobs), jobs) if paths else pd.DataFrame(columns=["first", "second"])
+    seen = (
+        find_lookalikes(stored_traces(cache, paths, jobs), jobs) if paths else pd.DataFrame(columns=["first", "second"])
+    )
     seen = seen.assign(kind=[_kind(paths, *row) for row in seen.itertuples(index=False)])
     listed = official_pairs(data, cases.index).assign(kind=LISTED, alike=np.nan)
     parts = [part for part in (seen, listed) if len(part)]
@@ -80,7 +82,7 @@ def _kind(paths: dict[str, Path], first: str, second: str, alike: float) -> str:
 
 def _content(path: Path) -> object:
     """Return what stands for the bytes of a picture: a digest of its file, or its bytes inside TFRecord or HDF5."""
-    place, entry = record_place(path), entry_place(path)
+    place, entry = parse_record_path(path), parse_entry_path(path)
     if entry:
         return read_entry(*entry)
     return parse_example(read_record(*place)).get("image") if place else digest_of_file(path)

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
-STOP, MENDED, NOTE = "stop", "mended", "note"
+BLOCKING, RESOLVED, NOTE = "blocking", "resolved", "note"
 TELLS = 0.999  # AUC of a feature alone from which it is the target under another name
 NEARLY = 0.95  # AUC from which a person should look: no known single attribute of a lesion comes near it
 RARE = 5  # cases; a text value that is rarer says nothing about its share of malignant ones
-HELD = "; the run stops"
+RUN_STOPS = "; the run stops"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of leak: ``what`` and how many, the ``names``, its severity (stop, mended, note), what is ``done``."""
+    """One kind of leak: ``what`` and how many, the ``names``, its severity (blocking, resolved, note), what is ``done``."""
 
     what: str
     count: int
@@ -43,14 +43,14 @@ def case_findings(cases: pd.DataFrame) -> Iterator[Finding]:
     """Yield what is wrong with the case table: shared patients, ids that are nearly the same, validated externals."""
     train, test = (cases[cases["role"] == role] for role in ("train", "test"))
     shared = set(train["patient_id"].dropna()) & set(test["patient_id"].dropna())
-    yield from _finding("patients in both train and test", shared, STOP, "correct patient_id, or take them out")
+    yield from _finding("patients in both train and test", shared, BLOCKING, "correct patient_id, or take them out")
     folds = train.groupby("patient_id")["fold"].nunique()
-    yield from _finding("patients in several folds", folds.index[folds > 1], STOP, "freeze the cases anew")
+    yield from _finding("patients in several folds", folds.index[folds > 1], BLOCKING, "freeze the cases anew")
     plain = cases.index.str.lower().str.strip().str.replace(r"\.(jpe?g|png|dcm)$", "", regex=True)
     twins = cases.index[plain.duplicated(keep=False)]
-    yield from _finding("ids that differ in case or file ending only", twins, STOP, "name every picture once")
+    yield from _finding("ids that differ in case or file ending only", twins, BLOCKING, "name every picture once")
     outside = cases.index[(cases["role"] != "train") & (cases["fold"] >= 0)]
-    yield from _finding("external or test cases in a validation fold", outside, STOP, "freeze the cases anew")
+    yield from _finding("external or test cases in a validation fold", outside, BLOCKING, "freeze the cases anew")
 
 
 def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
@@ -77,10 +77,10 @@ def _fold_findings(name: str, table: pd.DataFrame, cases: pd.DataFrame) -> Itera
     stored = table.loc[table["fold"] >= 0, "fold"]
     roles = cases["role"].reindex(stored.index)
     outside = roles.index[roles.isin(["test", "extra"])]
-    yield from _finding(f"external or test cases validated by {name}", outside, STOP, "take the network out")
+    yield from _finding(f"external or test cases validated by {name}", outside, BLOCKING, "take the network out")
     folds = stored.groupby(cases["patient_id"].reindex(stored.index)).nunique()
     split = folds.index[folds > 1]
-    yield from _finding(f"patients in several folds of {name}", split, STOP, "take the network out")
+    yield from _finding(f"patients in several folds of {name}", split, BLOCKING, "take the network out")
 
 
 def feature_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def feature_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
         for name, column in read_table(path).reindex(target.index).items()
     }
     for what, low, high, severity, done in (
-        (f"features that tell the target (AUC alone from {TELLS})", TELLS, 2.0, STOP, "take them out of the block"),
+        (f"features that tell the target (AUC alone from {TELLS})", TELLS, 2.0, BLOCKING, "take them out of the block"),
         (f"features that nearly tell the target (AUC alone from {NEARLY})", NEARLY, TELLS, NOTE, "look at them"),
     ):
         found = [f"{name} (AUC {area:.4f})" for name, area in areas.items() if low <= area < high]
@@ -142,4 +142,4 @@ def _tables(paths: Iterable[Path]) -> list[Path]:
 def _finding(what: str, names: Iterable[object], severity: str, done: str) -> Iterator[Finding]:
     listed = sorted(map(str, names))
     if listed:
-        yield Finding(what, len(listed), severity, done + HELD * (severity == STOP), listed)
+        yield Finding(what, len(listed), severity, done + RUN_STOPS * (severity == BLOCKING), listed)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import h5py
 
 SUFFIXES = (".hdf5", ".h5")
-PLACE = re.compile(r"(.+\.(?:hdf5|h5))@([^/]+)")
+ENTRY_PATH = re.compile(r"(.+\.(?:hdf5|h5))@([^/]+)")
 MOST_BYTES = 256 << 20  # of one entry: a picture of 200 megapixels as PNG has less
 BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises for a damaged file
 
 
-def entry_place(path: Path) -> tuple[Path, str] | None:
+def parse_entry_path(path: Path) -> tuple[Path, str] | None:
     """Return file and entry of a place ``<file>.hdf5@<name>``; None for any other path."""
-    found = PLACE.fullmatch(str(path))
+    found = ENTRY_PATH.fullmatch(str(path))
     return (Path(found[1]), found[2]) if found else None
 
 

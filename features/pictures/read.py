@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from features.pictures.file_types import remark_on_name
-from features.pictures.hdf5 import entry_place, read_entry
+from features.pictures.hdf5 import parse_entry_path, read_entry
 from features.pictures.jpeg_png import UNREADABLE, Header, Picture, decode, image_header, open_image, refuse_damage
-from features.pictures.tfrecord import Value, parse_example, read_record, record_place
+from features.pictures.tfrecord import Value, parse_example, read_record, parse_record_path
 from runtime.errors import InputFault
 
 __all__ = [
@@ -40,9 +40,9 @@ KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
 
 def picture_kind(picture: str) -> str:
     """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5', or 'other'."""
-    if entry_place(Path(picture)):
+    if parse_entry_path(Path(picture)):
         return "HDF5"
-    return "TFRecord" if record_place(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
+    return "TFRecord" if parse_record_path(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
 
 
 def read_header(path: Path) -> Header:
@@ -118,7 +118,7 @@ def stored_jpeg(path: Path, side: int) -> bytes | None:
     Such a picture was already brought to size: copied, it loses nothing to a second compression.
     Raises InputFault when the record is missing or broken.
     """
-    if record_place(path) is None:
+    if parse_record_path(path) is None:
         return None
     with _opened(path) as (stream, _, _), open_image(stream) as image:
         fits = image.format == "JPEG" and image.mode == "RGB" and image.size == (side, side)
@@ -162,7 +162,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
 
     Whatever goes wrong within becomes an InputFault on ``path``.
     """
-    place, entry = record_place(path), entry_place(path)
+    place, entry = parse_record_path(path), parse_entry_path(path)
     content = read_record(*place) if place else None  # its faults name the place themselves
     try:
         if entry is not None:

@@ -22,7 +22,7 @@ BLOCK = 1024  # pictures in flight at most: joblib's generator runs ahead of a s
 
 
 @dataclass(frozen=True)
-class Scanned:
+class ScanResult:
     """What one decode of one picture gave: statistics (where asked for) and a square JPEG per size, or the fault."""
 
     name: str
@@ -33,7 +33,7 @@ class Scanned:
 
 def scan(
     paths: Mapping[str, Path], sizes: Sequence[int] = (), jobs: int = -1, *, measure: bool = True
-) -> Iterator[Scanned]:
+) -> Iterator[ScanResult]:
     """Yield statistics and one square JPEG per size for every name in ``paths``, in order, from one decode each.
 
     ``jobs`` processes work in parallel (-1: one per core); at most BLOCK results wait in memory. Statistics
@@ -52,7 +52,7 @@ def scan(
             )
 
 
-def measure_pictures(scanned: Iterable[Scanned]) -> pd.DataFrame:
+def measure_pictures(scanned: Iterable[ScanResult]) -> pd.DataFrame:
     """Return the table of statistics, one row per case.
 
     Raises InputFault, after the last picture, that names all that could not be decoded.
@@ -67,7 +67,7 @@ def measure_pictures(scanned: Iterable[Scanned]) -> pd.DataFrame:
     return statistics_table(good)
 
 
-def statistics_table(scanned: Iterable[Scanned]) -> pd.DataFrame:
+def statistics_table(scanned: Iterable[ScanResult]) -> pd.DataFrame:
     """Return the table of statistics of pictures that were decoded, one row per case."""
     rows = {item.name: item.statistics for item in scanned}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
@@ -81,19 +81,19 @@ def raise_undecodable(faults: Mapping[str, str]) -> None:
         )
 
 
-def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...], measure: bool) -> list[Scanned]:
+def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...], measure: bool) -> list[ScanResult]:
     return [_scan_one(name, path, sizes, measure) for name, path in items]
 
 
-def _scan_one(name: str, path: Path, sizes: tuple[int, ...], measure: bool) -> Scanned:
+def _scan_one(name: str, path: Path, sizes: tuple[int, ...], measure: bool) -> ScanResult:
     try:
         jpegs = {size: stored for size in sizes if (stored := stored_jpeg(path, size)) is not None}
         if not measure and len(jpegs) == len(sizes):
-            return Scanned(name, jpegs=jpegs)
+            return ScanResult(name, jpegs=jpegs)
         picture = read_picture(path, shortest=max((DECODED_SHORTEST, *sizes)))
     except InputFault as fault:
-        return Scanned(name, fault=str(fault))
+        return ScanResult(name, fault=str(fault))
     made = {size: jpegs.get(size) or encode_jpeg(resize_square(picture, size)) for size in sizes}
     if not measure:
-        return Scanned(name, jpegs=made)
-    return Scanned(name, picture_statistics(shrink(picture, STATISTICS_LONGEST)), made)
+        return ScanResult(name, jpegs=made)
+    return ScanResult(name, picture_statistics(shrink(picture, STATISTICS_LONGEST)), made)

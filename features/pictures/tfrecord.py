@@ -15,7 +15,7 @@ Value = bytes | int | float | list[bytes] | list[int] | list[float]
 Field = tuple[int, int | memoryview]  # number of a protobuf field, and its content
 
 SUFFIX = ".tfrec"
-PLACE = re.compile(r"(.+\.tfrec)@(\d+)")
+RECORD_PATH = re.compile(r"(.+\.tfrec)@(\d+)")
 HEAD, FOOT = 12, 4  # bytes around a record: length (8) and its CRC (4); CRC of the content
 MASK = 0xA282EAD8  # added to a CRC, so that the CRC of data that hold CRCs is no trivial one
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
@@ -24,9 +24,9 @@ GZIP = b"\x1f\x8b\x08"  # a record that long would have gigabytes
 EMPTY = memoryview(b"")
 
 
-def record_place(path: Path) -> tuple[Path, int] | None:
+def parse_record_path(path: Path) -> tuple[Path, int] | None:
     """Return file and byte offset of a place ``<file>.tfrec@<offset>``; None for any other path."""
-    found = PLACE.fullmatch(str(path))
+    found = RECORD_PATH.fullmatch(str(path))
     return (Path(found[1]), int(found[2])) if found else None
 
 

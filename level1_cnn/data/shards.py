@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import tensorflow as tf
 
-from features.pictures.scan import Scanned, raise_undecodable, scan, statistics_table
+from features.pictures.scan import ScanResult, raise_undecodable, scan, statistics_table
 from level1_cnn.data.picture_store import CASES_PER_FILE, Codes, MissingPictures, Store
 from level1_cnn.data.run_pictures import find_stores, stored_statistics
 from runtime.progress import progress_bar
@@ -93,8 +93,8 @@ def _write(
 
 
 def _write_records(
-    scanned: Iterable[Scanned], labels: Mapping[str, Any], writers: Mapping[int, Any], advance: Callable[[int], None]
-) -> list[Scanned]:
+    scanned: Iterable[ScanResult], labels: Mapping[str, Any], writers: Mapping[int, Any], advance: Callable[[int], None]
+) -> list[ScanResult]:
     """Write every picture with its ``labels``; return what was measured, without the JPEGs."""
     faults: dict[str, str] = {}
     measured = []
@@ -105,7 +105,7 @@ def _write_records(
             continue
         for size, jpeg in item.jpegs.items():
             writers[size].write(_record(jpeg, labels[item.name]))
-        measured.append(Scanned(item.name, item.statistics))
+        measured.append(ScanResult(item.name, item.statistics))
     if faults:
         raise _UndecodableError(faults)
     return measured

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.pictures.hdf5 import entry_place
-from features.pictures.tfrecord import record_place
+from features.pictures.hdf5 import parse_entry_path
+from features.pictures.tfrecord import parse_record_path
 from runtime.provenance import digest
 from runtime.tables import INDEX
 
@@ -66,7 +66,7 @@ def current_index(source: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Return image_name -> picture, file_bytes, mtime (ns) as the files are now; -1 for a file that is not there."""
     facts = {}
     for picture in rows["stored_picture"]:
-        place = record_place(Path(picture)) or entry_place(Path(picture))
+        place = parse_record_path(Path(picture)) or parse_entry_path(Path(picture))
         file = str(source / (place[0] if place else picture))
         if file not in facts:
             facts[file] = _file_facts(Path(file))

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from features.folder.layout import MAPPING
-from features.pictures.scan import Scanned, raise_undecodable, scan, statistics_table
+from features.pictures.scan import ScanResult, raise_undecodable, scan, statistics_table
 from level1_cnn.portable.network import PortableNetwork, Spoken
 from runtime.errors import InputFault, list_names
 from runtime.progress import progress_bar
@@ -55,7 +55,7 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
     if not pictures:
         return Seen(names, None, {}, {})
     parts: dict[str, list[Spoken]] = {name: [] for name in networks}
-    measured: list[Scanned] = []
+    measured: list[ScanResult] = []
     faults: dict[str, str] = {}
     sizes = sorted({network.facts.image_size for network in networks.values()})
     scanned = scan({name: pictures[name] for name in names}, sizes)
@@ -64,7 +64,7 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
             advance(len(batch))
             faults |= {item.name: item.fault for item in batch if item.fault is not None}
             sound = [] if faults else batch  # once one is not decoded, the others only tell whether they are
-            measured += [Scanned(item.name, item.statistics) for item in sound]
+            measured += [ScanResult(item.name, item.statistics) for item in sound]
             _listen(networks, rows, sound, parts)
     raise_undecodable(faults)
     spoken = {name: Spoken.joined(part) for name, part in parts.items()}
@@ -107,14 +107,14 @@ def _quiet(count: int) -> None:
 
 
 def _listen(
-    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, batch: list[Scanned], parts: dict[str, list[Spoken]]
+    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, batch: list[ScanResult], parts: dict[str, list[Spoken]]
 ) -> None:
     own = rows.loc[[item.name for item in batch]]
     for name, network in networks.items() if batch else ():
         parts[name].append(network.speak(_squares(batch, network), network.metadata_of(own)))
 
 
-def _squares(scanned: list[Scanned], network: PortableNetwork) -> np.ndarray:
+def _squares(scanned: list[ScanResult], network: PortableNetwork) -> np.ndarray:
     """Return the pictures as the network takes them, uint8 (n, side, side, 3).
 
     They went through the same JPEG as in training: its small losses are part of what the network knows.
@@ -123,7 +123,7 @@ def _squares(scanned: list[Scanned], network: PortableNetwork) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(item.jpegs[side]))) for item in scanned])
 
 
-def _batches(scanned: Iterator[Scanned]) -> Iterator[list[Scanned]]:
+def _batches(scanned: Iterator[ScanResult]) -> Iterator[list[ScanResult]]:
     while batch := list(islice(scanned, BATCH)):
         yield batch
 

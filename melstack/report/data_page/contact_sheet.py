@@ -24,7 +24,7 @@ def contact_sheet(data: DataFolder, out: Path, *, columns: int = 10, rows: int =
     always shows the same pictures. Raises InputFault for a training table without its columns, for invalid targets and
     for missing pictures.
     """
-    cases, folder = _choose_cases(_labels(data), columns * rows), data.place("train")
+    cases, folder = _choose_cases(_labels(data), columns * rows), data.picture_location("train")
     pictures = {} if folder is None else folder.pictures()
     if missing := [f"{name}.jpg" for name in cases["image_name"] if name not in pictures]:
         where = data.path / (data.layout.train_pictures if folder is None else folder.name)

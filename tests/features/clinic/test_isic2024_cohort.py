@@ -17,7 +17,7 @@ from features.clinic.isic2024_cohort import (
     logit_of_risk,
     shape_of,
 )
-from features.clinic.isic2024_folder import NETWORKS, Wanted, draw_total_body_clinic
+from features.clinic.isic2024_folder import NETWORKS, ClinicSize, draw_total_body_clinic
 from features.folder.layout import Request
 from runtime.errors import InputFault
 from tests.features.clinic.written_bytes import bytes_of
@@ -30,7 +30,7 @@ def cohort():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return draw_total_body_clinic(tmp_path_factory.mktemp("clinic"), Wanted(60, 40, seed=2, crops=4))
+    return draw_total_body_clinic(tmp_path_factory.mktemp("clinic"), ClinicSize(60, 40, seed=2, crops=4))
 
 
 def test_the_full_size_has_the_contests_counts():
@@ -69,8 +69,8 @@ def test_the_true_risk_ranks_better_than_any_column_alone(cohort):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_path):
-    again = draw_total_body_clinic(tmp_path / "again", Wanted(60, 40, seed=2, crops=4))
-    other = draw_total_body_clinic(tmp_path / "other", Wanted(60, 40, seed=3))
+    again = draw_total_body_clinic(tmp_path / "again", ClinicSize(60, 40, seed=2, crops=4))
+    other = draw_total_body_clinic(tmp_path / "other", ClinicSize(60, 40, seed=3))
     assert bytes_of(again) == bytes_of(folder)
     assert (other / "train-metadata.csv").read_bytes() != (folder / "train-metadata.csv").read_bytes()
 
@@ -92,7 +92,7 @@ def test_its_cases_have_their_pictures_in_the_hdf5(folder):
 
 
 def test_a_network_with_more_noise_goes_less_with_the_true_risk(tmp_path):
-    data = draw_total_body_clinic(tmp_path, Wanted(3_000, 1_000))
+    data = draw_total_body_clinic(tmp_path, ClinicSize(3_000, 1_000))
     risk = pd.read_csv(data / "truth.csv", index_col="isic_id")["risk"]
     quietest_first = sorted(NETWORKS, key=NETWORKS.__getitem__)
     for file in ("oof.csv", "test.csv"):
@@ -106,10 +106,10 @@ def test_a_network_with_more_noise_goes_less_with_the_true_risk(tmp_path):
 
 def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):
     with pytest.raises(InputFault, match="asked for is"):
-        draw_total_body_clinic(folder, Wanted(60, 40, seed=9))
+        draw_total_body_clinic(folder, ClinicSize(60, 40, seed=9))
     (tmp_path / "train-metadata.csv").write_text("somebody's own")
     with pytest.raises(InputFault, match="holds data that no clinic wrote"):
-        draw_total_body_clinic(tmp_path, Wanted(60, 40))
+        draw_total_body_clinic(tmp_path, ClinicSize(60, 40))
     assert (tmp_path / "train-metadata.csv").read_text() == "somebody's own"
 
 

@@ -12,7 +12,7 @@ from benchmarks.stacking.memory import memory_study
 from features.blocks import Sources, build_block
 from features.cases.case_table import read_cases
 from features.cases.new_cases import read_new_cases
-from features.clinic.isic2024_folder import SHOWN, TRAIN_ONLY, Wanted, draw_total_body_clinic
+from features.clinic.isic2024_folder import PUBLIC_COLUMNS, TRAIN_ONLY, ClinicSize, draw_total_body_clinic
 from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
 from features.freeze_cases import freeze_cases
@@ -131,15 +131,15 @@ def test_new_cases_come_in_the_contests_layout_too(data):
 
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory):
-    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), Wanted(400, 100, seed=1))
+    return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), ClinicSize(400, 100, seed=1))
 
 
 def test_the_stand_in_has_the_contests_columns_in_their_order(stand_in):
     train = pd.read_csv(stand_in / "train-metadata.csv", nrows=5)
     test = pd.read_csv(stand_in / "test-metadata.csv", nrows=5)
-    assert list(train) == ["isic_id", "target", "patient_id", *SHOWN, *TRAIN_ONLY]
+    assert list(train) == ["isic_id", "target", "patient_id", *PUBLIC_COLUMNS, *TRAIN_ONLY]
     assert len(train.columns) == 55
-    assert list(test) == ["isic_id", "patient_id", *SHOWN]
+    assert list(test) == ["isic_id", "patient_id", *PUBLIC_COLUMNS]
 
 
 def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_in, tmp_path, capsys):
@@ -180,7 +180,7 @@ def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path)
 @pytest.mark.skipif("ROWS" not in os.environ, reason="takes a quarter of an hour and more: ROWS=401059 asks for it")
 def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
     rows = int(os.environ["ROWS"])
-    data = draw_total_body_clinic(tmp_path / "data", Wanted(rows, rows // 4))
+    data = draw_total_body_clinic(tmp_path / "data", ClinicSize(rows, rows // 4))
     figures = measured(tmp_path, data, "rare")
     assert figures["peak_gib"] < 6
     board = pd.read_csv(tmp_path / "run" / "level2" / "rare" / "leaderboard.csv", index_col="name")

@@ -18,7 +18,7 @@ from PIL import Image
 from features.cases.new_cases import check_new_cases, read_new_cases
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Request, read_layout
-from features.folder.picture_places import find_place
+from features.folder.picture_locations import find_location
 from features.freeze_cases import freeze_cases
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
@@ -35,7 +35,7 @@ TABLES = ("clinic/train.csv", "clinic/test.csv", "clinic/sample_submission.csv",
 def watched(root: Path) -> Iterator[Counter[str]]:
     """Count how often every table below ``root`` is opened and every folder listed, and the layout and places asked."""
     counts, awake = Counter[str](), True
-    asked = {read_layout.__code__: "read_layout", find_place.__code__: "find_place"}
+    asked = {read_layout.__code__: "read_layout", find_location.__code__: "find_place"}
 
     def on_audit(event: str, arguments: tuple[object, ...]) -> None:
         if awake and event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], str | os.PathLike):

@@ -61,9 +61,9 @@ def found(run: Run) -> dict[str, tuple[str, list]]:
 
 def test_pairs_are_found_with_what_they_leak_and_what_is_done(run: Run) -> None:
     assert found(run) == {
-        "byte-identical pairs, across folds": ("mended", [["a", "b"]]),
-        "byte-identical pairs, train and test": ("mended", [["c", "t"]]),
-        "near-duplicate pairs, external and validation": ("mended", [["d", "x"]]),  # compressed in another way
+        "byte-identical pairs, across folds": ("resolved", [["a", "b"]]),
+        "byte-identical pairs, train and test": ("resolved", [["c", "t"]]),
+        "near-duplicate pairs, external and validation": ("resolved", [["d", "x"]]),  # compressed in another way
         "pairs with contradicting targets": ("note", [["a", "b"]]),
     }
 
@@ -90,7 +90,7 @@ def test_an_audit_is_read_back_while_nothing_has_changed(run: Run) -> None:
 def test_tied_patients_in_one_fold_are_told(run: Run) -> None:
     change(run, "b", fold=0)
     what = found(run)
-    assert what["byte-identical pairs, within train, one fold"] == ("mended", [["a", "b"]])
+    assert what["byte-identical pairs, within train, one fold"] == ("resolved", [["a", "b"]])
     assert what["groups of cases of several patients"] == ("note", [["a", "b"]])
 
 
@@ -98,8 +98,8 @@ def test_the_official_list_adds_what_the_pictures_do_not_show(run: Run) -> None:
     (Path(run.facts()["data"]) / "duplicates.csv").write_text("image_name_1,image_name_2\nb,a\nc,d\n")
     pair(run)
     what = found(run)
-    assert what["listed pairs, across folds"] == ("mended", [["c", "d"]])
-    assert what["byte-identical pairs, across folds"] == ("mended", [["a", "b"]])
+    assert what["listed pairs, across folds"] == ("resolved", [["c", "d"]])
+    assert what["byte-identical pairs, across folds"] == ("resolved", [["a", "b"]])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_official_list_adds_what_the_pictures_do_not_show(run: Run) -> None:
 def test_a_wrong_case_table_stops_the_run(run: Run, name: str, values: dict[str, object], what: str) -> None:
     change(run, name, **values)
     done = audit(run)
-    assert [finding.what for finding in done.stops] == [what]
+    assert [finding.what for finding in done.blocking] == [what]
     with pytest.raises(InputFault, match=f"1 leak.*\n  - stop: 1 {what}"):
         refuse_leaks(done, "run")
 
@@ -154,7 +154,7 @@ def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_na
     )
     write_table(run.blocks / "mine.parquet", block)
     what = found(run)
-    stops = next(names for key, (severity, names) in what.items() if severity == "stop")
+    stops = next(names for key, (severity, names) in what.items() if severity == "blocking")
     assert stops == ["mine.absent (AUC 1.0000)", "mine.word (AUC 1.0000)"]
     nearly = next(names for key, (severity, names) in what.items() if severity == "note")
     assert [name.split()[0] for name in nearly] == ["mine.near"]

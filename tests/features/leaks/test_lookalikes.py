@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.leak_audit import altered
 from features.leaks.alignment import blurred, detail, halved, likeness, place, views
-from features.leaks.lookalikes import lookalikes, propose
+from features.leaks.lookalikes import find_lookalikes, propose
 from features.leaks.traces import describe, make_traces, stored_traces, trace
 from runtime.errors import InputFault
 from tests.features.leaks.drawn_skin import skin
@@ -37,14 +37,14 @@ def cropped(picture: np.ndarray) -> np.ndarray:
 )
 def test_an_altered_copy_is_known_again_and_nothing_else_is(change):
     pictures = {name: skin(seed) for seed, name in enumerate("abcd")}
-    pairs = lookalikes(table(pictures | {"copy": np.ascontiguousarray(change(pictures["b"]))}))
+    pairs = find_lookalikes(table(pictures | {"copy": np.ascontiguousarray(change(pictures["b"]))}))
     assert pairs[["first", "second"]].to_numpy().tolist() == [["b", "copy"]]
 
 
 def test_all_changes_together_are_known_again_in_a_crowd_that_needs_proposals():
     pictures = {f"p{seed:02}": skin(seed, 120, 160) for seed in range(60)}
     copies = {f"{name} copy": altered(pictures[name], np.random.default_rng(7)) for name in list(pictures)[::6]}
-    pairs = lookalikes(table(pictures | copies))
+    pairs = find_lookalikes(table(pictures | copies))
     found = set(map(tuple, pairs[["first", "second"]].to_numpy()))
     planted = {(name.removesuffix(" copy"), name) for name in copies}
     assert found <= planted
@@ -53,23 +53,23 @@ def test_all_changes_together_are_known_again_in_a_crowd_that_needs_proposals():
 
 def test_pictures_that_show_nothing_are_like_no_other():
     blank = np.full((40, 50, 3), 200, np.uint8)
-    assert lookalikes(table({"a": blank, "b": blank.copy(), "c": blank[:30]})).empty
+    assert find_lookalikes(table({"a": blank, "b": blank.copy(), "c": blank[:30]})).empty
 
 
 def test_very_small_pictures_are_alike_only_when_their_pixels_are_the_same():
     small = np.asarray(Image.fromarray(skin(5)).resize((40, 30)))
-    pairs = lookalikes(table({"a": small, "b": small.copy(), "c": small[::-1]}))
+    pairs = find_lookalikes(table({"a": small, "b": small.copy(), "c": small[::-1]}))
     assert pairs.to_numpy().tolist() == [["a", "b", 1.0]]
 
 
 def test_one_picture_has_no_pair():
-    assert lookalikes(table({"a": skin(0)})).columns.tolist() == ["first", "second", "alike"]
+    assert find_lookalikes(table({"a": skin(0)})).columns.tolist() == ["first", "second", "alike"]
 
 
 def test_dark_round_corners_do_not_make_two_pictures_alike():
     rows, columns = np.mgrid[:192, :256]
     lens = np.hypot(rows - 96, columns - 128)[..., None] < 100
-    assert lookalikes(table({"a": skin(1) * lens, "b": skin(2) * lens})).empty
+    assert find_lookalikes(table({"a": skin(1) * lens, "b": skin(2) * lens})).empty
 
 
 def test_turns_flips_and_light_leave_the_descriptor_as_it_is():

@@ -12,9 +12,9 @@ from PIL import Image
 from features.cases.attach_pictures import attach_pictures
 from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024
-from features.folder.picture_places import find_place
+from features.folder.picture_locations import find_location
 from features.leaks.pairs import find_pairs
-from features.pictures.hdf5 import entry_names, entry_place, read_entries, read_entry
+from features.pictures.hdf5 import entry_names, parse_entry_path, read_entries, read_entry
 from features.pictures.read import picture_kind, read_header, read_picture
 from runtime.errors import Faults, InputFault
 
@@ -65,10 +65,10 @@ def folder(tmp_path):
 
 
 def test_a_place_names_its_file_and_entry(tmp_path):
-    assert entry_place(tmp_path / "a.hdf5@ISIC_1") == (tmp_path / "a.hdf5", "ISIC_1")
-    assert entry_place(tmp_path / "a.h5@b@c") == (tmp_path / "a.h5", "b@c")
-    assert entry_place(tmp_path / "a.hdf5@group/b") is None
-    assert entry_place(tmp_path / "a.hdf5") is None
+    assert parse_entry_path(tmp_path / "a.hdf5@ISIC_1") == (tmp_path / "a.hdf5", "ISIC_1")
+    assert parse_entry_path(tmp_path / "a.h5@b@c") == (tmp_path / "a.h5", "b@c")
+    assert parse_entry_path(tmp_path / "a.hdf5@group/b") is None
+    assert parse_entry_path(tmp_path / "a.hdf5") is None
     assert picture_kind("a.hdf5@ISIC_1") == "HDF5"
 
 
@@ -125,7 +125,7 @@ def test_a_file_cut_short_is_refused(folder):
 
 
 def test_all_cases_without_picture_and_all_broken_ones_are_told_together(folder):
-    place = find_place(folder, ISIC_2024, "train")
+    place = find_location(folder, ISIC_2024, "train")
     cases = ["opaque", "nobody", "cut_off", "group", "row"]
     part, faults = pd.DataFrame(index=pd.Index(cases, name="image_name")), Faults()
     part = attach_pictures(part, folder, place, faults, [])
@@ -140,14 +140,14 @@ def test_all_cases_without_picture_and_all_broken_ones_are_told_together(folder)
 def test_the_contests_unpacked_pictures_serve_where_the_hdf5_is_missing(tmp_path):
     (tmp_path / "train-image/image").mkdir(parents=True)
     (tmp_path / "train-image/image/ISIC_1.jpg").write_bytes(jpeg())
-    assert set(find_place(tmp_path, ISIC_2024, "train").pictures()) == {"ISIC_1"}
-    assert find_place(tmp_path, ISIC_2024, "test") is None
+    assert set(find_location(tmp_path, ISIC_2024, "train").pictures()) == {"ISIC_1"}
+    assert find_location(tmp_path, ISIC_2024, "test") is None
 
 
 def test_the_digest_of_a_place_changes_with_its_file(folder):
-    before = find_place(folder, ISIC_2024, "train").digest()
+    before = find_location(folder, ISIC_2024, "train").digest()
     write(folder / "train-image.hdf5", {"opaque": np.void(jpeg(200))})
-    assert find_place(folder, ISIC_2024, "train").digest() != before
+    assert find_location(folder, ISIC_2024, "train").digest() != before
 
 
 def test_equal_entries_are_found_by_the_audit(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.pictures.tfrecord import iterate_records, parse_example, read_record, record_place
+from features.pictures.tfrecord import iterate_records, parse_example, read_record, parse_record_path
 from runtime.errors import InputFault
 from tests.features.pictures.tfrecord_files import example, framed, masked, message, varint
 
@@ -125,6 +125,6 @@ def test_what_is_no_example_is_refused(content: bytes):
 
 
 def test_a_place_names_file_and_offset():
-    assert record_place(Path("tfrecords/train00-2.tfrec@151")) == (Path("tfrecords/train00-2.tfrec"), 151)
-    assert record_place(Path("jpeg/train/a@1.jpg")) is None
-    assert record_place(Path("train00-2.tfrec")) is None
+    assert parse_record_path(Path("tfrecords/train00-2.tfrec@151")) == (Path("tfrecords/train00-2.tfrec"), 151)
+    assert parse_record_path(Path("jpeg/train/a@1.jpg")) is None
+    assert parse_record_path(Path("train00-2.tfrec")) is None

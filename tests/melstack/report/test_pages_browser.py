@@ -39,7 +39,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     galleries = [{"name": kind, "kind": kind, "title": kind, "items": [item] * 4} for kind in ("cases", "board")]
     write_json(run.folder / "galleries" / "index.json", {"galleries": galleries})
     finding = {"what": "patients in both train and test", "count": 7, "names": [f"patient_{n}" for n in range(7)]}
-    write_json(run.folder / "leaks.json", {"findings": [finding | {"severity": "stop", "done": "correct patient_id"}]})
+    write_json(
+        run.folder / "leaks.json", {"findings": [finding | {"severity": "blocking", "done": "correct patient_id"}]}
+    )
     return make_report(run, "default").as_uri()
 
 

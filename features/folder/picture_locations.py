@@ -16,7 +16,7 @@ EXTRA, NEW = "extra", "new"  # roles of a folder of external cases, and of one o
 
 
 @dataclass(frozen=True)
-class Place:
+class PictureLocation:
     """A folder that holds pictures: as files of their own, in ``records``, TFRecord files, or in one HDF5 file."""
 
     folder: Path
@@ -53,7 +53,7 @@ class Place:
         return digest([(path.name, path.stat().st_size) for path in files])
 
 
-def find_place(data: Path, layout: Layout, role: str) -> Place | None:
+def find_location(data: Path, layout: Layout, role: str) -> PictureLocation | None:
     """Return where the pictures of ``role`` ('train', 'test', 'extra', 'new') lie in ``data``; None if there are none.
 
     A mapping may name the folder, or an HDF5 file, beside which ISIC 2024 has its pictures unpacked; else they are
@@ -63,9 +63,9 @@ def find_place(data: Path, layout: Layout, role: str) -> Place | None:
     have any.
     """
     sought = "test" if role == NEW else role
-    places = (_place(data, name, sought) for name in _candidates(layout, sought))
+    places = (_location_in(data, name, sought) for name in _candidates(layout, sought))
     found = next((place for place in places if place is not None), None)
-    return _place_of_files(data, str(data)) if found is None and role == NEW else found
+    return _location_of_files(data, str(data)) if found is None and role == NEW else found
 
 
 def source_name(folder: Path) -> str:
@@ -86,22 +86,22 @@ def _candidates(layout: Layout, role: str) -> Iterable[str]:
     return usual
 
 
-def _place(data: Path, name: str, role: str) -> Place | None:
+def _location_in(data: Path, name: str, role: str) -> PictureLocation | None:
     folder = data / name
     if _is_hdf5(folder) and folder.is_file():
-        return Place(folder.parent, name, hdf5=folder)
+        return PictureLocation(folder.parent, name, hdf5=folder)
     if not folder.is_dir():
         return None
     # Pictures that lie loose beside the CSVs are no data set; a sheet made of the data may be among them.
-    if name != "." and (place := _place_of_files(folder, name)):
+    if name != "." and (place := _location_of_files(folder, name)):
         return place
     pattern = f"*{SUFFIX}" if role == EXTRA else f"{role}*{SUFFIX}"
     records = tuple(sorted(folder.glob(pattern)))
-    return Place(folder, f"{folder.name if name == '.' else name}/{pattern}", records) if records else None
+    return PictureLocation(folder, f"{folder.name if name == '.' else name}/{pattern}", records) if records else None
 
 
-def _place_of_files(folder: Path, name: str) -> Place | None:
-    place = Place(folder, name)
+def _location_of_files(folder: Path, name: str) -> PictureLocation | None:
+    place = PictureLocation(folder, name)
     return place if any(map(_is_picture, place.listing)) else None
 
 
