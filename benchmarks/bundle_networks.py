@@ -12,9 +12,9 @@ from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.hardware.devices import Plan, plan_devices
-from level1_cnn.inference.forward import live_forward
-from level1_cnn.inference.view_predictions import Forward, through_views
-from level1_cnn.inspect.gradcam import read_experiment_of
+from level1_cnn.inference.forward import tensorflow_forward
+from level1_cnn.inference.view_predictions import Forward, predict_views
+from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone, build_network
 from level1_cnn.portable.network import PortableNetwork
@@ -74,15 +74,15 @@ def _by_onnx(network: PortableNetwork, pictures: np.ndarray) -> Timed:
 
     def run() -> Seconds:
         started = _now()
-        network.speak(pictures, metadata)
+        network.predict(pictures, metadata)
         return _now() - started
 
     return run
 
 
 def _by_tensorflow(run: Run, network: PortableNetwork, pictures: np.ndarray, plan: Plan) -> Timed:
-    """Return a call that does what ``network.speak`` does through TensorFlow, with the same weights."""
-    experiment = read_experiment_of(run, network.facts.name)
+    """Return a call that does what ``network.predict`` does through TensorFlow, with the same weights."""
+    experiment = read_trained_experiment(run, network.facts.name)
     metadata, views = _nothing_known(network, len(pictures)), network.facts.views
 
     folds = _folds(run, network, experiment, plan)
@@ -91,7 +91,7 @@ def _by_tensorflow(run: Run, network: PortableNetwork, pictures: np.ndarray, pla
         seconds = np.zeros(2)
         for forward in folds():
             started = _now()
-            through_views(forward, pictures, views, metadata)
+            predict_views(forward, pictures, views, metadata)
             seconds += _now() - started
         return seconds
 
@@ -102,11 +102,11 @@ def _folds(run: Run, network: PortableNetwork, experiment: Experiment, plan: Pla
     """Return what yields the forward pass of every fold; one for all folds of a frozen network."""
     training, source = experiment.training, run.level1 / network.facts.name
     if not isinstance(training, Finetune):
-        shared = live_forward(build_backbone(Job(run, network.facts.name, experiment, "{}").network), plan)
+        shared = tensorflow_forward(build_backbone(Job(run, network.facts.name, experiment, "{}").network), plan)
         return lambda: iter([shared])
     untrained = experiment.model_copy(update={"weights": "none"})
     model = build_network(untrained, training, len(COLUMNS) if training.metadata else 0)
-    live = live_forward(model, plan)
+    live = tensorflow_forward(model, plan)
 
     def each() -> Iterator[Forward]:
         for fold in range(network.facts.folds):

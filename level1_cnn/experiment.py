@@ -28,7 +28,7 @@ NEEDED: dict[str, tuple[str, tuple[object, ...]]] = {
 }
 
 
-class Pretrain(Settings):
+class Pretraining(Settings):
     """A stage on the external pictures alone, done once and shared by all folds: its backbone is where they start."""
 
     epochs: Count
@@ -37,7 +37,7 @@ class Pretrain(Settings):
     malignant_share: Share = 0.0  # of the pictures shown, by repetition; 0 shows them as they come
 
 
-class Pseudo(Settings):
+class PseudoLabels(Settings):
     """Test cases as training rows, with the probabilities that a finished model of this run gave them as soft targets.
 
     Fold k takes what that model's fold k said, which never saw fold k's patients either; no test case is validated.
@@ -74,8 +74,8 @@ class Finetune(Settings):
     ema_epochs: Positive = 0.5  # memory of the moving average
     mean_epochs: Count = 3  # of the last epochs
     monitor: bool = False  # the validation fold's AUC after every epoch in history.csv, for the eye alone
-    pretrain: Pretrain | None = None
-    pseudo: Pseudo | None = None
+    pretrain: Pretraining | None = None
+    pseudo: PseudoLabels | None = None
     augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")
@@ -91,7 +91,7 @@ class Finetune(Settings):
         return self
 
 
-class Frozen(Settings):
+class FrozenFeatures(Settings):
     """Keep the network as it is and fit a regularised logistic head on its embeddings."""
 
     method: Literal["frozen"]
@@ -108,7 +108,7 @@ class Experiment(Settings):
     image_size: int = Field(ge=32)
     seed: int = 0
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the picture as it is must be among them
-    training: Annotated[Finetune | Frozen, Field(discriminator="method")]
+    training: Annotated[Finetune | FrozenFeatures, Field(discriminator="method")]
 
     @property
     def uses_external(self) -> bool:
@@ -144,7 +144,7 @@ class Experiment(Settings):
         return {setting: model for setting, model in named.items() if model is not None}
 
 
-def waves(experiments: Mapping[str, Experiment]) -> list[list[str]]:
+def training_groups(experiments: Mapping[str, Experiment]) -> list[list[str]]:
     """Return the models in groups, each trained after the ones before: a model waits for those that it builds on.
 
     Raises InputFault when models wait for each other.

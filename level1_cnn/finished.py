@@ -14,7 +14,7 @@ from runtime.run_folder import Run
 VERSION = 3  # raise it when a change of the code changes what a trained network predicts
 
 
-def unfinished(run: Run, experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
+def unfinished_models(run: Run, experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
     """Return those of ``experiments`` that are not finished; raise InputFault for one begun with other settings."""
     return {name: one for name, one in experiments.items() if not is_finished(run, name, one, experiments)}
 
@@ -23,7 +23,7 @@ def is_finished(run: Run, name: str, experiment: Experiment, others: Mapping[str
     """Tell whether the model is finished; raise InputFault when it was begun with other settings."""
     if not has_sources(run, name, experiment, others):
         return False
-    made_from = ingredients(run, experiment)
+    made_from = model_inputs(run, experiment)
     folder = run.level1 / name
     remedy = f"give the new settings a file name of their own, or delete {folder} to train {name} anew"
     for mark in (folder / "begun.json", folder / "run.json"):
@@ -49,7 +49,7 @@ def has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str
     return finished
 
 
-def ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
+def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
     """Return what a model of ``run`` is made from now; raise InputFault where a model that it starts from is absent."""
     made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
     if experiment.pseudo_model is not None:
@@ -62,18 +62,18 @@ def ingredients(run: Run, experiment: Experiment) -> dict[str, Any]:
     return made_from
 
 
-def job_of(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
+def make_job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
     """Return the model as a job, with what it is made from now; raise InputFault where a source of it is absent."""
-    return Job(run, name, experiment, json.dumps(ingredients(run, experiment)), devices, deterministic)
+    return Job(run, name, experiment, json.dumps(model_inputs(run, experiment)), devices, deterministic)
 
 
-def planned_job(
+def forecast_job(
     run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment], devices: str, deterministic: bool
 ) -> Job:
     """Return the model as a job that is only forecast: of what it is made from nothing is known before its sources."""
     if not has_sources(run, name, experiment, others):
         return Job(run, name, experiment, "{}", devices, deterministic)
-    return job_of(run, name, experiment, devices, deterministic)
+    return make_job(run, name, experiment, devices, deterministic)
 
 
 def _is_sound(folder: Path) -> bool:

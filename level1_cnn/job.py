@@ -63,7 +63,7 @@ def part_marks(folder: Path) -> list[Path]:
     return sorted([*folder.glob("embedded.json"), *folder.glob("*/done.json")])
 
 
-def read_of_fold(path: Path) -> Path:
+def intact_fold_file(path: Path) -> Path:
     """Return ``path``, a file of a fold, once it is found as it was written.
 
     Raises InputFault when it is not there, or damaged: then the fold's mark is taken away, so that it is trained again.

@@ -49,13 +49,13 @@ def views(place: RunOptions, models: Annotated[list[str] | None, setting("only t
     """Print what every test-time view of the trained networks contributes."""
     from pathlib import Path
 
-    from level1_cnn.inspect.view_worth import print_view_worth
+    from level1_cnn.inspect.view_contributions import print_view_contributions
     from runtime.run_folder import Run
 
     run = Run(place.folder)
     names = [Path(name).name.removesuffix(".toml") for name in words(models)]
     for name in names or run.networks():
-        print_view_worth(run, name)
+        print_view_contributions(run, name)
 
 
 @app.command("augment-sheet", rich_help_panel=CLOSER, epilog="Example: melstack augment-sheet --model lite0_128")
@@ -82,10 +82,10 @@ def lr_find(
     with source.lock(create=True):
         run, name, experiment = _one_model(source, model)
         _prepare(run, {name: experiment})
-        from level1_cnn.finished import job_of
+        from level1_cnn.finished import make_job
         from level1_cnn.inspect.learning_rate import find_rate
 
-        find_rate(job_of(run, name, experiment, devices, False), fold=fold)
+        find_rate(make_job(run, name, experiment, devices, False), fold=fold)
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack tune --model lite0_128 --search finetune")
@@ -102,10 +102,10 @@ def tune(
     with source.lock(create=True):
         run, name, experiment = _one_model(source, model)
         _prepare(run, {name: experiment})
-        from level1_cnn.finished import job_of
+        from level1_cnn.finished import make_job
         from level1_cnn.tuning.search import tune_model
 
-        tune_model(job_of(run, name, experiment, devices, False), search)
+        tune_model(make_job(run, name, experiment, devices, False), search)
 
 
 def check_networks(networks: NetworkOptions) -> None:
@@ -120,10 +120,10 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> Non
     if not has_pictures(run):
         return
     from level1_cnn.experiment import find_experiments
-    from level1_cnn.finished import unfinished
+    from level1_cnn.finished import unfinished_models
 
     experiments = find_experiments(networks.profile, words(networks.models))
-    pending = unfinished(run, experiments)
+    pending = unfinished_models(run, experiments)
     for name in experiments:
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
     if pending:
@@ -135,8 +135,8 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> Non
 
 
 def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: NetworkOptions, cluster: str | None) -> None:
-    from level1_cnn.experiment import own_file, waves
-    from level1_cnn.finished import job_of
+    from level1_cnn.experiment import own_file, training_groups
+    from level1_cnn.finished import make_job
     from level1_cnn.training.crossval import merge_model
     from level1_cnn.training.tasks import run_tasks
     from level1_cnn.training.trainers import Trainers
@@ -144,8 +144,8 @@ def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: Networ
 
     folds, trainers = int(run.read_cases()["fold"].max()) + 1, Trainers()
     # A model waits for those that it builds on: only then is known what it is made from.
-    for wave in waves(pending):
-        jobs = [job_of(run, name, pending[name], networks.devices, networks.deterministic) for name in wave]
+    for group in training_groups(pending):
+        jobs = [make_job(run, name, pending[name], networks.devices, networks.deterministic) for name in group]
         for job in jobs:
             write_mark(job.folder / "begun.json", job.made_from, toml=own_file(job.name, words(networks.models)))
         run_tasks(jobs, folds, trainers, cluster)

@@ -34,14 +34,14 @@ def plan(source: CasesOptions, networks: NetworkOptions, stack: StackOptions, fr
 def plan_networks(run: Run, networks: NetworkOptions, machine: Machine) -> None:
     """Print the forecast of the networks that are not finished."""
     from level1_cnn.experiment import find_experiments
-    from level1_cnn.finished import planned_job, unfinished
+    from level1_cnn.finished import forecast_job, unfinished_models
     from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
     experiments = find_experiments(networks.profile, words(networks.models)) if has_pictures(run) else {}
-    pending = unfinished(run, experiments)
+    pending = unfinished_models(run, experiments)
     check_external(run, pending)
     jobs = [
-        planned_job(run, name, experiment, experiments, networks.devices, networks.deterministic)
+        forecast_job(run, name, experiment, experiments, networks.devices, networks.deterministic)
         for name, experiment in pending.items()
     ]
     import_tensorflow()

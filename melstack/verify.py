@@ -13,7 +13,7 @@ from features.freeze_cases import case_ingredients
 from features.leaks.audit import REPORT, audit_ingredients
 from level1_cnn.data.run_pictures import find_stores
 from level1_cnn.experiment import CONFIGS, read_experiment
-from level1_cnn.finished import ingredients as network_ingredients
+from level1_cnn.finished import model_inputs
 from level1_cnn.job import part_marks
 from level2_stack.finished import explanation_ingredients, stack_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
@@ -142,7 +142,7 @@ def _network_now(run: Run, folder: Path) -> Mapping[str, Any]:
     if not files or not files[0].is_file():
         raise InputFault(f"the settings of {folder.name} are no more at {own or CONFIGS}")
     then = read_json(folder / "begun.json")["made_from"]
-    found = [network_ingredients(run, read_experiment(file)) for file in files]
+    found = [model_inputs(run, read_experiment(file)) for file in files]
     # Two profiles may each have a model of this name: it is that one of them whose settings it has.
     return next((made_from for made_from in found if not differences_of({"made_from": then}, made_from)), found[0])
 

@@ -137,15 +137,17 @@ def _finetuned(job: Job, work: Work, measured: Measured, hardware: Hardware) -> 
     step, how = _step(measured, batch)
     pretraining = work.pretraining[0] * work.pretraining[1]
     saving = _once(measured.saving).times(work.pending * work.epochs + work.pretraining[0])
-    watching = step.times(work.pending * work.epochs * work.watched / batch / STEP_IN_PASSES.high)
+    watching = step.times(work.pending * work.epochs * work.monitor_pictures / batch / STEP_IN_PASSES.high)
     # The graph is built once for all folds, and once more for a stage of its own.
     starts = _once(measured.start).times(bool(work.pending) + bool(pretraining))
     training = starts + step.times(work.pending * work.epochs * work.steps + pretraining) + saving + watching
     exporting = _once(measured.export)
-    predicting = (exporting.times(measured.exports) + Span.of(measured.views).times(work.asked)).times(work.pending)
+    predicting = (exporting.times(measured.exports) + Span.of(measured.views).times(work.predictions)).times(
+        work.pending
+    )
     views = len(job.experiment.views)
     weights = measured.parameters * FLOAT
-    asked = work.folds * work.asked
+    asked = work.folds * work.predictions
     disk = {
         "weights": work.folds * weights + (weights if work.pretraining[0] else 0),
         "exported": work.folds * measured.exported_bytes * measured.exports,
@@ -169,17 +171,17 @@ def _finetuned(job: Job, work: Work, measured: Measured, hardware: Hardware) -> 
 
 def _frozen(job: Job, work: Work, measured: Measured) -> Forecast:
     views, features = len(job.experiment.views), measured.features
-    begun = bool(work.embedded)
+    begun = bool(work.embeddings_left)
     started = measured.start + measured.export * measured.exports
-    embedding = _once(started).times(begun) + Span.of(measured.views).times(work.embedded)
-    head = measured.head * work.shown / HEAD_CASES
+    embedding = _once(started).times(begun) + Span.of(measured.views).times(work.embeddings_left)
+    head = measured.head * work.head_pictures / HEAD_CASES
     heads = Span(low=HEAD_RANGE[0] * head, high=HEAD_RANGE[1] * head).times(work.pending)
     numbers = views * features
     disk = {
         "embeddings": round((work.rows * numbers + work.cases * features) * HALF_FLOAT),
         "exported": measured.exported_bytes * measured.exports,
         "weights": work.folds * features * FLOAT,
-        "tables": round((work.folds * work.asked + work.cases) * (views + 3) * TABLE_BYTES),
+        "tables": round((work.folds * work.predictions + work.cases) * (views + 3) * TABLE_BYTES),
         "bundle": measured.exported_bytes,
     }
     return Forecast(
@@ -187,7 +189,7 @@ def _frozen(job: Job, work: Work, measured: Measured) -> Forecast:
         name=job.name,
         seconds={"training": embedding, "prediction": heads, "bundle": _once(measured.export)},
         disk=disk,
-        memory=measured.peak + round(work.shown * numbers * HEAD_BYTES),
+        memory=measured.peak + round(work.head_pictures * numbers * HEAD_BYTES),
         how=f"{len(measured.views)} batches in {views} views and one fit of a head measured; {_left(work)}",
     )
 
@@ -225,13 +227,13 @@ def _gpu(job: Job, measured: Measured, hardware: Hardware) -> int | None:
 
 def _head_refusal(job: Job, work: Work, measured: Measured, machine: Machine) -> str | None:
     views = len(job.experiment.views)
-    of_a_view = work.shown * measured.features * HEAD_BYTES
+    of_a_view = work.head_pictures * measured.features * HEAD_BYTES
     memory = measured.peak + round(views * of_a_view)
     if memory <= machine.memory:
         return None
     fitting = int((machine.memory - measured.peak) / of_a_view)
     fewer = f"views = [...] with {fitting} of the {views}" if fitting > 0 else "a fine-tuned model: it holds one batch"
     return (
-        f"fitting the head to {work.shown:.0f} cases in {views} views takes {format_bytes(memory)} of memory, and "
+        f"fitting the head to {work.head_pictures:.0f} cases in {views} views takes {format_bytes(memory)} of memory, and "
         f"{format_bytes(machine.memory)} are available. What fits: {fewer}"
     )

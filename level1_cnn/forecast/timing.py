@@ -16,12 +16,12 @@ from level1_cnn.data.feed import Feed
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import model_rows
-from level1_cnn.experiment import Finetune, Frozen
+from level1_cnn.experiment import Finetune, FrozenFeatures
 from level1_cnn.forecast.measured import HEAD_CASES, Measured, Request
 from level1_cnn.hardware.devices import Plan, plan_devices
-from level1_cnn.inference.forward import EXPORTED, settled_forward
+from level1_cnn.inference.forward import EXPORTED, final_forward
 from level1_cnn.inference.onnx_export import export
-from level1_cnn.inference.predict import over_views
+from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone
@@ -41,7 +41,7 @@ def measured(request: Request) -> Measured:
     plan = plan_devices(job.devices, deterministic=job.deterministic)
     keras.utils.set_random_seed(job.experiment.seed)
     training = job.experiment.training
-    if isinstance(training, Frozen):
+    if isinstance(training, FrozenFeatures):
         _measure_frozen(request, training, plan, found)
     else:
         _measure_finetuned(request, training, plan, found)
@@ -51,10 +51,10 @@ def measured(request: Request) -> Measured:
     return found
 
 
-def _measure_frozen(request: Request, settings: Frozen, plan: Plan, found: Measured) -> None:
+def _measure_frozen(request: Request, settings: FrozenFeatures, plan: Plan, found: Measured) -> None:
     model, found.start = _timed(lambda: build_backbone(request.job.network))
     path = request.folder / EXPORTED
-    forward, seconds = _timed(lambda: settled_forward(model, request.folder, plan))
+    forward, seconds = _timed(lambda: final_forward(model, request.folder, plan))
     _describe(model, path, seconds, found)
     found.features = int(model.output.shape[-1])
     found.views = _time_views(request.job, plan, forward, None)
@@ -77,7 +77,7 @@ def _measure_finetuned(request: Request, settings: Finetune, plan: Plan, found: 
     else:
         found.forward = _time_forward(stage.forward, side, len(COLUMNS) if settings.metadata else 0)
     path = request.folder / EXPORTED
-    forward, seconds = _timed(lambda: settled_forward(stage.model, request.folder, plan, stage.forward))
+    forward, seconds = _timed(lambda: final_forward(stage.model, request.folder, plan, stage.forward))
     _describe(stage.model, path, seconds, found)
     found.features = int(stage.model.outputs[0].shape[-1])
     known = pd.DataFrame(encode_metadata(cases), cases.index, list(COLUMNS)) if settings.metadata else None
@@ -106,7 +106,7 @@ def _time_views(job: Job, plan: Plan, forward: Forward, metadata: pd.DataFrame |
     """Return the seconds of a picture in all views, one number per batch after the first."""
     views, names = job.experiment.views, list(job.run.read_cases().index)
     files = shard_files(job.run, job.experiment.image_size)
-    batches = over_views(forward, files, views, plan.batch_size, lambda count: None, names, metadata)
+    batches = predict_batches(forward, files, views, plan.batch_size, lambda count: None, names, metadata)
     next(batches)
 
     def one() -> float:
@@ -118,7 +118,7 @@ def _time_views(job: Job, plan: Plan, forward: Forward, metadata: pd.DataFrame |
     return _repeated(one, max(1, between))
 
 
-def _time_head(views: int, features: int, settings: Frozen) -> float:
+def _time_head(views: int, features: int, settings: FrozenFeatures) -> float:
     """Return the seconds of fitting a head to drawn embeddings of real ones' shape, a few directions telling most."""
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(64, features)) / np.arange(1, 65)[:, np.newaxis]

@@ -18,22 +18,22 @@ class Work:
     """Counts of one model: of all its ``folds``, ``pending`` are left to do.
 
     ``steps`` and ``epochs`` are a fold's optimiser steps and epochs, ``pretraining`` those of the stage that is left to
-    do. ``asked`` pictures are predicted by a fold on average, ``watched`` after each of its epochs. ``embedded``
+    do. ``predictions`` pictures are predicted by a fold on average, ``monitor_pictures`` after each of its epochs. ``embeddings_left``
     pictures are left to embed; ``rows`` pictures are held in training, of which a frozen model's head is shown
-    ``shown``. ``cases`` are the rows of its tables.
+    ``head_pictures``. ``cases`` are the rows of its tables.
     """
 
     folds: int
     pending: int
     cases: int
-    asked: float
+    predictions: float
     rows: int
     steps: int = 0
     epochs: int = 0
     pretraining: tuple[int, int] = (0, 0)
-    watched: float = 0.0
-    embedded: int = 0
-    shown: float = 0.0
+    monitor_pictures: float = 0.0
+    embeddings_left: int = 0
+    head_pictures: float = 0.0
 
 
 def count_work(job: Job, batch: int) -> Work:
@@ -48,14 +48,14 @@ def count_work(job: Job, batch: int) -> Work:
         "folds": folds,
         "pending": len(job.pending(folds)),
         "cases": int(train.sum()) + tests,
-        "asked": float(own + tests),
+        "predictions": float(own + tests),
     }
     if isinstance(settings, Finetune):
         return Work(**counts, **_of_training(job, settings, cases, batch))
     shown = cases["role"] != "extra" if settings.external == "apart" else cases["role"].notna()
     done = shared_embeddings(job) is not None
     fitted = float((shown & (cases["role"] != "test")).sum() - own)
-    return Work(**counts, rows=int(shown.sum()), embedded=0 if done else int(shown.sum()), shown=fitted)
+    return Work(**counts, rows=int(shown.sum()), embeddings_left=0 if done else int(shown.sum()), head_pictures=fitted)
 
 
 def _of_training(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _of_training(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) 
         "steps": max(1, round(pictures / batch)),
         "epochs": settings.epochs,
         "pretraining": _pretraining(job, settings, cases, lookalikes, batch),
-        "watched": float((cases["role"] == "train").sum() / len(folds)) if watches else 0.0,
+        "monitor_pictures": float((cases["role"] == "train").sum() / len(folds)) if watches else 0.0,
     }
 
 

@@ -15,19 +15,19 @@ from level1_cnn.networks.network import with_last_map
 EXPORTED = "network.onnx"  # a network whose weights are settled, beside them; a bundle takes this file over
 
 
-def settled_forward(model: keras.Model, folder: Path, plan: Plan, live: Forward | None = None) -> Forward:
+def final_forward(model: keras.Model, folder: Path, plan: Plan, live: Forward | None = None) -> Forward:
     """Return the forward pass of a network that will not be trained any more.
 
     On a CPU it is written to ``folder`` as ONNX, with its last map, and run from there: the very file that a bundle
-    holds, so that run and bundle say the same to the last bit. Elsewhere it is ``live``, its ``live_forward``.
+    holds, so that run and bundle say the same to the last bit. Elsewhere it is ``live``, its ``tensorflow_forward``.
     """
     if not plan.onnx:
-        return live or live_forward(model, plan)
+        return live or tensorflow_forward(model, plan)
     wanted = range(1, 1 + len(model.outputs))
     return open_session(export(with_last_map(model), folder / EXPORTED), outputs=wanted)
 
 
-def live_forward(model: keras.Model, plan: Plan) -> "Live":
+def tensorflow_forward(model: keras.Model, plan: Plan) -> "Live":
     """Return the forward pass of a network with the weights it has at each call; traced once."""
     return Live(model, plan)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from level1_cnn.data.feed import picture_batches
-from level1_cnn.inference.view_predictions import Forward, through_views
+from level1_cnn.inference.view_predictions import Forward, predict_views
 
 
-def over_views(
+def predict_batches(
     forward: Forward,
     files: Sequence[Path],
     views: Sequence[str],
@@ -26,5 +26,5 @@ def over_views(
     """
     for batch, pictures in picture_batches(files, max(1, batch_size // len(views)), names):
         known = None if metadata is None else metadata.loc[batch].to_numpy(np.float32)
-        yield batch, through_views(forward, pictures, views, known)
+        yield batch, predict_views(forward, pictures, views, known)
         advance(len(batch))

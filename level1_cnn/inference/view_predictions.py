@@ -51,7 +51,7 @@ def embedding_table(names: Sequence[str], embeddings: np.ndarray) -> pd.DataFram
     return pd.DataFrame(embeddings.astype(np.float16), index=_index(names), columns=columns)
 
 
-def through_views(
+def predict_views(
     forward: Forward, pictures: np.ndarray, views: Sequence[str], metadata: np.ndarray | None = None
 ) -> list[np.ndarray]:
     """Return the outputs of ``forward`` for ``pictures`` (n, side, side, 3), stacked over ``views``: (n, views, ...).

@@ -11,7 +11,7 @@ import tensorflow as tf
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import melanoma_column
 from level1_cnn.experiment import Experiment, Finetune, Targets
-from level1_cnn.job import Job, read_of_fold
+from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from runtime.errors import InputFault
 from runtime.files import read_json
@@ -49,7 +49,7 @@ class HeatMaps:
 
     def __init__(self, run: Run, model: str) -> None:
         """Raise InputFault when the model's networks were not trained in this run."""
-        self._folder, self.experiment = run.level1 / model, read_experiment_of(run, model)
+        self._folder, self.experiment = run.level1 / model, read_trained_experiment(run, model)
         self._job = Job(run, model, self.experiment, "{}")
 
     @property
@@ -91,10 +91,10 @@ class HeatMaps:
         return with_last_map(self._network)
 
     def _file(self, fold: int, name: str) -> Path:
-        return read_of_fold(self._folder / f"fold_{fold}" / name)
+        return intact_fold_file(self._folder / f"fold_{fold}" / name)
 
 
-def read_experiment_of(run: Run, model: str) -> Experiment:
+def read_trained_experiment(run: Run, model: str) -> Experiment:
     """Return what a finished model of ``run`` was trained by; raise InputFault when it was not trained here."""
     mark = run.level1 / model / "run.json"
     made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}

@@ -11,8 +11,8 @@ from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.inference.forward import EXPORTED
 from level1_cnn.inference.onnx_export import export
-from level1_cnn.inspect.gradcam import read_experiment_of
-from level1_cnn.job import Job, read_of_fold
+from level1_cnn.inspect.gradcam import read_trained_experiment
+from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map
 from level1_cnn.portable.network import FACTS, SHARED, NetworkFacts, fold_file, head_file
 from level1_cnn.training.frozen import ARRAY
@@ -34,7 +34,7 @@ def export_networks(run: Run, names: Sequence[str], folder: Path) -> None:
 
 
 def _export(run: Run, name: str, folds: int, folder: Path) -> None:
-    experiment, source = read_experiment_of(run, name), run.level1 / name
+    experiment, source = read_trained_experiment(run, name), run.level1 / name
     folder.mkdir(parents=True, exist_ok=True)
     training = experiment.training
     if isinstance(training, Finetune):
@@ -59,7 +59,7 @@ def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
         (source / ARRAY).with_name(EXPORTED), folder / SHARED, lambda: with_last_map(build_backbone(job.network))
     )
     for fold in range(folds):
-        with np.load(read_of_fold(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
+        with np.load(intact_fold_file(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
         _write_head(folder / head_file(fold), weights[:, np.newaxis], np.atleast_1d(intercept), 1.0)
 
@@ -71,7 +71,7 @@ def _export_folds(source: Path, experiment: Experiment, training: Finetune, fold
     mapped = with_last_map(model)
     for fold in range(folds):
         trained = source / f"fold_{fold}"
-        model.load_weights(read_of_fold(trained / "model.weights.h5"))
+        model.load_weights(intact_fold_file(trained / "model.weights.h5"))
         _take_over(trained / EXPORTED, folder / fold_file(fold), lambda: mapped)
         kernel, bias = (np.asarray(one, np.float32) for one in model.get_layer("logits").get_weights())
         _write_head(folder / head_file(fold), kernel, bias, _power(model))

@@ -12,7 +12,7 @@ from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.data.targets import melanoma_column, melanoma_logits
 from level1_cnn.experiment import Targets
 from level1_cnn.inference.onnx_export import Session, open_session
-from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, through_views
+from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, predict_views
 from runtime.errors import InputFault
 from runtime.files import read_arrays, read_json
 from runtime.settings import Settings, check_settings
@@ -44,16 +44,16 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class NetworkOutputs:
     """What all folds say of n pictures: ``logits`` (folds, n, views) of melanoma, ``embeddings`` (folds or 1, n, d)."""
 
     logits: np.ndarray
     embeddings: np.ndarray
 
     @staticmethod
-    def joined(parts: "list[Spoken]") -> "Spoken":
+    def concatenate(parts: "list[NetworkOutputs]") -> "NetworkOutputs":
         """Return the parts of some pictures as one."""
-        return Spoken(
+        return NetworkOutputs(
             np.concatenate([part.logits for part in parts], axis=1),
             np.concatenate([part.embeddings for part in parts], axis=1),
         )
@@ -71,22 +71,22 @@ class PortableNetwork:
         """Return what the network is told of ``cases`` beside their pictures, (n, m), or None."""
         return encode_metadata(cases) if self.facts.metadata else None
 
-    def speak(self, pictures: np.ndarray, metadata: np.ndarray | None = None) -> Spoken:
+    def predict(self, pictures: np.ndarray, metadata: np.ndarray | None = None) -> NetworkOutputs:
         """Return what every fold says of ``pictures``, uint8 (n, side, side, 3), in every view."""
         if self.facts.method == "frozen":
             return self._by_heads(pictures)
         logits, embeddings = [], []
         for session in self._sessions:
-            features, outputs = through_views(session, pictures, self.facts.views, metadata)
+            features, outputs = predict_views(session, pictures, self.facts.views, metadata)
             logits.append(melanoma_logits(outputs, self.facts.targets))
             embeddings.append(features.mean(axis=1))
-        return Spoken(np.stack(logits), np.stack(embeddings))
+        return NetworkOutputs(np.stack(logits), np.stack(embeddings))
 
-    def tables(self, names: list[str], spoken: Spoken) -> list[pd.DataFrame]:
+    def tables(self, names: list[str], spoken: NetworkOutputs) -> list[pd.DataFrame]:
         """Return, fold by fold, probability and spread over the views of the pictures ``names``."""
         return [ViewPredictions(names, logits, None, self.facts.views).table() for logits in spoken.logits]
 
-    def embeddings(self, names: list[str], spoken: Spoken) -> pd.DataFrame:
+    def embeddings(self, names: list[str], spoken: NetworkOutputs) -> pd.DataFrame:
         """Return the embeddings as level one writes them for test cases: float16, the mean over the folds."""
         folds = [embedding_table(names, one) for one in spoken.embeddings]
         if len(folds) == 1:
@@ -108,11 +108,11 @@ class PortableNetwork:
             heat.append(_heat(outputs[MAPS], self._heads[fold], logits, self.facts.targets))
         return np.asarray(np.mean(heat, axis=0))
 
-    def _by_heads(self, pictures: np.ndarray) -> Spoken:
-        features = through_views(self._sessions[0], pictures, self.facts.views)[0].astype(np.float16)
+    def _by_heads(self, pictures: np.ndarray) -> NetworkOutputs:
+        features = predict_views(self._sessions[0], pictures, self.facts.views)[0].astype(np.float16)
         raw = features.astype(np.float32)
         logits = [raw @ head.kernel[:, 0] + head.bias[0] for head in self._heads]
-        return Spoken(np.stack(logits), features.mean(axis=1, dtype=np.float32)[np.newaxis])
+        return NetworkOutputs(np.stack(logits), features.mean(axis=1, dtype=np.float32)[np.newaxis])
 
     @cached_property
     def _sessions(self) -> list[Session]:

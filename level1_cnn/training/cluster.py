@@ -20,7 +20,7 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
     run's folder, absolute, and the same for all. Raises InputFault when the cluster is not fit for the work or is lost
     (see ``runtime.cluster``); otherwise the error of a task as it is. What is finished stays finished.
     """
-    with connect_cluster(address, demands(run)) as cluster:
+    with connect_cluster(address, worker_requirements(run)) as cluster:
         for line in filter(None, chain.from_iterable(cluster.results(stage) for stage in stages)):
             say(line)
 
@@ -35,6 +35,6 @@ def fold_task(job: Job, fold: int) -> str:
     return get_cached("trainers", Trainers).finish_fold(job, fold)
 
 
-def demands(run: Path) -> Requirements:
+def worker_requirements(run: Path) -> Requirements:
     """Return what level one demands of a worker."""
     return Requirements("level one", run, ("runtime", "features", "level1_cnn"), PACKAGES, gpu=True)

@@ -16,10 +16,10 @@ from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.targets import melanoma_logits
 from level1_cnn.data.training_rows import TrainingRows, epoch_pictures, external_rows, fold_rows, model_rows
-from level1_cnn.experiment import Finetune, Pretrain
+from level1_cnn.experiment import Finetune, Pretraining
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import settled_forward
-from level1_cnn.inference.predict import over_views
+from level1_cnn.inference.forward import final_forward
+from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import Forward, ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE
@@ -125,7 +125,7 @@ class FinetuneTrainer:
 
     def _predict(self, names: list[str], folder: Path, text: str) -> ViewPredictions:
         views = self._job.experiment.views
-        forward = settled_forward(self.stage.model, folder, self._plan, self.stage.forward)
+        forward = final_forward(self.stage.model, folder, self._plan, self.stage.forward)
         with progress_bar(text, len(names)) as advance:
             return self._outputs(forward, names, views, advance)
 
@@ -135,7 +135,7 @@ class FinetuneTrainer:
         found: list[str] = []
         features, logits = [], []
         size, metadata = self._plan.batch_size, self._metadata(names)
-        for batch, outputs in over_views(forward, self._files, views, size, advance, names, metadata):
+        for batch, outputs in predict_batches(forward, self._files, views, size, advance, names, metadata):
             found += batch
             features.append(outputs[0].mean(axis=1))
             logits.append(melanoma_logits(outputs[1], self._settings.targets))
@@ -148,7 +148,7 @@ class FinetuneTrainer:
         return pd.DataFrame(encode_metadata(rows), index=rows.index, columns=list(COLUMNS))
 
 
-def _pretrain_settings(settings: Finetune, pretrain: Pretrain) -> Finetune:
+def _pretrain_settings(settings: Finetune, pretrain: Pretraining) -> Finetune:
     """Return the settings of a pretraining stage: those of the model, with what the stage has of its own."""
     own = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
     keep = "ema" if settings.keep == "best" else settings.keep

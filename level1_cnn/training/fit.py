@@ -15,7 +15,7 @@ from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.training_rows import TrainingRows
 from level1_cnn.experiment import Finetune, Targets
 from level1_cnn.hardware.devices import Plan, distribute
-from level1_cnn.inference.forward import live_forward
+from level1_cnn.inference.forward import tensorflow_forward
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.job import Job
 from level1_cnn.networks.losses import make_loss
@@ -56,7 +56,7 @@ class Stage:
     @cached_property
     def forward(self) -> Forward:
         """The network with the weights it has at each call."""
-        return live_forward(self.model, self.plan)
+        return tensorflow_forward(self.model, self.plan)
 
     def run(self, fit: Fit) -> pd.DataFrame:
         """Train from the start, or from the last epoch that an interrupted attempt finished; return the history."""

@@ -12,10 +12,10 @@ from sklearn.preprocessing import StandardScaler
 
 from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.experiment import Frozen
+from level1_cnn.experiment import FrozenFeatures
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import EXPORTED, settled_forward
-from level1_cnn.inference.predict import over_views
+from level1_cnn.inference.forward import EXPORTED, final_forward
+from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone
@@ -29,7 +29,7 @@ ARRAY, INDEX, MARK = "views.npy", "views.json", "embedded.json"
 class FrozenTrainer:
     """Fit one linear head per fold on embeddings that all folds share."""
 
-    def __init__(self, job: Job, settings: Frozen, plan: Plan, cases: pd.DataFrame) -> None:
+    def __init__(self, job: Job, settings: FrozenFeatures, plan: Plan, cases: pd.DataFrame) -> None:
         self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
         self._lookalikes = Lookalikes(job.run, cases)
         self._shown = 0
@@ -104,7 +104,7 @@ def shared_embeddings(job: Job) -> tuple[list[str], np.ndarray] | None:
     return None if read is None else (read[0], read[1].mean(axis=1, dtype=np.float32))
 
 
-def fit_head(views: np.ndarray, target: np.ndarray, settings: Frozen) -> tuple[np.ndarray, np.float32]:
+def fit_head(views: np.ndarray, target: np.ndarray, settings: FrozenFeatures) -> tuple[np.ndarray, np.float32]:
     """Return weights (d,) and intercept, on the raw embeddings, of a logistic regression on standardised ones.
 
     Every view (n, views, d) is a training row: on real pictures that gave 0.006 to 0.012 more AUC than their mean.
@@ -138,13 +138,13 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     views, done = experiment.views, list[str]()
     model = build_backbone(job.network)
     files = shard_files(job.run, experiment.image_size)
-    forward = settled_forward(model, array.parent, plan)
+    forward = final_forward(model, array.parent, plan)
     text = f"{job.name}: embedding {len(views)} view(s)"
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
         shape = (len(names), len(views), model.output.shape[-1])
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         reserve_disk(temporary)
-        for batch, (features,) in over_views(forward, files, views, plan.batch_size, advance, names):
+        for batch, (features,) in predict_batches(forward, files, views, plan.batch_size, advance, names):
             table[len(done) : len(done) + len(batch)] = features
             done += batch
         table.flush()

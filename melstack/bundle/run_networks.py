@@ -13,7 +13,7 @@ from PIL import Image
 
 from features.folder.layout import MAPPING
 from features.pictures.scan import ScanResult, raise_undecodable, scan, statistics_table
-from level1_cnn.portable.network import PortableNetwork, Spoken
+from level1_cnn.portable.network import NetworkOutputs, PortableNetwork
 from runtime.errors import InputFault, list_names
 from runtime.progress import progress_bar
 
@@ -28,7 +28,7 @@ class Seen:
     names: list[str]
     statistics: pd.DataFrame | None
     networks: Mapping[str, PortableNetwork]
-    spoken: Mapping[str, Spoken]
+    spoken: Mapping[str, NetworkOutputs]
 
     def fold_tables(self, fold: int) -> dict[str, pd.DataFrame]:
         """Return probability and spread by the networks of one fold."""
@@ -54,7 +54,7 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
     names = list(map(str, rows.index))
     if not pictures:
         return Seen(names, None, {}, {})
-    parts: dict[str, list[Spoken]] = {name: [] for name in networks}
+    parts: dict[str, list[NetworkOutputs]] = {name: [] for name in networks}
     measured: list[ScanResult] = []
     faults: dict[str, str] = {}
     sizes = sorted({network.facts.image_size for network in networks.values()})
@@ -67,7 +67,7 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
             measured += [ScanResult(item.name, item.statistics) for item in sound]
             _listen(networks, rows, sound, parts)
     raise_undecodable(faults)
-    spoken = {name: Spoken.joined(part) for name, part in parts.items()}
+    spoken = {name: NetworkOutputs.concatenate(part) for name, part in parts.items()}
     return Seen(names, statistics_table(measured), networks, spoken)
 
 
@@ -107,11 +107,14 @@ def _quiet(count: int) -> None:
 
 
 def _listen(
-    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, batch: list[ScanResult], parts: dict[str, list[Spoken]]
+    networks: Mapping[str, PortableNetwork],
+    rows: pd.DataFrame,
+    batch: list[ScanResult],
+    parts: dict[str, list[NetworkOutputs]],
 ) -> None:
     own = rows.loc[[item.name for item in batch]]
     for name, network in networks.items() if batch else ():
-        parts[name].append(network.speak(_squares(batch, network), network.metadata_of(own)))
+        parts[name].append(network.predict(_squares(batch, network), network.metadata_of(own)))
 
 
 def _squares(scanned: list[ScanResult], network: PortableNetwork) -> np.ndarray:

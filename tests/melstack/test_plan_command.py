@@ -133,7 +133,7 @@ def test_the_work_of_a_model_is_counted_from_the_cases(finished_run: FinishedRun
     frozen, tuned = (read_experiment(path) for path in finished_run.project.models)
     work = count_work(Job(finished_run.run, "new", tuned, "{}"), 8)
     # 120 training pictures in three folds of 40; 30 test pictures.
-    assert (work.folds, work.pending, work.cases, work.asked) == (3, 3, 150, 40 + 30)
-    assert (work.epochs, work.steps, work.rows, work.embedded) == (1, 10, 120, 0)
+    assert (work.folds, work.pending, work.cases, work.predictions) == (3, 3, 150, 40 + 30)
+    assert (work.epochs, work.steps, work.rows, work.embeddings_left) == (1, 10, 120, 0)
     work = count_work(Job(finished_run.run, "new", frozen, "{}"), 0)
-    assert (work.embedded, work.rows, work.shown, work.steps) == (150, 150, 80, 0)
+    assert (work.embeddings_left, work.rows, work.head_pictures, work.steps) == (150, 150, 80, 0)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, model_rows
-from level1_cnn.experiment import Finetune, Pretrain, Pseudo
+from level1_cnn.experiment import Finetune, Pretraining, PseudoLabels
 from runtime.errors import InputFault
 
 CASES = pd.DataFrame(
@@ -49,7 +49,7 @@ def test_what_looks_like_a_validated_picture_is_left_out() -> None:
 
 
 def test_pseudo_labels_are_soft_weighted_and_only_for_test_cases() -> None:
-    chosen = settings(pseudo=Pseudo(model="other", weight=0.5), metadata=True)
+    chosen = settings(pseudo=PseudoLabels(model="other", weight=0.5), metadata=True)
     probability = pd.Series([0.25, 0.75], index=["t", "s"])
     rows = fold_rows(CASES, chosen, 0, {"y"}, probability)
     assert rows.names == list("cdxst")
@@ -60,7 +60,7 @@ def test_pseudo_labels_are_soft_weighted_and_only_for_test_cases() -> None:
 
 
 def test_a_test_case_without_a_pseudo_label_is_named() -> None:
-    chosen = settings(pseudo=Pseudo(model="other"))
+    chosen = settings(pseudo=PseudoLabels(model="other"))
     with pytest.raises(InputFault, match=r"missing for 1 \(t\)"):
         fold_rows(CASES, chosen, 0, (), pd.Series([0.5], index=["s"]))
 
@@ -72,7 +72,7 @@ def test_balanced_class_weights_come_from_the_rows_of_the_fold() -> None:
 
 
 def test_a_pretraining_stage_sees_external_cases_alone_and_needs_some() -> None:
-    chosen = settings(pretrain=Pretrain(epochs=1, learning_rate=1e-3))
+    chosen = settings(pretrain=Pretraining(epochs=1, learning_rate=1e-3))
     rows = external_rows(CASES, chosen, "diagnosis9", {"x"})
     assert rows.names == ["y"]
     assert rows.targets.shape == (1, 9)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from level1_cnn.experiment import Experiment, Finetune, Frozen
+from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures
 from level1_cnn.hardware.batch_size import device_batch
 from level1_cnn.hardware.devices import Plan, distribute, gpu_precision, plan_devices, split_batch
 from level1_cnn.hardware.tpu import connect_tpu, tpu_is_configured, tpu_name
@@ -175,7 +175,7 @@ def test_a_given_batch_is_taken_as_it_is_or_refused_with_the_nearest_right_ones(
 
 
 def test_a_frozen_network_has_no_training_batch() -> None:
-    frozen = experiment().model_copy(update={"training": Frozen(method="frozen", regularisation=1.0)})
+    frozen = experiment().model_copy(update={"training": FrozenFeatures(method="frozen", regularisation=1.0)})
     with pytest.raises(InputFault, match="not trained in batches"):
         CPU.training_batch(frozen)
 

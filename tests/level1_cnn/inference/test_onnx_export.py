@@ -10,7 +10,7 @@ import pytest
 
 from level1_cnn import backbones
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import EXPORTED, live_forward, settled_forward
+from level1_cnn.inference.forward import EXPORTED, final_forward, tensorflow_forward
 from level1_cnn.inference.onnx_export import export, open_session
 from runtime.errors import InputFault
 
@@ -90,7 +90,7 @@ def test_no_pictures_give_no_rows_of_the_right_shape(tiny_file):
 def test_a_network_with_metadata_gives_what_tensorflow_gives(with_metadata, with_metadata_file, batch):
     metadata = np.random.default_rng(1).normal(size=(batch, 4)).astype(np.float32)
     expected = [np.asarray(one) for one in with_metadata([pictures(batch, 32), metadata], training=False)]
-    for way in (open_session(with_metadata_file), live_forward(with_metadata, CPU)):
+    for way in (open_session(with_metadata_file), tensorflow_forward(with_metadata, CPU)):
         for ours, theirs in zip(way(pictures(batch, 32), metadata), expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
@@ -103,10 +103,10 @@ def test_an_input_too_few_or_too_many_is_refused(tiny_file, with_metadata_file):
 
 
 def test_on_a_cpu_a_settled_network_is_run_from_the_file_that_a_bundle_holds_and_on_a_gpu_by_tensorflow(tiny, tmp_path):
-    live = live_forward(tiny, CPU)
-    assert settled_forward(tiny, tmp_path / "gpu", GPU, live) is live
+    live = tensorflow_forward(tiny, CPU)
+    assert final_forward(tiny, tmp_path / "gpu", GPU, live) is live
     assert not (tmp_path / "gpu").exists()
-    exported = settled_forward(tiny, tmp_path / "cpu", CPU, live)
+    exported = final_forward(tiny, tmp_path / "cpu", CPU, live)
     assert [file.name for file in (tmp_path / "cpu").iterdir()] == [EXPORTED]
     maps, *outputs = open_session(tmp_path / "cpu" / EXPORTED)(pictures(5, 32))
     assert maps.ndim == 4
@@ -120,7 +120,7 @@ def test_on_a_cpu_a_settled_network_is_run_from_the_file_that_a_bundle_holds_and
 
 def test_a_live_network_predicts_with_the_weights_of_the_moment_and_an_exported_one_with_those_it_had(tmp_path):
     model = with_probability(backbones.find("tiny").build("tiny", image_size=32, weights="none"))
-    live, frozen = live_forward(model, CPU), settled_forward(model, tmp_path, CPU)
+    live, frozen = tensorflow_forward(model, CPU), final_forward(model, tmp_path, CPU)
     before = live(pictures(2, 32), None)[1]
     model.get_layer("probability").bias.assign([3.0])
     assert (live(pictures(2, 32), None)[1] > before + 0.1).all()
@@ -128,7 +128,7 @@ def test_a_live_network_predicts_with_the_weights_of_the_moment_and_an_exported_
 
 
 def test_where_xla_compiles_for_each_shape_a_smaller_last_batch_compiles_nothing_and_changes_nothing(tiny):
-    live = live_forward(tiny, GPU)
+    live = tensorflow_forward(tiny, GPU)
     whole = live(pictures(6, 32), None)
     part = live(pictures(6, 32)[:2], None)
     for ours, theirs in zip(part, whole, strict=True):

@@ -1,4 +1,4 @@
-"""Tests for predictions.py and view_worth.py: what is stacked over views, kept in tables and merged over folds."""
+"""Tests for predictions.py and view_contributions.py: what is stacked over views, kept in tables and merged over folds."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from level1_cnn.inference.predict import over_views
+from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, merge_folds
-from level1_cnn.inspect.view_worth import ALL, print_view_worth, view_worth
+from level1_cnn.inspect.view_contributions import ALL, print_view_contributions, view_contributions
 from level1_cnn.views import SYMMETRIES, apply_view
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
@@ -47,7 +47,7 @@ def collected(
 ) -> tuple[list[str], list[np.ndarray]]:
     names: list[str] = []
     parts = []
-    for batch, outputs in over_views(corner, [shard], views, batch_size, lambda count: None, **options):
+    for batch, outputs in predict_batches(corner, [shard], views, batch_size, lambda count: None, **options):
         names += batch
         parts.append(outputs)
     return names, [np.concatenate(one) for one in zip(*parts, strict=True)]
@@ -73,7 +73,7 @@ def test_the_batch_size_changes_no_output_and_bounds_the_pictures_of_a_pass(shar
         sizes.append(len(pixels))
         return corner(pixels, metadata)
 
-    outputs = [one for _, (one,) in over_views(counting, [shard], SYMMETRIES, batch_size, lambda count: None)]
+    outputs = [one for _, (one,) in predict_batches(counting, [shard], SYMMETRIES, batch_size, lambda count: None)]
     np.testing.assert_array_equal(np.concatenate(outputs), collected(shard, SYMMETRIES, 8)[1][0])
     assert max(sizes) <= max(batch_size, len(SYMMETRIES))
 
@@ -90,7 +90,7 @@ def test_only_the_named_cases_are_predicted_and_metadata_follow_their_case_throu
 
 def test_progress_counts_every_case_once(shard: Path) -> None:
     counts: list[int] = []
-    for _ in over_views(corner, [shard], ("identity", "mirror"), 4, counts.append):
+    for _ in predict_batches(corner, [shard], ("identity", "mirror"), 4, counts.append):
         pass
     assert counts == [2, 2, 2, 1]
 
@@ -154,7 +154,7 @@ def drawn(count: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_the_worth_of_a_view_is_the_auc_with_it_less_the_auc_without_it() -> None:
     views, cases = drawn()
-    worth = view_worth(views, cases)
+    worth = view_contributions(views, cases)
     train = cases.index[cases["role"] == "train"]
     target, scores = cases.loc[train, "target"], views.loc[train]
     every = roc_auc_score(target, scores.mean(axis=1))
@@ -177,12 +177,12 @@ def test_the_error_of_what_a_view_adds_is_that_of_the_bootstrap() -> None:
         rows = rng.integers(0, len(train), len(train))
         every = roc_auc_score(target[rows], train.iloc[rows].mean(axis=1))
         gains.append(every - roc_auc_score(target[rows], train["identity"].iloc[rows]))
-    assert view_worth(views, cases).loc[ALL, "error"] == pytest.approx(np.std(gains), rel=0.25)
+    assert view_contributions(views, cases).loc[ALL, "error"] == pytest.approx(np.std(gains), rel=0.25)
 
 
 def test_a_single_view_has_an_auc_and_nothing_to_be_compared_with() -> None:
     views, cases = drawn()
-    worth = view_worth(views[["identity"]], cases)
+    worth = view_contributions(views[["identity"]], cases)
     assert worth.loc["identity", "alone"] > 0.6
     assert worth.loc["identity", ["without", "adds", "error"]].isna().all()
     assert worth.loc[ALL, "adds"] == 0
@@ -194,7 +194,7 @@ def test_the_worth_of_a_finished_models_views_is_printed(tmp_path: Path, capsys:
     write_table(run.cases, cases)
     write_mark(run.cases_mark, {})
     write_table(run.level1 / "mine" / "views.parquet", views)
-    print_view_worth(run, "mine")
+    print_view_contributions(run, "mine")
     shown = capsys.readouterr().out
     assert all(name in shown for name in (*views.columns, ALL))
-    assert f"adds {view_worth(views, cases).loc[ALL, 'adds']:+.4f}" in shown
+    assert f"adds {view_contributions(views, cases).loc[ALL, 'adds']:+.4f}" in shown

@@ -9,7 +9,7 @@ import pytest
 from level1_cnn import backbones
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import melanoma_column, melanoma_logits
-from level1_cnn.experiment import Experiment, Finetune, Frozen
+from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures
 from level1_cnn.inspect.gradcam import HeatMaps, activation_heat, gradient_heat
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from runtime.errors import InputFault
@@ -19,10 +19,10 @@ from tests.level1_cnn.backbones.untrained import B0_IN_FULL, SMALLEST, network
 from tests.level1_cnn.drawn_run import tiny_experiment
 
 SIDE = 64
-FROZEN = Frozen(method="frozen", regularisation=0.1)
+FROZEN = FrozenFeatures(method="frozen", regularisation=0.1)
 
 
-def experiment(training: Frozen | Finetune) -> Experiment:
+def experiment(training: FrozenFeatures | Finetune) -> Experiment:
     return tiny_experiment(training, image_size=SIDE)
 
 

@@ -11,7 +11,7 @@ import pytest
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import decode_pictures
-from level1_cnn.experiment import Frozen
+from level1_cnn.experiment import FrozenFeatures
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
@@ -22,7 +22,7 @@ from tests.level1_cnn.drawn_run import draw_data, tiny_experiment
 
 VIEWS = ("identity", "mirror", "zoom:1.2")
 CPU = Plan("CPU", False, "float32", True, 32)
-SETTINGS = Frozen(method="frozen", regularisation=0.1)
+SETTINGS = FrozenFeatures(method="frozen", regularisation=0.1)
 TINY = tiny_experiment(SETTINGS, views=VIEWS)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from distributed import Client, get_worker
 
-from level1_cnn.training.cluster import demands, run_on_cluster
+from level1_cnn.training.cluster import run_on_cluster, worker_requirements
 from runtime.cluster.scheduler import connect_cluster
 from runtime.cluster.workers import worker_faults
 from runtime.errors import InputFault
@@ -118,14 +118,14 @@ def die_once_with(folder: Path, held: str) -> str:
 @pytest.mark.full
 def test_what_workers_hold_outlives_the_only_one_that_had_it(tmp_path: Path) -> None:
     (tmp_path / "cases.parquet").write_bytes(b"the same for all")
-    with cluster(workers=1) as (address, _), connect_cluster(address, demands(tmp_path)) as found:
+    with cluster(workers=1) as (address, _), connect_cluster(address, worker_requirements(tmp_path)) as found:
         held = found.share("a table")
         assert list(found.results([(die_once_with, (tmp_path, held))] * 2, keep_order=True)) == ["a table"] * 2
 
 
 def test_what_workers_hold_is_sent_to_each_of_them_once(address: str, tmp_path: Path) -> None:
     (tmp_path / "cases.parquet").write_bytes(b"the same for all")
-    with connect_cluster(address, demands(tmp_path)) as found:
+    with connect_cluster(address, worker_requirements(tmp_path)) as found:
         held = found.share(bytearray(1000))
         uses = list(found.results([(identity, (held, 0.3))] * 8))
     assert len({worker for worker, _ in uses}) == 2
@@ -141,7 +141,7 @@ def identity(held: bytearray, seconds: float) -> tuple[str, int]:
 def test_results_come_in_the_order_of_the_tasks_where_that_is_asked_for(address: str, tmp_path: Path) -> None:
     (tmp_path / "cases.parquet").write_bytes(b"the same for all")
     tasks = [(mark, (tmp_path, f"mark{i}", 0.6 - 0.2 * i)) for i in range(3)]
-    with connect_cluster(address, demands(tmp_path)) as found:
+    with connect_cluster(address, worker_requirements(tmp_path)) as found:
         assert list(found.results(tasks, keep_order=True)) == [f"mark{i} finished" for i in range(3)]
 
 
@@ -233,7 +233,7 @@ def test_a_fit_over_all_workers_that_is_cut_off_again_and_again_is_given_up(
         raise ConnectionError("Binding port 40000 failed")
 
     given_up = pytest.raises(InputFault, match="2 times a fit over workers was cut off; what is finished is kept")
-    with cluster() as (address, _), connect_cluster(address, demands(tmp_path)) as found, given_up:
+    with cluster() as (address, _), connect_cluster(address, worker_requirements(tmp_path)) as found, given_up:
         found.run_fit(cut_off)
     assert [len(there) for there in workers] == [2, 2]
     assert capsys.readouterr().out.count("was cut off (Binding port 40000 failed); it begins anew") == 1

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from level1_cnn.experiment import Experiment, Frozen
+from level1_cnn.experiment import Experiment, FrozenFeatures
 from melstack.report.galleries.make import HARDEST, hardest, make_galleries, positive_heat
 from melstack.report.galleries.tiles import CaseResults, metadata, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
@@ -22,7 +22,7 @@ TINY = Experiment(
     variant="tiny",
     weights="none",
     image_size=32,
-    training=Frozen(method="frozen", regularisation=0.1),
+    training=FrozenFeatures(method="frozen", regularisation=0.1),
 )
 NAMES = [f"c{number}" for number in range(12)]
 RISK = pd.Series(np.linspace(0.95, 0.05, 12), index=pd.Index(NAMES, name=INDEX))

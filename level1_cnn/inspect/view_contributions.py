@@ -12,9 +12,9 @@ from runtime.tables import read_table
 ALL = "all views"
 
 
-def print_view_worth(run: Run, model: str) -> None:
+def print_view_contributions(run: Run, model: str) -> None:
     """Print the worth of every view of one finished model of ``run``; raise InputFault when it kept no views."""
-    worth = view_worth(read_table(run.level1 / model / "views.parquet"), run.read_cases())
+    worth = view_contributions(read_table(run.level1 / model / "views.parquet"), run.read_cases())
     say(f"{model}: out-of-fold AUC of each view alone, of the mean without it, and what it adds to the mean")
     say(f"{'view':<18} {'alone':>7} {'without':>8} {'adds':>9} {'error':>8}")
     for name, row in worth.iterrows():
@@ -26,7 +26,7 @@ def print_view_worth(run: Run, model: str) -> None:
     )
 
 
-def view_worth(views: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+def view_contributions(views: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """Return per view: AUC ``alone``, AUC of the mean ``without`` it, what it ``adds`` to the mean, and the ``error``.
 
     ``views`` holds out-of-fold probabilities, a column per view; training cases with a target are measured, folds
