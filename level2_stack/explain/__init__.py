@@ -1,1 +1,1 @@
-"""Contributions of every column to what a finished stack says of a case: they add up to the log odds submitted."""
+"""Explanations of a finished stack: what every column adds to the log odds of a case."""

@@ -1,4 +1,4 @@
-"""The outer fits of a finished stack made again, each with what every column adds to the score of every row."""
+"""Refit the outer models of a finished stack, and split the score of every row into one part per column."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from level2_stack import learners
 from level2_stack.crossval.fits import Model, Table, Task, Workers, columns_for, fitted, side_by_side, worth_processes
 from level2_stack.crossval.nested import TunedParams, params_for, thinning
-from level2_stack.explain.scales import Floats, Split, settled, weighted
+from level2_stack.explain.scales import Floats, Split, match_total, weighted_sum
 from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
 
-MOST_ORDERS = 16  # in pairs of an order and its reverse
-ADDITIVE = 1e-5  # log odds: an order and its reverse that agree so well say that the order does not matter
+MOST_ORDERS = 16  # half of them reversed copies of the others
+ADDITIVE = 1e-5  # log odds: if an order and its reverse differ by less, the order of the columns does not matter
 
 
 @runtime_checkable
-class Contributing(Protocol):
-    """A predictor that knows what each column adds to its logit."""
+class HasContributions(Protocol):
+    """A predictor that can split its logit into one part per column."""
 
     def contributions(self, X: pd.DataFrame, share: float) -> Floats:
-        """Return (n, columns of X + 1): parts of the logit after ``share`` of the rounds, and last the base."""
+        """Return (n, columns of X + 1): the parts of the logit after ``share`` of the rounds, then the base."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A learner whose fits are made again; ``stages`` holds the share of the rounds that each outer fold chose."""
+    """A learner to refit; ``stages`` holds the share of the rounds that each outer fold chose (None: no booster)."""
 
     learner: str
     seeds: int
@@ -39,14 +39,17 @@ class Member:
 
 @dataclass(frozen=True)
 class MemberScores:
-    """The rows of one fit, those of its fold and then the test rows: the score in log odds as kept, and its split."""
+    """Scores of one learner in log odds, and their split, for the rows of its outer fold and then the test rows.
+
+    ``score`` is in float32, as the stack stores it; the total of ``split`` may differ from it by rounding.
+    """
 
     score: NDArray[np.float32]
     split: Split
 
 
 def members_of(recipe: Recipe, names: Sequence[str], rounds: Mapping[str, Sequence[float]]) -> list[Member]:
-    """Return the learners ``names`` as ``recipe`` fits them, with the ``rounds`` that a stack has chosen."""
+    """Return the learners ``names`` with the seeds of ``recipe`` and the ``rounds`` that a stack has chosen."""
     return [Member(name, recipe.seeds if learners.find(name).SEEDED else 1, rounds.get(name)) for name in names]
 
 
@@ -70,90 +73,93 @@ def tasks_of(members: Sequence[Member], recipe: Recipe, tuned: TunedParams, fold
 def score_folds(
     tasks: Sequence[Task], members: Sequence[Member], table: Table, processes: Workers | None = None
 ) -> Iterator[tuple[int, str, MemberScores]]:
-    """Yield (fold, learner, its rows scored) for the ``tasks`` of ``tasks_of``, the mean over the seeds.
+    """Yield (fold, learner, scores) for the ``tasks`` of ``tasks_of``; the scores are means over the seeds.
 
-    The means are taken in float32, seed after seed, as the stack takes them: the scores are equal to the last bit.
+    The means are computed in float32, seed after seed, like those of the stack: the scores are equal to the last bit.
     """
     seeds, stages = {each.learner: each.seeds for each in members}, {each.learner: each.stages for each in members}
-    # A contribution costs about as much as a fit.
+    # Computing the contributions takes about as long as the fit.
     workers = processes or worth_processes(2 * len(tasks), table)
-    outcomes = side_by_side(partial(_scored, stages=stages), tasks, table, workers)
-    so_far: list[MemberScores] = []
+    outcomes = side_by_side(partial(_score_fit, stages=stages), tasks, table, workers)
+    by_seed: list[MemberScores] = []
     for task, outcome in zip(tasks, outcomes, strict=True):
-        so_far.append(outcome)
-        if len(so_far) == seeds[task.learner]:
-            yield task.left_out[0], task.learner, mean_over_seeds(so_far)
-            so_far = []
+        by_seed.append(outcome)
+        if len(by_seed) == seeds[task.learner]:
+            yield task.left_out[0], task.learner, mean_over_seeds(by_seed)
+            by_seed = []
 
 
-def _scored(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None]) -> MemberScores:
-    found, (fold,) = fitted(task, table), task.left_out
+def _score_fit(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None]) -> MemberScores:
+    fit, (fold,) = fitted(task, table), task.left_out
     share, stage = stage_of(stages[task.learner], fold)
     rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
-    kept, model = [found.held_out[fold], found.test], found.model
-    if model is None or kept[1] is None:
+    if fit.model is None or fit.test is None:
         raise ValueError("an outer fit keeps its model and scores the test rows")
-    score = np.concatenate([margins[stage] for margins in kept if margins is not None])
-    return MemberScores(score, split_by(model, task.learner, table.X.iloc[rows], share, stage))
+    score = np.concatenate([fit.held_out[fold][stage], fit.test[stage]])
+    return MemberScores(score, split_by_column(fit.model, task.learner, table.X.iloc[rows], share, stage))
 
 
-def stage_of(chosen: Sequence[float] | None, fold: int) -> tuple[float, int]:
-    """Return the share of the rounds that outer ``fold`` chose, and its place among the learner's stages."""
-    share = STAGES[-1] if chosen is None else chosen[fold]
-    return share, 0 if chosen is None else STAGES.index(share)
+def stage_of(shares: Sequence[float] | None, fold: int) -> tuple[float, int]:
+    """Return the share of the rounds that outer ``fold`` chose, and its index among the learner's stages.
+
+    ``shares`` has one share per outer fold; None stands for a learner without stages, which has index 0.
+    """
+    share = STAGES[-1] if shares is None else shares[fold]
+    return share, 0 if shares is None else STAGES.index(share)
 
 
-def split_by(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
+def split_by_column(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
     """Return what every column of ``X`` (n rows of a design) adds to the logit of a fitted ``model``."""
-    given = columns_for(learner, X)
-    found = _contributions(model, given, stage, share)
+    own_columns = columns_for(learner, X)
+    contributions = _contributions(model, own_columns, stage, share)
     parts = np.zeros(X.shape)
-    parts[:, X.columns.get_indexer(given.columns)] = found[:, :-1]
-    return Split(parts, found[:, -1])
+    parts[:, X.columns.get_indexer(own_columns.columns)] = contributions[:, :-1]
+    return Split(parts, contributions[:, -1])
 
 
 def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> Floats:
-    """Return the parts of the model's logit, thinning put right, and last the base; (n, columns + 1)."""
+    """Return the parts of the model's logit, then the base, corrected for thinned negatives; (n, columns + 1)."""
     if not len(X):
         return np.zeros((0, X.shape[1] + 1))
-    if not isinstance(model.predict, Contributing):
-        return by_hiding(lambda shown: np.asarray(model.margins(shown)[stage], dtype=np.float64), X)
+    if not isinstance(model.predict, HasContributions):
+        return by_hiding(lambda rows: np.asarray(model.margins(rows)[stage], dtype=np.float64), X)
     parts = model.predict.contributions(X, share)
     parts[:, -1] += model.correction
     return parts
 
 
-def mean_over_seeds(scored: Sequence[MemberScores]) -> MemberScores:
-    """Return the mean of what the seeds score, taken in float32, seed after seed, as the stack takes it."""
-    share, score = np.float32(1 / len(scored)), np.zeros_like(scored[0].score)
-    for each in scored:
+def mean_over_seeds(by_seed: Sequence[MemberScores]) -> MemberScores:
+    """Return the mean of the seeds' scores, computed in float32, seed after seed, like that of the stack."""
+    share, score = np.float32(1 / len(by_seed)), np.zeros_like(by_seed[0].score)
+    for each in by_seed:
         score += share * each.score
-    return MemberScores(score, weighted([each.split for each in scored], [1 / len(scored)] * len(scored)))
+    return MemberScores(score, weighted_sum([each.split for each in by_seed], [1 / len(by_seed)] * len(by_seed)))
 
 
-def rounding(scored: MemberScores) -> float:
-    """Return the largest difference between a score as kept and the sum of its parts, in log odds."""
-    return float(np.abs(scored.split.total - scored.score).max(initial=0.0))
+def rounding(scores: MemberScores) -> float:
+    """Return the largest difference between a stored score and the sum of its parts, in log odds."""
+    return float(np.abs(scores.split.total - scores.score).max(initial=0.0))
 
 
-def exact(scored: MemberScores) -> Split:
-    """Return the split of the score as kept: its rounding shared out."""
-    return settled(scored.split, scored.score.astype(np.float64))
+def exact_split(scores: MemberScores) -> Split:
+    """Return the split that adds up to the stored score: the rounding difference is added to the parts."""
+    return match_total(scores.split, scores.score.astype(np.float64))
 
 
 def by_hiding(score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame) -> Floats:
-    """Return (n, columns + 1): what every column of ``X`` adds to ``score`` (n,), and last the score of nothing known.
+    """Return (n, columns + 1): what every column of ``X`` adds to ``score`` (n,), then the score with all hidden.
 
-    A hidden column is missing in all rows, which every learner can take. A column's gain is averaged over orders in
-    which columns are shown (Shapley values by permutation, Castro et al. 2009): all orders of up to three columns, of
-    more a balanced choice. For every order, and so for the mean, gains and base add up to the score.
+    A hidden column is missing in all rows, which every learner accepts. The columns are revealed one after the other;
+    the change of the score when a column is revealed is averaged over several orders (Shapley values by permutation,
+    Castro et al. 2009): all orders of up to three columns, a balanced selection for more. In every order, and so in the
+    mean, the changes and the base add up to the score.
     """
     names = list(X.columns)
     blank = X.apply(lambda column: column.where(np.zeros(len(column), dtype=bool)))
     base = score(blank)
     gains: list[Floats] = []
     for order in _orders(len(names)):
-        gains.append(_gains(score, X, blank, base, [names[place] for place in order]))
+        gains.append(_gains(score, X, blank, base, [names[number] for number in order]))
         if len(gains) == 2 and np.abs(gains[0] - gains[1]).max(initial=0.0) < ADDITIVE:
             break
     return np.column_stack([np.mean(gains, axis=0), base])
@@ -162,18 +168,18 @@ def by_hiding(score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame) -> Float
 def _gains(
     score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame, blank: pd.DataFrame, base: Floats, order: list[str]
 ) -> Floats:
-    places, shown = X.columns.get_indexer(pd.Index(order)), dict(blank.items())
+    indices, columns = X.columns.get_indexer(pd.Index(order)), dict(blank.items())
     gains, before = np.zeros(X.shape), base
-    for place, name in zip(places, order, strict=True):
-        shown[name] = X[name]
-        after = score(pd.DataFrame(shown, index=X.index))
-        gains[:, place] = after - before
+    for index, name in zip(indices, order, strict=True):
+        columns[name] = X[name]
+        after = score(pd.DataFrame(columns, index=X.index))
+        gains[:, index] = after - before
         before = after
     return gains
 
 
 def _orders(count: int) -> Iterator[list[int]]:
-    """Yield orders of 0..count-1 in pairs of one and its reverse: rotations, spread evenly if there are too many."""
+    """Yield rotations of 0..count-1, each followed by its reverse; evenly spaced rotations if there are too many."""
     rotations = np.unique(np.linspace(0, count - 1, min(count, MOST_ORDERS // 2)).round().astype(int))
     for first in rotations.tolist():
         order = [*range(first, count), *range(first)]

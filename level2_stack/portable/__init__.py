@@ -1,1 +1,1 @@
-"""A stack that runs without its run: exported and applied."""
+"""Export a finished stack as a folder that predicts without its run, and read it."""

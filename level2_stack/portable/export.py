@@ -1,4 +1,4 @@
-"""The outer models of a finished stack, fitted again and written as a portable stack."""
+"""Refit the outer models of a finished stack and write them as a portable stack."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,67 +12,69 @@ from level2_stack.crossval.fits import Model, Table, Task, Workers, run, table_o
 from level2_stack.design.assemble import Design
 from level2_stack.explain.explanations import LIMIT, StackDecisions
 from level2_stack.explain.fits import members_of, tasks_of
-from level2_stack.portable.stack import FACTS, Column, Member, PortableStack, StackFacts, place_of
+from level2_stack.portable.stack import FACTS, Column, Member, PortableStack, StackFacts, model_folder
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
 from runtime.files import write_json
+from runtime.invocation import command
 from runtime.progress import progress_bar
 
 
 def write_portable_stack(
     design: Design,
     recipe: Recipe,
-    decided: StackDecisions,
+    decisions: StackDecisions,
     probability: pd.Series,
     folder: Path,
     *,
     processes: Workers | None = None,
 ) -> None:
-    """Fit the outer models of a finished stack again and write them to ``folder``, as ``read_portable_stack`` reads.
+    """Refit the outer models of a finished stack and write them to ``folder``, which ``read_portable_stack`` reads.
 
-    ``probability`` is what the stack wrote: InputFault when the test cases get other ones than theirs.
+    ``probability`` holds the probabilities that the stack wrote; raises InputFault if the refitted models give the test
+    cases other probabilities.
     """
     table = table_of(design)
-    members = members_of(recipe, decided.members, decided.rounds)
-    tasks = tasks_of(members, recipe, decided.tuned, len(decided.calibrators))
+    members = members_of(recipe, decisions.members, decisions.rounds)
+    tasks = tasks_of(members, recipe, decisions.tuned_params, len(decisions.calibrators))
     models: dict[tuple[str, int], list[Model]] = {}
     with progress_bar("level two: fitting for the bundle", len(tasks), unit="fits") as advance:
         for task, model in zip(tasks, _fits(tasks, table, processes), strict=True):
             models.setdefault((task.learner, task.left_out[0]), []).append(model)
             advance(1)
-    facts = _facts(design, table, recipe, decided, models)
+    facts = _facts(design, table, recipe, decisions, models)
     stack = PortableStack(facts, models)
-    _refuse_other(stack, design, probability)
+    _check_probabilities(stack, design, probability)
     for (name, fold), seeds in models.items():
         for seed, model in enumerate(seeds):
-            learners.find(name).save(model.predict, place_of(folder, name, fold, seed))
+            learners.find(name).save(model.predict, model_folder(folder, name, fold, seed))
     write_json(folder / FACTS, facts.model_dump(mode="json"))
 
 
 def _fits(tasks: Sequence[Task], table: Table, processes: Workers | None) -> Iterator[Model]:
-    for _, found in run(tasks, table, processes=processes):
-        if found.model is None:
+    for _, fit in run(tasks, table, processes=processes):
+        if fit.model is None:
             raise ValueError("an outer fit keeps its model")
-        yield found.model
+        yield fit.model
 
 
 def _facts(
-    design: Design, table: Table, recipe: Recipe, decided: StackDecisions, models: dict[tuple[str, int], list[Model]]
+    design: Design, table: Table, recipe: Recipe, decisions: StackDecisions, models: dict[tuple[str, int], list[Model]]
 ) -> StackFacts:
-    folds = range(len(decided.calibrators))
+    folds = range(len(decisions.calibrators))
     return StackFacts(
-        submitted=decided.submitted,
+        submitted=decisions.submitted,
         members=tuple(
             Member(
                 name=name,
                 seeds=len(models[name, 0]),
-                rounds=None if name not in decided.rounds else tuple(decided.rounds[name]),
+                rounds=None if name not in decisions.rounds else tuple(decisions.rounds[name]),
                 corrections=tuple(tuple(model.correction for model in models[name, fold]) for fold in folds),
             )
-            for name in decided.members
+            for name in decisions.members
         ),
-        weights=tuple(tuple(row) for row in decided.weights.tolist()),
-        calibrators=tuple({"name": each.name, **each.parameters()} for each in decided.calibrators),
+        weights=tuple(tuple(row) for row in decisions.weights.tolist()),
+        calibrators=tuple({"name": each.name, **each.parameters()} for each in decisions.calibrators),
         trained=tuple(float(table.y[table.folds != fold].mean()) for fold in folds),
         prevalence=recipe.calibration.prevalence,
         columns=tuple(_column(str(name), column) for name, column in design.X.items()),
@@ -80,15 +82,18 @@ def _facts(
 
 
 def _column(name: str, values: pd.Series) -> Column:
-    known = isinstance(values.dtype, pd.CategoricalDtype)
-    return Column(name=name, categories=tuple(map(str, values.cat.categories)) if known else None)
+    is_text = isinstance(values.dtype, pd.CategoricalDtype)
+    return Column(name=name, categories=tuple(map(str, values.cat.categories)) if is_text else None)
 
 
-def _refuse_other(stack: PortableStack, design: Design, probability: pd.Series) -> None:
+def _check_probabilities(stack: PortableStack, design: Design, probability: pd.Series) -> None:
     test = design.test
     if not len(test):
         return
-    made = logit(stack.probabilities(stack.design(test)).mean(axis=0))
-    kept = logit(probability.loc[test.index].to_numpy(np.float64))
-    if np.abs(made - kept).max() > LIMIT:
-        raise InputFault("the fits made again give other test probabilities than the stack's; `make stack` mends it")
+    refitted_logits = logit(stack.probabilities(stack.design(test)).mean(axis=0))
+    stored_logits = logit(probability.loc[test.index].to_numpy(np.float64))
+    if np.abs(refitted_logits - stored_logits).max() > LIMIT:
+        raise InputFault(
+            "the refitted models give other test probabilities than the stored stack; tables, recipe or libraries have "
+            f"changed since; {command('stack')} makes the stack again"
+        )

@@ -1,4 +1,4 @@
-"""A finished stack as a folder of models and numbers: it scores and explains new rows, and nothing is unpickled."""
+"""A finished stack as a folder of models and JSON: it scores and explains new rows; nothing is unpickled."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 from level2_stack import learners
 from level2_stack.calibration import calibrate
 from level2_stack.crossval.fits import Model, columns_for
-from level2_stack.explain.fits import MemberScores, exact, mean_over_seeds, split_by, stage_of
-from level2_stack.explain.scales import Split, mean_probability, through, weighted
+from level2_stack.explain.fits import MemberScores, exact_split, mean_over_seeds, split_by_column, stage_of
+from level2_stack.explain.scales import Split, apply_function, mean_probability, weighted_sum
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.settings import Settings, check_settings
@@ -26,14 +26,17 @@ FACTS = "stack.json"
 
 
 class Column(Settings):
-    """A column of the design; text has its ``categories``."""
+    """A column of the design; a text column has its ``categories``, a number None."""
 
     name: str
     categories: tuple[str, ...] | None = None
 
 
 class Member(Settings):
-    """A learner of the stack: seeds per fold, the share of the rounds of each fold, log odds added after thinning."""
+    """A learner of the stack: its number of seeds, the share of rounds that each fold uses (None: no booster).
+
+    ``corrections`` are log odds that are added to the logits because negatives were thinned.
+    """
 
     name: str
     seeds: int
@@ -42,25 +45,25 @@ class Member(Settings):
 
 
 class StackFacts(Settings):
-    """What the files of the folder mean, and all that is no model: ``stack.json``."""
+    """The content of ``stack.json``: everything that the stack needs besides its models."""
 
     submitted: str
     members: tuple[Member, ...]
     weights: tuple[tuple[float, ...], ...]  # per fold, of the members' logits
     calibrators: tuple[dict[str, Any], ...]  # per fold: its name and parameters
-    trained: tuple[float, ...]  # per fold: the share of malignant cases that it learned from
+    trained: tuple[float, ...]  # per fold: the share of malignant cases among its training rows
     prevalence: float | None
     columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
 class PortableStack:
-    """The outer models of a stack: ``models`` has one per seed for every (learner, fold)."""
+    """The outer models of a stack: ``models`` has one model per seed for every (learner, fold)."""
 
     facts: StackFacts
     models: dict[tuple[str, int], list[Model]]
-    # LightGBM keeps which rounds a prediction uses in the model itself: two at a time would mix theirs up.
-    _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+    # LightGBM stores in the model which rounds a prediction uses: two predictions at a time would disturb each other.
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def folds(self) -> int:
@@ -68,69 +71,73 @@ class PortableStack:
         return len(self.facts.weights)
 
     def design(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return ``X`` (n rows) with the columns of the stack, what is lacking as missing; strange text is missing."""
-        known = {column.name: column.categories for column in self.facts.columns}
-        rows = X.reindex(columns=list(known))
+        """Return ``X`` (n rows) with the columns of the stack; columns that ``X`` lacks and unknown texts are missing."""
+        columns = {column.name: column.categories for column in self.facts.columns}
+        rows = X.reindex(columns=list(columns))
         text = {
-            name: _categories(rows[name], categories) for name, categories in known.items() if categories is not None
+            name: _categories(rows[name], categories) for name, categories in columns.items() if categories is not None
         }
-        return rows.drop(columns=list(text)).astype(np.float64).assign(**text)[list(known)]
+        return rows.drop(columns=list(text)).astype(np.float64).assign(**text)[list(columns)]
 
     def probabilities(self, X: pd.DataFrame) -> Floats:
-        """Return what every outer fold makes of ``X`` (n rows in the columns of the stack), (folds, n); mean them."""
+        """Return the probabilities of every outer fold for the n rows of ``X``, (folds, n); the stack's are their mean.
+
+        ``X`` has the columns of the stack, as ``design`` returns them.
+        """
         return np.stack([self.probability_of_fold(X, fold) for fold in range(self.folds)])
 
     def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
-        """Return what one outer fold makes of ``X``, (n,)."""
-        with self._turn, threadpool_limits(1, user_api="blas"):
+        """Return the probabilities of one outer fold for the rows of ``X``, (n,)."""
+        with self._lock, threadpool_limits(1, user_api="blas"):
             return self._probability(self._members(X, fold, explain=False), fold)
 
     def explain(self, X: pd.DataFrame) -> tuple[Floats, Split]:
         """Return ``probabilities`` and what every column of ``X`` adds to the log odds of their mean."""
         if not len(X):
             return np.zeros((self.folds, 0)), Split(np.zeros(X.shape), np.zeros(0))
-        with self._turn, threadpool_limits(1, user_api="blas"):
-            scored = [self._members(X, fold, explain=True) for fold in range(self.folds)]
-        by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scored)])
-        return by_fold, mean_probability([self._split(members, fold) for fold, members in enumerate(scored)])
+        with self._lock, threadpool_limits(1, user_api="blas"):
+            scores = [self._members(X, fold, explain=True) for fold in range(self.folds)]
+        by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scores)])
+        return by_fold, mean_probability([self._split(members, fold) for fold, members in enumerate(scores)])
 
     def _members(self, X: pd.DataFrame, fold: int, *, explain: bool) -> list[MemberScores]:
-        return [mean_over_seeds(list(self._scored(X, each, fold, explain=explain))) for each in self.facts.members]
+        return [mean_over_seeds(list(self._by_seed(X, each, fold, explain=explain))) for each in self.facts.members]
 
     def _probability(self, members: list[MemberScores], fold: int) -> Floats:
         weights = self.facts.weights[fold]
-        blended = [weight * each.score.astype(np.float64) for weight, each in zip(weights, members, strict=True)]
-        return np.asarray(expit(self._deployed(fold)(np.sum(blended, axis=0))))
+        terms = [weight * each.score.astype(np.float64) for weight, each in zip(weights, members, strict=True)]
+        return np.asarray(expit(self._calibration(fold)(np.sum(terms, axis=0))))
 
     def _split(self, members: list[MemberScores], fold: int) -> Split:
-        blended = weighted([exact(each) for each in members], list(self.facts.weights[fold]))
-        return through(blended, self._deployed(fold))
+        blend = weighted_sum([exact_split(each) for each in members], list(self.facts.weights[fold]))
+        return apply_function(blend, self._calibration(fold))
 
-    def _scored(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[MemberScores]:
+    def _by_seed(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[MemberScores]:
         share, stage = stage_of(member.rounds, fold)
-        nothing = Split(np.zeros((len(X), 0)), np.zeros(len(X)))
+        empty = Split(np.zeros((len(X), 0)), np.zeros(len(X)))
         for model in self.models[member.name, fold]:
             score = model.margins(columns_for(member.name, X))[stage]
-            yield MemberScores(score, split_by(model, member.name, X, share, stage) if explain else nothing)
+            yield MemberScores(score, split_by_column(model, member.name, X, share, stage) if explain else empty)
 
-    def _deployed(self, fold: int) -> Callable[[Floats], Floats]:
-        told = dict(self.facts.calibrators[fold])
-        calibrator = calibrate.restored(told.pop("name"), told)
+    def _calibration(self, fold: int) -> Callable[[Floats], Floats]:
+        """Return the function from the blend's logits to the log odds at the deployment prevalence."""
+        parameters = dict(self.facts.calibrators[fold])
+        calibrator = calibrate.restored(parameters.pop("name"), parameters)
         return calibrate.deployed_log_odds(calibrator, self.facts.trained[fold], self.facts.prevalence)
 
 
-def _categories(values: pd.Series, known: tuple[str, ...]) -> pd.Series:
-    return pd.Series(pd.Categorical(values.astype(object), categories=list(known)), index=values.index)
+def _categories(values: pd.Series, categories: tuple[str, ...]) -> pd.Series:
+    return pd.Series(pd.Categorical(values.astype(object), categories=list(categories)), index=values.index)
 
 
 def read_portable_stack(folder: Path) -> PortableStack:
-    """Return the stack in ``folder``; raise InputFault when a file is missing or damaged."""
+    """Read the stack in ``folder``; raise InputFault when a file is missing or damaged."""
     if not (folder / FACTS).is_file():
-        raise InputFault(f"{folder / FACTS}: no such file; a stack was expected")
+        raise InputFault(f"{folder / FACTS}: no such file; a bundle's stack has one; write the bundle again")
     facts = check_settings(read_json(folder / FACTS), StackFacts, str(folder / FACTS))
     models = {
         (member.name, fold): [
-            Model(learners.find(member.name).load(place_of(folder, member.name, fold, seed)), correction)
+            Model(learners.find(member.name).load(model_folder(folder, member.name, fold, seed)), correction)
             for seed, correction in enumerate(corrections)
         ]
         for member in facts.members
@@ -139,6 +146,6 @@ def read_portable_stack(folder: Path) -> PortableStack:
     return PortableStack(facts, models)
 
 
-def place_of(folder: Path, learner: str, fold: int, seed: int) -> Path:
-    """Return the folder of one model in that of the stack."""
+def model_folder(folder: Path, learner: str, fold: int, seed: int) -> Path:
+    """Return the folder of one model inside the ``folder`` of the stack."""
     return folder / learner / f"fold_{fold}" / f"seed_{seed}"

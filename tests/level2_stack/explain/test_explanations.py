@@ -1,4 +1,4 @@
-"""Tests for explanations.py and the splits below it: parts that add up, and that say what is true."""
+"""Tests for explanations.py, fits.py and scales.py: parts add up, and informative columns have large parts."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ from level2_stack.explain.explanations import (
     summary,
 )
 from level2_stack.explain.fits import by_hiding
-from level2_stack.explain.scales import Split, mean_probability, settled, through, weighted
+from level2_stack.explain.scales import Split, apply_function, match_total, mean_probability, weighted_sum
 from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
@@ -35,7 +35,7 @@ ACQUISITION = {"patient": ("n_pictures",), "pictures": ("width",)}
 
 
 def make_design(rows: int = 240, tests: int = 30) -> Design:
-    """A design of which a network's logit and age tell the target, with gaps and categories; noise says nothing."""
+    """Return a design with missing values and categories; the logits and the age are informative, the noise is not."""
     random = np.random.default_rng(0)
     n = rows + tests
     y = (random.random(n) < 0.3).astype(float)
@@ -56,34 +56,34 @@ def make_design(rows: int = 240, tests: int = 30) -> Design:
     return Design(X, y[:rows], (np.arange(rows) // 3 % 4).astype(np.int8), patients)
 
 
-def stacked(design: Design, stack: Recipe) -> tuple[StackDecisions, pd.Series]:
-    """Return what a stack decided and what it submits, by way of the text on disk."""
-    found = cross_validate(design, stack, processes=1)
-    result = decide(design, stack, found)
-    told = {
+def fit_stack(design: Design, stack: Recipe) -> tuple[StackDecisions, pd.Series]:
+    """Return the decisions of a stack, written as JSON and read back, and the probabilities it submits."""
+    cross_validation = cross_validate(design, stack, processes=1)
+    result = decide(design, stack, cross_validation)
+    values = {
         "submitted": result.submitted,
         "columns": list(design.X.columns),
-        "rounds": found.stage,
+        "rounds": cross_validation.stage,
         "blend_weights": result.blend_weights,
         "calibrators": {
-            name: [{"name": each.name, "log_loss": each.log_loss, **each.calibrator.parameters()} for each in chosen]
-            for name, chosen in result.calibrators.items()
+            name: [{"name": each.name, "log_loss": each.log_loss, **each.calibrator.parameters()} for each in by_fold]
+            for name, by_fold in result.calibrators.items()
         },
         "tuned": {},
         "recipe": stack.model_dump(mode="json"),
     }
-    return read_decisions(json.loads(json.dumps(told))), result.probability[result.submitted]
+    return read_decisions(json.loads(json.dumps(values))), result.probability[result.submitted]
 
 
 @cache
-def explained_kind(kind: str) -> tuple[Explanations, pd.Series, Design]:
-    return explained(KINDS[kind])
+def explain_kind(kind: str) -> tuple[Explanations, pd.Series, Design]:
+    return explain_stack(KINDS[kind])
 
 
-def explained(stack: Recipe, design: Design | None = None) -> tuple[Explanations, pd.Series, Design]:
+def explain_stack(stack: Recipe, design: Design | None = None) -> tuple[Explanations, pd.Series, Design]:
     design = design or make_design()
-    decided, probability = stacked(design, stack)
-    return explain(design, stack, decided, probability), probability, design
+    decisions, probability = fit_stack(design, stack)
+    return explain(design, stack, decisions, probability), probability, design
 
 
 KINDS = {
@@ -103,52 +103,52 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_and_base_add_up_to_the_log_odds_of_what_is_submitted(kind):
-    found, probability, design = explained_kind(kind)
-    assert list(found.table.columns) == [*design.X.columns, BASE]
-    assert found.table.index.equals(design.X.index)
-    sums = found.table.sum(axis=1)
+def test_parts_and_base_add_up_to_the_submitted_log_odds(kind):
+    explanations, probability, design = explain_kind(kind)
+    assert list(explanations.table.columns) == [*design.X.columns, BASE]
+    assert explanations.table.index.equals(design.X.index)
+    sums = explanations.table.sum(axis=1)
     assert np.abs(sums - logit(probability)).max() < 1e-9
-    assert found.rounding < 5e-6  # of what is shared out nothing but float32 is left
+    assert explanations.rounding < 5e-6  # no more than the rounding of float32
 
 
-def test_the_base_is_one_number_per_fold_and_one_for_all_test_cases():
-    found, _, design = explained_kind("boosters and a ridge")
-    train = found.table[BASE].iloc[: len(design.y)]
+def test_the_base_is_one_number_per_fold_and_one_number_for_all_test_cases():
+    explanations, _, design = explain_kind("boosters and a ridge")
+    train = explanations.table[BASE].iloc[: len(design.y)]
     assert (train.groupby(design.folds).nunique() == 1).all()
     assert train.nunique() == 4
-    assert found.table[BASE].iloc[len(design.y) :].nunique() == 1
+    assert explanations.table[BASE].iloc[len(design.y) :].nunique() == 1
 
 
-def test_a_column_that_tells_the_target_has_the_largest_parts_and_noise_small_ones():
-    found, _, design = explained_kind("boosters and a ridge")
-    sizes = found.table.drop(columns=BASE).abs().mean()
+def test_an_informative_column_has_the_largest_parts_and_noise_small_ones():
+    explanations, _, design = explain_kind("boosters and a ridge")
+    sizes = explanations.table.drop(columns=BASE).abs().mean()
     assert sizes.idxmax() == "logit.a"
     assert sizes["pictures.noise"] < sizes["logit.a"] / 5
-    assert found.table["logit.a"].corr(design.X["logit.a"], method="spearman") > 0.9
+    assert explanations.table["logit.a"].corr(design.X["logit.a"], method="spearman") > 0.9
 
 
 def test_a_training_case_is_explained_by_fits_that_never_saw_its_target():
     stack, design = recipe("lgbm", calibration={"methods": ["platt"]}), make_design()
     other = replace(design, y=np.where(design.folds == 2, 1 - design.y, design.y))
-    first, second = explained(stack, design)[0].table, explained(stack, other)[0].table
+    first, second = explain_stack(stack, design)[0].table, explain_stack(stack, other)[0].table
     own = design.X.index[: len(design.y)][design.folds == 2]
     pd.testing.assert_frame_equal(first.loc[own], second.loc[own])
     assert not np.allclose(first, second)
 
 
-def test_a_stack_of_other_rows_is_refused_by_name():
+def test_rows_with_other_probabilities_than_the_stack_are_named():
     stack, design = recipe("lgbm"), make_design()
-    decided, probability = stacked(design, stack)
+    decisions, probability = fit_stack(design, stack)
     probability["case_3"] += 0.01
     with pytest.raises(InputFault, match=r"other probabilities than predictions.parquet for 1 \(case_3\)"):
-        explain(design, stack, decided, probability)
+        explain(design, stack, decisions, probability)
 
 
-def test_a_run_without_test_cases_is_explained():
-    found, _, design = explained(recipe("ridge"), make_design(tests=0))
-    assert len(found.table) == len(design.y)
-    assert found.error < 1e-9
+def test_explanations_need_no_test_cases():
+    explanations, _, design = explain_stack(recipe("ridge"), make_design(tests=0))
+    assert len(explanations.table) == len(design.y)
+    assert explanations.error < 1e-9
 
 
 @pytest.mark.parametrize("name", ["lgbm", "xgb"])
@@ -162,8 +162,8 @@ def test_shap_values_of_a_booster_add_up_to_its_logit_after_any_share_of_its_rou
     np.testing.assert_allclose(parts.sum(axis=1), logit(predict.stages(design.X)[stage]), atol=5e-6)
 
 
-def test_shap_values_of_a_tree_are_those_of_their_definition():
-    """Two columns, all four kinds of rows equally often: the mean gain over both orders of telling them."""
+def test_shap_values_of_a_tree_follow_their_definition():
+    """Two columns, all four kinds of rows equally often: the mean gain over both orders of revealing the columns."""
     X = pd.DataFrame(np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0).astype(float), columns=["a", "b"])
     y = np.concatenate([np.arange(100) < share for share in (10, 20, 30, 80)]).astype(float)
     learner, groups = learners.find("lgbm"), np.arange(400).astype(object)
@@ -179,36 +179,34 @@ def test_shap_values_of_a_tree_are_those_of_their_definition():
     cells = X.iloc[::100]
     score = logit(predict(cells)).reshape(2, 2)
     assert len(np.unique(score)) == 4
-    told_a, told_b, nothing = score.mean(axis=1, keepdims=True), score.mean(axis=0, keepdims=True), score.mean()
-    of_a = (told_a - nothing + score - told_b) / 2
-    expected = np.column_stack([of_a.ravel(), (score - nothing - of_a).ravel(), np.full(4, nothing)])
+    given_a, given_b, base = score.mean(axis=1, keepdims=True), score.mean(axis=0, keepdims=True), score.mean()
+    part_a = (given_a - base + score - given_b) / 2
+    expected = np.column_stack([part_a.ravel(), (score - base - part_a).ravel(), np.full(4, base)])
     np.testing.assert_allclose(predict.contributions(cells, 1.0), expected, atol=1e-9)
 
 
 def test_hiding_columns_of_an_additive_score_gives_its_terms():
     X = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": [10.0, 0.0, 5.0], "c": [0.5, 0.5, 0.5]})
-    found = by_hiding(lambda shown: shown.fillna(0.0).sum(axis=1).to_numpy() + 7, X)
-    np.testing.assert_allclose(found, [[1, 10, 0.5, 7], [2, 0, 0.5, 7], [0, 5, 0.5, 7]])
+    parts = by_hiding(lambda rows: rows.fillna(0.0).sum(axis=1).to_numpy() + 7, X)
+    np.testing.assert_allclose(parts, [[1, 10, 0.5, 7], [2, 0, 0.5, 7], [0, 5, 0.5, 7]])
 
 
 def test_hiding_two_columns_gives_the_mean_over_both_orders():
     X = pd.DataFrame({"a": [1.0], "b": [1.0]})
 
-    def product(shown: pd.DataFrame) -> np.ndarray:
-        filled = shown.fillna(0.0)
-        return (3 * filled["a"] * filled["b"] + filled["a"]).to_numpy()
+    def product(rows: pd.DataFrame) -> np.ndarray:
+        numbers = rows.fillna(0.0)
+        return (3 * numbers["a"] * numbers["b"] + numbers["a"]).to_numpy()
 
     np.testing.assert_allclose(by_hiding(product, X), [[1 + 1.5, 1.5, 0]])
 
 
 @pytest.mark.parametrize("columns", [1, 3, 5, 30])
-def test_hiding_columns_adds_up_for_any_score_of_any_number_of_columns(columns):
+def test_parts_by_hiding_columns_add_up_for_any_score_and_number_of_columns(columns):
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(6, columns)), columns=[f"c{i}" for i in range(columns)])
 
-    def score(shown: pd.DataFrame) -> np.ndarray:
-        return (
-            np.tanh(shown.fillna(0.0).cumsum(axis=1)).prod(axis=1).to_numpy() + shown.mean(axis=1).fillna(2).to_numpy()
-        )
+    def score(rows: pd.DataFrame) -> np.ndarray:
+        return np.tanh(rows.fillna(0.0).cumsum(axis=1)).prod(axis=1).to_numpy() + rows.mean(axis=1).fillna(2).to_numpy()
 
     np.testing.assert_allclose(by_hiding(score, X).sum(axis=1), score(X), atol=1e-12)
 
@@ -216,44 +214,44 @@ def test_hiding_columns_adds_up_for_any_score_of_any_number_of_columns(columns):
 SPLIT = Split(np.array([[1.0, -3.0], [0.0, 0.0], [2.0, 1.0]]), np.array([-2.0, -2.0, -2.0]))
 
 
-def test_through_a_line_parts_are_scaled_by_its_slope():
-    found = through(SPLIT, lambda score: 0.5 * score + 3)
-    np.testing.assert_allclose(found.parts, 0.5 * SPLIT.parts)
-    np.testing.assert_allclose(found.base, 2.0)
+def test_a_linear_function_multiplies_all_parts_by_its_slope():
+    split = apply_function(SPLIT, lambda score: 0.5 * score + 3)
+    np.testing.assert_allclose(split.parts, 0.5 * SPLIT.parts)
+    np.testing.assert_allclose(split.base, 2.0)
 
 
 @pytest.mark.parametrize("function", [expit, np.tanh, lambda score: np.interp(score, [-4, -1, 0, 9], [0, 0.1, 0.8, 1])])
-def test_through_a_rising_curve_parts_keep_their_signs_and_proportions_and_add_up(function):
-    found = through(SPLIT, function)
-    np.testing.assert_allclose(found.total, function(SPLIT.total), atol=1e-12)
-    np.testing.assert_allclose(found.parts[0, 1] / found.parts[0, 0], -3, rtol=1e-6)
-    assert (np.sign(found.parts) == np.sign(SPLIT.parts)).all()
+def test_an_increasing_function_keeps_signs_and_proportions_of_parts_that_add_up(function):
+    split = apply_function(SPLIT, function)
+    np.testing.assert_allclose(split.total, function(SPLIT.total), atol=1e-12)
+    np.testing.assert_allclose(split.parts[0, 1] / split.parts[0, 0], -3, rtol=1e-6)
+    assert (np.sign(split.parts) == np.sign(SPLIT.parts)).all()
 
 
-def test_the_mean_of_equal_probabilities_is_split_as_each_of_them():
-    found = mean_probability([SPLIT, SPLIT, SPLIT])
-    np.testing.assert_allclose(found.parts, SPLIT.parts, atol=1e-9)
-    np.testing.assert_allclose(found.base, SPLIT.base, atol=1e-12)
+def test_the_mean_of_equal_probabilities_has_the_split_of_each():
+    split = mean_probability([SPLIT, SPLIT, SPLIT])
+    np.testing.assert_allclose(split.parts, SPLIT.parts, atol=1e-9)
+    np.testing.assert_allclose(split.base, SPLIT.base, atol=1e-12)
 
 
 def test_the_split_of_a_mean_of_probabilities_adds_up_where_folds_differ():
     random = np.random.default_rng(3)
     splits = [Split(random.normal(size=(50, 4)) * 3, np.full(50, base)) for base in (-5.0, -4.0, -3.0)]
-    found = mean_probability(splits)
+    split = mean_probability(splits)
     expected = logit(np.mean([expit(each.total) for each in splits], axis=0))
-    np.testing.assert_allclose(found.total, expected, atol=1e-9)
+    np.testing.assert_allclose(split.total, expected, atol=1e-9)
 
 
-def test_a_weighted_sum_is_split_as_the_sum_of_the_splits():
-    found = weighted([SPLIT, SPLIT], [0.25, 0.5])
-    np.testing.assert_allclose(found.parts, 0.75 * SPLIT.parts)
-    np.testing.assert_allclose(found.total, 0.75 * SPLIT.total)
+def test_the_split_of_a_weighted_sum_is_the_weighted_sum_of_the_splits():
+    split = weighted_sum([SPLIT, SPLIT], [0.25, 0.5])
+    np.testing.assert_allclose(split.parts, 0.75 * SPLIT.parts)
+    np.testing.assert_allclose(split.total, 0.75 * SPLIT.total)
 
 
-def test_rounding_is_shared_out_by_size_and_goes_to_the_base_only_where_there_are_no_parts():
-    found = settled(SPLIT, SPLIT.total + 0.4)
-    np.testing.assert_allclose(found.parts, [[1.1, -2.7], [0, 0], [2 + 0.8 / 3, 1 + 0.4 / 3]])
-    np.testing.assert_allclose(found.base, [-2, -1.6, -2])
+def test_rounding_is_added_to_parts_by_size_and_to_the_base_only_without_parts():
+    split = match_total(SPLIT, SPLIT.total + 0.4)
+    np.testing.assert_allclose(split.parts, [[1.1, -2.7], [0, 0], [2 + 0.8 / 3, 1 + 0.4 / 3]])
+    np.testing.assert_allclose(split.base, [-2, -1.6, -2])
 
 
 FAMILIES = {
@@ -278,14 +276,14 @@ def test_every_column_has_a_family():
 
 def test_the_summary_lists_columns_by_mean_size_and_families_by_share():
     parts = pd.DataFrame({"logit.a": [1.0, -3.0], "metadata.age": [0.5, 0.5], "zscore.a": [1.0, -2.0]})
-    found = summary(parts, {})
-    assert found["columns"] == [
+    contents = summary(parts, {})
+    assert contents["columns"] == [
         {"name": "logit.a", "family": "networks", "mean_abs": 2.0},
         {"name": "zscore.a", "family": "contrasts", "mean_abs": 1.5},
         {"name": "metadata.age", "family": "metadata", "mean_abs": 0.5},
     ]
-    assert [each["name"] for each in found["families"]] == ["networks", "contrasts", "metadata"]
-    assert [each["share"] for each in found["families"]] == pytest.approx([0.5, 0.375, 0.125])
+    assert [each["name"] for each in contents["families"]] == ["networks", "contrasts", "metadata"]
+    assert [each["share"] for each in contents["families"]] == pytest.approx([0.5, 0.375, 0.125])
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("ridge", ""), ("logistic", "logit.")])
@@ -294,7 +292,7 @@ def test_the_terms_of_a_linear_learner_add_up_and_do_not_depend_on_other_columns
     X = design.train.dropna().pipe(lambda table: table.loc[:, [column.startswith(prefix) for column in table]])
     y = pd.Series(design.y, index=design.train.index)[X.index].to_numpy()
     predict = learner.fit(learner.Params(), X, y, groups=np.arange(len(X)).astype(object), seed=0)
-    parts, moved = predict.contributions(X, 1.0), predict.contributions(X.assign(**{"logit.a": 3.0}), 1.0)
+    parts, with_other_logit = predict.contributions(X, 1.0), predict.contributions(X.assign(**{"logit.a": 3.0}), 1.0)
     np.testing.assert_allclose(parts.sum(axis=1), logit(predict(X)), atol=1e-10)
     np.testing.assert_allclose(parts[:, :-1].mean(axis=0), 0, atol=1e-10)
-    np.testing.assert_array_equal(moved[:, 1:], parts[:, 1:])
+    np.testing.assert_array_equal(with_other_logit[:, 1:], parts[:, 1:])
