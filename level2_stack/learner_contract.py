@@ -24,12 +24,12 @@ STAGES: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 class Learner(Protocol):
     """The contents of a module in ``learners/``.
 
-    ``USES`` says which columns of the design the learner gets: only the networks' ``logit.*``, or all. ``SEEDED`` says
-    whether the fit depends on the seed. ``BASELINE`` marks a learner that the leaderboard lists as a baseline.
+    ``USES`` says which columns of the design the learner gets: only the networks' ``logit.*``, or all. ``USES_SEED``
+    says whether the fit depends on the seed. ``BASELINE`` marks a learner that the leaderboard lists as a baseline.
     """
 
     USES: Literal["logits", "all"]
-    SEEDED: bool
+    USES_SEED: bool
     BASELINE: bool
     Params: type[Settings]
 
@@ -146,8 +146,8 @@ class Encoder:
 def without_unused_categories(X: pd.DataFrame) -> pd.DataFrame:
     """Return ``X`` with only the categories that occur in it: a learner must treat all others as unknown."""
     # XGBoost refuses a column without any category, and a sparse column would have none in some folds.
-    filled = {str(name): column for name, column in _categoricals(X).items() if column.notna().any()}
-    return X.assign(**{name: column.cat.remove_unused_categories() for name, column in filled.items()})
+    not_empty = {str(name): column for name, column in _categoricals(X).items() if column.notna().any()}
+    return X.assign(**{name: column.cat.remove_unused_categories() for name, column in not_empty.items()})
 
 
 def _categoricals(X: pd.DataFrame) -> pd.DataFrame:

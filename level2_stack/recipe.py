@@ -153,4 +153,4 @@ def _unknown(key: str, values: list[str], allowed_values: list[str]) -> Iterator
 def _depends_on_seed(names: list[str]) -> bool:
     """Return whether a learner depends on a seed; True if a name is unknown, which another message reports."""
     available = [name for name in names if name in learners.names()]
-    return len(available) < len(names) or any(learners.find(name).SEEDED for name in available)
+    return len(available) < len(names) or any(learners.find(name).USES_SEED for name in available)

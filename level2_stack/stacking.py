@@ -67,7 +67,7 @@ def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
     networks = run.networks()
     if not networks:
         raise InputFault(
-            f"{run.folder}: there are no level-one predictions to stack; {command('oof')} trains networks on the "
+            f"{run.folder}: it has no level-one predictions to stack; {command('oof')} trains networks on the "
             f"pictures, {option('foreign', 'folder')} imports predictions of other networks"
         )
     return {name: read_table(run.level1 / name / "predictions.parquet") for name in networks}
@@ -87,8 +87,10 @@ def design_of_run(
     families = shift.column_families(design.X.columns, acquisition)
     is_test = np.arange(len(design.X)) >= len(design.y)
     shift_table = shift.adversarial_validation(design.X, is_test, groups, families)
-    excluded = shift.excluded(shift_table, acquisition, recipe.shift_threshold) if recipe.acquisition == "auto" else {}
-    full_names = {f"{block}.{name}" for block, names in excluded.items() for name in names}
+    columns_to_drop = (
+        shift.excluded(shift_table, acquisition, recipe.shift_threshold) if recipe.acquisition == "auto" else {}
+    )
+    full_names = {f"{block}.{name}" for block, names in columns_to_drop.items() for name in names}
     design = design.without(full_names & set(design.X.columns))
     left_out = f"; blocks that could not be computed: {', '.join(design.absent)}" if design.absent else ""
     say(

@@ -86,7 +86,7 @@ def _check_probabilities(name: str, probabilities: pd.Series, ids: pd.Index, cas
         if len(names):
             faults.add(f"{problem}: {list_names(names)}")
     if ids.empty:
-        faults.add("there is no test case to write")
+        faults.add("the case table has no test cases to write")
     faults.raise_if_any(f"{name} was not written")
 
 
@@ -112,9 +112,9 @@ def check_submission(path: Path, ids: Sequence[str], names: Sequence[str] = HEAD
         faults.add(f"header {','.join(header)!r}; expected {','.join(names)!r} and two fields in every row")
         faults.raise_if_any(path.name)
     file_ids, expected_ids = pd.Index([row[0] for row in rows]), pd.Index(ids)
-    missing, unexpected = expected_ids.difference(file_ids), file_ids.difference(expected_ids)
-    if len(missing) or len(unexpected):
-        faults.add(f"missing rows: {list_names(missing)}; unexpected rows: {list_names(unexpected)}")
+    missing, additional = expected_ids.difference(file_ids), file_ids.difference(expected_ids)
+    if len(missing) or len(additional):
+        faults.add(f"missing rows: {list_names(missing)}; unexpected rows: {list_names(additional)}")
     elif list(file_ids) != list(expected_ids):
         faults.add("rows are repeated, or their order is not that of the sample")
     wrong = [name for name, text in rows if not _is_probability(text)]
@@ -131,7 +131,7 @@ def _is_probability(text: str) -> bool:
 
 
 def make_submission(run: Run, recipe_file: Path) -> None:
-    """Write the run's submission.csv from the stack of ``recipe_file``; raise InputFault if there are no test cases."""
+    """Write the run's submission.csv from the stack of ``recipe_file``; raise InputFault without test cases."""
     cases = run.read_cases()
     if not (cases["role"] == "test").any():
         raise InputFault(f"{run.folder}: the case table has no test cases; add them to the data folder")

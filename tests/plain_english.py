@@ -72,7 +72,7 @@ borne bitten forgotten driven risen ridden eaten fallen flown blown sung sunk wi
 # Nouns, verbs in the present and terms of the field that only look like a past participle.
 ALLOWED = "seed need feed speed embed exceed red shed proceed expected spread read split cut hit put set cast"
 # Names that are keys on disk, or of another library.
-KEYS = "BitsAllocated BitsStored submitted_"
+KEYS = "BitsAllocated BitsStored submitted_ submitted trained"
 
 
 def is_participle(name: str) -> bool:
@@ -80,7 +80,7 @@ def is_participle(name: str) -> bool:
     if name.startswith(("test_", "is_", "has_")):  # sentences and conditions
         return False
     word = name.strip("_").lower()
-    if name in KEYS.split() or word in ALLOWED.split():
+    if name in KEYS.split() or word.rpartition("_")[2] in ALLOWED.split():
         return False
     return word in IRREGULAR.split() or (len(word) > 3 and word.endswith("ed"))
 

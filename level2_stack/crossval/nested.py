@@ -114,7 +114,7 @@ def params_for(recipe: Recipe, tuned: TunedParams, learner: str, fold: int) -> S
 def thinning(recipe: Recipe, learner: str) -> float | None:
     """Return how many negatives per positive a fit of ``learner`` keeps; None keeps all."""
     found = learners.find(learner)
-    return recipe.negatives_per_positive if found.SEEDED and not found.BASELINE else None
+    return recipe.negatives_per_positive if found.USES_SEED and not found.BASELINE else None
 
 
 def fold_aucs(y: Floats, folds: NDArray[np.integer], scores: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +134,7 @@ class _Plan:
         self._recipe, self._tuned, self._n_folds, self._keep = recipe, tuned, n_folds, keep
 
     def seeds(self, learner: str) -> int:
-        return self._recipe.seeds if learners.find(learner).SEEDED else 1
+        return self._recipe.seeds if learners.find(learner).USES_SEED else 1
 
     def tasks(self) -> list[Task]:
         """Return all fits, each once: outer ones first, which are the most work."""

@@ -50,15 +50,15 @@ class MemberScores:
 
 def members_of(recipe: Recipe, names: Sequence[str], rounds: Mapping[str, Sequence[float]]) -> list[Member]:
     """Return the learners ``names`` with the seeds of ``recipe`` and the ``rounds`` that a stack has chosen."""
-    return [Member(name, recipe.seeds if learners.find(name).SEEDED else 1, rounds.get(name)) for name in names]
+    return [Member(name, recipe.seeds if learners.find(name).USES_SEED else 1, rounds.get(name)) for name in names]
 
 
-def tasks_of(members: Sequence[Member], recipe: Recipe, tuned: TunedParams, folds: int) -> list[Task]:
+def tasks_of(members: Sequence[Member], recipe: Recipe, tuned_params: TunedParams, folds: int) -> list[Task]:
     """Return the outer fits of ``members`` as nested cross-validation makes them, fold by fold."""
     return [
         Task(
             each.learner,
-            params_for(recipe, tuned, each.learner, fold),
+            params_for(recipe, tuned_params, each.learner, fold),
             (fold,),
             seed,
             thinning(recipe, each.learner),

@@ -157,7 +157,7 @@ def _memory(design: Design, recipe: Recipe, table: Table, workers: int) -> int:
     """Return the bytes of the process that stacks and of its workers: the table of each, and every score kept."""
     own = int(design.X.memory_usage(deep=False).sum())
     folds = len(np.unique(design.folds))
-    staged = sum(len(STAGES) for name in recipe.learners if learners.find(name).SEEDED)
+    staged = sum(len(STAGES) for name in recipe.learners if learners.find(name).USES_SEED)
     scores = len(design.X) * (staged + len(recipe.learners)) * (folds + 1) * MARGIN_BYTES
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     others = workers * (WORKER + 3 * own) if workers > 1 else 0

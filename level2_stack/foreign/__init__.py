@@ -1,1 +1,1 @@
-"""Other networks' predictions: read, checked, their row order confirmed, brought into a run."""
+"""Import predictions of networks that were trained elsewhere: read them, check them, confirm their row order."""

@@ -1,4 +1,4 @@
-"""Checks of one brought pair of prediction files: a fault is named, a mendable fault is mended and said."""
+"""Checks of a foreign network's prediction files: faults refuse the network, what can be repaired becomes a note."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,24 +12,24 @@ from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
 from runtime.errors import InputFault, list_names
 
 SCORES = ("pred", "prediction", "probability")
-TEST_SCORES = (*SCORES, "target")  # a submission file calls its score target; in oof.csv that may be the truth
-MAY_MISS = 0.10  # share of the training cases: dropped duplicates are common, a lost fold (20 %) is not
-ROUNDING = 1e-6  # float32 probabilities and six printed digits stray this far outside [0, 1]
+TEST_SCORES = (*SCORES, "target")  # a submission file names its score target; in oof.csv that may be the diagnosis
+MAY_MISS = 0.10  # share of the train cases: authors often drop duplicates; a missing fold (20 %) is a fault
+ROUNDING = 1e-6  # float32 and printing with six digits can put a probability this far outside [0, 1]
 MOST_FOLDS = 127  # int8
-LEAK_AUC = 0.999  # no network reads melanoma this well; a column made from the target does
-MEAN_TOLERANCE, MEAN_SHARE = 1e-3, 0.01
+LEAK_AUC = 0.999  # no network diagnoses melanoma this well; a column computed from the target does
+MEAN_TOLERANCE, MEAN_SHARE = 1e-3, 0.01  # largest difference, and the share of rows that may exceed it
 
 
 @dataclass
 class Findings:
-    """What was found in one network's files: ``notes`` to be said, ``faults`` that refuse it."""
+    """The results of checking one network's files: ``notes`` for the user, and ``faults``, which refuse the network."""
 
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
 def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
-    """Return a CSV file with lower-case columns, indexed by image_name (str); None, with a fault, if it is unusable."""
+    """Read a CSV file: columns in lower case, index image_name (str). Return None, with a fault, if it is unusable."""
     if not path.is_file():
         findings.faults.append(f"{path.name} is missing")
         return None
@@ -44,110 +44,110 @@ def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
 def _with_ids(frame: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame | None:
     frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
     frame = frame.rename(columns={id_column(frame.columns): ID_COLUMNS[0]})
-    twice = frame.columns[frame.columns.duplicated()].unique()
-    if len(twice) or "image_name" not in frame:
-        problem = f"columns given twice: {', '.join(twice)}" if len(twice) else "no column image_name"
+    repeats = frame.columns[frame.columns.duplicated()].unique()
+    if len(repeats) or "image_name" not in frame:
+        problem = f"repeated columns: {', '.join(repeats)}" if len(repeats) else "no column image_name"
         findings.faults.append(f"{where}: {problem}; found {', '.join(frame.columns)}")
         return None
-    nameless = frame["image_name"].isna()
-    if nameless.any():
-        findings.faults.append(f"{where}: rows without image_name: {int(nameless.sum())}")
-    return frame[~nameless].astype({"image_name": str}).set_index("image_name")
+    no_name = frame["image_name"].isna()
+    if no_name.any():
+        findings.faults.append(f"{where}: rows without image_name: {int(no_name.sum())}")
+    return frame[~no_name].astype({"image_name": str}).set_index("image_name")
 
 
 def score_column(columns: list[str], role: str, where: str, findings: Findings) -> str | None:
-    """Return the one column that holds the scores of ``role``; none or several of them are a fault."""
-    accepted = SCORES if role == "train" else TEST_SCORES
-    found = [name for name in accepted if name in columns]
-    if len(found) == 1:
-        return found[0]
-    problem = f"several score columns ({', '.join(found)})" if found else "no score column"
-    if not found and "target" in columns:
-        problem += " ('target' may be the truth here: name the score 'pred')"
+    """Return the column that holds the scores of ``role``; return None, with a fault, if there are none or several."""
+    allowed_names = SCORES if role == "train" else TEST_SCORES
+    matches = [name for name in allowed_names if name in columns]
+    if len(matches) == 1:
+        return matches[0]
+    problem = f"several score columns ({', '.join(matches)})" if matches else "no score column"
+    if not matches and "target" in columns:
+        problem += " ('target' may be the diagnosis here: name the score column 'pred')"
     findings.faults.append(
-        f"{where}: {problem}; expected one of {', '.join(accepted)}; found image_name, {', '.join(columns)}"
+        f"{where}: {problem}; expected one of {', '.join(allowed_names)}; found image_name, {', '.join(columns)}"
     )
     return None
 
 
 def numbered_columns(frame: pd.DataFrame, prefix: str) -> list[str]:
-    """Return the columns of ``frame`` that are ``prefix`` and a number: tta0, tta1, ..."""
+    """Return the columns of ``frame`` that are named ``prefix`` and a number: tta0, tta1, ..."""
     return [name for name in frame.columns if re.fullmatch(rf"{prefix}\d+", name)]
 
 
 def one_row_per_case(frame: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame:
-    """Return ``frame`` (index image_name) with each id once; conflicting repeats are a fault, equal ones a note."""
-    repeated = frame.index[frame.index.duplicated()].unique()
-    if repeated.empty:
+    """Return ``frame`` (index image_name) with each id once; repeats are a note, or a fault if values differ."""
+    repeats = frame.index[frame.index.duplicated()].unique()
+    if repeats.empty:
         return frame
     distinct = frame.reset_index().drop_duplicates().set_index("image_name")
     conflicting = distinct.index[distinct.index.duplicated()].unique()
-    equal = repeated.difference(conflicting, sort=False)
+    equal = repeats.difference(conflicting, sort=False)
     if len(conflicting):
-        findings.faults.append(f"{where}: ids given more than once with different values: {list_names(conflicting)}")
+        findings.faults.append(f"{where}: repeated ids with different values: {list_names(conflicting)}")
     if len(equal):
-        findings.notes.append(f"{where}: ids given more than once with equal values, one row kept: {list_names(equal)}")
+        findings.notes.append(f"{where}: repeated ids with equal values; one row each is used: {list_names(equal)}")
     return distinct[~distinct.index.duplicated()]
 
 
-def known_cases(frame: pd.DataFrame, role: str, roles: pd.Series, where: str, findings: Findings) -> pd.DataFrame:
+def rows_of_role(frame: pd.DataFrame, role: str, roles: pd.Series, where: str, findings: Findings) -> pd.DataFrame:
     """Return the rows of ``frame`` whose case has ``role``, in the order of the case table.
 
-    ``roles`` is the case table's role column. Ids of role extra are left out with a note; any other id is a fault.
-    A case without a row becomes a row of NaN.
+    ``roles`` is the case table's role column. Ids with role extra are left out with a note; ids of the other role and
+    unknown ids are faults. A case without a row gets a row of NaN.
     """
-    found = roles.reindex(frame.index)
+    file_roles = roles.reindex(frame.index)
     other = "test" if role == "train" else "train"
-    strays = frame.index[found == other]
-    if len(strays):
-        findings.faults.append(f"{where}: ids of {other} cases, expected {role} cases only: {list_names(strays)}")
-    unknown = frame.index[found.isna()]
+    of_other = frame.index[file_roles == other]
+    if len(of_other):
+        findings.faults.append(f"{where}: ids of {other} cases, expected only {role} cases: {list_names(of_other)}")
+    unknown = frame.index[file_roles.isna()]
     if len(unknown):
         findings.faults.append(f"{where}: ids that are not in the case table: {list_names(unknown)}")
-    extra = frame.index[found == "extra"]
+    extra = frame.index[file_roles == "extra"]
     if len(extra):
-        findings.notes.append(f"{where}: rows of external cases (role extra) left out: {list_names(extra)}")
-    wanted = roles.index[roles == role]
-    _check_coverage(wanted.difference(frame.index, sort=False), len(wanted), role, where, findings)
-    return frame.reindex(wanted)
+        findings.notes.append(f"{where}: rows of external cases (role extra), left out: {list_names(extra)}")
+    cases = roles.index[roles == role]
+    _check_coverage(cases.difference(frame.index, sort=False), len(cases), role, where, findings)
+    return frame.reindex(cases)
 
 
-def _check_coverage(missing: pd.Index, wanted: int, role: str, where: str, findings: Findings) -> None:
+def _check_coverage(missing: pd.Index, n_cases: int, role: str, where: str, findings: Findings) -> None:
     if missing.empty:
         return
-    text = f"{where}: {role} cases without a row: {list_names(missing)} of {wanted}"
-    if role == "train" and len(missing) <= MAY_MISS * wanted:
-        findings.notes.append(f"{text}; their probability is kept as unknown (NaN)")
+    text = f"{where}: {role} cases without a row: {list_names(missing)} of {n_cases}"
+    if role == "train" and len(missing) <= MAY_MISS * n_cases:
+        findings.notes.append(f"{text}; their probability stays missing (NaN)")
         return
-    allowed = f"at most {MAY_MISS:.0%} may be missing" if role == "train" else "none may be missing"
-    findings.faults.append(f"{text}; {allowed}")
+    rule = f"at most {MAY_MISS:.0%} may be missing" if role == "train" else "every test case must have one"
+    findings.faults.append(f"{text}; {rule}")
 
 
 def finite_numbers(column: pd.Series, where: str, findings: Findings) -> pd.Series:
-    """Return a brought ``column`` as float64; text, empty cells and infinite values are faults, each with its ids."""
+    """Return ``column`` as float64; text, empty cells and infinite values are faults that list their ids."""
     numbers, empty = pd.to_numeric(column, errors="coerce").astype(np.float64), column.isna()
     infinite = numbers.isin([np.inf, -np.inf])
     wrong = {"not a number": numbers.isna() & ~empty, "empty or NaN": empty, "infinite": infinite}
-    for what, rows in wrong.items():
+    for problem, rows in wrong.items():
         if rows.any():
-            findings.faults.append(f"{where}: {column.name!r} is {what} in rows: {list_names(column.index[rows])}")
+            findings.faults.append(f"{where}: {column.name!r} is {problem} in rows: {list_names(column.index[rows])}")
     return numbers
 
 
 def within_rounding(scores: pd.Series, where: str, findings: Findings) -> pd.Series:
-    """Return ``scores`` clipped to [0, 1] when none lies further than 1e-6 outside, and note it; else as they are."""
+    """Return ``scores`` clipped to [0, 1], with a note, if all are within 1e-6 of it; else return them unchanged."""
     outside = (scores < 0) | (scores > 1)
-    clipped = scores.clip(0, 1)
-    if not outside.any() or (scores - clipped).abs().max() > ROUNDING:
+    in_range = scores.clip(0, 1)
+    if not outside.any() or (scores - in_range).abs().max() > ROUNDING:
         return scores
     findings.notes.append(
         f"{where}: {list_names(scores.index[outside])} outside [0, 1] by rounding only, set to the bound"
     )
-    return clipped
+    return in_range
 
 
 def out_of_range(scores: pd.Series) -> str:
-    """Return a phrase on the values of ``scores`` outside [0, 1] (how many, how far), empty when there is none."""
+    """Return a phrase on the values of ``scores`` outside [0, 1] (how many, how far); empty if all are inside."""
     outside = scores[(scores < 0) | (scores > 1)]
     if outside.empty:
         return ""
@@ -155,55 +155,63 @@ def out_of_range(scores: pd.Series) -> str:
 
 
 def note_mean(scores: pd.Series, parts: pd.DataFrame, where: str, findings: Findings) -> None:
-    """Note when ``scores`` is not the mean of its ``parts`` (views or fold models): off by > 1e-3 in > 1 % of rows."""
+    """Add a note if ``scores`` differ from the mean of ``parts`` (views or fold models) by > 1e-3 in > 1 % of rows."""
     off = (parts.mean(axis=1) - scores).abs() > MEAN_TOLERANCE
     if off.mean() > MEAN_SHARE:
         columns = f"{parts.columns[0]}..{parts.columns[-1]}"
         findings.notes.append(
-            f"{where}: the score is not the mean of {columns} in {off.sum()} of {len(off)} rows; used as it is"
+            f"{where}: the score is not the mean of {columns} in {off.sum()} of {len(off)} rows; the score is used"
         )
 
 
-def check_stored_folds(stored: pd.Series, cases: pd.DataFrame, findings: Findings) -> None:
-    """Refuse ``stored`` folds (one number per covered train case) that split a patient; note how they meet ours."""
-    wrong = stored.index[~stored.isin(range(MOST_FOLDS + 1))]
+def check_folds(folds: pd.Series, cases: pd.DataFrame, findings: Findings) -> None:
+    """Check the column fold of oof.csv (one number per case with a score): a patient in two folds is a fault.
+
+    A note compares the folds with those of the run.
+    """
+    wrong = folds.index[~folds.isin(range(MOST_FOLDS + 1))]
     if len(wrong):
         findings.faults.append(
-            f"oof.csv: stored folds must be whole numbers 0 to {MOST_FOLDS}: {list_names(wrong)} are not"
+            f"oof.csv: column fold must hold whole numbers from 0 to {MOST_FOLDS}, not so in rows: {list_names(wrong)}"
         )
         return
-    patients = cases["patient_id"].reindex(stored.index)
-    spread = stored.groupby(patients).nunique()
-    split = spread.index[spread > 1]
+    patients = cases["patient_id"].reindex(folds.index)
+    folds_per_patient = folds.groupby(patients).nunique()
+    split = folds_per_patient.index[folds_per_patient > 1]
     if len(split):
-        findings.faults.append(f"oof.csv: patients with pictures in several stored folds (a leak): {list_names(split)}")
+        findings.faults.append(f"oof.csv: patients with pictures in several folds (a leak): {list_names(split)}")
         return
-    findings.notes.append(_fold_sentence(stored, cases["fold"].reindex(stored.index)))
+    findings.notes.append(_fold_sentence(folds, cases["fold"].reindex(folds.index)))
 
 
-def _fold_sentence(stored: pd.Series, ours: pd.Series) -> str:
-    meetings = pd.DataFrame({"stored": stored, "ours": ours}).drop_duplicates()
-    count = f"oof.csv: {stored.nunique()} stored folds, no patient in two of them"
-    if meetings["stored"].is_unique and meetings["ours"].is_unique:
+def _fold_sentence(folds: pd.Series, run_folds: pd.Series) -> str:
+    pairs = pd.DataFrame({"file": folds, "run": run_folds}).drop_duplicates()
+    count = f"oof.csv: {folds.nunique()} folds, no patient in two of them"
+    if pairs["file"].is_unique and pairs["run"].is_unique:
         return f"{count}; they are this run's folds"
     return (
-        f"{count}; they differ from this run's folds: every row is out of fold all the same, but the network was "
-        "trained on patients of our other folds, so the level-two folds are not nested in its own"
+        f"{count}; they differ from this run's folds: every row is still out of fold, but the network was trained on "
+        "patients of this run's other folds, so the level-two folds are not nested in its own"
     )
 
 
 def check_target_leak(scores: pd.Series, views: pd.DataFrame, target: pd.Series, findings: Findings) -> None:
-    """Refuse out-of-fold ``scores`` with an AUC above 0.999 and ``views`` that equal the target; note the AUC."""
+    """Add a fault for out-of-fold ``scores`` with an AUC above 0.999 and for ``views`` equal to the target.
+
+    A note has the AUC.
+    """
     area = _area(scores, target)
     findings.notes.append(f"oof.csv: out-of-fold AUC {area:.4f} over {scores.notna().sum()} cases")
     if area > LEAK_AUC:
-        findings.faults.append(f"oof.csv: the out-of-fold column determines the target (AUC {area:.4f})")
+        findings.faults.append(
+            f"oof.csv: the score reveals the target (AUC {area:.4f}); out-of-fold predictions are expected"
+        )
     equal = views.columns[(views.eq(target, axis=0) | views.isna()).all() & views.notna().any()]
     if len(equal):
         findings.faults.append(f"oof.csv: view columns equal to the target: {list_names(equal)}")
 
 
 def _area(values: pd.Series, target: pd.Series) -> float:
-    known = np.isfinite(values) & target.notna()
-    both_classes = target[known].nunique() == 2
-    return float(roc_auc_score(target[known], values[known])) if both_classes else float("nan")
+    rows = np.isfinite(values) & target.notna()
+    both_classes = target[rows].nunique() == 2
+    return float(roc_auc_score(target[rows], values[rows])) if both_classes else float("nan")

@@ -1,4 +1,4 @@
-"""Other networks' predictions: folders of oof.csv and test.csv, checked hard and imported as level-one tables."""
+"""Read foreign networks' predictions: folders of oof.csv and test.csv, strictly checked, as level-one tables."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ from runtime.errors import Faults, InputFault, did_you_mean
 
 @dataclass(frozen=True)
 class ForeignNetwork:
-    """One network: its level-one ``table`` (None when refused), what was found and mended, why it was refused."""
+    """One network: its level-one ``table`` (None if refused), ``notes`` on repairs, reasons for a ``refusal``."""
 
     name: str
     table: pd.DataFrame | None
@@ -26,45 +26,46 @@ class ForeignNetwork:
 
 @dataclass(frozen=True)
 class ForeignImport:
-    """Every network found in a folder, by name."""
+    """All networks of a folder, sorted by name."""
 
     networks: tuple[ForeignNetwork, ...]
 
     @property
-    def accepted(self) -> tuple[ForeignNetwork, ...]:
+    def valid_networks(self) -> tuple[ForeignNetwork, ...]:
         """Return the networks that have a table."""
         return tuple(network for network in self.networks if not network.refusal)
 
     @property
-    def refused(self) -> tuple[ForeignNetwork, ...]:
-        """Return the networks with faults that cannot be mended."""
+    def refusals(self) -> tuple[ForeignNetwork, ...]:
+        """Return the networks with faults that cannot be repaired."""
         return tuple(network for network in self.networks if network.refusal)
 
 
 def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str] = ()) -> ForeignImport:
     """Read and check ``folder``/<network>/{oof.csv,test.csv} against the case table, each network on its own.
 
-    The networks named in ``trust`` are admitted although the others do not confirm the order of their test rows;
-    a note warns of it. Every other fault refuses them all the same.
+    The networks named in ``trust`` are accepted even if the others do not confirm the order of their test rows; a note
+    warns of it. Any other fault refuses them too.
 
-    A table has one row per train and test case, in the order of ``cases`` (role extra left out): probability
-    (float64; NaN for a train case the network lacks), spread (float64; standard deviation over the views, ddof 0; NaN
-    without views), fold (int8; the stored fold, else -1). Raises InputFault when no network is acceptable.
+    A table has one row per train and test case, in the order of ``cases`` (without role extra): probability (float64;
+    NaN for a train case without a row), spread (float64; standard deviation over the views, ddof 0; NaN without views),
+    fold (int8; that of the file, else -1). Raises InputFault if all networks are refused.
     """
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     folders = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
     if not folders:
-        raise InputFault(f"{folder}: no predictions found; expected sub-folders <network>/ with oof.csv and test.csv")
+        raise InputFault(f"{folder}: no predictions; expected sub-folders <network>/ with oof.csv and test.csv")
     unknown = sorted(set(trust) - {path.name for path in folders})
     if unknown:
         raise InputFault(
-            f"{folder}: no network {unknown[0]!r} to trust; {did_you_mean(unknown[0], [p.name for p in folders])}"
+            f"{folder}: trust names {unknown[0]!r}, which is not a network of this folder; "
+            f"{did_you_mean(unknown[0], [path.name for path in folders])}"
         )
     candidates = [_read_network(path, cases) for path in folders]
     if (cases["role"] == "test").any():
         check_orders([candidate for candidate in candidates if candidate.sound], trust)
     networks = ForeignImport(tuple(_finish(candidate, cases) for candidate in candidates))
-    if not networks.accepted:
+    if not networks.valid_networks:
         _refuse_all(networks, folder)
     return networks
 
@@ -72,10 +73,10 @@ def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str]
 def read_foreign_predictions(
     folder: Path, names: Collection[str], cases: pd.DataFrame, notes: list[str]
 ) -> dict[str, pd.DataFrame]:
-    """Return what the networks ``names`` say of new ``cases`` (index image_name), from ``folder``/<network>/test.csv.
+    """Read the predictions of the networks ``names`` for new ``cases`` from ``folder``/<network>/test.csv.
 
-    The tables are those of ``import_predictions``, checked in the same way but for the order of their rows; what was mended
-    is told in ``notes``. Raises InputFault that names every fault of every file.
+    ``cases`` has the index image_name. The tables are those of ``import_predictions`` with the same checks, except that
+    of the row order; repairs are added to ``notes``. Raises InputFault that lists the faults of all files.
     """
     as_test = pd.DataFrame({"role": "test"}, index=cases.index.astype(str).rename("image_name"))
     faults, tables = Faults(), dict[str, pd.DataFrame]()
@@ -94,7 +95,7 @@ def read_foreign_predictions(
 
 def _refuse_all(networks: ForeignImport, folder: Path) -> None:
     faults = Faults()
-    for network in networks.refused:
+    for network in networks.refusals:
         for sentence in network.refusal:
             faults.add(f"{network.name}: {sentence}")
     faults.raise_if_any(f"{folder}: every network is refused")
@@ -104,7 +105,8 @@ def _read_network(folder: Path, cases: pd.DataFrame) -> Candidate:
     network = Candidate(folder.name)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", folder.name):
         network.findings.faults.append(
-            f"the folder name {folder.name!r} becomes the network's name: letters, digits and _ only, a letter first"
+            f"the folder name {folder.name!r} is used as the network's name: it must start with a letter and contain "
+            "only letters, digits and _; rename the folder"
         )
     _read_part(network, folder / "oof.csv", "train", cases)
     if (cases["role"] == "test").any():
@@ -117,7 +119,7 @@ def _read_network(folder: Path, cases: pd.DataFrame) -> Candidate:
 
 
 def _read_part(network: Candidate, path: Path, role: str, cases: pd.DataFrame) -> None:
-    """Read one file into ``network.parts[role]``, aligned to the cases of ``role``; its faults go to the findings."""
+    """Read one file into ``network.parts[role]``, one row per case of ``role``; add its faults to the findings."""
     findings, where = network.findings, path.name
     frame = checks.read_file(path, findings)
     if frame is None:
@@ -125,12 +127,12 @@ def _read_part(network: Candidate, path: Path, role: str, cases: pd.DataFrame) -
     score = checks.score_column(list(frame.columns), role, where, findings)
     if score is None:
         return
-    wanted = [name for name in frame.columns if name == score or re.fullmatch(r"fold|(fold|tta)\d+", name)]
-    frame = checks.one_row_per_case(frame[wanted], where, findings)
+    columns = [name for name in frame.columns if name == score or re.fullmatch(r"fold|(fold|tta)\d+", name)]
+    frame = checks.one_row_per_case(frame[columns], where, findings)
     frame[score] = checks.within_rounding(checks.finite_numbers(frame[score], where, findings), where, findings)
-    for column in [name for name in wanted if name != score]:
+    for column in [name for name in columns if name != score]:
         frame[column] = _numbers_or_empty(frame[column], where, findings)
-    frame = checks.known_cases(frame.rename(columns={score: "score"}), role, cases["role"], where, findings)
+    frame = checks.rows_of_role(frame.rename(columns={score: "score"}), role, cases["role"], where, findings)
     for parts in (numbered_columns(frame, "tta"), numbered_columns(frame, "fold")):
         if parts:
             checks.note_mean(frame["score"], frame[parts], where, findings)
@@ -138,7 +140,7 @@ def _read_part(network: Candidate, path: Path, role: str, cases: pd.DataFrame) -
 
 
 def _numbers_or_empty(column: pd.Series, where: str, findings: Findings) -> pd.Series:
-    """Check the filled cells only: views may differ in number from fold to fold."""
+    """Return ``column`` as numbers; empty cells are allowed, since folds may have different numbers of views."""
     return checks.finite_numbers(column.dropna(), where, findings).reindex(column.index)
 
 
@@ -146,19 +148,19 @@ def _check_out_of_fold(network: Candidate, cases: pd.DataFrame) -> None:
     frame, findings = network.parts["train"], network.findings
     outside = checks.out_of_range(frame["score"])
     if outside:
-        findings.faults.append(f"oof.csv: {outside}; a probability was expected")
+        findings.faults.append(f"oof.csv: {outside}; expected probabilities")
     views = numbered_columns(frame, "tta")
     checks.check_target_leak(frame["score"], frame[views], cases["target"].reindex(frame.index), findings)
     findings.notes.append(_view_sentence(frame[views]))
     if "fold" not in frame:
-        findings.notes.append("oof.csv: no folds stored: that no patient was seen in training cannot be checked")
+        findings.notes.append("oof.csv: no column fold: it cannot be checked that no patient was in two folds")
         return
-    checks.check_stored_folds(frame.loc[frame["score"].notna(), "fold"], cases, findings)
+    checks.check_folds(frame.loc[frame["score"].notna(), "fold"], cases, findings)
 
 
 def _view_sentence(views: pd.DataFrame) -> str:
     if views.empty:
-        return "oof.csv: no views stored, the spread over views is unknown"
+        return "oof.csv: no columns with views (tta0, tta1, ...): the spread over views is missing"
     counts = views.notna().sum(axis=1)
     rows = counts[counts > 0].value_counts().sort_index(ascending=False)
     return "oof.csv: " + ", ".join(f"{number} views in {count} rows" for number, count in rows.items())
@@ -173,10 +175,10 @@ def _finish(network: Candidate, cases: pd.DataFrame) -> ForeignNetwork:
 def _table(parts: Mapping[str, pd.DataFrame], cases: pd.DataFrame) -> pd.DataFrame:
     frame = pd.concat(parts.values())
     views = frame[numbered_columns(frame, "tta")]
-    # A lone view has no spread; 0 would call the network sure.
+    # A single view has no spread; 0 would mean that the network is certain.
     spread = views.std(axis=1, ddof=0).where(views.notna().sum(axis=1) > 1)
-    stored = frame["fold"].where(cases["role"].reindex(frame.index) == "train") if "fold" in frame else -1
-    table = pd.DataFrame({"probability": frame["score"], "spread": spread, "fold": stored})
+    folds = frame["fold"].where(cases["role"].reindex(frame.index) == "train") if "fold" in frame else -1
+    table = pd.DataFrame({"probability": frame["score"], "spread": spread, "fold": folds})
     table["fold"] = table["fold"].fillna(-1).astype(np.int8)
     order = cases.index[cases["role"].isin(["train", "test"])]
     return table.reindex(order).rename_axis("image_name")

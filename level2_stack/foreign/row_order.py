@@ -1,4 +1,4 @@
-"""Do the rows of a foreign test.csv stand in the right order, and on the scale of oof.csv? The other networks vote."""
+"""Check the row order and the scale of a foreign test.csv by comparing it with the other networks' predictions."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -7,18 +7,19 @@ import numpy as np
 import pandas as pd
 
 from level2_stack.foreign.checks import Findings
+from runtime.invocation import option
 
-SHOWN = "rank correlations, out of fold -> test"
-RESEMBLES = 0.5  # of the out-of-fold correlation: what is left when every second row is in a wrong place
-WIDTH = 3.0  # standard errors; rows of one patient are not independent, so narrower would be too sure
+LEGEND = "rank correlations, out of fold -> test"
+LEAST_RATIO = 0.5  # of the out-of-fold correlation: about what remains if every second row is in a wrong place
+WIDTH = 3.0  # standard errors; rows of one patient are not independent, so a narrower interval would be too short
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a network's columns go with those of ``other``: Spearman's correlation out of fold and on test rows.
+    """Spearman's correlations of a network's scores with those of ``other``, out of fold (``oof``) and on test rows.
 
-    ``verdict``: agrees (test resembles out of fold), weak (above 0, below half of it), random (test not above 0
-    and below half), silent (too few rows, or no relation out of fold: says nothing).
+    ``verdict``: agrees (the test correlation is at least half of the out-of-fold one), weak (surely above 0, surely
+    below half), random (surely below half, not surely above 0), silent (too few rows, or no correlation out of fold).
     """
 
     other: str
@@ -31,21 +32,21 @@ class Comparison:
 
 
 def compare(other: str, oof: tuple[pd.Series, pd.Series], test: tuple[pd.Series, pd.Series]) -> Comparison:
-    """Return how two networks' scores go together out of fold and on test rows; ``other`` names the second one."""
+    """Return the comparison of two networks' scores, given as pairs of columns; ``other`` names the second network."""
     (out_of_fold, train_rows), (on_test, test_rows) = _spearman(*oof), _spearman(*test)
     lowest, _ = _interval(out_of_fold, train_rows)
     low, high = _interval(on_test, test_rows)
     verdict = "silent"
-    if lowest > 0 and high < RESEMBLES * out_of_fold:
+    if lowest > 0 and high < LEAST_RATIO * out_of_fold:
         verdict = "weak" if low > 0 else "random"
-    elif lowest > 0 and low > 0 and on_test >= RESEMBLES * out_of_fold:
+    elif lowest > 0 and low > 0 and on_test >= LEAST_RATIO * out_of_fold:
         verdict = "agrees"
     return Comparison(other, out_of_fold, on_test, verdict)
 
 
-def _spearman(one: pd.Series, other: pd.Series) -> tuple[float, int]:
-    """Return the rank correlation over the rows both cover, and their number; a constant column has none: 0."""
-    both = pd.DataFrame({"one": one, "other": other}).dropna()
+def _spearman(first: pd.Series, second: pd.Series) -> tuple[float, int]:
+    """Return the rank correlation over the rows that both have, 0 for a constant column, and the number of rows."""
+    both = pd.DataFrame({"first": first, "second": second}).dropna()
     return float(np.nan_to_num(both.corr("spearman").to_numpy()[0, 1])), len(both)
 
 
@@ -59,16 +60,16 @@ def _interval(correlation: float, rows: int) -> tuple[float, float]:
 
 @dataclass
 class Candidate:
-    """A network being checked: what was read of it, and what was found."""
+    """A network while it is checked: the contents of its files, and the findings."""
 
     name: str
     parts: dict[str, pd.DataFrame] = field(default_factory=dict)  # role -> score, fold, views
     findings: Findings = field(default_factory=Findings)
-    out_of_range: str = ""  # of test.csv: not on the scale of oof.csv
+    out_of_range: str = ""  # a phrase if values of test.csv are outside [0, 1], so not on the scale of oof.csv
 
     @property
     def sound(self) -> bool:
-        """Return whether nothing has been found that refuses it."""
+        """Return whether the network has no faults."""
         return not self.findings.faults
 
     def score(self, role: str) -> pd.Series:
@@ -77,17 +78,18 @@ class Candidate:
 
 
 def check_orders(candidates: list[Candidate], trust: Collection[str]) -> None:
-    """Compare each network's test rows with those of the others; refuse orders that are denied or unconfirmed.
+    """Compare each network's test rows with those of the others; refuse networks whose row order seems wrong.
 
-    Networks out of range do not vouch, not even for one another: two columns of one wrong make agree.
+    Networks with values out of range confirm no other: two files with the same error would agree. Their own order must
+    be confirmed, before their scale is repaired.
     """
     in_range = [network for network in candidates if not network.out_of_range]
     for network in in_range:
         _check_order(network, _comparisons(network, in_range), network.name in trust)
-    vouching = [network for network in in_range if network.sound]
+    reliable = [network for network in in_range if network.sound]
     for network in candidates:
         if network.out_of_range:
-            _repair_scale(network, _comparisons(network, vouching), network.name in trust)
+            _repair_scale(network, _comparisons(network, reliable), network.name in trust)
 
 
 def _comparisons(network: Candidate, others: Collection[Candidate]) -> list[Comparison]:
@@ -103,60 +105,69 @@ def _with_verdict(comparisons: Collection[Comparison], *verdicts: str) -> list[s
     return [str(comparison) for comparison in comparisons if comparison.verdict in verdicts]
 
 
-def _check_order(network: Candidate, comparisons: Collection[Comparison], trusted: bool) -> None:
-    """Let the other networks vote on the row order of test.csv: any relation above chance backs it."""
+def _check_order(network: Candidate, comparisons: Collection[Comparison], is_trusted: bool) -> None:
+    """Compare the row order of test.csv with the other networks: those that correlate outvote those that do not."""
     findings = network.findings
-    denying, weak = _with_verdict(comparisons, "random"), _with_verdict(comparisons, "weak")
+    random, weak = _with_verdict(comparisons, "random"), _with_verdict(comparisons, "weak")
     agreeing = _with_verdict(comparisons, "agrees")
-    if len(denying) > len(agreeing) + len(weak):
-        found = (
-            "test.csv: not related to networks that oof.csv is related to; its rows, or theirs, are in another order"
+    if len(random) > len(agreeing) + len(weak):
+        problem = (
+            "test.csv: does not correlate with networks that oof.csv correlates with; its rows, or theirs, are in a "
+            "wrong order"
         )
-        _doubt(findings, f"{found} ({SHOWN}: {_joined(comparisons)})", trusted)
+        _add_doubt(findings, f"{problem} ({LEGEND}: {_in_words(comparisons)})", is_trusted)
         return
     verdict = "confirmed" if agreeing else "cannot be confirmed"
-    findings.notes.append(f"row order of test.csv {verdict} ({SHOWN}: {_joined(comparisons) or 'no network in range'})")
+    findings.notes.append(
+        f"row order of test.csv {verdict} ({LEGEND}: {_in_words(comparisons) or 'no network in range'})"
+    )
     if weak:
         findings.notes.append(
-            f"WARNING: test.csv goes with {', '.join(weak)} far less than oof.csv does; is it the same quantity?"
+            f"WARNING: test.csv correlates far less than oof.csv with {', '.join(weak)}; check that both hold the "
+            "same quantity"
         )
 
 
-def _repair_scale(network: Candidate, comparisons: Collection[Comparison], trusted: bool) -> None:
+def _repair_scale(network: Candidate, comparisons: Collection[Comparison], is_trusted: bool) -> None:
     """Map test scores that are out of range onto the out-of-fold distribution if the others confirm their order."""
-    findings, found = network.findings, f"test.csv: {network.out_of_range}; not the scale of oof.csv"
-    shown = f"({SHOWN}: {_joined(comparisons) or 'no network in range'})"
+    findings, problem = network.findings, f"test.csv: {network.out_of_range}; oof.csv is on another scale"
+    correlations = f"({LEGEND}: {_in_words(comparisons) or 'no network in range'})"
     weak, random = _with_verdict(comparisons, "weak"), _with_verdict(comparisons, "random")
-    confirmed = len(_with_verdict(comparisons, "agrees")) > len(weak) + len(random)
-    if not confirmed:
-        why = "; it follows the others far less than oof.csv does: not the same quantity, or many rows misplaced"
-        _doubt(findings, f"{found}, and its order is not confirmed {shown}{why if weak else ''}", trusted)
+    is_confirmed = len(_with_verdict(comparisons, "agrees")) > len(weak) + len(random)
+    if not is_confirmed:
+        reason = (
+            "; it correlates far less than oof.csv with the others: another quantity, or many rows in a wrong place"
+        )
+        doubt = f"{problem}, and its row order is not confirmed {correlations}{reason if weak else ''}"
+        _add_doubt(findings, doubt, is_trusted)
     if not network.sound:
         return
     before, oof = network.score("test"), network.score("train").dropna()
     after = by_quantile(before, oof)
     network.parts["test"] = network.parts["test"].assign(score=after)
-    because = f"{found}, but its order is confirmed {shown}; " if confirmed else "test.csv: "
+    cause = f"{problem}, but its row order is confirmed {correlations}; " if is_confirmed else "test.csv: "
     findings.notes.append(
-        f"{because}mapped by quantile onto the out-of-fold distribution, which keeps the order and assumes a like "
+        f"{cause}mapped by quantile onto the out-of-fold distribution, which keeps the order and assumes a similar "
         f"case mix: median {before.median():.4g} -> {after.median():.4g}, "
         f"largest {before.max():.4g} -> {after.max():.4g}"
     )
 
 
-def _doubt(findings: Findings, sentence: str, trusted: bool) -> None:
-    """Refuse a network for ``sentence``, or warn of it when the user has said to trust the network."""
-    if trusted:
-        findings.notes.append(f"WARNING: {sentence}; admitted because you trust it")
+def _add_doubt(findings: Findings, sentence: str, is_trusted: bool) -> None:
+    """Add ``sentence`` as a fault, or as a warning if the user trusts the network; the fault names the option."""
+    if is_trusted:
+        findings.notes.append(f"WARNING: {sentence}; accepted because {option('trust')} names it")
     else:
-        findings.faults.append(sentence)
+        findings.faults.append(
+            f"{sentence}; if you know that the network is right, accept it with {option('trust', 'name')}"
+        )
 
 
-def _joined(comparisons: Collection[Comparison]) -> str:
+def _in_words(comparisons: Collection[Comparison]) -> str:
     return ", ".join(str(comparison) for comparison in comparisons)
 
 
 def by_quantile(scores: pd.Series, onto: pd.Series) -> pd.Series:
-    """Return ``scores`` with the distribution of ``onto`` (no NaN in either): same order, equal scores stay equal."""
+    """Return ``scores`` mapped onto the distribution of ``onto``, both without NaN; the order and ties stay."""
     levels = (scores.rank() - 0.5) / len(scores)
     return pd.Series(np.quantile(onto, levels), index=scores.index)

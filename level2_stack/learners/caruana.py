@@ -13,7 +13,7 @@ from level2_stack.learners.rank_mean import Percentiles, load_percentiles, save_
 from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
-SEEDED = True
+USES_SEED = True
 BASELINE = True
 
 

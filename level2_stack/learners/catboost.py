@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from catboost import CatBoost, Pool
 
 USES: Literal["logits", "all"] = "all"
-SEEDED = True
+USES_SEED = True
 BASELINE = False
 EXTRA = "catboost"
 MODEL = "model.cbm"

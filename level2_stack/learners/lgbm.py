@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 USES: Literal["logits", "all"] = "all"
-SEEDED = True
+USES_SEED = True
 BASELINE = False
 MODEL = "model.txt"
 # In its text: addresses of one attempt, not the model.

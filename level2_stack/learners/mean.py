@@ -12,7 +12,7 @@ from level2_stack.learner_files import read_facts, write_facts
 from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
-SEEDED = False
+USES_SEED = False
 BASELINE = True
 
 

@@ -13,7 +13,7 @@ from runtime.files import read_arrays, write_arrays
 from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "logits"
-SEEDED = False
+USES_SEED = False
 BASELINE = True
 ORDERED = "ordered.npz"
 

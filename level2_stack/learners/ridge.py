@@ -20,7 +20,7 @@ from level2_stack.learner_files import columns_from_json, columns_to_json, read_
 from runtime.settings import Settings
 
 USES: Literal["logits", "all"] = "all"
-SEEDED = False
+USES_SEED = False
 BASELINE = False
 DEGREE = 3  # of the splines
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 USES: Literal["logits", "all"] = "all"
-SEEDED = True
+USES_SEED = True
 BASELINE = False
 MODEL = "model.ubj"
 # Seconds that a worker waits for another one, which may have more to do; of a lost one Dask tells within seconds.

@@ -71,7 +71,7 @@ class PortableStack:
         return len(self.facts.weights)
 
     def design(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return ``X`` (n rows) with the columns of the stack; columns that ``X`` lacks and unknown texts are missing."""
+        """Return ``X`` (n rows) with the columns of the stack; columns that ``X`` lacks and unknown text become NaN."""
         columns = {column.name: column.categories for column in self.facts.columns}
         rows = X.reindex(columns=list(columns))
         text = {

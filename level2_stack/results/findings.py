@@ -119,7 +119,7 @@ def decisions(findings: Findings) -> dict[str, Any]:
 
 
 def _preference_to_json(preference: Preference) -> dict[str, Any]:
-    """Return the fields of a preference and the learner it chose; None for the gain where there is no rank mean."""
+    """Return the fields of a preference and the learner it chose; its gain is None without a rank mean."""
     values = asdict(preference) | {"chosen": preference.chosen}
     return {key: None if value != value else value for key, value in values.items()}
 

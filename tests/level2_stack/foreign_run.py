@@ -1,4 +1,4 @@
-"""A run without pictures, of what two networks of others said and of which one knows something."""
+"""A run without pictures, with predictions of two foreign networks, one good and one poor."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ COLUMNS = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
 
 
 def make_run(folder: Path) -> Run:
-    """Return a run of 600 cases without pictures, with two networks of others of which one knows something."""
+    """Return a run of 600 cases without pictures, with the predictions of a good and a poor foreign network."""
     random = np.random.default_rng(2)
-    lines, known = {"train": [f"{COLUMNS},target"], "test": [COLUMNS]}, {"train": "oof", "test": "test"}
+    lines, files = {"train": [f"{COLUMNS},target"], "test": [COLUMNS]}, {"train": "oof", "test": "test"}
     scores = {(role, name): ["image_name,pred"] for role in lines for name in ("good", "poor")}
     for number in range(600):
         role, malignant = ("train" if number < 480 else "test"), number % 3 == 0
@@ -39,7 +39,7 @@ def make_run(folder: Path) -> Run:
         (folder / f"{role}.csv").write_text("\n".join(table) + "\n")
     for (role, name), table in scores.items():
         (folder / "foreign" / name).mkdir(parents=True, exist_ok=True)
-        (folder / "foreign" / name / f"{known[role]}.csv").write_text("\n".join(table) + "\n")
+        (folder / "foreign" / name / f"{files[role]}.csv").write_text("\n".join(table) + "\n")
     (folder / "quick.toml").write_text(RECIPE)
     run = Run(folder / "run")
     freeze_cases(run, Request(folder, folds=4))

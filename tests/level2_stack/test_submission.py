@@ -58,7 +58,7 @@ def test_a_sample_must_have_test_cases_only_and_each_once(tmp_path):
 
 
 def test_without_test_cases_nothing_is_written(tmp_path):
-    with pytest.raises(InputFault, match="no test case to write"):
+    with pytest.raises(InputFault, match="no test cases to write"):
         write_submission(tmp_path / "submission.csv", GOOD[["a"]], None, CASES[:1])
     assert not list(tmp_path.iterdir())
 

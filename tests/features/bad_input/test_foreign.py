@@ -42,6 +42,6 @@ def test_foreign_predictions_have_the_outcome_that_the_page_tells(name: str, tmp
     FOREIGN[name](tmp_path)
     outcome, said, made = outcome_of(lambda _: import_predictions(tmp_path, small_cases()))
     if made is not None:
-        assert not made.refused
+        assert not made.refusals
         outcome, said = "said", "\n".join(made.networks[0].notes)
     check(name, (outcome, said, made))

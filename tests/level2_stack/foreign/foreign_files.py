@@ -1,4 +1,4 @@
-"""Six cases, and predictions of a network of others that somebody brought for them."""
+"""Six cases and a foreign network's prediction files for them."""
 
 import numpy as np
 import pandas as pd

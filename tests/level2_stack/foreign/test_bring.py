@@ -1,4 +1,4 @@
-"""Tests for bring.py: foreign networks become level-one models, and stop being so when they fail."""
+"""Tests for bring.py: foreign networks become level-one models, and are removed when their files become invalid."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from tests.level2_stack.foreign.foreign_files import OOF, small_cases, write_for
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    place = Run(tmp_path / "run")
-    write_table(place.cases, small_cases())
-    write_mark(place.cases_mark, {})
-    return place
+    run = Run(tmp_path / "run")
+    write_table(run.cases, small_cases())
+    write_mark(run.cases_mark, {})
+    return run
 
 
-def test_a_sound_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> None:
+def test_a_valid_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> None:
     write_foreign(tmp_path / "foreign", "net")
     import_into_run(run, tmp_path / "foreign", [])
     assert run.networks() == ["net"]
@@ -28,7 +28,7 @@ def test_a_sound_network_becomes_a_level_one_model(run: Run, tmp_path: Path) -> 
     assert table["probability"].to_dict() == {"a": 0.1, "b": 0.6, "c": 0.5, "x": 0.3, "d": 0.4, "y": 0.2}
 
 
-def test_nothing_is_imported_again_until_a_file_changes(
+def test_files_are_imported_again_only_after_a_change(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = tmp_path / "foreign"
@@ -42,7 +42,7 @@ def test_nothing_is_imported_again_until_a_file_changes(
     assert read_table(run.level1 / "net" / "predictions.parquet").loc["a", "probability"] == 0.15
 
 
-def test_a_network_that_fails_later_is_no_longer_stacked(
+def test_a_network_whose_files_become_invalid_is_removed(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = tmp_path / "foreign"
@@ -55,13 +55,13 @@ def test_a_network_that_fails_later_is_no_longer_stacked(
     assert "net: REFUSED" in capsys.readouterr().out
 
 
-def test_a_network_trained_here_is_never_overwritten(run: Run, tmp_path: Path) -> None:
+def test_a_network_trained_in_the_run_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     write_foreign(tmp_path / "foreign", "net")
     write_mark(run.level1 / "net" / "begun.json", {"settings": 1})
-    with pytest.raises(InputFault, match=r"trained in this run has the name of 1 \(net\)"):
+    with pytest.raises(InputFault, match=r"the name of a network trained in this run: 1 \(net\)"):
         import_into_run(run, tmp_path / "foreign", [])
 
 
-def test_a_folder_that_does_not_exist_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(InputFault, match="no such folder of foreign predictions"):
+def test_a_missing_folder_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputFault, match="nowhere: no such folder; foreign predictions are expected in"):
         import_into_run(run, tmp_path / "nowhere", [])

@@ -1,4 +1,4 @@
-"""Tests for foreign.py and foreign_checks.py."""
+"""Tests for read.py and checks.py: the imported tables, notes and faults of foreign prediction files."""
 
 import numpy as np
 import pandas as pd
@@ -10,23 +10,23 @@ from runtime.tables import read_table, write_table
 from tests.level2_stack.foreign.foreign_files import FOLDS, OOF, TEST, small_cases, write_foreign
 
 
-def the_table(folder):
+def read_one_table(folder):
     return import_predictions(folder, small_cases()).networks[0].table
 
 
-def the_notes(folder):
+def read_notes(folder):
     return "\n".join(import_predictions(folder, small_cases()).networks[0].notes)
 
 
-def the_refusal(folder):
-    with pytest.raises(InputFault) as caught:
+def read_refusal(folder):
+    with pytest.raises(InputFault) as error:
         import_predictions(folder, small_cases())
-    return str(caught.value)
+    return str(error.value)
 
 
 def test_the_table_has_every_train_and_test_case_in_case_order(tmp_path):
     write_foreign(tmp_path)
-    table = the_table(tmp_path)
+    table = read_one_table(tmp_path)
     assert table.index.tolist() == ["a", "b", "c", "x", "d", "y"]
     assert table["probability"].tolist() == [0.1, 0.6, 0.5, 0.3, 0.4, 0.2]
     assert table["fold"].tolist() == [-1] * 6
@@ -36,49 +36,49 @@ def test_the_table_has_every_train_and_test_case_in_case_order(tmp_path):
 
 def test_the_table_can_be_written_as_a_case_table(tmp_path):
     write_foreign(tmp_path)
-    table = the_table(tmp_path)
+    table = read_one_table(tmp_path)
     write_table(tmp_path / "predictions.parquet", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "predictions.parquet"), table)
 
 
-def test_spread_is_the_deviation_over_the_views_a_row_has(tmp_path):
+def test_spread_is_the_standard_deviation_over_the_views_of_a_row(tmp_path):
     views = "image_name,pred,tta0,tta1,tta2\na,0.2,0.1,0.2,0.3\nb,0.6,0.5,0.7,\nc,0.5,0.5,,\nd,0.4,0.4,0.4,0.4\n"
     write_foreign(tmp_path, oof=views, test="image_name,pred,fold0,fold1\nx,0.3,0.2,0.4\ny,0.2,0.1,0.3\n")
-    spread = the_table(tmp_path)["spread"]
+    spread = read_one_table(tmp_path)["spread"]
     np.testing.assert_allclose(spread[["a", "b", "d"]], [np.sqrt(0.02 / 3), 0.1, 0.0], atol=1e-12)
     assert spread[["c", "x", "y"]].isna().all()
-    assert "3 views in 2 rows, 2 views in 1 rows, 1 views in 1 rows" in the_notes(tmp_path)
+    assert "3 views in 2 rows, 2 views in 1 rows, 1 views in 1 rows" in read_notes(tmp_path)
 
 
-def test_views_of_test_rows_give_a_spread_too(tmp_path):
+def test_test_rows_with_views_have_a_spread_too(tmp_path):
     write_foreign(tmp_path, test="image_name,pred,tta0,tta1\nx,0.3,0.2,0.4\ny,0.2,0.2,0.2\n")
-    np.testing.assert_allclose(the_table(tmp_path)["spread"][["x", "y"]], [0.1, 0.0], atol=1e-12)
+    np.testing.assert_allclose(read_one_table(tmp_path)["spread"][["x", "y"]], [0.1, 0.0], atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("views", "noted"), [("0.1,0.1\nb,0.6,0.5,0.7", False), ("0.1,0.1\nb,0.6,0.1,0.7", True)], ids=["mean", "other"]
+    ("views", "has_note"), [("0.1,0.1\nb,0.6,0.5,0.7", False), ("0.1,0.1\nb,0.6,0.1,0.7", True)], ids=["mean", "other"]
 )
-def test_a_score_that_is_not_the_mean_of_its_views_is_noted(tmp_path, views, noted):
+def test_a_score_other_than_the_mean_of_its_views_gets_a_note(tmp_path, views, has_note):
     write_foreign(tmp_path, oof=f"image_name,pred,tta0,tta1\na,0.1,{views}\nc,0.5,0.5,0.5\nd,0.4,0.4,0.4\n")
-    assert ("not the mean of tta0..tta1 in 1 of 4 rows" in the_notes(tmp_path)) is noted
+    assert ("not the mean of tta0..tta1 in 1 of 4 rows" in read_notes(tmp_path)) is has_note
 
 
 @pytest.mark.parametrize("name", ["Pred", "prediction", "PROBABILITY"])
-def test_the_score_column_may_have_other_names_in_any_case(tmp_path, name):
+def test_the_score_column_may_have_several_names_in_upper_or_lower_case(tmp_path, name):
     write_foreign(tmp_path, oof=OOF.replace("pred", name), test=TEST.replace("pred", name))
-    assert the_table(tmp_path)["probability"].notna().all()
+    assert read_one_table(tmp_path)["probability"].notna().all()
 
 
 def test_target_is_a_score_in_test_csv_only(tmp_path):
     write_foreign(tmp_path / "good", test=TEST.replace("pred", "target"))
     write_foreign(tmp_path / "bad", oof=OOF.replace("pred", "target"))
-    assert the_table(tmp_path / "good").at["x", "probability"] == 0.3
-    assert "'target' may be the truth here" in the_refusal(tmp_path / "bad")
+    assert read_one_table(tmp_path / "good").at["x", "probability"] == 0.3
+    assert "'target' may be the diagnosis here" in read_refusal(tmp_path / "bad")
 
 
-def test_a_truth_column_beside_the_score_is_not_read(tmp_path):
+def test_a_target_column_next_to_the_score_is_ignored(tmp_path):
     write_foreign(tmp_path, oof="image_name,target,pred\na,0,0.1\nb,1,0.6\nc,0,0.5\nd,1,0.4\n")
-    assert the_table(tmp_path).at["b", "probability"] == 0.6
+    assert read_one_table(tmp_path).at["b", "probability"] == 0.6
 
 
 @pytest.mark.parametrize(
@@ -90,44 +90,44 @@ def test_a_truth_column_beside_the_score_is_not_read(tmp_path):
         ({"oof": OOF.replace("pred", "score")}, "found image_name, score"),
         ({"test": TEST.replace("image_name", "id")}, "test.csv: no column image_name; found id, pred"),
         ({"test": "image_name,pred,target\nx,0.3,0.3\ny,0.2,0.2\n"}, "several score columns (pred, target)"),
-        ({"test": "image_name,pred,Pred\nx,0.3,0.3\ny,0.2,0.2\n"}, "columns given twice: pred"),
+        ({"test": "image_name,pred,Pred\nx,0.3,0.3\ny,0.2,0.2\n"}, "repeated columns: pred"),
         ({"test": f"{TEST},0.5\n"}, "test.csv: rows without image_name: 1"),
         ({"oof": f"{OOF}w,0.1\n"}, "oof.csv: ids that are not in the case table: 1 (w)"),
-        ({"oof": f"{OOF}x,0.1\n"}, "oof.csv: ids of test cases, expected train cases only: 1 (x)"),
-        ({"test": f"{TEST}a,0.1\n"}, "test.csv: ids of train cases, expected test cases only: 1 (a)"),
-        ({"oof": f"{OOF}b,0.7\n"}, "oof.csv: ids given more than once with different values: 1 (b)"),
+        ({"oof": f"{OOF}x,0.1\n"}, "oof.csv: ids of test cases, expected only train cases: 1 (x)"),
+        ({"test": f"{TEST}a,0.1\n"}, "test.csv: ids of train cases, expected only test cases: 1 (a)"),
+        ({"oof": f"{OOF}b,0.7\n"}, "oof.csv: repeated ids with different values: 1 (b)"),
         ({"oof": OOF.replace("b,0.6\n", "")}, "train cases without a row: 1 (b) of 4; at most 10% may be missing"),
-        ({"test": TEST.replace("y,0.2\n", "")}, "test cases without a row: 1 (y) of 2; none may be missing"),
+        ({"test": TEST.replace("y,0.2\n", "")}, "test cases without a row: 1 (y) of 2; every test case must have one"),
         ({"oof": OOF.replace("0.6", "high")}, "oof.csv: 'pred' is not a number in rows: 1 (b)"),
         ({"oof": OOF.replace("0.6", "")}, "oof.csv: 'pred' is empty or NaN in rows: 1 (b)"),
         ({"test": TEST.replace("0.3", "inf")}, "test.csv: 'pred' is infinite in rows: 1 (x)"),
         ({"oof": OOF.replace("0.6", "1.2")}, "oof.csv: values outside [0, 1]: 1 (b), from 0.1 to 1.2"),
-        ({"test": TEST.replace("0.3", "1.3")}, "its order is not confirmed (rank correlations"),
-        ({"oof": OOF.replace("0.4", "0.7")}, "determines the target (AUC 1.0000)"),
-        ({"oof": FOLDS.format(0, 1, 0, 1)}, "patients with pictures in several stored folds (a leak): 1 (p)"),
-        ({"oof": FOLDS.format(0, 0, 0.5, 300)}, "whole numbers 0 to 127: 2 (c, d) are not"),
+        ({"test": TEST.replace("0.3", "1.3")}, "its row order is not confirmed (rank correlations"),
+        ({"oof": OOF.replace("0.4", "0.7")}, "the score reveals the target (AUC 1.0000)"),
+        ({"oof": FOLDS.format(0, 1, 0, 1)}, "patients with pictures in several folds (a leak): 1 (p)"),
+        ({"oof": FOLDS.format(0, 0, 0.5, 300)}, "whole numbers from 0 to 127, not so in rows: 2 (c, d)"),
         ({"oof": "image_name,pred,tta0\na,0.1,0\nb,0.6,1\nc,0.5,0\nd,0.4,1\n"}, "equal to the target: 1 (tta0)"),
     ],
 )
-def test_a_fault_is_refused_by_name(tmp_path, files, sentence):
+def test_the_refusal_names_the_fault(tmp_path, files, sentence):
     write_foreign(tmp_path, **files)
-    assert sentence in the_refusal(tmp_path)
+    assert sentence in read_refusal(tmp_path)
 
 
-def test_all_faults_of_a_network_are_named_together(tmp_path):
+def test_all_faults_of_a_network_are_reported_together(tmp_path):
     write_foreign(tmp_path, name="9 nets", oof=OOF.replace("0.6", "high") + "w,0.1\n", test=None)
-    message = the_refusal(tmp_path)
+    message = read_refusal(tmp_path)
     assert "4 fault(s)" in message
     for part in ("folder name '9 nets'", "not a number", "not in the case table", "test.csv is missing"):
         assert part in message
 
 
-def test_a_refused_network_does_not_stop_a_sound_one(tmp_path):
+def test_a_refused_network_does_not_prevent_the_import_of_a_valid_one(tmp_path):
     write_foreign(tmp_path, "bad", oof=None)
     write_foreign(tmp_path, "good")
-    found = import_predictions(tmp_path, small_cases())
-    assert [network.name for network in found.accepted] == ["good"]
-    assert [(network.name, network.table, network.refusal) for network in found.refused] == [
+    imports = import_predictions(tmp_path, small_cases())
+    assert [network.name for network in imports.valid_networks] == ["good"]
+    assert [(network.name, network.table, network.refusal) for network in imports.refusals] == [
         ("bad", None, ("oof.csv is missing",))
     ]
 
@@ -142,21 +142,21 @@ def test_a_folder_without_networks_is_refused(tmp_path, folder):
 def test_without_test_cases_no_test_file_is_needed(tmp_path):
     write_foreign(tmp_path, test=None)
     cases = small_cases().query("role != 'test'")
-    assert import_predictions(tmp_path, cases).accepted[0].table.index.tolist() == ["a", "b", "c", "d"]
+    assert import_predictions(tmp_path, cases).valid_networks[0].table.index.tolist() == ["a", "b", "c", "d"]
 
 
-def test_equal_repeats_and_external_rows_are_dropped_and_said(tmp_path):
+def test_equal_repeats_and_external_rows_are_dropped_with_a_note(tmp_path):
     write_foreign(tmp_path, oof=f"{OOF}b,0.6\nz,0.9\n")
-    notes = the_notes(tmp_path)
-    assert "ids given more than once with equal values, one row kept: 1 (b)" in notes
-    assert "rows of external cases (role extra) left out: 1 (z)" in notes
-    assert the_table(tmp_path).at["b", "probability"] == 0.6
+    notes = read_notes(tmp_path)
+    assert "repeated ids with equal values; one row each is used: 1 (b)" in notes
+    assert "rows of external cases (role extra), left out: 1 (z)" in notes
+    assert read_one_table(tmp_path).at["b", "probability"] == 0.6
 
 
-def test_rounding_errors_are_set_to_the_bound_and_said(tmp_path):
+def test_rounding_errors_are_set_to_the_bound_with_a_note(tmp_path):
     write_foreign(tmp_path, oof=OOF.replace("0.1", "-0.0000005"), test=TEST.replace("0.3", "1.0000009"))
-    assert the_table(tmp_path).loc[["a", "x"], "probability"].tolist() == [0.0, 1.0]
-    assert "test.csv: 1 (x) outside [0, 1] by rounding only" in the_notes(tmp_path)
+    assert read_one_table(tmp_path).loc[["a", "x"], "probability"].tolist() == [0.0, 1.0]
+    assert "test.csv: 1 (x) outside [0, 1] by rounding only" in read_notes(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_rounding_errors_are_set_to_the_bound_and_said(tmp_path):
     [((4, 4, 2, 2), "they are this run's folds"), ((0, 0, 1, 0), "they differ from this run's folds")],
     ids=["permuted labels", "another partition"],
 )
-def test_stored_folds_are_kept_and_compared_as_a_partition(tmp_path, folds, sentence):
+def test_folds_are_stored_and_compared_with_those_of_the_run(tmp_path, folds, sentence):
     write_foreign(tmp_path, oof=FOLDS.format(*folds))
-    assert sentence in the_notes(tmp_path)
-    assert tuple(the_table(tmp_path)["fold"][["a", "b", "c", "d"]]) == folds
-    assert tuple(the_table(tmp_path)["fold"][["x", "y"]]) == (-1, -1)
+    assert sentence in read_notes(tmp_path)
+    assert tuple(read_one_table(tmp_path)["fold"][["a", "b", "c", "d"]]) == folds
+    assert tuple(read_one_table(tmp_path)["fold"][["x", "y"]]) == (-1, -1)
 
 
-def test_missing_folds_are_said_to_be_uncheckable(tmp_path):
+def test_a_file_without_folds_gets_a_note(tmp_path):
     write_foreign(tmp_path)
-    assert "no folds stored: that no patient was seen in training cannot be checked" in the_notes(tmp_path)
+    assert "no column fold: it cannot be checked that no patient was in two folds" in read_notes(tmp_path)

@@ -25,7 +25,7 @@ def test_every_learner_keeps_the_contract(name):
     learner = learners.find(name)
     assert learner.__doc__
     assert learner.USES in ("logits", "all")
-    assert isinstance(learner.SEEDED, bool)
+    assert isinstance(learner.USES_SEED, bool)
     assert isinstance(learner.BASELINE, bool)
     assert issubclass(learner.Params, Settings)
 
@@ -59,7 +59,7 @@ def test_equal_seeds_give_equal_predictions(name):
 def test_only_a_seeded_learner_depends_on_its_seed(name):
     X, y, groups = design(signal=0.1)
     first, second = (fitted(name, X, y, groups, seed=seed)(given(name, X)) for seed in (1, 2))
-    assert (not np.array_equal(first, second)) == learners.find(name).SEEDED
+    assert (not np.array_equal(first, second)) == learners.find(name).USES_SEED
 
 
 @every_learner

@@ -162,8 +162,8 @@ def test_a_file_of_benign_rows_is_no_hindrance_and_a_fit_that_is_kept_is_not_mad
     assert len(first) == 2
     cases = table.set_index("image_name").assign(role=lambda rows: np.where(rows["target"].notna(), "train", "test"))
     imported = import_predictions(tmp_path / "predictions", cases, ["spread_lgbm"])
-    assert [network.name for network in imported.accepted] == ["spread_lgbm"]
-    assert imported.accepted[0].table["fold"].value_counts().to_dict() == {0: 200, 1: 200, 2: 200, -1: 30}
+    assert [network.name for network in imported.valid_networks] == ["spread_lgbm"]
+    assert imported.valid_networks[0].table["fold"].value_counts().to_dict() == {0: 200, 1: 200, 2: 200, -1: 30}
 
 
 def test_a_column_of_names_is_no_category_and_one_without_any_text_is_none_either(address: str, tmp_path: Path) -> None:
