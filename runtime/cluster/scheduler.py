@@ -1,4 +1,4 @@
-"""Tasks on a Dask cluster: side by side through joblib, or one fit over all workers; a lost one costs its task."""
+"""Tasks on a Dask cluster: in parallel through joblib, or one fit over all workers; a lost worker loses one task."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,127 +17,127 @@ try:
     from distributed import Client, KilledWorker, futures_of, wait
     from distributed import Future as DaskFuture
     from distributed.client import FutureCancelledError
-    from joblib._dask import DaskDistributedBackend  # subclassed: the "dask" of parallel_config can wait for ever
+    from joblib._dask import DaskDistributedBackend  # subclassed: joblib's "dask" backend can wait for ever
 
     from runtime.cluster.workers import VISIBLE, Requirements, run_on_worker, worker_facts, worker_faults
-except ModuleNotFoundError as missing:
-    raise InputFault(f"a cluster needs the extra `dask` ({missing}): pip install 'melstack[dask]'") from missing
+except ModuleNotFoundError as error:
+    raise InputFault(f"a cluster needs the extra `dask` ({error}): pip install 'melstack[dask]'") from error
 
 Task: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 Result = TypeVar("Result")
 CONNECT_SECONDS = 20.0
-WORKER_SECONDS = 60.0  # workers that were started together with us need a while to connect
+WORKER_SECONDS = 60.0  # workers that start together with this process need a while to connect
 LOST_SECONDS = 5.0
-ATTEMPTS = 4  # as often as Dask itself tries a task that workers die of
-RESUME_HINT = "what is finished is kept; the same command goes on from there"
+ATTEMPTS = 4  # Dask also runs a task whose workers die four times
+RESUME_HINT = "finished work is kept; run the same command again to continue"
 
 
 class Cluster:
-    """A Dask scheduler whose workers are fit for the work."""
+    """A Dask scheduler whose workers meet the requirements of the work."""
 
-    def __init__(self, client: Client, address: str, demands: Requirements) -> None:
-        self.client, self.address, self._demands = client, address, demands
-        self._expected = demands.facts()
+    def __init__(self, client: Client, address: str, requirements: Requirements) -> None:
+        self.client, self.address, self._requirements = client, address, requirements
+        self._facts = requirements.facts()
 
     def results(self, tasks: Sequence[Task], *, keep_order: bool = False) -> Iterator[Any]:
-        """Yield what the tasks return as they finish, or in their order; raise what the first of them to fail raised.
+        """Yield the results of the tasks as they finish, or in the order of the tasks; raise the first task's error.
 
-        Raises InputFault when the scheduler goes away or a task takes worker after worker with it.
+        Raises InputFault when the scheduler is lost or one task ends several workers.
         """
-        calls = [delayed(run_on_worker)(self._demands, self._expected, *task) for task in tasks]
+        calls = [delayed(run_on_worker)(self._requirements, self._facts, *task) for task in tasks]
         order = "generator" if keep_order else "generator_unordered"
         backend = ReportingBackend(client=self.client)
         try:
             outcomes = Parallel(-1, backend=backend, batch_size=1, pre_dispatch="all", return_as=order)(calls)
             yield from map(_value, outcomes)
         except KilledWorker as error:
-            hint = "out of memory? see the workers' logs, and start them with --memory-limit 0"
-            raise InputFault(f"{self.address}: a task ended worker after worker ({hint}); {RESUME_HINT}") from error
+            hint = "out of memory? read the workers' logs, and start them with --memory-limit 0"
+            raise InputFault(f"{self.address}: one task ended several workers ({hint}); {RESUME_HINT}") from error
         except FutureCancelledError as error:
-            raise InputFault(f"{self.address}: the scheduler is gone; {RESUME_HINT}") from error
+            raise InputFault(f"{self.address}: the scheduler does not answer any more; {RESUME_HINT}") from error
 
     def share(self, value: Any) -> Any:  # noqa: ANN401  a Dask future of any value
-        """Return what stands for ``value`` among the arguments of tasks: each worker is sent it once.
+        """Return a Dask future of ``value`` for the arguments of tasks: each worker receives the value once.
 
-        It is the result of a task, not scattered: what is scattered is lost with the last worker that has it.
+        The future is the result of a task, which Dask repeats when workers are lost. A value that is sent with
+        ``scatter`` is lost together with the last worker that has it.
         """
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             return self.client.submit(_same, value, pure=False)
 
     def run_fit(self, fit: Callable[[Client], Result]) -> Result:
-        """Return ``fit(client)``, one fit over the workers that are there, which cannot go on without each other.
+        """Return ``fit(client)``, one fit over all current workers, which stops when one of them is lost.
 
-        When one of them is lost, or ``fit`` raises ConnectionError, the others are restarted and the fit begins anew.
-        Raises InputFault when it was cut off several times, or the scheduler is gone.
+        When a worker is lost, or ``fit`` raises ConnectionError, the other workers are restarted and the fit is
+        repeated. Raises InputFault after ``ATTEMPTS`` interrupted fits, or when the scheduler is lost.
         """
         cause: Exception | None = None
         for attempt in range(1, ATTEMPTS + 1):
-            _check_workers(self.client, self.address, self._demands)
+            _check_workers(self.client, self.address, self._requirements)
             workers = self.worker_addresses()
             try:
-                return self._watched(fit, workers)
+                with self.client.as_current(), self._cancel_on_loss(workers):
+                    return fit(self.client)
             except Exception as error:
-                cause, reason = error, self._cut_off_by(error, workers)
-            after = "it begins anew" if attempt < ATTEMPTS else "that was the last attempt"
-            say(f"{self._demands.level}: a fit over {len(workers)} worker(s) {reason}; {after}")
-        raise InputFault(f"{self.address}: {ATTEMPTS} times a fit over workers was cut off; {RESUME_HINT}") from cause
-
-    def _watched(self, fit: Callable[[Client], Result], workers: set[str]) -> Result:
-        with self.client.as_current(), self._cancelled_without(workers):
-            return fit(self.client)
+                cause, reason = error, self._recover(error, workers)
+            action = "the fit is repeated" if attempt < ATTEMPTS else "that was the last attempt"
+            say(f"{self._requirements.level}: a fit over {len(workers)} worker(s) {reason}; {action}")
+        raise InputFault(
+            f"{self.address}: a fit over all workers was interrupted {ATTEMPTS} times; {RESUME_HINT}"
+        ) from cause
 
     def load(self, frames: Sequence[Any]) -> Sequence[Any]:
-        """Return Dask's ``frames`` once workers hold them; raise what reading one of them raised."""
-        held: Sequence[Any] = self.client.persist(list(frames))
-        futures = futures_of(held)
+        """Load Dask's ``frames`` into the workers' memory and return them; raise the error of a frame that fails."""
+        collections: Sequence[Any] = self.client.persist(list(frames))
+        futures = futures_of(collections)
         wait(futures)
         for future in futures:
             if future.status == "error":
                 future.result()
-        return held
+        return collections
 
     def worker_addresses(self) -> set[str]:
-        """Return the addresses of the workers that the scheduler knows of; raise InputFault where it is gone."""
-        # Not scheduler_info(): what it asks for and what the client asks for by itself every two seconds, which names
-        # no worker, are kept in one place, and on a busy machine it returns the wrong one of them.
+        """Return the addresses of the scheduler's current workers; raise InputFault when the scheduler is lost."""
+        # Not scheduler_info(): it shares one variable with the answer to a request that the client sends by itself
+        # every two seconds and that names no worker; on a busy machine it returns that answer.
         try:
             return set(self.client.nthreads())
-        except (OSError, AttributeError) as error:  # the latter of a client that has given up
-            raise InputFault(f"{self.address}: the scheduler is gone; {RESUME_HINT}") from error
+        except (OSError, AttributeError) as error:  # a client that has given up raises AttributeError
+            raise InputFault(f"{self.address}: the scheduler does not answer any more; {RESUME_HINT}") from error
 
     @contextmanager
-    def _cancelled_without(self, workers: set[str]) -> Iterator[None]:
-        """Cancel what this client waits for as soon as one of ``workers`` is lost: the fit would wait for ever."""
-        over = Event()
+    def _cancel_on_loss(self, workers: set[str]) -> Iterator[None]:
+        """Cancel this client's futures as soon as one of ``workers`` is lost; otherwise the fit would wait for ever."""
+        finish = Event()
 
         def watch() -> None:
-            while not over.wait(1):
+            while not finish.wait(1):
                 try:
-                    whole = self.worker_addresses() >= workers
+                    is_complete = self.worker_addresses() >= workers
                 except InputFault:
-                    whole = False
-                if not whole:
+                    is_complete = False
+                if not is_complete:
                     self.client.cancel([DaskFuture(key, self.client) for key in list(self.client.futures)], force=True)
 
-        watching = Thread(target=watch, daemon=True)
-        watching.start()
+        watcher = Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
-            over.set()
-            watching.join()
+            finish.set()
+            watcher.join()
 
-    def _cut_off_by(self, error: Exception, workers: set[str]) -> str:
-        """Return in words what cut the ``workers`` off, with those that are left restarted; else raise it."""
-        lost = [] if isinstance(error, InputFault) else self._lost(workers)
-        if not lost and not isinstance(error, ConnectionError):
+    def _recover(self, error: Exception, workers: set[str]) -> str:
+        """Restart the remaining ``workers`` after a lost one and return what happened; raise any other ``error``."""
+        lost_workers = [] if isinstance(error, InputFault) else self._wait_for_loss(workers)
+        if not lost_workers and not isinstance(error, ConnectionError):
             raise error
-        # Those that are left wait for what is lost, and may fall with it.
+        # The remaining workers still wait for the lost one, and may fail because of it.
         self.client.restart_workers(sorted(self.worker_addresses() & workers), raise_for_error=False)
-        return f"lost {', '.join(lost)}" if lost else f"was cut off ({error})"
+        return f"lost {', '.join(lost_workers)}" if lost_workers else f"was interrupted ({error})"
 
-    def _lost(self, workers: set[str]) -> list[str]:
-        """Return those of the ``workers`` that are gone; those that worked with it may know before Dask does."""
+    def _wait_for_loss(self, workers: set[str]) -> list[str]:
+        """Return the lost ones of ``workers``; wait for them, since the fit may fail before Dask notices the loss."""
         until = time.monotonic() + LOST_SECONDS
         while self.worker_addresses() >= workers and time.monotonic() < until:
             time.sleep(0.2)
@@ -145,43 +145,43 @@ class Cluster:
 
 
 @contextmanager
-def connect_cluster(address: str, demands: Requirements) -> Iterator[Cluster]:
+def connect_cluster(address: str, requirements: Requirements) -> Iterator[Cluster]:
     """Yield the cluster of the Dask scheduler at ``address``.
 
-    Raises InputFault when no scheduler or worker answers, or when a worker is not fit for the work (``worker_faults``).
+    Raises InputFault when no scheduler or worker answers, or when a worker does not meet the ``requirements``.
     """
-    with _connected(address) as client:
-        _check_workers(client, address, demands)
-        _wait_for_earlier_tasks(client, demands.level)
-        yield Cluster(client, address, demands)
+    with _connect(address) as client:
+        _check_workers(client, address, requirements)
+        _wait_for_earlier_tasks(client, requirements.level)
+        yield Cluster(client, address, requirements)
 
 
 class ReportingBackend(DaskDistributedBackend):  # type: ignore[misc]
-    """joblib's Dask backend, told of tasks that are lost as well: joblib would wait for their results for ever."""
+    """joblib's Dask backend that also reports lost tasks: joblib alone would wait for their results for ever."""
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """Return how many workers there are, two at least: with one, joblib does the work in this process instead."""
+        """Return the number of workers, but at least 2: with 1, joblib would run the tasks in this process."""
         return max(2, int(super().effective_n_jobs(n_jobs)))
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:  # noqa: ANN401  joblib's own
-        """Submit a batch; call back with the error where Dask gives one instead of a result."""
-        submitted = super().submit(func, callback)
+        """Submit a batch of tasks; when it fails, call ``callback`` with the error instead of a result."""
+        batch = super().submit(func, callback)
 
-        def tell(future: "Future[Any]") -> None:
+        def report_error(future: "Future[Any]") -> None:
             if callback is not None and not future.cancelled() and future.exception() is not None:
                 callback(future.exception())
 
-        submitted.add_done_callback(tell)
-        return submitted
+        batch.add_done_callback(report_error)
+        return batch
 
     def retrieve_result_callback(self, out: Any) -> Any:  # noqa: ANN401  joblib's own
-        """Return a result; raise what came in its place."""
+        """Return a result; raise it when it is an error."""
         if isinstance(out, BaseException):
             raise out
         return super().retrieve_result_callback(out)
 
 
-def _connected(address: str) -> Client:
+def _connect(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -189,33 +189,34 @@ def _connected(address: str) -> Client:
         raise InputFault(f"no Dask scheduler answers at {address} ({error}); {hint}") from error
 
 
-def _check_workers(client: Client, address: str, demands: Requirements) -> None:
+def _check_workers(client: Client, address: str, requirements: Requirements) -> None:
     try:
         client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError as error:
-        one = f"start one per GPU: {VISIBLE}=0 dask worker" if demands.gpu else "start one per core: dask worker"
-        raise InputFault(f"the cluster at {address} has no worker; {one} {address} --nthreads 1") from error
-    answers = client.run(worker_facts, demands, on_error="return")
+        start = f"start one per GPU: {VISIBLE}=0 dask worker" if requirements.gpu else "start one per core: dask worker"
+        raise InputFault(f"the cluster at {address} has no worker; {start} {address} --nthreads 1") from error
+    answers = client.run(worker_facts, requirements, on_error="return")
     faults = Faults()
-    silent = {worker: answer for worker, answer in answers.items() if isinstance(answer, BaseException)}
-    for worker, answer in silent.items():
+    errors = {worker: answer for worker, answer in answers.items() if isinstance(answer, BaseException)}
+    for worker, answer in errors.items():
         faults.add(f"{worker}: {answer!r}; is melstack installed there?")
-    for fault in worker_faults(demands.facts(), {name: a for name, a in answers.items() if name not in silent}):
+    facts = {worker: answer for worker, answer in answers.items() if worker not in errors}
+    for fault in worker_faults(requirements.facts(), facts):
         faults.add(fault)
-    faults.raise_if_any(f"the workers of {address} cannot work on {demands.run}")
+    faults.raise_if_any(f"the workers of {address} cannot work on {requirements.run}")
 
 
 def _wait_for_earlier_tasks(client: Client, level: str) -> None:
-    """Wait while a worker is still at a task of an earlier attempt: two must not write the same fold."""
-    said = False
+    """Wait while a worker still runs a task of an earlier command: two tasks must not write the same fold."""
+    is_first_check = True
     while any(run_on_worker.__name__ in str(key) for keys in client.processing().values() for key in keys):
-        if not said:
-            say(f"{level}: waiting for the cluster to finish what an earlier attempt gave it")
-        said = True
+        if is_first_check:
+            say(f"{level}: waiting for the cluster to finish the tasks of an earlier command")
+        is_first_check = False
         time.sleep(1)
 
 
-def _value(outcome: tuple[Any, BaseException | None]) -> Any:  # noqa: ANN401  whatever the task returns
+def _value(outcome: tuple[Any, BaseException | None]) -> Any:  # noqa: ANN401  any type of result
     value, error = outcome
     if error is not None:
         raise error

@@ -1,4 +1,4 @@
-"""A worker of a cluster: what it is like, what makes it unfit for a run's tasks, and how it does one of them."""
+"""The workers of a cluster: their properties, whether they meet a run's requirements, and how they run a task."""
 
 import os
 import pickle
@@ -20,9 +20,9 @@ from runtime.provenance import digest, digest_of_code, digest_of_file
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SOURCES = Path(__file__).resolve().parents[2]
-WHAT = {  # of a worker's facts, in words
+FACT_NAMES = {
     "run": "the run's case table",
-    "table": "what lies in the table's folder",
+    "table": "the list of files in the table's folder",
     "code": "melstack's code",
 }
 
@@ -32,24 +32,25 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Requirements:
-    """What must be the same for everybody who works on ``run``: its cases, our packages ``code``, libraries, Python.
+    """What must be equal on this machine and on all workers: the cases of ``run``, our code, libraries and Python.
 
-    ``level`` is who works, as the user is told. With ``gpu`` every worker has one of its own.
+    ``code`` lists our packages, ``packages`` the libraries. ``level`` is the name of the work in printed messages. With
+    ``gpu`` every worker needs its own GPU.
     """
 
     level: str
-    run: Path | str  # absolute, and the same for all
+    run: Path | str  # absolute, and the same path on all machines
     code: tuple[str, ...]
     packages: tuple[str, ...]
     gpu: bool = False
 
     def facts(self) -> dict[str, str]:
-        """Return what this process finds where everybody has to find the same."""
-        found = {**self.place(), "code": _code(self.code)}
-        return found | {"python": platform.python_version()} | {name: _version(name) for name in self.packages}
+        """Return what must be equal everywhere, as this process sees it: digests and versions by name."""
+        facts = {**self.data_facts(), "code": _code(self.code)}
+        return facts | {"python": platform.python_version()} | {name: _version(name) for name in self.packages}
 
-    def place(self) -> dict[str, str]:
-        """Return what this process finds where the work is kept."""
+    def data_facts(self) -> dict[str, str]:
+        """Return the digest of the run's case table as this process sees it."""
         cases = Path(self.run) / "cases.parquet"
         return {"run": digest_of_file(cases) if cases.is_file() else f"absent ({cases})"}
 
@@ -58,78 +59,79 @@ class Requirements:
 class TableRequirements(Requirements):
     """Requirements of a table: ``run`` is the folder of the table, on any file system that fsspec knows."""
 
-    def place(self) -> dict[str, str]:
-        """Return what this process finds in the folder: names and sizes, as it is asked before every task."""
+    def data_facts(self) -> dict[str, str]:
+        """Return the digest of the folder's file names and sizes; contents would take too long before every task."""
         try:
             system, root = fsspec.url_to_fs(str(self.run))
-            found = [each for each in system.ls(root, detail=True) if each["type"] == "file"]
+            files = [entry for entry in system.ls(root, detail=True) if entry["type"] == "file"]
         except (ImportError, ValueError, OSError) as error:
             return {"table": f"absent ({error})"}
-        return {"table": digest(sorted((each["name"].rsplit("/", 1)[-1], each["size"]) for each in found))}
+        return {"table": digest(sorted((file["name"].rsplit("/", 1)[-1], file["size"]) for file in files))}
 
 
 def worker_faults(expected: Mapping[str, str], workers: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return what makes each of the ``workers`` (address -> facts, threads, host, gpu) unfit for the work.
+    """Return messages on the ``workers`` (address -> facts, threads, host, gpu) that cannot do the work.
 
-    Each must have the ``expected`` facts and one thread, since TensorFlow's state and the boosters' number of threads
-    are its process', and no two of one host the same GPU.
+    A worker needs the ``expected`` facts and exactly one thread, since TensorFlow's state and the boosters' number of
+    threads belong to the whole process. Two workers of one host must not use the same GPU.
     """
-    found = []
-    owner: dict[tuple[str, str], str] = {}
+    messages = []
+    owners: dict[tuple[str, str], str] = {}
     for address, worker in workers.items():
-        differing = [key for key in expected if worker[key] != expected[key]]
-        found += [f"{address}: {WHAT.get(k, k)} is {worker[k]} there, {expected[k]} here" for k in differing]
+        keys = [key for key in expected if worker[key] != expected[key]]
+        messages += [f"{address}: {FACT_NAMES.get(k, k)} is {worker[k]} there, {expected[k]} here" for k in keys]
         if worker["threads"] != "1":
-            found.append(f"{address}: {worker['threads']} threads; start it with --nthreads 1")
-        place = (worker["host"], worker["gpu"])
-        if worker["gpu"] and place in owner:
-            found.append(f"{address}: has GPU {worker['gpu']} like {owner[place]}; give each {VISIBLE}=<one number>")
-        owner.setdefault(place, address)
-    return found
+            messages.append(f"{address}: {worker['threads']} threads; start it with --nthreads 1")
+        gpu = (worker["host"], worker["gpu"])
+        if worker["gpu"] and gpu in owners:
+            messages.append(f"{address}: has GPU {worker['gpu']} like {owners[gpu]}; give each {VISIBLE}=<one number>")
+        owners.setdefault(gpu, address)
+    return messages
 
 
-def worker_facts(demands: Requirements, dask_worker: Any) -> dict[str, str]:  # noqa: ANN401  Dask gives it under this name
-    """Return what this worker is like; where the work takes a GPU, let it see one alone."""
-    gpu = _own_gpu() if demands.gpu else ""
-    return demands.facts() | {"threads": str(dask_worker.state.nthreads), "host": platform.node(), "gpu": gpu}
+def worker_facts(requirements: Requirements, dask_worker: Any) -> dict[str, str]:  # noqa: ANN401  Dask's parameter name
+    """Return the properties of this worker; if the work needs a GPU, make a single GPU visible to its process."""
+    gpu = _own_gpu() if requirements.gpu else ""
+    return requirements.facts() | {"threads": str(dask_worker.state.nthreads), "host": platform.node(), "gpu": gpu}
 
 
 def run_on_worker(
-    demands: Requirements, expected: Mapping[str, str], task: Callable[..., Any], arguments: tuple[Any, ...]
+    requirements: Requirements, expected: Mapping[str, str], task: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Any, BaseException | None]:
-    """Return what the task returns, or what it raises: as a value, since an error that cannot be sent is lost."""
+    """Run the task and return (result, None) or (None, error); an error is returned as Dask loses unpicklable ones."""
     try:
-        # Workers may join at any time: this one may not be among those that were asked before.
+        # Checked again before every task, because workers can join the cluster at any time.
         worker = get_worker()
-        faults = worker_faults(expected, {worker.address: worker_facts(demands, worker)})
+        faults = worker_faults(expected, {worker.address: worker_facts(requirements, worker)})
         if faults:
             raise InputFault("\n".join(faults))
-        # A worker has one core or GPU of its own: what its task does in parallel must not go to the cluster as well.
+        # A worker owns one core or GPU: parallel work within the task must not be sent to the cluster again.
         with parallel_config(backend="sequential"):
             return task(*arguments), None
     except Exception as error:
-        return None, _sendable(error)
+        return None, _picklable(error)
 
 
 def get_cached(name: str, make: Callable[[], Value]) -> Value:
-    """Return what this worker keeps under ``name`` from one task to the next, made at the first; it ends with it."""
-    worker, own = get_worker(), f"melstack_{name}"
-    if not hasattr(worker, own):
-        setattr(worker, own, make())
-    found: Value = getattr(worker, own)
-    return found
+    """Return the value that this worker stores under ``name`` between tasks; the first call makes it with ``make``."""
+    worker, attribute = get_worker(), f"melstack_{name}"
+    if not hasattr(worker, attribute):
+        setattr(worker, attribute, make())
+    value: Value = getattr(worker, attribute)
+    return value
 
 
 def _own_gpu() -> str:
     visible = os.environ.get(VISIBLE)
     if visible is None:
         return "0" if next(Path("/dev").glob("nvidia[0-9]*"), None) else ""
-    # dask-cuda shows every worker all GPUs, its own first.
+    # dask-cuda makes all GPUs visible to every worker, the worker's own GPU first.
     gpu = os.environ[VISIBLE] = visible.split(",")[0]
     return gpu
 
 
-def _sendable(error: Exception) -> Exception:
+def _picklable(error: Exception) -> Exception:
+    """Return the error with the worker's traceback as a note, as a RuntimeError if it cannot be pickled."""
     error.add_note(f"on the worker {get_worker().address}:\n{traceback.format_exc()}")
     try:
         pickle.loads(pickle.dumps(error))
@@ -140,7 +142,7 @@ def _sendable(error: Exception) -> Exception:
 
 @lru_cache(maxsize=2)
 def _code(packages: tuple[str, ...]) -> str:
-    """Return a digest of our code as this process knows it: a worker that was started before a change is told so."""
+    """Return the digest of our code, computed once per process: a worker started before a change has the old digest."""
     return digest_of_code(path for package in packages for path in (SOURCES / package).rglob("*.py"))
 
 

@@ -125,10 +125,10 @@ def altered(change):
 def test_a_journal_of_other_things_is_renewed_and_the_user_told(tmp_path, capsys, change):
     storage = tmp_path / "fold_0.journal"
     tuned(storage, 4)
-    assert "begins anew" not in capsys.readouterr().out
+    assert "starts again" not in capsys.readouterr().out
     others = {"seed": {"seed": 1}, "defaults": {"params": logistic.Params(l2=2.0)}, "objective": {"objective": "auc"}}
     found = tuned(storage, 2, table=altered(change), **others.get(change, {}))
-    assert "fold_0.journal is of other rows, settings or code; the search begins anew" in capsys.readouterr().out
+    assert "fold_0.journal was made from other rows, settings or code; the search starts again" in capsys.readouterr().out
     assert found.trials == 2
     assert len(journal(storage).trials) == 2
 

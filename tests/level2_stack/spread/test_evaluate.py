@@ -185,7 +185,7 @@ def test_a_file_that_a_worker_cannot_read_is_told_as_itself(address: str, tmp_pa
 
 def test_workers_that_do_not_see_the_table_are_refused(address: str, tmp_path: Path) -> None:
     spread = asked(tmp_path, stored("memory://of_this_process_alone", dealt(table_of(240, 0), 2)), "lgbm")
-    with pytest.raises(InputFault, match="what lies in the table's folder is absent"):
+    with pytest.raises(InputFault, match="the list of files in the table's folder is absent"):
         make_spread(spread, address)
 
 

@@ -1,4 +1,4 @@
-"""A Dask cluster of separate processes on this machine, and how one of its workers dies in the middle of a task."""
+"""A Dask cluster of separate processes on this machine, and a function that kills a worker in the middle of a task."""
 
 import os
 import signal
@@ -26,22 +26,22 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def cluster(workers: int = 2, threads: int = 1) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Yield the address of a scheduler of its own process with workers of theirs, and the scheduler's process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Yield a scheduler's address and its process; the scheduler and each worker run in processes of their own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # the system chooses a free port
+        port = probe.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    members = [_start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port))]
+    processes = [_start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port))]
     counts = ["--nthreads", str(threads), "--nworkers", str(workers), "--memory-limit", "0"]
-    members.append(_start("distributed.cli.dask_worker", address, *counts))
+    processes.append(_start("distributed.cli.dask_worker", address, *counts))
     try:
         with Client(address, timeout=60, set_as_default=False) as client:
             while len(client.scheduler_info(n_workers=-1)["workers"]) < workers:
                 time.sleep(0.1)
-        yield address, members[0]
+        yield address, processes[0]
     finally:
-        for process in reversed(members):
-            os.killpg(process.pid, signal.SIGKILL)  # the nanny of a worker is a process beside it
+        for process in reversed(processes):
+            os.killpg(process.pid, signal.SIGKILL)  # the whole group: a worker's nanny is a process of its own
             process.wait()
 
 
@@ -54,10 +54,10 @@ def cluster_of_threads(workers: int = 2) -> Iterator[str]:
 
 
 def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "run_on_worker") -> str:
-    """Kill a worker whose task is in the middle of a function named ``inside``, once ``ready``; return the task's name.
+    """Kill a worker whose task is in the middle of the function ``inside``, once ``ready()``; return the task's name.
 
-    The process is stopped first and looked at then: it cannot finish between the look and the kill. Its nanny starts
-    another in its place.
+    The process is stopped before its task is checked, so that the task cannot finish between the check and the kill.
+    The worker's nanny starts another worker.
     """
     until = time.monotonic() + 120
     with Client(address, timeout=60, set_as_default=False) as client:
@@ -65,15 +65,15 @@ def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "r
         while time.monotonic() < until:
             for worker, tasks in client.call_stack().items() if ready() else ():
                 running = next((key for key in tasks if inside in f"{key} {tasks[key]}"), None)
-                if running is not None and _killed_at(client, worker, processes[worker], str(running)):
+                if running is not None and _kill_if_busy(client, worker, processes[worker], str(running)):
                     return str(running)
             time.sleep(0.02)
-    raise AssertionError("no worker was ever busy")
+    raise AssertionError("no worker was busy within 120 s")
 
 
-def _killed_at(client: Client, worker: str, process: int, task: str) -> bool:
+def _kill_if_busy(client: Client, worker: str, process: int, task: str) -> bool:
     os.kill(process, signal.SIGSTOP)
-    time.sleep(0.3)  # what it said before reaches the scheduler
+    time.sleep(0.3)  # until the worker's last messages have reached the scheduler
     busy = task in map(str, client.processing().get(worker, ()))
     os.kill(process, signal.SIGKILL if busy else signal.SIGCONT)
     return busy
