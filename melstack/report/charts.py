@@ -83,7 +83,7 @@ class Bar:
 class Chart:
     """A chart: two axes, lines, and points with intervals.
 
-    ``marker`` names the curve on which the slider moves a marker (a key of ``at`` in page.js); "" is no marker.
+    ``marker`` names the curve on which the slider moves a marker (a key of ``at`` in page.js); "" for none.
     """
 
     title: str

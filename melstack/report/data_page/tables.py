@@ -11,7 +11,7 @@ from level2_stack.evaluation.intervals import wilson
 MISSING = "missing"
 AGE = "age_approx"
 GROUPS = {"sex": "Sex", AGE: "Age", "anatom_site_general_challenge": "Site", "diagnosis": "Diagnosis"}
-BOOKKEEPING = {
+BOOKKEEPING = {  # columns that are not metadata of a case, or that contain the target
     "target",
     "role",
     "fold",

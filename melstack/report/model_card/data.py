@@ -8,20 +8,10 @@ import pandas as pd
 
 from level2_stack.evaluation.known_truth import TRUTH
 from level2_stack.evaluation.subgroups import COLUMNS
+from melstack.report.data_page.tables import BOOKKEEPING
 
 ROLES = {"train": "training", "test": "test"}
 SKIN_TONE = ("fitzpatrick", "skin_tone", "skin_type", "skin_colour", "skin_color", "phototype", "monk")
-HIDDEN_COLUMNS = {
-    "target",
-    "role",
-    "fold",
-    "picture",
-    "source",
-    "diagnosis",
-    "benign_malignant",
-    "fold_group",
-    "patient_id",
-}
 MAX_DIAGNOSES = 12
 
 
@@ -91,7 +81,7 @@ def _diagnoses(train: pd.DataFrame) -> dict[str, int]:
 def _missing(cases: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the number of missing values by role, for every column with some missing and some known values."""
     own = cases[cases["role"].isin(list(ROLES))]
-    columns = [name for name in own if name not in HIDDEN_COLUMNS and 0 < own[name].isna().sum() < len(own)]
+    columns = [name for name in own if name not in BOOKKEEPING and 0 < own[name].isna().sum() < len(own)]
     parts = _parts(own)
     return [
         {"column": column, "counts": {name: int(part[column].isna().sum()) for name, part in parts}}

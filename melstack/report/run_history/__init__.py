@@ -1,1 +1,1 @@
-"""The history of experiments: finished stacks of several runs side by side, and MLflow for those who keep it."""
+"""The run history: the finished stacks of several runs side by side, and their log in MLflow."""

@@ -1,4 +1,4 @@
-"""What an experiment was made with, as flat keys, and in which of them experiments differ."""
+"""The settings of an experiment as flat keys, and the keys in which experiments differ."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from runtime.files import read_json
 from runtime.run_folder import Run
 
-YES = "yes"  # an element is in a list
+YES = "yes"  # value of the key of a list element
 ABSENT = "-"
 MODELS, NETWORKS = "models", "networks"
 
@@ -17,46 +17,47 @@ Settings = dict[str, str]
 def settings_of(run: Run, folder: Path, networks: Sequence[str]) -> Settings:
     """Return the settings of the stack in ``folder`` of ``run``: data, folds, recipe, networks and each one's own.
 
-    Keys are joined by dots (``recipe.calibration.prevalence``); a list has one key per element, whose order does not
-    count. The recipe is the one that was used, its defaults and the prevalence that was asked for included.
+    Keys are joined by dots (``recipe.calibration.prevalence``); a list has one key per element and ignores their order.
+    The recipe is that of decisions.json, with all defaults and the prevalence of the command line.
     """
-    facts, decided, made = run.facts(), read_json(folder / "decisions.json"), read_json(folder / "run.json")
-    asked = facts["made_from"]
-    told: dict[str, Any] = {
-        "data": {"folder": facts["data"], "external": sorted(asked.get("extra", {}))},
-        "folds": {"number": asked["folds"], "official": asked["official"], "seed": asked["seed"]},
-        "recipe": decided["recipe"],
+    facts, decisions, stack = run.facts(), read_json(folder / "decisions.json"), read_json(folder / "run.json")
+    cases = facts["made_from"]
+    settings: dict[str, Any] = {
+        "data": {"folder": facts["data"], "external": sorted(cases.get("extra", {}))},
+        "folds": {"number": cases["folds"], "official": cases["official"], "seed": cases["seed"]},
+        "recipe": decisions["recipe"],
         NETWORKS: list(networks),
         MODELS: {name: _model(run.level1 / name / "run.json") for name in networks},
-        "code of level two": made["made_from"].get("code"),
+        "code of level two": stack["made_from"].get("code"),
     }
-    return dict(_flat(told, ""))
+    return dict(_flat(settings, ""))
 
 
-def differing(settings: Sequence[Settings]) -> list[str]:
-    """Return the keys, sorted, whose values are not the same in all of ``settings``.
+def differing_keys(settings: Sequence[Settings]) -> list[str]:
+    """Return the keys, sorted, whose values differ between any two of ``settings``.
 
-    The settings of a network are compared among the experiments that have it; that others lack it is said once.
+    The settings of a network are compared only among the experiments that have the network; for the others, only the
+    key ``networks.<name>`` differs.
     """
-    keys = sorted({key for one in settings for key in one})
-    return [key for key in keys if len({one.get(key, ABSENT) for one in _those_with(key, settings)}) > 1]
+    keys = sorted({key for each in settings for key in each})
+    return [key for key in keys if len({each.get(key, ABSENT) for each in _with_network(key, settings)}) > 1]
 
 
-def _those_with(key: str, settings: Sequence[Settings]) -> Sequence[Settings]:
+def _with_network(key: str, settings: Sequence[Settings]) -> Sequence[Settings]:
     kind, _, rest = key.partition(".")
     if kind != MODELS:
         return settings
-    return [one for one in settings if f"{NETWORKS}.{rest.split('.')[0]}" in one]
+    return [each for each in settings if f"{NETWORKS}.{rest.split('.')[0]}" in each]
 
 
 def _model(mark: Path) -> dict[str, Any]:
-    """Return the settings of a network trained here, or the digests of a foreign one's files."""
+    """Return the settings of a network of this run, or the digests of the files of a foreign network."""
     if not mark.is_file():
         return {}
-    made: dict[str, Any] = read_json(mark)["made_from"]
-    if "settings" in made:
-        return dict(made["settings"])
-    own = {name: value for name, value in made.get("files", {}).items() if name.split("/")[0] == mark.parent.name}
+    made_from: dict[str, Any] = read_json(mark)["made_from"]
+    if "settings" in made_from:
+        return dict(made_from["settings"])
+    own = {name: value for name, value in made_from.get("files", {}).items() if name.split("/")[0] == mark.parent.name}
     return {"foreign": own}
 
 

@@ -1,4 +1,4 @@
-"""The history of experiments: every finished stack of some runs, read from the tables it left."""
+"""Read the finished stacks of several runs from their tables: the experiments of the run history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,99 +12,101 @@ import pandas as pd
 from melstack.report.run_history.settings import Settings, settings_of
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json
+from runtime.invocation import command
 from runtime.provenance import digest
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
-NEEDED = ("leaderboard.csv", "calibration.csv", "decisions.json", "learners.parquet")
+REQUIRED_FILES = ("leaderboard.csv", "calibration.csv", "decisions.json", "learners.parquet")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One finished stack: its headline's out-of-fold scores, what was measured of them, and what it was made with.
+    """One finished stack: its out-of-fold scores, its results, and its settings.
 
-    ``cases`` are the training rows (columns patient_id, target); ``score`` has the headline's probability of each.
+    ``cases`` are the training rows (columns patient_id, target); ``score`` is the headline's probability of each row.
+    ``results`` are the columns of leaderboard.csv that do not depend on other experiments.
     """
 
     name: str
     folder: Path
     cases: pd.DataFrame
     score: pd.Series
-    measured: Mapping[str, Any]
+    results: Mapping[str, Any]
     settings: Settings
 
     @cached_property
     def cases_key(self) -> str:
-        """Return what two experiments share when their training cases have the same names and targets."""
+        """Return a digest that is equal for two experiments with the same names and targets of the training cases."""
         targets = self.cases["target"].sort_index()
         return digest([list(targets.index), targets.astype(int).tolist()])
 
 
 def finished_stacks(run: Path) -> list[Path]:
-    """Return the folders level2/<recipe> of a run folder whose completion mark is there, sorted."""
+    """Return the folders level2/<recipe> of a run folder that have a run.json, sorted."""
     return sorted(mark.parent for mark in Run(run).level2.glob("*/run.json"))
 
 
-def run_folders(asked: Sequence[Path], root: Path) -> list[Path]:
-    """Return ``asked``, or without any every folder in ``root`` that has a finished level two.
+def run_folders(names: Sequence[Path], root: Path) -> list[Path]:
+    """Return the run folders ``names``; if there are none, all folders in ``root`` that have a finished stack.
 
-    Raises InputFault that names all the asked folders without one, or says that there is none at all.
+    Raises InputFault that lists the folders in ``names`` without a finished stack, or says that ``root`` has none.
     """
-    if not asked:
-        found = sorted(folder for folder in root.glob("*") if finished_stacks(folder))
-        if not found:
-            raise InputFault(f"{root}: no run in it has a finished level two; `make stack` makes one")
-        return found
+    if not names:
+        folders = sorted(folder for folder in root.glob("*") if finished_stacks(folder))
+        if not folders:
+            raise InputFault(f"{root}: no run in this folder has a finished stack; {command('stack')} makes one")
+        return folders
     faults = Faults()
-    for folder in asked:
+    for folder in names:
         if not finished_stacks(folder):
-            faults.add(f"{folder}: no finished level two (level2/<recipe>/run.json); `make stack` makes one")
+            faults.add(f"{folder}: no finished stack (level2/<recipe>/run.json); {command('stack')} makes one")
     faults.raise_if_any("runs to compare")
-    return list(dict.fromkeys(asked))
+    return list(dict.fromkeys(names))
 
 
 def read_history(folders: Sequence[Path]) -> list[Experiment]:
-    """Return every finished stack of the run ``folders``; raise InputFault that names all that cannot be read.
+    """Return every finished stack of the run ``folders``; raise InputFault that lists all unreadable stacks.
 
-    An experiment is called <run>/<recipe>, by the run's whole path where two runs have one name.
+    The name of an experiment is <run>/<recipe>, with the whole path of the run if two runs have the same name.
     """
     names = [folder.resolve().name for folder in folders]
-    called = [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
-    pairs = zip(folders, called, strict=True)
-    faults, found = Faults(), []
+    labels = [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
+    pairs = zip(folders, labels, strict=True)
+    faults, experiments = Faults(), []
     for run, name, stack in [(Run(folder), name, stack) for folder, name in pairs for stack in finished_stacks(folder)]:
         try:
-            found.append(_experiment(run, stack, f"{name}/{stack.name}"))
+            experiments.append(_experiment(run, stack, f"{name}/{stack.name}"))
         except InputFault as fault:
             faults.add(f"{stack}: {fault}")
     faults.raise_if_any("finished stacks that cannot be read")
-    return found
+    return experiments
 
 
 def _experiment(run: Run, folder: Path, name: str) -> Experiment:
-    lacking = [file for file in NEEDED if not (folder / file).is_file()]
-    if lacking:
-        raise InputFault(f"without {list_names(lacking)}; `make stack` makes them again")
+    missing = [file for file in REQUIRED_FILES if not (folder / file).is_file()]
+    if missing:
+        raise InputFault(f"missing files {list_names(missing)}; {command('stack')} writes them again")
     board = pd.read_csv(folder / "leaderboard.csv", index_col="name")
-    decided = read_json(folder / "decisions.json")
+    decisions = read_json(folder / "decisions.json")
     cases = run.read_cases()
     train = cases.loc[cases["role"] == "train", ["patient_id", "target"]]
-    score = read_table(folder / "learners.parquet", [decided["headline"]])[decided["headline"]].reindex(train.index)
+    score = read_table(folder / "learners.parquet", [decisions["headline"]])[decisions["headline"]].reindex(train.index)
     networks = sorted(board.index[board["kind"] == "network"])
-    measured = _measured(folder, board, decided) | _counted(cases, train, networks)
-    return Experiment(name, folder, train, score, measured, settings_of(run, folder, networks))
+    results = _results(folder, board, decisions) | _counts(cases, train, networks)
+    return Experiment(name, folder, train, score, results, settings_of(run, folder, networks))
 
 
-def _measured(folder: Path, board: pd.DataFrame, decided: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the stack's tables say of its headline, and of what it should beat."""
-    row = board.loc[decided["headline"]]
-    calibration = pd.read_csv(folder / "calibration.csv", index_col="model").loc[decided["headline"]]
-    others = board["auc"].reindex(["rank_mean"])
+def _results(folder: Path, board: pd.DataFrame, decisions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results of the headline from the stack's tables, and the AUCs of its baselines."""
+    row = board.loc[decisions["headline"]]
+    calibration = pd.read_csv(folder / "calibration.csv", index_col="model").loc[decisions["headline"]]
+    baselines = board["auc"].reindex(["rank_mean"])
     networks = board.loc[board["kind"] == "network", "auc"]
-    finished = datetime.fromtimestamp((folder / "run.json").stat().st_mtime, UTC)
+    finish_time = datetime.fromtimestamp((folder / "run.json").stat().st_mtime, UTC)
     return {
-        "headline": decided["headline"],
-        "submitted": decided["submitted"],
+        "headline": decisions["headline"],
+        "submitted": decisions["submitted"],
         "auc": float(row["auc"]),
         "low": float(row["low"]),
         "high": float(row["high"]),
@@ -112,14 +114,14 @@ def _measured(folder: Path, board: pd.DataFrame, decided: Mapping[str, Any]) -> 
         "log_loss": float(calibration["log_loss"]),
         "brier": float(calibration["brier"]),
         "ece": float(calibration["ece"]),
-        "auc_rank_mean": float(others.iloc[0]),
+        "auc_rank_mean": float(baselines.iloc[0]),
         "auc_best_network": float(networks.max()) if len(networks) else float("nan"),
-        "prevalence": decided["recipe"].get("calibration", {}).get("prevalence"),
-        "finished": finished.isoformat(timespec="seconds"),
+        "prevalence": decisions["recipe"].get("calibration", {}).get("prevalence"),
+        "finished": finish_time.isoformat(timespec="seconds"),
     }
 
 
-def _counted(cases: pd.DataFrame, train: pd.DataFrame, networks: Sequence[str]) -> dict[str, int]:
+def _counts(cases: pd.DataFrame, train: pd.DataFrame, networks: Sequence[str]) -> dict[str, int]:
     roles = cases["role"].value_counts()
     return {
         "cases": len(train),

@@ -51,21 +51,23 @@ def headline_auc(stack: StackResults) -> Interval:
     return Interval(float(row["auc"]), float(row["low"]), float(row["high"]))
 
 
-def verdict(board: pd.DataFrame, headline: str, submission: str, preferred: Mapping[str, Any] | None = None) -> Verdict:
+def verdict(
+    board: pd.DataFrame, headline: str, submission: str, best_stack: Mapping[str, Any] | None = None
+) -> Verdict:
     """Return the verdict on ``headline`` against the rank mean, by the paired interval in the leaderboard ``board``.
 
-    ``submission`` is the name of the submitted model. If that is the rank mean, because the best stack (``preferred``
-    in decisions.json) does not beat it, the headline equals the rank mean by construction, and the verdict states the
+    ``submission`` is the name of the submitted model. If that is the rank mean, because ``best_stack`` (entry
+    "preferred" of decisions.json) does not beat it, the headline equals the rank mean by construction, and the verdict states the
     gain of that stack instead.
     """
     if headline == RANK_MEAN:
         return Verdict("unclear", "The rank mean itself", "The recipe submits the rank mean; no stack was compared.")
     if RANK_MEAN not in board.index:
         return Verdict("unclear", "No rank mean to compare with", "The recipe does not list the learner rank_mean.")
-    if submission == RANK_MEAN and preferred and preferred.get("gain") is not None:
-        gain, low, high = (float(preferred[name]) for name in ("gain", "low", "high"))
+    if submission == RANK_MEAN and best_stack and best_stack.get("gain") is not None:
+        gain, low, high = (float(best_stack[name]) for name in ("gain", "low", "high"))
         sentence = (
-            f"The gain of {preferred['preferred']} is {_gain(gain, low, high)}; the rank mean is submitted instead."
+            f"The gain of {best_stack['preferred']} is {_gain(gain, low, high)}; the rank mean is submitted instead."
         )
         return Verdict("unclear", NOT_BEYOND_CHANCE, sentence)
     gain, low, high = (float(board[name][RANK_MEAN]) for name in ("gain", "gain_low", "gain_high"))

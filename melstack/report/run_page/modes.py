@@ -11,7 +11,7 @@ DETERMINISTIC = "deterministic"
 FAST = "fast (not repeatable to the byte)"
 BOTH_MODES = "some folds deterministic, some fast (not repeatable to the byte)"
 FOREIGN = "foreign network: the run does not record the mode"
-NOT_RECORDED = "not recorded in run.json"
+UNKNOWN_MODE = "not recorded in run.json"
 
 
 def modes(run: Run, recipe: str) -> list[tuple[str, str]]:
@@ -27,5 +27,5 @@ def mode_of(mark: Path) -> str:
         return FOREIGN
     fold_modes = {fold.get("deterministic") for fold in facts.get("folds", ())}
     if not fold_modes or None in fold_modes:
-        return NOT_RECORDED
+        return UNKNOWN_MODE
     return BOTH_MODES if len(fold_modes) > 1 else DETERMINISTIC if fold_modes == {True} else FAST

@@ -46,8 +46,8 @@ def line_styles(stack: StackResults) -> dict[str, str]:
 
     The others are the best network and the rank mean, or the best stack if the rank mean is submitted.
     """
-    preferred = stack.decisions.get("preferred") or {}
-    rival = preferred.get("preferred", RANK_MEAN) if stack.submission == RANK_MEAN else RANK_MEAN
+    best_stack = stack.decisions.get("preferred") or {}
+    rival = best_stack.get("preferred", RANK_MEAN) if stack.submission == RANK_MEAN else RANK_MEAN
     others = {stack.best_network: "second", rival: "third"}
     others = {name: style for name, style in others.items() if name in stack.board.index and name != stack.headline}
     return others | {stack.headline: "first"}

@@ -1,4 +1,4 @@
-"""Finished runs as pages and histories find them, written without a training; their metrics by our own functions."""
+"""Write the files of finished runs for tests of pages and histories, without training; metrics are computed."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ ROWS, PATIENTS = 120, 30
 
 
 def write_run(folder: Path, *, pictures: bool = False, site: str = "torso") -> Run:
-    """Write a finished run of 120 cases, 100 of them train, with two networks; every table by our own functions."""
+    """Write a finished run of 120 cases, 100 of them train, with two networks; its tables are computed from the scores."""
     run = Run(folder)
     cases = _cases(site)
     write_table(run.cases, cases)
@@ -36,29 +36,29 @@ def write_run(folder: Path, *, pictures: bool = False, site: str = "torso") -> R
 
 def _cases(site: str) -> pd.DataFrame:
     random = np.random.default_rng(0)
-    place = np.arange(ROWS)
-    train = place < 100
+    row = np.arange(ROWS)
+    train = row < 100
     frame = pd.DataFrame(
         {
-            "patient_id": [f"P{number % PATIENTS}" for number in place],
+            "patient_id": [f"P{number % PATIENTS}" for number in row],
             "target": np.where(train, (random.random(ROWS) < 0.4).astype(float), np.nan),
-            "sex": np.where(place % 3 == 0, "female", "male"),
-            "age_approx": 20.0 + place % 60,
+            "sex": np.where(row % 3 == 0, "female", "male"),
+            "age_approx": 20.0 + row % 60,
             "anatom_site_general_challenge": site,
             "role": np.where(train, "train", "test"),
-            "fold": (place % PATIENTS % 5).astype("int8"),
+            "fold": (row % PATIENTS % 5).astype("int8"),
         },
-        index=pd.Index([f"ISIC_{number:04d}" for number in place], name="image_name"),
+        index=pd.Index([f"ISIC_{number:04d}" for number in row], name="image_name"),
     )
     return frame
 
 
 def _scores(cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     random = np.random.default_rng(1)
-    known = cases["target"].fillna(0.5).to_numpy()
+    target = cases["target"].fillna(0.5).to_numpy()
     columns = ("blend", "rank_mean", "net_a", "net_b")
     scores = {
-        name: 1 / (1 + np.exp(-random.normal(2 * known - 1, 1 + place / 2))) for place, name in enumerate(columns)
+        name: 1 / (1 + np.exp(-random.normal(2 * target - 1, 1 + number / 2))) for number, name in enumerate(columns)
     }
     table = pd.DataFrame(scores, index=cases.index)
     return table[["blend", "rank_mean"]].assign(choice=table["blend"]), table[["net_a", "net_b"]]
@@ -90,24 +90,30 @@ def _write_stack(folder: Path, cases: pd.DataFrame, learners: pd.DataFrame, netw
         table.to_csv(folder / f"{name}.csv", index=False)
     recipe = {"shift_threshold": 0.6, "calibration": {"prevalence": None}}
     weights = {"logistic": {"logit.net_a": 0.9, "logit.net_b": 0.0}}
-    decided = {"submitted": "blend", "headline": "choice", "recipe": recipe, "network_weights": weights}
-    write_json(folder / "decisions.json", decided)
+    decisions = {"submitted": "blend", "headline": "choice", "recipe": recipe, "network_weights": weights}
+    write_json(folder / "decisions.json", decisions)
     write_json(folder / "run.json", {"made_from": {"recipe": recipe, "code": "0123456789abcdef"}})
 
 
 def write_experiment(
-    run: Path, recipe: str = "default", *, strength: float = 1.5, seed: int = 0, drawn: int = 0, **settings: object
+    run: Path,
+    recipe: str = "default",
+    *,
+    strength: float = 1.5,
+    seed: int = 0,
+    seed_of_target: int = 0,
+    **settings: object,
 ) -> Path:
-    """Write the files that a finished stack leaves; ``drawn`` decides the targets, ``strength`` the score."""
-    random = np.random.default_rng(drawn)
+    """Write the files of a finished stack; ``seed_of_target`` decides the targets, ``strength`` the effect on scores."""
+    random = np.random.default_rng(seed_of_target)
     index = pd.Index([f"case_{i:03d}" for i in range(ROWS)], name="image_name")
     target = (random.random(ROWS) < 0.3).astype(float)
     cases = pd.DataFrame(
         {"patient_id": [f"p{i // 3}" for i in range(ROWS)], "target": target, "role": "train"}, index=index
     )
     write_table(run / "cases.parquet", cases)
-    made = {"folds": 5, "official": False, "seed": seed}
-    write_json(run / "cases.json", {"made_from": made, "data": "data/small", "cases": ROWS})
+    made_from = {"folds": 5, "official": False, "seed": seed}
+    write_json(run / "cases.json", {"made_from": made_from, "data": "data/small", "cases": ROWS})
     score = strength * target + np.random.default_rng(7).normal(size=ROWS)
     folder = run / "level2" / recipe
     write_table(folder / "learners.parquet", pd.DataFrame({"choice": 1 / (1 + np.exp(-score))}, index=index))
@@ -120,8 +126,8 @@ def write_experiment(
     ).assign(low=value - 0.05, high=value + 0.05, auc_fold_mean=value)
     write_text(folder / "leaderboard.csv", board.to_csv(index=False))
     write_text(folder / "calibration.csv", "model,log_loss,brier,ece\nchoice,0.4,0.1,0.02\n")
-    chosen = {"headline": "choice", "submitted": "choice", "recipe": {"seeds": 3, "learners": ["lgbm"], **settings}}
-    write_json(folder / "decisions.json", chosen)
+    decisions = {"headline": "choice", "submitted": "choice", "recipe": {"seeds": 3, "learners": ["lgbm"], **settings}}
+    write_json(folder / "decisions.json", decisions)
     write_json(folder / "run.json", {"made_from": {"code": "c0de"}})
     return run
 
@@ -130,6 +136,6 @@ def cases_of(train: int, test: int, **columns: object) -> pd.DataFrame:
     """Return a case table of ``train`` + ``test`` rows, two pictures per patient."""
     rows = train + test
     names = pd.Index([f"c{i:04d}" for i in range(rows)], name="image_name")
-    known = {"patient_id": [f"p{i // 2}" for i in range(rows)], "role": ["train"] * train + ["test"] * test}
+    columns_of_all = {"patient_id": [f"p{i // 2}" for i in range(rows)], "role": ["train"] * train + ["test"] * test}
     target = [float(i % 4 == 0) for i in range(train)] + [np.nan] * test
-    return pd.DataFrame({**known, "target": target, "fold": 0, **columns}, index=names)
+    return pd.DataFrame({**columns_of_all, "target": target, "fold": 0, **columns}, index=names)

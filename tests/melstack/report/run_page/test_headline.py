@@ -25,8 +25,8 @@ def test_the_verdict_follows_the_paired_interval(gain: tuple[float, float, float
 
 
 def test_if_the_rank_mean_is_submitted_the_verdict_states_the_gain_of_the_best_stack() -> None:
-    preferred = {"preferred": "blend", "gain": 0.0107, "low": -0.0008, "high": 0.0204}
-    result = verdict(board(0, 0, 0), "choice", "rank_mean", preferred)
+    best_stack = {"preferred": "blend", "gain": 0.0107, "low": -0.0008, "high": 0.0204}
+    result = verdict(board(0, 0, 0), "choice", "rank_mean", best_stack)
     assert result.title == NOT_BEYOND_CHANCE
     assert result.sentence.startswith("The gain of blend is +0.0107 [−0.0008, +0.0204]")
 
