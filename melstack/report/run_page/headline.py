@@ -57,8 +57,8 @@ def verdict(
     """Return the verdict on ``headline`` against the rank mean, by the paired interval in the leaderboard ``board``.
 
     ``submission`` is the name of the submitted model. If that is the rank mean, because ``best_stack`` (entry
-    "preferred" of decisions.json) does not beat it, the headline equals the rank mean by construction, and the verdict states the
-    gain of that stack instead.
+    "preferred" of decisions.json) does not beat it, the headline equals the rank mean by construction, and the verdict
+    states the gain of that stack instead.
     """
     if headline == RANK_MEAN:
         return Verdict("unclear", "The rank mean itself", "The recipe submits the rank mean; no stack was compared.")

@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from features.leaks.tables import RESOLVED, BLOCKING
+from features.leaks.tables import BLOCKING, RESOLVED
 from level2_stack.crossval.ablation import COLUMNS, OF_NETWORKS, SURE_LOSS
 from level2_stack.evaluation.auc import Floats
 from melstack.report.charts import Scale, scale_over

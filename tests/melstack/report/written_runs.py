@@ -18,7 +18,7 @@ ROWS, PATIENTS = 120, 30
 
 
 def write_run(folder: Path, *, pictures: bool = False, site: str = "torso") -> Run:
-    """Write a finished run of 120 cases, 100 of them train, with two networks; its tables are computed from the scores."""
+    """Write a finished run of 120 cases, 100 of them train, with two networks; its tables fit its scores."""
     run = Run(folder)
     cases = _cases(site)
     write_table(run.cases, cases)
@@ -104,7 +104,7 @@ def write_experiment(
     seed_of_target: int = 0,
     **settings: object,
 ) -> Path:
-    """Write the files of a finished stack; ``seed_of_target`` decides the targets, ``strength`` the effect on scores."""
+    """Write the files of a finished stack; ``seed_of_target`` decides the targets, ``strength`` the scores."""
     random = np.random.default_rng(seed_of_target)
     index = pd.Index([f"case_{i:03d}" for i in range(ROWS)], name="image_name")
     target = (random.random(ROWS) < 0.3).astype(float)
