@@ -1,1 +1,1 @@
-"""Time, disk and memory of a stack, forecast."""
+"""Forecast the time, disk and memory of a stack."""

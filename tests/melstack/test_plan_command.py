@@ -120,7 +120,7 @@ def test_nothing_to_stack_is_refused(finished_run: FinishedRun, tmp_path: Path) 
     shutil.rmtree(run.level1)
     refused = typed("plan-stack", "--run", run.folder)
     assert refused.code == 2
-    assert "there will be no network to stack" in refused.err
+    assert "the stack will have no network" in refused.err
 
 
 def test_a_limit_that_is_no_number_is_refused(tmp_path: Path) -> None:
