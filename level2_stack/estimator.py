@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits
 
 from features.cases.folds import assign_folds
 from level2_stack.crossval.decide import StackResult, decide, predict
-from level2_stack.crossval.nested import CrossValidated, cross_validate
+from level2_stack.crossval.nested import CrossValidation, cross_validate
 from level2_stack.design.assemble import Design
-from level2_stack.design.fold_checks import LEAST_FOLDS
-from level2_stack.design.tabular import Groups, Scale, columns_of, groups_of
+from level2_stack.design.fold_checks import MIN_FOLDS
+from level2_stack.design.tabular import Groups, Scale, classify_columns, read_groups
 from level2_stack.estimator_recipe import recipe_of, without_tables
 from level2_stack.recipe import AUTO, BLEND, Recipe
 from level2_stack.results.leaderboard import leaderboard
@@ -154,10 +154,10 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         target = self._target(y, len(table))
         has_groups = groups is not None or self.group_column is not None
         use_contrasts = self.contrasts and has_groups
-        columns = columns_of(table, self.scores, self.group_column, self.score_scale, contrasted=use_contrasts)
+        columns = classify_columns(table, self.scores, self.group_column, self.score_scale, has_contrasts=use_contrasts)
         name = type(self).__name__
         recipe = recipe_of(self.get_params(deep=False), with_scores=bool(columns.scores), where=name)
-        patients = groups_of(table, groups, columns.group)
+        patients = read_groups(table, groups, columns.group)
         design = Design(columns.design(table, patients), target, self._folds(patients, target), patients)
         # Loky: inside a parallel search joblib would use threads, and two boosters in threads of one process can crash.
         # One BLAS thread: L-BFGS works on a dozen numbers, and with several threads such a fit is ten times slower.
@@ -166,7 +166,7 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             result = decide(design, recipe, cross_validation)
         self.leaderboard_ = leaderboard(design, columns.score_tables(table), result)
         self.oof_ = result.probability[result.headline].to_numpy()
-        self.folds_, self.submitted_ = design.folds, result.submitted
+        self.folds_, self.submitted_ = design.folds, result.submitted_model
         self.calibrators_, self.importance_ = result.calibrators, pd.DataFrame(cross_validation.importance)
         self._columns, self._result, self._targets = columns, result, target
         self._recipe = without_tables(recipe)
@@ -182,13 +182,13 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         """
         check_is_fitted(self)
         table = self._table(X, reset=False)
-        if self._columns.contrasted and groups is None and self._columns.group is None:
+        if self._columns.has_contrasts and groups is None and self._columns.group is None:
             warnings.warn(
                 "the model was fitted with groups, and predict got none: contrasts compare a score with the scores of "
                 "its group. Pass groups, set group_column, or fit with contrasts=False",
                 stacklevel=2,
             )
-        design = self._columns.design(table, groups_of(table, groups, self._columns.group))
+        design = self._columns.design(table, read_groups(table, groups, self._columns.group))
         probability = predict(design, self._recipe, self._models, self._result, self._targets)
         return np.column_stack([1 - probability, probability])
 
@@ -225,14 +225,14 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return codes.astype(np.float64)
 
     def _folds(self, patients: Groups, target: Floats) -> NDArray[np.int8]:
-        if not isinstance(self.n_folds, Integral) or not LEAST_FOLDS <= self.n_folds <= MOST_FOLDS:
-            raise ValueError(f"n_folds = {self.n_folds!r}: must be a whole number from {LEAST_FOLDS} to {MOST_FOLDS}")
+        if not isinstance(self.n_folds, Integral) or not MIN_FOLDS <= self.n_folds <= MOST_FOLDS:
+            raise ValueError(f"n_folds = {self.n_folds!r}: must be a whole number from {MIN_FOLDS} to {MOST_FOLDS}")
         negative, positive = (len(np.unique(patients[target == label])) for label in (0, 1))
         count = min(self.n_folds, negative, positive)
-        if count < LEAST_FOLDS:
+        if count < MIN_FOLDS:
             raise ValueError(
                 f"n_samples = {len(target)}: {negative} groups with class {self.classes_[0]} and {positive} with class "
-                f"{self.classes_[1]}; nested evaluation needs at least {LEAST_FOLDS} groups of each class"
+                f"{self.classes_[1]}; nested evaluation needs at least {MIN_FOLDS} groups of each class"
             )
         state = self.random_state
         seed = int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(2**31 - 1))
@@ -240,9 +240,9 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return folds.to_numpy(dtype=np.int8)
 
 
-def _models_to_submit(cross_validation: CrossValidated, recipe: Recipe, result: StackResult) -> CrossValidated:
+def _models_to_submit(cross_validation: CrossValidation, recipe: Recipe, result: StackResult) -> CrossValidation:
     """Return ``cross_validation`` with only the submitted learners' models: the others would fill most of a pickle."""
-    learners = recipe.blend if result.submitted == BLEND else [result.submitted]
+    learners = recipe.blend if result.submitted_model == BLEND else [result.submitted_model]
     models = {key: model for key, model in cross_validation.models.items() if key[0] in learners}
     return replace(cross_validation, scores={}, models=models)
 

@@ -134,7 +134,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     for name in sorted(set(learners.names()) & recipe.model_fields_set - set(recipe.learners)):
         yield f"[{name}] has no effect: {name!r} is not in learners = {recipe.learners}"
     for name in sorted(set(recipe.learners) & set(learners.names())):
-        if not learners.installed(name):
+        if not learners.is_installed(name):
             yield f"learners: the library of {name!r} is not installed; run `pip install 'melstack[{name}]'`"
     if recipe.inner_seeds > recipe.seeds:
         yield f"inner_seeds = {recipe.inner_seeds} must not exceed seeds = {recipe.seeds}; more has no effect"

@@ -9,14 +9,14 @@ import pandas as pd
 
 from features import blocks
 from level2_stack.crossval import ablation
-from level2_stack.crossval.cluster import fits_at
+from level2_stack.crossval.cluster import open_workers
 from level2_stack.crossval.decide import decide
 from level2_stack.crossval.fits import Workers
-from level2_stack.crossval.nested import CrossValidated, TunedParams, cross_validate, number_of_fits
-from level2_stack.crossval.search import parameters, search
+from level2_stack.crossval.nested import CrossValidation, TunedParams, count_fits, cross_validate
+from level2_stack.crossval.search import best_parameters, search
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design, assemble
-from level2_stack.evaluation.known_truth import say_reached
+from level2_stack.evaluation.known_truth import report_known_truth
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
@@ -36,7 +36,7 @@ def make_stack(
     the address of a Dask scheduler whose workers do the fits; None: processes of this machine.
     """
     recipe = with_prevalence(read_recipe(recipe_file), prevalence)
-    with fits_at(cluster, run.folder) as processes:
+    with open_workers(cluster, run.folder) as processes:
         cases, predictions = run.read_cases(), read_predictions(run)
         design, shift_table = design_of_run(run, recipe, cases, predictions)
         params = _tune(design, recipe, folder / "tuning", processes)
@@ -47,7 +47,7 @@ def make_stack(
     findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, params)
     write_findings(folder, findings, cases, predictions)
     print_findings(folder, findings)
-    say_reached(run, folder, cases, "train")
+    report_known_truth(run, folder, cases, "train")
 
 
 def with_prevalence(recipe: Recipe, prevalence: float | None) -> Recipe:
@@ -88,11 +88,15 @@ def design_of_run(
     is_test = np.arange(len(design.X)) >= len(design.y)
     shift_table = shift.adversarial_validation(design.X, is_test, groups, families)
     columns_to_drop = (
-        shift.excluded(shift_table, acquisition, recipe.shift_threshold) if recipe.acquisition == "auto" else {}
+        shift.columns_to_exclude(shift_table, acquisition, recipe.shift_threshold)
+        if recipe.acquisition == "auto"
+        else {}
     )
     full_names = {f"{block}.{name}" for block, names in columns_to_drop.items() for name in names}
     design = design.without(full_names & set(design.X.columns))
-    left_out = f"; blocks that could not be computed: {', '.join(design.absent)}" if design.absent else ""
+    left_out = (
+        f"; blocks that could not be computed: {', '.join(design.missing_blocks)}" if design.missing_blocks else ""
+    )
     say(
         f"level two: {design.X.shape[1]} columns from {len(design.networks)} networks "
         f"and {sum(1 for table in tables.values() if len(table.columns))} feature blocks{left_out}"
@@ -135,17 +139,17 @@ def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | Non
             f"  tuning of {study.learner}, fold {study.fold}: inner log loss {outcome.best:.5f} after "
             f"{outcome.trials} trials, {outcome.default:.5f} with the recipe's parameters"
         )
-    return parameters(studies)
+    return best_parameters(studies)
 
 
-def _cross_validate(design: Design, recipe: Recipe, params: TunedParams, processes: Workers | None) -> CrossValidated:
-    with progress_bar("level two: fitting", number_of_fits(design, recipe, params), unit="fits") as advance:
-        return cross_validate(design, recipe, tuned=params, processes=processes, on_fit=lambda task: advance(1))
+def _cross_validate(design: Design, recipe: Recipe, params: TunedParams, processes: Workers | None) -> CrossValidation:
+    with progress_bar("level two: fitting", count_fits(design, recipe, params), unit="fits") as advance:
+        return cross_validate(design, recipe, tuned_params=params, processes=processes, on_fit=lambda task: advance(1))
 
 
 def _ablate(
-    design: Design, recipe: Recipe, cross_validation: CrossValidated, processes: Workers | None
+    design: Design, recipe: Recipe, cross_validation: CrossValidation, processes: Workers | None
 ) -> pd.DataFrame:
-    fits = len(ablation.parts(design)) * (int(cross_validation.folds.max()) + 1)
+    fits = len(ablation.list_parts(design)) * (int(cross_validation.folds.max()) + 1)
     with progress_bar("level two: ablation", fits, unit="fits") as advance:
         return ablation.ablate(design, recipe, cross_validation, processes=processes, on_fit=lambda task: advance(1))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
-from level2_stack.evaluation.known_truth import say_reached
+from level2_stack.evaluation.known_truth import report_known_truth
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.progress import say
@@ -141,4 +141,4 @@ def make_submission(run: Run, recipe_file: Path) -> None:
     write_submission(run.submission, probability, read_sample(data / sample) if sample else None, cases)
     model = read_json(folder / "decisions.json")["submitted"]
     say(f"submission: {run.submission}: probabilities of {model}, recipe {recipe_file.stem}")
-    say_reached(run, folder, cases, "test")
+    report_known_truth(run, folder, cases, "test")

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from benchmarks.stacking.study import Study
 from level2_stack.crossval import ablation
-from level2_stack.crossval.nested import CrossValidated, cross_validate
+from level2_stack.crossval.nested import CrossValidation, cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.recipe import Recipe
@@ -32,7 +32,7 @@ def planted(design: Design, strength: float, seed: int) -> Design:
     noise = 1 / (np.sqrt(2) * norm.ppf(strength))
     column = np.full(len(design.X), np.nan)
     column[: len(design.y)] = design.y + noise * np.random.default_rng(seed).normal(size=len(design.y))
-    return Design(design.X.assign(**{PLANTED: column}), design.y, design.folds, design.groups, design.absent)
+    return Design(design.X.assign(**{PLANTED: column}), design.y, design.folds, design.groups, design.missing_blocks)
 
 
 def leak_study(design: Design, recipe: Recipe, strengths: Sequence[float], seed: int = 0) -> Study:
@@ -64,14 +64,14 @@ def leak_study(design: Design, recipe: Recipe, strengths: Sequence[float], seed:
 
 def led(recipe: Recipe) -> tuple[Recipe, str]:
     """Return ``recipe`` with its leading booster alone, and that booster's name; InputFault where there is none."""
-    leading = ablation.leader(recipe)
+    leading = ablation.leading_booster(recipe)
     if leading is None:
         raise InputFault(f"learners = {recipe.learners}: none uses all columns, so no ablation could find a leak")
     return recipe.model_copy(update={"learners": [leading], "blend": [leading], "submit": leading}), leading
 
 
 def _row(
-    strength: float | None, design: Design, found: CrossValidated, ablated: pd.DataFrame, leading: str
+    strength: float | None, design: Design, found: CrossValidation, ablated: pd.DataFrame, leading: str
 ) -> dict[str, object]:
     metadata = ablated.loc["metadata"]
     alone = auc(design.y, design.train[PLANTED].to_numpy()) if strength is not None else float("nan")

@@ -48,7 +48,7 @@ def null_study(design: Design, recipe: Recipe, seeds: Sequence[int]) -> Study:
     models: list[pd.DataFrame] = []
     for seed in seeds:
         y = permuted(design.y, design.folds, design.groups, seed)
-        null = Design(design.X, y, design.folds, design.groups, design.absent)
+        null = Design(design.X, y, design.folds, design.groups, design.missing_blocks)
         result = decide(null, recipe, cross_validate(null, recipe))
         scores = result.probability.iloc[: len(y)]
         models.append(_of_models(null, scores))
@@ -78,7 +78,7 @@ def _means(models: pd.DataFrame) -> pd.DataFrame:
 
 def _judged(null: Design, result: StackResult, models: pd.DataFrame) -> dict[str, object]:
     own = models.set_index("model").loc[result.headline]
-    about = {"submitted": result.submitted, "base_rate": float(null.y.mean())}
+    about = {"submitted": result.submitted_model, "base_rate": float(null.y.mean())}
     return {**own[["auc", "low", "high", "covers", "fold_mean"]], **about, **own[["mean_p", "ece", "spread_p"]]}
 
 

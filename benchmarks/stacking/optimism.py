@@ -10,7 +10,7 @@ from benchmarks.stacking.networks import FOLDS, KINDS, LevelOne, draw_cases, tra
 from benchmarks.stacking.study import Study, with_error
 from benchmarks.stacking.truth import Tables, block_tables, design_of
 from level2_stack import learners
-from level2_stack.crossval.fits import columns_for
+from level2_stack.crossval.fits import select_columns
 from level2_stack.evaluation.auc import auc
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
@@ -91,7 +91,7 @@ class _World:
         # To level two, the outer fold is a set of test rows.
         roles = self.cases.assign(role=self.cases["role"].mask(held, "test"))
         design = design_of(roles, predictions, self.blocks, self.recipe)
-        train, test = columns_for(name, design.train), columns_for(name, design.test)
+        train, test = select_columns(name, design.train), select_columns(name, design.test)
         params = self.recipe.parameters(name)
         predict = learners.find(name).fit(params, train, design.y, groups=design.groups, seed=0)
         score = pd.Series(predict(test), index=test.index)

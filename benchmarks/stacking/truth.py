@@ -70,14 +70,17 @@ def _measured(recipe: Recipe, seed: int, train: int, test: int, networks: Mappin
         **fresh,
         "difference": reported - fresh["fresh"],
         "covered": low <= fresh["fresh"] <= high,
-        "submitted": result.submitted,
+        "submitted": result.submitted_model,
     }
 
 
 def _fresh(cohort: pd.DataFrame, result: StackResult) -> dict[str, float]:
     """Return how good what is submitted is on the rows of ``cohort``, and how good the true risk itself."""
     y, risk = (cohort[name].to_numpy(dtype=np.float64) for name in ("target", "risk"))
-    p, raw = (each.loc[cohort.index, result.submitted].to_numpy() for each in (result.probability, result.uncalibrated))
+    p, raw = (
+        each.loc[cohort.index, result.submitted_model].to_numpy()
+        for each in (result.probability, result.raw_probability)
+    )
     return {
         "fresh": auc(y, p),
         "attainable": auc(y, risk),

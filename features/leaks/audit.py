@@ -12,7 +12,7 @@ import pandas as pd
 from features.cases.tied_patients import tie_groups
 from features.leaks.pairs import read_pairs, relate
 from features.leaks.sheet import leak_sheet
-from features.leaks.tables import RESOLVED, NOTE, BLOCKING, Finding, case_findings, feature_findings, network_findings
+from features.leaks.tables import BLOCKING, NOTE, RESOLVED, Finding, case_findings, feature_findings, network_findings
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark

@@ -10,7 +10,7 @@ from features.folder.data_folder import DataFolder
 from features.leaks.lookalikes import find_lookalikes
 from features.leaks.traces import stored_traces
 from features.pictures.hdf5 import parse_entry_path, read_entry
-from features.pictures.tfrecord import parse_example, read_record, parse_record_path
+from features.pictures.tfrecord import parse_example, parse_record_path, read_record
 from runtime.files import read_json, write_json
 from runtime.provenance import digest_of_file
 from runtime.run_folder import Run

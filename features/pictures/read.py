@@ -17,7 +17,7 @@ from PIL import Image
 from features.pictures.file_types import remark_on_name
 from features.pictures.hdf5 import parse_entry_path, read_entry
 from features.pictures.jpeg_png import UNREADABLE, Header, Picture, decode, image_header, open_image, refuse_damage
-from features.pictures.tfrecord import Value, parse_example, read_record, parse_record_path
+from features.pictures.tfrecord import Value, parse_example, parse_record_path, read_record
 from runtime.errors import InputFault
 
 __all__ = [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from level2_stack.calibration.likelihood import MIN_SLOPE, likeliest
+from level2_stack.calibration.likelihood import MIN_SLOPE, fit_coefficients
 from runtime.errors import InputFault, did_you_mean, list_names
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ class Calibrator(ABC):
         return np.clip(np.asarray(expit(self._log_odds(margin)), dtype=np.float64), EPSILON, 1 - EPSILON)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters, fit for JSON; ``restored`` makes the calibrator of them again."""
+        """Return the parameters, fit for JSON; ``from_parameters`` makes the calibrator of them again."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @abstractmethod
@@ -109,7 +109,7 @@ KINDS: tuple[type[Calibrator], ...] = (Uncalibrated, Temperature, Platt, Beta, I
 CALIBRATORS = {kind.name: kind for kind in KINDS}
 
 
-class Chosen(NamedTuple):
+class CalibratorChoice(NamedTuple):
     """The calibrator of ``choose``, its name, and the cross-fitted mean log loss of every candidate."""
 
     calibrator: Calibrator
@@ -132,16 +132,16 @@ def fit(
         case "none":
             return Uncalibrated()
         case "temperature":
-            return Temperature(1 / likeliest([margin], y, weights, slopes=1)[0])
+            return Temperature(1 / fit_coefficients([margin], y, weights, slopes=1)[0])
         case "platt":
             return _platt(margin, y, weights)
         case "beta":
-            return Beta(*likeliest([*_logs(margin), np.ones_like(margin)], y, weights, slopes=2))
+            return Beta(*fit_coefficients([*_logs(margin), np.ones_like(margin)], y, weights, slopes=2))
         case _:
             return _isotonic(margin, y, weights, PLATT_SHARE if rank_preserving else 0.0)
 
 
-def restored(name: str, parameters: Mapping[str, Any]) -> Calibrator:
+def from_parameters(name: str, parameters: Mapping[str, Any]) -> Calibrator:
     """Return the calibrator called ``name`` with the ``parameters`` it told of itself."""
     _check([name], np.zeros(0))
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
@@ -150,7 +150,7 @@ def restored(name: str, parameters: Mapping[str, Any]) -> Calibrator:
 
 def choose(
     margin: Floats, y: Floats, folds: NDArray[np.int_], candidates: Sequence[str], *, rank_preserving: bool = True
-) -> Chosen:
+) -> CalibratorChoice:
     """Return the best of ``candidates`` for ``margin`` (n,) and ``y`` (n,) in 0/1, refitted on all rows.
 
     Each is fitted without one of ``folds`` (n,) and scored by the log loss of that fold's rows. The simplest candidate
@@ -167,7 +167,7 @@ def choose(
     error = {name: (losses[name] - least).std() / np.sqrt(len(y)) for name in ordered}
     name = next(name for name in ordered if (losses[name] - least).mean() <= error[name])
     means = {name: float(losses[name].mean()) for name in candidates}
-    return Chosen(fit(name, margin, y, rank_preserving=rank_preserving), name, means)
+    return CalibratorChoice(fit(name, margin, y, rank_preserving=rank_preserving), name, means)
 
 
 def shift_prior(probability: Floats, trained: float, deployed: float) -> Floats:
@@ -181,7 +181,7 @@ def shift_prior(probability: Floats, trained: float, deployed: float) -> Floats:
     return np.asarray(expit(logit(probability) + (logit(deployed) - logit(trained))), dtype=np.float64)
 
 
-def deployed_log_odds(calibrator: Calibrator, trained: float, prevalence: float | None) -> Callable[[Floats], Floats]:
+def calibrated_log_odds(calibrator: Calibrator, trained: float, prevalence: float | None) -> Callable[[Floats], Floats]:
     """Return what an outer fold makes of a score: calibrated log odds, for the deployment prevalence if there is one.
 
     ``trained`` is the share of malignant rows that the calibrator was fitted to.
@@ -202,7 +202,7 @@ def _logs(margin: Floats) -> tuple[Floats, Floats]:
 
 
 def _platt(margin: Floats, y: Floats, weights: Floats) -> Platt:
-    return Platt(*likeliest([margin, np.ones_like(margin)], y, weights, slopes=1))
+    return Platt(*fit_coefficients([margin, np.ones_like(margin)], y, weights, slopes=1))
 
 
 def _isotonic(margin: Floats, y: Floats, weights: Floats, share: float) -> Isotonic:

@@ -13,7 +13,7 @@ PRIOR = 1e-3  # rows' worth of belief in slope 1; decides only where the data le
 NEWTON_STEPS, NEWTON_TOLERANCE = 40, 1e-10
 
 
-def likeliest(columns: Sequence[Floats], y: Floats, weights: Floats, slopes: int) -> list[float]:
+def fit_coefficients(columns: Sequence[Floats], y: Floats, weights: Floats, slopes: int) -> list[float]:
     """Return the coefficients of ``columns`` (each (n,)) with the least log loss on Platt's smoothed targets.
 
     The first ``slopes`` are at least MIN_SLOPE and pay PRIOR / 2 * (slope - 1) ** 2. The targets are

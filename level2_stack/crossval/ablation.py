@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from features import blocks
 from level2_stack import learners
 from level2_stack.contrasts import FAMILIES
-from level2_stack.crossval.fits import Task, Workers, run, table_of
-from level2_stack.crossval.nested import CrossValidated, params_for, thinning
+from level2_stack.crossval.fits import Task, Workers, build_table, run_tasks
+from level2_stack.crossval.nested import CrossValidation, params_for, thinning_ratio
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import Interval, delong_interval, patient_bootstrap
 from level2_stack.learner_contract import STAGES
@@ -18,15 +18,15 @@ from level2_stack.recipe import Recipe
 
 Floats = NDArray[np.float64]
 NETWORKS = ("logit", "spread", *FAMILIES)
-SURE_LOSS = 0.02  # of AUC: on the contest's tables no block but the networks is worth a quarter of it
-OF_NETWORKS = ("all networks", "contrasts", "spread of views")
+MIN_LEAK_LOSS = 0.02  # of AUC: on the contest's tables no block but the networks is worth a quarter of it
+NETWORK_PARTS = ("all networks", "contrasts", "spread of views")
 COLUMNS = ["learner", "columns", "auc_without", "loss", "low", "high", "strongest", "strongest_auc", "strongest_low"]
 
 
-def parts(design: Design) -> dict[str, tuple[str, ...]]:
+def list_parts(design: Design) -> dict[str, tuple[str, ...]]:
     """Return what can be left out of ``design``: name -> column families, of those that it has."""
     present = dict.fromkeys(name.split(".")[0] for name in design.X.columns)
-    named = dict(zip(OF_NETWORKS, (NETWORKS, FAMILIES, ("spread",)), strict=True))
+    named = dict(zip(NETWORK_PARTS, (NETWORKS, FAMILIES, ("spread",)), strict=True))
     named |= {name: (name,) for name in blocks.names()} | {name: (name,) for name in present if name not in NETWORKS}
     found = {name: tuple(family for family in families if family in present) for name, families in named.items()}
     return {name: families for name, families in found.items() if families and set(families) != set(present)}
@@ -35,7 +35,7 @@ def parts(design: Design) -> dict[str, tuple[str, ...]]:
 def ablate(
     design: Design,
     recipe: Recipe,
-    found: CrossValidated,
+    found: CrossValidation,
     *,
     processes: Workers | None = None,
     replicates: int = 300,
@@ -48,8 +48,8 @@ def ablate(
     ``loss`` with ``low`` and ``high`` (AUC with minus without, paired, patients resampled), the column that gets
     furthest alone (``strongest``), how far (``strongest_auc``) and DeLong's lower limit of that (``strongest_low``).
     """
-    leading = leader(recipe)
-    without = parts(design)
+    leading = leading_booster(recipe)
+    without = list_parts(design)
     if leading is None or not without:
         return pd.DataFrame(columns=COLUMNS)
     compared = _scores_without(design, recipe, found, leading, without, processes, on_fit)
@@ -65,28 +65,35 @@ def ablate(
 def _scores_without(
     design: Design,
     recipe: Recipe,
-    found: CrossValidated,
+    found: CrossValidation,
     leading: str,
     without: dict[str, tuple[str, ...]],
     processes: Workers | None,
     on_fit: Callable[[Task], None] | None,
 ) -> pd.DataFrame:
     """Return the out-of-fold scores of the booster without each part, one column per part."""
-    table, thinned = table_of(design), thinning(recipe, leading)
+    table, thinned = build_table(design), thinning_ratio(recipe, leading)
     tasks = [
-        Task(leading, params_for(recipe, found.tuned, leading, fold), (fold,), 0, thinned, without=families)
+        Task(
+            leading,
+            params_for(recipe, found.tuned_params, leading, fold),
+            (fold,),
+            0,
+            thinned,
+            excluded_families=families,
+        )
         for families in without.values()
         for fold in range(int(table.folds.max()) + 1)
     ]
     scores = {families: np.zeros(len(design.y)) for families in without.values()}
-    for task, outcome in run(tasks, table, processes=processes, on_fit=on_fit):
-        fold = task.left_out[0]
+    for task, outcome in run_tasks(tasks, table, processes=processes, on_fit=on_fit):
+        fold = task.excluded_folds[0]
         stage = STAGES.index(found.stage[leading][fold]) if leading in found.stage else 0
-        scores[task.without][table.folds == fold] = outcome.held_out[fold][stage]
+        scores[task.excluded_families][table.folds == fold] = outcome.fold_scores[fold][stage]
     return pd.DataFrame({name: scores[families] for name, families in without.items()})
 
 
-def leader(recipe: Recipe) -> str | None:
+def leading_booster(recipe: Recipe) -> str | None:
     """Return the first learner of ``recipe`` that uses all columns."""
     return next((name for name in recipe.learners if learners.find(name).USES == "all"), None)
 
@@ -96,14 +103,14 @@ def sentences(table: pd.DataFrame, best_network: float) -> Iterator[str]:
 
     Those are columns of a block that get further alone than the best network, whose AUC is given, beyond chance (of two
     leaks that know the same neither is missed, whatever the booster loses), and the strongest column of a block that
-    the booster surely misses by more than SURE_LOSS.
+    the booster surely misses by more than MIN_LEAK_LOSS.
     """
     for name, row in table.iterrows():
         loss = f"{row['loss']:+.4f} [{row['low']:.4f}, {row['high']:.4f}]"
         yield f"without {name} ({row['columns']} columns): {row['auc_without']:.4f}, {row['learner']} loses {loss}"
-    outside = table[~table.index.isin(OF_NETWORKS)]
+    outside = table[~table.index.isin(NETWORK_PARTS)]
     for name, row in outside.iterrows():
-        if row["strongest_low"] > best_network or row["low"] > SURE_LOSS:
+        if row["strongest_low"] > best_network or row["low"] > MIN_LEAK_LOSS:
             yield (
                 f"{name} may leak the target: {row['strongest']} alone reaches {row['strongest_auc']:.4f} (the best "
                 f"network {best_network:.4f}), and without the block {row['loss']:.4f} is lost; "

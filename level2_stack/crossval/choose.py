@@ -25,7 +25,7 @@ class Preference:
     high: float
 
     @property
-    def chosen(self) -> str:
+    def choice(self) -> str:
         """Return the preferred learner if it beats the rank mean beyond chance or there is none, else the rank mean."""
         return self.preferred if self.low > 0 or np.isnan(self.gain) else RANK_MEAN
 
@@ -34,7 +34,7 @@ class Preference:
         if np.isnan(self.gain):
             return f"{self.preferred} is preferred by nested evaluation ({self.auc:.4f})"
         gain = f"{self.gain:+.4f} [{self.low:.4f}, {self.high:.4f}] against the rank mean"
-        if self.chosen == self.preferred:
+        if self.choice == self.preferred:
             return f"{self.preferred} is preferred by nested evaluation ({self.auc:.4f}, {gain})"
         return f"nothing beats the rank mean: the best, {self.preferred}, reaches {self.auc:.4f}, {gain}"
 

@@ -14,20 +14,20 @@ CODE = ("runtime", "features", "level2_stack")  # what must be the same on every
 PACKAGES = ("lightgbm", "xgboost-cpu", "xgboost", "catboost", "scikit-learn", "scipy", "numpy", "pandas", "optuna")
 
 
-class OnCluster:
+class ClusterWorkers:
     """The workers of a cluster as machines that fit."""
 
     def __init__(self, cluster: "Cluster") -> None:
         self.cluster = cluster
 
-    def side_by_side(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
+    def run_in_parallel(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
         """Yield what ``work`` makes of each of ``jobs`` and ``table``, in their order; the same as on one machine."""
         held = self.cluster.share(table)
         yield from self.cluster.results([(work, (job, held)) for job in jobs], keep_order=True)
 
 
 @contextmanager
-def fits_at(address: str | None, run: Path) -> Iterator[OnCluster | None]:
+def open_workers(address: str | None, run: Path) -> Iterator[ClusterWorkers | None]:
     """Yield the workers of the Dask scheduler at ``address`` that see the folder ``run``; None without an address."""
     if address is None:
         yield None
@@ -37,11 +37,11 @@ def fits_at(address: str | None, run: Path) -> Iterator[OnCluster | None]:
     from runtime.cluster.workers import Requirements
 
     with connect_cluster(address, Requirements("level two", run.resolve(), CODE, PACKAGES)) as cluster:
-        yield OnCluster(cluster)
+        yield ClusterWorkers(cluster)
 
 
 @contextmanager
-def table_at(address: str, place: str) -> "Iterator[Cluster]":
+def open_table_cluster(address: str, place: str) -> "Iterator[Cluster]":
     """Yield the cluster of the Dask scheduler at ``address``, whose workers see the table's files in ``place``."""
     from runtime.cluster.scheduler import connect_cluster
     from runtime.cluster.workers import TableRequirements

@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from level2_stack.calibration import calibrate
 from level2_stack.crossval.choose import RANK_MEAN, Preference, prefer
-from level2_stack.crossval.fits import columns_for
-from level2_stack.crossval.nested import CrossValidated, Scores
+from level2_stack.crossval.fits import select_columns
+from level2_stack.crossval.nested import CrossValidation, Scores
 from level2_stack.design.assemble import Design
 from level2_stack.learner_contract import STAGES
-from level2_stack.learners.logistic import Weighing
+from level2_stack.learners.logistic import NonNegativeRegression
 from level2_stack.recipe import AUTO, BLEND, CHOICE, Recipe
 
 Floats = NDArray[np.float64]
@@ -28,28 +28,28 @@ class StackResult:
     """Probabilities of every learner, of the blend and of the choice, and what was decided for each outer fold.
 
     ``probability`` has a row per row of the design and a column per model: calibrated, and for the deployment
-    prevalence. A train row's comes from its outer fold, a test row's is the mean over the outer folds. ``uncalibrated``
+    prevalence. A train row's comes from its outer fold, a test row's is the mean over the outer folds. ``raw_probability``
     is the same before calibration. ``by_seed`` holds per model the outer scores of each seed alone, in logits (seeds,
-    n). ``submitted`` is the model that is handed in; ``preference`` why, None where the recipe names it. ``by_fold``
+    n). ``submitted_model`` is the model that is handed in; ``preference`` why, None where the recipe names it. ``fold_preferences``
     are the choices of the outer folds, whose honest result is the column "choice".
     """
 
     probability: pd.DataFrame
-    uncalibrated: pd.DataFrame
+    raw_probability: pd.DataFrame
     by_seed: dict[str, Floats]
-    submitted: str
+    submitted_model: str
     preference: Preference | None
-    by_fold: list[Preference]
+    fold_preferences: list[Preference]
     blend_weights: list[dict[str, float]]
-    calibrators: dict[str, list[calibrate.Chosen]]
+    calibrators: dict[str, list[calibrate.CalibratorChoice]]
 
     @property
     def headline(self) -> str:
         """Return the model whose out-of-fold result is honest for what is submitted: the choice, or the one forced."""
-        return CHOICE if self.by_fold else self.submitted
+        return CHOICE if self.fold_preferences else self.submitted_model
 
 
-def decide(design: Design, recipe: Recipe, found: CrossValidated) -> StackResult:
+def decide(design: Design, recipe: Recipe, found: CrossValidation) -> StackResult:
     """Return the probabilities that ``found`` leads to under ``recipe``; no row helps to choose what predicts it."""
     members = {name: found.scores[name] for name in recipe.blend}
     with threadpool_limits(1, user_api="blas"):  # threads that wait for each other made small fits 60 times slower
@@ -59,7 +59,7 @@ def decide(design: Design, recipe: Recipe, found: CrossValidated) -> StackResult
     train, test = _probabilities(scores, calibrators, design.y, found.folds, recipe)
     by_fold, preference = _preferences(scores, design, found.folds, recipe)
     if by_fold:
-        chosen = np.array([each.chosen for each in by_fold])
+        chosen = np.array([each.choice for each in by_fold])
         train[CHOICE] = np.array([train[name][row] for row, name in enumerate(chosen[found.folds])])
         test[CHOICE] = np.stack([test[name][fold] for fold, name in enumerate(chosen)])
     probability = {name: np.concatenate([train[name], test[name].mean(axis=0)]) for name in train}
@@ -68,33 +68,35 @@ def decide(design: Design, recipe: Recipe, found: CrossValidated) -> StackResult
     }
     return StackResult(
         probability=pd.DataFrame(probability, index=design.X.index),
-        uncalibrated=pd.DataFrame(raw, index=design.X.index),
+        raw_probability=pd.DataFrame(raw, index=design.X.index),
         by_seed={name: each.by_seed for name, each in scores.items()},
-        submitted=recipe.submit if preference is None else preference.chosen,
+        submitted_model=recipe.submit if preference is None else preference.choice,
         preference=preference,
-        by_fold=by_fold,
+        fold_preferences=by_fold,
         blend_weights=weights,
         calibrators=calibrators,
     )
 
 
-def predict(X: pd.DataFrame, recipe: Recipe, found: CrossValidated, result: StackResult, y: Floats) -> Floats:
+def predict(X: pd.DataFrame, recipe: Recipe, found: CrossValidation, result: StackResult, y: Floats) -> Floats:
     """Return the probability, (m,), of what ``result`` submits for new rows ``X`` in the columns of the design.
 
     ``found`` must hold its models; ``y`` are the training targets. It is what the test rows of a design would have got.
     """
-    wanted = recipe.blend if result.submitted == BLEND else [result.submitted]
+    wanted = recipe.blend if result.submitted_model == BLEND else [result.submitted_model]
     tests = {name: _new_scores(X, name, found) for name in wanted}
-    if result.submitted == BLEND:
+    if result.submitted_model == BLEND:
         weights = np.array([[by_fold[name] for name in wanted] for by_fold in result.blend_weights])
         tests[BLEND] = np.asarray(sum(weights[:, [i]] * tests[name] for i, name in enumerate(wanted)))
-    by_fold = _calibrated(tests[result.submitted], result.calibrators[result.submitted], y, found.folds, recipe)
+    by_fold = _calibrated(
+        tests[result.submitted_model], result.calibrators[result.submitted_model], y, found.folds, recipe
+    )
     return np.asarray(by_fold.mean(axis=0))
 
 
-def _new_scores(X: pd.DataFrame, learner: str, found: CrossValidated) -> Floats:
+def _new_scores(X: pd.DataFrame, learner: str, found: CrossValidation) -> Floats:
     """Return the scores of new rows by every outer fold's models, (k, m), the mean over seeds."""
-    rows, columns = [], columns_for(learner, X)
+    rows, columns = [], select_columns(learner, X)
     for fold in range(int(found.folds.max()) + 1):
         stage = STAGES.index(found.stage[learner][fold]) if learner in found.stage else 0
         rows.append(np.mean([model.margins(columns)[stage] for model in found.models[learner, fold]], axis=0))
@@ -102,14 +104,16 @@ def _new_scores(X: pd.DataFrame, learner: str, found: CrossValidated) -> Floats:
 
 
 def _calibrated(
-    test: Floats, calibrators: list[calibrate.Chosen], y: Floats, folds: NDArray[np.int64], recipe: Recipe
+    test: Floats, calibrators: list[calibrate.CalibratorChoice], y: Floats, folds: NDArray[np.int64], recipe: Recipe
 ) -> Floats:
     """Return what each outer fold makes of its scores ``test`` (k, m), calibrated and deployed."""
     rows = enumerate(zip(calibrators, test, strict=True))
     return np.stack([_deployed(chosen.calibrator(row), y[folds != fold], recipe) for fold, (chosen, row) in rows])
 
 
-def _calibrators(scores: Scores, y: Floats, folds: NDArray[np.int64], recipe: Recipe) -> list[calibrate.Chosen]:
+def _calibrators(
+    scores: Scores, y: Floats, folds: NDArray[np.int64], recipe: Recipe
+) -> list[calibrate.CalibratorChoice]:
     """Return for every outer fold the calibrator that its inner scores choose and fit."""
     return [
         calibrate.choose(
@@ -125,7 +129,7 @@ def _calibrators(scores: Scores, y: Floats, folds: NDArray[np.int64], recipe: Re
 
 def _probabilities(
     scores: Mapping[str, Scores],
-    calibrators: Mapping[str, list[calibrate.Chosen]],
+    calibrators: Mapping[str, list[calibrate.CalibratorChoice]],
     y: Floats,
     folds: NDArray[np.int64],
     recipe: Recipe,
@@ -196,7 +200,7 @@ def _weights(
         return np.full(len(names), 1 / len(names))
     inner = folds != fold
     X = pd.DataFrame({name: members[name].train[fold, inner] for name in names})
-    standardised = Weighing.fitted(X, y[inner], l2=1.0).weights
+    standardised = NonNegativeRegression.fitted(X, y[inner], l2=1.0).weights
     return np.array([standardised[name] / max(float(X[name].std(ddof=0)), TINY) for name in names])
 
 

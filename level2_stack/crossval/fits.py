@@ -27,18 +27,18 @@ CELLS_WORTH_A_PROCESS = 5_000_000
 
 
 class Task(NamedTuple):
-    """What one fit is: ``left_out`` are the folds it never sees, ``thinned`` how many negatives per positive it keeps.
+    """What one fit is: ``excluded_folds`` are the folds it never sees, ``thinning_ratio`` how many negatives per positive it keeps.
 
-    A fit that leaves out one fold also predicts the test rows. ``without`` are column families it is not given.
+    A fit that leaves out one fold also predicts the test rows. ``excluded_families`` are column families it is not given.
     """
 
     learner: str
     params: Settings
-    left_out: tuple[int, ...]
+    excluded_folds: tuple[int, ...]
     seed: int
-    thinned: float | None = None
-    keep: bool = False
-    without: tuple[str, ...] = ()
+    thinning_ratio: float | None = None
+    keep_model: bool = False
+    excluded_families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,20 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What one fit predicts, in logits: for each left-out fold and for the test rows an array (stages, rows).
 
     ``model`` is the model itself where the task asked to keep it.
     """
 
-    held_out: dict[int, NDArray[np.float32]]
-    test: NDArray[np.float32] | None
+    fold_scores: dict[int, NDArray[np.float32]]
+    test_scores: NDArray[np.float32] | None
     weights: Mapping[str, float] | None
     importance: Mapping[str, float] | None
     model: Model | None = None
 
 
-def table_of(design: Design) -> Table:
+def build_table(design: Design) -> Table:
     """Return ``design`` with its folds numbered 0..k-1 in their order."""
     X = design.X.copy(deep=False)  # the same memory, without the names of the rows
     X.index = pd.RangeIndex(len(X))
@@ -96,32 +96,32 @@ def table_of(design: Design) -> Table:
 class Machines(Protocol):
     """Other machines that work on jobs with a table that each of them is sent once."""
 
-    def side_by_side(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
+    def run_in_parallel(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
         """Yield what ``work`` makes of each of ``jobs``, in their order."""
 
 
 Workers: TypeAlias = int | Machines  # so many processes of this machine, or others
 
 
-def run(
+def run_tasks(
     tasks: Sequence[Task],
     table: Table,
     *,
     processes: Workers | None = None,
     on_fit: Callable[[Task], None] | None = None,
-) -> Iterator[tuple[Task, Fitted]]:
+) -> Iterator[tuple[Task, FitResult]]:
     """Yield every task with its outcome, in the order given, whatever the number of ``processes``, here or elsewhere.
 
     ``on_fit`` is called after each of them.
     """
-    outcomes = side_by_side(fitted, tasks, table, processes or worth_processes(len(tasks), table))
+    outcomes = run_in_parallel(fit_task, tasks, table, processes or choose_processes(len(tasks), table))
     for task, outcome in zip(tasks, outcomes, strict=True):
         if on_fit is not None:
             on_fit(task)
         yield task, outcome
 
 
-def side_by_side(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: Workers) -> Iterator[Outcome]:
+def run_in_parallel(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: Workers) -> Iterator[Outcome]:
     """Yield what ``work`` makes of each of ``jobs`` and the ``table``, in their order, as it comes.
 
     With several ``workers`` each is a process of its own, with one thread per fit: boosters keep their number of
@@ -129,7 +129,7 @@ def side_by_side(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers
     this process. When a worker is killed, as a system without memory does, half as many do what is left.
     """
     if not isinstance(workers, int):
-        return workers.side_by_side(work, jobs, table)
+        return workers.run_in_parallel(work, jobs, table)
     if workers == 1:
         return (work(job, table) for job in jobs)
     return _in_processes(work, jobs, table, workers)
@@ -156,30 +156,30 @@ def _until_one_is_killed(work: Work[Outcome], jobs: Sequence[Job], table: Table,
         say(f"level two: a worker process was killed (out of memory?); going on with {workers // 2} of {workers}")
 
 
-def worth_processes(n_tasks: int, table: Table) -> int:
+def choose_processes(n_tasks: int, table: Table) -> int:
     """Return how many worker processes ``n_tasks`` fits are worth on this machine: 1 for small work."""
     cells = n_tasks * table.X.shape[0] * table.X.shape[1]
     return 1 if cells < CELLS_WORTH_A_PROCESS else min(os.cpu_count() or 1, n_tasks)
 
 
-def fitted(task: Task, table: Table) -> Fitted:
+def fit_task(task: Task, table: Table) -> FitResult:
     """Return what the fit of ``task`` predicts for the rows it left out and, with one fold left out, for test rows."""
     n_train = len(table.y)
-    X = columns_for(task.learner, table.X, task.without)
-    rows, kept = thinned(np.flatnonzero(~np.isin(table.folds, task.left_out)), table.y, task)
+    X = select_columns(task.learner, table.X, task.excluded_families)
+    rows, kept = thinned(np.flatnonzero(~np.isin(table.folds, task.excluded_folds)), table.y, task)
     groups = table.groups[rows].astype(object)
     predict = learners.find(task.learner).fit(task.params, X.iloc[rows], table.y[rows], groups=groups, seed=task.seed)
     model = Model(predict, float(np.log(kept)))
-    return Fitted(
-        held_out={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.left_out},
-        test=model.margins(X.iloc[n_train:]) if len(task.left_out) == 1 else None,
+    return FitResult(
+        fold_scores={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.excluded_folds},
+        test_scores=model.margins(X.iloc[n_train:]) if len(task.excluded_folds) == 1 else None,
         weights=predict.weights if isinstance(predict, HasWeights) else None,
         importance=predict.importance if isinstance(predict, HasImportance) else None,
-        model=model if task.keep else None,
+        model=model if task.keep_model else None,
     )
 
 
-def columns_for(learner: str, X: pd.DataFrame, without: Collection[str] = ()) -> pd.DataFrame:
+def select_columns(learner: str, X: pd.DataFrame, without: Collection[str] = ()) -> pd.DataFrame:
     """Return the columns of ``X`` that ``learner`` is given: the networks' logits, or all but families ``without``."""
     if learners.find(learner).USES == "logits":
         return X.filter(regex=r"^logit\.")
@@ -189,8 +189,8 @@ def columns_for(learner: str, X: pd.DataFrame, without: Collection[str] = ()) ->
 def thinned(rows: NDArray[np.intp], y: Floats, task: Task) -> tuple[NDArray[np.intp], float]:
     """Return ``rows`` with the negatives thinned as ``task`` asks, and the share of them that was kept."""
     positive = y[rows] == 1
-    wanted = np.inf if task.thinned is None else int(np.ceil(task.thinned * positive.sum()))
+    wanted = np.inf if task.thinning_ratio is None else int(np.ceil(task.thinning_ratio * positive.sum()))
     if wanted >= (~positive).sum():
         return rows, 1.0
-    drawn = np.random.default_rng([task.seed, *task.left_out]).choice(rows[~positive], int(wanted), replace=False)
+    drawn = np.random.default_rng([task.seed, *task.excluded_folds]).choice(rows[~positive], int(wanted), replace=False)
     return np.sort(np.concatenate([rows[positive], drawn])), float(wanted / (~positive).sum())

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack import learners
-from level2_stack.crossval.fits import Fitted, Model, Table, Task, Workers, run, table_of
+from level2_stack.crossval.fits import FitResult, Model, Table, Task, Workers, build_table, run_tasks
 from level2_stack.design.assemble import Design
 from level2_stack.design.fold_checks import check_folds
 from level2_stack.evaluation.auc import auc
@@ -41,12 +41,12 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class CrossValidated:
+class CrossValidation:
     """What nested cross-validation found: ``folds`` (n,) as 0..k-1, ``scores`` per learner, and how they were made.
 
     ``stage`` holds per staged learner and outer fold the share of its rounds that the inner folds chose; ``weights``
     per learner that weighs networks the mean weight of each; ``importance`` the mean gain of each feature; ``models``
-    per learner and outer fold the models themselves, one per seed, where they were asked for; ``tuned`` the parameters
+    per learner and outer fold the models themselves, one per seed, where they were asked for; ``tuned_params`` the parameters
     that took the place of the recipe's.
     """
 
@@ -56,18 +56,18 @@ class CrossValidated:
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     importance: dict[str, dict[str, float]] = field(default_factory=dict)
     models: dict[tuple[str, int], list[Model]] = field(default_factory=dict)
-    tuned: TunedParams = field(default_factory=dict)
+    tuned_params: TunedParams = field(default_factory=dict)
 
 
 def cross_validate(
     design: Design,
     recipe: Recipe,
     *,
-    tuned: TunedParams | None = None,
+    tuned_params: TunedParams | None = None,
     processes: Workers | None = None,
     keep_models: bool = False,
     on_fit: Callable[[Task], None] | None = None,
-) -> CrossValidated:
+) -> CrossValidation:
     """Fit every learner of ``recipe`` for every outer fold and for every pair of an outer and an inner fold.
 
     A fit that leaves out folds i and j serves outer fold i with inner fold j and outer fold j with inner fold i, so k
@@ -76,34 +76,34 @@ def cross_validate(
     when two folds leave one class only.
     """
     check_folds(design)
-    table = table_of(design)
-    plan = _Plan(recipe, tuned or {}, int(table.folds.max()) + 1, keep_models)
+    table = build_table(design)
+    plan = _Plan(recipe, tuned_params or {}, int(table.folds.max()) + 1, keep_models)
     collected = {name: _Collected(table, plan.seeds(name)) for name in recipe.learners}
     models: dict[tuple[str, int], list[Model]] = {}
-    for task, outcome in run(plan.tasks(), table, processes=processes, on_fit=on_fit):
+    for task, outcome in run_tasks(plan.tasks(), table, processes=processes, on_fit=on_fit):
         collected[task.learner].add(task, outcome, plan)
         if outcome.model is not None:
-            models.setdefault((task.learner, task.left_out[0]), []).append(outcome.model)
+            models.setdefault((task.learner, task.excluded_folds[0]), []).append(outcome.model)
     finished = {name: each.finished(recipe.choose_rounds) for name, each in collected.items()}
-    return CrossValidated(
+    return CrossValidation(
         folds=table.folds,
         scores={name: scores for name, (scores, _) in finished.items()},
         stage={name: stages for name, (_, stages) in finished.items() if stages},
         weights={name: means for name, each in collected.items() if (means := _means(each.weights))},
         importance={name: means for name, each in collected.items() if (means := _means(each.importance))},
         models=models,
-        tuned=tuned or {},
+        tuned_params=tuned_params or {},
     )
 
 
-def number_of_fits(design: Design, recipe: Recipe, tuned: TunedParams | None = None) -> int:
+def count_fits(design: Design, recipe: Recipe, tuned_params: TunedParams | None = None) -> int:
     """Return how many fits ``cross_validate`` makes."""
-    return len(tasks_of_nesting(design, recipe, tuned))
+    return len(list_tasks(design, recipe, tuned_params))
 
 
-def tasks_of_nesting(design: Design, recipe: Recipe, tuned: TunedParams | None = None) -> list[Task]:
+def list_tasks(design: Design, recipe: Recipe, tuned_params: TunedParams | None = None) -> list[Task]:
     """Return the fits that ``cross_validate`` makes, the outer ones first."""
-    return _Plan(recipe, tuned or {}, len(np.unique(design.folds)), False).tasks()
+    return _Plan(recipe, tuned_params or {}, len(np.unique(design.folds)), False).tasks()
 
 
 def params_for(recipe: Recipe, tuned: TunedParams, learner: str, fold: int) -> Settings:
@@ -111,7 +111,7 @@ def params_for(recipe: Recipe, tuned: TunedParams, learner: str, fold: int) -> S
     return tuned.get((learner, fold), recipe.parameters(learner))
 
 
-def thinning(recipe: Recipe, learner: str) -> float | None:
+def thinning_ratio(recipe: Recipe, learner: str) -> float | None:
     """Return how many negatives per positive a fit of ``learner`` keeps; None keeps all."""
     found = learners.find(learner)
     return recipe.negatives_per_positive if found.USES_SEED and not found.BASELINE else None
@@ -156,15 +156,15 @@ class _Plan:
 
     def entries(self, task: Task) -> list[tuple[int, int]]:
         """Return (row of the matrix, fold) that ``task`` fills: its own fold, or each of its pair it was made for."""
-        if len(task.left_out) == 1:
-            return [(task.left_out[0], task.left_out[0])]
-        first, second = task.left_out
+        if len(task.excluded_folds) == 1:
+            return [(task.excluded_folds[0], task.excluded_folds[0])]
+        first, second = task.excluded_folds
         both = [(first, second), (second, first)]
         return [(row, fold) for row, fold in both if self._params(task.learner, row) == task.params]
 
     def share(self, task: Task) -> float:
         """Return what one of the seeds of ``task`` counts for in the mean over them."""
-        return 1 / (self.seeds(task.learner) if len(task.left_out) == 1 else self._inner_seeds(task.learner))
+        return 1 / (self.seeds(task.learner) if len(task.excluded_folds) == 1 else self._inner_seeds(task.learner))
 
     def _inner_seeds(self, learner: str) -> int:
         return min(self._recipe.inner_seeds, self.seeds(learner))
@@ -172,13 +172,15 @@ class _Plan:
     def _params(self, learner: str, fold: int) -> Settings:
         return params_for(self._recipe, self._tuned, learner, fold)
 
-    def _task(self, learner: str, left_out: tuple[int, ...], fold: int, seed: int) -> Task:
-        keep = self._keep and len(left_out) == 1
-        return Task(learner, self._params(learner, fold), left_out, seed, thinning(self._recipe, learner), keep)
+    def _task(self, learner: str, excluded_folds: tuple[int, ...], fold: int, seed: int) -> Task:
+        keep = self._keep and len(excluded_folds) == 1
+        return Task(
+            learner, self._params(learner, fold), excluded_folds, seed, thinning_ratio(self._recipe, learner), keep
+        )
 
 
 def _key(task: Task) -> tuple[str, str, tuple[int, ...], int]:
-    return task.learner, task.params.model_dump_json(), task.left_out, task.seed
+    return task.learner, task.params.model_dump_json(), task.excluded_folds, task.seed
 
 
 class _Collected:
@@ -194,16 +196,16 @@ class _Collected:
         self.weights: list[Mapping[str, float]] = []
         self.importance: list[Mapping[str, float]] = []
 
-    def add(self, task: Task, outcome: Fitted, plan: _Plan) -> None:
+    def add(self, task: Task, outcome: FitResult, plan: _Plan) -> None:
         if not self._train.size:
-            self._begin(len(next(iter(outcome.held_out.values()))))
+            self._begin(len(next(iter(outcome.fold_scores.values()))))
         share = np.float32(plan.share(task))
         for row, fold in plan.entries(task):
-            self._train[:, row, self._rows[fold]] += share * outcome.held_out[fold]
-        if outcome.test is not None:
-            fold = task.left_out[0]
-            self._test[:, fold] += share * outcome.test
-            self._by_seed[:, task.seed, self._rows[fold]] = outcome.held_out[fold]
+            self._train[:, row, self._rows[fold]] += share * outcome.fold_scores[fold]
+        if outcome.test_scores is not None:
+            fold = task.excluded_folds[0]
+            self._test[:, fold] += share * outcome.test_scores
+            self._by_seed[:, task.seed, self._rows[fold]] = outcome.fold_scores[fold]
             self.weights.extend([outcome.weights] if outcome.weights is not None else [])
             self.importance.extend([outcome.importance] if outcome.importance is not None else [])
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from level2_stack import learners
-from level2_stack.crossval.fits import Table, Workers, columns_for, side_by_side, table_of, worth_processes
+from level2_stack.crossval.fits import Table, Workers, build_table, choose_processes, run_in_parallel, select_columns
 from level2_stack.crossval.nested import TunedParams
-from level2_stack.crossval.tuning import Tuned, tune
+from level2_stack.crossval.tuning import TuningResult, tune
 from level2_stack.design.assemble import Design
 from level2_stack.design.fold_checks import check_folds
 from level2_stack.learner_contract import Tunable
@@ -24,14 +24,16 @@ class Study(NamedTuple):
     fold: int
 
 
-def search(design: Design, recipe: Recipe, folder: Path, *, processes: Workers | None = None) -> dict[Study, Tuned]:
+def search(
+    design: Design, recipe: Recipe, folder: Path, *, processes: Workers | None = None
+) -> dict[Study, TuningResult]:
     """Return what the budget of ``recipe`` finds for every tunable learner and outer fold of ``design``.
 
     No study sees a row of its outer fold. Each keeps a journal in ``folder``, so a search that was cut off goes on
     where it was. Raises InputFault where the folds cannot be nested, or no learner of the recipe can be tuned.
     """
     check_folds(design)
-    table = table_of(design)
+    table = build_table(design)
     studies = [
         Study(name, fold)
         for name in recipe.learners
@@ -39,8 +41,8 @@ def search(design: Design, recipe: Recipe, folder: Path, *, processes: Workers |
         for fold in range(int(table.folds.max()) + 1)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    workers = processes or worth_processes(len(studies) * recipe.tuning.trials, table)
-    outcomes = side_by_side(partial(_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
+    workers = processes or choose_processes(len(studies) * recipe.tuning.trials, table)
+    outcomes = run_in_parallel(partial(_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
     with progress_bar("level two: tuning", len(studies), unit="studies") as advance:
         found = {}
         for study, tuned in zip(studies, outcomes, strict=True):
@@ -49,17 +51,17 @@ def search(design: Design, recipe: Recipe, folder: Path, *, processes: Workers |
     return found
 
 
-def parameters(found: dict[Study, Tuned]) -> TunedParams:
+def best_parameters(found: dict[Study, TuningResult]) -> TunedParams:
     """Return what nested cross-validation needs of ``found``: the parameters of every learner and outer fold."""
     return {(study.learner, study.fold): tuned.params for study, tuned in found.items()}
 
 
-def _study(study: Study, table: Table, recipe: Recipe, folder: Path) -> Tuned:
+def _study(study: Study, table: Table, recipe: Recipe, folder: Path) -> TuningResult:
     rows = np.flatnonzero(table.folds != study.fold)
     return tune(
         study.learner,
         recipe.parameters(study.learner),
-        columns_for(study.learner, table.X).iloc[rows],
+        select_columns(study.learner, table.X).iloc[rows],
         table.y[rows],
         groups=table.groups[rows].astype(object),
         folds=table.folds[rows],

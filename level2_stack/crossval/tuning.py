@@ -28,7 +28,7 @@ CLIP = 1e-9  # a learner's probability of 0 for a malignant case must not make e
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """The parameters that won, of how many trials, and the objective of the winner and of the defaults.
 
     Without a search ``trials`` is 0 and both figures are NaN.
@@ -61,7 +61,7 @@ def tune(
     storage: Path,
     seed: int,
     objective: Objective = "log_loss",
-) -> Tuned:
+) -> TuningResult:
     """Return the parameters of ``learner`` that are best on the inner ``folds`` of the rows of ``X`` (n x features).
 
     The objective is the mean over inner folds of the log loss (lower is better) or AUC (higher) of one fit without that
@@ -76,7 +76,7 @@ def tune(
     that has nothing to tune, or an inner fold in which a class is missing.
     """
     if not budget.trials:
-        return Tuned(params, 0, math.nan, math.nan)
+        return TuningResult(params, 0, math.nan, math.nan)
     # Optuna takes most of a second to import, and a recipe without tuning does not need it.
     from runtime.trials import Trials, quiet
 
@@ -161,13 +161,13 @@ def _goes_on(tried: "list[TrialResult]", budget: Budget) -> bool:
     return len(tried) < budget.trials and (budget.seconds is None or spent < budget.seconds)
 
 
-def _tuned(tried: "list[TrialResult]", params: Settings, objective: Objective) -> Tuned:
+def _tuned(tried: "list[TrialResult]", params: Settings, objective: Objective) -> TuningResult:
     """Return the best trial, the earlier where two are equal."""
     values = np.array([trial.value for trial in tried])
     best = int(np.argmax(values) if objective == "auc" else np.argmin(values))
     # Trial 0 are the parameters themselves, which need not lie within the ranges.
     chosen = _changed(params, tried[best].params) if best else params
-    return Tuned(chosen, len(tried), float(values[best]), float(values[0]))
+    return TuningResult(chosen, len(tried), float(values[best]), float(values[0]))
 
 
 def _changed(params: Settings, overrides: "Mapping[str, Value]") -> Settings:

@@ -27,14 +27,14 @@ class Design:
     """What level two learns from.
 
     ``X`` has the train rows first, then the test rows, and columns ``<family>.<name>``. ``y`` (0/1), ``folds`` and
-    ``groups`` (patients) belong to the train rows. ``absent`` are blocks that the recipe names but nobody computed.
+    ``groups`` (patients) belong to the train rows. ``missing_blocks`` are blocks that the recipe names but nobody computed.
     """
 
     X: pd.DataFrame
     y: NDArray[np.float64]
     folds: NDArray[np.int8]
     groups: NDArray[np.object_]
-    absent: tuple[str, ...] = ()
+    missing_blocks: tuple[str, ...] = ()
 
     @property
     def train(self) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def assemble(
         y=train["target"].to_numpy(dtype=np.float64),
         folds=train["fold"].to_numpy(dtype=np.int8),
         groups=train["patient_id"].to_numpy(dtype=object),
-        absent=tuple(name for name in recipe.blocks if name not in blocks),
+        missing_blocks=tuple(name for name in recipe.blocks if name not in blocks),
     )
 
 
@@ -123,7 +123,7 @@ def _known_of_both(spread: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
 def block_columns(rows: pd.DataFrame, name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the block's columns under their full names; text becomes categories, known to train and test alike."""
     block = table.loc[rows.index]
-    return pd.DataFrame({f"{name}.{plain(str(key))}": _feature(column) for key, column in block.items()})
+    return pd.DataFrame({f"{name}.{safe_name(str(key))}": _feature(column) for key, column in block.items()})
 
 
 def _feature(column: pd.Series) -> pd.Series:
@@ -132,7 +132,7 @@ def _feature(column: pd.Series) -> pd.Series:
     return column.astype(pd.CategoricalDtype(sorted(column.dropna().unique())))
 
 
-def plain(name: str) -> str:
+def safe_name(name: str) -> str:
     """Return ``name`` with an underscore for every character that a booster refuses in the name of a column."""
     return re.sub(FORBIDDEN, "_", name)
 
@@ -153,8 +153,8 @@ def _refuse_faulty(
 def _faults_of_name(name: str) -> list[str]:
     if name in (NETWORKS, BLEND, CHOICE, *learners.names()):
         return ["this name means something else in level two; give the network another"]
-    return [f"the name must do without brackets, quotes, colons, commas and spaces: {plain(name)}"] * (
-        name != plain(name)
+    return [f"the name must do without brackets, quotes, colons, commas and spaces: {safe_name(name)}"] * (
+        name != safe_name(name)
     )
 
 
@@ -181,7 +181,7 @@ def _faults_of_block(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
     if len(absent):
         yield f"lacks {list_names(absent)} of {len(rows)} train and test cases"
         return
-    names = pd.Index([plain(str(name)) for name in table.columns])
+    names = pd.Index([safe_name(str(name)) for name in table.columns])
     if not names.is_unique:
         yield f"has columns that differ in brackets, quotes or spaces only: {list_names(names[names.duplicated()])}"
     train = rows[rows["role"] == "train"]

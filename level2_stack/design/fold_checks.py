@@ -6,7 +6,7 @@ import pandas as pd
 from level2_stack.design.assemble import Design
 from runtime.errors import Faults, InputFault, list_names
 
-LEAST_FOLDS = 3  # with two, an inner fold would be the whole of what an outer fold is trained on
+MIN_FOLDS = 3  # with two, an inner fold would be the whole of what an outer fold is trained on
 
 
 def check_folds(design: Design) -> None:
@@ -15,8 +15,8 @@ def check_folds(design: Design) -> None:
     if (spans > 1).any():
         raise InputFault(f"cases: patients in more than one fold: {list_names(spans.index[spans > 1])}")
     folds = np.unique(design.folds)
-    if len(folds) < LEAST_FOLDS:
-        raise InputFault(f"cases: {len(folds)} fold(s); nested cross-validation needs at least {LEAST_FOLDS}")
+    if len(folds) < MIN_FOLDS:
+        raise InputFault(f"cases: {len(folds)} fold(s); nested cross-validation needs at least {MIN_FOLDS}")
     faults = Faults()
     malignant = {int(fold): (design.y[design.folds == fold] == 1) for fold in folds}
     for fold, own in malignant.items():

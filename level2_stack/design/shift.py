@@ -29,7 +29,7 @@ MOST_NAMED = 3
 FAMILIES = {"logit": NETWORKS} | dict.fromkeys(CONTRASTS, "contrasts")
 
 
-def acquisition_of(block: str) -> str:
+def acquisition_set(block: str) -> str:
     """Return the name under which the acquisition columns of ``block`` stand as a set of their own."""
     return f"{block} (acquisition)"
 
@@ -38,14 +38,14 @@ def column_families(columns: Iterable[str], acquisition: Mapping[str, Collection
     """Return the named sets of a design's ``columns`` (``<family>.<name>``) that are worth comparing; none is empty.
 
     They are the networks' logits together, their contrasts, every other family or block, of every block in
-    ``acquisition`` those of its columns that are listed there (see ``acquisition_of``), and ``all``.
+    ``acquisition`` those of its columns that are listed there (see ``acquisition_set``), and ``all``.
     """
     sets: dict[str, list[str]] = {}
     for column in columns:
         prefix, _, name = column.partition(".")
         sets.setdefault(FAMILIES.get(prefix, prefix), []).append(column)
         if name in acquisition.get(prefix, ()):
-            sets.setdefault(acquisition_of(prefix), []).append(column)
+            sets.setdefault(acquisition_set(prefix), []).append(column)
         sets.setdefault("all", []).append(column)
     return sets | {"all": sets.pop("all")} if sets else sets
 
@@ -85,7 +85,7 @@ def adversarial_validation(
     return table
 
 
-def excluded(
+def columns_to_exclude(
     table: pd.DataFrame, acquisition: Mapping[str, Collection[str]], threshold: float = THRESHOLD
 ) -> dict[str, tuple[str, ...]]:
     """Return the acquisition columns to leave out, by block, in the names and the shape of ``acquisition``.
@@ -98,12 +98,12 @@ def excluded(
     return {
         block: tuple(columns)
         for block, columns in acquisition.items()
-        if columns and _may_exceed(_upper_end(table, acquisition_of(block)), threshold)
+        if columns and _may_exceed(_upper_end(table, acquisition_set(block)), threshold)
     }
 
 
 def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> Iterator[str]:
-    """Yield a sentence per row of ``table``: the AUC, its interval, and what follows by ``excluded``."""
+    """Yield a sentence per row of ``table``: the AUC, its interval, and what follows by ``columns_to_exclude``."""
     if table.empty:
         yield "shift: no train and test rows to compare; acquisition columns left out"
     for name, row in table.iterrows():
@@ -120,7 +120,7 @@ def _finding(row: pd.Series, threshold: float) -> str:
 
 def _consequence(name: str, row: pd.Series, threshold: float) -> str:
     doubtful = _may_exceed(float(row["high"]), threshold)
-    if name.endswith(acquisition_of("")):
+    if name.endswith(acquisition_set("")):
         return ": left out" if doubtful else ": kept"
     return f", most by {row['leaned_on']}" if doubtful and row["leaned_on"] else ""
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 
 from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
-from level2_stack.design.assemble import CLIP, plain
+from level2_stack.design.assemble import CLIP, safe_name
 from level2_stack.recipe import BLEND, CHOICE
 from runtime.errors import Faults, list_names
 
@@ -27,7 +27,7 @@ class Columns:
     """What every column of a table is, as the training rows show it: later rows are read the same way.
 
     ``scores`` are a network's, ``group`` names the patient, ``numbers`` and ``categories`` are features; text without
-    a value in any training row says nothing and is neither. ``scale`` says what scores are; ``contrasted`` whether they
+    a value in any training row says nothing and is neither. ``scale`` says what scores are; ``has_contrasts`` whether they
     stand beside their contrasts within the group.
     """
 
@@ -36,10 +36,10 @@ class Columns:
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     scale: Scale
-    contrasted: bool
+    has_contrasts: bool
 
     def design(self, table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
-        """Return ``table`` (n x its columns) as columns ``<family>.<name>``; ``groups`` (n,) are as of ``groups_of``.
+        """Return ``table`` (n x its columns) as columns ``<family>.<name>``; ``groups`` (n,) are as of ``read_groups``.
 
         A row depends on the rows of its group alone, whatever their order. Raises ValueError for infinite numbers,
         numbers that are not, and probabilities outside [0, 1].
@@ -48,13 +48,13 @@ class Columns:
         features = self._numbers(table, self.numbers).join(
             pd.DataFrame({name: _categories(table[name]) for name in self.categories}, index=table.index)
         )
-        parts = [logits.add_prefix("logit."), features.rename(columns=plain).add_prefix("table.")]
-        return pd.concat([*parts, _contrasts(logits, groups)] if self.contrasted else parts, axis=1)
+        parts = [logits.add_prefix("logit."), features.rename(columns=safe_name).add_prefix("table.")]
+        return pd.concat([*parts, _contrasts(logits, groups)] if self.has_contrasts else parts, axis=1)
 
     def score_tables(self, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Return the scores as a leaderboard wants them: by name a table of one column, of which the order counts."""
         scores = self._numbers(table, self.scores)
-        return {plain(name): scores[[name]].set_axis(["probability"], axis=1) for name in self.scores}
+        return {safe_name(name): scores[[name]].set_axis(["probability"], axis=1) for name in self.scores}
 
     def _logits(self, table: pd.DataFrame) -> pd.DataFrame:
         scores = self._numbers(table, self.scores)
@@ -65,7 +65,7 @@ class Columns:
                 "or all be logits, with score_scale='logit'"
             )
         logits = scores.clip(CLIP, 1 - CLIP).apply(logit) if self.scale == "probability" else scores
-        return logits.rename(columns=plain)
+        return logits.rename(columns=safe_name)
 
     def _numbers(self, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         if not names:
@@ -74,8 +74,8 @@ class Columns:
         return pd.DataFrame(values, index=table.index, columns=list(names))
 
 
-def columns_of(
-    table: pd.DataFrame, scores: Iterable[str | int], group: str | int | None, scale: Scale, *, contrasted: bool
+def classify_columns(
+    table: pd.DataFrame, scores: Iterable[str | int], group: str | int | None, scale: Scale, *, has_contrasts: bool
 ) -> Columns:
     """Return what the columns of training rows ``table`` are; ``scores`` and ``group`` are names or positions.
 
@@ -90,10 +90,10 @@ def columns_of(
     _refuse_faulty(table, wanted, key)
     numbers = tuple(name for name in rest if types.is_numeric_dtype(table[name].infer_objects()))
     categories = tuple(name for name in rest if name not in numbers and table[name].notna().any())
-    return Columns(tuple(wanted), key, numbers, categories, scale, contrasted and bool(wanted))
+    return Columns(tuple(wanted), key, numbers, categories, scale, has_contrasts and bool(wanted))
 
 
-def groups_of(table: pd.DataFrame, groups: ArrayLike | None, column: str | None) -> Groups:
+def read_groups(table: pd.DataFrame, groups: ArrayLike | None, column: str | None) -> Groups:
     """Return one group per row of ``table``: ``groups`` (n,), or ``table[column]``; without both every row is its own.
 
     Raises ValueError when both are given, for another number of groups, and for rows without a group.
@@ -142,7 +142,7 @@ def _refuse_faulty(table: pd.DataFrame, scores: list[str], group: str | None) ->
             faults.add(f"a score called {name!r} would be mistaken for level two's own; rename the column")
         if table[name].isna().all():
             faults.add(f"score {name!r} has no value")
-    written = pd.Index([plain(str(name)) for name in table.columns])
+    written = pd.Index([safe_name(str(name)) for name in table.columns])
     if not written.is_unique:
         faults.add(
             f"columns that differ in brackets, quotes or spaces only: {list_names(written[written.duplicated()])}"

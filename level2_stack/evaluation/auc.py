@@ -105,7 +105,7 @@ class Draws:
         return np.bincount(drawn, minlength=self.patients).astype(np.float64)
 
 
-def replicated(statistics: Mapping[Key, Callable[[Floats], Floats]], draws: Draws, *, cells: int) -> dict[Key, Floats]:
+def replicate(statistics: Mapping[Key, Callable[[Floats], Floats]], draws: Draws, *, cells: int) -> dict[Key, Floats]:
     """Return every statistic of the sample (column 0) and of each replicate, k x (1 + replicates).
 
     A statistic takes counts (patients, b) and gives k x b. ``cells`` is the most that one replicate needs in one
@@ -142,7 +142,7 @@ def auc_replicates(
     for (a, b), key in keys.items():
         if key not in areas:
             areas[key] = _Area(y, scores[a].to_numpy(dtype=np.float64), present[a] & present[b], draws)
-    found = replicated(areas, draws, cells=2 * int(y.sum()) + 1)
+    found = replicate(areas, draws, cells=2 * int(y.sum()) + 1)
     return {pair: found[key][0] for pair, key in keys.items()}
 
 

@@ -17,7 +17,7 @@ TRUTH = "truth.csv"  # image_name, target and, in the clinic, the true risk; not
 CALLED = {"train": "out of fold", "test": "on the hidden test truth"}
 
 
-def say_reached(run: Run, folder: Path, cases: pd.DataFrame, role: str) -> None:
+def report_known_truth(run: Run, folder: Path, cases: pd.DataFrame, role: str) -> None:
     """Say how far the finished stack in ``folder`` gets on the rows of ``role``, where somebody knows the truth.
 
     Beside what is submitted stand the rank mean and the network that is best out of fold.

@@ -15,7 +15,7 @@ from level2_stack.evaluation.auc import (
     delong_interval,
     percentile_interval,
     ratio,
-    replicated,
+    replicate,
 )
 
 TOP = 15  # pictures of a patient that a physician has the time to look at: the second prize of ISIC 2024
@@ -127,7 +127,7 @@ def clinical_metrics(
         name: _Clinic(y[kept[name]], score[kept[name]].to_numpy(dtype=np.float64), draws.patient_of[kept[name]], draws)
         for name, score in scores.items()
     }
-    found = replicated(clinics, draws, cells=2 * int(y.sum()) + 1)
+    found = replicate(clinics, draws, cells=2 * int(y.sum()) + 1)
     rows = [row for name, clinic in clinics.items() for row in clinic.rows(name, found[name])]
     return pd.DataFrame(rows)
 

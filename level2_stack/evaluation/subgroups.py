@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from level2_stack.evaluation.auc import Draws, Floats, Interval, PatientROC, percentile_interval, ratio, replicated
+from level2_stack.evaluation.auc import Draws, Floats, Interval, PatientROC, percentile_interval, ratio, replicate
 from runtime.errors import Faults, did_you_mean, list_names
 
 AGE = "age"  # the kind whose column holds years, which are put into bands
@@ -62,7 +62,7 @@ def subgroup_table(
     threshold = common_threshold(y, score)
     parts = list(_groups({kind: values[kept] for kind, values in kinds.items()}, len(y)))
     found = {at: _Subgroup(y, score, score >= threshold, draws, group.members) for at, group in enumerate(parts)}
-    drawn = replicated(found, draws, cells=2 * int(y.sum()) + 1)
+    drawn = replicate(found, draws, cells=2 * int(y.sum()) + 1)
     rows = [
         {"kind": group.kind, "value": group.value, "threshold": threshold, **found[at].row(drawn[at])}
         for at, group in enumerate(parts)

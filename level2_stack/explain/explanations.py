@@ -17,8 +17,8 @@ from features import blocks
 from level2_stack import learners
 from level2_stack.calibration import calibrate
 from level2_stack.contrasts import FAMILIES as CONTRASTS
-from level2_stack.crossval.cluster import fits_at
-from level2_stack.crossval.fits import Table, Workers, table_of
+from level2_stack.crossval.cluster import open_workers
+from level2_stack.crossval.fits import Table, Workers, build_table
 from level2_stack.crossval.nested import TunedParams
 from level2_stack.design.assemble import Design
 from level2_stack.explain.fits import Member, MemberScores, exact_split, members_of, rounding, score_folds, tasks_of
@@ -89,7 +89,7 @@ def make_explanations(run: Run, recipe_file: Path, folder: Path, cluster: str | 
     recipe = with_prevalence(read_recipe(recipe_file), decisions.prevalence)
     design = rebuild_design(run, recipe, decisions.columns)
     probability = read_table(folder / "predictions.parquet")["probability"]
-    with fits_at(cluster, run.folder) as processes:
+    with open_workers(cluster, run.folder) as processes:
         explanations = explain(design, recipe, decisions, probability, str(folder), processes=processes)
     write_table(folder / "explanations.parquet", explanations.table)
     acquisition = {name: blocks.find(name).ACQUISITION for name in recipe.blocks}
@@ -126,7 +126,7 @@ def explain(
     score with all parts 0, in log odds: the same for all training cases of a fold, and for all test cases.
     Raises InputFault, which names ``where``, if the log odds of the refitted models are not those of ``probability``.
     """
-    table = table_of(design)
+    table = build_table(design)
     members = members_of(recipe, decisions.members, decisions.rounds)
     with threadpool_limits(1, user_api="blas"):
         train, test, largest_rounding = _splits_by_fold(table, recipe, decisions, members, processes)
@@ -219,7 +219,7 @@ def _calibrated_split(
     blend = weighted_sum([exact_split(each) for each in by_member], list(decisions.weights[fold]))
     training_share = float(table.y[table.folds != fold].mean())
     prevalence = recipe.calibration.prevalence
-    function = calibrate.deployed_log_odds(decisions.calibrators[fold], training_share, prevalence)
+    function = calibrate.calibrated_log_odds(decisions.calibrators[fold], training_share, prevalence)
     return apply_function(blend, function)
 
 
@@ -234,7 +234,7 @@ def _check_log_odds(total: Floats, log_odds: Floats, index: pd.Index, where: str
 
 
 def _calibrator(values: Mapping[str, Any]) -> calibrate.Calibrator:
-    return calibrate.restored(values["name"], {k: v for k, v in values.items() if k not in ("name", "log_loss")})
+    return calibrate.from_parameters(values["name"], {k: v for k, v in values.items() if k not in ("name", "log_loss")})
 
 
 def _study(text: str) -> tuple[str, int]:

@@ -10,8 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack import learners
-from level2_stack.crossval.fits import Model, Table, Task, Workers, columns_for, fitted, side_by_side, worth_processes
-from level2_stack.crossval.nested import TunedParams, params_for, thinning
+from level2_stack.crossval.fits import (
+    Model,
+    Table,
+    Task,
+    Workers,
+    choose_processes,
+    fit_task,
+    run_in_parallel,
+    select_columns,
+)
+from level2_stack.crossval.nested import TunedParams, params_for, thinning_ratio
 from level2_stack.explain.scales import Floats, Split, match_total, weighted_sum
 from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
@@ -61,8 +70,8 @@ def tasks_of(members: Sequence[Member], recipe: Recipe, tuned_params: TunedParam
             params_for(recipe, tuned_params, each.learner, fold),
             (fold,),
             seed,
-            thinning(recipe, each.learner),
-            keep=True,
+            thinning_ratio(recipe, each.learner),
+            keep_model=True,
         )
         for fold in range(folds)
         for each in members
@@ -79,23 +88,23 @@ def score_folds(
     """
     seeds, stages = {each.learner: each.seeds for each in members}, {each.learner: each.stages for each in members}
     # Computing the contributions takes about as long as the fit.
-    workers = processes or worth_processes(2 * len(tasks), table)
-    outcomes = side_by_side(partial(_score_fit, stages=stages), tasks, table, workers)
+    workers = processes or choose_processes(2 * len(tasks), table)
+    outcomes = run_in_parallel(partial(_score_fit, stages=stages), tasks, table, workers)
     by_seed: list[MemberScores] = []
     for task, outcome in zip(tasks, outcomes, strict=True):
         by_seed.append(outcome)
         if len(by_seed) == seeds[task.learner]:
-            yield task.left_out[0], task.learner, mean_over_seeds(by_seed)
+            yield task.excluded_folds[0], task.learner, mean_over_seeds(by_seed)
             by_seed = []
 
 
 def _score_fit(task: Task, table: Table, *, stages: Mapping[str, Sequence[float] | None]) -> MemberScores:
-    fit, (fold,) = fitted(task, table), task.left_out
+    fit, (fold,) = fit_task(task, table), task.excluded_folds
     share, stage = stage_of(stages[task.learner], fold)
     rows = np.concatenate([np.flatnonzero(table.folds == fold), np.arange(len(table.y), len(table.X))])
-    if fit.model is None or fit.test is None:
+    if fit.model is None or fit.test_scores is None:
         raise ValueError("an outer fit keeps its model and scores the test rows")
-    score = np.concatenate([fit.held_out[fold][stage], fit.test[stage]])
+    score = np.concatenate([fit.fold_scores[fold][stage], fit.test_scores[stage]])
     return MemberScores(score, split_by_column(fit.model, task.learner, table.X.iloc[rows], share, stage))
 
 
@@ -110,7 +119,7 @@ def stage_of(shares: Sequence[float] | None, fold: int) -> tuple[float, int]:
 
 def split_by_column(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
     """Return what every column of ``X`` (n rows of a design) adds to the logit of a fitted ``model``."""
-    own_columns = columns_for(learner, X)
+    own_columns = select_columns(learner, X)
     contributions = _contributions(model, own_columns, stage, share)
     parts = np.zeros(X.shape)
     parts[:, X.columns.get_indexer(own_columns.columns)] = contributions[:, :-1]

@@ -13,8 +13,8 @@ import pandas as pd
 from features import blocks
 from level2_stack import learners
 from level2_stack.crossval import ablation
-from level2_stack.crossval.fits import Table, Task, fitted, table_of, worth_processes
-from level2_stack.crossval.nested import tasks_of_nesting
+from level2_stack.crossval.fits import Table, Task, build_table, choose_processes, fit_task
+from level2_stack.crossval.nested import list_tasks
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design
 from level2_stack.forecast.design import expected_design
@@ -88,9 +88,9 @@ def forecast_stack(
     design = expected_design(run, recipe, planned, foreign)
     _run_shift_check(design)
     preparation = time.perf_counter() - start
-    table, tasks = table_of(design), tasks_of_nesting(design, recipe)
+    table, tasks = build_table(design), list_tasks(design, recipe)
     fit_seconds = _time_fits(tasks, table)
-    workers = worth_processes(len(tasks), table)
+    workers = choose_processes(len(tasks), table)
     stacking = (
         STARTS
         + Span(low=0.8 * preparation, high=1.3 * preparation)
@@ -98,7 +98,7 @@ def forecast_stack(
         + _ablation_seconds(design, recipe, fit_seconds, workers)
         + Span(low=REST_RANGE[0], high=REST_RANGE[1]).times(REST + REST_PER_ROW * len(design.X))
     )
-    bundle_fits = [task for task in tasks if len(task.left_out) == 1 and task.learner in recipe.blend]
+    bundle_fits = [task for task in tasks if len(task.excluded_folds) == 1 and task.learner in recipe.blend]
     memory = _memory(design, recipe, table, workers)
     trials = recipe.tuning.trials
     how = f"{len(fit_seconds)} of {len(tasks)} fits timed on {len(design.y)} rows and {design.X.shape[1]} columns"
@@ -125,13 +125,13 @@ def _time_fits(tasks: Sequence[Task], table: Table) -> dict[tuple[str, int], flo
     """Return (learner, number of folds left out) -> seconds of one such fit, after a small fit that is not timed."""
     seconds: dict[tuple[str, int], float] = {}
     for task in tasks:
-        kind = (task.learner, len(task.left_out))
+        kind = (task.learner, len(task.excluded_folds))
         if kind in seconds:
             continue
         if not any(learner == task.learner for learner, _ in seconds):
-            fitted(task, _sample(table))
+            fit_task(task, _sample(table))
         start = time.perf_counter()
-        fitted(task, table)
+        fit_task(task, table)
         seconds[kind] = time.perf_counter() - start
     return seconds
 
@@ -144,15 +144,15 @@ def _sample(table: Table) -> Table:
 
 
 def _seconds(tasks: Sequence[Task], fit_seconds: dict[tuple[str, int], float], workers: int) -> Span:
-    alone = sum(fit_seconds[task.learner, len(task.left_out)] for task in tasks)
+    alone = sum(fit_seconds[task.learner, len(task.excluded_folds)] for task in tasks)
     return Span(low=alone / workers, high=alone / workers * (SIDE_BY_SIDE.high if workers > 1 else 1.2))
 
 
 def _ablation_seconds(design: Design, recipe: Recipe, fit_seconds: dict[tuple[str, int], float], workers: int) -> Span:
-    learner = ablation.leader(recipe)
+    learner = ablation.leading_booster(recipe)
     if not recipe.ablation or learner is None:
         return Span()
-    fits = len(ablation.parts(design)) * len(np.unique(design.folds)) / workers
+    fits = len(ablation.list_parts(design)) * len(np.unique(design.folds)) / workers
     return Span(low=FEWER_COLUMNS.low, high=FEWER_COLUMNS.high).times(fits * fit_seconds[learner, 1])
 
 

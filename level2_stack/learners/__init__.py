@@ -21,7 +21,7 @@ def find(name: str) -> Learner:
     return cast(Learner, import_module(f"{__name__}.{name}"))
 
 
-def installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Return whether the library that learner ``name`` needs is there; only an optional extra (``EXTRA``) can lack."""
     extra = getattr(find(name), "EXTRA", None)
     return extra is None or find_spec(extra) is not None

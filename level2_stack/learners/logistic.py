@@ -26,7 +26,7 @@ class Params(Settings):
     l2: float = Field(1.0, ge=0)  # penalty l2/2 * |w|^2 beside the summed log loss, on standardised logits
 
 
-class Weighing:
+class NonNegativeRegression:
     """A fitted regression: call it with a design to get probabilities; ``weights`` are per standardised logit."""
 
     def __init__(self, mean: pd.Series, std: pd.Series, solution: NDArray[np.float64]) -> None:
@@ -34,7 +34,7 @@ class Weighing:
         self.weights: dict[str, float] = dict(zip(mean.index, solution[1:].tolist(), strict=True))
 
     @classmethod
-    def fitted(cls, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> "Weighing":
+    def fitted(cls, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> "NonNegativeRegression":
         """Return the regression of ``y`` (0/1) on the columns of ``X``."""
         mean, std = X.mean().fillna(0.0), X.std(ddof=0).replace(0.0, 1.0).fillna(1.0)
         return cls(mean, std, _solve(_standardised(X, mean, std), y, l2))
@@ -56,23 +56,25 @@ class Weighing:
         return _standardised(X, self.mean, self.std)
 
 
-def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Weighing:
+def fit(
+    params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
+) -> NonNegativeRegression:
     """Return the non-negative logistic regression of ``y`` (0/1) on the columns of ``X`` (logits)."""
     with threadpool_limits(1):  # threads that wait for each other made small fits many times slower on a busy machine
-        return Weighing.fitted(X, y, params.l2)
+        return NonNegativeRegression.fitted(X, y, params.l2)
 
 
-def save(fitted: Weighing, folder: Path) -> None:
+def save(fitted: NonNegativeRegression, folder: Path) -> None:
     """Write means, deviations and weights as JSON."""
     numbers = {"mean": fitted.mean.tolist(), "std": fitted.std.tolist(), "solution": fitted.solution.tolist()}
     write_facts(folder, "logistic", columns=list(fitted.mean.index), **numbers)
 
 
-def load(folder: Path) -> Weighing:
+def load(folder: Path) -> NonNegativeRegression:
     """Return the regression that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
     facts = read_facts(folder, "logistic", "columns", "mean", "std", "solution")
     mean, std = (pd.Series(facts[name], index=facts["columns"], dtype=np.float64) for name in ("mean", "std"))
-    return Weighing(mean, std, np.array(facts["solution"], np.float64))
+    return NonNegativeRegression(mean, std, np.array(facts["solution"], np.float64))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import logit
 
 from level2_stack import learners
-from level2_stack.crossval.fits import Model, Table, Task, Workers, run, table_of
+from level2_stack.crossval.fits import Model, Table, Task, Workers, build_table, run_tasks
 from level2_stack.design.assemble import Design
 from level2_stack.explain.explanations import LIMIT, StackDecisions
 from level2_stack.explain.fits import members_of, tasks_of
@@ -34,13 +34,13 @@ def write_portable_stack(
     ``probability`` holds the probabilities that the stack wrote; raises InputFault if the refitted models give the test
     cases other probabilities.
     """
-    table = table_of(design)
+    table = build_table(design)
     members = members_of(recipe, decisions.members, decisions.rounds)
     tasks = tasks_of(members, recipe, decisions.tuned_params, len(decisions.calibrators))
     models: dict[tuple[str, int], list[Model]] = {}
     with progress_bar("level two: fitting for the bundle", len(tasks), unit="fits") as advance:
         for task, model in zip(tasks, _fits(tasks, table, processes), strict=True):
-            models.setdefault((task.learner, task.left_out[0]), []).append(model)
+            models.setdefault((task.learner, task.excluded_folds[0]), []).append(model)
             advance(1)
     facts = _facts(design, table, recipe, decisions, models)
     stack = PortableStack(facts, models)
@@ -52,7 +52,7 @@ def write_portable_stack(
 
 
 def _fits(tasks: Sequence[Task], table: Table, processes: Workers | None) -> Iterator[Model]:
-    for _, fit in run(tasks, table, processes=processes):
+    for _, fit in run_tasks(tasks, table, processes=processes):
         if fit.model is None:
             raise ValueError("an outer fit keeps its model")
         yield fit.model

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from level2_stack import learners
 from level2_stack.calibration import calibrate
-from level2_stack.crossval.fits import Model, columns_for
+from level2_stack.crossval.fits import Model, select_columns
 from level2_stack.explain.fits import MemberScores, exact_split, mean_over_seeds, split_by_column, stage_of
 from level2_stack.explain.scales import Split, apply_function, mean_probability, weighted_sum
 from runtime.errors import InputFault
@@ -116,14 +116,14 @@ class PortableStack:
         share, stage = stage_of(member.rounds, fold)
         empty = Split(np.zeros((len(X), 0)), np.zeros(len(X)))
         for model in self.models[member.name, fold]:
-            score = model.margins(columns_for(member.name, X))[stage]
+            score = model.margins(select_columns(member.name, X))[stage]
             yield MemberScores(score, split_by_column(model, member.name, X, share, stage) if explain else empty)
 
     def _calibration(self, fold: int) -> Callable[[Floats], Floats]:
         """Return the function from the blend's logits to the log odds at the deployment prevalence."""
         parameters = dict(self.facts.calibrators[fold])
-        calibrator = calibrate.restored(parameters.pop("name"), parameters)
-        return calibrate.deployed_log_odds(calibrator, self.facts.trained[fold], self.facts.prevalence)
+        calibrator = calibrate.from_parameters(parameters.pop("name"), parameters)
+        return calibrate.calibrated_log_odds(calibrator, self.facts.trained[fold], self.facts.prevalence)
 
 
 def _categories(values: pd.Series, categories: tuple[str, ...]) -> pd.Series:

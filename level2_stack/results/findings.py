@@ -14,7 +14,7 @@ from level2_stack.calibration.reliability import calibration_report, class_weigh
 from level2_stack.crossval import ablation
 from level2_stack.crossval.choose import Preference
 from level2_stack.crossval.decide import StackResult
-from level2_stack.crossval.nested import CrossValidated, TunedParams
+from level2_stack.crossval.nested import CrossValidation, TunedParams
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.metrics import clinical_metrics
 from level2_stack.evaluation.paired import compare
@@ -32,7 +32,7 @@ class Findings:
 
     design: Design
     recipe: Recipe
-    cross_validation: CrossValidated
+    cross_validation: CrossValidation
     result: StackResult
     board: pd.DataFrame
     shift: pd.DataFrame
@@ -58,12 +58,12 @@ def write_findings(
     """
     result, design = findings.result, findings.design
     write_table(folder / "learners.parquet", result.probability)
-    write_table(folder / "uncalibrated.parquet", result.uncalibrated)
+    write_table(folder / "uncalibrated.parquet", result.raw_probability)
     write_table(folder / "predictions.parquet", _predictions(findings, cases))
     rows = design.train.index
     networks = {name: predictions[name]["probability"].loc[rows] for name in design.networks}
     train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
-    models = dict.fromkeys([result.headline, result.submitted, "rank_mean", findings.best_network])
+    models = dict.fromkeys([result.headline, result.submitted_model, "rank_mean", findings.best_network])
     tables = {
         "leaderboard": findings.board,
         "metrics": clinical_metrics(design.y, train[[name for name in models if name in train]], design.groups),
@@ -99,10 +99,10 @@ def decisions(findings: Findings) -> dict[str, Any]:
     result, cross_validation = findings.result, findings.cross_validation
     preference = result.preference
     return {
-        "submitted": result.submitted,
+        "submitted": result.submitted_model,
         "headline": result.headline,
         "preferred": None if preference is None else _preference_to_json(preference),
-        "chosen_by_fold": [_preference_to_json(each) for each in result.by_fold],
+        "chosen_by_fold": [_preference_to_json(each) for each in result.fold_preferences],
         "columns": list(findings.design.X.columns),
         "rounds": cross_validation.stage,
         "blend_weights": result.blend_weights,
@@ -120,14 +120,14 @@ def decisions(findings: Findings) -> dict[str, Any]:
 
 def _preference_to_json(preference: Preference) -> dict[str, Any]:
     """Return the fields of a preference and the learner it chose; its gain is None without a rank mean."""
-    values = asdict(preference) | {"chosen": preference.chosen}
+    values = asdict(preference) | {"chosen": preference.choice}
     return {key: None if value != value else value for key, value in values.items()}
 
 
 def calibration_table(findings: Findings) -> pd.DataFrame:
     """Return the calibration measures of every model, calibrated and uncalibrated, at the deployment prevalence."""
     design, train = findings.design, findings.design.train.index
-    probability, raw = findings.result.probability.loc[train], findings.result.uncalibrated.loc[train]
+    probability, raw = findings.result.probability.loc[train], findings.result.raw_probability.loc[train]
     models = {str(name): column.to_numpy() for name, column in probability.items()}
     models |= {f"{name}, uncalibrated": column.to_numpy() for name, column in raw.items()}
     return calibration_report(design.y, models, _weights(findings)).rename_axis("model")
@@ -141,7 +141,7 @@ def _weights(findings: Findings) -> NDArray[np.float64] | None:
 def _predictions(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
     probability = findings.result.probability
     columns = {
-        "probability": probability[findings.result.submitted],
+        "probability": probability[findings.result.submitted_model],
         "spread": probability[findings.recipe.blend].std(axis=1, ddof=0),
         "fold": cases["fold"].reindex(probability.index).astype("int8"),
     }
@@ -166,10 +166,10 @@ def _reliability(findings: Findings) -> pd.DataFrame:
 def _choice_lines(findings: Findings) -> Iterator[str]:
     result = findings.result
     if result.preference is None:
-        yield f"submitted: {result.submitted}, as set in the recipe"
+        yield f"submitted: {result.submitted_model}, as set in the recipe"
     else:
-        by_fold = ", ".join(each.chosen for each in result.by_fold)
-        yield f"submitted: {result.submitted}; {result.preference.sentence()}"
+        by_fold = ", ".join(each.choice for each in result.fold_preferences)
+        yield f"submitted: {result.submitted_model}; {result.preference.sentence()}"
         yield f"chosen for each outer fold on its inner folds: {by_fold}; the AUC of these choices is the row {CHOICE}"
     for learner, weights in findings.cross_validation.weights.items():
         yield f"network weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
@@ -181,10 +181,10 @@ def _choice_lines(findings: Findings) -> Iterator[str]:
 def _calibration_line(folder: Path, findings: Findings) -> str:
     result, design = findings.result, findings.design
     report = pd.read_csv(folder / "calibration.csv", index_col="model")
-    name = result.submitted
+    name = result.submitted_model
     before, after = report.loc[f"{name}, uncalibrated"], report.loc[name]
     train, methods = design.train.index, {each.name for each in result.calibrators[name]}
-    calibrated_p, raw_p = (table.loc[train, name].to_numpy() for table in (result.probability, result.uncalibrated))
+    calibrated_p, raw_p = (table.loc[train, name].to_numpy() for table in (result.probability, result.raw_probability))
     gain = log_loss_gain(design.y, calibrated_p, raw_p, design.groups, _weights(findings))
     prevalence = findings.recipe.calibration.prevalence
     at = "" if prevalence is None else f" at a prevalence of {prevalence:.4f} (training rows: {design.y.mean():.4f})"

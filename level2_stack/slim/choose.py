@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from level2_stack.crossval.nested import CrossValidated, cross_validate
+from level2_stack.crossval.nested import CrossValidation, cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import Interval, auc, patient_bootstrap
 from level2_stack.recipe import Recipe
@@ -52,9 +52,9 @@ class _Judge:
     def __init__(self, design_of: Callable[[Names], Design], recipe: Recipe) -> None:
         self._design_of = design_of
         self._recipe = recipe.model_copy(update={"learners": [LEARNER], "blend": [LEARNER]})
-        self._known: dict[Names, tuple[Design, CrossValidated]] = {}
+        self._known: dict[Names, tuple[Design, CrossValidation]] = {}
 
-    def found(self, some: Names) -> CrossValidated:
+    def found(self, some: Names) -> CrossValidation:
         """Return what cross-validation finds with ``some`` networks, in whatever order."""
         return self._both(some)[1]
 
@@ -77,7 +77,7 @@ class _Judge:
         gain, low, high = drawn[["gain", "gain_low", "gain_high"]].to_numpy(np.float64)[drawn.index.get_loc("few")]
         return Interval(gain, low, high)
 
-    def _both(self, some: Names) -> tuple[Design, CrossValidated]:
+    def _both(self, some: Names) -> tuple[Design, CrossValidation]:
         key = tuple(sorted(some))
         if key not in self._known:
             design = self._design_of(key)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from level2_stack import learners
-from level2_stack.crossval.cluster import table_at
+from level2_stack.crossval.cluster import open_table_cluster
 from level2_stack.evaluation.auc import delong_interval
 from level2_stack.learner_contract import DistributedLearner, Predict
 from level2_stack.recipe import Recipe
@@ -102,7 +102,7 @@ def make_spread(spread: Spread, address: str) -> None:
     ``address`` is that of a Dask scheduler whose workers can read the table's files. Every fit is kept in ``models`` as
     soon as it is made; after a halt the same command goes on from there. This process never reads a feature.
     """
-    with table_at(address, spread.table.place) as cluster:
+    with open_table_cluster(address, spread.table.place) as cluster:
         shape = _shape(spread.table, cluster)
         for name in spread.learners:
             _evaluate(name, spread, shape, cluster)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.blocks import LABELS
-from level2_stack.design.assemble import plain
+from level2_stack.design.assemble import safe_name
 from runtime.errors import Faults, InputFault, list_names
 from runtime.provenance import LARGE_BYTES, digest
 
@@ -140,8 +140,8 @@ def _faults_of_columns(kinds: Mapping[str, str]) -> Iterator[str]:
             yield f"column {name!r} is not known of a test case or tells its fold; it cannot be a feature"
         if name.startswith(INDEX):
             yield f"column {name!r} is the number of a row; write the files without an index"
-        if name != plain(name):
-            yield f"column {name!r}: boosters refuse brackets, quotes, colons, commas and spaces: {plain(name)}"
+        if name != safe_name(name):
+            yield f"column {name!r}: boosters refuse brackets, quotes, colons, commas and spaces: {safe_name(name)}"
         if kind not in (NUMBER, TEXT):
             yield f"column {name!r} is of the type {kind}; a feature is a number or text"
 

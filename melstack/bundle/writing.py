@@ -14,7 +14,7 @@ from features import blocks
 from features.blocks import LABELS
 from features.blocks.metadata import NOT_METADATA
 from features.ugly_ducklings import duckling_distance, ugly_limit
-from level2_stack.crossval.cluster import fits_at
+from level2_stack.crossval.cluster import open_workers
 from level2_stack.explain.explanations import StackDecisions, read_decisions
 from level2_stack.portable.export import write_portable_stack
 from level2_stack.recipe import read_recipe
@@ -103,7 +103,7 @@ def _write_parts(
     recipe = with_prevalence(read_recipe(recipe_file), decided.prevalence)
     design = rebuild_design(run, recipe, decided.columns)
     probability = read_table(run.level2 / recipe_file.stem / "predictions.parquet")["probability"]
-    with fits_at(cluster, run.folder) as processes:
+    with open_workers(cluster, run.folder) as processes:
         write_portable_stack(design, recipe, decided, probability, folder / STACK, processes=processes)
     if own:
         # TensorFlow is needed to write the networks, and to predict no more.

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from level1_cnn.training.checkpoint import save_state
-from level2_stack.crossval.fits import side_by_side
+from level2_stack.crossval.fits import run_in_parallel
 from runtime.errors import InputFault
 from runtime.exit_codes import RESUME_HINT, describe, run_command
 from runtime.files import replacing, reserve_disk, write_text
@@ -174,11 +174,11 @@ def test_a_signal_ends_with_a_message(number: signal.Signals, code: int, capsys:
 SLEEP_IN_WORKERS = """
 import os, signal, time
 from level1_cnn.training.checkpoint import save_state
-from level2_stack.crossval.fits import side_by_side
-workers = [child for child in side_by_side(lambda job, table: os.getpid(), range(4), None, 2)]
+from level2_stack.crossval.fits import run_in_parallel
+workers = [child for child in run_in_parallel(lambda job, table: os.getpid(), range(4), None, 2)]
 print(*set(workers), flush=True)
 os.kill(os.getpid(), getattr(signal, arguments[0]))
-list(side_by_side(lambda job, table: time.sleep(job), [60] * 4, None, 2))
+list(run_in_parallel(lambda job, table: time.sleep(job), [60] * 4, None, 2))
 """
 
 
@@ -206,5 +206,5 @@ def test_after_a_worker_is_killed_fewer_workers_finish_the_jobs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = [(number, str(tmp_path / "died")) for number in range(9)]
-    assert list(side_by_side(die_once, jobs, None, 2)) == list(range(9))
+    assert list(run_in_parallel(die_once, jobs, None, 2)) == list(range(9))
     assert "a worker process was killed (out of memory?); going on with 1 of 2" in capsys.readouterr().out

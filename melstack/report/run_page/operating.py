@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from level2_stack.evaluation.auc import LEVEL, Draws, Floats, ratio, replicated
+from level2_stack.evaluation.auc import LEVEL, Draws, Floats, ratio, replicate
 from level2_stack.evaluation.subgroups import SENSITIVITY, common_threshold
 
 MAX_THRESHOLDS = 400  # on the page: finer steps than a slider has pixels on a phone
@@ -51,7 +51,7 @@ def operating_points(
     levels = choose_thresholds(y, score, max_thresholds)
     draws = Draws(groups, replicates=replicates, seed=seed)
     measures = _ThresholdMeasures(y, score, weights, levels, draws)
-    estimates = replicated({"": measures}, draws, cells=len(MEASURES) * (len(levels) + 1))[""]
+    estimates = replicate({"": measures}, draws, cells=len(MEASURES) * (len(levels) + 1))[""]
     table = pd.DataFrame(
         {
             "threshold": levels,

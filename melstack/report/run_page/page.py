@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.leaks.tables import BLOCKING, RESOLVED
-from level2_stack.crossval.ablation import COLUMNS, OF_NETWORKS, SURE_LOSS
+from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
 from melstack.report.charts import Scale, scale_over
 from melstack.report.run_page import headline, origins
@@ -123,8 +123,8 @@ def _ablation(stack: StackResults) -> dict[str, Any] | None:
         return None
     table = stack.tables["ablation"].reindex(columns=["part", *COLUMNS])  # a stack of an older version may lack some
     best = float(stack.board["auc"][stack.best_network])
-    beside_networks = ~table["part"].isin(OF_NETWORKS)
-    suspect = beside_networks & ((table["strongest_low"] > best) | (table["low"] > SURE_LOSS))
+    beside_networks = ~table["part"].isin(NETWORK_PARTS)
+    suspect = beside_networks & ((table["strongest_low"] > best) | (table["low"] > MIN_LEAK_LOSS))
     scale = scale_over(table["low"].to_numpy(), table["high"].to_numpy(), zero=0.0)
     return {"rows": table.assign(suspect=suspect).to_dict("records"), "scale": scale}
 

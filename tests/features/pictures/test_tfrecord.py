@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.pictures.tfrecord import iterate_records, parse_example, read_record, parse_record_path
+from features.pictures.tfrecord import iterate_records, parse_example, parse_record_path, read_record
 from runtime.errors import InputFault
 from tests.features.pictures.tfrecord_files import example, framed, masked, message, varint
 

@@ -19,7 +19,7 @@ from level2_stack.calibration.calibrate import (
     Isotonic,
     choose,
     fit,
-    restored,
+    from_parameters,
     shift_prior,
 )
 from runtime.errors import InputFault
@@ -146,7 +146,7 @@ def test_a_weight_counts_as_that_many_rows(name):
 def test_a_calibrator_comes_back_from_json_to_the_last_bit_and_sees_every_row_alone(name):
     margin, y = drawn(lambda m: 0.5 * m - 1, n=301)
     calibrator = fit(name, margin, y)
-    again = restored(name, json.loads(json.dumps(calibrator.parameters())))
+    again = from_parameters(name, json.loads(json.dumps(calibrator.parameters())))
     assert again == calibrator
     np.testing.assert_array_equal(again(margin[::7]), calibrator(margin)[::7])
 

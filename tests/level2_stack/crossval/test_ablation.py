@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.crossval.ablation import COLUMNS, SURE_LOSS, ablate, leader, parts, sentences
+from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, ablate, leading_booster, list_parts, sentences
 from level2_stack.crossval.nested import cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
@@ -103,7 +103,7 @@ def test_the_best_network_and_contrasts_are_no_leak(table):
 def test_without_a_network_to_compare_with_only_a_sure_loss_is_called_a_leak(table):
     accused = [sentence for sentence in sentences(table, best_network=float("nan")) if "may leak" in sentence]
     assert [sentence.split()[0] for sentence in accused] == ["pictures"]
-    assert table.loc["pictures", "low"] > SURE_LOSS > table.drop(index="pictures")["low"].max()
+    assert table.loc["pictures", "low"] > MIN_LEAK_LOSS > table.drop(index="pictures")["low"].max()
 
 
 def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, found, table):
@@ -126,7 +126,7 @@ def test_leaving_out_what_no_tree_can_use_loses_exactly_nothing(thinned):
     tuned = {
         ("lgbm", fold): lgbm.Params(rounds=10 + 5 * fold, learning_rate=0.1, feature_fraction=1.0) for fold in range(4)
     }
-    found = ablate(design, stack, cross_validate(design, stack, tuned=tuned), replicates=20)
+    found = ablate(design, stack, cross_validate(design, stack, tuned_params=tuned), replicates=20)
     assert found.loc["patient", ["loss", "low", "high"]].tolist() == [0, 0, 0]
     assert found.loc["all networks", "loss"] > 0
 
@@ -135,7 +135,7 @@ def test_parts_are_blocks_and_kinds_of_network_columns_that_the_design_has():
     names = ["logit.a", "spread.a", "difference.a", "zscore.a", "disagreement.networks", "metadata.age", "own.x"]
     columns = pd.DataFrame(np.zeros((4, len(names))), columns=names)
     whole = Design(columns, np.zeros(4), np.zeros(4, dtype=np.int8), np.array(list("abcd"), dtype=object))
-    assert parts(whole) == {
+    assert list_parts(whole) == {
         "all networks": ("logit", "spread", "difference", "zscore", "disagreement"),
         "contrasts": ("difference", "zscore", "disagreement"),
         "spread of views": ("spread",),
@@ -149,14 +149,14 @@ def test_what_is_everything_is_no_part():
         X = pd.DataFrame(np.zeros((4, len(families))), columns=[f"{family}.a" for family in families])
         return Design(X, np.zeros(4), np.zeros(4, dtype=np.int8), np.array(list("abcd"), dtype=object))
 
-    assert parts(only("metadata")) == {}
-    assert parts(only("logit")) == {}
-    assert parts(only("metadata", "patient")) == {"metadata": ("metadata",), "patient": ("patient",)}
+    assert list_parts(only("metadata")) == {}
+    assert list_parts(only("logit")) == {}
+    assert list_parts(only("metadata", "patient")) == {"metadata": ("metadata",), "patient": ("patient",)}
 
 
 def test_without_a_learner_of_all_columns_there_is_an_empty_table():
     design, stack = make_design(120), recipe("logistic", "mean")
-    assert leader(stack) is None
+    assert leading_booster(stack) is None
     table = ablate(design, stack, cross_validate(design, stack))
     assert table.empty
     assert list(table.columns) == COLUMNS
@@ -164,4 +164,4 @@ def test_without_a_learner_of_all_columns_there_is_an_empty_table():
 
 
 def test_the_leader_is_the_first_booster_of_the_recipe():
-    assert leader(recipe("mean", "xgb", "lgbm")) == "xgb"
+    assert leading_booster(recipe("mean", "xgb", "lgbm")) == "xgb"

@@ -24,7 +24,7 @@ def scores(**strengths: float) -> pd.DataFrame:
 def test_what_beats_the_rank_mean_beyond_chance_is_chosen():
     table = scores(rank_mean=1.0, lgbm=1.6, xgb=1.3)
     found = prefer(Y, table, PATIENTS, ["xgb", "lgbm"])
-    assert (found.preferred, found.chosen) == ("lgbm", "lgbm")
+    assert (found.preferred, found.choice) == ("lgbm", "lgbm")
     assert found.auc == auc(Y, table["lgbm"].to_numpy())
     assert found.gain == pytest.approx(found.auc - auc(Y, table["rank_mean"].to_numpy()))
     assert 0 < found.low < found.gain < found.high
@@ -36,14 +36,14 @@ def test_what_beats_the_rank_mean_beyond_chance_is_chosen():
 
 def test_the_rank_mean_is_chosen_where_the_best_is_better_by_chance_only():
     found = prefer(Y, scores(rank_mean=1.0, lgbm=1.005, xgb=0.9), PATIENTS, ["lgbm", "xgb"])
-    assert (found.preferred, found.chosen) == ("lgbm", "rank_mean")
+    assert (found.preferred, found.choice) == ("lgbm", "rank_mean")
     assert found.low <= 0 < found.high
     assert found.sentence().startswith(f"nothing beats the rank mean: the best, lgbm, reaches {found.auc:.4f}, ")
 
 
 def test_the_rank_mean_is_chosen_where_all_are_worse():
     found = prefer(Y, scores(rank_mean=2.0, lgbm=1.0), PATIENTS, ["lgbm"])
-    assert found.chosen == "rank_mean"
+    assert found.choice == "rank_mean"
     assert found.high < 0
 
 
@@ -51,7 +51,7 @@ def test_the_rank_mean_is_chosen_where_all_are_worse():
 def test_without_another_to_compare_with_the_best_is_chosen_and_the_gain_unknown(candidates):
     table = scores(lgbm=1.0, rank_mean=2.0)[candidates]
     found = prefer(Y, table, PATIENTS, candidates)
-    assert found.chosen == found.preferred == candidates[-1]
+    assert found.choice == found.preferred == candidates[-1]
     assert np.isnan([found.gain, found.low, found.high]).all()
     assert found.sentence() == f"{candidates[-1]} is preferred by nested evaluation ({found.auc:.4f})"
 
@@ -73,4 +73,4 @@ def test_the_same_draw_of_patients_gives_the_same_preference():
 
 @pytest.mark.parametrize(("low", "chosen"), [(1e-9, "lgbm"), (0.0, "rank_mean"), (-0.1, "rank_mean")])
 def test_a_gain_counts_from_where_its_interval_leaves_zero(low, chosen):
-    assert Preference("lgbm", 0.9, 0.05, low, 0.1).chosen == chosen
+    assert Preference("lgbm", 0.9, 0.05, low, 0.1).choice == chosen

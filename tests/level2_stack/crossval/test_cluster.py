@@ -14,8 +14,8 @@ pytest.importorskip("distributed")
 
 from distributed import Client
 
-from level2_stack.crossval.cluster import OnCluster, fits_at
-from level2_stack.crossval.fits import table_of
+from level2_stack.crossval.cluster import ClusterWorkers, open_workers
+from level2_stack.crossval.fits import build_table
 from level2_stack.explain.fits import members_of, score_folds, tasks_of
 from level2_stack.finished import OUTPUTS
 from runtime.errors import InputFault
@@ -74,8 +74,8 @@ def address() -> Iterator[str]:
 
 
 @contextmanager
-def machines(address: str, place: Path) -> Iterator[OnCluster]:
-    with fits_at(address, place) as found:
+def machines(address: str, place: Path) -> Iterator[ClusterWorkers]:
+    with open_workers(address, place) as found:
         assert found is not None
         yield found
 
@@ -101,7 +101,7 @@ def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_ask
 def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made_again(
     address: str, place: Path
 ) -> None:
-    table, made = table_of(make_design(120, 12)), recipe("lgbm", "logistic")
+    table, made = build_table(make_design(120, 12)), recipe("lgbm", "logistic")
     members = members_of(made, ["lgbm", "logistic"], {})
     tasks = tasks_of(members, made, {}, 4)
     with machines(address, place) as found:

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from level2_stack.calibration import calibrate
 from level2_stack.crossval.decide import decide, predict
-from level2_stack.crossval.nested import CrossValidated, Scores, cross_validate
+from level2_stack.crossval.nested import CrossValidation, Scores, cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
 from level2_stack.recipe import Calibration, Recipe
@@ -55,7 +55,7 @@ def test_flipping_a_folds_targets_changes_nothing_that_predicts_it(design, every
     assert after.blend_weights[fold] == result.blend_weights[fold]
     for name, chosen in result.calibrators.items():
         assert after.calibrators[name][fold] == chosen[fold]
-    assert after.by_fold[fold] == result.by_fold[fold]
+    assert after.fold_preferences[fold] == result.fold_preferences[fold]
     before, now = result.probability.iloc[:180], after.probability.iloc[:180]
     pd.testing.assert_frame_equal(now[own], before[own], check_exact=True)
     assert not np.isclose(now[other], before[other]).all(axis=0).any()  # the other folds did learn from it
@@ -64,7 +64,7 @@ def test_flipping_a_folds_targets_changes_nothing_that_predicts_it(design, every
 def test_there_is_a_probability_of_every_row_by_every_learner_the_blend_and_the_choice(design, everything):
     result = everything[1]
     assert set(result.probability) == {"lgbm", "xgb", *BASELINES, "blend", "choice"}
-    assert set(result.uncalibrated) == {"lgbm", "xgb", *BASELINES, "blend"}
+    assert set(result.raw_probability) == {"lgbm", "xgb", *BASELINES, "blend"}
     assert list(result.probability.index) == list(design.X.index)
     assert ((result.probability > 0) & (result.probability < 1)).all(axis=None)
 
@@ -84,20 +84,20 @@ def test_a_train_row_gets_what_its_outer_folds_calibrator_makes_of_its_outer_sco
 
 def test_the_choice_is_in_every_fold_what_its_inner_folds_chose(design, everything):
     result = everything[1]
-    for fold, preference in enumerate(result.by_fold):
+    for fold, preference in enumerate(result.fold_preferences):
         own = np.flatnonzero(design.folds == fold)
-        expected = result.probability[preference.chosen].iloc[own]
+        expected = result.probability[preference.choice].iloc[own]
         np.testing.assert_array_equal(result.probability["choice"].iloc[own], expected)
     assert result.headline == "choice"
-    assert result.submitted == result.preference.chosen
+    assert result.submitted_model == result.preference.choice
 
 
 def test_test_rows_of_the_choice_are_the_mean_of_what_every_fold_chose(design):
     stack = recipe("logistic", "mean", "rank_mean")
     found, result = decided(design, stack)
     parts = []
-    for fold, preference in enumerate(result.by_fold):
-        name = preference.chosen
+    for fold, preference in enumerate(result.fold_preferences):
+        name = preference.choice
         assert name != "blend"
         parts.append(result.calibrators[name][fold].calibrator(found.scores[name].test[fold]))
     np.testing.assert_allclose(result.probability["choice"].iloc[180:], np.mean(parts, axis=0))
@@ -106,13 +106,18 @@ def test_test_rows_of_the_choice_are_the_mean_of_what_every_fold_chose(design):
 def test_uncalibrated_probabilities_are_the_scores_themselves(design, everything):
     found, result = everything
     scores = found.scores["lgbm"]
-    np.testing.assert_allclose(result.uncalibrated["lgbm"].iloc[:180], expit(scores.outer(found.folds)))
-    np.testing.assert_allclose(result.uncalibrated["lgbm"].iloc[180:], expit(scores.test.mean(axis=0)))
+    np.testing.assert_allclose(result.raw_probability["lgbm"].iloc[:180], expit(scores.outer(found.folds)))
+    np.testing.assert_allclose(result.raw_probability["lgbm"].iloc[180:], expit(scores.test.mean(axis=0)))
 
 
 def test_what_the_recipe_submits_is_submitted_without_a_choice(design):
     result = decided(design, recipe("logistic", "mean", "rank_mean", submit="mean"))[1]
-    assert (result.submitted, result.headline, result.preference, result.by_fold) == ("mean", "mean", None, [])
+    assert (result.submitted_model, result.headline, result.preference, result.fold_preferences) == (
+        "mean",
+        "mean",
+        None,
+        [],
+    )
     assert "choice" not in result.probability
 
 
@@ -155,12 +160,12 @@ def test_a_deployment_prevalence_moves_all_odds_of_a_fold_alike(design):
         np.testing.assert_allclose(odds[design.folds == fold], expected, rtol=1e-6)
 
 
-def noise(seed: int) -> tuple[Design, CrossValidated]:
+def noise(seed: int) -> tuple[Design, CrossValidation]:
     """Return a design with twelve learners that know nothing: a row's score is the same by every fit."""
     design, random = make_design(240, 0, signal=0, folds=3, seed=seed), np.random.default_rng(seed)
     tables = {f"learner_{i}": np.tile(random.normal(size=240), (3, 1)) for i in range(12)}
     scores = {name: Scores(table, np.zeros((3, 0)), table[:1]) for name, table in tables.items()}
-    return design, CrossValidated(design.folds.astype(np.int64), scores)
+    return design, CrossValidation(design.folds.astype(np.int64), scores)
 
 
 def test_choosing_does_not_flatter_the_choice_as_it_flatters_the_best_of_the_leaderboard():

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from level2_stack.crossval.fits import Model, Task, columns_for, fitted, run, table_of, thinned, worth_processes
+from level2_stack.crossval.fits import (
+    Model,
+    Task,
+    build_table,
+    choose_processes,
+    fit_task,
+    run_tasks,
+    select_columns,
+    thinned,
+)
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic, rank_mean
 from tests.level2_stack.small_designs import make_design
@@ -14,8 +23,8 @@ from tests.level2_stack.small_designs import make_design
 QUICK = lgbm.Params(rounds=20, learning_rate=0.1)
 
 
-def lgbm_task(left_out: tuple[int, ...] = (0,), **settings: object) -> Task:
-    return Task("lgbm", QUICK, left_out, 0, **settings)
+def lgbm_task(excluded_folds: tuple[int, ...] = (0,), **settings: object) -> Task:
+    return Task("lgbm", QUICK, excluded_folds, 0, **settings)
 
 
 @given(
@@ -25,7 +34,7 @@ def lgbm_task(left_out: tuple[int, ...] = (0,), **settings: object) -> Task:
 )
 def test_thinning_keeps_all_positives_and_as_many_negatives_as_asked(ratio, seed, y):
     targets, rows = np.array(y), np.arange(len(y))
-    kept, share = thinned(rows, targets, Task("lgbm", QUICK, (1,), seed, thinned=ratio))
+    kept, share = thinned(rows, targets, Task("lgbm", QUICK, (1,), seed, thinning_ratio=ratio))
     positives, negatives = int(targets.sum()), int((targets == 0).sum())
     wanted = min(int(np.ceil(ratio * positives)), negatives)
     assert set(np.flatnonzero(targets == 1)) <= set(kept)
@@ -35,20 +44,20 @@ def test_thinning_keeps_all_positives_and_as_many_negatives_as_asked(ratio, seed
 
 
 def test_a_ratio_beyond_what_there_is_changes_nothing():
-    table = table_of(make_design(120))
-    plain = fitted(lgbm_task(), table)
-    beyond = fitted(lgbm_task(thinned=50.0), table)
-    np.testing.assert_array_equal(beyond.held_out[0], plain.held_out[0])
-    np.testing.assert_array_equal(beyond.test, plain.test)
+    table = build_table(make_design(120))
+    plain = fit_task(lgbm_task(), table)
+    beyond = fit_task(lgbm_task(thinning_ratio=50.0), table)
+    np.testing.assert_array_equal(beyond.fold_scores[0], plain.fold_scores[0])
+    np.testing.assert_array_equal(beyond.test_scores, plain.test_scores)
 
 
 def test_thinned_fits_predict_the_prevalence_of_all_rows():
-    table = table_of(make_design(600, signal=1.0))
-    calm = Task("lgbm", lgbm.Params(rounds=60, learning_rate=0.1), (0,), 0, thinned=1.0)
-    means = [1 / (1 + np.exp(-fitted(calm._replace(seed=seed), table).held_out[0][-1])) for seed in range(4)]
+    table = build_table(make_design(600, signal=1.0))
+    calm = Task("lgbm", lgbm.Params(rounds=60, learning_rate=0.1), (0,), 0, thinning_ratio=1.0)
+    means = [1 / (1 + np.exp(-fit_task(calm._replace(seed=seed), table).fold_scores[0][-1])) for seed in range(4)]
     assert np.mean(means) == pytest.approx(0.3, abs=0.05)  # 0.5 where nobody puts it right
-    logits = fitted(calm, table), fitted(calm._replace(thinned=None), table)
-    assert np.corrcoef(*(each.held_out[0][-1] for each in logits))[0, 1] > 0.8
+    logits = fit_task(calm, table), fit_task(calm._replace(thinning_ratio=None), table)
+    assert np.corrcoef(*(each.fold_scores[0][-1] for each in logits))[0, 1] > 0.8
 
 
 def test_the_correction_multiplies_the_odds_by_the_share_of_negatives_kept():
@@ -59,8 +68,8 @@ def test_the_correction_multiplies_the_odds_by_the_share_of_negatives_kept():
 def test_other_folds_and_seeds_draw_other_negatives():
     y = np.repeat([0.0, 1.0], [90, 10])
     first, again, other_seed, other_fold = (
-        set(thinned(np.arange(100), y, Task("lgbm", QUICK, left_out, seed, thinned=2.0))[0])
-        for left_out, seed in (((0,), 0), ((0,), 0), ((0,), 1), ((0, 1), 0))
+        set(thinned(np.arange(100), y, Task("lgbm", QUICK, excluded_folds, seed, thinning_ratio=2.0))[0])
+        for excluded_folds, seed in (((0,), 0), ((0,), 0), ((0,), 1), ((0, 1), 0))
     )
     assert first == again
     assert first != other_seed
@@ -74,19 +83,22 @@ def test_scores_of_0_and_1_become_finite_logits():
 
 
 def test_a_fit_predicts_the_folds_it_left_out_and_test_rows_only_without_one():
-    table = table_of(make_design(120, 12))
-    pair, outer = fitted(lgbm_task((0, 2)), table), fitted(lgbm_task((2,), keep=True), table)
-    assert {fold: found.shape for fold, found in pair.held_out.items()} == {0: (len(STAGES), 30), 2: (len(STAGES), 30)}
-    assert pair.test is None
+    table = build_table(make_design(120, 12))
+    pair, outer = fit_task(lgbm_task((0, 2)), table), fit_task(lgbm_task((2,), keep_model=True), table)
+    assert {fold: found.shape for fold, found in pair.fold_scores.items()} == {
+        0: (len(STAGES), 30),
+        2: (len(STAGES), 30),
+    }
+    assert pair.test_scores is None
     assert pair.model is None
-    assert outer.test.shape == (len(STAGES), 12)
-    np.testing.assert_array_equal(outer.model.margins(table.X.iloc[120:]), outer.test)
+    assert outer.test_scores.shape == (len(STAGES), 12)
+    np.testing.assert_array_equal(outer.model.margins(table.X.iloc[120:]), outer.test_scores)
 
 
 def test_only_learners_that_weigh_or_gain_say_so():
-    table = table_of(make_design(120))
+    table = build_table(make_design(120))
     boosted, weighed, plain = (
-        fitted(Task(name, params, (0,), 0), table)
+        fit_task(Task(name, params, (0,), 0), table)
         for name, params in (("lgbm", QUICK), ("logistic", logistic.Params()), ("rank_mean", rank_mean.Params()))
     )
     assert set(boosted.importance) == set(table.X.columns)
@@ -96,40 +108,41 @@ def test_only_learners_that_weigh_or_gain_say_so():
 
 def test_a_fit_is_not_given_the_columns_it_goes_without():
     X = pd.DataFrame(columns=["logit.a", "spread.a", "metadata.age", "metadata.site", "patient.count"])
-    assert list(columns_for("lgbm", X)) == list(X)
-    assert list(columns_for("lgbm", X, ("metadata", "spread"))) == ["logit.a", "patient.count"]
-    assert list(columns_for("rank_mean", X)) == ["logit.a"]
+    assert list(select_columns("lgbm", X)) == list(X)
+    assert list(select_columns("lgbm", X, ("metadata", "spread"))) == ["logit.a", "patient.count"]
+    assert list(select_columns("rank_mean", X)) == ["logit.a"]
 
 
 def test_a_column_left_out_has_no_influence():
     design = make_design(120)
     other = design.X.assign(**{"metadata.age": 0.0})
-    task = lgbm_task(without=("metadata",))
+    task = lgbm_task(excluded_families=("metadata",))
     first, second = (
-        fitted(task, table_of(each)) for each in (design, type(design)(other, design.y, design.folds, design.groups))
+        fit_task(task, build_table(each))
+        for each in (design, type(design)(other, design.y, design.folds, design.groups))
     )
-    np.testing.assert_array_equal(first.held_out[0], second.held_out[0])
+    np.testing.assert_array_equal(first.fold_scores[0], second.fold_scores[0])
 
 
 def test_a_table_numbers_folds_and_patients_and_keeps_who_is_with_whom():
     design = make_design(120)
-    table = table_of(design)
+    table = build_table(design)
     assert list(table.X.index) == list(range(len(design.X)))
     assert set(table.folds) == {0, 1, 2, 3}
     assert len(set(zip(table.groups, design.groups, strict=True))) == len(set(table.groups)) == 40
 
 
 def test_outcomes_come_in_the_order_of_the_tasks_and_each_is_told_before():
-    table, told = table_of(make_design(60)), []
+    table, told = build_table(make_design(60)), []
     tasks = [Task("rank_mean", rank_mean.Params(), (fold,), 0) for fold in (2, 0, 1)]
-    outcomes = run(tasks, table, processes=1, on_fit=told.append)
+    outcomes = run_tasks(tasks, table, processes=1, on_fit=told.append)
     assert next(outcomes)[0] == tasks[0] == told[0]
-    assert [list(outcome.held_out) for _, outcome in outcomes] == [[0], [1]]
+    assert [list(outcome.fold_scores) for _, outcome in outcomes] == [[0], [1]]
     assert told == tasks
 
 
 def test_small_work_is_not_worth_a_process():
-    table = table_of(make_design(60))
-    assert worth_processes(100, table) == 1
-    assert worth_processes(10**6, table) >= 1
-    assert worth_processes(1, table) == 1
+    table = build_table(make_design(60))
+    assert choose_processes(100, table) == 1
+    assert choose_processes(10**6, table) >= 1
+    assert choose_processes(1, table) == 1

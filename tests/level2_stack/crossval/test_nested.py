@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
-from level2_stack.crossval.nested import Scores, cross_validate, fold_aucs, number_of_fits
+from level2_stack.crossval.nested import Scores, count_fits, cross_validate, fold_aucs
 from level2_stack.design.assemble import Design
 from level2_stack.learner_contract import STAGES
 from level2_stack.learners import lgbm, logistic
@@ -19,8 +19,8 @@ def margins(predict, X: pd.DataFrame) -> np.ndarray:
     return logit(np.clip(predict(X), 1e-9, 1 - 1e-9)).astype(np.float32)
 
 
-def fit_without(learner, params, design: Design, left_out: tuple[int, ...], columns: list[str], seed: int = 0):
-    seen = np.flatnonzero(~np.isin(design.folds, left_out))
+def fit_without(learner, params, design: Design, excluded_folds: tuple[int, ...], columns: list[str], seed: int = 0):
+    seen = np.flatnonzero(~np.isin(design.folds, excluded_folds))
     return learner.fit(
         params, design.X[columns].iloc[seen], design.y[seen], groups=design.groups[seen].astype(str), seed=seed
     )
@@ -75,8 +75,8 @@ def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
     design, stack = make_design(), recipe("lgbm", "logistic", seeds=3, inner_seeds=2)
     told = []
     cross_validate(design, stack, on_fit=told.append)
-    assert len({(task.learner, task.left_out, task.seed) for task in told}) == len(told)
-    assert len(told) == number_of_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
+    assert len({(task.learner, task.excluded_folds, task.seed) for task in told}) == len(told)
+    assert len(told) == count_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
 
 
 def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
@@ -84,9 +84,9 @@ def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
     weak, strong = logistic.Params(l2=0.1), logistic.Params(l2=100)
     params = [weak, weak, strong, strong]
     tuned = {("logistic", fold): each for fold, each in enumerate(params)}
-    found = cross_validate(design, stack, tuned=tuned)
+    found = cross_validate(design, stack, tuned_params=tuned)
     # Pairs with equal parameters once (0, 1 and 2, 3), the other four once for either.
-    assert number_of_fits(design, stack, tuned) == 4 + 2 + 2 * 4
+    assert count_fits(design, stack, tuned) == 4 + 2 + 2 * 4
     for outer in range(4):
         for inner in range(4):
             rows = np.flatnonzero(design.folds == inner)

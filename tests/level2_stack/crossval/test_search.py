@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from level2_stack.crossval.nested import cross_validate
-from level2_stack.crossval.search import Study, parameters, search
+from level2_stack.crossval.search import Study, best_parameters, search
 from level2_stack.recipe import check_recipe
 from runtime.errors import InputFault
 from tests.level2_stack.small_designs import flip_targets, make_design
@@ -60,8 +60,8 @@ def test_a_finished_search_is_read_from_its_journals(design, found, tmp_path, ca
 
 def test_cross_validation_takes_the_parameters_of_each_fold(design, found):
     recipe = tuned_recipe()
-    tuned = parameters(found)
-    result = cross_validate(design, recipe, tuned=tuned)
+    tuned = best_parameters(found)
+    result = cross_validate(design, recipe, tuned_params=tuned)
     plain = cross_validate(design, recipe)
     changed = [fold for fold in range(3) if tuned["lgbm", fold] != recipe.parameters("lgbm")]
     rows = np.isin(result.folds, changed)

@@ -15,7 +15,7 @@ from level2_stack.learners import lgbm, logistic
 from level2_stack.recipe import Budget
 from runtime.errors import InputFault
 from runtime.settings import check_settings
-from tests.level2_stack.crossval.tuned_rows import rows, tuned
+from tests.level2_stack.crossval.tuning_rows import rows, tuned
 
 OPTUNA_SPEAKS = optuna.logging.get_verbosity()
 
@@ -25,7 +25,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from level2_stack.learners import logistic
-from tests.level2_stack.crossval.tuned_rows import tuned
+from tests.level2_stack.crossval.tuning_rows import tuned
 
 fit, calls = logistic.fit, []
 
@@ -128,7 +128,9 @@ def test_a_journal_of_other_things_is_renewed_and_the_user_told(tmp_path, capsys
     assert "starts again" not in capsys.readouterr().out
     others = {"seed": {"seed": 1}, "defaults": {"params": logistic.Params(l2=2.0)}, "objective": {"objective": "auc"}}
     found = tuned(storage, 2, table=altered(change), **others.get(change, {}))
-    assert "fold_0.journal was made from other rows, settings or code; the search starts again" in capsys.readouterr().out
+    assert (
+        "fold_0.journal was made from other rows, settings or code; the search starts again" in capsys.readouterr().out
+    )
     assert found.trials == 2
     assert len(journal(storage).trials) == 2
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from level2_stack.contrasts import FAMILIES
-from level2_stack.design.assemble import assemble, plain
+from level2_stack.design.assemble import assemble, safe_name
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
 
@@ -112,7 +112,7 @@ def test_an_unknown_spread_is_left_out(cases, network, metadata):
 
 def test_blocks_that_nobody_computed_are_said(cases, network, metadata):
     recipe = RECIPE.model_copy(update={"blocks": ["metadata", "pictures"]})
-    assert built(cases, {"a": network}, metadata, recipe).absent == ("pictures",)
+    assert built(cases, {"a": network}, metadata, recipe).missing_blocks == ("pictures",)
 
 
 def test_every_faulty_network_is_named_at_once(cases, network, metadata):
@@ -160,9 +160,9 @@ def test_column_names_that_the_boosters_refuse_are_replaced(cases, network, meta
 
 
 def test_a_plain_name_is_one_that_every_booster_takes():
-    assert plain("age [years], <90") == "age__years____90"
-    assert plain("b3_384.v2-x") == "b3_384.v2-x"
-    assert plain(plain('a"b:c{d}')) == plain('a"b:c{d}') == "a_b_c_d_"
+    assert safe_name("age [years], <90") == "age__years____90"
+    assert safe_name("b3_384.v2-x") == "b3_384.v2-x"
+    assert safe_name(safe_name('a"b:c{d}')) == safe_name('a"b:c{d}') == "a_b_c_d_"
 
 
 def test_block_columns_that_become_one_name_are_refused(cases, network, metadata):

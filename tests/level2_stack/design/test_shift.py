@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.design.shift import acquisition_of, adversarial_validation, column_families, excluded, sentences
+from level2_stack.design.shift import (
+    acquisition_set,
+    adversarial_validation,
+    column_families,
+    columns_to_exclude,
+    sentences,
+)
 
 ACQUISITION = {"patient": ("n_pictures",), "pictures": ("width", "height"), "metadata": ()}
 
@@ -153,7 +159,7 @@ def test_without_test_or_without_train_rows_there_is_nothing_to_compare(value):
     assert list(table.columns) == ["auc", "low", "high", "n_columns", "leaned_on"]
     assert table.empty
     assert list(sentences(table)) == ["shift: no train and test rows to compare; acquisition columns left out"]
-    assert excluded(table, ACQUISITION) == {"patient": ("n_pictures",), "pictures": ("width", "height")}
+    assert columns_to_exclude(table, ACQUISITION) == {"patient": ("n_pictures",), "pictures": ("width", "height")}
 
 
 @pytest.mark.parametrize(
@@ -167,18 +173,18 @@ def test_without_test_or_without_train_rows_there_is_nothing_to_compare(value):
     ],
 )
 def test_acquisition_columns_stay_only_if_the_whole_interval_is_below_the_threshold(limits, left_out):
-    table = found({"pictures": (0.9, 0.9, 0.9), acquisition_of("pictures"): limits})
+    table = found({"pictures": (0.9, 0.9, 0.9), acquisition_set("pictures"): limits})
     columns = {"pictures": ("width", "height")}
-    assert excluded(table, columns) == (columns if left_out else {})
+    assert columns_to_exclude(table, columns) == (columns if left_out else {})
 
 
 def test_the_threshold_is_the_users():
-    table = found({acquisition_of("pictures"): (0.71, 0.69, 0.73)})
-    assert excluded(table, {"pictures": ("width",)}, 0.75) == {}
+    table = found({acquisition_set("pictures"): (0.71, 0.69, 0.73)})
+    assert columns_to_exclude(table, {"pictures": ("width",)}, 0.75) == {}
 
 
 def test_acquisition_columns_that_were_not_compared_are_left_out_and_blocks_without_any_are_not_named():
-    assert excluded(found({"all": (0.5, 0.4, 0.6)}), ACQUISITION).keys() == {"patient", "pictures"}
+    assert columns_to_exclude(found({"all": (0.5, 0.4, 0.6)}), ACQUISITION).keys() == {"patient", "pictures"}
 
 
 def test_sentences_say_the_figure_the_threshold_and_what_follows():
@@ -207,7 +213,9 @@ def test_what_the_sentences_leave_out_is_what_is_excluded():
     X["pictures.width"] = np.random.default_rng(1).normal(size=len(X)) + 1.5 * is_test
     table = adversarial_validation(X, is_test, groups, column_families(X, ACQUISITION))
     said = {line.split()[1] for line in sentences(table) if line.endswith("left out")}
-    assert said == excluded(table, {"patient": ("n_pictures",), "pictures": ("width",)}).keys() >= {"pictures"}
+    assert (
+        said == columns_to_exclude(table, {"patient": ("n_pictures",), "pictures": ("width",)}).keys() >= {"pictures"}
+    )
 
 
 def test_columns_are_grouped_by_what_they_tell():

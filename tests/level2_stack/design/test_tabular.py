@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from level2_stack.design.tabular import columns_of, groups_of
+from level2_stack.design.tabular import classify_columns, read_groups
 
 TABLE = pd.DataFrame(
     {
@@ -21,9 +21,9 @@ TABLE = pd.DataFrame(
 
 
 def design(table: pd.DataFrame = TABLE, **given: Any) -> pd.DataFrame:
-    options = {"scores": ["net a"], "group": "patient", "scale": "probability", "contrasted": False, **given}
-    columns = columns_of(table, options.pop("scores"), options.pop("group"), options.pop("scale"), **options)
-    return columns.design(table, groups_of(table, None, columns.group))
+    options = {"scores": ["net a"], "group": "patient", "scale": "probability", "has_contrasts": False, **given}
+    columns = classify_columns(table, options.pop("scores"), options.pop("group"), options.pop("scale"), **options)
+    return columns.design(table, read_groups(table, None, columns.group))
 
 
 def test_scores_become_logits_and_the_rest_features_but_for_the_group_and_what_is_empty() -> None:
@@ -40,15 +40,15 @@ def test_contrasts_do_not_depend_on_the_order_of_rows_to_the_last_bit() -> None:
     random = np.random.default_rng(0)
     table = pd.DataFrame({"net a": random.random(200), "patient": random.integers(20, size=200)})
     order = random.permutation(200)
-    mixed = design(table.iloc[order].reset_index(drop=True), contrasted=True)
+    mixed = design(table.iloc[order].reset_index(drop=True), has_contrasts=True)
     assert mixed.shape[1] > 4
-    np.testing.assert_array_equal(mixed.to_numpy(), design(table, contrasted=True).to_numpy()[order])
+    np.testing.assert_array_equal(mixed.to_numpy(), design(table, has_contrasts=True).to_numpy()[order])
 
 
 def test_without_groups_every_row_is_its_own() -> None:
-    assert len(set(groups_of(TABLE, None, None))) == 4
-    assert groups_of(TABLE, [7, 7, 8, 8], None).tolist() == ["7", "7", "8", "8"]
-    assert groups_of(TABLE, None, "patient").tolist() == ["1", "1", "2", "2"]
+    assert len(set(read_groups(TABLE, None, None))) == 4
+    assert read_groups(TABLE, [7, 7, 8, 8], None).tolist() == ["7", "7", "8", "8"]
+    assert read_groups(TABLE, None, "patient").tolist() == ["1", "1", "2", "2"]
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_a_score_called_like_a_learner_is_refused() -> None:
 )
 def test_groups_that_cannot_be_are_a_value_error_that_says_why(groups: Any, column: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        groups_of(TABLE, groups, column)
+        read_groups(TABLE, groups, column)

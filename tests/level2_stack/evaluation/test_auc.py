@@ -16,9 +16,9 @@ from level2_stack.evaluation.auc import (
     delong_variance,
     patient_bootstrap,
     percentile_interval,
-    replicated,
+    replicate,
 )
-from tests.level2_stack.evaluation.won_pairs import wins
+from tests.level2_stack.evaluation.pair_wins import wins
 
 Y = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
 SCORE = np.array([0.1, 0.4, 0.4, 0.35, 0.8, 0.3, 0.2])
@@ -91,7 +91,7 @@ def test_draws_start_with_the_sample_and_draw_every_patient_once_on_average():
 @pytest.mark.parametrize("cells", [1, 100_000, 10_000_000])
 def test_the_size_of_a_batch_changes_no_replicate(cells):
     draws = Draws(np.array(list("pqqrs"), dtype=object), replicates=25, seed=3)
-    found = replicated({"counts": lambda counts: counts}, draws, cells=cells)["counts"]
+    found = replicate({"counts": lambda counts: counts}, draws, cells=cells)["counts"]
     expected = np.concatenate(list(draws.batches(width=7)), axis=1)
     assert np.array_equal(found, expected)
 

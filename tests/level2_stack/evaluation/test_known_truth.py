@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from level2_stack.evaluation.known_truth import reached, say_reached
+from level2_stack.evaluation.known_truth import reached, report_known_truth
 from runtime.files import write_json
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
@@ -89,7 +89,7 @@ def finished_stack(tmp_path: Path, cases: pd.DataFrame, *models: str) -> tuple[R
 def test_what_is_submitted_stands_beside_the_rank_mean_and_the_best_network(tmp_path: Path, capsys) -> None:
     cases = make_cases()
     run, folder = finished_stack(tmp_path, cases, "lgbm", "xgb", "rank_mean")
-    say_reached(run, folder, cases, "test")
+    report_known_truth(run, folder, cases, "test")
     reached_line, rank_mean, network = capsys.readouterr().out.strip().splitlines()
     assert "on the hidden test truth: reached 1.0000 of 1.0000, the AUC of the true risk" in reached_line
     assert "rank_mean 1.0000, xgb against it +0.0000" in rank_mean
@@ -99,7 +99,7 @@ def test_what_is_submitted_stands_beside_the_rank_mean_and_the_best_network(tmp_
 def test_a_stack_without_a_rank_mean_is_compared_with_the_best_network_alone(tmp_path: Path, capsys) -> None:
     cases = make_cases()
     run, folder = finished_stack(tmp_path, cases, "xgb")
-    say_reached(run, folder, cases, "train")
+    report_known_truth(run, folder, cases, "train")
     said = capsys.readouterr().out.strip().splitlines()
     assert [line.strip().split(" ")[3] for line in said] == ["reached", "better"]
 
@@ -108,5 +108,5 @@ def test_where_nobody_knows_the_truth_a_finished_stack_says_nothing(tmp_path: Pa
     cases = make_cases()
     run, folder = finished_stack(tmp_path, cases, "xgb")
     (tmp_path / "truth.csv").unlink()
-    say_reached(run, folder, cases, "test")
+    report_known_truth(run, folder, cases, "test")
     assert capsys.readouterr().out == ""

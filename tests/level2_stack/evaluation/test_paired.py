@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.evaluation.paired import bootstrap_p, compare
-from tests.level2_stack.evaluation.won_pairs import wins
+from tests.level2_stack.evaluation.pair_wins import wins
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0]), st.integers(-5, 5), st.integers(-5, 5)), min_size=4, max_size=30

@@ -61,7 +61,7 @@ def fit_stack(design: Design, stack: Recipe) -> tuple[StackDecisions, pd.Series]
     cross_validation = cross_validate(design, stack, processes=1)
     result = decide(design, stack, cross_validation)
     values = {
-        "submitted": result.submitted,
+        "submitted": result.submitted_model,
         "columns": list(design.X.columns),
         "rounds": cross_validation.stage,
         "blend_weights": result.blend_weights,
@@ -72,7 +72,7 @@ def fit_stack(design: Design, stack: Recipe) -> tuple[StackDecisions, pd.Series]
         "tuned": {},
         "recipe": stack.model_dump(mode="json"),
     }
-    return read_decisions(json.loads(json.dumps(values))), result.probability[result.submitted]
+    return read_decisions(json.loads(json.dumps(values))), result.probability[result.submitted_model]
 
 
 @cache

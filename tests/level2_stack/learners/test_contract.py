@@ -14,7 +14,7 @@ from level2_stack.learner_contract import STAGES, HasStages, Tunable
 from level2_stack.learners import caruana, catboost, logistic, mean, rank_mean, ridge
 from runtime.errors import InputFault
 from runtime.settings import Settings
-from tests.level2_stack.learners.drawn_rows import FAST, design, fitted, fitted_once, given
+from tests.level2_stack.learners.learner_rows import FAST, design, fitted, fitted_once, given
 
 every_learner = pytest.mark.parametrize("name", learners.names())
 every_booster = pytest.mark.parametrize("name", sorted(FAST))
@@ -276,10 +276,10 @@ def test_the_defaults_lie_within_the_search_ranges():
 
 def test_catboost_without_its_library_says_how_to_get_it(monkeypatch):
     X, y, groups = design(n=40)
-    assert learners.installed("catboost")
+    assert learners.is_installed("catboost")
     monkeypatch.setitem(sys.modules, "catboost", None)  # what Python does to a library that is not there
-    assert not learners.installed("catboost")
-    assert learners.installed("lgbm")
+    assert not learners.is_installed("catboost")
+    assert learners.is_installed("lgbm")
     assert "catboost" in learners.names()
     assert learners.find("catboost").Params(depth=2).depth == 2
     with pytest.raises(InputFault, match=r"melstack\[catboost\]"):

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from level2_stack import learners
-from tests.level2_stack.learners.drawn_rows import design, given
+from tests.level2_stack.learners.learner_rows import design, given
 folder, threads = Path(sys.argv[1]), int(sys.argv[2])
 X, y, groups = design(n=3000)
 for name in learners.names():

@@ -19,7 +19,7 @@ from level2_stack.recipe import check_recipe
 from level2_stack.spread.evaluate import Spread, make_spread, spread_learners
 from level2_stack.spread.table import KEYS, open_table
 from runtime.errors import InputFault
-from tests.level2_stack.learners.drawn_rows import design
+from tests.level2_stack.learners.learner_rows import design
 from tests.runtime.cluster.local_cluster import cluster, kill_a_busy_worker
 from tests.sources import ROOT
 
