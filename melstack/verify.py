@@ -26,7 +26,7 @@ from runtime.progress import say
 from runtime.provenance import differences_of, examine_mark, find_damage, outputs_of
 from runtime.run_folder import Run
 
-WRITTEN, DAMAGED, STALE, UNMARKED, UNKNOWN = "as written", "damaged", "stale", "unmarked", "unknown"
+INTACT, DAMAGE, STALE, NO_DIGEST, UNKNOWN = "intact", "damaged", "stale", "no digest", "unknown"
 Now = Callable[[], Mapping[str, Any] | None]  # what an artefact would be made from now; None where nobody can tell
 
 
@@ -61,11 +61,11 @@ def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
             say(f"              {reason}")
     strays = _strays(run, verdicts)
     if strays:
-        say(f"{UNMARKED:10}  files that no mark records, made again whenever they are needed: {list_names(strays)}")
-    counts = {state: sum(verdict.state == state for verdict in verdicts) for state in (WRITTEN, STALE, UNMARKED)}
+        say(f"{NO_DIGEST:10}  files that no mark records, made again whenever they are needed: {list_names(strays)}")
+    counts = {state: sum(verdict.state == state for verdict in verdicts) for state in (INTACT, STALE, NO_DIGEST)}
     unclear = sum(verdict.state == UNKNOWN for verdict in verdicts)
-    damaged = sum(verdict.state == DAMAGED for verdict in verdicts)
-    told = ", ".join(f"{count} {state}" for state, count in {**counts, UNKNOWN: unclear, DAMAGED: damaged}.items())
+    damaged = sum(verdict.state == DAMAGE for verdict in verdicts)
+    told = ", ".join(f"{count} {state}" for state, count in {**counts, UNKNOWN: unclear, DAMAGE: damaged}.items())
     size = sum(sum(verdict.files.values()) for verdict in verdicts) / 1e6
     say(f"verify: {run.folder}: {len(verdicts)} artefacts, {size:.0f} MB: {told}")
     return damaged
@@ -74,11 +74,11 @@ def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
 def _verdict(mark: Path, now: Now) -> Verdict:
     content, fault = examine_mark(mark)
     if content is None:
-        return Verdict(mark, DAMAGED, (fault,), {})
+        return Verdict(mark, DAMAGE, (fault,), {})
     files = {path: int(written["bytes"]) for path, written in outputs_of(mark, content).items()}
     found = find_damage(mark)
     if found:
-        return Verdict(mark, DAMAGED, tuple(found), files)
+        return Verdict(mark, DAMAGE, tuple(found), files)
     try:
         made_from = now()
     except (InputFault, OSError) as error:
@@ -86,7 +86,7 @@ def _verdict(mark: Path, now: Now) -> Verdict:
     changed = [] if made_from is None else differences_of(content, made_from)
     if changed:
         return Verdict(mark, STALE, tuple(changed), files)
-    return Verdict(mark, WRITTEN if "outputs" in content else UNMARKED, (), files)
+    return Verdict(mark, INTACT if "outputs" in content else NO_DIGEST, (), files)
 
 
 def _marks(run: Run) -> Iterator[tuple[Path, Now]]:

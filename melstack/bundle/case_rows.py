@@ -13,7 +13,7 @@ from melstack.bundle.manifest import MetadataColumn
 from runtime.errors import Faults, list_names
 
 
-def rows_as_trained(cases: pd.DataFrame, metadata: Mapping[str, MetadataColumn]) -> pd.DataFrame:
+def match_training_columns(cases: pd.DataFrame, metadata: Mapping[str, MetadataColumn]) -> pd.DataFrame:
     """Return checked ``cases`` with the columns that the training cases had: patient_id, ``metadata`` and the sizes.
 
     What is not known is missing. Raises InputFault that lists the values which are no numbers where those of the

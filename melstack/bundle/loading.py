@@ -12,7 +12,7 @@ from features.cases.new_cases import check_new_cases
 from features.ugly_ducklings import duckling_distance, ugly_ducklings
 from level1_cnn.portable.network import PortableNetwork
 from level2_stack.portable.stack import PortableStack, read_portable_stack
-from melstack.bundle.case_rows import blocks_of, rows_as_trained, rows_of
+from melstack.bundle.case_rows import blocks_of, match_training_columns, rows_of
 from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_digest, read_manifest
 from melstack.bundle.novelty import Novelty, notices, read_novelty
 from melstack.bundle.predicted import Predicted
@@ -87,7 +87,7 @@ class Bundle:
         foreign: Mapping[str, pd.DataFrame] | None = None,
     ) -> Predicted:
         """Return what ``predict`` does of cases that ``read_new_cases`` has read, and so checked; raise as it does."""
-        rows = rows_as_trained(cases, self.manifest.metadata)
+        rows = match_training_columns(cases, self.manifest.metadata)
         given = self._foreign_tables(rows, foreign or {})
         seen = see(self._networks, rows, pictures)
         tables = seen.mean_tables() | given
@@ -106,7 +106,7 @@ class Bundle:
         It is empty where the bundle holds no network.
         """
         checked = check_new_cases(cases, list(self.manifest.metadata), pictures, [])
-        return heat(self._networks, rows_as_trained(checked, self.manifest.metadata), pictures)
+        return heat(self._networks, match_training_columns(checked, self.manifest.metadata), pictures)
 
     def _design(
         self, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame], features: Mapping[str, pd.DataFrame]
@@ -127,7 +127,7 @@ class Bundle:
         name = self.manifest.reference
         if name is None or self._novelty is None:
             return np.full(count, np.nan)
-        return self._novelty.unusual(seen.spoken[name].embeddings)
+        return self._novelty.unusual(seen.outputs[name].embeddings)
 
     def _ugly(self, rows: pd.DataFrame, features: Mapping[str, pd.DataFrame]) -> pd.Series:
         if self.manifest.ugly_limit is None or "ugly_duckling" not in features:

@@ -28,20 +28,20 @@ class Seen:
     names: list[str]
     statistics: pd.DataFrame | None
     networks: Mapping[str, PortableNetwork]
-    spoken: Mapping[str, NetworkOutputs]
+    outputs: Mapping[str, NetworkOutputs]
 
     def fold_tables(self, fold: int) -> dict[str, pd.DataFrame]:
         """Return probability and spread by the networks of one fold."""
-        return {name: network.tables(self.names, self.spoken[name])[fold] for name, network in self.networks.items()}
+        return {name: network.tables(self.names, self.outputs[name])[fold] for name, network in self.networks.items()}
 
     def mean_tables(self) -> dict[str, pd.DataFrame]:
         """Return probability and spread, the mean over the folds, as a test case has them in level one."""
-        return {name: _mean(network.tables(self.names, self.spoken[name])) for name, network in self.networks.items()}
+        return {name: _mean(network.tables(self.names, self.outputs[name])) for name, network in self.networks.items()}
 
     @property
     def embeddings(self) -> dict[str, pd.DataFrame]:
         """The embeddings of every network, float16, as a test case has them in level one."""
-        return {name: network.embeddings(self.names, self.spoken[name]) for name, network in self.networks.items()}
+        return {name: network.embeddings(self.names, self.outputs[name]) for name, network in self.networks.items()}
 
 
 def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: Mapping[str, Path]) -> Seen:
@@ -67,8 +67,8 @@ def see(networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: M
             measured += [ScanResult(item.name, item.statistics) for item in sound]
             _listen(networks, rows, sound, parts)
     raise_undecodable(faults)
-    spoken = {name: NetworkOutputs.concatenate(part) for name, part in parts.items()}
-    return Seen(names, statistics_table(measured), networks, spoken)
+    outputs = {name: NetworkOutputs.concatenate(part) for name, part in parts.items()}
+    return Seen(names, statistics_table(measured), networks, outputs)
 
 
 def heat(

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.page_under_load import KINDS, Question, Referee, content_of, drawn_question
 from melstack.bundle.serving.limits import Limits
-from tests.melstack.bundle.serving.doubles import Running, jpeg
+from tests.melstack.bundle.serving.doubles import PageServer, jpeg
 
 QUESTION = Question("predict", (0, 1), 50)
 
@@ -49,7 +49,7 @@ def test_what_is_broken_must_be_refused(pictures: list[Path]) -> None:
 
 def test_every_kind_of_question_is_answered_rightly_by_the_page(pictures: list[Path]) -> None:
     referee = Referee(pictures)
-    with Running(Limits()) as running, httpx.Client(base_url=running.address, timeout=60) as client:
+    with PageServer(Limits()) as running, httpx.Client(base_url=running.address, timeout=60) as client:
         for kind in sorted(set(KINDS)):
             question = Question(kind, (2, 0), 33)
             answered = client.post(question.path, **content_of(question, pictures))

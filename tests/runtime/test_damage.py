@@ -9,7 +9,7 @@ import pytest
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from melstack.verify import DAMAGED, STALE, WRITTEN, print_verdicts, verify_run
+from melstack.verify import DAMAGE, INTACT, STALE, print_verdicts, verify_run
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import MARK_KEYS, check_outputs, find_damage, is_fresh, read_mark, write_mark
@@ -151,7 +151,7 @@ def flip_and_verify(run: Run, names: list[str]) -> list[str]:
         flip(run.folder / name)
     verdicts = verify_run(run)
     assert print_verdicts(run, verdicts) >= 9
-    reasons = "\n".join(reason for verdict in verdicts if verdict.state == DAMAGED for reason in verdict.reasons)
+    reasons = "\n".join(reason for verdict in verdicts if verdict.state == DAMAGE for reason in verdict.reasons)
     return [name for name in names if str(run.folder / name) not in reasons]
 
 
@@ -160,7 +160,7 @@ def test_every_file_with_a_flipped_byte_is_reported_as_damaged(
     finished_run: FinishedRun, tmp_path: Path, names: list[str]
 ) -> None:
     run = finished_run.copy_to(tmp_path)
-    assert {verdict.state for verdict in verify_run(run)} == {WRITTEN}
+    assert {verdict.state for verdict in verify_run(run)} == {INTACT}
     assert flip_and_verify(run, names) == []
 
 
@@ -174,7 +174,7 @@ def test_every_damaged_file_is_named_and_made_again_byte_by_byte(repeatable: Rep
     assert [name for name in names if str(repeatable.run.folder / name) not in output] == []
     after = repeatable.files()
     assert [name for name in before if after[name] != before[name]] == []
-    assert {verdict.state for verdict in verify_run(repeatable.run)} == {WRITTEN}
+    assert {verdict.state for verdict in verify_run(repeatable.run)} == {INTACT}
 
 
 @pytest.mark.full
@@ -207,7 +207,7 @@ def test_a_changed_table_of_the_user_makes_the_cases_stale_not_damaged(run_with_
     verdicts = {verdict.mark: verdict for verdict in verify_run(run_with_cases)}
     assert verdicts[run_with_cases.cases_mark].state == STALE
     assert verdicts[run_with_cases.cases_mark].reasons[0].startswith("files.sample_submission.csv: ")
-    assert {verdict.state for verdict in verdicts.values()} == {WRITTEN, STALE}
+    assert {verdict.state for verdict in verdicts.values()} == {INTACT, STALE}
 
 
 def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(

@@ -23,7 +23,7 @@ from runtime.files import read_json, write_json
 from runtime.run_folder import Run
 from runtime.tables import write_table
 from tests.features.bad_input.table import check, outcome_of
-from tests.melstack.bundle.serving.doubles import SMALL, Asker, Darkness, files, jpeg
+from tests.melstack.bundle.serving.doubles import SMALL, DarknessPredictor, PageClient, files, jpeg
 from tests.melstack.report.written_runs import EVIL, cases_of, write_run
 
 
@@ -126,10 +126,10 @@ def report(folder: Path) -> str:
 def served(folder: Path) -> str:
     """Return the page for one patient, of a model whose card holds markup."""
 
-    class Wicked(Darkness):
+    class Wicked(DarknessPredictor):
         card, name = f"# {EVIL}", EVIL
 
-    return str(Asker(make_application(Wicked(), SMALL)).get("/").text)
+    return str(PageClient(make_application(Wicked(), SMALL)).get("/").text)
 
 
 MARKUP: dict[str, Callable[[Path], str]] = {
@@ -152,7 +152,7 @@ FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "=HYPERLINK(0)")
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_a_formula_in_an_upload_is_no_formula_in_the_csv(formula: str) -> None:
-    asked = Asker(make_application(Darkness(), SMALL))
+    asked = PageClient(make_application(DarknessPredictor(), SMALL))
     sent = files(jpeg(), names=(f"{formula}.jpg",))
     answer = asked.post("/api/predict.csv", files=sent, data={"site": formula.strip()})
     assert answer.status_code == 200, answer.text
@@ -162,7 +162,7 @@ def test_a_formula_in_an_upload_is_no_formula_in_the_csv(formula: str) -> None:
 
 
 def test_markup_and_formulas_in_an_upload_leave_the_pdf_a_pdf() -> None:
-    asked = Asker(make_application(Darkness(), SMALL))
+    asked = PageClient(make_application(DarknessPredictor(), SMALL))
     sent = files(jpeg(), names=("<b>**=1+1**</b>.jpg",))
     answer = asked.post("/api/predict.pdf", files=sent, data={"site": "<a href='http://x'>=1</a>"})
     content = answer.content

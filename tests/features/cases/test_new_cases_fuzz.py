@@ -10,7 +10,7 @@ from PIL import Image
 
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
-from melstack.bundle.case_rows import rows_as_trained
+from melstack.bundle.case_rows import match_training_columns
 from melstack.bundle.manifest import MetadataColumn
 from runtime.errors import InputFault
 
@@ -90,7 +90,7 @@ def test_strange_tables_are_read_or_refused_with_a_sentence(folder: Path, tables
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 cases = read_new_cases(DataFolder.open(folder))
-                rows = rows_as_trained(cases, METADATA)
+                rows = match_training_columns(cases, METADATA)
         except InputFault as fault:
             sentences.append(str(fault))
         except Exception as error:

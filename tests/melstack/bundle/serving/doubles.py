@@ -26,7 +26,7 @@ ADDRESS = "http://127.0.0.1:8000"
 SMALL = Limits(pictures=3, picture_mb=0.2, total_mb=0.4, pixels=100_000)
 
 
-class Darkness:
+class DarknessPredictor:
     """A predictor that takes a dark picture for a melanoma, read from the bytes that it is given."""
 
     name = "darkness"
@@ -67,18 +67,18 @@ class Darkness:
             raise InputFault(f"pictures that cannot be decoded: 1 ({name}); the first: {fault}") from fault
 
 
-class Running:
+class PageServer:
     """A server of a predictor in a thread, on a free port of this machine."""
 
     def __init__(self, limits: Limits) -> None:
         self._socket = listening("127.0.0.1", 0)
-        application = make_application(Darkness(), limits)
+        application = make_application(DarknessPredictor(), limits)
         self._server = uvicorn.Server(uvicorn.Config(application, log_level="error", ws="none"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self.port = int(self._socket.getsockname()[1])
         self.address = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> "PageServer":
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
@@ -94,7 +94,7 @@ class Running:
         return self._thread.is_alive()
 
 
-class Asker:
+class PageClient:
     """Asks an application as a browser on this machine would, without a network."""
 
     def __init__(self, application: Any) -> None:

@@ -14,17 +14,26 @@ from scipy.special import logit
 from melstack.bundle.predicted import Predicted
 from melstack.bundle.serving.application import make_application
 from runtime.errors import InputFault
-from tests.melstack.bundle.serving.doubles import ADDRESS, SMALL, Asker, Darkness, bomb, expected, files, jpeg
+from tests.melstack.bundle.serving.doubles import (
+    ADDRESS,
+    SMALL,
+    DarknessPredictor,
+    PageClient,
+    bomb,
+    expected,
+    files,
+    jpeg,
+)
 
 
-class Broken(Darkness):
+class Broken(DarknessPredictor):
     """A predictor with a fault of its own."""
 
     def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
         raise ZeroDivisionError(f"secret of {next(iter(pictures.values()))}")
 
 
-class Strict(Darkness):
+class Strict(DarknessPredictor):
     """A predictor that takes no patient of unknown age."""
 
     def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
@@ -42,8 +51,8 @@ def rooms(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def client() -> Asker:
-    return Asker(make_application(Darkness(), SMALL))
+def client() -> PageClient:
+    return PageClient(make_application(DarknessPredictor(), SMALL))
 
 
 def refusal(response: Any, status: int) -> dict[str, Any]:
@@ -55,7 +64,7 @@ def refusal(response: Any, status: int) -> dict[str, Any]:
     return told
 
 
-def test_the_darkest_lesion_comes_first_with_its_place_among_the_patient_s_own(client: Asker) -> None:
+def test_the_darkest_lesion_comes_first_with_its_place_among_the_patient_s_own(client: PageClient) -> None:
     told = client.post("/api/predict", files=files(jpeg(200), jpeg(20), jpeg(180)), data={"age": "70"}).json()
     assert [lesion["picture"] for lesion in told["lesions"]] == [1, 2, 0]
     assert [lesion["rank"] for lesion in told["lesions"]] == [1, 2, 3]
@@ -70,7 +79,7 @@ def test_the_darkest_lesion_comes_first_with_its_place_among_the_patient_s_own(c
     assert "Not a medical device" in told["disclaimer"]
 
 
-def test_the_parts_for_and_against_with_the_rest_add_up_to_the_log_odds(client: Asker) -> None:
+def test_the_parts_for_and_against_with_the_rest_add_up_to_the_log_odds(client: PageClient) -> None:
     told = client.post("/api/predict", files=files(jpeg()), data={"site": "torso"}).json()["lesions"][0]
     assert [part["column"] for part in told["raising"]] == ["darkness", "age"]
     assert [part["column"] for part in told["lowering"]] == ["site_torso", "sex"]
@@ -78,7 +87,7 @@ def test_the_parts_for_and_against_with_the_rest_add_up_to_the_log_odds(client: 
     assert parts + told["rest"] + told["base"] == pytest.approx(logit(told["probability"]))
 
 
-def test_a_site_each_or_one_for_all_reaches_its_own_picture(client: Asker) -> None:
+def test_a_site_each_or_one_for_all_reaches_its_own_picture(client: PageClient) -> None:
     pictures = files(jpeg(90), jpeg(100))
     each = client.post("/api/predict", files=pictures, data={"site": ["head/neck", "torso"]}).json()["lesions"]
     assert {lesion["picture"]: lesion["site"] for lesion in each} == {0: "head/neck", 1: "torso"}
@@ -86,7 +95,7 @@ def test_a_site_each_or_one_for_all_reaches_its_own_picture(client: Asker) -> No
     assert [lesion["site"] for lesion in alike] == ["torso", "torso"]
 
 
-def test_overlays_and_thumbnails_come_when_they_are_asked_for(client: Asker) -> None:
+def test_overlays_and_thumbnails_come_when_they_are_asked_for(client: PageClient) -> None:
     plain = client.post("/api/predict", files=files(jpeg())).json()["lesions"][0]
     assert plain["thumbnail"] is None
     assert plain["attention"] is None
@@ -95,13 +104,13 @@ def test_overlays_and_thumbnails_come_when_they_are_asked_for(client: Asker) -> 
     assert asked["attention"] != asked["thumbnail"]
 
 
-def test_jpeg_and_png_are_told_by_their_content_whatever_their_names_say(client: Asker) -> None:
+def test_jpeg_and_png_are_told_by_their_content_whatever_their_names_say(client: PageClient) -> None:
     pictures = files(jpeg(kind="PNG"), jpeg(), names=("a.jpg", "../../etc/b.exe"))
     told = client.post("/api/predict", files=pictures).json()
     assert {lesion["name"] for lesion in told["lesions"]} == {"a.jpg", "b.exe"}
 
 
-def test_a_csv_has_a_row_per_lesion_and_no_name_is_a_formula(client: Asker) -> None:
+def test_a_csv_has_a_row_per_lesion_and_no_name_is_a_formula(client: PageClient) -> None:
     pictures = files(jpeg(10), jpeg(200), names=("=1+1.jpg", "b,c.jpg"))
     response = client.post("/api/predict.csv", files=pictures, data={"sex": "female"})
     table = pd.read_csv(io.StringIO(response.text))
@@ -111,7 +120,7 @@ def test_a_csv_has_a_row_per_lesion_and_no_name_is_a_formula(client: Asker) -> N
     assert table["disclaimer"].str.contains("Not a medical device").all()
 
 
-def test_the_model_s_facts_are_json_even_where_a_number_is_not_known(client: Asker) -> None:
+def test_the_model_s_facts_are_json_even_where_a_number_is_not_known(client: PageClient) -> None:
     told = client.get("/api/model").json()
     assert told["auc"] == 0.81
     assert told["auc_high"] is None
@@ -146,13 +155,13 @@ def test_the_model_s_facts_are_json_even_where_a_number_is_not_known(client: Ask
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_where_it_lies(
-    client: Asker, rooms: Path, pictures: Any, data: dict[str, Any], status: int, where: str
+    client: PageClient, rooms: Path, pictures: Any, data: dict[str, Any], status: int, where: str
 ) -> None:
     assert refusal(client.post("/api/predict", files=pictures or None, data=data), status)["where"] == where
     assert list(rooms.iterdir()) == []
 
 
-def test_every_broken_picture_is_named_with_its_place(client: Asker) -> None:
+def test_every_broken_picture_is_named_with_its_place(client: PageClient) -> None:
     pictures = files(jpeg()[:-50], jpeg(), b"no picture", names=("cut.jpg", "good.jpg", "note.txt"))
     told = refusal(client.post("/api/predict", files=pictures), 422)
     assert told["pictures"] == [0, 2]
@@ -160,7 +169,7 @@ def test_every_broken_picture_is_named_with_its_place(client: Asker) -> None:
     assert "note.txt: neither JPEG nor PNG nor DICOM" in told["error"]
 
 
-def test_a_picture_that_breaks_only_when_it_is_decoded_names_itself(client: Asker) -> None:
+def test_a_picture_that_breaks_only_when_it_is_decoded_names_itself(client: PageClient) -> None:
     whole = jpeg(kind="PNG", size=(90, 90))
     start = whole.index(b"IDAT") + 6
     broken = whole[:start] + bytes(20) + whole[start + 20 :]
@@ -168,26 +177,26 @@ def test_a_picture_that_breaks_only_when_it_is_decoded_names_itself(client: Aske
     assert (told["where"], told["pictures"]) == ("b.png", [1])
 
 
-def test_a_bomb_is_seen_by_its_header(client: Asker) -> None:
+def test_a_bomb_is_seen_by_its_header(client: PageClient) -> None:
     assert "megapixels" in refusal(client.post("/api/predict", files=files(bomb(30_000))), 413)["error"]
 
 
 def test_what_the_predictor_refuses_is_said_in_the_names_that_the_pictures_came_with() -> None:
-    client = Asker(make_application(Strict(), SMALL))
+    client = PageClient(make_application(Strict(), SMALL))
     told = refusal(client.post("/api/predict", files=files(jpeg(), jpeg(), names=("a.jpg", "lesion_001.jpg"))), 422)
     assert told["error"] == "cases: age_approx is missing in 2 (a.jpg, lesion_001.jpg)"
 
 
 def test_a_fault_of_the_server_is_logged_and_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
-    client = Asker(make_application(Broken(), SMALL))
+    client = PageClient(make_application(Broken(), SMALL))
     assert "secret" not in refusal(client.post("/api/predict", files=files(jpeg())), 500)["error"]
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_nothing_is_stored_unless_it_is_asked_for(client: Asker, rooms: Path, tmp_path: Path) -> None:
+def test_nothing_is_stored_unless_it_is_asked_for(client: PageClient, rooms: Path, tmp_path: Path) -> None:
     assert client.post("/api/predict", files=files(jpeg())).status_code == 200
     assert list(rooms.iterdir()) == []
-    keeping = Asker(make_application(Darkness(), SMALL, keep=tmp_path / "kept"))
+    keeping = PageClient(make_application(DarknessPredictor(), SMALL, keep=tmp_path / "kept"))
     keeping.post("/api/predict", files=files(jpeg(7)))
     (folder,) = (tmp_path / "kept").iterdir()
     assert (folder / "lesion_001.picture").read_bytes() == jpeg(7)
@@ -195,18 +204,18 @@ def test_nothing_is_stored_unless_it_is_asked_for(client: Asker, rooms: Path, tm
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8000", "http://127.0.0.1:9000"])
-def test_a_page_of_another_origin_gets_nothing(client: Asker, origin: str) -> None:
+def test_a_page_of_another_origin_gets_nothing(client: PageClient, origin: str) -> None:
     refusal(client.post("/api/predict", files=files(jpeg()), headers={"Origin": origin}), 403)
 
 
-def test_the_page_s_own_origin_is_answered_and_another_host_name_is_not(client: Asker) -> None:
+def test_the_page_s_own_origin_is_answered_and_another_host_name_is_not(client: PageClient) -> None:
     assert client.post("/api/predict", files=files(jpeg()), headers={"Origin": ADDRESS}).status_code == 200
     assert client.get("/", headers={"Host": "rebound.example:8000"}).status_code == 400
     assert client.get("/", headers={"Host": "localhost:8000"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/health", "/nowhere"])
-def test_every_answer_forbids_whatever_is_not_of_this_server(client: Asker, path: str) -> None:
+def test_every_answer_forbids_whatever_is_not_of_this_server(client: PageClient, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
@@ -216,7 +225,7 @@ def test_every_answer_forbids_whatever_is_not_of_this_server(client: Asker, path
     assert "access-control-allow-origin" not in headers
 
 
-def test_the_pages_name_no_other_server_and_escape_what_they_show(client: Asker) -> None:
+def test_the_pages_name_no_other_server_and_escape_what_they_show(client: PageClient) -> None:
     page, interface = client.get("/").text, client.get("/docs").text
     assert "&lt;b&gt;bad&lt;/b&gt;" in page
     for text in (page, interface):
@@ -227,7 +236,7 @@ def test_the_pages_name_no_other_server_and_escape_what_they_show(client: Asker)
         assert path in interface
 
 
-def test_an_unknown_page_and_a_wrong_method_are_refused_in_json(client: Asker) -> None:
+def test_an_unknown_page_and_a_wrong_method_are_refused_in_json(client: PageClient) -> None:
     assert refusal(client.get("/nowhere"), 404)["where"] == "/nowhere"
     assert "GET" in refusal(client.get("/api/predict"), 405)["error"]
     assert refusal(client.post("/api/predict?attention=perhaps", files=files(jpeg())), 422)["where"] == "attention"

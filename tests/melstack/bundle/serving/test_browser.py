@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from melstack.bundle.serving.limits import Limits
-from tests.melstack.bundle.serving.doubles import Running, expected, jpeg
+from tests.melstack.bundle.serving.doubles import PageServer, expected, jpeg
 
 pytestmark = pytest.mark.full
 PICTURES = {
@@ -19,15 +19,15 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with Running(Limits(pictures=4)) as started:
+def running() -> Iterator[PageServer]:
+    with PageServer(Limits(pictures=4)) as started:
         yield started
 
 
 class Opened:
     """A page of the browser, with what its console said and what it asked for."""
 
-    def __init__(self, browser: Any, running: Running, width: int = 1440, scheme: str = "light") -> None:
+    def __init__(self, browser: Any, running: PageServer, width: int = 1440, scheme: str = "light") -> None:
         self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.said, self.asked = [], []
         self.page.on("console", lambda message: self.said.append(message.text))
@@ -46,7 +46,7 @@ class Opened:
 
 
 @pytest.fixture
-def opened(browser: Any, running: Running) -> Iterator[Opened]:
+def opened(browser: Any, running: PageServer) -> Iterator[Opened]:
     found = Opened(browser, running)
     yield found
     found.page.close()
@@ -59,7 +59,7 @@ def drawn() -> dict[str, bytes]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_lesions_are_answered_without_an_error_a_stranger_or_anything_too_wide(
-    browser: Any, running: Running, width: int, scheme: str
+    browser: Any, running: PageServer, width: int, scheme: str
 ) -> None:
     opened = Opened(browser, running, width, scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") == width

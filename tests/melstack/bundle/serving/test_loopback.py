@@ -22,7 +22,7 @@ from PIL import Image
 
 from melstack.bundle.serving.application import check_host, listening
 from runtime.errors import InputFault
-from tests.melstack.bundle.serving.doubles import SMALL, Running, bomb, expected, files, jpeg
+from tests.melstack.bundle.serving.doubles import SMALL, PageServer, bomb, expected, files, jpeg
 from tests.sources import ROOT
 
 JUNK = (
@@ -44,13 +44,13 @@ JUNK = (
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with Running(SMALL) as started:
+def running() -> Iterator[PageServer]:
+    with PageServer(SMALL) as started:
         yield started
 
 
 @pytest.mark.parametrize("requests", [20, pytest.param(200, marks=pytest.mark.full)])
-def test_requests_at_once_are_all_answered_and_none_is_mixed_up(running: Running, requests: int) -> None:
+def test_requests_at_once_are_all_answered_and_none_is_mixed_up(running: PageServer, requests: int) -> None:
     """Every request has shades and an age of its own, so that an answer to another one would be seen."""
 
     def ask(number: int) -> float:
@@ -71,7 +71,7 @@ def test_requests_at_once_are_all_answered_and_none_is_mixed_up(running: Running
 
 
 def test_requests_that_find_no_place_are_told_to_ask_again() -> None:
-    with Running(SMALL.model_copy(update={"waiting": 1})) as narrow:
+    with PageServer(SMALL.model_copy(update={"waiting": 1})) as narrow:
         with socket.create_connection(("127.0.0.1", narrow.port)) as slow:
             head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
             slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
@@ -89,14 +89,14 @@ def test_requests_that_find_no_place_are_told_to_ask_again() -> None:
 def test_a_form_that_never_ends_is_given_up() -> None:
     head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
     with (
-        Running(SMALL.model_copy(update={"seconds": 0.2})) as hasty,
+        PageServer(SMALL.model_copy(update={"seconds": 0.2})) as hasty,
         socket.create_connection(("127.0.0.1", hasty.port), timeout=10) as slow,
     ):
         slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
 
 
-def test_a_body_without_a_length_is_cut_off_early(running: Running) -> None:
+def test_a_body_without_a_length_is_cut_off_early(running: PageServer) -> None:
     """A stream of 400 MB is refused after some 600 kB: the client notices long before its end."""
     sent = 0
 
@@ -115,7 +115,7 @@ def test_a_body_without_a_length_is_cut_off_early(running: Running) -> None:
     assert good(running)
 
 
-def good(running: Running) -> bool:
+def good(running: PageServer) -> bool:
     answered = httpx.post(f"{running.address}/api/predict", files=files(jpeg(40)), timeout=60)
     return bool(answered.json()["lesions"][0]["probability"] == pytest.approx(expected(40), abs=1e-4))
 
@@ -185,7 +185,9 @@ def strange_request(chance: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("requests", [100, pytest.param(1000, marks=pytest.mark.full)])
-def test_whatever_is_wrong_is_answered_with_a_sentence_and_the_server_goes_on(running: Running, requests: int) -> None:
+def test_whatever_is_wrong_is_answered_with_a_sentence_and_the_server_goes_on(
+    running: PageServer, requests: int
+) -> None:
     chance, seen = random.Random(6), set()
     with httpx.Client(base_url=running.address, timeout=60) as client:
         for number in range(requests):
@@ -204,7 +206,7 @@ def test_whatever_is_wrong_is_answered_with_a_sentence_and_the_server_goes_on(ru
 @pytest.mark.parametrize(
     "line", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET " + b"a" * 99_000 + b"\r\n\r\n"]
 )
-def test_what_is_no_request_at_all_ends_its_own_connection_only(running: Running, line: bytes) -> None:
+def test_what_is_no_request_at_all_ends_its_own_connection_only(running: PageServer, line: bytes) -> None:
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
         connection.sendall(line)
         connection.shutdown(socket.SHUT_WR)
@@ -213,7 +215,7 @@ def test_what_is_no_request_at_all_ends_its_own_connection_only(running: Running
 
 
 def test_a_server_that_is_asked_to_end_ends() -> None:
-    with Running(SMALL) as started:
+    with PageServer(SMALL) as started:
         assert good(started)
     assert not started.is_alive
 
@@ -223,8 +225,8 @@ def test_a_server_that_is_asked_to_end_ends() -> None:
 def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: signal.Signals) -> None:
     code = (
         "from melstack.bundle.serving.application import serve; from runtime.exit_codes import run_command; "
-        "from tests.melstack.bundle.serving.doubles import SMALL, Darkness; "
-        "run_command(lambda: serve(Darkness(), SMALL, port=0))"
+        "from tests.melstack.bundle.serving.doubles import SMALL, DarknessPredictor; "
+        "run_command(lambda: serve(DarknessPredictor(), SMALL, port=0))"
     )
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -248,7 +250,7 @@ def listens(address: str) -> bool:
         return False
 
 
-def test_another_host_is_refused_unless_it_is_asked_for_and_a_taken_port_is_said(running: Running) -> None:
+def test_another_host_is_refused_unless_it_is_asked_for_and_a_taken_port_is_said(running: PageServer) -> None:
     check_host("127.0.0.1", False)
     check_host("0.0.0.0", True)
     with pytest.raises(InputFault, match="no password"):
@@ -257,7 +259,7 @@ def test_another_host_is_refused_unless_it_is_asked_for_and_a_taken_port_is_said
         listening("127.0.0.1", running.port)
 
 
-def test_nothing_listens_outside_this_machine(running: Running) -> None:
+def test_nothing_listens_outside_this_machine(running: PageServer) -> None:
     table = Path("/proc/net/tcp")
     if not table.is_file():
         pytest.skip("no table of sockets on this system")
