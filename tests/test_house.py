@@ -119,7 +119,10 @@ def test_no_test_file_imports_another_one() -> None:
 
 # What starts in a second imports nothing of this before it needs it, and nothing that an extra brings.
 LIGHT = {
-    "melstack.cli": {"tensorflow", "keras", "lightgbm", "xgboost", "sklearn", "dask", "distributed", "fastapi"},
+    **dict.fromkeys(
+        [f"melstack.{room}_commands" for room in ("data", "level1", "level2", "plan", "bundle")],
+        {"tensorflow", "keras", "lightgbm", "xgboost", "sklearn", "pandas", "numpy", "dask", "distributed", "fastapi"},
+    ),
     "melstack.bundle.loading": {"tensorflow", "keras", "optuna", "efficientnet", "dask", "distributed"},
     "melstack.bundle.predicting": {"tensorflow", "keras", "optuna", "efficientnet", "dask", "distributed"},
 }
@@ -147,4 +150,4 @@ def test_what_starts_in_a_second_names_nothing_heavy_outside_a_function() -> Non
                     named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
             assert not {one.split(".")[0] for one in named} & heavy, f"{start} imports {name}, and that {named}"
             waiting += sorted((named & known.keys()) - set(waiting))
-        assert len(waiting) > 20
+        assert len(waiting) >= 5

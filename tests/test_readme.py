@@ -6,6 +6,7 @@ import re
 from tests.sources import MODULES, ROOT, tree_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_every_folder_stands_in_the_tree_with_its_caption() -> None:
@@ -19,13 +20,13 @@ def test_every_folder_stands_in_the_tree_with_its_caption() -> None:
 
 
 def test_every_make_target_it_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     named = set(re.findall(r"make ([a-z][a-z-]+)", README)) | set(re.findall(r"`make ([a-z][a-z-]+)", README))
     assert len(named) > 8
     assert named <= targets | {"removes"}
 
 
 def test_every_setting_it_passes_to_make_is_one_the_makefile_reads() -> None:
-    read = set(re.findall(r"\$\(([A-Z_]+)\)|\$\(if \$\(([A-Z_]+)\)", (ROOT / "Makefile").read_text(encoding="utf-8")))
-    known = {name for pair in read for name in pair if name}
+    lists = re.findall(r"^(?:SETTINGS|OF_MAKE) := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)
+    known = set(" ".join(lists).replace("\\\n", " ").split())
     assert set(re.findall(r"\b([A-Z_]{2,})=", README)) <= known

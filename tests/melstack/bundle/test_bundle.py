@@ -15,7 +15,7 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
 from melstack.bundle.writing import make_bundle
-from melstack.level2_commands import cross_validate
+from melstack.level2_commands import cross_validate, write_submission
 from melstack.options import StackOptions
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
@@ -220,6 +220,7 @@ def test_foreign_networks_are_brought_along_or_asked_for(finished_run: FinishedR
         brought.to_csv(foreign / "theirs" / f"{file}.csv")
     recipe = str(finished_run.project.recipe)
     cross_validate(run, StackOptions(recipe, foreign, ["theirs"], PREVALENCE))
+    write_submission(run, finished_run.project.recipe)
     make_bundle(run.folder, recipe, run.folder / "bundle")
     with pytest.raises(InputFault, match=r"their predictions are needed as well: 1 \(theirs\)"):
         predict_folder(run.folder / "bundle", data, tmp_path / "out", None, None)
