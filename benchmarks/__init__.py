@@ -1,1 +1,1 @@
-"""Speed, memory and proofs: what measures the project; not in the wheel, imported by nobody."""
+"""Benchmarks and studies of this project: speed, memory, and checks of its own numbers; not in the wheel."""

@@ -1,4 +1,4 @@
-"""Commands that measure: speed, planted copies, the served page under load."""
+"""Benchmark commands: speed, planted copies of pictures, the page under load."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,35 +17,36 @@ app = new_app(__doc__ or "")
 
 @app.command("plant-duplicates")
 def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
-    """Plant altered copies among the pictures below a folder (in memory) and say how many the audit finds."""
+    """Plant altered copies of pictures of a folder (in memory) and print how many of them the audit finds."""
     from benchmarks.leak_audit import plant
 
     paths = {path.stem: path for path in sorted(folder.rglob("*.jpg"))}
-    found = plant(paths, copies, seed)
-    say(f"{copies} copies among {len(paths)} pictures: recall {found.recall:.3f}, precision {found.precision:.3f}")
-    for first, second, alike in found.strangers.head(20).itertuples(index=False):
-        say(f"  not planted: {first} {second} {alike:.3f}")
+    result = plant(paths, copies, seed)
+    say(f"{copies} copies among {len(paths)} pictures: recall {result.recall:.3f}, precision {result.precision:.3f}")
+    for first, second, similarity in result.other_pairs.head(20).itertuples(index=False):
+        say(f"  not planted: {first} {second} {similarity:.3f}")
 
 
 @app.command("try-server")
 def try_server(
     bundle: Annotated[Path, typer.Option(help="the bundle's folder")],
     data: Annotated[Path, typer.Option(help="the data folder whose test pictures are sent")],
-    minutes: Annotated[float, typer.Option(min=0, help="how long clients ask without a pause")] = 10,
-    clients: Annotated[int, typer.Option(min=1, help="how many of them")] = 2,
+    minutes: Annotated[float, typer.Option(min=0, help="how long the clients send requests without a pause")] = 10,
+    clients: Annotated[int, typer.Option(min=1, help="the number of clients")] = 2,
 ) -> None:
-    """Serve the page in a process of its own and put it under load: latency, memory, wrong answers (exit code 1)."""
+    """Test the page under load in a separate process: latency, memory; wrong answers end with exit code 1."""
     try:
         from benchmarks.page_under_load import run_trial
     except ModuleNotFoundError as error:
-        raise InputFault(f"a trial needs the extra `dev` ({error.name} is not installed)") from error
+        message = f"{error.name} is not installed; the test needs the extra `dev`: pip install 'melstack[dev]'"
+        raise InputFault(message) from error
 
     raise typer.Exit(1 if run_trial(bundle, data, minutes, clients) else 0)
 
 
 @app.command()
 def bench() -> None:
-    """Measure this machine, as ratios in one run: preparation, input pipeline, inference, training steps."""
+    """Measure the speed of this machine as ratios in one run: picture preparation, inference, training feed."""
     from benchmarks.picture_preparation import run_preparation_benchmark
 
     run_preparation_benchmark()
@@ -60,12 +61,12 @@ def bench() -> None:
 @app.command("bench-bundle")
 def bench_bundle(
     run: RunFolder,
-    bundle: Annotated[Path, typer.Option(help="its bundle's folder")],
+    bundle: Annotated[Path, typer.Option(help="the folder of the run's bundle")],
     pictures: Annotated[int, typer.Option(min=1, help="test pictures that pass through every network")] = 32,
 ) -> None:
-    """Measure a bundle's networks on the run's test pictures: ONNX Runtime against TensorFlow, in turns."""
+    """Compare ONNX Runtime and TensorFlow on a bundle's networks and the run's test pictures."""
     if not (bundle / "networks").is_dir():
-        raise InputFault(f"{bundle}: a bundle without networks of its own")
+        raise InputFault(f"{bundle}: this bundle has no networks; give one of a run with networks trained here")
     import_tensorflow()
     from benchmarks.bundle_networks import run_portable_benchmark
 

@@ -1,4 +1,4 @@
-"""Speed of inference as ratios within one run: eight views of a picture through ONNX Runtime and through TensorFlow."""
+"""Speed of inference through ONNX Runtime and TensorFlow, as ratios in one run: eight views of every picture."""
 
 import os
 import platform
@@ -27,9 +27,9 @@ NETWORKS = (("efficientnet_lite", "lite0", 64), ("efficientnet_lite", "lite0", 1
 
 
 def run_benchmark(networks: Sequence[tuple[str, str, int]] = NETWORKS) -> None:
-    """Print views per second of each (family, variant, side), the two ways taking turns, and their ratio.
+    """Print views per second of both runtimes, which take turns, and their ratio, for each (family, variant, side).
 
-    Weights are drawn, not trained: they change no speed.
+    Weights are random, not trained: they do not change the speed.
     """
     versions = (
         f"TensorFlow {tf.__version__}, ONNX Runtime {onnxruntime.__version__}, Python {platform.python_version()}"
@@ -45,32 +45,32 @@ def _compare(model: keras.Model, side: int, plan: Plan) -> str:
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3)).astype(np.uint8)
     live = tensorflow_forward(model, plan)
     with tempfile.TemporaryDirectory() as folder:
-        started = time.process_time()
-        frozen = open_session(export(model, Path(folder) / "network.onnx"))
-        seconds = time.process_time() - started
-        ways = {name: _eight_views(run, pictures) for name, run in (("TensorFlow", live), ("ONNX Runtime", frozen))}
+        start = time.process_time()
+        onnx = open_session(export(model, Path(folder) / "network.onnx"))
+        export_seconds = time.process_time() - start
+        ways = {name: _eight_views(run, pictures) for name, run in (("TensorFlow", live), ("ONNX Runtime", onnx))}
         first, second = (run() for run in ways.values())
-        measured = _interleaved(ways)
-    rates, per_core = ({name: PICTURES * len(SYMMETRIES) / one[i] for name, one in measured.items()} for i in (0, 1))
-    ratio, core_ratio = (one["ONNX Runtime"] / one["TensorFlow"] for one in (rates, per_core))
+        seconds = _in_turns(ways)
+    rates, cpu_rates = ({name: PICTURES * len(SYMMETRIES) / pair[i] for name, pair in seconds.items()} for i in (0, 1))
+    ratio, cpu_ratio = (rate["ONNX Runtime"] / rate["TensorFlow"] for rate in (rates, cpu_rates))
     difference = float(np.abs(first - second).max() / np.abs(first).max())
     parts = [
         ", ".join(f"{name} {rate:.0f} views/s" for name, rate in rates.items()),
         f"{rates['ONNX Runtime'] / len(SYMMETRIES):.0f} pictures/s in all eight views",
-        f"ratio {ratio:.2f}, by time of a core {core_ratio:.2f}",
+        f"ratio {ratio:.2f}, of CPU time {cpu_ratio:.2f}",
         f"largest difference {difference:.0e} of the largest output",
-        f"export {seconds:.1f} s of a core, paid for after {_break_even(seconds, per_core)}",
+        f"export {export_seconds:.1f} s of CPU time, saved again after {_break_even(export_seconds, cpu_rates)}",
     ]
     return "; ".join(parts)
 
 
 def _break_even(seconds: float, rates: dict[str, float]) -> str:
-    saved = 1 / rates["TensorFlow"] - 1 / rates["ONNX Runtime"]
-    return f"{seconds / saved:.0f} views" if saved > 0 else "no number of views"
+    gain = 1 / rates["TensorFlow"] - 1 / rates["ONNX Runtime"]  # seconds per view
+    return f"{seconds / gain:.0f} views" if gain > 0 else "no number of views"
 
 
 def _eight_views(forward: Forward, pictures: np.ndarray) -> Callable[[], np.ndarray]:
-    """Return a call that makes the views of the pictures and predicts them, 32 views to a forward pass."""
+    """Return a function that makes all views of the pictures and predicts them, 32 views per forward pass."""
 
     def run() -> np.ndarray:
         outputs = []
@@ -82,17 +82,17 @@ def _eight_views(forward: Forward, pictures: np.ndarray) -> Callable[[], np.ndar
     return run
 
 
-def _interleaved(ways: dict[str, Callable[[], np.ndarray]]) -> dict[str, tuple[float, float]]:
-    """Return seconds of the clock and of a core of each way: medians of rounds in which they take turns.
+def _in_turns(ways: dict[str, Callable[[], np.ndarray]]) -> dict[str, tuple[float, float]]:
+    """Return the median wall-clock and CPU seconds of each way over rounds in which they take turns.
 
-    The time of a core says what a busy machine's clock does not.
+    Other programs on the machine hardly change the CPU seconds.
     """
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _, (name, run) in product(range(ROUNDS + 1), ways.items()):
-        clock, core = time.perf_counter(), time.process_time()
+        clock, cpu = time.perf_counter(), time.process_time()
         run()
-        seconds[name].append((time.perf_counter() - clock, time.process_time() - core))
-    # The first round warms up.
+        seconds[name].append((time.perf_counter() - clock, time.process_time() - cpu))
+    # The first round is a warm-up.
     return {
         name: (median(a for a, _ in rounds[1:]), median(b for _, b in rounds[1:])) for name, rounds in seconds.items()
     }

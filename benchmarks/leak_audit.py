@@ -1,4 +1,4 @@
-"""How many planted copies of pictures the leak audit finds, and how many of the pairs it names are none."""
+"""Recall and precision of the leak audit on altered copies that are planted among pictures."""
 
 import io
 from collections.abc import Mapping
@@ -16,58 +16,61 @@ from features.leaks.traces import make_traces, trace
 from features.pictures.read import read_picture
 from runtime.tables import INDEX
 
-KEPT = (0.85, 0.95)  # of each side, by a crop at a random place
-GAIN = (0.9, 1.1)  # of the brightness
-SCALE = (0.5, 1.25)  # of both sides
+CROP = (0.85, 0.95)  # share of each side, at a random position
+GAIN = (0.9, 1.1)  # factor of the brightness
+SCALE = (0.5, 1.25)  # factor of both sides
 QUALITY = (50, 95)  # of the JPEG
 SMALLEST = 32  # px
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of planted copies; ``strangers`` are the pairs found that nobody planted."""
+class AuditResult:
+    """The result for planted copies: ``hits`` of ``copies`` were found; ``other_pairs`` were found but not planted."""
 
-    planted: int
-    found: int
-    strangers: pd.DataFrame
+    copies: int
+    hits: int
+    other_pairs: pd.DataFrame
 
     @property
     def recall(self) -> float:
         """Share of the planted copies whose pair with the original was found."""
-        return self.found / self.planted
+        return self.hits / self.copies
 
     @property
     def precision(self) -> float:
-        """Share of planted pairs among all that were found."""
-        return self.found / max(self.found + len(self.strangers), 1)
+        """Share of planted pairs among all pairs that were found."""
+        return self.hits / max(self.hits + len(self.other_pairs), 1)
 
 
-def altered(picture: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-    """Return a copy of ``picture``, uint8 RGB (height, width, 3): cropped, turned, flipped, relit, rescaled and
-    compressed anew, each by a random amount within the limits of this module."""
-    height, width = (round(side * share) for side, share in zip(picture.shape, rng.uniform(*KEPT, 2), strict=False))
+def alter(picture: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+    """Return an altered copy of ``picture``, uint8 RGB (height, width, 3).
+
+    The copy is cropped, rotated, flipped, made brighter or darker, rescaled and compressed as JPEG again, each by a
+    random amount within the limits of this module.
+    """
+    height, width = (round(side * share) for side, share in zip(picture.shape, rng.uniform(*CROP, 2), strict=False))
     top, left = rng.integers(0, picture.shape[0] - height + 1), rng.integers(0, picture.shape[1] - width + 1)
-    turned = np.rot90(picture[top : top + height, left : left + width], int(rng.integers(4)))
-    view = turned[:, ::-1] if rng.random() < 0.5 else turned
-    lit = np.rint(view * rng.uniform(*GAIN)).clip(0, 255).astype(np.uint8)
+    rotation = np.rot90(picture[top : top + height, left : left + width], int(rng.integers(4)))
+    view = rotation[:, ::-1] if rng.random() < 0.5 else rotation
+    pixels = np.rint(view * rng.uniform(*GAIN)).clip(0, 255).astype(np.uint8)
     scale = rng.uniform(*SCALE)
-    size = (max(SMALLEST, round(lit.shape[1] * scale)), max(SMALLEST, round(lit.shape[0] * scale)))
+    size = (max(SMALLEST, round(pixels.shape[1] * scale)), max(SMALLEST, round(pixels.shape[0] * scale)))
     stream = io.BytesIO()
-    image = Image.fromarray(lit).resize(size, Image.Resampling.BICUBIC)
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     image.save(stream, "JPEG", quality=int(rng.integers(*QUALITY)))
     return np.asarray(Image.open(stream).convert("RGB"))
 
 
-def plant(pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = -1) -> Found:
-    """Plant ``copies`` altered copies among ``pictures`` (image_name -> path) and return what is found of them.
+def plant(pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = -1) -> AuditResult:
+    """Plant ``copies`` altered copies among ``pictures`` (image_name -> path) and return how many the audit finds.
 
-    Pairs among the pictures themselves count as strangers too, though real data may hold true ones.
+    Pairs among the pictures themselves count as other pairs, although real data may contain true ones.
     """
     rng = np.random.default_rng(seed)
     traces = make_traces(pictures, jobs)
     originals = rng.choice(np.array(list(pictures), dtype=object), copies, replace=False)
-    rows = {f"copy of {name}": trace(altered(read_picture(pictures[name]), rng)) for name in originals}
-    planted = pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
-    pairs = find_lookalikes(pd.concat([traces, planted]), jobs)
-    right = pairs["second"].to_numpy() == ("copy of " + pairs["first"]).to_numpy()
-    return Found(copies, int(right.sum()), pairs[~right])
+    rows = {f"copy of {name}": trace(alter(read_picture(pictures[name]), rng)) for name in originals}
+    copy_traces = pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
+    pairs = find_lookalikes(pd.concat([traces, copy_traces]), jobs)
+    is_hit = pairs["second"].to_numpy() == ("copy of " + pairs["first"]).to_numpy()
+    return AuditResult(copies, int(is_hit.sum()), pairs[~is_hit])

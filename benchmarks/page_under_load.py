@@ -1,6 +1,5 @@
-"""A trial of the page's server under load: its latency, its memory, and whether every answer is the right one."""
+"""A load test of the page: latency, memory, and whether every answer is right."""
 
-import random
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from statistics import median, quantiles
 from types import TracebackType
 from typing import Any
@@ -25,12 +25,11 @@ from runtime.progress import say
 SINGLE = 60  # requests of one lesion, one after the other
 AT_ONCE = 200
 START_SECONDS = 120.0
-IDLE_SECONDS = 2.0  # uvicorn closes a connection after 5 that nobody uses: a request on its way then finds it closed
-READINGS = 6  # of the memory, while clients ask
-SHOWN = 5  # faults
-
-
-MOST = 4  # pictures of a request
+# uvicorn closes an idle connection after 5 s; a request that is sent just then fails.
+IDLE_SECONDS = 2.0
+READINGS = 6  # of the memory, while clients send requests
+MAX_FAULTS = 5  # to print
+MAX_PICTURES = 4  # of one request
 KINDS = ("predict", "predict", "predict", "attention", "csv", "pdf", "broken", "no form")
 PATHS = {
     "csv": "/api/predict.csv",
@@ -41,7 +40,7 @@ PATHS = {
 
 @dataclass(frozen=True)
 class Question:
-    """One request: its ``kind``, the pictures by their place in the data, and the patient's age in years."""
+    """One request: its ``kind``, the positions of its pictures in the data, and the patient's age in years."""
 
     kind: str
     pictures: tuple[int, ...]
@@ -49,75 +48,76 @@ class Question:
 
     @property
     def path(self) -> str:
-        """Where it is sent."""
+        """The path and query of the request."""
         return PATHS.get(self.kind, "/api/predict")
 
 
-def drawn_question(chance: random.Random, count: int) -> Question:
+def random_question(random: Random, count: int) -> Question:
     """Return a question about one to four of ``count`` pictures."""
-    kind = chance.choice(KINDS)
-    chosen = chance.sample(range(count), chance.randint(1, min(MOST, count)))
-    return Question(kind, tuple(chosen), chance.randrange(20, 90))
+    kind = random.choice(KINDS)
+    positions = random.sample(range(count), random.randint(1, min(MAX_PICTURES, count)))
+    return Question(kind, tuple(positions), random.randrange(20, 90))
 
 
-def content_of(question: Question, pictures: Sequence[Path]) -> dict[str, Any]:
-    """Return what an HTTP client sends of ``question``."""
+def request_content(question: Question, pictures: Sequence[Path]) -> dict[str, Any]:
+    """Return the arguments of httpx that send ``question``."""
     if question.kind == "no form":
         return {"content": b"no form", "headers": {"Content-Type": "text/plain"}}
-    chosen = [(pictures[place].name, pictures[place].read_bytes()) for place in question.pictures]
+    files = [(pictures[position].name, pictures[position].read_bytes()) for position in question.pictures]
     if question.kind == "broken":
-        name, whole = chosen[-1]
-        chosen[-1] = (name, whole[: len(whole) // 2])
-    return {"files": [("pictures", one) for one in chosen], "data": {"age": str(question.age)}}
+        name, content = files[-1]
+        files[-1] = (name, content[: len(content) // 2])
+    return {"files": [("pictures", file) for file in files], "data": {"age": str(question.age)}}
 
 
-class Referee:
-    """Knows an answer again: the same question must be answered by the same numbers, about the pictures asked for."""
+class AnswerCheck:
+    """Check answers: they must be about the pictures of the request, and equal requests must get equal numbers."""
 
     def __init__(self, pictures: Sequence[Path]) -> None:
         self._pictures = pictures
-        self._seen: dict[tuple[tuple[int, ...], int], dict[str, float]] = {}
+        self._first_answers: dict[tuple[tuple[int, ...], int], dict[str, float]] = {}
 
-    def fault(self, question: Question, status: int, answered: Any) -> str | None:  # noqa: ANN401  an HTTP response
+    def fault(self, question: Question, status: int, response: Any) -> str | None:  # noqa: ANN401  an HTTP response
         """Return what is wrong with the answer to ``question``, or None."""
         if question.kind in ("broken", "no form"):
             expected = 422 if question.kind == "broken" else 415
-            return None if status == expected and len(answered.json()["error"]) > 10 else f"status {status}"
+            return None if status == expected and len(response.json()["error"]) > 10 else f"status {status}"
         if status != 200:
-            return f"status {status}: {answered.text[:200]}"
+            return f"status {status}: {response.text[:200]}"
         if question.kind == "pdf":
-            return None if answered.content.startswith(b"%PDF") else "no PDF"
-        names = [self._pictures[place].name for place in question.pictures]
+            return None if response.content.startswith(b"%PDF") else "not a PDF"
+        names = [self._pictures[position].name for position in question.pictures]
         if question.kind == "csv":
-            return None if all(name in answered.text for name in names) else "the CSV lacks a picture"
-        return self._fault_of_lesions(question, names, answered.json())
+            return None if all(name in response.text for name in names) else "a picture is missing in the CSV"
+        return self._fault_of_lesions(question, names, response.json())
 
-    def _fault_of_lesions(self, question: Question, names: list[str], answered: dict[str, Any]) -> str | None:
-        found = {lesion["name"]: float(lesion["probability"]) for lesion in answered["lesions"]}
-        if set(found) != set(names) or answered["age"] != question.age:
-            return f"asked for {names}, age {question.age}; answered {sorted(found)}, age {answered['age']}"
-        before = self._seen.setdefault((tuple(sorted(question.pictures)), question.age), found)
-        moved = max(abs(before[name] - found[name]) for name in names)
-        return f"another probability than before, by {moved:.1e}" if moved > 1e-6 else None
+    def _fault_of_lesions(self, question: Question, names: list[str], answer: dict[str, Any]) -> str | None:
+        probabilities = {lesion["name"]: float(lesion["probability"]) for lesion in answer["lesions"]}
+        if set(probabilities) != set(names) or answer["age"] != question.age:
+            got = f"{sorted(probabilities)}, age {answer['age']}"
+            return f"asked for {names}, age {question.age}; answered {got}"
+        first = self._first_answers.setdefault((tuple(sorted(question.pictures)), question.age), probabilities)
+        change = max(abs(first[name] - probabilities[name]) for name in names)
+        return f"the probability differs from the first answer by {change:.1e}" if change > 1e-6 else None
 
 
 class Server:
-    """``python -m melstack serve`` as a process of its own, on a free port of this machine."""
+    """``python -m melstack serve`` in a separate process, on a free port of this machine."""
 
     def __init__(self, bundle: Path) -> None:
         command = [sys.executable, "-m", "melstack", "serve", "--bundle", str(bundle), "--port", "0"]
-        self.started = time.perf_counter()
+        self.start = time.perf_counter()
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         limits = httpx.Limits(max_connections=AT_ONCE, keepalive_expiry=IDLE_SECONDS)
         self.client = httpx.Client(timeout=600, limits=limits)
 
     def __enter__(self) -> "Server":
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()  # the server says its address when it listens
+        line = self._process.stdout.readline()  # the server prints its address when it is ready
         if "http://" not in line:
-            raise InputFault(f"the server did not start: {line.strip() or 'it said nothing'}")
+            raise InputFault(f"the server did not start: {line.strip() or 'it printed nothing'}")
         self.client.base_url = httpx.URL("http://" + line.split("http://")[1].split()[0])
-        while time.perf_counter() - self.started < START_SECONDS:
+        while time.perf_counter() - self.start < START_SECONDS:
             with suppress(httpx.TransportError):
                 self.client.get("/health")
                 return self
@@ -130,25 +130,25 @@ class Server:
         self._process.wait()
 
     def memory(self) -> str:
-        """Return its resident memory and number of threads."""
+        """Return the server's resident memory and number of threads."""
         process = psutil.Process(self._process.pid)
         return f"{process.memory_info().rss / 1e6:.0f} MB, {process.num_threads()} threads"
 
 
 def run_trial(bundle: Path, data: Path, minutes: float, clients: int, seed: int = 0) -> int:
-    """Serve ``bundle``, ask it about the pictures of ``data``, print what is found; return how many answers were wrong.
+    """Serve ``bundle``, send it requests about the pictures of ``data``, print the results; return the wrong answers.
 
-    Cold start; latency of one lesion; 200 requests at once; then ``clients`` that ask without a pause for ``minutes``
-    (predictions, attention, CSV, PDF, broken pictures, requests that are no form).
+    Measures the cold start, the latency of one lesion and 200 requests at once. Then ``clients`` send requests without
+    a pause for ``minutes``: predictions, attention, CSV, PDF, broken pictures, and requests that are not a form.
     """
     pictures = _pictures(data)
-    referee, chance = Referee(pictures), random.Random(seed)
+    check, random = AnswerCheck(pictures), Random(seed)
     with Server(bundle) as server:
-        say(f"from start to first answer: {time.perf_counter() - server.started:.1f} s; {server.memory()}")
-        faults = _one_after_another(server, pictures, referee, chance)
-        faults += _at_once(server, pictures, referee)
-        faults += _soak(server, pictures, referee, (minutes, clients, seed))
-    for fault in faults[:SHOWN]:
+        say(f"from start to first answer: {time.perf_counter() - server.start:.1f} s; {server.memory()}")
+        faults = _one_after_another(server, pictures, check, random)
+        faults += _at_once(server, pictures, check)
+        faults += _soak(server, pictures, check, minutes, clients, seed)
+    for fault in faults[:MAX_FAULTS]:
         say(f"  wrong: {fault}")
     say(f"{len(faults)} answers were wrong")
     return len(faults)
@@ -157,58 +157,60 @@ def run_trial(bundle: Path, data: Path, minutes: float, clients: int, seed: int 
 def _pictures(data: Path) -> list[Path]:
     cases = read_new_cases(DataFolder.open(data))
     if "picture" not in cases:
-        raise InputFault(f"{data}: no pictures to ask about")
+        raise InputFault(f"{data}: no pictures to send; give a data folder with test pictures")
     return [data / str(picture) for picture in cases["picture"]]
 
 
-def _asked(server: Server, question: Question, pictures: Sequence[Path], referee: Referee) -> list[str]:
+def _ask(server: Server, question: Question, pictures: Sequence[Path], check: AnswerCheck) -> list[str]:
+    """Send one request and return what is wrong with its answer, in a list that is empty for a right one."""
     try:
-        answered = server.client.post(question.path, **content_of(question, pictures))
+        response = server.client.post(question.path, **request_content(question, pictures))
     except httpx.TransportError as error:
         return [f"{question}: no answer ({error!r})"]
-    fault = referee.fault(question, answered.status_code, answered)
+    fault = check.fault(question, response.status_code, response)
     return [f"{question}: {fault}"] if fault else []
 
 
-def _one_after_another(server: Server, pictures: Sequence[Path], referee: Referee, chance: random.Random) -> list[str]:
+def _one_after_another(server: Server, pictures: Sequence[Path], check: AnswerCheck, random: Random) -> list[str]:
     faults, seconds = list[str](), list[float]()
     for _ in range(SINGLE):
-        question = Question("predict", (chance.randrange(len(pictures)),), 50)
-        started = time.perf_counter()
-        faults += _asked(server, question, pictures, referee)
-        seconds.append(time.perf_counter() - started)
+        question = Question("predict", (random.randrange(len(pictures)),), 50)
+        start = time.perf_counter()
+        faults += _ask(server, question, pictures, check)
+        seconds.append(time.perf_counter() - start)
     worst = quantiles(seconds, n=20)[-1]
     say(f"one lesion, {SINGLE} times: median {median(seconds):.2f} s, 95 % within {worst:.2f} s; {server.memory()}")
     return faults
 
 
-def _at_once(server: Server, pictures: Sequence[Path], referee: Referee) -> list[str]:
-    started = time.perf_counter()
-    questions = [Question("predict", (place % len(pictures),), 20 + place % 70) for place in range(AT_ONCE)]
+def _at_once(server: Server, pictures: Sequence[Path], check: AnswerCheck) -> list[str]:
+    start = time.perf_counter()
+    questions = [Question("predict", (number % len(pictures),), 20 + number % 70) for number in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(lambda question: _asked(server, question, pictures, referee), questions))
-    say(f"{AT_ONCE} requests at once: answered in {time.perf_counter() - started:.1f} s; {server.memory()}")
-    return [fault for faults in found for fault in faults]
+        faults = list(pool.map(lambda question: _ask(server, question, pictures, check), questions))
+    say(f"{AT_ONCE} requests at once: answered in {time.perf_counter() - start:.1f} s; {server.memory()}")
+    return [fault for of_question in faults for fault in of_question]
 
 
-def _soak(server: Server, pictures: Sequence[Path], referee: Referee, asked: tuple[float, int, int]) -> list[str]:
-    minutes, clients, seed = asked
-    end, faults, counted, lock = time.monotonic() + 60 * minutes, list[str](), [0], threading.Lock()
+def _soak(
+    server: Server, pictures: Sequence[Path], check: AnswerCheck, minutes: float, clients: int, seed: int
+) -> list[str]:
+    end, faults, count, lock = time.monotonic() + 60 * minutes, list[str](), [0], threading.Lock()
 
-    def ask(number: int) -> None:
-        chance = random.Random(seed + 1000 + number)
+    def ask_until_end(client: int) -> None:
+        random = Random(seed + 1000 + client)
         while time.monotonic() < end:
-            found = _asked(server, drawn_question(chance, len(pictures)), pictures, referee)
+            new_faults = _ask(server, random_question(random, len(pictures)), pictures, check)
             with lock:
-                faults.extend(found)
-                counted[0] += 1
+                faults.extend(new_faults)
+                count[0] += 1
 
     with ThreadPoolExecutor(clients) as pool:
-        waiting = [pool.submit(ask, number) for number in range(clients)]
+        futures = [pool.submit(ask_until_end, client) for client in range(clients)]
         for reading in range(READINGS):
             time.sleep(max(0.0, end - time.monotonic()) / (READINGS - reading))
-            say(f"  {counted[0]} requests of {clients} clients: {server.memory()}")
-        for one in waiting:
-            one.result()
-    say(f"{clients} clients for {minutes:g} minutes: {counted[0]} requests; {server.memory()}")
+            say(f"  {count[0]} requests of {clients} clients: {server.memory()}")
+        for future in futures:
+            future.result()
+    say(f"{clients} clients for {minutes:g} minutes: {count[0]} requests; {server.memory()}")
     return faults

@@ -1,4 +1,4 @@
-"""Speed of preparing pictures: one scaled decode for all sizes against a full decode for each, in one run."""
+"""Speed of preparing pictures, as a ratio in one run: one scaled decode for all sizes, or a full decode for each."""
 
 import io
 import os
@@ -24,29 +24,29 @@ ROUNDS = 5
 
 
 def run_preparation_benchmark(sides: Sequence[int] = SIDES, size: tuple[int, int] = SIZE, rounds: int = ROUNDS) -> None:
-    """Print the seconds of both ways for one drawn JPEG of ``size`` (width, height), their ratio, and what differs.
+    """Print the seconds of both ways for one synthetic JPEG of ``size`` (width, height), their ratio and differences.
 
-    Both ways take turns on one core. The full way does less: squares alone, without statistics.
+    Both ways take turns on one core. The full decode does less work: it makes the squares, but no statistics.
     """
     versions = f"Python {platform.python_version()}, Pillow {PIL.__version__}"
     say(f"machine: {platform.machine()}, {os.cpu_count()} cores; {versions}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lesion.jpg"
         Image.fromarray(_lesion(size)).save(path, quality=90)
-        full, scaled = _interleaved(
+        full_seconds, scaled_seconds = _in_turns(
             [lambda: _decode_for_each(path, sides), lambda: list(scan({"a": path}, sides))], rounds
         )
         text = ", ".join(map(str, sides))
         say(f"{size[0]} x {size[1]} JPEG ({path.stat().st_size / 1e6:.1f} MB) for {text} px:")
-        say(f"  a full decode for each {full * 1000:.0f} ms")
-        say(f"  one scaled decode, with statistics {scaled * 1000:.0f} ms")
-        say(f"  full / scaled = {full / scaled:.1f}")
+        say(f"  a full decode for each size: {full_seconds * 1000:.0f} ms")
+        say(f"  one scaled decode for all sizes, with statistics: {scaled_seconds * 1000:.0f} ms")
+        say(f"  full / scaled = {full_seconds / scaled_seconds:.1f}")
         for line in _differences(path, sides):
             say(f"  {line}")
 
 
 def _differences(path: Path, sides: Sequence[int]) -> list[str]:
-    """Return sentences on how statistics and squares of the scaled decode differ from those of the full one."""
+    """Return sentences on how the statistics and squares of the scaled decode differ from those of the full decode."""
     ours, picture = next(scan({"a": path}, sides)), read_picture(path)
     exact = picture_statistics(shrink(picture, STATISTICS_LONGEST))
     share = {name: abs(ours.statistics[name] - value) / max(abs(value), 1e-3) for name, value in exact.items()}
@@ -68,19 +68,19 @@ def _decode_for_each(path: Path, sides: Sequence[int]) -> list[bytes]:
     return [encode_jpeg(resize_square(read_picture(path), side)) for side in sides]
 
 
-def _interleaved(ways: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+def _in_turns(ways: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Return the median seconds of each way over rounds in which they take turns."""
     seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(rounds):
-        for way, measured in zip(ways, seconds, strict=True):
-            started = time.perf_counter()
+        for way, times in zip(ways, seconds, strict=True):
+            start = time.perf_counter()
             way()
-            measured.append(time.perf_counter() - started)
-    return [median(measured) for measured in seconds]
+            times.append(time.perf_counter() - start)
+    return [median(times) for times in seconds]
 
 
 def _lesion(size: tuple[int, int]) -> Picture:
-    """Return a lesion on skin with texture at every scale down to the sensor's noise, uint8 (height, width, 3)."""
+    """Return a synthetic lesion on skin with texture at every scale and sensor noise, uint8 (height, width, 3)."""
     width, height = size
     rng = np.random.default_rng(0)
     texture = np.zeros((height, width), np.float32)

@@ -1,11 +1,12 @@
-"""Tests of the trial of the page: a wrong answer, a mixed-up one and a failing server are told from right ones."""
+"""Tests of the load test of the page: it detects wrong answers, answers about another patient, and failures."""
 
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
 
-from benchmarks.page_under_load import KINDS, Question, Referee, content_of, drawn_question
+from benchmarks.page_under_load import KINDS, AnswerCheck, Question, random_question, request_content
 from melstack.bundle.serving.limits import Limits
 from tests.melstack.bundle.serving.doubles import PageServer, jpeg
 
@@ -21,45 +22,43 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def answer(lesions: dict[str, float], age: int = 50, status: int = 200) -> httpx.Response:
-    listed = [{"name": name, "probability": value} for name, value in lesions.items()]
-    return httpx.Response(status, json={"age": age, "lesions": listed})
+    entries = [{"name": name, "probability": value} for name, value in lesions.items()]
+    return httpx.Response(status, json={"age": age, "lesions": entries})
 
 
-def test_another_patient_another_age_and_another_number_are_told(pictures: list[Path]) -> None:
-    referee = Referee(pictures)
+def test_another_patient_age_or_probability_is_a_fault(pictures: list[Path]) -> None:
+    check = AnswerCheck(pictures)
 
-    def told(answered: httpx.Response) -> str | None:
-        return referee.fault(QUESTION, answered.status_code, answered)
+    def fault(response: httpx.Response) -> str | None:
+        return check.fault(QUESTION, response.status_code, response)
 
-    assert told(answer({"40.jpg": 0.5, "90.jpg": 0.25})) is None
-    assert told(answer({"40.jpg": 0.5, "90.jpg": 0.25 + 1e-8})) is None
-    assert "another probability" in (told(answer({"40.jpg": 0.5, "90.jpg": 0.3})) or "")
-    assert "asked for" in (told(answer({"40.jpg": 0.5, "200.jpg": 0.25})) or "")
-    assert "age 51" in (told(answer({"40.jpg": 0.5, "90.jpg": 0.25}, age=51)) or "")
-    assert "status 500" in (told(answer({}, status=500)) or "")
-
-
-def test_what_is_broken_must_be_refused(pictures: list[Path]) -> None:
-    referee = Referee(pictures)
-    broken = Question("broken", (0,), 50)
-    assert referee.fault(broken, 200, answer({"40.jpg": 0.5})) == "status 200"
-    refused = httpx.Response(422, json={"error": "not a readable picture"})
-    assert referee.fault(broken, 422, refused) is None
+    assert fault(answer({"40.jpg": 0.5, "90.jpg": 0.25})) is None
+    assert fault(answer({"40.jpg": 0.5, "90.jpg": 0.25 + 1e-8})) is None
+    assert "differs from the first answer" in (fault(answer({"40.jpg": 0.5, "90.jpg": 0.3})) or "")
+    assert "asked for" in (fault(answer({"40.jpg": 0.5, "200.jpg": 0.25})) or "")
+    assert "age 51" in (fault(answer({"40.jpg": 0.5, "90.jpg": 0.25}, age=51)) or "")
+    assert "status 500" in (fault(answer({}, status=500)) or "")
 
 
-def test_every_kind_of_question_is_answered_rightly_by_the_page(pictures: list[Path]) -> None:
-    referee = Referee(pictures)
-    with PageServer(Limits()) as running, httpx.Client(base_url=running.address, timeout=60) as client:
+def test_a_broken_picture_must_be_refused(pictures: list[Path]) -> None:
+    check = AnswerCheck(pictures)
+    question = Question("broken", (0,), 50)
+    assert check.fault(question, 200, answer({"40.jpg": 0.5})) == "status 200"
+    refusal = httpx.Response(422, json={"error": "not a readable picture"})
+    assert check.fault(question, 422, refusal) is None
+
+
+def test_the_page_answers_every_kind_of_question_correctly(pictures: list[Path]) -> None:
+    check = AnswerCheck(pictures)
+    with PageServer(Limits()) as server, httpx.Client(base_url=server.address, timeout=60) as client:
         for kind in sorted(set(KINDS)):
             question = Question(kind, (2, 0), 33)
-            answered = client.post(question.path, **content_of(question, pictures))
-            assert referee.fault(question, answered.status_code, answered) is None, kind
+            response = client.post(question.path, **request_content(question, pictures))
+            assert check.fault(question, response.status_code, response) is None, kind
 
 
 def test_questions_are_about_one_to_four_different_pictures() -> None:
-    import random
-
-    chance = random.Random(1)
-    drawn = [drawn_question(chance, 9) for _ in range(200)]
-    assert {len(set(one.pictures)) for one in drawn} == {1, 2, 3, 4}
-    assert {one.kind for one in drawn} == set(KINDS)
+    random = Random(1)
+    questions = [random_question(random, 9) for _ in range(200)]
+    assert {len(set(question.pictures)) for question in questions} == {1, 2, 3, 4}
+    assert {question.kind for question in questions} == set(KINDS)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks.leak_audit import altered
+from benchmarks.leak_audit import alter
 from features.leaks.alignment import blurred, detail, halved, likeness, place, views
 from features.leaks.lookalikes import find_lookalikes, propose
 from features.leaks.traces import describe, make_traces, stored_traces, trace
@@ -43,7 +43,7 @@ def test_an_altered_copy_is_known_again_and_nothing_else_is(change):
 
 def test_all_changes_together_are_known_again_in_a_crowd_that_needs_proposals():
     pictures = {f"p{seed:02}": skin(seed, 120, 160) for seed in range(60)}
-    copies = {f"{name} copy": altered(pictures[name], np.random.default_rng(7)) for name in list(pictures)[::6]}
+    copies = {f"{name} copy": alter(pictures[name], np.random.default_rng(7)) for name in list(pictures)[::6]}
     pairs = find_lookalikes(table(pictures | copies))
     found = set(map(tuple, pairs[["first", "second"]].to_numpy()))
     planted = {(name.removesuffix(" copy"), name) for name in copies}

@@ -351,9 +351,9 @@ def test_it_is_made_once(finished_run: FinishedRun, capsys: pytest.CaptureFixtur
 def test_the_networks_of_a_bundle_are_timed_through_both_runtimes(
     finished_run: FinishedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmarks.bundle_networks import WAYS, run_portable_benchmark
+    from benchmarks.bundle_networks import RUNTIMES, run_portable_benchmark
 
     seconds = run_portable_benchmark(finished_run.run, finished_run.bundle / "networks", 3)
     assert set(seconds) == set(MODELS)
-    assert all((one[way] > 0).all() for one in seconds.values() for way in WAYS)
+    assert all((times[runtime] > 0).all() for times in seconds.values() for runtime in RUNTIMES)
     assert "all 2 networks" in capsys.readouterr().out
