@@ -1,1 +1,1 @@
-"""What a network is shown: decoded pictures, rows, targets and the feed."""
+"""The input of the networks: decoded pictures, training rows, targets and the feed."""

@@ -1,4 +1,4 @@
-"""What a lesion was found to be: the spellings of the ISIC archive and its contests, as ten kinds."""
+"""Diagnoses: maps the spellings of the ISIC archive and its contests to ten kinds of lesion."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 MELANOMA = "MEL"
 NEVUS = "NV"
-OTHER = "other"  # known, but none of the eight
+OTHER = "other"  # a diagnosis outside the eight kinds of ISIC 2019
 UNKNOWN = "unknown"
-# The eight kinds of ISIC 2019 and the merging of ISIC 2020's names into them are the 2020 winner's
-# (arXiv 2010.05351), except that a name outside the eight stays apart from "no diagnosis".
+# The eight kinds of ISIC 2019. ISIC 2020's names are merged into them as the 2020 winner did (arXiv 2010.05351),
+# except that a diagnosis outside the eight kinds stays separate from "no diagnosis".
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     NEVUS: ("NV", "nevus", "naevus", "melanocytic nevus", "blue nevus", "nevus spitz"),
     MELANOMA: (
@@ -55,40 +55,41 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
         "scar",
         "verruca",
     ),
-    # A proliferation of uncertain potential may be either: nothing is known that a class could be learnt from.
+    # A proliferation of uncertain potential may be benign or malignant, so it teaches no class.
     UNKNOWN: (UNKNOWN, "UNK", "atypical melanocytic proliferation", "AIMP"),
 }
 KINDS = tuple(SPELLINGS)
-_MOST_SHOWN = 20
+_MAX_LINES = 20
 
 
 def read_diagnoses(diagnosis: pd.Series) -> list[str]:
-    """Return the kind of every case, one of KINDS, from its diagnosis as somebody wrote it; missing is ``unknown``.
+    """Return the kind of every case, one of KINDS, from its diagnosis as free text; a missing value is ``unknown``.
 
-    Letter case, accents, hyphens, commas and underscores do not matter. Raises InputFault that lists every spelling
-    that is not known, with its count, and what is known.
+    Upper and lower case, accents, hyphens, commas and underscores do not matter. Raises InputFault that lists every
+    unknown spelling with its count, and all valid spellings.
     """
     texts = ["" if missing else str(value) for value, missing in zip(diagnosis, diagnosis.isna(), strict=True)]
-    kinds = {_plain(text): kind for kind, spellings in SPELLINGS.items() for text in spellings} | {"": UNKNOWN}
-    found = {text: kinds.get(_plain(text)) for text in dict.fromkeys(texts)}
-    strange = Counter(text for text in texts if found[text] is None)
-    if strange:
-        raise InputFault(_strange_message(strange))
-    return [found[text] or UNKNOWN for text in texts]
+    kinds = {_normalise(text): kind for kind, spellings in SPELLINGS.items() for text in spellings} | {"": UNKNOWN}
+    kind_of = {text: kinds.get(_normalise(text)) for text in dict.fromkeys(texts)}
+    unknown = Counter(text for text in texts if kind_of[text] is None)
+    if unknown:
+        raise InputFault(_unknown_message(unknown))
+    return [kind_of[text] or UNKNOWN for text in texts]
 
 
-def _plain(text: str) -> str:
-    """Return lower-case letters and digits, everything between them as one space."""
+def _normalise(text: str) -> str:
+    """Return ``text`` in lower case without accents; any run of characters other than a-z and 0-9 is one space."""
     return re.sub(r"[^a-z0-9]+", " ", unicodedata.normalize("NFKD", text).casefold()).strip()
 
 
-def _strange_message(strange: Counter[str]) -> str:
-    known = [spelling for spellings in SPELLINGS.values() for spelling in spellings]
+def _unknown_message(unknown: Counter[str]) -> str:
+    valid = [spelling for spellings in SPELLINGS.values() for spelling in spellings]
     lines = []
-    for text, count in strange.most_common(_MOST_SHOWN):
-        hint = did_you_mean(text, known)
+    for text, count in unknown.most_common(_MAX_LINES):
+        hint = did_you_mean(text, valid)
         lines.append(f"  - {text!r} in {count} case(s)" + (f"; {hint}" if hint.startswith("did") else ""))
-    if len(strange) > _MOST_SHOWN:
-        lines.append(f"  - and {len(strange) - _MOST_SHOWN} more")
-    title = f"column diagnosis: {len(strange)} unknown spelling(s) in {strange.total()} case(s)"
-    return "\n".join([title, *lines, f"  known are, in any case: {', '.join(known)}"])
+    if len(unknown) > _MAX_LINES:
+        lines.append(f"  - and {len(unknown) - _MAX_LINES} more")
+    title = f"column diagnosis: {len(unknown)} unknown spelling(s) in {unknown.total()} case(s)"
+    remedy = f"  leave the cell empty or write, in upper or lower case, one of: {', '.join(valid)}"
+    return "\n".join([title, *lines, remedy])

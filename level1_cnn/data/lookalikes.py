@@ -1,4 +1,4 @@
-"""Which training pictures show what a fold is validated on: they are left out of that fold's training."""
+"""Copies and near-duplicates of validation and test pictures: a fold must not be trained on them."""
 
 from functools import cached_property
 
@@ -9,7 +9,7 @@ from runtime.run_folder import Run
 
 
 class Lookalikes:
-    """The pictures of a run that show the same, as far as training must know of them."""
+    """The pairs of pictures in a run that show the same, and the training cases to leave out because of them."""
 
     def __init__(self, run: Run, cases: pd.DataFrame) -> None:
         self._run, self._cases = run, cases
@@ -20,19 +20,29 @@ class Lookalikes:
         return read_pairs(self._run)
 
     def of_fold(self, fold: int) -> set[str]:
-        """Return the training cases of ``fold`` (other folds' and external ones) that show what it is judged on.
+        """Return the training cases (of other folds, and external) to leave out when ``fold`` is validated.
 
-        That is: those which are in a pair with a validation case of the fold or with a test case.
+        These are the cases that form a pair with a validation case of the fold or with a test case.
         """
-        judged = (self._cases["role"] == "test") | ((self._cases["role"] == "train") & (self._cases["fold"] == fold))
-        return self._partners(self._cases.index[judged], self._cases.index[~judged])
+        evaluation = (self._cases["role"] == "test") | (
+            (self._cases["role"] == "train") & (self._cases["fold"] == fold)
+        )
+        return self._partners(self._cases.index[evaluation], self._cases.index[~evaluation])
 
     def external(self) -> set[str]:
-        """Return the external cases in a pair with any train or test case: no stage shared by folds may see them."""
+        """Return the external cases that form a pair with any train or test case.
+
+        A pretraining stage that all folds share must not see them.
+        """
         external = self._cases["role"] == "extra"
         return self._partners(self._cases.index[~external], self._cases.index[external])
 
-    def _partners(self, judged: pd.Index, trained: pd.Index) -> set[str]:
+    def _partners(self, evaluation: pd.Index, training: pd.Index) -> set[str]:
+        """Return the ``training`` names that form a pair with one of the ``evaluation`` names."""
         first, second = self.pairs["first"], self.pairs["second"]
         both_ways = ((first, second), (second, first))
-        return {str(name) for one, other in both_ways for name in one[one.isin(trained) & other.isin(judged)]}
+        return {
+            str(name)
+            for column, partners in both_ways
+            for name in column[column.isin(training) & partners.isin(evaluation)]
+        }

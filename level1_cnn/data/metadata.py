@@ -1,6 +1,6 @@
-"""Age, sex and site of a case as numbers for a network's metadata branch, by vocabularies that are fixed here.
+"""Encode age, sex and site of a case as numbers for a network's metadata branch, with the fixed vocabularies below.
 
-Nothing is learnt from other rows, so a row is encoded alike in training, in validation and alone.
+Nothing is learnt from other rows, so a row has the same encoding in training, in validation and alone.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from runtime.errors import InputFault, list_names
 if TYPE_CHECKING:
     import pandas as pd
 
-# The column of a case table that is read: the first of these names that exists.
+# Names of the columns in a case table; the first that exists is read.
 SEX_COLUMNS = ("sex",)
 AGE_COLUMNS = ("age_approx", "age")
 SITE_COLUMNS = ("anatom_site_general_challenge", "anatom_site_general", "anatom_site", "localization", "site")
 
-OLDEST = 90.0  # years: the highest age of SIIM-ISIC 2020, and its winner's divisor
+OLDEST = 90.0  # years: the highest age in SIIM-ISIC 2020; the winner of that contest also divided ages by it
 MISSING = "missing"
 OTHER = "other"
-# Contest spellings first; then ISIC 2019's, and the places of HAM10000.
+# The contest's spellings first, then those of ISIC 2019 and of HAM10000.
 SITES: Mapping[str, tuple[str, ...]] = {
     "head/neck": ("head/neck", "head", "neck", "face", "scalp", "ear"),
     "upper extremity": ("upper extremity", "arm", "hand"),
@@ -35,11 +35,11 @@ SITES: Mapping[str, tuple[str, ...]] = {
     "oral/genital": ("oral/genital", "oral", "genital"),
 }
 SEXES: Mapping[str, tuple[str, ...]] = {"male": ("male", "m"), "female": ("female", "f")}
-NOT_GIVEN = frozenset({"", "unknown", "unspecified", "not given", "n/a", "na", "nan", "none", "null"})
+BLANKS = frozenset({"", "unknown", "unspecified", "not given", "n/a", "na", "nan", "none", "null"})
 
 SEX_NAMES = (*SEXES, MISSING)
 SITE_NAMES = (*SITES, OTHER, MISSING)
-# The names of encode_metadata's columns, the same for every table of cases.
+# The names of the columns that encode_metadata returns, the same for every table of cases.
 COLUMNS = (
     *(f"sex: {name}" for name in SEX_NAMES),
     "age / 90",
@@ -51,8 +51,8 @@ COLUMNS = (
 def encode_metadata(cases: pd.DataFrame) -> np.ndarray:
     """Return float32 (n, len(COLUMNS)), all in 0..1: sex and site one-hot, age / 90 clipped (0 where it is missing).
 
-    An absent column is missing in every row; a place outside the vocabulary is "other". Only age, sex and site are
-    read. Raises InputFault for a sex that is neither known nor blank, and for an age that is not a number.
+    Where the table has no such column, the value is missing in every row; a site outside the vocabulary is "other".
+    Only age, sex and site are read. Raises InputFault for an unknown sex and for an age that is not a number.
     """
     sex = _one_hot(_sexes(_column(cases, SEX_COLUMNS)), SEX_NAMES)
     age = _ages(_column(cases, AGE_COLUMNS), cases.index)
@@ -66,28 +66,34 @@ def _column(cases: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
     if not present:
         return [""] * len(cases)
     values = cases[present[0]]
-    return ["" if gone else str(value).strip().casefold() for value, gone in zip(values, values.isna(), strict=True)]
+    return ["" if blank else str(value).strip().casefold() for value, blank in zip(values, values.isna(), strict=True)]
 
 
 def _sexes(texts: list[str]) -> list[str]:
-    known = _names_by_spelling(SEXES)
-    strange = Counter(text for text in texts if text not in known)
-    if strange:
-        found = ", ".join(f"{text!r} in {count}" for text, count in strange.most_common(5))
-        raise InputFault(f"column sex: {strange.total()} case(s) neither male, female nor blank: {found}")
-    return [known[text] for text in texts]
+    name_of = _names_by_spelling(SEXES)
+    unknown = Counter(text for text in texts if text not in name_of)
+    if unknown:
+        counts = ", ".join(f"{text!r} in {count}" for text, count in unknown.most_common(5))
+        raise InputFault(
+            f"column sex: {unknown.total()} case(s) have an unknown value: {counts}; "
+            "write male or female, or leave the cell empty"
+        )
+    return [name_of[text] for text in texts]
 
 
 def _sites(texts: list[str]) -> list[str]:
-    known = _names_by_spelling(SITES)
-    return [known.get(re.sub(r"\s*/\s*", "/", text), OTHER) for text in texts]
+    name_of = _names_by_spelling(SITES)
+    return [name_of.get(re.sub(r"\s*/\s*", "/", text), OTHER) for text in texts]
 
 
 def _ages(texts: list[str], index: pd.Index) -> np.ndarray:
-    blank = np.array([text in NOT_GIVEN for text in texts], bool)
-    years = np.array([0.0 if gone else _number(text) for text, gone in zip(texts, blank, strict=True)])
+    blank = np.array([text in BLANKS for text in texts], bool)
+    years = np.array([0.0 if is_blank else _number(text) for text, is_blank in zip(texts, blank, strict=True)])
     if np.isnan(years).any():
-        raise InputFault(f"column age: not a number of years in {list_names(index[np.isnan(years)])}")
+        raise InputFault(
+            f"column age: not a number of years in {list_names(index[np.isnan(years)])}; "
+            "write a number, or leave the cell empty"
+        )
     return np.column_stack([np.clip(years / OLDEST, 0.0, 1.0), blank])
 
 
@@ -100,7 +106,7 @@ def _number(text: str) -> float:
 
 def _names_by_spelling(vocabulary: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     names = {spelling: name for name, spellings in vocabulary.items() for spelling in spellings}
-    return names | dict.fromkeys(NOT_GIVEN, MISSING)
+    return names | dict.fromkeys(BLANKS, MISSING)
 
 
 def _one_hot(names: list[str], vocabulary: tuple[str, ...]) -> np.ndarray:

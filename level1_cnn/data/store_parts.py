@@ -1,4 +1,4 @@
-"""A part of the picture store: some pictures of one role that were decoded together, and which parts serve a run."""
+"""The parts of a picture store, each a set of pictures decoded together, and the choice of parts for a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from features.pictures.tfrecord import parse_record_path
 from runtime.provenance import digest
 from runtime.tables import INDEX
 
-VERSION = 2  # raise it when the bytes of a shard or a statistic change, or the tables of a part
+VERSION = 2  # increase it when the bytes of a shard, a statistic or the tables of a part change
 
 
 @dataclass(frozen=True)
@@ -23,47 +23,47 @@ class Part:
 
     @property
     def made_from(self) -> dict[str, object]:
-        """What its shards were made from."""
+        """The source of the part's shards, as their marks record it."""
         columns = [self.index.index.tolist(), *(self.index[name].tolist() for name in self.index)]
         return {"pictures": digest(columns), "version": VERSION}
 
-    def serves(self, wanted: pd.Series, names: pd.Index) -> bool:
-        """Tell whether it holds some of the ``wanted`` pictures (by name) and no other picture under any of ``names``.
+    def is_usable(self, pictures: pd.Series, names: pd.Index) -> bool:
+        """Return whether the part has some of ``pictures`` (name -> path) and no other picture with one of ``names``.
 
-        So a run meets each of its names once, whatever other runs put beside them.
+        Then a run finds each of its names once, even if other runs store pictures with the same names.
         """
-        same = self.index["picture"] == wanted.reindex(self.index.index)
+        same = self.index["picture"] == pictures.reindex(self.index.index)
         return bool(same.any() and not (self.index.index.isin(names) & ~same).any())
 
-    def renewed(self, now: pd.DataFrame) -> "Part":
-        """Return this part unless a file of it changed; then what the run needs of it, as the files are ``now``."""
+    def refresh(self, now: pd.DataFrame) -> "Part":
+        """Return this part if its files did not change; else a part of the pictures in ``now``, the current index."""
         current = now.loc[self.index.index.intersection(now.index)]
         return self if current.equals(self.index.loc[current.index]) else Part(self.name, current)
 
 
-def chosen_parts(parts: Sequence[Part], rows: pd.DataFrame, names: pd.Index) -> list[Part]:
-    """Return those of ``parts`` that together hold pictures of ``rows`` (cases of one store and role), each once.
+def choose_parts(parts: Sequence[Part], rows: pd.DataFrame, names: pd.Index) -> list[Part]:
+    """Return the ``parts`` from which a run takes the pictures of ``rows`` (cases of one store and role), each once.
 
-    ``names`` are all names of the run. What they do not hold is to be decoded into new parts.
+    ``names`` are all image names of the run. Pictures that are in no returned part must be decoded into new parts.
     """
-    wanted, chosen = rows["stored_picture"], []
+    pictures, choice = rows["stored_picture"], []
     for part in parts:
-        if part.serves(wanted, names):
-            chosen.append(part)
-            # A later part that repeats one of these now holds a name that is no longer wanted: it does not serve.
-            wanted = wanted.drop(part.index.index, errors="ignore")
-    return chosen
+        if part.is_usable(pictures, names):
+            choice.append(part)
+            # Without these pictures, a later part that holds one of them again is not usable.
+            pictures = pictures.drop(part.index.index, errors="ignore")
+    return choice
 
 
 def new_parts(index: pd.DataFrame, role: str, parts: Sequence[Part], at_most: int) -> list[Part]:
-    """Return parts of ``at_most`` pictures of ``index`` each, numbered after the ``parts`` that are there."""
+    """Split ``index`` into new parts of ``at_most`` pictures, numbered after the existing ``parts``."""
     first = 1 + max((int(part.name.removeprefix(role)) for part in parts), default=-1)
     starts = range(0, len(index), at_most)
     return [Part(f"{role}{first + i:02d}", index[start : start + at_most]) for i, start in enumerate(starts)]
 
 
 def current_index(source: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return image_name -> picture, file_bytes, mtime (ns) as the files are now; -1 for a file that is not there."""
+    """Return image_name -> picture, file_bytes, mtime (ns) of the files as they are now; -1 for a missing file."""
     facts = {}
     for picture in rows["stored_picture"]:
         place = parse_record_path(Path(picture)) or parse_entry_path(Path(picture))
@@ -80,5 +80,5 @@ def _file_facts(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:
-        return -1, -1  # decoding says what is wrong with it
+        return -1, -1  # the decoding reports what is wrong with the file
     return status.st_size, status.st_mtime_ns

@@ -1,11 +1,11 @@
-"""Schemes of training targets: what the network's outputs mean, and the melanoma log-odds they give.
+"""Schemes of training targets: the meaning of the network's outputs, and the log-odds of melanoma computed from them.
 
-A row of targets, (outputs,) float32, says what is known of one case. In the binary scheme it is the probability of a
-melanoma. In the others it is a distribution over the classes, with one addition: knowing only that a case is NOT a
-melanoma is written as 1 in every class but melanoma (a set of allowed classes), and costs -log(1 - p_melanoma), so
-that an undiagnosed benign case is pushed towards no benign class. The sum of such a row is outputs - 1, of a
-distribution 1; hence any convex mixture of rows (mixup, pseudo-labels, smoothing) still tells how much of it is the
-set: u = (sum - 1) / (outputs - 2), and the loss, linear in the rows, is the mixture of their losses.
+A row of targets, (outputs,) float32, describes the knowledge about one case. In the binary scheme it is the probability
+of melanoma. In the other schemes it is a distribution over the classes, with one addition: if a case is only known NOT
+to be a melanoma, its row has 1 in every class except melanoma (the set of possible classes). The loss of such a row is
+-log(1 - p_melanoma), which favours no benign class. Its sum is outputs - 1, the sum of a distribution is 1. Therefore
+the share of the set in any convex mixture of rows (mixup, pseudo-labels, smoothing) is u = (sum - 1) / (outputs - 2),
+and the loss, which is linear in the rows, is the mixture of their losses.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 CLASSES: Mapping[Targets, tuple[str, ...]] = {
     "binary": (MELANOMA,),
     "diagnosis3": (MELANOMA, NEVUS, OTHER),
-    # The 2020 winner's: a benign case that nobody diagnosed is a class of its own (arXiv 2010.05351).
+    # The classes of the 2020 winner (arXiv 2010.05351), in which benign cases without a diagnosis are a class.
     "diagnosis9": (NEVUS, MELANOMA, "BCC", "BKL", "AK", "SCC", "VASC", "DF", UNKNOWN),
 }
 
 
-def outputs(scheme: Targets) -> int:
-    """Return how many logits a network of ``scheme`` gives: 1 for a sigmoid, otherwise the classes of a softmax."""
+def count_outputs(scheme: Targets) -> int:
+    """Return the number of logits of a network: 1 for a sigmoid, otherwise the number of classes of a softmax."""
     return len(CLASSES[scheme])
 
 
 def melanoma_column(scheme: Targets) -> int:
-    """Return which of the outputs is melanoma."""
+    """Return the index of melanoma among the outputs."""
     return CLASSES[scheme].index(MELANOMA)
 
 
-def encode(cases: pd.DataFrame, scheme: Targets) -> np.ndarray:
+def encode_targets(cases: pd.DataFrame, scheme: Targets) -> np.ndarray:
     """Return the targets of training cases, float32 (n, outputs), as the module describes them.
 
-    Reads ``target`` (1 is melanoma) and, except in the binary scheme, ``diagnosis`` if there is one. A malignant case
-    without a diagnosis is a melanoma. Raises InputFault for targets other than 0 and 1, for unknown spellings, and for
-    diagnoses that contradict the target.
+    Reads the column ``target`` (1 is melanoma) and, except in the binary scheme, the column ``diagnosis`` if it exists.
+    A malignant case without a diagnosis is a melanoma. Raises InputFault for targets other than 0 and 1, for unknown
+    spellings, and for diagnoses that contradict the target.
     """
     malignant = _malignant(cases)
     if scheme == "binary":
@@ -55,26 +55,27 @@ def encode(cases: pd.DataFrame, scheme: Targets) -> np.ndarray:
     return rows[[KINDS.index(kind) for kind in kinds]]
 
 
-def soft(probability: np.ndarray, scheme: Targets) -> np.ndarray:
-    """Return targets (n, outputs) float32 of cases of which only a melanoma probability (n,) is known.
+def soft_targets(probability: np.ndarray, scheme: Targets) -> np.ndarray:
+    """Return targets (n, outputs) float32 of cases for which only a melanoma probability (n,) is known.
 
-    The rest of the probability is "not a melanoma", of whichever kind. Raises InputFault for values outside 0..1 and
-    for missing ones.
+    The rest of the probability means "not a melanoma", without a choice of benign class. Raises InputFault for missing
+    values and for values outside 0..1.
     """
-    bad = ~((probability >= 0) & (probability <= 1))
-    if bad.any():
+    invalid = ~((probability >= 0) & (probability <= 1))
+    if invalid.any():
         raise InputFault(
-            f"{int(bad.sum())} of {len(bad)} soft targets are not probabilities; the first: {probability[bad][0]}"
+            f"{int(invalid.sum())} of {len(invalid)} soft targets are not probabilities between 0 and 1; the first is "
+            f"{probability[invalid][0]}"
         )
-    rows = np.repeat(1.0 - probability[:, np.newaxis], outputs(scheme), axis=1)
+    rows = np.repeat(1.0 - probability[:, np.newaxis], count_outputs(scheme), axis=1)
     rows[:, melanoma_column(scheme)] = probability
     return rows.astype(np.float32)
 
 
 def melanoma_logits(logits: np.ndarray, scheme: Targets) -> np.ndarray:
-    """Return the log-odds of melanoma (...), log p - log(1 - p), of a network's logits (..., outputs).
+    """Return the log-odds of melanoma (...), log p - log(1 - p), from a network's logits (..., outputs).
 
-    For a softmax that is the melanoma logit less the log-sum-exp of the others, exact for logits of any size.
+    For a softmax this is the melanoma logit minus the log-sum-exp of the other logits, exact for logits of any size.
     """
     column = melanoma_column(scheme)
     melanoma = logits[..., column]
@@ -84,50 +85,52 @@ def melanoma_logits(logits: np.ndarray, scheme: Targets) -> np.ndarray:
 
 
 def class_weights(targets: np.ndarray) -> np.ndarray:
-    """Return what each row (n,) float32 counts for when every class is to count the same; their mean is 1.
+    """Return a weight for each row (n,) float32, with mean 1, so that every class has the same total weight.
 
-    A class weighs n / (classes * count), classes being those that occur (scikit-learn's "balanced"), and a row the
-    mean over what it may be. A case known only to be benign is shared out by the frequencies of the known benign
-    classes among these rows. Pass training rows only: the counts are theirs.
+    The weight of a class is n / (classes * count), where only classes that occur are counted (scikit-learn's
+    "balanced"); the weight of a row is the mean over the classes of its target. A case known only to be benign is
+    divided among the benign classes by their frequencies in these rows. Pass training rows only, because the counts
+    come from the rows.
     """
-    shares = _shares(np.asarray(targets, np.float64))
+    shares = _class_shares(np.asarray(targets, np.float64))
     counts = shares.sum(axis=0)
-    occurring = counts > 0
-    weights = np.divide(len(shares), occurring.sum() * counts, out=np.zeros_like(counts), where=occurring)
+    occurs = counts > 0
+    weights = np.divide(len(shares), occurs.sum() * counts, out=np.zeros_like(counts), where=occurs)
     return np.asarray(shares @ weights, np.float32)
 
 
-def _shares(targets: np.ndarray) -> np.ndarray:
-    """Return rows as plain distributions (n, classes); binary ones over benign and melanoma."""
+def _class_shares(targets: np.ndarray) -> np.ndarray:
+    """Return the rows as distributions (n, classes) that sum to 1; binary rows over benign and melanoma."""
     width = targets.shape[1]
     if width == 1:
         return np.hstack([1 - targets, targets])
-    column = next(melanoma_column(scheme) for scheme in CLASSES if outputs(scheme) == width)
+    column = next(melanoma_column(scheme) for scheme in CLASSES if count_outputs(scheme) == width)
     benign = np.arange(width) != column
-    # Rounded, or float32's last digits in soft rows would make a class occur, and weigh millions.
-    undecided = np.round((targets.sum(axis=1, keepdims=True) - 1) / (width - 2), 6)
-    known = np.round(np.where(benign, targets - undecided, targets), 6)
-    counts = np.where(benign, known.sum(axis=0), 0.0)
+    # Without rounding, the last digits of float32 in soft rows would count as a class with a weight of millions.
+    any_benign = np.round((targets.sum(axis=1, keepdims=True) - 1) / (width - 2), 6)
+    distribution = np.round(np.where(benign, targets - any_benign, targets), 6)
+    counts = np.where(benign, distribution.sum(axis=0), 0.0)
     frequencies = counts / counts.sum() if counts.sum() > 0 else benign / benign.sum()
-    return np.asarray(known + undecided * frequencies)
+    return np.asarray(distribution + any_benign * frequencies)
 
 
 def _rows(scheme: Targets) -> np.ndarray:
     """Return the target row of every kind of lesion, float32 (kinds, outputs), in the order of KINDS."""
     classes = CLASSES[scheme]
-    spare = classes[-1]  # the last class takes the kinds that have none of their own
-    chosen: list[Sequence[str]] = [[kind if kind in classes else spare] for kind in KINDS]
+    rest = classes[-1]  # the class of all kinds that have no class of their own
+    possible: list[Sequence[str]] = [[kind if kind in classes else rest] for kind in KINDS]
     if UNKNOWN not in classes:
-        chosen[KINDS.index(UNKNOWN)] = [name for name in classes if name != MELANOMA]
-    return np.array([[float(name in allowed) for name in classes] for allowed in chosen], np.float32)
+        possible[KINDS.index(UNKNOWN)] = [name for name in classes if name != MELANOMA]
+    return np.array([[float(name in options) for name in classes] for options in possible], np.float32)
 
 
 def _malignant(cases: pd.DataFrame) -> np.ndarray:
     target = cases["target"].to_numpy(dtype=float)
-    bad = ~np.isin(target, (0.0, 1.0))
-    if bad.any():
+    invalid = ~np.isin(target, (0.0, 1.0))
+    if invalid.any():
         raise InputFault(
-            f"target must be 0 or 1 where a network is trained; it is not in {list_names(cases.index[bad])}"
+            f"column target must hold 0 or 1 to train a network; it holds {target[invalid][0]:g} in the first of "
+            f"{list_names(cases.index[invalid])}"
         )
     return np.asarray(target == 1)
 
@@ -147,6 +150,9 @@ def _check_agreement(cases: pd.DataFrame, kinds: np.ndarray, malignant: np.ndarr
         faults.add(f"diagnosed as melanoma, but target is 0: {list_names(cases.index[benign_melanoma])}")
     other_malignant = malignant & ~np.isin(kinds, (MELANOMA, UNKNOWN))
     if other_malignant.any():
-        found = ", ".join(sorted(set(kinds[other_malignant])))
-        faults.add(f"target is 1, but diagnosed as {found}: {list_names(cases.index[other_malignant])}")
-    faults.raise_if_any('diagnosis contradicts target; where target means more than melanoma, use targets = "binary"')
+        diagnoses = ", ".join(sorted(set(kinds[other_malignant])))
+        faults.add(f"target is 1, but diagnosed as {diagnoses}: {list_names(cases.index[other_malignant])}")
+    faults.raise_if_any(
+        'the columns diagnosis and target contradict each other; use targets = "binary" if target = 1 does not mean '
+        "melanoma alone"
+    )

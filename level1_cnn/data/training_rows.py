@@ -1,4 +1,4 @@
-"""The rows that a network is trained on: which cases, with which targets, weights and metadata."""
+"""The rows that a network is trained on: the cases with their targets, weights and metadata."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -7,92 +7,94 @@ import numpy as np
 import pandas as pd
 
 from level1_cnn.data.metadata import encode_metadata
-from level1_cnn.data.targets import class_weights, encode, outputs, soft
+from level1_cnn.data.targets import class_weights, count_outputs, encode_targets, soft_targets
 from level1_cnn.experiment import Finetune, Targets
 from runtime.errors import InputFault, list_names
+from runtime.invocation import option
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """The n cases that one fit may see; a picture is found in the shards by its name, everything else stands here."""
+    """The n cases that one fit may see. Their pictures are not here but in the shards, under the same names."""
 
     names: list[str]
-    targets: np.ndarray  # float32 (n, outputs): probabilities of the classes; one column when binary
-    weights: np.ndarray  # float32 (n,): what a row counts in the loss
+    targets: np.ndarray  # float32 (n, outputs), see targets.py; one column when binary
+    weights: np.ndarray  # float32 (n,): factor of the row's loss
     metadata: np.ndarray  # float32 (n, m); m = 0 without a metadata branch
-    malignant: np.ndarray  # bool (n,): what a malignant_share means
-    external: np.ndarray  # bool (n,): what an external_share means
+    malignant: np.ndarray  # bool (n,): the rows that malignant_share counts
+    external: np.ndarray  # bool (n,): the rows that external_share counts
 
 
 def model_rows(cases: pd.DataFrame, settings: Finetune) -> TrainingRows:
-    """Return every row that some fit of a model may see: train, external and, with pseudo-labels, test cases."""
+    """Return all rows that any fit of a model may see: train, external and, with pseudo-labels, test cases."""
     roles = ["train", "extra", *(["test"] if settings.pseudo else [])]
     rows = cases[cases["role"].isin(roles)]
-    blank = np.zeros((len(rows), outputs(settings.targets)), np.float32)
-    labelled = rows["role"].ne("test").to_numpy()
-    blank[labelled] = encode(rows[labelled], settings.targets)
-    return _rows(rows, blank, settings)
+    targets = np.zeros((len(rows), count_outputs(settings.targets)), np.float32)
+    has_label = rows["role"].ne("test").to_numpy()
+    targets[has_label] = encode_targets(rows[has_label], settings.targets)
+    return _rows(rows, targets, settings)
 
 
 def fold_rows(
-    cases: pd.DataFrame, settings: Finetune, fold: int, excluded: Collection[str], pseudo: pd.Series | None
+    cases: pd.DataFrame, settings: Finetune, fold: int, exclusions: Collection[str], pseudo: pd.Series | None
 ) -> TrainingRows:
-    """Return the rows that fold ``fold`` is trained on: never a case of the fold, never one named in ``excluded``.
+    """Return the rows that the network of fold ``fold`` is trained on: no case of the fold and none of ``exclusions``.
 
-    ``pseudo`` gives the melanoma probability of test cases as a model without this fold saw them.
+    ``pseudo`` holds melanoma probabilities of test cases, by a model that was trained without this fold.
     """
     roles = {"train", "extra"} if settings.external == "joint" else {"train"}
-    shown = cases["role"].isin(roles) & ~((cases["role"] == "train") & (cases["fold"] == fold))
-    rows = cases[shown & ~cases.index.isin(list(excluded))]
-    labelled = _rows(rows, encode(rows, settings.targets), settings)
+    in_training = cases["role"].isin(roles) & ~((cases["role"] == "train") & (cases["fold"] == fold))
+    rows = cases[in_training & ~cases.index.isin(list(exclusions))]
+    labelled_rows = _rows(rows, encode_targets(rows, settings.targets), settings)
     if settings.pseudo is None or pseudo is None:
-        return labelled
-    return _joined(labelled, _pseudo_rows(cases, settings, settings.pseudo.weight, pseudo, excluded))
+        return labelled_rows
+    return _concatenate(labelled_rows, _pseudo_rows(cases, settings, settings.pseudo.weight, pseudo, exclusions))
 
 
 def epoch_pictures(rows: TrainingRows, settings: Finetune) -> float:
-    """Return how many pictures an epoch shows: every row once, or with an external share every own row once."""
+    """Return the number of pictures in an epoch: every row once, or with an external share every own row once."""
     if not settings.external_share:
         return len(rows.names)
     return float((~rows.external).sum() / (1 - settings.external_share))
 
 
-def external_rows(cases: pd.DataFrame, settings: Finetune, scheme: Targets, excluded: Collection[str]) -> TrainingRows:
-    """Return the external rows of a pretraining stage; raise InputFault when there are none."""
-    rows = cases[(cases["role"] == "extra") & ~cases.index.isin(list(excluded))]
+def external_rows(
+    cases: pd.DataFrame, settings: Finetune, scheme: Targets, exclusions: Collection[str]
+) -> TrainingRows:
+    """Return the external rows of a pretraining stage, except ``exclusions``; raise InputFault when none are left."""
+    rows = cases[(cases["role"] == "extra") & ~cases.index.isin(list(exclusions))]
     if rows.empty:
-        raise InputFault("a pretraining stage needs external pictures; EXTRA='folder ...' brings them into the run")
-    return _rows(rows, encode(rows, scheme), settings)
+        raise InputFault(
+            "a pretraining stage needs external pictures, but the run has none that it may show; "
+            f"add a folder of them with {option('extra', 'folder')}"
+        )
+    return _rows(rows, encode_targets(rows, scheme), settings)
 
 
 def _rows(rows: pd.DataFrame, targets: np.ndarray, settings: Finetune) -> TrainingRows:
-    width = encode_metadata(rows) if settings.metadata else np.zeros((len(rows), 0), np.float32)
-    balanced = settings.class_weights == "balanced"
-    weights = class_weights(targets) if balanced else np.ones(len(rows), np.float32)
+    metadata = encode_metadata(rows) if settings.metadata else np.zeros((len(rows), 0), np.float32)
+    weights = class_weights(targets) if settings.class_weights == "balanced" else np.ones(len(rows), np.float32)
     malignant = (rows["target"] == 1).to_numpy()
     external = (rows["role"] == "extra").to_numpy()
     return TrainingRows(
-        [str(name) for name in rows.index], targets, weights.astype(np.float32), width, malignant, external
+        [str(name) for name in rows.index], targets, weights.astype(np.float32), metadata, malignant, external
     )
 
 
 def _pseudo_rows(
-    cases: pd.DataFrame, settings: Finetune, weight: float, probability: pd.Series, excluded: Collection[str]
+    cases: pd.DataFrame, settings: Finetune, weight: float, probability: pd.Series, exclusions: Collection[str]
 ) -> TrainingRows:
-    tests = cases[(cases["role"] == "test") & ~cases.index.isin(list(excluded))]
-    known = probability.reindex(tests.index)
-    if known.isna().any():
-        raise InputFault(f"pseudo-labels are missing for {list_names(tests.index[known.isna()])}")
-    rows = _rows(tests, soft(known.to_numpy(), settings.targets), replace_class_weights(settings))
-    return replace(rows, weights=np.full(len(tests), weight, np.float32), malignant=(known >= 0.5).to_numpy())
+    tests = cases[(cases["role"] == "test") & ~cases.index.isin(list(exclusions))]
+    probabilities = probability.reindex(tests.index)
+    if probabilities.isna().any():
+        raise InputFault(f"pseudo-labels are missing for {list_names(tests.index[probabilities.isna()])}")
+    targets = soft_targets(probabilities.to_numpy(), settings.targets)
+    # Soft targets have no class that class weights could count.
+    rows = _rows(tests, targets, settings.model_copy(update={"class_weights": "none"}))
+    return replace(rows, weights=np.full(len(tests), weight, np.float32), malignant=(probabilities >= 0.5).to_numpy())
 
 
-def replace_class_weights(settings: Finetune) -> Finetune:
-    """Return the settings without class weights: soft targets have no class to count."""
-    return settings.model_copy(update={"class_weights": "none"})
-
-
-def _joined(first: TrainingRows, second: TrainingRows) -> TrainingRows:
+def _concatenate(first: TrainingRows, second: TrainingRows) -> TrainingRows:
     def both(name: str) -> np.ndarray:
         return np.concatenate([getattr(first, name), getattr(second, name)])
 

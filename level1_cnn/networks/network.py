@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from level1_cnn import backbones
-from level1_cnn.data.targets import melanoma_column, outputs
+from level1_cnn.data.targets import count_outputs, melanoma_column
 from level1_cnn.experiment import Experiment, Finetune, Targets
 from runtime.errors import InputFault, did_you_mean
 
@@ -89,7 +89,7 @@ def head_bias(prior: float | None, scheme: Targets) -> np.ndarray:
     The other classes share the rest evenly. To start at the prevalence spares the first steps from learning it
     (Lin et al. 2017, arXiv 1708.02002, section 4.1). Raises InputFault when 0 < prior < 1 does not hold.
     """
-    bias = np.zeros(outputs(scheme), np.float32)
+    bias = np.zeros(count_outputs(scheme), np.float32)
     if prior is None:
         return bias
     if not 0 < prior < 1:
@@ -188,7 +188,7 @@ def _head(
         settings.head_dropout, settings.dropout_samples, seed, dtype="float32", name="head_dropout"
     )(known)
     dense = keras.layers.Dense(
-        outputs(scheme),
+        count_outputs(scheme),
         kernel_initializer=keras.initializers.RandomNormal(stddev=HEAD_DEVIATION, seed=seed),
         dtype="float32",
         name="logits",

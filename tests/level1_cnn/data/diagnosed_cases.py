@@ -1,4 +1,4 @@
-"""Cases with a target and a diagnosis, and the ways to teach them."""
+"""Cases with a target and a diagnosis, and the schemes of training targets."""
 
 import pandas as pd
 

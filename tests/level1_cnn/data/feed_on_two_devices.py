@@ -1,4 +1,4 @@
-"""A process with two logical devices that prints which cases a feed gives each of them: shard files as arguments."""
+"""A program with two logical devices that prints the cases each gets from a feed; its arguments are shard files."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from level1_cnn.data.feed import Feed
 
 
 def parts(strategy: tf.distribute.Strategy, batches: tf.distribute.DistributedDataset) -> Iterator[list[list[int]]]:
-    """Yield what each device is shown of a batch."""
+    """Yield the cases of each batch, one list per device."""
     for (pictures, _), _, _ in batches:
         local = strategy.experimental_local_results(pictures)
         yield [[round(float(tf.reduce_mean(picture)) / 10) for picture in part] for part in local]
@@ -19,14 +19,14 @@ def parts(strategy: tf.distribute.Strategy, batches: tf.distribute.DistributedDa
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    # What draws tensors as it is imported starts TensorFlow, after which no device can be split.
-    from tests.level1_cnn.data.grey_shards import CASES, SIDE, WAYS, draw, rows_of, shown
+    # This module makes tensors when it is imported, which starts TensorFlow; after that, no device can be split.
+    from tests.level1_cnn.data.grey_shards import CASES, SIDE, WAYS, cases_of_batches, draw_batches, rows_of
 
-    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for way in ("decoded", "streamed"):
         feed = Feed([Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[way])
-        whole = draw(feed, malignant_share=0.5)
-        print(shown(whole))
-        print(list(parts(mirrored, mirrored.experimental_distribute_dataset(whole))))
-        own = draw(feed, malignant_share=0.5, shard=(2, 1))
-        print(list(parts(mirrored, mirrored.distribute_datasets_from_function(lambda _, own=own: own))))
+        whole = draw_batches(feed, malignant_share=0.5)
+        print(cases_of_batches(whole))
+        print(list(parts(strategy, strategy.experimental_distribute_dataset(whole))))
+        own = draw_batches(feed, malignant_share=0.5, shard=(2, 1))
+        print(list(parts(strategy, strategy.distribute_datasets_from_function(lambda _, own=own: own))))

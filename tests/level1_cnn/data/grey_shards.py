@@ -1,4 +1,4 @@
-"""Shards of plain grey pictures, whose level tells which case they show, and what a feed makes of them."""
+"""Shards of plain grey pictures, whose grey level is ten times the number of the case, and batches of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from level1_cnn.data.training_rows import TrainingRows
 from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
 
 SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
-# Bytes that hold: the decoded pictures; the JPEGs only; nothing.
+# Cache sizes in bytes: enough for the decoded pictures; enough for the JPEGs only; enough for nothing.
 WAYS = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
 
 
 def write_shard(path: Path, pictures: Mapping[str, np.ndarray]) -> Path:
-    """Write a shard file of ``pictures`` (side, side, 3) by the names of their cases."""
+    """Write a shard file of ``pictures``: case name -> pixels (side, side, 3)."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, picture in pictures.items():
             values = {"image": tf.io.encode_jpeg(picture, quality=100).numpy(), "image_name": name.encode()}
@@ -39,14 +39,14 @@ def rows_of(numbers: list[int]) -> TrainingRows:
     return TrainingRows(names, own[:, None] / 100, own + 1, metadata, own < MALIGNANT, own % 2 == 1)
 
 
-def draw(feed: Feed, **changes) -> tf.data.Dataset:
-    """Return twelve batches of four pictures, unless ``changes`` say otherwise."""
+def draw_batches(feed: Feed, **changes) -> tf.data.Dataset:
+    """Return twelve batches of four pictures, or what ``changes`` set instead."""
     settings = {"batch_size": 4, "malignant_share": 0.0, "seed": 3, "first_step": 0, "steps": 12} | changes
     return feed.batches(settings.pop("augmentation", NO_CHANGES), **settings)
 
 
-def shown(dataset: tf.data.Dataset) -> list[list[int]]:
-    """Return which cases each batch shows, by the pictures themselves."""
+def cases_of_batches(dataset: tf.data.Dataset) -> list[list[int]]:
+    """Return the numbers of the cases in each batch, computed from the grey levels of the pictures."""
     return [
         [round(float(picture.mean()) / 10) for picture in pictures]
         for (pictures, _), _, _ in dataset.as_numpy_iterator()

@@ -1,4 +1,4 @@
-"""Tests for the training feed: only the asked rows, in an order that seed and step decide, however they are read."""
+"""Tests for the training feed: only the requested rows, in an order set by seed and step, from memory or streamed."""
 
 import ast
 import subprocess
@@ -23,10 +23,10 @@ from tests.level1_cnn.data.grey_shards import (
     MALIGNANT,
     SIDE,
     WAYS,
-    draw,
+    cases_of_batches,
+    draw_batches,
     grey,
     rows_of,
-    shown,
     write_shard,
 )
 from tests.sources import ROOT
@@ -50,63 +50,69 @@ def feed(request: pytest.FixtureRequest, files: list[Path]) -> Feed:
 
 
 def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(feed: Feed) -> None:
-    seen = flat(shown(draw(feed)))
-    assert Counter(seen[:CASES]) == Counter(seen[CASES:]) == Counter(range(CASES))
-    assert seen[:CASES] != seen[CASES:]
-    assert seen[:CASES] != sorted(seen[:CASES])
+    numbers = flat(cases_of_batches(draw_batches(feed)))
+    assert Counter(numbers[:CASES]) == Counter(numbers[CASES:]) == Counter(range(CASES))
+    assert numbers[:CASES] != numbers[CASES:]
+    assert numbers[:CASES] != sorted(numbers[:CASES])
 
 
 def test_no_picture_outside_the_rows_is_ever_shown(files: list[Path]) -> None:
     for cache_bytes in WAYS.values():
         own = [1, 4, 7, 11, 20]
         feed = Feed(files, rows_of(own), SIDE, cache_bytes=cache_bytes)
-        assert Counter(flat(shown(draw(feed, batch_size=5, steps=8)))) == {number: 8 for number in own}
+        assert Counter(flat(cases_of_batches(draw_batches(feed, batch_size=5, steps=8)))) == {
+            number: 8 for number in own
+        }
 
 
 def test_a_fit_sees_only_its_own_rows_of_the_feed(feed: Feed) -> None:
     own = [23, 0, 9, 14]
-    assert Counter(flat(shown(draw(feed, rows=rows_of(own), steps=6)))) == {number: 6 for number in own}
+    assert Counter(flat(cases_of_batches(draw_batches(feed, rows=rows_of(own), steps=6)))) == {
+        number: 6 for number in own
+    }
 
 
-def test_targets_weights_and_metadata_are_those_of_the_picture(feed: Feed) -> None:
+def test_targets_weights_and_metadata_belong_to_the_picture(feed: Feed) -> None:
     own = [2, 5, 12, 17, 21, 22]
-    for (pictures, metadata), targets, weights in draw(feed, rows=rows_of(own), malignant_share=0.5):
+    for (pictures, metadata), targets, weights in draw_batches(feed, rows=rows_of(own), malignant_share=0.5):
         numbers = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10)
         np.testing.assert_allclose(targets.numpy()[:, 0], numbers / 100, rtol=1e-6)
         np.testing.assert_allclose(weights.numpy(), numbers + 1)
         np.testing.assert_allclose(metadata.numpy(), np.stack([numbers, -numbers], 1))
 
 
-def test_the_targets_of_a_fit_may_differ_from_those_the_feed_was_made_with(feed: Feed) -> None:
+def test_a_fit_may_have_other_targets_than_the_feed(feed: Feed) -> None:
     soft = {3: [0.2, 0.5, 0.3], 8: [0.9, 0.0, 0.1]}
     targets = np.array(list(soft.values()), np.float32)
     other = TrainingRows(["c3", "c8"], targets, np.ones(2), np.zeros((2, 0)), np.zeros(2, bool), np.zeros(2, bool))
-    for (pictures, metadata), targets, _ in draw(feed, rows=other, batch_size=2):
+    for (pictures, metadata), targets, _ in draw_batches(feed, rows=other, batch_size=2):
         numbers = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10)
         np.testing.assert_allclose(targets.numpy(), [soft[number] for number in numbers])
         assert metadata.shape == (2, 0)
 
 
 def assert_equal(batches: list, expected: list) -> None:
-    for one, other in zip(batches, expected, strict=True):
-        tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), one, other)
+    for batch, expected_batch in zip(batches, expected, strict=True):
+        tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), batch, expected_batch)
 
 
 @pytest.mark.parametrize(("share", "augmentation"), [(0.0, NO_CHANGES), (0.3, Augmentation())])
-def test_starting_at_a_step_continues_exactly(feed: Feed, share: float, augmentation: Augmentation) -> None:
+def test_a_feed_that_starts_at_a_later_step_continues_exactly(
+    feed: Feed, share: float, augmentation: Augmentation
+) -> None:
     changes = {"malignant_share": share, "augmentation": augmentation}
-    assert_equal(list(draw(feed, first_step=9, steps=3, **changes)), list(draw(feed, **changes))[9:])
+    assert_equal(list(draw_batches(feed, first_step=9, steps=3, **changes)), list(draw_batches(feed, **changes))[9:])
 
 
-def test_the_order_is_that_of_the_seed_whatever_the_global_one(feed: Feed) -> None:
-    first = shown(draw(feed))
+def test_the_order_depends_on_its_own_seed_and_not_on_the_global_one(feed: Feed) -> None:
+    first = cases_of_batches(draw_batches(feed))
     tf.random.set_seed(99)
-    assert shown(draw(feed)) == first
-    assert shown(draw(feed, seed=4)) != first
+    assert cases_of_batches(draw_batches(feed)) == first
+    assert cases_of_batches(draw_batches(feed, seed=4)) != first
 
 
-def test_every_batch_holds_the_share_of_malignant_rows_and_none_is_repeated_before_all_were_shown(feed: Feed) -> None:
-    batches = shown(draw(feed, malignant_share=0.25, steps=24))
+def test_every_batch_has_the_share_of_malignant_rows_and_none_repeats_before_all_came_once(feed: Feed) -> None:
+    batches = cases_of_batches(draw_batches(feed, malignant_share=0.25, steps=24))
     assert [sum(number < MALIGNANT for number in batch) for batch in batches] == [1] * 24
     assert len({tuple(number < MALIGNANT for number in batch) for batch in batches}) > 1
     malignant = [number for number in flat(batches) if number < MALIGNANT]
@@ -116,70 +122,73 @@ def test_every_batch_holds_the_share_of_malignant_rows_and_none_is_repeated_befo
     assert Counter(benign) == {number: 4 for number in range(MALIGNANT, CASES)}
 
 
-def test_every_batch_holds_the_share_of_external_rows(feed: Feed) -> None:
-    batches = shown(draw(feed, external_share=0.25, malignant_share=0.5, steps=24))
+def test_every_batch_has_the_share_of_external_rows(feed: Feed) -> None:
+    batches = cases_of_batches(draw_batches(feed, external_share=0.25, malignant_share=0.5, steps=24))
     assert [sum(number % 2 for number in batch) for batch in batches] == [1] * 24
     external = [number for number in flat(batches) if number % 2]
     assert sum(number < MALIGNANT for number in external) == 12
-    tail = shown(draw(feed, external_share=0.25, malignant_share=0.5, first_step=20, steps=4))
+    tail = cases_of_batches(draw_batches(feed, external_share=0.25, malignant_share=0.5, first_step=20, steps=4))
     assert tail == batches[20:]
 
 
 def test_augmentation_differs_between_pictures_and_between_epochs_but_not_between_runs(feed: Feed) -> None:
     own = rows_of([10, 10 + 1])
     runs = [
-        [pictures.numpy() for (pictures, _), _, _ in draw(feed, rows=own, batch_size=2, augmentation=Augmentation())]
+        [
+            pictures.numpy()
+            for (pictures, _), _, _ in draw_batches(feed, rows=own, batch_size=2, augmentation=Augmentation())
+        ]
         for _ in range(2)
     ]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert len({round(float(picture.mean()), 3) for batch in runs[0] for picture in batch}) == 24
 
 
-def test_mixing_pictures_mixes_their_targets_alike(feed: Feed) -> None:
+def test_mixup_mixes_targets_like_pictures(feed: Feed) -> None:
     mixing = NO_CHANGES.model_copy(update={"mixup": 1.0})
     own = rows_of(list(range(CASES)))
     equal = replace(own, weights=np.ones(CASES))
-    for (pictures, _), targets, _ in draw(feed, rows=equal, augmentation=mixing):
+    for (pictures, _), targets, _ in draw_batches(feed, rows=equal, augmentation=mixing):
         level = pictures.numpy().mean(axis=(1, 2, 3))
         np.testing.assert_allclose(targets.numpy()[:, 0], level / 1000, atol=1e-3)
         assert (np.abs(level / 10 - np.round(level / 10)) > 0.02).any()
 
 
 def test_shapes_are_static_and_the_number_of_elements_is_known(feed: Feed) -> None:
-    dataset = draw(feed)
+    dataset = draw_batches(feed)
     (pictures, metadata), targets, weights = dataset.element_spec
     assert pictures == tf.TensorSpec((4, SIDE, SIDE, 3), tf.float32)
     assert (metadata.shape, targets.shape, weights.shape) == ((4, 2), (4, 1), (4,))
     assert int(dataset.cardinality()) == 12
 
 
-def test_the_parts_of_the_workers_make_up_every_global_batch(feed: Feed) -> None:
-    whole = shown(draw(feed, malignant_share=0.5))
-    parts = [shown(draw(feed, malignant_share=0.5, shard=(2, index))) for index in range(2)]
+def test_the_parts_of_all_workers_together_are_the_global_batch(feed: Feed) -> None:
+    whole = cases_of_batches(draw_batches(feed, malignant_share=0.5))
+    parts = [cases_of_batches(draw_batches(feed, malignant_share=0.5, shard=(2, index))) for index in range(2)]
     assert whole == [first + second for first, second in zip(*parts, strict=True)]
 
 
 def test_workers_that_cannot_share_a_batch_are_refused(feed: Feed) -> None:
     with pytest.raises(ValueError, match="batch of 4 cannot be split evenly among 3 workers"):
-        draw(feed, shard=(3, 0))
+        draw_batches(feed, shard=(3, 0))
 
 
-def test_jpegs_in_memory_are_fed_exactly_as_decoded_pictures(files: list[Path]) -> None:
+def test_jpegs_in_memory_give_the_same_batches_as_decoded_pictures(files: list[Path]) -> None:
     rows = rows_of(list(range(CASES)))
     first, second = (Feed(files, rows, SIDE, cache_bytes=WAYS[way]) for way in ("decoded", "jpegs"))
     assert first.in_memory
     assert not second.in_memory
-    mixed = Augmentation(mixup=1.0)
+    mixup = Augmentation(mixup=1.0)
     for changes in (
         {"malignant_share": 0.4, "rows": rows_of([2, 5, 12, 17])},
         {"malignant_share": 0.5, "external_share": 0.25, "first_step": 9, "steps": 15},
-        {"shard": (2, 1), "augmentation": mixed, "steps": 3},
+        {"shard": (2, 1), "augmentation": mixup, "steps": 3},
     ):
-        assert_equal(list(draw(second, **changes)), list(draw(first, **changes)))
+        assert_equal(list(draw_batches(second, **changes)), list(draw_batches(first, **changes)))
 
 
 def test_a_case_in_no_file_is_named_with_the_count(files: list[Path]) -> None:
-    with pytest.raises(InputFault, match=r"3 shard file\(s\)(.|\n)*in none of them: 2 \(c77, c78\)"):
+    with pytest.raises(InputFault, match=r"3 shard file\(s\)(.|\n)*in none of the files: 2 \(c77, c78\)"):
         Feed(files, rows_of([1, 77, 78]), SIDE)
 
 
@@ -194,14 +203,14 @@ def test_shards_of_another_size_are_refused(files: list[Path], tmp_path: Path) -
         Feed([*files, other], rows_of([1, 2]), SIDE)
 
 
-def test_a_row_the_feed_was_not_made_for_is_refused(feed: Feed) -> None:
-    with pytest.raises(InputFault, match=r"not made for: 1 \(c99\)"):
-        draw(feed, rows=rows_of([1, 99]))
+def test_a_row_that_is_not_in_the_feed_is_refused(feed: Feed) -> None:
+    with pytest.raises(InputFault, match=r"not in this feed: 1 \(c99\)"):
+        draw_batches(feed, rows=rows_of([1, 99]))
 
 
 def test_a_case_with_two_rows_is_refused(feed: Feed) -> None:
     with pytest.raises(InputFault, match=r"more than one training row: 1 \(c4\)"):
-        draw(feed, rows=rows_of([4, 5, 4]))
+        draw_batches(feed, rows=rows_of([4, 5, 4]))
 
 
 def test_prediction_sees_the_files_in_order_and_only_the_named_cases(files: list[Path]) -> None:
@@ -215,18 +224,18 @@ def test_prediction_sees_the_files_in_order_and_only_the_named_cases(files: list
 
 
 def test_prediction_of_a_case_in_no_file_is_refused(files: list[Path]) -> None:
-    with pytest.raises(InputFault, match=r"none of them: 1 \(c50\)"):
+    with pytest.raises(InputFault, match=r"none of the files: 1 \(c50\)"):
         next(picture_batches(files, 10, names=["c1", "c50"]))
 
 
 @pytest.mark.full
-def test_replicas_share_every_batch_and_workers_bring_their_part(files: list[Path]) -> None:
+def test_replicas_split_every_batch_and_workers_yield_their_part(files: list[Path]) -> None:
     command = [sys.executable, "-m", "tests.level1_cnn.data.feed_on_two_devices", *map(str, files)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = [ast.literal_eval(line) for line in done.stdout.splitlines()]
-    for alone, split, brought in (lines[:3], lines[3:]):
-        assert len(alone) == 12
-        assert [[batch[:2], batch[2:]] for batch in alone] == split
-        # What a worker brings is not cut again: its replicas take turns with the batches.
-        assert [part for both in brought for part in both] == [batch[2:] for batch in alone]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-3000:]
+    lines = [ast.literal_eval(line) for line in process.stdout.splitlines()]
+    for batches, split_batches, worker_batches in (lines[:3], lines[3:]):
+        assert len(batches) == 12
+        assert [[batch[:2], batch[2:]] for batch in batches] == split_batches
+        # The batches of a worker are not split again: its replicas take turns.
+        assert [part for both in worker_batches for part in both] == [batch[2:] for batch in batches]

@@ -1,4 +1,4 @@
-"""Tests for metadata.py: every row is encoded by itself, from age, sex and site alone."""
+"""Tests for metadata.py: every row is encoded independently of the others, from age, sex and site only."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(columns, index=list("pqrs"))
 
 
-def test_a_case_becomes_sex_age_and_site() -> None:
+def test_a_case_is_encoded_as_sex_age_and_site() -> None:
     rows = encode_metadata(table())
     assert (rows.dtype, rows.shape) == (np.float32, (4, len(COLUMNS)))
     assert meaning(rows[0]) == {"sex: male": 1, "age / 90": 0.5, "site: torso": 1}
@@ -61,7 +61,7 @@ def test_a_case_becomes_sex_age_and_site() -> None:
         (None, "missing"),
     ],
 )
-def test_every_spelling_of_a_site_is_one_column(text, expected) -> None:
+def test_all_spellings_of_a_site_share_one_column(text, expected) -> None:
     row = meaning(encode_metadata(case(**{SITE: text}))[0])
     assert [name for name in row if name.startswith("site")] == [f"site: {expected}"]
 
@@ -78,34 +78,34 @@ def test_columns_that_do_not_exist_are_missing_in_every_case() -> None:
     assert meaning(rows[0]) == meaning(rows[1]) == {"sex: missing": 1, "age: missing": 1, "site: missing": 1}
 
 
-def test_no_cases_are_no_rows() -> None:
+def test_a_table_without_cases_gives_no_rows() -> None:
     assert encode_metadata(table().iloc[:0]).shape == (0, len(COLUMNS))
 
 
-def test_a_row_is_encoded_alike_alone_and_in_any_company() -> None:
+def test_the_encoding_of_a_row_does_not_depend_on_the_other_rows() -> None:
     whole = encode_metadata(table())
-    turned = encode_metadata(table().iloc[::-1])
-    np.testing.assert_array_equal(turned[::-1], whole)
+    backwards = encode_metadata(table().iloc[::-1])
+    np.testing.assert_array_equal(backwards[::-1], whole)
     for number in range(len(whole)):
         np.testing.assert_array_equal(encode_metadata(table().iloc[[number]])[0], whole[number])
 
 
 @pytest.mark.parametrize("label", ["target", "fold", "diagnosis", "benign_malignant", "patient_id"])
-def test_labels_change_nothing(label) -> None:
+def test_labels_do_not_change_the_encoding(label) -> None:
     cases = table()
-    permuted = cases.assign(**{label: cases[label].to_numpy()[[2, 3, 1, 0]]})
+    permutation = cases.assign(**{label: cases[label].to_numpy()[[2, 3, 1, 0]]})
     expected = encode_metadata(cases)
-    np.testing.assert_array_equal(encode_metadata(permuted), expected)
+    np.testing.assert_array_equal(encode_metadata(permutation), expected)
     np.testing.assert_array_equal(encode_metadata(cases.drop(columns=label)), expected)
 
 
-def test_the_names_of_other_contests_are_read() -> None:
+def test_column_names_of_other_contests_are_read() -> None:
     row = encode_metadata(case(sex="F", age=45, anatom_site_general="posterior torso"))[0]
     assert meaning(row) == {"sex: female": 1, "age / 90": 0.5, "site: torso": 1}
 
 
-def test_a_sex_that_is_not_known_and_an_age_that_is_no_number_are_refused() -> None:
-    with pytest.raises(InputFault, match=r"1 case\(s\) neither male, female nor blank: 'mäle' in 1"):
+def test_an_unknown_sex_and_an_age_that_is_not_a_number_are_refused() -> None:
+    with pytest.raises(InputFault, match=r"1 case\(s\) have an unknown value: 'mäle' in 1; write male or female"):
         encode_metadata(case(sex="mäle"))
     with pytest.raises(InputFault, match=r"not a number of years in 1 \(case\)"):
         encode_metadata(case(age_approx="forty"))

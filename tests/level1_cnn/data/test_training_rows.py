@@ -1,4 +1,4 @@
-"""Tests for training_rows.py: which cases a fit may see, with what in the place of a label."""
+"""Tests for training_rows.py: the cases that a fit may see, and their labels and weights."""
 
 import numpy as np
 import pandas as pd
@@ -40,29 +40,29 @@ def test_an_epoch_with_an_external_share_shows_every_own_row_once() -> None:
     assert epoch_pictures(rows, settings(external_share=0.75)) == pytest.approx(8)
 
 
-def test_external_cases_kept_apart_are_in_no_fold() -> None:
+def test_external_cases_are_in_no_fold_when_they_stay_apart() -> None:
     assert fold_rows(CASES, settings(external="apart"), 1, (), None).names == list("ab")
 
 
-def test_what_looks_like_a_validated_picture_is_left_out() -> None:
+def test_lookalikes_of_validation_pictures_are_left_out() -> None:
     assert fold_rows(CASES, settings(), 0, {"d", "x"}, None).names == list("cy")
 
 
-def test_pseudo_labels_are_soft_weighted_and_only_for_test_cases() -> None:
-    chosen = settings(pseudo=PseudoLabels(model="other", weight=0.5), metadata=True)
+def test_only_test_cases_have_pseudo_labels_which_are_soft_and_weighted() -> None:
+    pseudo = settings(pseudo=PseudoLabels(model="other", weight=0.5), metadata=True)
     probability = pd.Series([0.25, 0.75], index=["t", "s"])
-    rows = fold_rows(CASES, chosen, 0, {"y"}, probability)
+    rows = fold_rows(CASES, pseudo, 0, {"y"}, probability)
     assert rows.names == list("cdxst")
     assert rows.targets[:, 0].tolist() == [0, 1, 1, 0.75, 0.25]
     assert rows.weights.tolist() == [1, 1, 1, 0.5, 0.5]
     assert rows.malignant.tolist() == [False, True, True, True, False]
-    assert set(rows.names) <= set(model_rows(CASES, chosen).names)
+    assert set(rows.names) <= set(model_rows(CASES, pseudo).names)
 
 
 def test_a_test_case_without_a_pseudo_label_is_named() -> None:
-    chosen = settings(pseudo=PseudoLabels(model="other"))
+    pseudo = settings(pseudo=PseudoLabels(model="other"))
     with pytest.raises(InputFault, match=r"missing for 1 \(t\)"):
-        fold_rows(CASES, chosen, 0, (), pd.Series([0.5], index=["s"]))
+        fold_rows(CASES, pseudo, 0, (), pd.Series([0.5], index=["s"]))
 
 
 def test_balanced_class_weights_come_from_the_rows_of_the_fold() -> None:
@@ -71,10 +71,10 @@ def test_balanced_class_weights_come_from_the_rows_of_the_fold() -> None:
     assert rows.weights.tolist() == pytest.approx([1.5, 0.75, 0.75])
 
 
-def test_a_pretraining_stage_sees_external_cases_alone_and_needs_some() -> None:
-    chosen = settings(pretrain=Pretraining(epochs=1, learning_rate=1e-3))
-    rows = external_rows(CASES, chosen, "diagnosis9", {"x"})
+def test_a_pretraining_stage_sees_only_external_cases_and_fails_without_any() -> None:
+    pretraining = settings(pretrain=Pretraining(epochs=1, learning_rate=1e-3))
+    rows = external_rows(CASES, pretraining, "diagnosis9", {"x"})
     assert rows.names == ["y"]
     assert rows.targets.shape == (1, 9)
     with pytest.raises(InputFault, match="needs external pictures"):
-        external_rows(CASES[CASES["role"] != "extra"], chosen, "diagnosis9", ())
+        external_rows(CASES[CASES["role"] != "extra"], pretraining, "diagnosis9", ())
