@@ -187,7 +187,7 @@ def test_damaged_decoded_pictures_are_named_and_decoded_again(repeatable: Repeat
     (repeatable.run.level1 / "tuned" / "fold_0" / "done.json").write_text("{")
     output = repeatable.make()
     assert f"train00-{TRAIN}.tfrec: damaged, SHA-256" in output
-    assert "test00: what it holds cannot be told any more; its pictures are decoded again" in output
+    assert "test00: the list of its pictures is damaged; they are decoded again" in output
     after = repeatable.files()
     assert [name for name in before if after[name] != before[name]] == []
 
