@@ -48,6 +48,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there os.kill ends the process, whatever the signal; unfinished files are kept
     try:
         os.kill(process, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
@@ -60,8 +62,11 @@ def _is_alive(process: int) -> bool:
 def reserve_disk(path: Path) -> None:
     """Allocate disk space for every byte of a file that is mapped into memory; raise OSError when there is too little.
 
-    Without it, writing a mapped page to a full disk ends the process with a bus error, which cannot be caught.
+    Without it, writing a mapped page to a full disk ends the process with a bus error, which cannot be caught. macOS
+    and Windows have no such call; there nothing is allocated.
     """
+    if not hasattr(os, "posix_fallocate"):
+        return
     with path.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
@@ -69,7 +74,7 @@ def reserve_disk(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -5,7 +5,6 @@ system that two machines share, it may be local to each. A lock of another machi
 """
 
 import errno
-import fcntl
 import json
 import os
 import platform
@@ -17,6 +16,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from runtime.errors import InputFault
 from runtime.files import remove_leftovers
@@ -55,6 +59,10 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     machine raises InputFault, since its process cannot be checked from here. A missing ``folder`` is made, and removed
     at the end if it is still empty.
     """
+    if fcntl is None:
+        raise InputFault(
+            f"{folder}: this system has no flock(2) to lock a run with; on Windows use WSL, or a container"
+        )
     is_new = not folder.is_dir()
     with _open_locked(folder, wait) as file:
         previous = _read(file)

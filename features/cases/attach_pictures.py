@@ -35,7 +35,7 @@ def attach_pictures(
     if twins:
         faults.add(f"{place.name}: two pictures of one name, nobody knows which is meant: {list_names(twins)}")
     part = attach_files(part, place.pictures(), place.name, faults, notes, place)
-    return part.assign(picture=part["picture"].map(lambda path: str(path.relative_to(data)), na_action="ignore"))
+    return part.assign(picture=part["picture"].map(lambda path: path.relative_to(data).as_posix(), na_action="ignore"))
 
 
 def attach_files(
@@ -79,7 +79,7 @@ def attach_records(
     _name_missing(part.index, table.index, where, faults, place)
     _name_contradictions(part, table, where, faults)
     mine = table.reindex(part.index)
-    pictures = mine["picture"].map(lambda place: str(Path(place).relative_to(data)), na_action="ignore")
+    pictures = mine["picture"].map(lambda place: Path(place).relative_to(data).as_posix(), na_action="ignore")
     part = part.assign(picture=pictures.astype(object), file_bytes=mine["file_bytes"])
     for name in ("width", "height"):
         known = part[name].where(mine["sized"] != True) if name in part else None  # noqa: E712  NaN is not True either

@@ -60,7 +60,7 @@ class Manifest(Settings):
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest`` into ``folder`` with the digests of all files that are there, last of all."""
-    files = {str(path.relative_to(folder)): digest(path) for path in sorted(_files(folder))}
+    files = {path.relative_to(folder).as_posix(): digest(path) for path in sorted(_files(folder))}
     write_json(folder / NAME, manifest.model_copy(update={"files": files}).model_dump(mode="json"))
 
 
@@ -104,7 +104,7 @@ def _check_files(folder: Path, files: dict[str, str]) -> None:
     changed = [name for name, path in inside.items() if path.is_file() and digest(path) != files[name]]
     if changed:
         faults.add(f"not as they were written: {list_names(changed)}")
-    strange = [name for path in _files(folder) if (name := str(path.relative_to(folder))) not in files]
+    strange = [name for path in _files(folder) if (name := path.relative_to(folder).as_posix()) not in files]
     if strange:
         faults.add(f"not of this bundle: {list_names(strange)}")
     faults.raise_if_any(f"{folder}: the bundle is damaged")

@@ -217,3 +217,31 @@ def test_difficult_input_has_the_outcome_that_the_page_gives(
     assert row.printed
     assert " ".join(row.printed.split()) in shown
     assert not (ROOT / "x").exists()
+
+
+@pytest.mark.full
+def test_predict_and_serve_import_nothing_that_only_unix_has() -> None:
+    modules = (
+        "melstack.cli",
+        "melstack.bundle_commands",
+        "melstack.bundle.predicting",
+        "melstack.bundle.serving.application",
+    )
+    code = f"""
+import importlib, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in {modules}:
+    importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_system_without_flock_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("runtime.folder_lock.fcntl", None)
+    ended = typed("cases", "--data", tmp_path, "--run", tmp_path / "run")
+    assert ended.code == 2
+    assert "on Windows use WSL" in ended.err
+    assert not (tmp_path / "run").exists()
