@@ -1,1 +1,1 @@
-"""The fewest networks within a loss of AUC."""
+"""Choose the fewest networks that lose at most a given AUC."""

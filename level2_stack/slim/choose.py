@@ -1,4 +1,4 @@
-"""The fewest networks that stack almost as well as all of them: chosen on inner folds, judged on outer ones."""
+"""Choose the fewest networks that stack almost as well as all: chosen on inner folds, evaluated on outer folds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import Interval, auc, patient_bootstrap
 from level2_stack.recipe import Recipe
 
-LEARNER = "ridge"  # it uses all columns, and is fitted in a fraction of a booster's time
+LEARNER = "ridge"  # it uses all columns, and its fits take a fraction of a booster's time
 Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """The ``networks`` that are enough, by what they add first, and what it costs to choose so.
+    """The chosen ``networks``, those with the largest gain first, and the AUC that choosing them loses.
 
-    ``steps``: a row per number of networks, index the added one, with the inner ``auc`` reached; ``full`` is that of
-    all. ``by_fold``: what each outer fold's inner folds chose. ``loss``: AUC of all minus that of the chosen, every
-    outer fold judged by the choice of its own inner folds, with 95 % limits (patients resampled).
+    ``steps`` has a row per number of networks: its index is the network added last, ``auc`` the inner AUC with it.
+    ``full`` is the inner AUC of all networks. ``by_fold`` has the choice of each outer fold, made on its inner folds.
+    ``loss`` is the AUC of all networks minus that of ``by_fold``, where every outer fold is evaluated with its own
+    choice, with 95 % limits (patients resampled).
     """
 
     networks: Names
@@ -32,64 +33,65 @@ class NetworkChoice:
     loss: Interval
 
 
-def slim(names: Sequence[str], design_of: Callable[[Names], Design], recipe: Recipe, allowed: float) -> NetworkChoice:
-    """Return the fewest of ``names`` with which a ridge loses at most ``allowed`` of AUC on inner folds.
+def slim(names: Sequence[str], design_of: Callable[[Names], Design], recipe: Recipe, max_loss: float) -> NetworkChoice:
+    """Return the fewest of ``names`` with which a ridge loses at most ``max_loss`` of AUC on inner folds.
 
-    ``design_of`` returns the design with some of the networks alone. Networks are added one by one, always the one that
-    lifts the AUC most (greedy: another set of as few may be better). Inner scores never saw their outer fold; what
-    is chosen for use is chosen by their mean over the outer folds.
+    ``design_of`` returns the design with only the given networks. Networks are added one by one, each time the one with
+    the largest gain in AUC (a greedy search: another set of the same size may be better). Inner scores come from fits
+    that never saw their outer fold; the final choice uses their mean AUC over the outer folds.
     """
-    judge, every = _Judge(design_of, recipe), tuple(sorted(names))
-    folds = range(int(judge.found(every).folds.max()) + 1)
-    by_fold = [_chosen(every, partial(judge.inner, folds=[fold]), allowed)[0] for fold in folds]
-    networks, steps = _chosen(every, partial(judge.inner, folds=folds), allowed)
-    return NetworkChoice(networks, steps, judge.inner(every, folds), by_fold, judge.loss(every, by_fold))
+    evaluator, every = _Evaluator(design_of, recipe), tuple(sorted(names))
+    folds = range(int(evaluator.cross_validation(every).folds.max()) + 1)
+    by_fold = [_add_networks(every, partial(evaluator.inner_auc, folds=[fold]), max_loss)[0] for fold in folds]
+    networks, steps = _add_networks(every, partial(evaluator.inner_auc, folds=folds), max_loss)
+    return NetworkChoice(networks, steps, evaluator.inner_auc(every, folds), by_fold, evaluator.loss(every, by_fold))
 
 
-class _Judge:
-    """Cross-validates the ridge over some networks, each set of them once."""
+class _Evaluator:
+    """Cross-validates the ridge over sets of networks, each set once."""
 
     def __init__(self, design_of: Callable[[Names], Design], recipe: Recipe) -> None:
         self._design_of = design_of
         self._recipe = recipe.model_copy(update={"learners": [LEARNER], "blend": [LEARNER]})
-        self._known: dict[Names, tuple[Design, CrossValidation]] = {}
+        self._cache: dict[Names, tuple[Design, CrossValidation]] = {}
 
-    def found(self, some: Names) -> CrossValidation:
-        """Return what cross-validation finds with ``some`` networks, in whatever order."""
-        return self._both(some)[1]
+    def cross_validation(self, some: Names) -> CrossValidation:
+        """Return the cross-validation with the networks ``some``, whose order does not matter."""
+        return self._design_and_scores(some)[1]
 
-    def inner(self, some: Names, folds: Sequence[int]) -> float:
-        """Return the AUC of the inner scores, the mean over the outer ``folds``."""
-        design, found = self._both(some)
-        train, inner = found.scores[LEARNER].train, [found.folds != fold for fold in folds]
-        reached = [auc(design.y[rows], train[fold, rows]) for fold, rows in zip(folds, inner, strict=True)]
-        return float(np.mean(reached))
+    def inner_auc(self, some: Names, folds: Sequence[int]) -> float:
+        """Return the AUC of the inner scores, averaged over the outer ``folds``."""
+        design, cross_validation = self._design_and_scores(some)
+        train = cross_validation.scores[LEARNER].train
+        inner_rows = [cross_validation.folds != fold for fold in folds]
+        aucs = [auc(design.y[rows], train[fold, rows]) for fold, rows in zip(folds, inner_rows, strict=True)]
+        return float(np.mean(aucs))
 
     def loss(self, every: Names, by_fold: Sequence[Names]) -> Interval:
-        """Return by how much the AUC of ``every`` network is above that of each fold's own choice, on outer scores."""
-        design, found = self._both(every)
-        full = found.scores[LEARNER].outer(found.folds)
-        less = full.copy()
+        """Return the outer AUC with ``every`` network minus the outer AUC with each fold's own choice."""
+        design, cross_validation = self._design_and_scores(every)
+        full = cross_validation.scores[LEARNER].outer(cross_validation.folds)
+        few = full.copy()
         for fold, some in enumerate(by_fold):
-            own = found.folds == fold
-            less[own] = self.found(some).scores[LEARNER].train[fold, own]
-        drawn = patient_bootstrap(design.y, pd.DataFrame({"all": full, "few": less}), design.groups, reference="all")
-        gain, low, high = drawn[["gain", "gain_low", "gain_high"]].to_numpy(np.float64)[drawn.index.get_loc("few")]
+            own = cross_validation.folds == fold
+            few[own] = self.cross_validation(some).scores[LEARNER].train[fold, own]
+        table = patient_bootstrap(design.y, pd.DataFrame({"all": full, "few": few}), design.groups, reference="all")
+        gain, low, high = table[["gain", "gain_low", "gain_high"]].to_numpy(np.float64)[table.index.get_loc("few")]
         return Interval(gain, low, high)
 
-    def _both(self, some: Names) -> tuple[Design, CrossValidation]:
+    def _design_and_scores(self, some: Names) -> tuple[Design, CrossValidation]:
         key = tuple(sorted(some))
-        if key not in self._known:
+        if key not in self._cache:
             design = self._design_of(key)
-            self._known[key] = design, cross_validate(design, self._recipe)
-        return self._known[key]
+            self._cache[key] = design, cross_validate(design, self._recipe)
+        return self._cache[key]
 
 
-def _chosen(every: Names, score: Callable[[Names], float], allowed: float) -> tuple[Names, pd.DataFrame]:
-    """Return the networks added until ``score`` is within ``allowed`` of that of ``every`` one, and the way there."""
-    chosen, reached, enough = Names(), list[float](), score(every) - allowed
-    while not reached or (reached[-1] < enough and len(chosen) < len(every)):
-        best = max((name for name in every if name not in chosen), key=lambda name: score((*chosen, name)))
-        chosen = (*chosen, best)
-        reached.append(score(chosen))
-    return chosen, pd.DataFrame({"auc": reached}, index=pd.Index(chosen, name="added"))
+def _add_networks(every: Names, score: Callable[[Names], float], max_loss: float) -> tuple[Names, pd.DataFrame]:
+    """Add networks until ``score`` is within ``max_loss`` of that of ``every`` network; return them and the steps."""
+    networks, aucs, enough = Names(), list[float](), score(every) - max_loss
+    while not aucs or (aucs[-1] < enough and len(networks) < len(every)):
+        best = max((name for name in every if name not in networks), key=lambda name: score((*networks, name)))
+        networks = (*networks, best)
+        aucs.append(score(networks))
+    return networks, pd.DataFrame({"auc": aucs}, index=pd.Index(networks, name="added"))

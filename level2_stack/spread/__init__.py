@@ -1,1 +1,1 @@
-"""The boosters over a table that no machine holds."""
+"""Cross-validate the boosters over a table that does not fit into one machine's memory."""

@@ -1,4 +1,4 @@
-"""A table in Parquet files, wherever they lie, that no machine need hold: what they have in common, whose rows are."""
+"""A table in Parquet files, local or remote, that need not fit into memory: its columns, labels and faults."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,27 @@ from runtime.provenance import LARGE_BYTES, digest
 KEYS = ("image_name", "patient_id", "fold", "target")
 IDS, NUMBERS = KEYS[:2], KEYS[2:]
 NUMBER, TEXT = "a number", "text"
-INDEX = "__index_level_"  # begins what pandas calls an index without a name
+INDEX = "__index_level_"  # start of the column name that pandas gives to an index without a name
 FEWEST_FOLDS = 3
 MOST_FOLDS = 127  # a case table's folds are int8
-FOOTER = 8  # bytes at the end of a Parquet file: the length of what stands before them, and its magic
+FOOTER = 8  # bytes at the end of a Parquet file: the length of its metadata, and the magic number
 
 
 @dataclass(frozen=True)
 class StoredTable:
-    """The files of a table (URLs), its features (name -> NUMBER or TEXT), and every row's ids, fold, target, file."""
+    """A table: its folder, the URLs of its files, ``kinds`` of its features (NUMBER or TEXT), and ``labels``.
 
-    place: str
+    ``labels`` has the ids, fold, target and number of the file of every row.
+    """
+
+    folder: str
     files: tuple[str, ...]
     kinds: Mapping[str, str]
     labels: pd.DataFrame
 
     @property
     def folds(self) -> list[int]:
-        """Return the folds, in their order."""
+        """Return the sorted numbers of the folds."""
         train = self.labels.loc[self.labels["target"].notna(), "fold"]
         return sorted(map(int, train.unique()))
 
@@ -45,13 +48,13 @@ class StoredTable:
         return [self.files[number] for number in sorted(self.labels.loc[outside, "file"].unique())]
 
 
-def open_table(place: str) -> StoredTable:
-    """Return the table of all ``*.parquet`` in the folder ``place``, a path or the URL of any file system of fsspec.
+def open_table(folder: str) -> StoredTable:
+    """Open the table of all ``*.parquet`` in ``folder``, a path or a URL of a file system that fsspec supports.
 
-    Of features nothing but names and kinds is read. Raises InputFault that names every file that is unlike the first
-    one, every column that cannot be a feature, and whatever is wrong with ids, patients, folds and targets.
+    Only the names and kinds of features are read, not their values. Raises InputFault that lists every file with other
+    columns than the first, every column that cannot be a feature, and all faults of ids, patients, folds and targets.
     """
-    files, faults, kinds = _files_in(place), Faults(), dict[str, dict[str, str]]()
+    files, faults, kinds = _files_in(folder), Faults(), dict[str, dict[str, str]]()
     for url in files:
         try:
             kinds[url] = _kinds(url)
@@ -60,31 +63,31 @@ def open_table(place: str) -> StoredTable:
     first = next(iter(kinds.values()), {})
     for fault in [*_faults_of_columns(first), *_differences(kinds)]:
         faults.add(fault)
-    labels = _labels(files, [url for url, found in kinds.items() if set(KEYS) <= found.keys()], faults)
-    faults.raise_if_any(place)
-    return StoredTable(place, files, {name: kind for name, kind in first.items() if name not in KEYS}, labels)
+    labels = _labels(files, [url for url, columns in kinds.items() if set(KEYS) <= columns.keys()], faults)
+    faults.raise_if_any(folder)
+    return StoredTable(folder, files, {name: kind for name, kind in first.items() if name not in KEYS}, labels)
 
 
 def name_of(url: str) -> str:
-    """Return the name of a file without its folder."""
+    """Return the name of a file, without its folder."""
     return url.rsplit("/", 1)[-1]
 
 
 def read_rows(url: str, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a file."""
+    """Read ``columns`` of a file."""
     with fsspec.open(url, "rb") as stream:
         return pq.read_table(stream, columns=list(columns))
 
 
 def numbers_of(rows: pa.Table, column: str) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN where one is missing; raise pyarrow.ArrowException where one is none."""
+    """Return a column as numbers, NaN for missing values; raise pyarrow.ArrowException for values like text."""
     return np.asarray(rows[column].cast(pa.float64()).to_numpy(), np.float64)
 
 
 def digests(files: Sequence[str]) -> dict[str, str]:
-    """Return by name what tells whether a file is another one: small ones are read, of large ones size and footer.
+    """Return name -> digest of every file: of all bytes of a small file, of the size and footer of a large one.
 
-    The footer of a Parquet file has the sizes, and mostly the limits, of every piece of every column.
+    The footer of a Parquet file has the size, and usually the smallest and largest value, of every piece of a column.
     """
     return {name_of(url): _digest(url) for url in files}
 
@@ -99,105 +102,108 @@ def _digest(url: str) -> str:
         return digest([size, stream.read().hex()])
 
 
-def _files_in(place: str) -> tuple[str, ...]:
-    """Return the URLs of the Parquet files in ``place``; raise InputFault where there are none, or no such place."""
+def _files_in(folder: str) -> tuple[str, ...]:
+    """Return the URLs of the Parquet files in ``folder``; raise InputFault if it has none or does not exist."""
     try:
-        system, root = fsspec.url_to_fs(place)
-        found = [path for path in sorted(system.ls(root, detail=False)) if path.endswith(".parquet")]
+        system, root = fsspec.url_to_fs(folder)
+        paths = [path for path in sorted(system.ls(root, detail=False)) if path.endswith(".parquet")]
     except FileNotFoundError:
-        found = []
-    except (ImportError, ValueError, OSError) as error:  # a file system without its library, or one unknown
-        raise InputFault(f"{place}: cannot be read ({error})") from error
-    if not found:
-        raise InputFault(f"{place}: no table there; expected Parquet files, *.parquet")
-    return tuple(system.unstrip_protocol(path) for path in found)
+        paths = []
+    except (ImportError, ValueError, OSError) as error:  # the file system is unknown, or its library is missing
+        raise InputFault(f"{folder}: cannot be read ({error})") from error
+    if not paths:
+        raise InputFault(f"{folder}: no table; expected a folder with Parquet files, *.parquet")
+    return tuple(system.unstrip_protocol(path) for path in paths)
 
 
 def _kinds(url: str) -> dict[str, str]:
     with fsspec.open(url, "rb") as stream:
         schema = pq.read_schema(stream)
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise pa.ArrowInvalid(f"columns given twice: {list_names(twice)}")
+    repeats = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeats:
+        raise pa.ArrowInvalid(f"repeated columns: {list_names(repeats)}")
     return {field.name: _kind(field.type) for field in schema}
 
 
-def _kind(stored: pa.DataType) -> str:
-    kind = stored.value_type if pa.types.is_dictionary(stored) else stored
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+def _kind(column_type: pa.DataType) -> str:
+    value_type = column_type.value_type if pa.types.is_dictionary(column_type) else column_type
+    if pa.types.is_string(value_type) or pa.types.is_large_string(value_type):
         return TEXT
-    number = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-    return NUMBER if number else str(stored)
+    is_number = pa.types.is_floating(value_type) or pa.types.is_integer(value_type) or pa.types.is_boolean(value_type)
+    return NUMBER if is_number else str(column_type)
 
 
 def _faults_of_columns(kinds: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with the columns of the first file, apart from those that it lacks."""
+    """Yield the faults of the columns of the first file, apart from missing columns."""
     features = {name: kind for name, kind in kinds.items() if name not in KEYS}
     if kinds and not features:
-        yield f"no features: no columns beside {', '.join(KEYS)}"
+        yield f"no features: only the columns {', '.join(KEYS)}; add a column per feature"
     for name, kind in features.items():
         if name in LABELS:
-            yield f"column {name!r} is not known of a test case or tells its fold; it cannot be a feature"
+            yield f"column {name!r} is unknown for a test case or reveals its fold; remove it"
         if name.startswith(INDEX):
             yield f"column {name!r} is the number of a row; write the files without an index"
         if name != safe_name(name):
-            yield f"column {name!r}: boosters refuse brackets, quotes, colons, commas and spaces: {safe_name(name)}"
+            yield (
+                f"column {name!r}: boosters refuse brackets, quotes, colons, commas and spaces in names; "
+                f"rename it {safe_name(name)}"
+            )
         if kind not in (NUMBER, TEXT):
-            yield f"column {name!r} is of the type {kind}; a feature is a number or text"
+            yield f"column {name!r} has the type {kind}; a feature must be a number or text"
 
 
 def _differences(kinds: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield for every file which columns it lacks, has beyond, or has as another kind than the first file."""
-    first, known = next(iter(kinds.items()), ("", {}))
-    for url, found in kinds.items():
-        lacking = sorted((known.keys() | set(KEYS)) - found.keys())
+    """Yield the columns of every file that are missing, additional or of another kind than in the first file."""
+    first, first_kinds = next(iter(kinds.items()), ("", {}))
+    for url, columns in kinds.items():
+        lacking = sorted((first_kinds.keys() | set(KEYS)) - columns.keys())
         if lacking:
-            yield f"{name_of(url)}: lacks the column(s) {list_names(lacking)}"
-        if beyond := sorted(found.keys() - known.keys() - set(KEYS)):
-            yield f"{name_of(url)}: has column(s) that {name_of(first)} lacks: {list_names(beyond)}"
-        unlike = sorted(name for name in found.keys() & known.keys() - set(KEYS) if found[name] != known[name])
-        where = name_of(url), name_of(first)
-        yield from (f"{where[0]}: {name!r} is {found[name]} there, {known[name]} in {where[1]}" for name in unlike)
+            yield f"{name_of(url)}: column(s) missing: {list_names(lacking)}"
+        if additional := sorted(columns.keys() - first_kinds.keys() - set(KEYS)):
+            yield f"{name_of(url)}: column(s) that {name_of(first)} does not have: {list_names(additional)}"
+        for name in sorted(columns.keys() & first_kinds.keys() - set(KEYS)):
+            if columns[name] != first_kinds[name]:
+                yield f"{name_of(url)}: column {name!r} is {columns[name]}, but {first_kinds[name]} in {name_of(first)}"
 
 
 def _labels(files: Sequence[str], readable: Sequence[str], faults: Faults) -> pd.DataFrame:
-    """Return the labels of all files, with their faults added; what is not readable is a fault already."""
-    found = []
+    """Return the labels of the ``readable`` ones of ``files``, and add their faults to ``faults``."""
+    tables = []
     for url in readable:
         try:
-            found.append(_labels_of(read_rows(url, KEYS)).assign(file=np.int32(files.index(url))))
+            tables.append(_labels_of(read_rows(url, KEYS)).assign(file=np.int32(files.index(url))))
         except (OSError, pa.ArrowException) as error:
-            faults.add(f"{name_of(url)}: fold or target is no number ({error})")
-    labels = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-    for fault in _faults_of_labels(labels) if len(found) == len(files) else ():
+            faults.add(f"{name_of(url)}: fold and target must be numbers ({error})")
+    labels = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    for fault in _faults_of_labels(labels) if len(tables) == len(files) else ():
         faults.add(fault)
     return labels
 
 
 def _labels_of(rows: pa.Table) -> pd.DataFrame:
-    # Arrow's own text: as Python's strings ids would take more memory than some tables do.
+    # Text in Arrow's format: ids as Python strings would take more memory than the features of some tables.
     texts = {key: pd.array(rows[key].cast(pa.string()), dtype="string[pyarrow]") for key in IDS}
     return pd.DataFrame(texts | {key: numbers_of(rows, key).astype(np.float32) for key in NUMBERS})
 
 
 def _faults_of_labels(labels: pd.DataFrame) -> Iterator[str]:
-    """Yield what keeps the rows from being cross-validated with patients kept together."""
+    """Yield the faults of ids, targets and folds that prevent a cross-validation with patients kept together."""
     for key in IDS:
-        if nameless := int(labels[key].isna().sum()):
-            yield f"{key}: missing in {nameless} row(s)"
-    codes, names = labels["image_name"].array.factorize()  # in Arrow: in Python's strings it takes ten times as long
-    if len(twice := np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)) > 1)):
-        yield f"image_name: given more than once: {list_names(names[twice])}"
+        if missing := int(labels[key].isna().sum()):
+            yield f"{key}: missing in {missing} row(s)"
+    codes, names = labels["image_name"].array.factorize()  # Arrow's; with Python strings it takes ten times as long
+    if len(repeats := np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)) > 1)):
+        yield f"image_name: repeated ids: {list_names(names[repeats])}"
     train = labels.loc[labels["target"].notna(), list(NUMBERS)]
     if train.empty:
-        yield "target: no row has one; train rows have 0 or 1, test rows nothing"
+        yield "target: missing in all rows; train rows need 0 or 1, test rows no value"
         return
-    if not (known := train["target"].isin([0, 1])).all():
-        yield f"target: neither 0 nor 1: {list_names(labels.loc[train.index[~known], 'image_name'])}"
+    if not (valid := train["target"].isin([0, 1])).all():
+        yield f"target: neither 0 nor 1: {list_names(labels.loc[train.index[~valid], 'image_name'])}"
     whole = train["fold"].between(0, MOST_FOLDS) & (train["fold"] % 1 == 0)
     if not whole.all():
-        sentence = f"fold: missing of a train row, or no whole number from 0 to {MOST_FOLDS}"
-        yield f"{sentence}: {list_names(labels.loc[train.index[~whole], 'image_name'])}"
+        rule = f"fold: train rows need a whole number from 0 to {MOST_FOLDS}; it is missing or another value in rows"
+        yield f"{rule}: {list_names(labels.loc[train.index[~whole], 'image_name'])}"
     yield from _faults_of_patients(labels)
     yield from _faults_of_folds(train.dropna(subset="fold"))
 
@@ -207,18 +213,18 @@ def _faults_of_patients(labels: pd.DataFrame) -> Iterator[str]:
     rows = labels[["fold", "target"]].assign(patient=codes)[codes >= 0]
     train = rows[rows["target"].notna()]
     pairs = train[["patient", "fold"]].dropna().drop_duplicates()
-    torn = pairs.loc[pairs["patient"].duplicated(), "patient"].unique()
-    if len(torn):
-        yield f"patient_id: in several folds: {list_names(names[torn])}; a patient's rows belong in one"
-    shared = np.intersect1d(train["patient"], rows.loc[rows["target"].isna(), "patient"])
-    if len(shared):
-        yield f"patient_id: in train and in test rows: {list_names(names[shared])}"
+    split = pairs.loc[pairs["patient"].duplicated(), "patient"].unique()
+    if len(split):
+        yield f"patient_id: in several folds: {list_names(names[split])}; all rows of a patient must be in one fold"
+    in_both = np.intersect1d(train["patient"], rows.loc[rows["target"].isna(), "patient"])
+    if len(in_both):
+        yield f"patient_id: in train and in test rows: {list_names(names[in_both])}; a patient must be in one of them"
 
 
 def _faults_of_folds(train: pd.DataFrame) -> Iterator[str]:
     classes = train[train["target"].isin([0, 1])].groupby("fold")["target"].nunique()
     if len(classes) < FEWEST_FOLDS:
         yield f"fold: {len(classes)} fold(s); at least {FEWEST_FOLDS} are needed"
-    one = classes.index[classes < 2]
-    if len(one):
-        yield f"fold: without a row of each class: {list_names(f'{fold:g}' for fold in one)}"
+    one_class = classes.index[classes < 2]
+    if len(one_class):
+        yield f"fold: folds without a row of each class: {list_names(f'{fold:g}' for fold in one_class)}"

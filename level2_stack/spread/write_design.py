@@ -1,4 +1,4 @@
-"""A finished stack's design as a stored table: Parquet files of ids, folds, targets and features, dealt like cards."""
+"""Write a finished stack's design as Parquet files of ids, folds, targets and features, rows assigned in turn."""
 
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from runtime.run_folder import Run
 
 
 def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path) -> str:
-    """Write the design of the finished ``stack`` of ``run`` into ``out`` in ``count`` files; return its size in words.
+    """Write the design of the finished stack in the folder ``stack`` into ``out``, in ``count`` files.
 
-    Raises InputFault where ``out`` holds Parquet files already, which would be read as a part of the table.
+    Return its size in words. Raises InputFault if ``out`` already has Parquet files: they would be read as a part of
+    the table.
     """
     refuse_table_in(out)
     design = rebuild_design(run, read_recipe(recipe_file), read_json(stack / "decisions.json")["columns"])
@@ -28,9 +29,9 @@ def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path
 
 
 def parts_of(design: Design, patients: pd.Series, count: int) -> list[pd.DataFrame]:
-    """Return the rows of ``design`` in ``count`` tables, train and test rows dealt like cards, each with its keys.
+    """Return the rows of ``design`` in ``count`` tables, train and test rows assigned to them in turn.
 
-    ``patients`` has the patient of every row.
+    ``patients`` has the patient of every row; the tables have columns for id, patient, fold and target.
     """
     train, rows = len(design.y), len(design.X)
     keys = pd.DataFrame(
@@ -43,14 +44,15 @@ def parts_of(design: Design, patients: pd.Series, count: int) -> list[pd.DataFra
         index=design.X.index,
     )
     whole = pd.concat([keys, design.X], axis=1)
-    dealt = [np.r_[start:train:count, train + start : rows : count] for start in range(count)]
-    return [whole.iloc[chosen] for chosen in dealt]
+    numbers = [np.r_[start:train:count, train + start : rows : count] for start in range(count)]
+    return [whole.iloc[part] for part in numbers]
 
 
 def refuse_table_in(folder: Path) -> None:
-    """Raise InputFault where ``folder`` holds Parquet files: they would be read as a part of a table written there."""
-    there = sorted(folder.glob("*.parquet"))
-    if there:
+    """Raise InputFault if ``folder`` has Parquet files: they would be read as a part of a table written there."""
+    files = sorted(folder.glob("*.parquet"))
+    if files:
         raise InputFault(
-            f"{folder}: holds {list_names(path.name for path in there)} already; give another folder, or clear it"
+            f"{folder}: already holds Parquet files: {list_names(path.name for path in files)}; give another "
+            "folder, or delete them"
         )

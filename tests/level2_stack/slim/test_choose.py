@@ -1,4 +1,4 @@
-"""Tests for slimming: the fewest networks within a loss, chosen without the fold that judges them."""
+"""Tests for choose.py: the fewest networks within a loss of AUC, chosen without the fold that evaluates them."""
 
 from dataclasses import replace
 
@@ -16,48 +16,48 @@ def design_of(some: Names, whole: Design) -> Design:
     return replace(whole, X=whole.X[[f"logit.{name}" for name in some] + ["metadata.age"]])
 
 
-def slimmed(whole: Design, allowed: float):
-    return slim(NETWORKS, lambda some: design_of(some, whole), recipe("lgbm", "ridge"), allowed)
+def choose(whole: Design, max_loss: float):
+    return slim(NETWORKS, lambda some: design_of(some, whole), recipe("lgbm", "ridge"), max_loss)
 
 
 @pytest.fixture(scope="module")
 def whole() -> Design:
-    """The first network knows, the second repeats what it says, the third is noise."""
+    """Return a design: the first network is informative, the second is the first plus noise, the third is noise."""
     design = make_design(480, networks=3, signal=2.0)
     noise = np.random.default_rng(1).normal(size=len(design.X))
     return replace(design, X=design.X.assign(**{"logit.n1": design.X["logit.n0"] + noise}))
 
 
 def test_one_network_is_enough_where_the_others_add_nothing(whole: Design) -> None:
-    found = slimmed(whole, 0.01)
-    assert found.networks == ("n0",)
-    assert found.by_fold == [("n0",)] * 4
-    assert found.steps["auc"].iloc[-1] >= found.full - 0.01
-    assert found.loss.low < 0.01
+    choice = choose(whole, 0.01)
+    assert choice.networks == ("n0",)
+    assert choice.by_fold == [("n0",)] * 4
+    assert choice.steps["auc"].iloc[-1] >= choice.full - 0.01
+    assert choice.loss.low < 0.01
 
 
-def test_two_networks_that_know_different_things_are_both_needed(whole: Design) -> None:
+def test_two_networks_with_different_information_are_both_chosen(whole: Design) -> None:
     random, y = np.random.default_rng(2), np.concatenate([whole.y, np.zeros(len(whole.X) - len(whole.y))])
     other = replace(whole, X=whole.X.assign(**{"logit.n2": random.normal(size=len(y)) + 1.5 * y}))
-    found = slimmed(other, 0.005).networks
-    assert set(found) >= {"n2"}
-    assert len(found) > 1
-    assert len(slimmed(other, 0.4).networks) == 1
+    networks = choose(other, 0.005).networks
+    assert set(networks) >= {"n2"}
+    assert len(networks) > 1
+    assert len(choose(other, 0.4).networks) == 1
 
 
-def test_nothing_to_lose_may_take_all_and_never_more(whole: Design) -> None:
-    found = slimmed(whole, 0.0)
-    assert 1 <= len(found.networks) <= 3
-    assert found.steps["auc"].iloc[-1] >= found.full or set(found.networks) == set(NETWORKS)
+def test_without_an_allowed_loss_the_choice_is_as_good_as_all_networks_or_takes_all(whole: Design) -> None:
+    choice = choose(whole, 0.0)
+    assert 1 <= len(choice.networks) <= 3
+    assert choice.steps["auc"].iloc[-1] >= choice.full or set(choice.networks) == set(NETWORKS)
 
 
-def test_what_a_fold_chooses_does_not_depend_on_its_own_targets(whole: Design) -> None:
-    by_fold = slimmed(whole, 0.005).by_fold
+def test_the_choice_of_a_fold_does_not_depend_on_its_own_targets(whole: Design) -> None:
+    by_fold = choose(whole, 0.005).by_fold
     for fold in range(4):
-        assert slimmed(flip_targets(whole, fold), 0.005).by_fold[fold] == by_fold[fold]
+        assert choose(flip_targets(whole, fold), 0.005).by_fold[fold] == by_fold[fold]
 
 
-def test_the_loss_is_that_of_each_folds_own_choice(whole: Design) -> None:
-    found = slimmed(whole, 1.0 - 1e-9)
-    assert all(len(some) == 1 for some in found.by_fold)
-    assert found.loss.low <= found.loss.value <= found.loss.high
+def test_the_loss_uses_the_own_choice_of_each_fold(whole: Design) -> None:
+    choice = choose(whole, 1.0 - 1e-9)
+    assert all(len(some) == 1 for some in choice.by_fold)
+    assert choice.loss.low <= choice.loss.value <= choice.loss.high

@@ -1,4 +1,4 @@
-"""Tests of a finished stack's design as a stored table: the stack's own columns, rows and folds; never mixed."""
+"""Tests for write_design.py: the table has the columns, rows and folds of the stack; old files are never mixed in."""
 
 import subprocess
 import sys
@@ -26,14 +26,14 @@ rounds = 20
 
 
 def command(run: Run, *words: str) -> tuple[int, str]:
-    given = ["--run", str(run.folder), "--recipe", str(run.folder.parent / "quick.toml")]
-    line = [sys.executable, "-m", "melstack", *words, *given]
-    done = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode, done.stdout
+    options = ["--run", str(run.folder), "--recipe", str(run.folder.parent / "quick.toml")]
+    line = [sys.executable, "-m", "melstack", *words, *options]
+    process = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return process.returncode, process.stdout
 
 
 @pytest.mark.full
-def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) -> None:
+def test_the_table_of_a_design_has_the_columns_rows_and_folds_of_the_stack(tmp_path: Path) -> None:
     run = make_run(tmp_path / "data")
     (tmp_path / "data" / "quick.toml").write_text(RECIPE)
     out = ["design", "--parts", "3", "--out", str(tmp_path / "table")]
@@ -51,12 +51,12 @@ def test_the_table_of_a_design_is_what_the_stack_learned_from(tmp_path: Path) ->
     assert list(labels["patient_id"]) == list(cases["patient_id"])
     assert labels["target"][~train].isna().all()
     assert table.labels["file"].value_counts().tolist() == [200, 200, 200]
-    code, said = command(run, *out)
+    code, output = command(run, *out)
     assert code == 2
-    assert "holds 3 (part_00000.parquet, part_00001.parquet, part_00002.parquet) already" in said
+    assert "already holds Parquet files: 3 (part_00000.parquet, part_00001.parquet, part_00002.parquet)" in output
 
 
-def test_a_drawn_table_is_one_whose_first_columns_know(tmp_path: Path) -> None:
+def test_only_the_first_columns_of_a_random_table_are_informative(tmp_path: Path) -> None:
     draw_table(tmp_path, rows=8000, columns=11, files=3)
     table = open_table(str(tmp_path))
     assert (len(table.labels), len(table.kinds), table.folds) == (8000, 11, [0, 1, 2, 3, 4])
