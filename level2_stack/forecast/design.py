@@ -19,18 +19,18 @@ SIGNAL = 1.5
 EMBEDDING_COLUMNS = 8  # of random embeddings; a block's number of columns does not depend on it
 
 
-def expected_design(run: Run, recipe: Recipe, planned: Sequence[str], foreign: Sequence[str]) -> Design:
+def expected_design(run: Run, recipe: Recipe, new_networks: Sequence[str], foreign: Sequence[str]) -> Design:
     """Return a design with the rows, columns and types that ``recipe`` will have over ``run``.
 
-    The ``planned`` networks will be trained on pictures, the ``foreign`` ones imported. Tables of finished networks and
+    The ``new_networks`` will be trained on pictures, the ``foreign`` ones imported. Tables of finished networks and
     computed blocks are used as they are; predictions and embeddings that are missing are random.
     """
     cases = run.read_cases()
     cases = cases[cases["role"].isin(["train", "test"])]
     predictions = {name: read_table(run.level1 / name / "predictions.parquet") for name in run.networks()}
-    for number, name in enumerate(name for name in [*planned, *foreign] if name not in predictions):
+    for number, name in enumerate(name for name in [*new_networks, *foreign] if name not in predictions):
         predictions[name] = _random_predictions(cases, number)
-    tables = _block_tables(run, recipe, cases, [*planned, *run.embeddings()])
+    tables = _block_tables(run, recipe, cases, [*new_networks, *run.embeddings()])
     return assemble(cases, predictions, tables, recipe, {name: blocks.find(name).ACQUISITION for name in tables})
 
 

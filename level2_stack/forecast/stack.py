@@ -75,17 +75,17 @@ def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Mac
 
 
 def forecast_stack(
-    run: Run, name: str, recipe: Recipe, planned: Sequence[str], foreign: Sequence[str], machine: Machine
+    run: Run, name: str, recipe: Recipe, new_networks: Sequence[str], foreign: Sequence[str], machine: Machine
 ) -> Forecast:
-    """Return the forecast of stacking the ``planned`` networks, the ``foreign`` ones and those of the run."""
-    if not [*planned, *foreign, *run.networks()]:
+    """Return the forecast of stacking the ``new_networks``, the ``foreign`` ones and those of the run."""
+    if not [*new_networks, *foreign, *run.networks()]:
         raise InputFault(
             f"{run.folder}: the stack will have no network; {command('oof')} trains networks on the pictures, "
             f"{option('foreign', 'folder')} imports predictions of other networks"
         )
     say(f"plan: {name}: timing one fit of each kind")
     start = time.perf_counter()
-    design = expected_design(run, recipe, planned, foreign)
+    design = expected_design(run, recipe, new_networks, foreign)
     _run_shift_check(design)
     preparation = time.perf_counter() - start
     table, tasks = build_table(design), list_tasks(design, recipe)

@@ -106,7 +106,7 @@ def _read_network(folder: Path, cases: pd.DataFrame) -> Candidate:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", folder.name):
         network.findings.faults.append(
             f"the folder name {folder.name!r} is used as the network's name: it must start with a letter and contain "
-            "only letters, digits and _; rename the folder"
+            "only A-Z, a-z, 0-9 and _; rename the folder"
         )
     _read_part(network, folder / "oof.csv", "train", cases)
     if (cases["role"] == "test").any():

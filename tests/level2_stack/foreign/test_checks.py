@@ -37,7 +37,7 @@ def import_networks(folder, changes, trust=()):
     return import_predictions(folder, cases, trust)
 
 
-def unchanged(score):
+def identity(score):
     return score
 
 
@@ -64,36 +64,36 @@ def sentences(imports, name):
 
 
 def test_the_note_on_a_confirmed_order_has_both_correlations(tmp_path):
-    imports = import_networks(tmp_path, {"one": unchanged, "two": unchanged})
+    imports = import_networks(tmp_path, {"one": identity, "two": identity})
     assert not imports.refusals
     assert re.search(r"test\.csv confirmed \(rank .* -> test: two 0\.[78]\d -> 0\.[78]\d\)", sentences(imports, "one"))
 
 
 def test_two_other_networks_outvote_a_shuffled_test_file(tmp_path):
-    imports = import_networks(tmp_path, {"one": unchanged, "three": shuffle, "two": unchanged})
+    imports = import_networks(tmp_path, {"one": identity, "three": shuffle, "two": identity})
     assert refused_names(imports) == ["three"]
     assert re.search(r"in a wrong order \(.* one 0\.[78]\d -> -?0\.[01]\d, two 0\.", sentences(imports, "three"))
 
 
 def test_two_networks_that_disagree_are_both_refused(tmp_path):
     with pytest.raises(InputFault, match="its rows, or theirs, are in a wrong order"):
-        import_networks(tmp_path, {"one": unchanged, "two": shuffle})
+        import_networks(tmp_path, {"one": identity, "two": shuffle})
 
 
 def test_networks_shuffled_in_the_same_way_do_not_outvote_a_majority(tmp_path):
     imports = import_networks(
-        tmp_path, {"a1": unchanged, "a2": unchanged, "a3": unchanged, "b1": shuffle, "b2": shuffle}
+        tmp_path, {"a1": identity, "a2": identity, "a3": identity, "b1": shuffle, "b2": shuffle}
     )
     assert refused_names(imports) == ["b1", "b2"]
 
 
 def test_the_row_order_of_a_single_network_cannot_be_confirmed(tmp_path):
-    imports = import_networks(tmp_path, {"one": unchanged})
+    imports = import_networks(tmp_path, {"one": identity})
     assert "row order of test.csv cannot be confirmed" in sentences(imports, "one")
 
 
 def test_values_out_of_range_in_a_confirmed_order_get_the_out_of_fold_distribution(tmp_path):
-    imports = import_networks(tmp_path, {"one": unchanged, "wide": stretch})
+    imports = import_networks(tmp_path, {"one": identity, "wide": stretch})
     cases, _ = cohort()
     assert not imports.refusals
     table = next(network.table for network in imports.networks if network.name == "wide")
@@ -106,19 +106,19 @@ def test_values_out_of_range_in_a_confirmed_order_get_the_out_of_fold_distributi
 
 @pytest.mark.parametrize("change", [lambda score: 1.3 * shuffle(score), replace_mostly], ids=["shuffled", "blended"])
 def test_values_out_of_range_are_refused_without_a_confirmed_order(tmp_path, change):
-    imports = import_networks(tmp_path, {"one": unchanged, "two": unchanged, "wide": change})
+    imports = import_networks(tmp_path, {"one": identity, "two": identity, "wide": change})
     assert refused_names(imports) == ["wide"]
     assert "its row order is not confirmed" in sentences(imports, "wide")
 
 
 def test_networks_out_of_range_do_not_confirm_each_other(tmp_path):
     alike = dict.fromkeys(["wide1", "wide2", "wide3"], replace_mostly)
-    imports = import_networks(tmp_path, {"one": unchanged, **alike})
+    imports = import_networks(tmp_path, {"one": identity, **alike})
     assert refused_names(imports) == list(alike)
 
 
 def test_a_test_file_in_range_with_a_weak_correlation_is_accepted_with_a_warning(tmp_path):
-    imports = import_networks(tmp_path, {"one": unchanged, "two": lambda score: replace_mostly(score) / 1.4})
+    imports = import_networks(tmp_path, {"one": identity, "two": lambda score: replace_mostly(score) / 1.4})
     assert not imports.refusals
     assert re.search(
         r"WARNING: test\.csv correlates far less than oof\.csv with one 0\.[78]\d -> 0\.[123]\d;",
@@ -127,7 +127,7 @@ def test_a_test_file_in_range_with_a_weak_correlation_is_accepted_with_a_warning
 
 
 def test_up_to_a_tenth_of_the_train_cases_may_be_missing(tmp_path):
-    import_networks(tmp_path, {"net": unchanged})
+    import_networks(tmp_path, {"net": identity})
     cases, _ = cohort()
     lines = (tmp_path / "net" / "oof.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "net" / "oof.csv").write_text("".join(lines[:-40]), encoding="utf-8")
@@ -150,7 +150,7 @@ def test_mapping_by_quantile_keeps_the_order_and_the_range(scores, onto):
 
 
 def test_trust_accepts_one_network_with_a_warning_and_the_other_stays_out(tmp_path):
-    changes = {"one": unchanged, "two": unchanged, "odd": lambda score: 2 * shuffle(score), "odder": shuffle}
+    changes = {"one": identity, "two": identity, "odd": lambda score: 2 * shuffle(score), "odder": shuffle}
     imports = import_networks(tmp_path, changes, trust=["odd"])
     assert refused_names(imports) == ["odder"]
     assert "; accepted because " in sentences(imports, "odd")
@@ -162,4 +162,4 @@ def test_trust_in_an_unknown_network_is_refused(tmp_path):
     with pytest.raises(
         InputFault, match="trust names 'onne', which is not a network of this folder; did you mean 'one'"
     ):
-        import_networks(tmp_path, {"one": unchanged, "two": unchanged}, trust=["onne"])
+        import_networks(tmp_path, {"one": identity, "two": identity}, trust=["onne"])
