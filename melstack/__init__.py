@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from melstack.own_packages import refuse_shadowed
+from melstack.own_packages import check_own_packages
 
 if TYPE_CHECKING:
     from level2_stack.estimator import NestedStackingClassifier
@@ -22,5 +22,5 @@ def __getattr__(name: str) -> object:
     """Import a name of the library when it is first used: the command line needs none of them."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    refuse_shadowed()
+    check_own_packages()
     return getattr(import_module(HOMES[name]), name)

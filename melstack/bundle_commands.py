@@ -49,8 +49,8 @@ def serve(
     from melstack.bundle.serving.limits import read_limits
 
     check_host(host, open_to_others)
-    loaded = Bundle.load(place.bundle_folder, threads=threads)
-    serve_page(loaded, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
+    bundle = Bundle.load(place.bundle_folder, threads=threads)
+    serve_page(bundle, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
 
 
 @app.command("check-bundle", rich_help_panel=MAINTAINING, epilog="Example: melstack check-bundle --bundle bundle")

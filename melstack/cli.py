@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from melstack.own_packages import refuse_shadowed
+from melstack.own_packages import check_own_packages
 
 ORDER = (
     *("submission", "cases", "audit", "plan", "oof", "stack", "explain", "report", "leaderboard", "predict", "serve"),
@@ -16,7 +16,7 @@ ORDER = (
 def main() -> None:
     """Run the command that was typed; exit with code 2 and a sentence where its input is wrong."""
     try:
-        refuse_shadowed()
+        check_own_packages()
     except ImportError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -39,9 +39,9 @@ def run_app(app: typer.Typer, program: str) -> None:
 
 def _run(app: typer.Typer, program: str) -> None:
     command = typer.main.get_command(app)
-    typed = sys.argv[1:]
+    arguments = sys.argv[1:]
     try:
-        command(arguments_of(typed, command) if by_make() else typed, prog_name=program)
+        command(arguments_of(arguments, command) if by_make() else arguments, prog_name=program)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:

@@ -115,8 +115,8 @@ def freeze(source: CasesOptions) -> Run:
         clinic(DEMO, source.clinic_train, source.clinic_test, source.clinic_seed)
     extra = tuple(Path(folder) for folder in words(source.extra))
     request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
-    made = freeze_cases(run, request)
-    say(f"cases: {'frozen now' if made else 'fresh'}, {run.cases}")
+    is_new = freeze_cases(run, request)
+    say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
     for line in run.facts()["summary"]:
         say(f"  {line}")
     return run

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shift", "ablation")  # .csv
-EXPLAINED = ("explanations.parquet", "explanations.json")
+EXPLANATIONS = ("explanations.parquet", "explanations.json")
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack features --data mydata")
@@ -265,7 +265,7 @@ def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:
     from runtime.provenance import is_fresh, write_mark
 
     folder = run.level2 / file.stem
-    outputs, made_from = [folder / name for name in EXPLAINED], explanation_ingredients(folder)
+    outputs, made_from = [folder / name for name in EXPLANATIONS], explanation_ingredients(folder)
     if is_fresh(folder / "explained.json", made_from, outputs):
         say(f"explanations: fresh, {outputs[0]}")
         return

@@ -19,21 +19,21 @@ NEVER_FROM_ENVIRONMENT = {"HOST", "HELP", "OUT", "TABLE", "KEEP", "LAYOUT"}
 YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 
 
-def arguments_of(typed: list[str], app: click.Command) -> list[str]:
-    """Return ``typed``, a verb and words NAME=value, as the verb and its options; options stay as they are.
+def arguments_of(words: list[str], app: click.Command) -> list[str]:
+    """Return ``words``, a verb and NAME=value, as the verb and its options; options stay as they are.
 
     A variable that only another target of the same call of make takes is left to that one. Raises InputFault for a
     variable that no target takes, with the nearest name.
     """
-    verb, rest = typed[0], [word for word in typed[1:] if word.startswith("-")]
-    variables = dict(word.split("=", 1) for word in typed[1:] if word not in rest)
+    verb, rest = words[0], [word for word in words[1:] if word.startswith("-")]
+    variables = dict(word.split("=", 1) for word in words[1:] if word not in rest)
     options, others = options_of(app, verb), _options_of_goals(app)
     faults = [_no_effect(name, verb, {**others, **options}) for name in variables if name not in {**others, **options}]
     if faults and len(_goals(app)) == len(os.environ.get(GOALS, verb).split()):
         raise InputFault("\n".join(faults))
     values = _from_environment(options, variables) | variables
-    translated = [word for name, option in options.items() for word in _words(name, option, values.get(name, ""))]
-    return [verb, *translated, *rest]
+    arguments = [word for name, option in options.items() for word in _words(name, option, values.get(name, ""))]
+    return [verb, *arguments, *rest]
 
 
 def options_of(app: click.Command, verb: str) -> dict[str, click.Parameter]:
@@ -63,16 +63,16 @@ def _no_effect(name: str, verb: str, options: dict[str, click.Parameter]) -> str
     return f"{name}=... has no effect on `make {verb}`; {hint}"
 
 
-def _from_environment(options: dict[str, click.Parameter], given: dict[str, str]) -> dict[str, str]:
+def _from_environment(options: dict[str, click.Parameter], from_make: dict[str, str]) -> dict[str, str]:
     """Return the variables of the environment that name an option; each is printed, since it may be an accident."""
-    found = {
+    settings = {
         name: os.environ[name]
         for name in options
-        if name not in given and name not in NEVER_FROM_ENVIRONMENT and os.environ.get(name)
+        if name not in from_make and name not in NEVER_FROM_ENVIRONMENT and os.environ.get(name)
     }
-    for name, value in found.items():
+    for name, value in settings.items():
         print(f"{name}={value}: taken from the environment", file=sys.stderr)
-    return found
+    return settings
 
 
 def _words(name: str, option: click.Parameter, value: str) -> list[str]:

@@ -28,9 +28,9 @@ def setting(
     callback: Callable[[float | None], float | None] | None = None,
 ) -> OptionInfo:
     """Return a typer option; ``default`` says in words what an option that is not given means, "" says nothing."""
-    shown: str | bool = True if default is None else default or False
+    show_default: str | bool = True if default is None else default or False
     option: OptionInfo = typer.Option(
-        help=help_text, metavar=metavar, show_default=shown, min=min, max=max, callback=callback
+        help=help_text, metavar=metavar, show_default=show_default, min=min, max=max, callback=callback
     )
     return option
 
@@ -193,7 +193,7 @@ class BundleOptions(RunOptions):
 def words(values: Sequence[str] | None) -> list[str]:
     """Return what an option that takes several values names: ``--x a --x b`` and ``--x 'a b'`` are the same.
 
-    A value that is an existing path is one word, whatever blanks and quotes its name has.
+    A value that is an existing path is one word, also with blanks and quotes in its name.
     """
     import shlex
 

@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGES = ("runtime", "features", "level1_cnn", "level2_stack")
 
 
-def refuse_shadowed() -> None:
+def check_own_packages() -> None:
     """Raise ImportError that names the file of the user's which Python finds in place of a package of melstack."""
     home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
