@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from melstack.report.charts import distribution
+from melstack.report.column_words import bare_words
 from melstack.report.data_page import tables
 from melstack.report.data_page.distances import distances, separations
 from melstack.report.data_page.sheet import contact_tiles
@@ -157,4 +158,5 @@ def _render(context: dict[str, Any]) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["bare_words"] = bare_words
     return environment.get_template(TEMPLATE).render(context)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from melstack.report.column_words import bare_words
 from melstack.report.data_page.tables import MIN_PICTURES, MISSING, Rows
 
 LARGE_DIFFERENCE = 0.1  # between the training and test shares of a picture size; smaller ones have no sentence
@@ -35,7 +36,7 @@ def _size(sizes: Rows) -> Iterator[str]:
 
 
 def _shift(shifts: Rows) -> Iterator[str]:
-    beyond = [row["name"] for row in shifts if row["distance"] > row["chance"]]
+    beyond = [bare_words(row["name"]) for row in shifts if row["distance"] > row["chance"]]
     if beyond:
         most = ", ".join(beyond[:4])
         yield f"Test and training differ beyond chance in {len(beyond)} of {len(shifts)} columns, most in {most}."

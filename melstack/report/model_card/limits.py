@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from melstack.report.column_words import group_words, with_raw_name
 from melstack.report.model_card.data import skin_tone_columns
 
 SHIFT_THRESHOLD = 0.6  # the default recipe drops acquisition columns if the upper limit of the shift's AUC is above
@@ -63,7 +64,10 @@ def _shift(shift: pd.DataFrame | None, decisions: Mapping[str, Any]) -> Iterator
     threshold = decisions["recipe"].get("shift_threshold", SHIFT_THRESHOLD)
     beyond = shift[(shift["low"] > 0.5) & (shift["high"] > threshold)]
     if len(beyond):
-        groups = ", ".join(f"{row.columns} {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in _rows(beyond))
+        groups = ", ".join(
+            f"{with_raw_name(group_words(row.columns), row.columns)} {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}]"
+            for row in _rows(beyond)
+        )
         yield (
             f"A model can distinguish test cases from training cases by: {groups} (AUC; 0.5 means no shift). "
             "The figures may not hold for the test cases."

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from melstack.report.column_words import bare_words, group_words, metric_words, network_words, with_raw_name
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
 from melstack.report.run_page.attachments import read_audit
@@ -19,15 +20,6 @@ NAME = "model_card.md"
 TEMPLATE = "model_card.md.j2"
 REQUIRED_TABLES = ("leaderboard", "metrics", "subgroups", "calibration", "paired")
 OPTIONAL_TABLES = ("shift", "ablation", "reliability")
-METRIC_LABELS = {
-    "auc": "AUC, patients resampled",
-    "auc_delong": "AUC, DeLong (assumes independent pictures)",
-    "partial_auc_above_80_sensitivity": "partial AUC above 80 % sensitivity (0 to 0.2)",
-    "average_precision": "average precision",
-    "top15_hits": "malignant pictures among the 15 highest probabilities of their patient",
-    "top15_sensitivity": "the same, as a share of all malignant pictures",
-    "top15_patient_sensitivity": "the same, mean over patients with a malignant picture",
-}
 
 
 def write_card(run: Run, folder: Path) -> Path:
@@ -81,6 +73,7 @@ def _render(context: Mapping[str, Any]) -> str:
         finalize=escape_markdown,
     )
     environment.filters.update(number=_number, share=_share, limits=_limits, shares=_shares, counts=_counts)
+    environment.filters.update(bare=_bare, group=_group)
     return environment.get_template(TEMPLATE).render(context)
 
 
@@ -125,9 +118,7 @@ def _made_by(mark: Path) -> str:
     settings = made_from.get("settings")
     if settings is None:
         return "foreign network; the run does not record how it was trained"
-    method = settings.get("training", {}).get("method", "not recorded")
-    variant = settings.get("variant", settings.get("backbone", "not recorded"))
-    return f"{variant} at {settings.get('image_size', '?')} px, {method}, weights {settings.get('weights', 'not told')}"
+    return f"{network_words(settings) or 'not recorded'}; initial weights: {settings.get('weights', 'not recorded')}"
 
 
 def _calibrators(decisions: Mapping[str, Any]) -> list[str]:
@@ -137,14 +128,7 @@ def _calibrators(decisions: Mapping[str, Any]) -> list[str]:
 
 def _metrics(table: pd.DataFrame, headline: str) -> list[dict[str, Any]]:
     own = _records(table[table["model"] == headline])
-    return [{**row, "label": _label(str(row["metric"]))} for row in own]
-
-
-def _label(metric: str) -> str:
-    words = metric.split("_")
-    if words[0] in ("sensitivity", "specificity") and len(words) == 4:
-        return f"{words[0]} at {words[2]} % {words[3]}"
-    return METRIC_LABELS.get(metric, metric.replace("_", " "))
+    return [{**row, "label": metric_words(str(row["metric"]))} for row in own]
 
 
 def _against(tables: Mapping[str, pd.DataFrame], decisions: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -178,6 +162,14 @@ def _limits(row: Mapping[str, Any], name: str, digits: int = 4) -> MarkdownText:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     value = _number(row.get(name), digits)
     return MarkdownText(value if pd.isna(low) or pd.isna(high) else f"{value} [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _bare(name: str) -> str:
+    return with_raw_name(bare_words(name), name)
+
+
+def _group(name: str) -> str:
+    return with_raw_name(group_words(name), name)
 
 
 def _shares(shares: Mapping[str, float]) -> MarkdownText:

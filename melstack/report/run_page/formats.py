@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from melstack.report.column_words import bare_words, group_words, metric_words
+
 DASH = "–"
 
 
@@ -58,5 +60,7 @@ FILTERS = {
     "count": count,
     "limits": limits,
     "sort_key": sort_key,
-    "words": words,
+    "bare_words": bare_words,
+    "group_words": group_words,
+    "metric_words": metric_words,
 }

@@ -8,6 +8,7 @@ import pandas as pd
 
 from level2_stack.crossval.choose import RANK_MEAN
 from level2_stack.evaluation.auc import Interval
+from melstack.report.column_words import with_raw_name
 from melstack.report.run_page.formats import number, percent, with_sign
 from melstack.report.run_page.inputs import StackResults
 
@@ -88,12 +89,12 @@ def cards(stack: StackResults) -> list[Card]:
     metrics = stack.tables["metrics"]
     own = metrics[metrics["model"] == stack.headline].set_index("metric")
     calibration = _row(stack.tables["calibration"].set_index("model"), stack.headline)
-    best = float(stack.board["auc"][stack.best_network])
+    best, network = float(stack.board["auc"][stack.best_network]), stack.best_network
     has_target = stack.deployment_prevalence is not None
     at = f"at a prevalence of {percent(stack.prevalence)}" if has_target else "among the training rows"
     of_training = ", of the training rows" if has_target else ""
     return [
-        Card("Best single network", number(best, 3), stack.best_network),
+        Card("Best single network", number(best, 3), with_raw_name(stack.words.network(network), network)),
         _metric(own, "sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
         _metric(own, "specificity_at_90_sensitivity", "Specificity at 90 % sensitivity"),
         _metric(own, "average_precision", f"Average precision{of_training}"),

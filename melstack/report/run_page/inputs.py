@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack.calibration.reliability import class_weights
+from melstack.report.column_words import ColumnWords, read_words
 from runtime.errors import Faults
 from runtime.files import read_json
 from runtime.invocation import command
@@ -38,6 +39,11 @@ class StackResults:
     def folder(self) -> Path:
         """Return the folder of the stack."""
         return self.run.level2 / self.recipe
+
+    @cached_property
+    def words(self) -> ColumnWords:
+        """Return the words for the networks and columns of the run."""
+        return read_words(self.run)
 
     @property
     def board(self) -> pd.DataFrame:

@@ -33,7 +33,7 @@
     const all = points.positives + points.negatives;
     const perMelanoma = rows.ppv[index] ? (1 / rows.ppv[index]).toFixed(1) : "–";
     return `Of ${count(all)} pictures ${count(positives)} are predicted malignant (${percent(positives / all)}); at a ` +
-      `prevalence of ${percent(points.prevalence, 2)} that is ${perMelanoma} for each true melanoma among them.`;
+      `prevalence of ${percent(points.prevalence, 2)} there are ${perMelanoma} of them for each true melanoma among them.`;
   }
 
   function show(index) {

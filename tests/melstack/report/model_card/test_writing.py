@@ -103,7 +103,10 @@ def test_a_gain_that_may_be_chance_is_a_limit_and_a_larger_gain_is_not(run: Run)
 def test_a_shift_beyond_chance_is_a_limit(run: Run, low: float, is_limit: bool) -> None:
     table = pd.DataFrame({"columns": ["patient"], "auc": [0.7], "low": [low], "high": [0.8]})
     write_text(run.level2 / "default" / "shift.csv", table.to_csv(index=False))
-    assert ("distinguish test cases from training cases by: patient 0.70" in card_of(run)) is is_limit
+    assert (
+        "distinguish test cases from training cases by: the patient's age, sites and number of pictures (patient) 0.70"
+        in card_of(run)
+    ) is is_limit
 
 
 def test_missing_values_are_counted_by_column(run: Run) -> None:
