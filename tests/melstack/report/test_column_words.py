@@ -10,7 +10,7 @@ from features.blocks.metadata import ACQUISITION
 from features.pictures.statistics import picture_statistics
 from level1_cnn.experiment import CONFIGS, Experiment, FrozenFeatures, read_experiment
 from level2_stack.contrasts import FAMILIES, contrasts
-from level2_stack.design.shift import acquisition_of
+from level2_stack.design.shift import acquisition_set
 from melstack.report.column_words import (
     ColumnWords,
     bare_words,
@@ -71,7 +71,7 @@ def test_names_without_words_stay_raw() -> None:
 
 
 def test_acquisition_columns_are_named_after_their_block() -> None:
-    assert group_words(acquisition_of("pictures")) == "picture sizes and statistics (acquisition)"
+    assert group_words(acquisition_set("pictures")) == "picture sizes and statistics (acquisition)"
 
 
 @pytest.mark.parametrize(
