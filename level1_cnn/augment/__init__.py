@@ -1,1 +1,1 @@
-"""Augmentation: pure tensor functions that change every picture of a batch by amounts drawn for it alone."""
+"""Augmentation: pure tensor functions that change each picture of a batch by its own random amounts."""

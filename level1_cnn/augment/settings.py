@@ -1,4 +1,4 @@
-"""How far a training picture may be changed: the settings of every augmentation; without TensorFlow."""
+"""The settings of all augmentations; this module does not import TensorFlow."""
 
 from typing import Annotated, Self
 
@@ -7,9 +7,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from runtime.settings import Settings
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]  # of one picture being changed at all
+Probability = Annotated[float, Field(ge=0, le=1)]  # that a picture is changed at all
 
-# What says more about a change is without effect while all of the change's own amounts are 0.
+# Setting -> the amounts of its change; the setting has no effect while all of these are 0.
 AMOUNTS = {
     "blur_probability": ("blur",),
     "noise_probability": ("noise", "colour_noise"),
@@ -24,10 +24,10 @@ AMOUNTS = {
 
 
 class Augmentation(Settings):
-    """How far a training picture may be changed; 0 switches a change off.
+    """The largest amount of each change to a training picture; 0 switches the change off.
 
-    Every amount is the largest: each picture draws its own between nothing (or both ways) and that. Lengths are
-    shares of the side, so that a recipe means the same at every resolution.
+    Each picture gets a random amount between 0 and this maximum, or between minus and plus the maximum. Lengths are
+    shares of the side, so that the same settings work at every resolution.
     """
 
     dihedral: bool = True  # the 8 symmetries of the square, drawn per picture
@@ -49,7 +49,9 @@ class Augmentation(Settings):
     dropout: Share = 0.0  # side of one square set to the mean colour, as a share of the picture's side
     dropout_holes: int = Field(default=1, ge=1, le=64)
     dropout_probability: Probability = 1.0
-    vignette: Share = 0.0  # how far the dark around the microscope's circle reaches in, of half the side
+    vignette: Share = (
+        0.0  # how far the dark border of a microscope reaches into the picture, as a share of half the side
+    )
     vignette_probability: Probability = 1.0
     hair: int = Field(default=0, ge=0, le=100, description="hairs drawn over the picture")
     hair_probability: Probability = 1.0
@@ -64,8 +66,8 @@ class Augmentation(Settings):
         name = str(info.field_name)
         amounts = {amount: info.data.get(amount, 0) for amount in AMOUNTS[name]}
         if any(amounts.values()) and value == 0:
-            used = " and ".join(f"{amount} = {found}" for amount, found in amounts.items() if found)
-            raise ValueError(f"{used} has no effect at probability 0; raise it, or leave both out")
+            nonzero = " and ".join(f"{amount} = {number}" for amount, number in amounts.items() if number)
+            raise ValueError(f"{nonzero} has no effect at probability 0; raise the probability, or leave both out")
         if not any(amounts.values()) and value != cls.model_fields[name].default:
             raise ValueError(f"has no effect while {' and '.join(amounts)} = 0; set {' or '.join(amounts)} too")
         return value
@@ -77,14 +79,14 @@ class Augmentation(Settings):
         total = value + info.data.get("mixup_probability", 0)
         if both and total > 1:
             raise ValueError(
-                f"mixup_probability + cutmix_probability = {total:g}; a picture is mixed up or cut and mixed, "
-                "never both, so together they may be at most 1"
+                f"mixup_probability + cutmix_probability = {total:g}, but their sum may be at most 1, because a "
+                "picture gets mixup or cutmix, never both; lower one of them"
             )
         return value
 
     def only(self, *names: str) -> Self:
-        """Return these settings with every change off but the named ones, whose probabilities become 1."""
+        """Return a copy in which only the changes ``names`` are on, with probability 1."""
         off = {name: type(value)(0) for name, value in self if name not in AMOUNTS}
-        kept = {name: getattr(self, name) for name in (*names, "dropout_holes") if name in type(self).model_fields}
-        certain = {name: 1.0 for name in AMOUNTS if name.endswith("_probability")}
-        return self.model_copy(update=off | certain | kept)
+        probabilities = {name: 1.0 for name in AMOUNTS if name.endswith("_probability")}
+        amounts = {name: getattr(self, name) for name in (*names, "dropout_holes") if name in type(self).model_fields}
+        return self.model_copy(update=off | probabilities | amounts)

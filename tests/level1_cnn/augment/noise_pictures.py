@@ -1,4 +1,4 @@
-"""Pictures of noise, and what the tests of every change start from: a seed, and settings that change nothing."""
+"""Inputs of the augmentation tests: pictures of noise, a seed, and settings that change nothing."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,5 +10,5 @@ NO_CHANGES = Augmentation(dihedral=False, rotation=0, zoom=0, shift=0, brightnes
 
 
 def noise_pictures(count: int = 4, side: int = 24) -> np.ndarray:
-    """Return the same pictures of noise each time, (count, side, side, 3), float32 0..255."""
+    """Return pictures of noise, the same in each call, (count, side, side, 3), float32 0..255."""
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Tests for level1_cnn/augment as a whole: drawn per picture and batch, the same eagerly and in tf.data, in range."""
+"""Tests for the whole chain: random per picture and batch, the same eagerly and in tf.data, and within 0..255."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from level1_cnn.augment.chain import augment, mix
-from level1_cnn.augment.draws import sometimes
+from level1_cnn.augment.draws import apply_to_some
 from level1_cnn.augment.settings import AMOUNTS, Augmentation
 from tests.level1_cnn.augment.noise_pictures import NO_CHANGES, SEED, noise_pictures
 
@@ -38,61 +38,61 @@ ALL = Augmentation(**AMOUNT, mixup_probability=0.5, cutmix_probability=0.5)
 CHANGES = [*AMOUNT, "all"]
 
 
-def changed(name: str, pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def apply_change(name: str, pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     settings = ALL if name == "all" else ALL.only(name)
     count = tf.shape(pictures)[0]
     return mix(augment(pictures, settings, seed), tf.ones([count, 1]), tf.ones([count]), settings, seed)[0]
 
 
-def test_the_table_of_amounts_names_every_change() -> None:
+def test_the_amounts_of_this_file_cover_every_change() -> None:
     assert set(AMOUNT) == set(Augmentation.model_fields) - set(AMOUNTS)
 
 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name not in ("mixup", "cutmix")])
-def test_a_change_is_drawn_per_picture(name: str) -> None:
-    """Two of eight equal pictures may draw one symmetry; but not all of them."""
+def test_a_change_differs_between_pictures(name: str) -> None:
+    """Some of eight equal pictures may get the same symmetry, but not all of them."""
     same = tf.constant(np.repeat(noise_pictures(1), 8, axis=0))
-    shown = changed(name, same, SEED).numpy()
-    assert shown.shape == same.shape
-    assert len({picture.tobytes() for picture in shown}) >= (3 if name == "dihedral" else 7)
+    result = apply_change(name, same, SEED).numpy()
+    assert result.shape == same.shape
+    assert len({picture.tobytes() for picture in result}) >= (3 if name == "dihedral" else 7)
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_follows_its_seed(name: str) -> None:
+def test_a_change_depends_on_its_seed(name: str) -> None:
     batch = tf.constant(noise_pictures())
-    one = changed(name, batch, SEED).numpy()
-    np.testing.assert_array_equal(one, changed(name, batch, SEED).numpy())
-    assert not np.allclose(one, changed(name, batch, SEED + 1).numpy())
+    first = apply_change(name, batch, SEED).numpy()
+    np.testing.assert_array_equal(first, apply_change(name, batch, SEED).numpy())
+    assert not np.allclose(first, apply_change(name, batch, SEED + 1).numpy())
 
 
-def test_inside_tf_data_every_change_is_drawn_anew_for_every_batch_and_equals_the_eager_one() -> None:
-    """All at once: each of them follows its seed, and the sum would show one that a graph draws otherwise."""
+def test_in_tf_data_every_batch_has_its_own_changes_and_they_equal_the_eager_ones() -> None:
+    """All changes are on, so that a difference between graph and eager mode in any of them is found."""
     batch = noise_pictures(3)
-    numbers = tf.data.Dataset.range(3).map(
-        lambda number: changed("all", tf.constant(batch), tf.stack([tf.constant(3, tf.int64), number]))
+    batches = tf.data.Dataset.range(3).map(
+        lambda number: apply_change("all", tf.constant(batch), tf.stack([tf.constant(3, tf.int64), number]))
     )
-    shown = list(numbers.as_numpy_iterator())
-    assert not np.allclose(shown[0], shown[1])
+    results = list(batches.as_numpy_iterator())
+    assert not np.allclose(results[0], results[1])
     for number in range(3):
-        eager = changed("all", tf.constant(batch), tf.constant([3, number], tf.int64)).numpy()
-        np.testing.assert_allclose(shown[number], eager, atol=0.01)
+        eager = apply_change("all", tf.constant(batch), tf.constant([3, number], tf.int64)).numpy()
+        np.testing.assert_allclose(results[number], eager, atol=0.01)
 
 
-def test_in_a_dataset_of_unknown_sizes_the_chain_gives_the_same() -> None:
-    """Decoded pictures have no static shape, and the last batch of a pass may be smaller."""
+def test_the_chain_gives_the_same_when_sizes_are_unknown() -> None:
+    """Decoded pictures have no static shape, and the last batch of an epoch may be smaller."""
     batch = noise_pictures(2)
     unknown = tf.TensorSpec([None, None, None, 3], tf.float32)
-    traced = tf.function(lambda pictures: changed("all", pictures, SEED), input_signature=[unknown])
-    np.testing.assert_allclose(traced(batch).numpy(), changed("all", tf.constant(batch), SEED).numpy(), atol=0.01)
+    graph = tf.function(lambda pictures: apply_change("all", pictures, SEED), input_signature=[unknown])
+    np.testing.assert_allclose(graph(batch).numpy(), apply_change("all", tf.constant(batch), SEED).numpy(), atol=0.01)
 
 
 def test_the_chain_keeps_the_static_shape() -> None:
     spec = tf.TensorSpec([None, 24, 24, 3], tf.float32)
-    traced = tf.function(lambda pictures: augment(pictures, ALL, SEED), input_signature=[spec])
-    assert traced.get_concrete_function().output_shapes.as_list()[1:] == [24, 24, 3]
+    graph = tf.function(lambda pictures: augment(pictures, ALL, SEED), input_signature=[spec])
+    assert graph.get_concrete_function().output_shapes.as_list()[1:] == [24, 24, 3]
 
 
-def test_with_everything_off_nothing_changes() -> None:
+def test_without_changes_the_batch_is_returned_as_it_is() -> None:
     batch = tf.constant(noise_pictures())
     assert augment(batch, NO_CHANGES, SEED) is batch
 
@@ -128,7 +128,7 @@ EXTREMES = {
     side=st.sampled_from([8, 31, 32]),
     seed=st.integers(0, 2**31),
 )
-def test_pixels_are_finite_and_in_range_whatever_the_settings(
+def test_pixels_are_finite_and_in_range_for_all_settings(
     amounts: dict[str, float], picture: str, side: int, seed: int
 ) -> None:
     settings = NO_CHANGES.model_copy(update=amounts | {"mixup_probability": 0.5, "cutmix_probability": 0.5})
@@ -136,11 +136,11 @@ def test_pixels_are_finite_and_in_range_whatever_the_settings(
     seeds = tf.constant([seed, 0], tf.int64)
     pictures = augment(tf.constant(batch, tf.float32), settings, seeds)
     targets = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
-    shown, mixed, weights = mix(pictures, targets, tf.constant([0.0, 1.0, 2.0]), settings, seeds)
-    assert np.isfinite(shown).all()
-    assert shown.numpy().min() >= 0
-    assert shown.numpy().max() <= 255
-    np.testing.assert_allclose(mixed.numpy().sum(axis=1), 1, atol=1e-6)
+    result, new_targets, weights = mix(pictures, targets, tf.constant([0.0, 1.0, 2.0]), settings, seeds)
+    assert np.isfinite(result).all()
+    assert result.numpy().min() >= 0
+    assert result.numpy().max() <= 255
+    np.testing.assert_allclose(new_targets.numpy().sum(axis=1), 1, atol=1e-6)
     assert weights.numpy().min() >= 0
 
 
@@ -152,15 +152,15 @@ def brighten(count: list[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     return change
 
 
-def test_a_change_with_a_probability_is_computed_for_the_drawn_pictures_alone() -> None:
+def test_a_change_is_computed_only_for_the_selected_pictures() -> None:
     counts: list[int] = []
-    changed = sometimes(tf.zeros([1000, 2, 2, 3]), 0.2, SEED, brighten(counts)).numpy()
-    assert changed.reshape(1000, -1).any(axis=1).sum() == counts[0]
+    result = apply_to_some(tf.zeros([1000, 2, 2, 3]), 0.2, SEED, brighten(counts)).numpy()
+    assert result.reshape(1000, -1).any(axis=1).sum() == counts[0]
     assert 150 < counts[0] < 250
-    assert set(np.unique(changed)) == {0, 1}
+    assert set(np.unique(result)) == {0, 1}
 
 
-def test_a_change_that_no_picture_draws_is_not_computed() -> None:
+def test_a_change_without_selected_pictures_is_not_computed() -> None:
     counts: list[int] = []
-    sometimes(tf.zeros([2, 2, 2, 3]), 1e-9, SEED, brighten(counts))
+    apply_to_some(tf.zeros([2, 2, 2, 3]), 1e-9, SEED, brighten(counts))
     assert counts == []
