@@ -49,8 +49,8 @@ def alter(picture: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
     random amount within the limits of this module.
     """
     height, width = (round(side * share) for side, share in zip(picture.shape, rng.uniform(*CROP, 2), strict=False))
-    top, left = rng.integers(0, picture.shape[0] - height + 1), rng.integers(0, picture.shape[1] - width + 1)
-    rotation = np.rot90(picture[top : top + height, left : left + width], int(rng.integers(4)))
+    y, x = rng.integers(0, picture.shape[0] - height + 1), rng.integers(0, picture.shape[1] - width + 1)
+    rotation = np.rot90(picture[y : y + height, x : x + width], int(rng.integers(4)))
     view = rotation[:, ::-1] if rng.random() < 0.5 else rotation
     pixels = np.rint(view * rng.uniform(*GAIN)).clip(0, 255).astype(np.uint8)
     scale = rng.uniform(*SCALE)

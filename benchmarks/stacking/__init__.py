@@ -1,1 +1,1 @@
-"""Studies that put the numbers of level two themselves to the proof; `python -m benchmarks.stacking` runs them."""
+"""Studies that check the figures that level two reports; `python -m benchmarks.stacking` runs them."""

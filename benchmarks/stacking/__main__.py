@@ -1,4 +1,4 @@
-"""Commands that repeat the figures about level two's own numbers; and a drawn table, for those of `make spread`."""
+"""Commands that check the figures that level two reports, and one that draws a table for `make spread`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,53 +16,54 @@ if TYPE_CHECKING:
 
 app = new_app(__doc__ or "")
 RecipeFile = Annotated[Path, typer.Option(help="the recipe, a TOML file")]
-Out = Annotated[Path | None, typer.Option(help="a JSON file for the figures")]
+Out = Annotated[Path | None, typer.Option(help="the JSON file to write the figures to")]
 DEFAULT = recipe_file("default")
 
 
 @app.command()
 def null(
     run: RunFolder,
-    seeds: Annotated[int, typer.Option(min=1, help="how many permutations of the targets")] = 20,
-    booster_seeds: Annotated[int | None, typer.Option(min=1, help="fewer seeds per booster than the recipe")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="the number of permutations of the targets")] = 20,
+    booster_seeds: Annotated[int | None, typer.Option(min=1, help="seeds per booster, instead of the recipe's")] = None,
     recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
-    """Permute a run's targets among the patients of each fold, and see whether level two finds nothing in them."""
+    """Permute a run's targets among the patients of each fold; level two must find no signal in them."""
     from benchmarks.stacking.null import null_study
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    design, read = _design_of(run, recipe)
-    fewer = read if booster_seeds is None else read.model_copy(update={"seeds": booster_seeds})
-    report(null_study(design, fewer, range(seeds)), out)
+    design, settings = _design_of(run, recipe)
+    if booster_seeds is not None:
+        settings = settings.model_copy(update={"seeds": booster_seeds})
+    report(null_study(design, settings, range(seeds)), out)
 
 
 @app.command()
 def truth(
-    cohorts: Annotated[int, typer.Option(min=2)] = 12,
-    train: Annotated[int, typer.Option(min=200, help="pictures that level two learns from")] = 1500,
-    test: Annotated[int, typer.Option(min=200, help="fresh pictures of other patients")] = 20000,
+    cohorts: Annotated[int, typer.Option(min=2, help="the number of synthetic clinics")] = 12,
+    train: Annotated[int, typer.Option(min=200, help="training pictures per clinic")] = 1500,
+    test: Annotated[int, typer.Option(min=200, help="pictures of other patients per clinic")] = 20000,
     level_one: Annotated[str, typer.Option(help="steady or overfitting")] = "steady",
     overfitting: Annotated[bool, typer.Option(help="measure stacked overfitting as well")] = True,
     recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
-    """Draw clinics with a known risk, and compare what level two reports with what it reaches on fresh patients."""
+    """Draw clinics with a known risk; compare the AUC that level two reports with its AUC on new patients."""
     from benchmarks.stacking.networks import KINDS
     from benchmarks.stacking.optimism import optimism_study
-    from benchmarks.stacking.study import check_out, joined, report
+    from benchmarks.stacking.study import check_out, join_studies, report
     from benchmarks.stacking.truth import truth_study
     from level2_stack.recipe import read_recipe
     from runtime.errors import InputFault, did_you_mean
 
     check_out(out)
     if level_one not in KINDS:
-        raise InputFault(f"--level-one {level_one!r}; {did_you_mean(level_one, list(KINDS))}")
-    read, drawn = read_recipe(recipe), range(cohorts)
-    study = truth_study(read, drawn, train=train, test=test, networks=KINDS[level_one])
+        raise InputFault(f"--level-one {level_one!r} is unknown; {did_you_mean(level_one, list(KINDS))}")
+    settings, seeds = read_recipe(recipe), range(cohorts)
+    study = truth_study(settings, seeds, train=train, test=test, networks=KINDS[level_one])
     if overfitting:
-        study = joined(study, optimism_study(read, drawn, train=train, test=test))
+        study = join_studies(study, optimism_study(settings, seeds, train=train, test=test))
     report(study, out)
 
 
@@ -73,23 +74,23 @@ def leak(
     recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
-    """Plant a column that knows the target among a run's metadata, and see whether the ablation names it."""
+    """Add a column that leaks the target to a run's metadata; the ablation must name that column."""
     from benchmarks.stacking.leak import leak_study
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    design, read = _design_of(run, recipe)
-    report(leak_study(design, read, strength or [0.8, 0.9, 0.95, 0.99]), out)
+    design, settings = _design_of(run, recipe)
+    report(leak_study(design, settings, strength or [0.8, 0.9, 0.95, 0.99]), out)
 
 
 @app.command()
 def growth(
     run: RunFolder,
-    rows: Annotated[list[int] | None, typer.Option(min=100, help="train rows of a size; repeatable")] = None,
+    rows: Annotated[list[int] | None, typer.Option(min=100, help="train rows of one size; repeatable")] = None,
     recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
-    """Measure time and memory of level two at several sizes, made from a run's patients drawn with replacement."""
+    """Measure time and memory of level two on tables of several sizes, drawn from a run's patients with replacement."""
     from benchmarks.stacking.growth import growth_study
     from benchmarks.stacking.study import check_out, report
 
@@ -105,7 +106,7 @@ def memory(
     recipe: Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")] = "default",
     out: Out = None,
 ) -> None:
-    """Measure time and memory of every command from the tables to the report, all its processes counted."""
+    """Measure time and memory of every command from the tables to the report, including all its processes."""
     from benchmarks.stacking.memory import memory_study
     from benchmarks.stacking.study import check_out, report
     from runtime.errors import InputFault
@@ -125,22 +126,22 @@ def draw_table(
     files: Annotated[int, typer.Option(min=1)] = 4,
     seed: int = 0,
 ) -> None:
-    """Draw a table of any size into Parquet files, on which `make spread` shows what it takes."""
+    """Draw a table of any size into Parquet files, to measure `make spread` on it."""
     from benchmarks.stacking import drawn_table
 
     drawn_table.draw_table(folder, rows, columns, files, seed)
 
 
 def _design_of(run: Path, recipe: Path) -> "tuple[Design, Recipe]":
-    """Return the design of the run at ``run`` as the command `stack` makes it, and the recipe read."""
+    """Return the design that the command `stack` makes of the run folder ``run``, and the recipe."""
     from features.compute_blocks import compute_blocks
     from level2_stack.recipe import read_recipe
     from level2_stack.stacking import design_of_run, read_predictions
 
-    place, read = Run(run), read_recipe(recipe)
-    compute_blocks(place)
-    design, _ = design_of_run(place, read, place.read_cases(), read_predictions(place))
-    return design, read
+    folder, settings = Run(run), read_recipe(recipe)
+    compute_blocks(folder)
+    design, _ = design_of_run(folder, settings, folder.read_cases(), read_predictions(folder))
+    return design, settings
 
 
 if __name__ == "__main__":

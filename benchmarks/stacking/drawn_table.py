@@ -1,4 +1,4 @@
-"""A stored table of any size, drawn file by file: rare positives, patients with many rows, a few columns that know."""
+"""A synthetic table of any size in Parquet files: rare positives, patients with many rows, few informative columns."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ from runtime.files import replacing
 
 ROWS_OF_PATIENT = 40
 FOLDS = 5
-RARE = -4.5  # log odds of a row about which the columns say nothing
+BASE_LOG_ODDS = -4.5  # of a row whose informative columns are 0
 SITES = ("arm", "foot", "head", "leg", "torso")
 
 
 def draw_table(folder: Path, rows: int, columns: int, files: int, seed: int = 0) -> None:
-    """Write ``files`` Parquet files of together ``rows`` rows with ``columns`` features, one of them text.
+    """Write ``rows`` rows with ``columns`` features, one of them text, as ``files`` Parquet files.
 
-    A tenth of the numbers raise the log odds of a positive. A tenth of the rows are test rows. Raises InputFault
-    where ``folder`` holds Parquet files already.
+    A tenth of the numeric columns raise the log odds of a positive. A tenth of the rows are test rows. Raises
+    InputFault when ``folder`` already contains Parquet files.
     """
     refuse_table_in(folder)
     limits = np.linspace(0, rows, files + 1).astype(int)
@@ -32,15 +32,15 @@ def draw_table(folder: Path, rows: int, columns: int, files: int, seed: int = 0)
 def _part(numbers: np.ndarray, columns: int, random: np.random.Generator) -> pd.DataFrame:
     patient, count = numbers // ROWS_OF_PATIENT, len(numbers)
     features = random.standard_normal((count, columns - 1), dtype=np.float32)
-    knowing = features[:, : max(1, columns // 10)]
-    positive = random.random(count) < expit(RARE + knowing.sum(axis=1))
+    informative = features[:, : max(1, columns // 10)]
+    positive = random.random(count) < expit(BASE_LOG_ODDS + informative.sum(axis=1))
     train = patient % 10 != 0
     keys = {
         "image_name": [f"row_{number:010d}" for number in numbers],
-        "patient_id": [f"patient_{each:08d}" for each in patient],
+        "patient_id": [f"patient_{number:08d}" for number in patient],
         "fold": np.where(train, patient % FOLDS, np.nan),
         "target": np.where(train, positive, np.nan),
         "metadata.site": random.choice(SITES, count),
     }
-    numbered = {f"drawn.{place:03d}": features[:, place] for place in range(columns - 1)}
-    return pd.DataFrame({**keys, **numbered})
+    columns_by_name = {f"drawn.{number:03d}": features[:, number] for number in range(columns - 1)}
+    return pd.DataFrame({**keys, **columns_by_name})

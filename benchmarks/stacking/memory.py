@@ -1,4 +1,4 @@
-"""The memory study: time and memory of every command that makes a stack, the processes it starts counted as well."""
+"""The memory study: time and memory of every command that makes a stack, including the processes that it starts."""
 
 import os
 import resource
@@ -16,14 +16,20 @@ from benchmarks.stacking.study import Study
 from runtime.errors import InputFault
 from runtime.progress import say
 
-EVERY = 1.0  # seconds between two looks: to look takes some 30 ms of a process of 2 GB
-GIB = 1 << 20  # in the kilobytes of /proc
-STAGES = ("block ", "audit:", "level two:", "AUC out of fold", "submission:")  # how the lines that end a stage begin
+INTERVAL_SECONDS = 1.0  # between two readings; one reading of a process of 2 GB takes about 30 ms
+GIB = 1 << 20  # in kilobytes, the unit of /proc
+STAGES = (
+    "block ",
+    "audit:",
+    "level two:",
+    "AUC out of fold",
+    "submission:",
+)  # first words of the lines that end a stage
 
 
 @dataclass
-class Spent:
-    """What one command took: seconds, processor seconds of all its processes, and the peak of their memory in GiB."""
+class Usage:
+    """The resources of one command: seconds, processor seconds and peak memory (GiB) of all its processes."""
 
     command: str
     seconds: float = 0.0
@@ -34,102 +40,105 @@ class Spent:
 
 
 def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> Study:
-    """Run cases, submission, bundle, eda, explain, card and report one after the other, and return what each takes.
+    """Run cases, submission, eda, explain and report one after the other, and return the resources of each.
 
-    Memory is the sum over the command and all processes that it started of what is theirs alone and their share of
-    what several have (PSS of Linux), looked at every second. What is fresh takes seconds: a new run measures
-    everything. A command that fails is the last; its exit code stands in the table and among the figures, as
-    ``exit_code``. Raises InputFault where there is no /proc.
+    Memory is the sum over the command and its descendants of each process's own memory and its share of memory that it
+    shares with others (Linux's PSS), read every second. Use a new run, because fresh artefacts are not made again. The
+    study ends after a command that fails; its exit code is in the table and, as ``exit_code``, among the figures.
+    Raises InputFault on systems without /proc.
     """
     if not Path("/proc/self/smaps_rollup").exists():
-        raise InputFault("the memory of a tree of processes is read from /proc, which only Linux has")
-    brought = ["--foreign", str(foreign)] if foreign else []
-    named = ["--run", str(run), "--recipe", recipe]
+        raise InputFault("this study reads memory from /proc, which only Linux has; run it on Linux")
+    foreign_options = ["--foreign", str(foreign)] if foreign else []
+    stack_options = ["--run", str(run), "--recipe", recipe]
     commands = [
         ["melstack", "cases", "--run", str(run), "--data", str(data)],
-        ["melstack", "submission", *named, *brought],
+        ["melstack", "submission", *stack_options, *foreign_options],
         ["melstack", "eda", "--run", str(run)],
-        *(["melstack", name, *named] for name in ("explain", "report")),
+        *(["melstack", name, *stack_options] for name in ("explain", "report")),
     ]
-    spent: list[Spent] = []
+    usages: list[Usage] = []
     for command in commands:
-        if not spent or spent[-1].exit_code == 0:
-            spent.append(_measured(command))
-    table = pd.DataFrame([{key: value for key, value in vars(each).items() if key != "stages"} for each in spent])
-    stages = pd.DataFrame([stage for each in spent for stage in each.stages])
+        if not usages or usages[-1].exit_code == 0:
+            usages.append(_measure(command))
+    table = pd.DataFrame([{key: value for key, value in vars(usage).items() if key != "stages"} for usage in usages])
+    stages = pd.DataFrame([stage for usage in usages for stage in usage.stages])
     peak, seconds = float(table["peak_gib"].max()), float(table["seconds"].sum())
     cpu = float(table["cpu_seconds"].sum())
-    figures = {"peak_gib": peak, "seconds": seconds, "cpu_seconds": cpu, "exit_code": spent[-1].exit_code}
-    sentence = f"{seconds:.0f} s, {cpu:.0f} processor seconds on {os.cpu_count()} cores, at most {peak:.2f} GiB in all"
+    figures = {"peak_gib": peak, "seconds": seconds, "cpu_seconds": cpu, "exit_code": usages[-1].exit_code}
+    sentence = (
+        f"{seconds:.0f} s, {cpu:.0f} processor seconds on {os.cpu_count()} cores, at most {peak:.2f} GiB in total"
+    )
     return Study({"memory: commands": table, "memory: stages": stages}, figures, [sentence])
 
 
-def _measured(command: Sequence[str]) -> Spent:
-    spent, began = Spent(" ".join(command[:2])), time.perf_counter()
-    before = _processor_seconds()
-    asked = [sys.executable, "-m", *command]
+def _measure(command: Sequence[str]) -> Usage:
+    usage, start = Usage(" ".join(command[:2])), time.perf_counter()
+    cpu_start = _processor_seconds()
+    words = [sys.executable, "-m", *command]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with (
         subprocess.Popen(
-            asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         ) as process,
-        _Watch(process.pid) as watch,
+        _MemoryMonitor(process.pid) as monitor,
     ):
         for line in process.stdout or ():
-            _note(spent, line.rstrip(), time.perf_counter() - began, watch)
-        spent.exit_code = process.wait()
-    spent.seconds, spent.peak_gib = time.perf_counter() - began, watch.peak
-    spent.cpu_seconds = _processor_seconds() - before
-    return spent
+            _record_stage(usage, line.rstrip(), time.perf_counter() - start, monitor)
+        usage.exit_code = process.wait()
+    usage.seconds, usage.peak_gib = time.perf_counter() - start, monitor.peak
+    usage.cpu_seconds = _processor_seconds() - cpu_start
+    return usage
 
 
-def _note(spent: Spent, line: str, seconds: float, watch: "_Watch") -> None:
+def _record_stage(usage: Usage, line: str, seconds: float, monitor: "_MemoryMonitor") -> None:
+    """Print a line of the command; if the line ends a stage, add the stage to ``usage``."""
     say(line)
     if line.startswith(STAGES) and not line.endswith(" left"):
-        stage = {"command": spent.command, "seconds": seconds, "peak_gib": watch.since_last(), "after": line[:60]}
-        spent.stages.append(stage)
+        peak = monitor.peak_since_last_call()
+        usage.stages.append({"command": usage.command, "seconds": seconds, "peak_gib": peak, "after": line[:60]})
 
 
 def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-class _Watch:
-    """Looks at the memory of a process and its descendants from a thread of its own, as long as the block lasts."""
+class _MemoryMonitor:
+    """Read the memory of a process and its descendants in a separate thread while the ``with`` block runs."""
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._over = pid, Event()
-        self.peak = self._recent = 0.0
-        self._thread = Thread(target=self._look, daemon=True)
+        self._pid, self._end = pid, Event()
+        self.peak = self._recent_peak = 0.0
+        self._thread = Thread(target=self._read_until_end, daemon=True)
 
-    def __enter__(self) -> "_Watch":
+    def __enter__(self) -> "_MemoryMonitor":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._end.set()
         self._thread.join()
 
-    def since_last(self) -> float:
-        """Return the peak since this was last asked, in GiB."""
-        recent, self._recent = self._recent, 0.0
-        return recent
+    def peak_since_last_call(self) -> float:
+        """Return the peak memory in GiB since the last call of this method."""
+        peak, self._recent_peak = self._recent_peak, 0.0
+        return peak
 
-    def _look(self) -> None:
-        while not self._over.wait(EVERY):
-            now = sum(map(_memory, _tree(self._pid))) / GIB
-            self.peak, self._recent = max(self.peak, now), max(self._recent, now)
+    def _read_until_end(self) -> None:
+        while not self._end.wait(INTERVAL_SECONDS):
+            memory = sum(map(_memory, _process_tree(self._pid))) / GIB
+            self.peak, self._recent_peak = max(self.peak, memory), max(self._recent_peak, memory)
 
 
-def _tree(root: int) -> list[int]:
-    """Return ``root`` and all its descendants as they are now."""
+def _process_tree(root: int) -> list[int]:
+    """Return the ids of the process ``root`` and of all its current descendants."""
     parents = dict(_parents())
-    found, grown = {root}, True
-    while grown:
-        more = {pid for pid, parent in parents.items() if parent in found} - found
-        found, grown = found | more, bool(more)
-    return sorted(found)
+    tree, has_more = {root}, True
+    while has_more:
+        children = {pid for pid, parent in parents.items() if parent in tree} - tree
+        tree, has_more = tree | children, bool(children)
+    return sorted(tree)
 
 
 def _parents() -> Iterator[tuple[int, int]]:
@@ -137,7 +146,7 @@ def _parents() -> Iterator[tuple[int, int]]:
         try:
             yield int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended since its path was listed
 
 
 def _memory(pid: int) -> int:

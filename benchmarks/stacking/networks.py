@@ -1,4 +1,4 @@
-"""Level one played by real models on noisy views of the clinic's lesions, trained fold by fold as networks are."""
+"""A substitute for level one: scikit-learn models on noisy attributes of the clinic's lesions, trained fold by fold."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from features.clinic.folder import METADATA
 
 Floats = NDArray[np.float64]
 FOLDS = 5
-IDLE_SPREAD = 0.3  # of a view's columns that say nothing: as wide as those that do
-SUREST = 1e-3  # a network is never surer than this; a share of five neighbours would be
+IDLE_SPREAD = 0.3  # standard deviation of uninformative columns, as large as that of the informative ones
+CLIP = 1e-3  # probabilities stay within CLIP and 1 - CLIP; a share of five neighbours could be 0 or 1
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model that sees a lesion's attributes through ``noise`` (standard deviation), beside ``idle`` columns of it."""
+    """A model of a lesion's attributes with added ``noise`` (standard deviation) and ``idle`` uninformative columns."""
 
     noise: float
     idle: int
     make: Callable[[int], Any]  # seed -> an unfitted classifier of scikit-learn
 
 
-# What a careful author trains: each generalises, and each looks in another way.
+# Carefully trained models: each generalises, and each is of a different kind.
 STEADY = {
     "linear": Network(0.25, 0, lambda seed: LogisticRegression()),
     "forest": Network(0.20, 2, lambda seed: RandomForestClassifier(100, min_samples_leaf=10, random_state=seed)),
     "neighbours": Network(0.20, 0, lambda seed: KNeighborsClassifier(50)),
 }
-# Each of these knows its training rows by heart.
+# Each of these models memorises its training rows.
 OVERFITTING = {
     "saturated": Network(0.25, 300, lambda seed: LogisticRegression(C=1e4, max_iter=3000)),
     "deep_forest": Network(0.20, 100, lambda seed: RandomForestClassifier(100, random_state=seed)),
@@ -47,10 +47,10 @@ KINDS = {"steady": STEADY, "overfitting": OVERFITTING}
 
 
 def draw_cases(train: int, test: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the clinic ``seed``, latent attributes and risk included, and its case table as a run would freeze it.
+    """Return the clinic ``seed`` with its latent attributes and risk, and its case table as a run would freeze it.
 
-    Targets are drawn again, each row by itself: the clinic draws neighbours in risk together, which makes two clinics
-    more alike than two samples of patients are, and intervals would look better than they are.
+    Targets are drawn again, independently for each row. The clinic draws targets of similar risk together, so two
+    clinics differ less than two samples of patients, and confidence intervals would look better than they are.
     """
     cohort = draw_cohort(train, test, seed)
     cohort["target"] = (np.random.default_rng([seed, 1]).random(len(cohort)) < cohort["risk"]).astype(np.int64)
@@ -65,32 +65,32 @@ def draw_cases(train: int, test: int, seed: int) -> tuple[pd.DataFrame, pd.DataF
 
 @dataclass(frozen=True)
 class LevelOne:
-    """Level-one models over n cases: ``folds`` (n,) is -1 for test cases; ``fits`` has per network what each fit says.
+    """Level-one models over n cases: ``folds`` (n,), -1 for test cases, and ``fits``: network -> fit -> predictions.
 
-    A fit is known by the folds it left out: one of them, or two where models were trained in full nesting as well.
+    The key of a fit is the set of folds it was not trained on: one fold, or two for fully nested fits.
     """
 
     index: pd.Index
     folds: NDArray[np.int8]
     fits: dict[str, dict[frozenset[int], Floats]]
 
-    def out_of_fold(self, held: frozenset[int] = frozenset()) -> dict[str, pd.DataFrame]:
-        """Return the level-one tables of a world without the folds ``held``: none of its models has seen them.
+    def out_of_fold(self, held_out: frozenset[int] = frozenset()) -> dict[str, pd.DataFrame]:
+        """Return the level-one tables of models that were not trained on any of the folds ``held_out``.
 
-        A training row has the prediction of the fit without its fold; every other row, test or held, the mean over
-        the fits.
+        A training row has the prediction of the fit without its fold; test rows and rows of ``held_out`` have the mean
+        over the fits.
         """
-        inner = [fold for fold in range(FOLDS) if fold not in held]
+        inner = [fold for fold in range(FOLDS) if fold not in held_out]
         return {
-            name: self._table(np.stack([fits[held | {fold}] for fold in inner]), inner)
+            name: self._table(np.stack([fits[held_out | {fold}] for fold in inner]), inner)
             for name, fits in self.fits.items()
         }
 
-    def with_fold_seen(self, outer: int) -> dict[str, pd.DataFrame]:
-        """Return the level-one tables that the product makes, as fold ``outer`` meets them.
+    def usual_tables(self, outer: int) -> dict[str, pd.DataFrame]:
+        """Return the level-one tables that melstack makes, as they are used when fold ``outer`` is held out.
 
-        A row of another fold has the prediction of the fit without its own fold, which has seen fold ``outer``; rows of
-        fold ``outer``, and the test rows in their place, have that of the fit without fold ``outer``.
+        A row of another fold has the prediction of the fit without its own fold, which was trained on fold ``outer``
+        too. Rows of fold ``outer`` and test rows have the prediction of the fit without fold ``outer``.
         """
         others = [fold for fold in range(FOLDS) if fold != outer]
         tables = {}
@@ -111,30 +111,30 @@ class LevelOne:
 def train_level_one(
     cohort: pd.DataFrame, cases: pd.DataFrame, networks: Mapping[str, Network], seed: int, *, pairs: bool = False
 ) -> LevelOne:
-    """Return ``networks`` trained for every fold of ``cases`` and, with ``pairs``, for every two folds left out."""
+    """Train ``networks`` without each fold of ``cases`` and, with ``pairs``, also without each pair of folds."""
     folds = cases["fold"].to_numpy()
     y = cases["target"].to_numpy(dtype=np.float64)
-    left_out = [frozenset({fold}) for fold in range(FOLDS)]
-    left_out += [frozenset(pair) for pair in combinations(range(FOLDS), 2)] if pairs else []
+    held_out_sets = [frozenset({fold}) for fold in range(FOLDS)]
+    held_out_sets += [frozenset(pair) for pair in combinations(range(FOLDS), 2)] if pairs else []
     fits = {}
-    for place, (name, network) in enumerate(networks.items()):
-        view = _view(cohort, network, np.random.default_rng([seed, 2, place]))
-        fits[name] = {folds_out: _fit(network, view, y, folds, folds_out, seed) for folds_out in left_out}
+    for number, (name, network) in enumerate(networks.items()):
+        inputs = _inputs(cohort, network, np.random.default_rng([seed, 2, number]))
+        fits[name] = {held_out: _fit(network, inputs, y, folds, held_out, seed) for held_out in held_out_sets}
     return LevelOne(cases.index, folds, fits)
 
 
-def _view(cohort: pd.DataFrame, network: Network, random: np.random.Generator) -> Floats:
-    """Return what ``network`` sees of every case: drawn once, as a picture is taken once."""
-    seen = cohort[list(ATTRIBUTES)].to_numpy() + random.normal(0, network.noise, (len(cohort), len(ATTRIBUTES)))
-    return np.hstack([seen, random.normal(0, IDLE_SPREAD, (len(cohort), network.idle))])
+def _inputs(cohort: pd.DataFrame, network: Network, random: np.random.Generator) -> Floats:
+    """Return the network's inputs for every case; they are drawn once, since a lesion is photographed once."""
+    attributes = cohort[list(ATTRIBUTES)].to_numpy() + random.normal(0, network.noise, (len(cohort), len(ATTRIBUTES)))
+    return np.hstack([attributes, random.normal(0, IDLE_SPREAD, (len(cohort), network.idle))])
 
 
 def _fit(
-    network: Network, view: Floats, y: Floats, folds: NDArray[np.int8], left_out: Iterable[int], seed: int
+    network: Network, inputs: Floats, y: Floats, folds: NDArray[np.int8], held_out: Iterable[int], seed: int
 ) -> Floats:
-    seen = (folds >= 0) & ~np.isin(folds, list(left_out))
-    model = network.make(seed).fit(view[seen], y[seen])
-    return np.clip(np.asarray(model.predict_proba(view)[:, 1], dtype=np.float64), SUREST, 1 - SUREST)
+    is_train = (folds >= 0) & ~np.isin(folds, list(held_out))
+    model = network.make(seed).fit(inputs[is_train], y[is_train])
+    return np.clip(np.asarray(model.predict_proba(inputs)[:, 1], dtype=np.float64), CLIP, 1 - CLIP)
 
 
 def _as_table(index: pd.Index, probability: Floats) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The null study: targets that mean nothing must give an AUC of 0.5, the base rate as probability, and no gain."""
+"""The null study: permuted targets must give an AUC of 0.5, the base rate as probability, and no gain of the stack."""
 
 from collections.abc import Sequence
 
@@ -20,39 +20,39 @@ Floats = NDArray[np.float64]
 CHANCE = 0.5
 
 
-def permuted(y: Floats, folds: NDArray[np.integer], groups: NDArray[np.object_], seed: int) -> Floats:
-    """Return the targets ``y`` (n,) handed to other patients of the same fold; ``folds`` and ``groups`` are (n,).
+def permute_targets(y: Floats, folds: NDArray[np.integer], groups: NDArray[np.object_], seed: int) -> Floats:
+    """Return the targets ``y`` (n,), permuted among the patients of each fold; ``folds`` and ``groups`` are (n,).
 
-    A fold's targets are lined up patient by patient and given to its rows lined up by the same patients in random
-    order. So runs of melanomas within a patient mostly stay together, and every fold keeps its number of them.
+    The targets of a fold, sorted by patient, are assigned to the fold's rows, sorted by the same patients in random
+    order. So several melanomas of one patient mostly stay together, and every fold keeps its number of melanomas.
     """
     random = np.random.default_rng(seed)
-    dealt = np.empty_like(y)
+    permutation = np.empty_like(y)
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
         patient = pd.factorize(groups[rows])[0]
-        place = random.permutation(patient.max() + 1)
-        before, after = np.argsort(patient, kind="stable"), np.argsort(place[patient], kind="stable")
-        dealt[rows[after]] = y[rows[before]]
-    return dealt
+        order = random.permutation(patient.max() + 1)
+        before, after = np.argsort(patient, kind="stable"), np.argsort(order[patient], kind="stable")
+        permutation[rows[after]] = y[rows[before]]
+    return permutation
 
 
 def null_study(design: Design, recipe: Recipe, seeds: Sequence[int]) -> Study:
-    """Return what ``recipe`` finds in ``design`` when its targets are permuted with each of ``seeds``.
+    """Return the results of ``recipe`` on ``design`` when its targets are permuted with each of ``seeds``.
 
-    Beside the pooled ``auc`` stands ``fold_mean``, the mean of the AUCs within folds. Its expectation is 0.5 exactly;
-    the pooled one's is below where folds differ in their share of positives: a fold that has more leaves fewer to those
-    who predict it, so its rows get less.
+    Besides the pooled ``auc`` there is ``fold_mean``, the mean of the AUCs within folds, whose expectation is exactly
+    0.5. The expectation of the pooled AUC is lower when folds differ in their share of positives: the models that
+    predict a fold with many positives were trained on few, so its rows get low probabilities.
     """
     rows: list[dict[str, object]] = []
     models: list[pd.DataFrame] = []
     for seed in seeds:
-        y = permuted(design.y, design.folds, design.groups, seed)
+        y = permute_targets(design.y, design.folds, design.groups, seed)
         null = Design(design.X, y, design.folds, design.groups, design.missing_blocks)
         result = decide(null, recipe, cross_validate(null, recipe))
         scores = result.probability.iloc[: len(y)]
         models.append(_of_models(null, scores))
-        rows.append({"seed": seed, **_judged(null, result, models[-1])})
+        rows.append({"seed": seed, **_headline(null, result, models[-1])})
         say(f"null: seed {seed}: AUC {rows[-1]['auc']:.4f} [{rows[-1]['low']:.4f}, {rows[-1]['high']:.4f}]")
     table = pd.DataFrame(rows)
     figures = _figures(table)
@@ -61,13 +61,13 @@ def null_study(design: Design, recipe: Recipe, seeds: Sequence[int]) -> Study:
 
 
 def _of_models(null: Design, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per model: its mean probability, spread, AUC with interval, whether that holds 0.5, and ECE."""
-    drawn = patient_bootstrap(null.y, scores, null.groups).rename_axis("model")
-    drawn["covers"] = (drawn["low"] <= CHANCE) & (drawn["high"] >= CHANCE)
-    drawn["fold_mean"] = fold_aucs(null.y, null.folds, scores).mean(axis=1)
-    drawn["mean_p"], drawn["spread_p"] = scores.mean(), scores.std(ddof=0)
-    drawn["ece"] = [expected_calibration_error(null.y, scores[name].to_numpy()) for name in scores]
-    return drawn.reset_index()
+    """Return a row per model: AUC with interval, whether the interval covers 0.5, mean probability, spread and ECE."""
+    table = patient_bootstrap(null.y, scores, null.groups).rename_axis("model")
+    table["covers"] = (table["low"] <= CHANCE) & (table["high"] >= CHANCE)
+    table["fold_mean"] = fold_aucs(null.y, null.folds, scores).mean(axis=1)
+    table["mean_p"], table["spread_p"] = scores.mean(), scores.std(ddof=0)
+    table["ece"] = [expected_calibration_error(null.y, scores[name].to_numpy()) for name in scores]
+    return table.reset_index()
 
 
 def _means(models: pd.DataFrame) -> pd.DataFrame:
@@ -76,10 +76,14 @@ def _means(models: pd.DataFrame) -> pd.DataFrame:
     return means.assign(covering=by_model["covers"].sum()).reset_index()
 
 
-def _judged(null: Design, result: StackResult, models: pd.DataFrame) -> dict[str, object]:
-    own = models.set_index("model").loc[result.headline]
-    about = {"submitted": result.submitted_model, "base_rate": float(null.y.mean())}
-    return {**own[["auc", "low", "high", "covers", "fold_mean"]], **about, **own[["mean_p", "ece", "spread_p"]]}
+def _headline(null: Design, result: StackResult, models: pd.DataFrame) -> dict[str, object]:
+    """Return the row of the headline model, the submitted model's name and the base rate."""
+    headline = models.set_index("model").loc[result.headline]
+    facts = {"submitted": result.submitted_model, "base_rate": float(null.y.mean())}
+    scores = [
+        headline[names] for names in (["auc", "low", "high", "covers", "fold_mean"], ["mean_p", "ece", "spread_p"])
+    ]
+    return {**scores[0], **facts, **scores[1]}
 
 
 def _figures(table: pd.DataFrame) -> dict[str, float | int]:
@@ -101,10 +105,11 @@ def _figures(table: pd.DataFrame) -> dict[str, float | int]:
 
 def _sentences(figures: dict[str, float | int]) -> list[str]:
     return [
-        f"the interval holds 0.5 in {figures['covering']} of {figures['seeds']}; mean AUC {figures['mean_auc']:.4f}"
+        f"the interval covers 0.5 for {figures['covering']} of {figures['seeds']} seeds;"
+        f" mean AUC {figures['mean_auc']:.4f}"
         f" (standard error {figures['mean_auc_error']:.4f}), within folds {figures['mean_auc_within_folds']:.4f}"
         f" ({figures['mean_auc_within_folds_error']:.4f})",
-        f"the rank mean was submitted in {figures['rank_mean_submitted']} of {figures['seeds']}",
+        f"the rank mean was submitted for {figures['rank_mean_submitted']} of {figures['seeds']} seeds",
         f"mean probability over base rate {figures['mean_p_over_base_rate']:.4f}, ECE {figures['mean_ece']:.5f}, "
         f"standard deviation of the probabilities {figures['mean_spread_p']:.5f}",
     ]

@@ -1,4 +1,4 @@
-"""Stacked overfitting: what a report gains because level-one models of training rows have seen the held-out fold."""
+"""Stacked overfitting: the bias of the reported AUC because level-one models were trained on the held-out fold."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ def optimism_study(
 ) -> Study:
     """Return the AUC that learners of ``recipe`` report with usual and with fully nested level-one predictions.
 
-    The usual way takes a training row's level-one prediction from a model that has seen every fold but the row's own,
-    so also the outer fold that is held out of level two. Full nesting trains level one anew without the outer fold.
-    The clinics ``seeds`` have ``train`` pictures and ``test`` fresh ones; ``kinds`` name level ones of networks.py.
+    Usually, the level-one prediction of a training row comes from a model trained on every fold except the row's own,
+    so also on the outer fold that level two holds out. Full nesting trains level one again without the outer fold. Each
+    of the clinics ``seeds`` has ``train`` pictures and ``test`` new ones; ``kinds`` are names of KINDS in networks.py.
 
-    ``usual`` and ``nested`` are the mean AUC over the outer folds, ``usual_fresh`` and ``nested_fresh`` that of the
-    same models, fed by the same level-one fits, on the fresh rows. Nested level one has a fold less to learn from and,
-    as a submission does, takes a mean over fits, so ``usual - nested`` is not overfitting alone. ``optimism`` is:
-    (usual - usual_fresh) - (nested - nested_fresh), where the luck of the cohort cancels too.
+    ``usual`` and ``nested`` are mean AUCs over the outer folds; ``usual_fresh`` and ``nested_fresh`` are the AUCs of
+    the same models, with the same level-one fits, on the new rows. Nested level one is trained on one fold less and, as
+    a submission, averages several fits, so ``usual - nested`` is not only overfitting. ``optimism`` is only that:
+    (usual - usual_fresh) - (nested - nested_fresh); the random difference between cohorts cancels out, too.
     """
     table = pd.DataFrame([row for seed in seeds for row in _of_clinic(recipe, seed, train, test, kinds)])
     summary = _summary(table)
@@ -43,26 +43,28 @@ def optimism_study(
 
 
 def _one_of_each_kind(recipe: Recipe) -> list[str]:
-    """Return the first trained learner of ``recipe`` that uses all columns, and the first that uses logits alone."""
-    trained = [name for name in recipe.learners if not learners.find(name).BASELINE]
-    if not trained:
-        raise InputFault(f"learners = {recipe.learners}: none of them is trained, so nothing can overfit")
-    return list({learners.find(name).USES: name for name in reversed(trained)}.values())[::-1]
+    """Return the first trained learner of ``recipe`` that uses all columns, and the first that uses logits only."""
+    names = [name for name in recipe.learners if not learners.find(name).BASELINE]
+    if not names:
+        raise InputFault(
+            f"learners = {recipe.learners}: none of them is trained, so nothing can overfit; add 'logistic'"
+        )
+    return list({learners.find(name).USES: name for name in reversed(names)}.values())[::-1]
 
 
 def _of_clinic(recipe: Recipe, seed: int, train: int, test: int, kinds: Sequence[str]) -> Iterator[dict[str, object]]:
     """Yield a row per kind of level one and learner, for the clinic ``seed``."""
     cohort, cases = draw_cases(train, test, seed)
-    world = _World(cohort, cases, block_tables(cases), recipe)
+    clinic = _Clinic(cohort, cases, block_tables(cases), recipe)
     for kind in kinds:
         level_one = train_level_one(cohort, cases, KINDS[kind], seed, pairs=True)
         for name in _one_of_each_kind(recipe):
-            yield {"seed": seed, "level_one": kind, "learner": name, **world.compared(level_one, name)}
+            yield {"seed": seed, "level_one": kind, "learner": name, **clinic.compare(level_one, name)}
     say(f"stacked overfitting: cohort {seed}: done")
 
 
 @dataclass(frozen=True)
-class _World:
+class _Clinic:
     """One clinic, its case table and blocks, and the recipe."""
 
     cohort: pd.DataFrame
@@ -70,36 +72,36 @@ class _World:
     blocks: Tables
     recipe: Recipe
 
-    def compared(self, level_one: LevelOne, learner: str) -> dict[str, float]:
-        """Return what ``optimism_study`` tells of one learner over one level one."""
-        usual, usual_fresh = self._reported([level_one.with_fold_seen(fold) for fold in range(FOLDS)], learner)
-        clean = [level_one.out_of_fold(frozenset({fold})) for fold in range(FOLDS)]
-        nested, nested_fresh = self._reported(clean, learner)
-        found = {"usual": usual, "usual_fresh": usual_fresh, "nested": nested, "nested_fresh": nested_fresh}
-        optimism = (usual - usual_fresh) - (nested - nested_fresh)
-        return found | {"usual_minus_nested": usual - nested, "optimism": optimism}
+    def compare(self, level_one: LevelOne, learner: str) -> dict[str, float]:
+        """Return the AUCs that ``optimism_study`` describes, for one learner and one level one."""
+        usual, usual_fresh = self._mean_aucs([level_one.usual_tables(fold) for fold in range(FOLDS)], learner)
+        nested_tables = [level_one.out_of_fold(frozenset({fold})) for fold in range(FOLDS)]
+        full, full_fresh = self._mean_aucs(nested_tables, learner)
+        aucs = {"usual": usual, "usual_fresh": usual_fresh, "nested": full, "nested_fresh": full_fresh}
+        optimism = (usual - usual_fresh) - (full - full_fresh)
+        return aucs | {"usual_minus_nested": usual - full, "optimism": optimism}
 
-    def _reported(self, by_fold: Sequence[Tables], learner: str) -> tuple[float, float]:
-        """Return the mean over outer folds of the AUC on the fold and on the fresh rows."""
-        found = [self._of_fold(fold, tables, learner) for fold, tables in enumerate(by_fold)]
-        held, fresh = np.mean(found, axis=0)
-        return float(held), float(fresh)
+    def _mean_aucs(self, tables_by_fold: Sequence[Tables], learner: str) -> tuple[float, float]:
+        """Return the mean AUCs over the outer folds, on the held-out fold and on the new rows."""
+        aucs = [self._aucs_of_fold(fold, tables, learner) for fold, tables in enumerate(tables_by_fold)]
+        held_out, fresh = np.mean(aucs, axis=0)
+        return float(held_out), float(fresh)
 
-    def _of_fold(self, fold: int, predictions: Tables, name: str) -> tuple[float, float]:
-        """Return the AUC on fold ``fold`` and on the fresh rows of a learner that is trained on the other folds."""
-        held, fresh = self.cases["fold"] == fold, self.cases["role"] == "test"
-        # To level two, the outer fold is a set of test rows.
-        roles = self.cases.assign(role=self.cases["role"].mask(held, "test"))
+    def _aucs_of_fold(self, fold: int, predictions: Tables, name: str) -> tuple[float, float]:
+        """Return the AUCs on fold ``fold`` and on the new rows of a learner that is trained on the other folds."""
+        held_out, fresh = self.cases["fold"] == fold, self.cases["role"] == "test"
+        # Level two handles the outer fold like test rows.
+        roles = self.cases.assign(role=self.cases["role"].mask(held_out, "test"))
         design = design_of(roles, predictions, self.blocks, self.recipe)
         train, test = select_columns(name, design.train), select_columns(name, design.test)
         params = self.recipe.parameters(name)
         predict = learners.find(name).fit(params, train, design.y, groups=design.groups, seed=0)
         score = pd.Series(predict(test), index=test.index)
-        return self._auc(score, held), self._auc(score, fresh)
+        return self._auc(score, held_out), self._auc(score, fresh)
 
-    def _auc(self, score: pd.Series, of: pd.Series) -> float:
-        target = self.cohort["target"].to_numpy(dtype=np.float64)[of.to_numpy()]
-        return auc(target, score.loc[of.index[of]].to_numpy(dtype=np.float64))
+    def _auc(self, score: pd.Series, rows: pd.Series) -> float:
+        target = self.cohort["target"].to_numpy(dtype=np.float64)[rows.to_numpy()]
+        return auc(target, score.loc[rows.index[rows]].to_numpy(dtype=np.float64))
 
 
 def _summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -108,8 +110,8 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
         gap, gap_error = with_error(part["usual_minus_nested"])
         optimism, optimism_error = with_error(part["optimism"])
         means = {column: float(part[column].mean()) for column in ("usual", "nested")}
-        found = {"usual_minus_nested": gap, "its_error": gap_error, "optimism": optimism, "error": optimism_error}
-        rows.append({"level_one": kind, "learner": name, **means, **found})
+        errors = {"usual_minus_nested": gap, "its_error": gap_error, "optimism": optimism, "error": optimism_error}
+        rows.append({"level_one": kind, "learner": name, **means, **errors})
     return pd.DataFrame(rows)
 
 

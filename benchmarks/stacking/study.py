@@ -1,4 +1,4 @@
-"""What a study found: tables and figures, printed and written alike."""
+"""The result of a study: tables and figures, printed and written as JSON."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from runtime.progress import console, say
 
 @dataclass(frozen=True)
 class Study:
-    """The ``tables`` of a study by their titles, the ``figures`` they come to, and ``sentences`` that say them."""
+    """The ``tables`` of a study by title, its ``figures`` by name, and ``sentences`` that summarise them."""
 
     tables: dict[str, pd.DataFrame]
     figures: dict[str, float | int]
@@ -23,15 +23,13 @@ class Study:
 
 
 def check_out(out: Path | None) -> None:
-    """Raise InputFault unless ``out`` is None or names a JSON file: known before hours of work, not after."""
+    """Raise InputFault unless ``out`` is None or ends in .json; call it before the study, which may take hours."""
     if out is not None and out.suffix != ".json":
-        raise InputFault(
-            f"--out {out}: figures are written as JSON; a name such as {out.with_suffix('.json')} is right"
-        )
+        raise InputFault(f"--out {out}: the file must end in .json; name it {out.with_suffix('.json')}")
 
 
 def report(study: Study, out: Path | None) -> None:
-    """Print the tables and sentences of ``study``; write its tables and figures to ``out`` if that is given."""
+    """Print the tables and sentences of ``study``; write its tables and figures to ``out`` (None: nowhere)."""
     for title, table in study.tables.items():
         console.print(_printable(title, table))
     for sentence in study.sentences:
@@ -46,17 +44,16 @@ def report(study: Study, out: Path | None) -> None:
     say(f"written: {out}")
 
 
-def joined(first: Study, second: Study) -> Study:
-    """Return two studies as one; neither may use the other's names."""
+def join_studies(first: Study, second: Study) -> Study:
+    """Return two studies as one; their tables and figures must have different names."""
     return Study(first.tables | second.tables, first.figures | second.figures, first.sentences + second.sentences)
 
 
 def with_error(values: pd.Series) -> tuple[float, float]:
-    """Return the mean of ``values`` and its standard error, NaN where there is one value only."""
+    """Return the mean of ``values`` and its standard error, which is NaN for a single value."""
     numbers = values.to_numpy(dtype=np.float64)
-    return float(numbers.mean()), float(numbers.std(ddof=1) / np.sqrt(len(numbers))) if len(numbers) > 1 else float(
-        "nan"
-    )
+    error = numbers.std(ddof=1) / np.sqrt(len(numbers)) if len(numbers) > 1 else float("nan")
+    return float(numbers.mean()), float(error)
 
 
 def _printable(title: str, table: pd.DataFrame) -> Table:

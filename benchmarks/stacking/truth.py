@@ -1,4 +1,4 @@
-"""The truth study: what nested evaluation reports against what the submission reaches on a large fresh cohort."""
+"""The truth study: the AUC that nested evaluation reports against the submission's AUC on a large new cohort."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,17 +18,17 @@ from level2_stack.recipe import Recipe
 from runtime.progress import say
 
 Tables = Mapping[str, pd.DataFrame]
-BLOCKS = ("metadata", "patient")  # what a clinic without pictures has
-AIM = 0.01  # of AUC: how near the mean report should come to the mean truth
+BLOCKS = ("metadata", "patient")  # feature blocks that need no pictures
+TOLERANCE = 0.01  # of AUC, between the mean reported and the mean true AUC
 
 
 def truth_study(
     recipe: Recipe, seeds: Sequence[int], *, train: int, test: int, networks: Mapping[str, Network] = STEADY
 ) -> Study:
-    """Return what ``recipe`` reports of clinics ``seeds`` with ``train`` pictures, and what ``test`` others show."""
+    """Return the reported AUC of ``recipe`` on clinics ``seeds`` of ``train`` pictures, and its AUC on ``test`` others."""
     rows = []
     for seed in seeds:
-        rows.append({"seed": seed, **_measured(recipe, seed, train, test, networks)})
+        rows.append({"seed": seed, **_measure(recipe, seed, train, test, networks)})
         say(f"truth: cohort {seed}: reported {rows[-1]['reported']:.4f}, fresh {rows[-1]['fresh']:.4f}")
     table = pd.DataFrame(rows)
     figures = _figures(table)
@@ -42,40 +42,41 @@ def truth_study(
 
 
 def block_tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the feature blocks of ``cases``, computed as in a run."""
+    """Return the feature blocks of ``cases`` by name, computed as in a run."""
     return {name: build_block(name, cases, Sources()) for name in BLOCKS}
 
 
 def design_of(cases: pd.DataFrame, predictions: Tables, tables: Tables, recipe: Recipe) -> Design:
     """Return the design of a run with ``cases``, level-one ``predictions`` and the blocks ``tables``.
 
-    Acquisition columns stay unless the recipe drops them: in the clinic they do not shift.
+    Acquisition columns stay unless the recipe drops them: in the clinic their distribution is the same in train and
+    test.
     """
     return assemble(cases, predictions, tables, recipe, {name: blocks.find(name).ACQUISITION for name in tables})
 
 
-def _measured(recipe: Recipe, seed: int, train: int, test: int, networks: Mapping[str, Network]) -> dict[str, object]:
+def _measure(recipe: Recipe, seed: int, train: int, test: int, networks: Mapping[str, Network]) -> dict[str, object]:
     cohort, cases = draw_cases(train, test, seed)
     level_one = train_level_one(cohort, cases, networks, seed)
     design = design_of(cases, level_one.out_of_fold(), block_tables(cases), recipe)
     result = decide(design, recipe, cross_validate(design, recipe))
     scores = result.probability[[result.headline]].iloc[: len(design.y)]
-    drawn = patient_bootstrap(design.y, scores, design.groups).loc[result.headline]
+    interval = patient_bootstrap(design.y, scores, design.groups).loc[result.headline]
     fresh = _fresh(cohort.loc[design.test.index], result)
-    reported, low, high = (float(drawn[name]) for name in ("auc", "low", "high"))
+    mean, low, high = (float(interval[name]) for name in ("auc", "low", "high"))
     return {
-        "reported": reported,
+        "reported": mean,
         "low": low,
         "high": high,
         **fresh,
-        "difference": reported - fresh["fresh"],
+        "difference": mean - fresh["fresh"],
         "covered": low <= fresh["fresh"] <= high,
         "submitted": result.submitted_model,
     }
 
 
 def _fresh(cohort: pd.DataFrame, result: StackResult) -> dict[str, float]:
-    """Return how good what is submitted is on the rows of ``cohort``, and how good the true risk itself."""
+    """Return AUC, calibration and log loss on ``cohort`` of the submitted model and of the true risk."""
     y, risk = (cohort[name].to_numpy(dtype=np.float64) for name in ("target", "risk"))
     p, raw = (
         each.loc[cohort.index, result.submitted_model].to_numpy()
@@ -114,11 +115,11 @@ def _figures(table: pd.DataFrame) -> dict[str, float | int]:
 
 
 def _sentences(figures: dict[str, float | int]) -> list[str]:
-    verdict = "within" if abs(figures["difference"]) <= AIM else "NOT within"
+    verdict = "within" if abs(figures["difference"]) <= TOLERANCE else "NOT within"
     return [
         f"reported minus fresh {figures['difference']:+.4f} (standard error {figures['difference_error']:.4f}), "
-        f"{verdict} {AIM} of 0; {figures['covered']} of {figures['cohorts']} intervals hold the fresh AUC",
+        f"{verdict} {TOLERANCE} of 0; {figures['covered']} of {figures['cohorts']} intervals cover the fresh AUC",
         f"mean probability minus prevalence {figures['mean_p_minus_prevalence']:+.4f} "
         f"(standard error {figures['mean_p_minus_prevalence_error']:.4f}), ECE {figures['ece']:.4f}; "
-        f"calibration gains {figures['log_loss_gain']:+.5f} of log loss ({figures['log_loss_gain_error']:.5f})",
+        f"calibration improves log loss by {figures['log_loss_gain']:+.5f} ({figures['log_loss_gain_error']:.5f})",
     ]

@@ -1,4 +1,4 @@
-"""The studies of level two's own numbers: what they permute, plant, draw and measure is what they say."""
+"""Tests of the studies of level two's figures: permuted targets, planted leaks, synthetic clinics, growing tables."""
 
 import json
 import subprocess
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stacking.growth import _exponent, grown, growth_study
-from benchmarks.stacking.leak import PLANTED, leak_study, planted
+from benchmarks.stacking.growth import _exponent, grow_tables, growth_study
+from benchmarks.stacking.leak import LEAK_COLUMN, add_leak, leak_study
 from benchmarks.stacking.networks import FOLDS, STEADY, LevelOne, draw_cases, train_level_one
-from benchmarks.stacking.null import null_study, permuted
-from benchmarks.stacking.optimism import _one_of_each_kind, _World
+from benchmarks.stacking.null import null_study, permute_targets
+from benchmarks.stacking.optimism import _Clinic, _one_of_each_kind
 from benchmarks.stacking.study import Study, check_out, report, with_error
 from benchmarks.stacking.truth import block_tables, truth_study
 from level2_stack.evaluation.auc import auc
@@ -37,20 +37,20 @@ class QuickRecipe(Recipe):
 def test_permuted_targets_stay_in_their_fold(rows, seed):
     patients, y = np.array([row[0] for row in rows]), np.array([float(row[1]) for row in rows])
     folds = patients % 3
-    dealt = permuted(y, folds, patients.astype(str).astype(object), seed)
+    permutation = permute_targets(y, folds, patients.astype(str).astype(object), seed)
     for fold in np.unique(folds):
-        assert sorted(dealt[folds == fold]) == sorted(y[folds == fold])
+        assert sorted(permutation[folds == fold]) == sorted(y[folds == fold])
 
 
-def test_patients_of_equal_size_hand_over_their_targets_whole():
+def test_patients_with_equally_many_cases_exchange_all_their_targets():
     y = np.array([1.0, 1, 0, 0, 1, 0, 0, 0])
     groups = np.array(list("aabbccdd"), dtype=object)
-    dealt = permuted(y, np.zeros(8, dtype=int), groups, seed=3)
-    assert sorted(map(tuple, dealt.reshape(4, 2))) == sorted(map(tuple, y.reshape(4, 2)))
-    assert not np.array_equal(dealt, y)
+    permutation = permute_targets(y, np.zeros(8, dtype=int), groups, seed=3)
+    assert sorted(map(tuple, permutation.reshape(4, 2))) == sorted(map(tuple, y.reshape(4, 2)))
+    assert not np.array_equal(permutation, y)
 
 
-def test_permuted_targets_are_not_found_again():
+def test_level_two_finds_no_signal_in_permuted_targets():
     data = make_design(400, 40, signal=6.0)
     study = null_study(data, LINEAR, range(2))
     aucs = study.tables["permuted targets"]["auc"]
@@ -60,33 +60,33 @@ def test_permuted_targets_are_not_found_again():
     assert 0 <= study.figures["covering"] <= 2
 
 
-def test_a_planted_column_has_the_strength_it_was_given_and_is_unknown_of_test_rows():
-    data = planted(make_design(20_000, 40), 0.9, seed=0)
-    assert auc(data.y, data.train[PLANTED].to_numpy()) == pytest.approx(0.9, abs=0.01)
-    assert data.test[PLANTED].isna().all()
+def test_a_leaking_column_has_the_requested_auc_and_is_empty_for_test_rows():
+    data = add_leak(make_design(20_000, 40), 0.9, seed=0)
+    assert auc(data.y, data.train[LEAK_COLUMN].to_numpy()) == pytest.approx(0.9, abs=0.01)
+    assert data.test[LEAK_COLUMN].isna().all()
 
 
-def test_a_strength_that_no_noise_gives_is_refused():
+def test_a_strength_outside_its_range_is_refused():
     with pytest.raises(InputFault, match=r"between 0\.5 and 1"):
-        planted(make_design(), 1.0, seed=0)
+        add_leak(make_design(), 1.0, seed=0)
 
 
-def test_a_strong_leak_is_named_and_an_honest_table_is_not_accused():
+def test_a_strong_leak_is_named_and_a_table_without_leak_gives_no_warning():
     recipe = QuickRecipe(learners=["lgbm"], blend=["lgbm"], seeds=1)
     table = leak_study(make_design(400, 40), recipe, [0.97]).tables["a planted leak, lgbm"]
     assert table["named"].tolist() == [False, True]
-    assert table["accused"].tolist() == [0, 1]
-    assert table.loc[1, "strongest"] == PLANTED
+    assert table["warnings"].tolist() == [0, 1]
+    assert table.loc[1, "strongest"] == LEAK_COLUMN
     assert table.loc[1, "low"] > 0
 
 
-def test_a_leak_needs_a_learner_that_sees_all_columns():
+def test_the_leak_study_needs_a_learner_that_uses_all_columns():
     with pytest.raises(InputFault, match="none uses all columns"):
         leak_study(make_design(400, 40), LINEAR, [0.9])
 
 
 def level_one():
-    """A row per fold and a test row; fits that tell what they left out: 10 is fold 0 alone, 12 folds 0 and 1."""
+    """Return a row per fold and a test row; predictions name the folds left out: 10 is fold 0, 12 is folds 0 and 1."""
     folds = np.array([0, 1, 2, 3, 4, -1], dtype=np.int8)
     singles = {frozenset({fold}): np.full(6, 10.0 * (fold + 1)) for fold in range(FOLDS)}
     pairs = {frozenset({a, b}): np.full(6, 10.0 * (a + 1) + (b + 1)) for a in range(FOLDS) for b in range(a + 1, FOLDS)}
@@ -97,17 +97,17 @@ def test_a_row_is_predicted_without_its_fold_and_a_test_row_by_the_mean():
     assert level_one().out_of_fold()["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 30]
 
 
-def test_full_nesting_leaves_the_held_fold_out_of_every_fit():
-    # Fold 0 is held: fits {0, j} serve the rows of fold j, their mean the rows of fold 0 and the test rows.
+def test_full_nesting_trains_no_fit_on_the_outer_fold():
+    # Fold 0 is held out: fits {0, j} predict the rows of fold j, their mean the rows of fold 0 and the test rows.
     assert level_one().out_of_fold(frozenset({0}))["net"]["probability"].tolist() == [13.5, 12, 13, 14, 15, 13.5]
 
 
-def test_the_usual_way_gives_fresh_rows_the_fit_of_the_held_fold():
-    assert level_one().with_fold_seen(2)["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 30]
-    assert level_one().with_fold_seen(0)["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 10]
+def test_in_the_usual_tables_test_rows_have_the_prediction_without_the_outer_fold():
+    assert level_one().usual_tables(2)["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 30]
+    assert level_one().usual_tables(0)["net"]["probability"].tolist() == [10, 20, 30, 40, 50, 10]
 
 
-def test_drawn_cases_hide_the_truth_and_keep_patients_in_one_fold():
+def test_drawn_cases_contain_no_truth_and_keep_patients_in_one_fold():
     cohort, cases = draw_cases(400, 200, seed=1)
     train = cases["role"] == "train"
     assert not {"risk", "asymmetry", "camera"} & set(cases.columns)
@@ -121,8 +121,8 @@ def test_a_level_one_model_never_sees_the_fold_it_predicts():
     cohort, cases = draw_cases(300, 30, seed=0)
     networks = {"linear": STEADY["linear"]}
     first = train_level_one(cohort, cases, networks, seed=0).out_of_fold()["linear"]["probability"]
-    turned = cases.assign(target=cases["target"].where(cases["fold"] != 2, 1 - cases["target"]))
-    second = train_level_one(cohort, turned, networks, seed=0).out_of_fold()["linear"]["probability"]
+    flipped_cases = cases.assign(target=cases["target"].where(cases["fold"] != 2, 1 - cases["target"]))
+    second = train_level_one(cohort, flipped_cases, networks, seed=0).out_of_fold()["linear"]["probability"]
     own = cases["fold"] == 2
     pd.testing.assert_series_equal(first[own], second[own])
     assert not np.allclose(first[~own], second[~own])
@@ -139,13 +139,12 @@ def test_the_truth_study_compares_the_report_with_fresh_rows():
 
 def test_level_one_that_learns_nothing_from_labels_cannot_overfit_level_two():
     cohort, cases = draw_cases(300, 100, seed=0)
-    seen = np.clip(cohort["asymmetry"].to_numpy(), 0.01, 0.99)
-    rows = range(FOLDS)
-    fits = {frozenset({a, b}): seen for a in rows for b in rows}
-    unlearned = LevelOne(cases.index, cases["fold"].to_numpy(), {"net": fits})
-    found = _World(cohort, cases, block_tables(cases), LINEAR).compared(unlearned, "logistic")
-    assert found["usual"] == pytest.approx(found["nested"])
-    assert found["optimism"] == pytest.approx(0, abs=1e-12)
+    probability = np.clip(cohort["asymmetry"].to_numpy(), 0.01, 0.99)
+    fits = {frozenset({a, b}): probability for a in range(FOLDS) for b in range(FOLDS)}
+    constant_model = LevelOne(cases.index, cases["fold"].to_numpy(), {"net": fits})
+    aucs = _Clinic(cohort, cases, block_tables(cases), LINEAR).compare(constant_model, "logistic")
+    assert aucs["usual"] == pytest.approx(aucs["nested"])
+    assert aucs["optimism"] == pytest.approx(0, abs=1e-12)
 
 
 def test_stacked_overfitting_is_measured_on_one_learner_of_each_kind():
@@ -165,9 +164,9 @@ def run_tables():
     return cases, {"net": pd.DataFrame({"probability": probability, "spread": 0.1}, index=index)}
 
 
-def test_a_grown_table_has_the_size_asked_for_and_patients_in_one_fold():
+def test_a_grown_table_has_the_requested_size_and_patients_in_one_fold():
     cases, predictions = run_tables()
-    table, grown_predictions = grown(cases, predictions, rows=60, seed=0)
+    table, grown_predictions = grow_tables(cases, predictions, rows=60, seed=0)
     assert table["role"].value_counts().to_dict() == {"train": 60, "test": 30}
     assert table.index.is_unique
     assert table.groupby("patient_id")["fold"].nunique().max() == 1
@@ -176,9 +175,9 @@ def test_a_grown_table_has_the_size_asked_for_and_patients_in_one_fold():
     assert grown_predictions["net"].index.equals(table.index)
 
 
-def test_grown_rows_are_near_their_originals_and_none_is_the_same():
+def test_grown_rows_are_close_to_their_originals_but_all_different():
     cases, predictions = run_tables()
-    probability = grown(cases, predictions, rows=60, seed=0)[1]["net"]["probability"]
+    probability = grow_tables(cases, predictions, rows=60, seed=0)[1]["net"]["probability"]
     assert probability.dropna().is_unique
     assert probability.isna().any()
     assert probability.between(0.05, 0.95).sum() == probability.notna().sum()
@@ -197,14 +196,14 @@ def test_growth_of_one_size_is_refused():
 def test_a_report_is_written_as_json_with_gaps_as_null(tmp_path, capsys):
     table = pd.DataFrame({"name": ["a", "b"], "value": [0.5, np.nan]})
     report(Study({"one": table}, {"mean": 0.5, "error": float("nan")}, ["half"]), tmp_path / "out.json")
-    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert written["tables"]["one"] == [{"name": "a", "value": 0.5}, {"name": "b", "value": None}]
-    assert written["figures"] == {"mean": 0.5, "error": None}
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert content["tables"]["one"] == [{"name": "a", "value": 0.5}, {"name": "b", "value": None}]
+    assert content["figures"] == {"mean": 0.5, "error": None}
     assert "half" in capsys.readouterr().out
 
 
 def test_an_output_that_is_not_json_is_refused_before_the_work():
-    with pytest.raises(InputFault, match=r"figures\.json is right"):
+    with pytest.raises(InputFault, match=r"must end in \.json; name it figures\.json"):
         check_out(Path("figures.csv"))
 
 
@@ -220,5 +219,5 @@ def test_the_commands_start_without_a_booster():
     code = (
         "import sys; import benchmarks.stacking.__main__; print({'lightgbm', 'xgboost', 'sklearn'} & set(sys.modules))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "set()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
