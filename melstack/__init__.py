@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from melstack.extras import missing_extra
 from melstack.own_packages import check_own_packages
 
 if TYPE_CHECKING:
@@ -23,4 +24,7 @@ def __getattr__(name: str) -> object:
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     check_own_packages()
-    return getattr(import_module(HOMES[name]), name)
+    try:
+        return getattr(import_module(HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(missing_extra(error) or str(error)) from error

@@ -4,21 +4,11 @@ import sys
 
 import typer
 
+from melstack.extras import missing_extra
 from melstack.make_words import arguments_of
 from runtime.errors import InputFault
 from runtime.exit_codes import run_command
 from runtime.invocation import by_make
-
-# Packages that an extra brings -> that extra.
-EXTRAS = {
-    **dict.fromkeys(("tensorflow", "keras", "efficientnet", "tf2onnx", "onnx", "tensorboard", "optuna"), "train"),
-    **dict.fromkeys(("matplotlib",), "train"),
-    **dict.fromkeys(("onnxruntime", "fastapi", "uvicorn", "python_multipart", "multipart", "fpdf"), "predict"),
-    **dict.fromkeys(("dask", "distributed", "fsspec"), "dask"),
-    **dict.fromkeys(("catboost",), "catboost"),
-    **dict.fromkeys(("mlflow",), "mlflow"),
-    **dict.fromkeys(("psutil", "httpx", "playwright"), "dev"),
-}
 
 
 def new_app(help_text: str, epilog: str = "") -> typer.Typer:
@@ -43,15 +33,7 @@ def _run(app: typer.Typer, program: str) -> None:
     try:
         command(arguments_of(arguments, command) if by_make() else arguments, prog_name=program)
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in EXTRAS:
+        message = missing_extra(error)
+        if message is None:
             raise
-        raise InputFault(_missing(package)) from error
-
-
-def _missing(package: str) -> str:
-    extra = EXTRAS[package]
-    return (
-        f"this command needs the package {package}, which is not installed; "
-        f"install melstack with the extra {extra!r}: pip install 'melstack[{extra}]'"
-    )
+        raise InputFault(message) from error
