@@ -92,12 +92,12 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  only the caller knows the sha
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write numeric ``arrays`` by name as a compressed .npz file, atomically."""
-    with replacing(path) as temporary:
+    """Return the arrays of a .npz file by name; raise InputFault if it is missing, damaged or lacks a required one."""
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: Path, *required: str) -> dict[str, Array]:
-    """Return the arrays of a .npz file by name; raise InputFault when it is missing, damaged or lacks ``required``."""
+def read_arrays(path: Path, *required_names: str) -> dict[str, Array]:
+    """Return the arrays of a .npz file by name; raise InputFault when it is missing, damaged or lacks ``required_names``."""
     try:
         # Opened here, because NumPy leaves a file open that is not an archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -108,7 +108,7 @@ def read_arrays(path: Path, *required: str) -> dict[str, Array]:
     others = [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]
     if others:
         raise InputFault(f"{path}: not a .npz file of arrays: no array is in {', '.join(others)}")
-    missing = [name for name in required if name not in arrays]
+    missing = [name for name in required_names if name not in arrays]
     if missing:
         raise InputFault(f"{path}: the arrays {', '.join(missing)} are missing")
     return arrays

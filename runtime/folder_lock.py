@@ -64,7 +64,7 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
             f"{folder}: this system has no flock(2) to lock a run with; on Windows use WSL, or a container"
         )
     is_new = not folder.is_dir()
-    with _open_locked(folder, wait) as file:
+    with _acquire(folder, wait) as file:
         previous = _read(file)
         _refuse_if_alive(previous, folder)
         if previous is not None:
@@ -86,14 +86,14 @@ def read_holder(folder: Path) -> Holder | None:
         return None
 
 
-def _open_locked(folder: Path, wait: bool) -> TextIO:
+def _acquire(folder: Path, wait: bool) -> TextIO:
     """Return the lock file of ``folder``, open and locked; try again while earlier holders remove theirs."""
-    while (file := _try_open_locked(folder, wait)) is None:
+    while (file := _try_acquire(folder, wait)) is None:
         continue
     return file
 
 
-def _try_open_locked(folder: Path, wait: bool) -> TextIO | None:
+def _try_acquire(folder: Path, wait: bool) -> TextIO | None:
     """Return the lock file, open and locked; None when it was removed while we waited for it."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as closing:

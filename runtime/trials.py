@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from runtime.progress import say
 
 STUDY = "tuning"
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
 TRIALS_BEFORE_PRUNING = 4  # the median of fewer trials is too uncertain to stop a trial by
 
 Limits: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
@@ -76,7 +76,7 @@ class Trials:
 
     def results(self) -> list[TrialResult]:
         """Return the finished trials in order, also those that were stopped early."""
-        return [_result(trial) for trial in self._study.get_trials(deepcopy=False, states=FINISHED)]
+        return [_result(trial) for trial in self._study.get_trials(deepcopy=False, states=FINISHED_STATES)]
 
     def add(self, params: Mapping[str, Value], scores: Callable[[], Scores]) -> None:
         """Run a trial with the given settings to its last step; the sampler ignores settings outside their limits."""

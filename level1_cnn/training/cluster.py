@@ -7,7 +7,7 @@ from pathlib import Path
 from level1_cnn.job import Job
 from level1_cnn.training.trainers import Trainers
 from runtime.cluster.scheduler import Task, connect_cluster
-from runtime.cluster.workers import Requirements, get_cached
+from runtime.cluster.workers import Requirements, cache_on_worker
 from runtime.progress import say
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "onnxruntime")
@@ -27,12 +27,12 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
 
 def shared_task(job: Job) -> None:
     """Do on a worker what the folds of a model share."""
-    get_cached("trainers", Trainers).prepare(job)
+    cache_on_worker("trainers", Trainers).prepare(job)
 
 
 def fold_task(job: Job, fold: int) -> str:
     """Train and predict one fold on a worker, which keeps the model's graph for the next fold that it is given."""
-    return get_cached("trainers", Trainers).finish_fold(job, fold)
+    return cache_on_worker("trainers", Trainers).finish_fold(job, fold)
 
 
 def worker_requirements(run: Path) -> Requirements:

@@ -112,7 +112,7 @@ def run_on_worker(
         return None, _picklable(error)
 
 
-def get_cached(name: str, make: Callable[[], Value]) -> Value:
+def cache_on_worker(name: str, make: Callable[[], Value]) -> Value:
     """Return the value that this worker stores under ``name`` between tasks; the first call makes it with ``make``."""
     worker, attribute = get_worker(), f"melstack_{name}"
     if not hasattr(worker, attribute):

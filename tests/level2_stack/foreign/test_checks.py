@@ -81,9 +81,7 @@ def test_two_networks_that_disagree_are_both_refused(tmp_path):
 
 
 def test_networks_shuffled_in_the_same_way_do_not_outvote_a_majority(tmp_path):
-    imports = import_networks(
-        tmp_path, {"a1": identity, "a2": identity, "a3": identity, "b1": shuffle, "b2": shuffle}
-    )
+    imports = import_networks(tmp_path, {"a1": identity, "a2": identity, "a3": identity, "b1": shuffle, "b2": shuffle})
     assert refused_names(imports) == ["b1", "b2"]
 
 
