@@ -92,12 +92,12 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  only the caller knows the sha
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write numeric ``arrays`` by name as a compressed .npz file, atomically."""
-    """Return the arrays of a .npz file by name; raise InputFault if it is missing, damaged or lacks a required one."""
+    with replacing(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: Path, *required_names: str) -> dict[str, Array]:
-    """Return the arrays of a .npz file by name; raise InputFault when it is missing, damaged or lacks ``required_names``."""
+    """Return the arrays of a .npz file by name; raise InputFault if it is missing, damaged or lacks a required one."""
     try:
         # Opened here, because NumPy leaves a file open that is not an archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:

@@ -25,7 +25,7 @@ TOLERANCE = 0.01  # of AUC, between the mean reported and the mean true AUC
 def truth_study(
     recipe: Recipe, seeds: Sequence[int], *, train: int, test: int, networks: Mapping[str, Network] = STEADY
 ) -> Study:
-    """Return the AUC that ``recipe`` reports on clinics ``seeds`` of ``train`` pictures, and that on ``test`` others."""
+    """Return the AUC that ``recipe`` reports for clinics of ``train`` pictures, and its AUC on ``test`` others."""
     rows = []
     for seed in seeds:
         rows.append({"seed": seed, **_measure(recipe, seed, train, test, networks)})
