@@ -170,7 +170,7 @@ def _choice_lines(findings: Findings) -> Iterator[str]:
     else:
         by_fold = ", ".join(each.choice for each in result.fold_preferences)
         yield f"submitted: {result.submitted_model}; {result.preference.sentence()}"
-        yield f"chosen for each outer fold on its inner folds: {by_fold}; the AUC of these choices is the row {CHOICE}"
+        yield f"chosen for each outer fold on its inner folds: {by_fold}; their AUC is the leaderboard's row {CHOICE}"
     for learner, weights in findings.cross_validation.weights.items():
         yield f"network weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     for learner, stages in findings.cross_validation.stage.items():
