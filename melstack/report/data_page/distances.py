@@ -19,8 +19,8 @@ def total_variation(codes: NDArray[np.intp], other: Flags) -> float:
     It is half the sum of the absolute differences of the shares of all codes.
     """
     size = int(codes.max()) + 1
-    one, two = (np.bincount(codes[part], minlength=size) / max(part.sum(), 1) for part in (other, ~other))
-    return float(np.abs(one - two).sum() / 2)
+    shares, other_shares = (np.bincount(codes[part], minlength=size) / max(part.sum(), 1) for part in (~other, other))
+    return float(np.abs(shares - other_shares).sum() / 2)
 
 
 class _SortedValues:
@@ -33,9 +33,9 @@ class _SortedValues:
 
     def distance(self, other: Flags) -> float:
         """Return the Kolmogorov-Smirnov distance between the values with ``other`` and the values without."""
-        inside = other[self._order]
-        one, two = np.cumsum(inside) / max(inside.sum(), 1), np.cumsum(~inside) / max((~inside).sum(), 1)
-        return float(np.abs(one - two)[self._last_of_tie].max())
+        in_order = other[self._order]
+        shares, other_shares = (np.cumsum(part) / max(part.sum(), 1) for part in (~in_order, in_order))
+        return float(np.abs(shares - other_shares)[self._last_of_tie].max())
 
 
 def distances(first: pd.DataFrame, second: pd.DataFrame, texts: list[str], seed: int = 0) -> list[dict[str, Any]]:

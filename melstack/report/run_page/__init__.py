@@ -1,1 +1,1 @@
-"""The report of a run: one self-contained page of what level two found, how far to believe it, and what made it."""
+"""The report of a run: one self-contained page with the results of a stack, their reliability, and all settings."""
