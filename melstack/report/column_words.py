@@ -188,7 +188,8 @@ def bare_words(name: str) -> str:
 def group_words(name: str) -> str:
     """Return a feature block, or its acquisition columns, in words, or the raw name."""
     block = name.removesuffix(ACQUISITION)
-    return GROUPS.get(block, block) + name[len(block) :]
+    words = GROUPS.get(block, block)
+    return words if block == name else f"{words}: acquisition columns"
 
 
 def metric_words(name: str) -> str:

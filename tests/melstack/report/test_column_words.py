@@ -71,7 +71,7 @@ def test_names_without_words_stay_raw() -> None:
 
 
 def test_acquisition_columns_are_named_after_their_block() -> None:
-    assert group_words(acquisition_set("pictures")) == "picture sizes and statistics (acquisition)"
+    assert group_words(acquisition_set("pictures")) == "picture sizes and statistics: acquisition columns"
 
 
 @pytest.mark.parametrize(
