@@ -1,7 +1,7 @@
-"""Audit the locked versions against published advisories with pip-audit, and say plainly where none could be reached.
+"""Audit the locked versions against published advisories with pip-audit, and report when none could be reached.
 
-pip-audit calls a version sound that its service does not know; where the service is out of reach that is every
-version, and "no known vulnerabilities" would be said of nothing.
+pip-audit reports no advisory for a version that its service does not know. When the service cannot be reached, that is
+every version, and "no known vulnerabilities" would be misleading; so this script counts the audited versions.
 """
 
 import json
@@ -14,42 +14,45 @@ from typing import Any
 COMMAND = ("-m", "pip_audit", "--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json")
 
 
-def judged(report: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
-    """Return what pip-audit's ``report`` says: versions with advisories, names it could not audit, how many it did."""
-    found, skipped, audited = [], [], 0
+def summarise(report: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
+    """Return versions with advisories, names that could not be audited, and the number of audited versions.
+
+    ``report`` is the JSON output of pip-audit.
+    """
+    advisories, unknown_names, count = [], [], 0
     for dependency in report["dependencies"]:
         if "skip_reason" in dependency:
-            skipped.append(str(dependency["name"]))
+            unknown_names.append(str(dependency["name"]))
             continue
-        audited += 1
+        count += 1
         for advisory in dependency["vulns"]:
-            mended = ", ".join(advisory["fix_versions"]) or "no version yet"
-            found.append(f"{dependency['name']} {dependency['version']}: {advisory['id']}, mended in {mended}")
-    return found, skipped, audited
+            fixes = ", ".join(advisory["fix_versions"]) or "no version yet"
+            advisories.append(f"{dependency['name']} {dependency['version']}: {advisory['id']}, fixed in {fixes}")
+    return advisories, unknown_names, count
 
 
 def audit(lock: Path) -> list[str]:
-    """Audit one lock file, print what was found, and return the versions with advisories."""
+    """Audit one lock file, print a summary, and return the versions with advisories."""
     command = [sys.executable, *COMMAND, "--requirement", str(lock)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not ran.stdout.startswith("{"):
-        print(f"{lock.name}: NOT audited: {ran.stderr.strip().splitlines()[-1:]}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not result.stdout.startswith("{"):
+        print(f"{lock.name}: NOT audited: {result.stderr.strip().splitlines()[-1:]}")
         return []
-    found, skipped, audited = judged(json.loads(ran.stdout))
-    if not audited:
-        print(f"{lock.name}: NOT audited: no advisories can be reached from here")
+    advisories, unknown_names, count = summarise(json.loads(result.stdout))
+    if not count:
+        print(f"{lock.name}: NOT audited: the advisories cannot be reached from this machine")
         return []
-    unknown = f"; not known to the advisories: {', '.join(skipped)}" if skipped else ""
-    print(f"{lock.name}: {audited} versions audited, {len(found)} with an advisory{unknown}")
-    return found
+    unknown = f"; not known to the advisories: {', '.join(unknown_names)}" if unknown_names else ""
+    print(f"{lock.name}: {count} versions audited, {len(advisories)} with an advisory{unknown}")
+    return advisories
 
 
 def main(locks: Sequence[str]) -> int:
-    """Return 0 where no audited version has an advisory, else 1."""
-    found = sorted({line for lock in locks for line in audit(Path(lock))})
-    for line in found:
+    """Return 1 when an audited version has an advisory, else 0."""
+    advisories = sorted({line for lock in locks for line in audit(Path(lock))})
+    for line in advisories:
         print(f"  {line}")
-    return 1 if found else 0
+    return 1 if advisories else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tests that nothing which is read is executed: no pickle, no code from text, no shell, in any module."""
+"""Tests that no module executes the content of a file: no pickle, no code from text, no shell."""
 
 import ast
 import pickle
@@ -13,7 +13,7 @@ from runtime.errors import InputFault
 from runtime.files import read_arrays
 from tests.sources import MODULES, tree_of, where
 
-EXECUTING = {
+EXECUTING_CALLS = {
     "eval",
     "exec",
     "compile",
@@ -33,66 +33,65 @@ EXECUTING = {
     "keras.saving.load_model",
     "runpy.run_path",
 }
-# Each with its reason: what it may read was made by this very process, or is restricted to four harmless names.
-ALLOWED = {
-    "runtime/cluster/workers.py": {"pickle.loads"},  # asks whether its own error survives the way home
-    "level1_cnn/torch_pickle.py": {"pickle.Unpickler"},  # refuses every name but four: test_torch_pickle.py
+EXCEPTIONS = {
+    "runtime/cluster/workers.py": {"pickle.loads"},  # checks whether an error that this process pickled is readable
+    "level1_cnn/torch_pickle.py": {"pickle.Unpickler"},  # refuses all except four harmless names: test_torch_pickle.py
 }
 
 
-def called(path: Path) -> set[str]:
-    """Return the dotted names of everything that is called or inherited from in a module."""
+def calls_and_bases(path: Path) -> set[str]:
+    """Return the dotted names of all functions that a module calls and of all classes that it inherits from."""
     nodes = list(ast.walk(tree_of(path)))
-    used = [node.func for node in nodes if isinstance(node, ast.Call)]
-    used += [parent for node in nodes if isinstance(node, ast.ClassDef) for parent in node.bases]
-    return {ast.unparse(name) for name in used}
+    expressions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    expressions += [base for node in nodes if isinstance(node, ast.ClassDef) for base in node.bases]
+    return {ast.unparse(expression) for expression in expressions}
 
 
-def keywords(path: Path) -> set[tuple[str | None, object]]:
-    """Return the keywords with constants that a module gives to calls."""
+def constant_keywords(path: Path) -> set[tuple[str | None, object]]:
+    """Return the (keyword, value) pairs of a module's calls whose value is a constant."""
     words = [word for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call) for word in node.keywords]
     return {(word.arg, word.value.value) for word in words if isinstance(word.value, ast.Constant)}
 
 
 def test_no_module_unpickles_or_evaluates() -> None:
-    found = {where(path): called(path) & EXECUTING - ALLOWED.get(where(path), set()) for path in MODULES}
-    assert len(found) > 200
-    assert {path: names for path, names in found.items() if names} == {}
+    calls = {where(path): calls_and_bases(path) & EXECUTING_CALLS for path in MODULES}
+    assert len(calls) > 200
+    assert {path: names for path, names in calls.items() if names - EXCEPTIONS.get(path, set())} == {}
 
 
-def test_no_module_lets_numpy_unpickle_or_a_shell_read_a_command() -> None:
-    refused = {("allow_pickle", True), ("shell", True), ("safe_mode", False), ("weights_only", False)}
-    found = {where(path): keywords(path) & refused for path in MODULES}
-    assert {path: words for path, words in found.items() if words} == {}
+def test_no_module_allows_numpy_to_unpickle_or_a_shell_to_read_a_command() -> None:
+    forbidden = {("allow_pickle", True), ("shell", True), ("safe_mode", False), ("weights_only", False)}
+    keywords = {where(path): constant_keywords(path) & forbidden for path in MODULES}
+    assert {path: pairs for path, pairs in keywords.items() if pairs} == {}
 
 
-class Bomb:
-    """What leaves a file behind when it is unpickled."""
+class Exploit:
+    """An object that makes a file when it is unpickled."""
 
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.touch, (self.proof,)
+        return Path.touch, (self.trace,)
 
 
-def test_a_file_of_arrays_that_holds_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
-    proof = tmp_path / "ran"
-    np.savez(tmp_path / "bomb.npz", allow_pickle=True, epochs_done=1, weights=np.array([Bomb(proof)], dtype=object))
-    with pytest.raises(InputFault, match="not a file of arrays"):
-        read_arrays(tmp_path / "bomb.npz", "weights")
-    assert load_state(tmp_path / "bomb.npz") is None
-    assert not proof.exists()
-    pickle.loads(pickle.dumps(Bomb(proof)))
-    assert proof.exists()  # the bomb is one
+def test_a_pickle_in_a_file_of_arrays_is_refused_and_not_executed(tmp_path: Path) -> None:
+    trace, file = tmp_path / "trace", tmp_path / "exploit.npz"
+    np.savez(file, allow_pickle=True, epochs_done=1, weights=np.array([Exploit(trace)], dtype=object))
+    with pytest.raises(InputFault, match=r"not a \.npz file of arrays"):
+        read_arrays(file, "weights")
+    assert load_state(file) is None
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Exploit(trace)))
+    assert trace.exists()  # unpickling it would have made the file
 
 
 def test_a_pickle_under_another_name_is_refused(tmp_path: Path) -> None:
-    proof = tmp_path / "ran"
-    (tmp_path / "plain.npz").write_bytes(pickle.dumps(Bomb(proof)))
+    trace = tmp_path / "trace"
+    (tmp_path / "plain.npz").write_bytes(pickle.dumps(Exploit(trace)))
     with zipfile.ZipFile(tmp_path / "inner.npz", "w") as archive:
-        archive.writestr("weights.npy", pickle.dumps(Bomb(proof)))
+        archive.writestr("weights.npy", pickle.dumps(Exploit(trace)))
     for name in ("plain.npz", "inner.npz"):
         with pytest.raises(InputFault):
             read_arrays(tmp_path / name, "weights")
-    assert not proof.exists()
+    assert not trace.exists()

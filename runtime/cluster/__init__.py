@@ -1,1 +1,1 @@
-"""Work on a Dask cluster: its workers, what makes one unfit, and tasks side by side."""
+"""Work on a Dask cluster: requirements of its workers, and tasks that run in parallel."""
