@@ -1,8 +1,8 @@
-"""Read the tensors of a legacy PyTorch checkpoint without PyTorch and without running anything the file says.
+"""Read the tensors of a legacy PyTorch checkpoint without PyTorch, and without running code that the file names.
 
 The legacy format is five pickles (magic number, protocol, system, tensors, storage keys) followed by the storages
 in the order of the keys: eight bytes of element count, then the elements (PyTorch, ``torch/serialization.py``,
-``_legacy_save``). A pickle can name any function to call, so this reader knows four names and refuses all others.
+``_legacy_save``). A pickle can name any function to call, so this reader accepts four names and refuses all others.
 """
 
 import pickle
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class _Storage(NamedTuple):
-    """One run of numbers in the file, shared by the tensors that look at it."""
+    """A contiguous array of numbers in the file, shared by all tensors that are views of it."""
 
     key: str
     element_type: str
@@ -42,86 +42,87 @@ class _Tensor(NamedTuple):
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that builds inert tuples, whatever the file asks for."""
+    """An unpickler that builds only plain tuples and dictionaries, and runs no function that the file names."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  as in pickle
-        """Return our stand-in of one of the four known names; refuse every other."""
+        """Return our replacement for one of the four accepted names; refuse all other names."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            # A new function each time: a file that writes attributes on it changes nothing of ours.
+            # A new function for each call, so that a file that sets attributes on it cannot change later calls.
             return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
         if module == "torch" and name in ELEMENT_TYPES:
             return ELEMENT_TYPES[name]
-        raise InputFault(f"refused: the file asks for {module}.{name}, which a plain checkpoint does not need")
+        raise InputFault(f"refused: the file names {module}.{name}, but a checkpoint of plain tensors does not need it")
 
     def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401  as in pickle
-        """Turn a storage's description into our tuple; views of storages (the last item) are not supported."""
+        """Return a storage's description as our tuple; views of storages (the last item) are not supported."""
         kind, element_type, key, _, count, view = pid
         if kind != "storage" or view is not None or element_type not in ELEMENT_TYPES.values():
-            raise InputFault(f"refused: a storage of an unknown kind, {pid!r:.120}")
+            raise InputFault(f"refused: the storage {pid!r:.120} is not a plain array of float32 or int64")
         return _Storage(str(key), element_type, int(count))
 
 
 def read_checkpoint(path: Path) -> dict[str, Array]:
-    """Return the tensors of a legacy checkpoint by name: float32 or int64 arrays of their own memory, in file order.
+    """Return the tensors of a legacy checkpoint by name, in file order: float32 or int64 arrays with their own memory.
 
-    A damaged or truncated file, the newer zip format, an element type other than float32 and int64, or a pickle that
-    names anything but tensors is an InputFault that names the file; nothing from the file is ever executed.
+    Raises InputFault that names the file when it is damaged or truncated, has the newer zip format, holds an element
+    type other than float32 and int64, or names functions other than those for tensors. No function that the file names
+    is ever called.
     """
     try:
         with path.open("rb") as file:
             _check_header(file)
             tensors = _Reader(file).load()
-            storages = _read_storages(file, _wanted(tensors), path.stat().st_size)
+            storages = _read_storages(file, _storages_of(tensors), path.stat().st_size)
             return {name: _view(name, tensor, storages) for name, tensor in tensors.items()}
     except InputFault as fault:
         raise InputFault(f"{path}: {fault}") from fault
     except FileNotFoundError as error:
         raise InputFault(f"{path}: no such file") from error
     except Exception as error:
-        # A damaged pickle fails in as many ways as there are opcodes.
+        # A damaged pickle can raise almost any exception.
         cause = f"{type(error).__name__}: {error}"
         raise InputFault(f"{path}: not a readable legacy PyTorch checkpoint ({cause})") from error
 
 
 def _check_header(file: BinaryIO) -> None:
     if file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE:
-        raise InputFault("the newer zip format of PyTorch; only the legacy format is read")
+        raise InputFault("the file has PyTorch's newer zip format, but only the legacy format is supported")
     file.seek(0)
     if _Reader(file).load() != MAGIC_NUMBER:
-        raise InputFault("not a legacy PyTorch checkpoint: the magic number is missing")
+        raise InputFault("not a legacy PyTorch checkpoint, because the magic number is missing")
     if (version := _Reader(file).load()) != PROTOCOL_VERSION:
-        raise InputFault(f"protocol {version!r}; {PROTOCOL_VERSION} is the one known")
+        raise InputFault(f"the file has protocol {version!r}, but only protocol {PROTOCOL_VERSION} is supported")
     if not _Reader(file).load()["little_endian"]:
-        raise InputFault("written on a big-endian machine")
+        raise InputFault("the file was written on a big-endian machine, but only little-endian numbers are supported")
 
 
-def _wanted(tensors: object) -> dict[str, _Storage]:
-    """Return the storages that the named tensors look at, by key; refuse anything that is not a named tensor."""
+def _storages_of(tensors: object) -> dict[str, _Storage]:
+    """Return the storages of the named tensors, by key; refuse anything else than a dictionary of tensors."""
     if not isinstance(tensors, dict):
-        raise InputFault(f"holds a {type(tensors).__name__}; a dictionary of tensors was expected")
-    strange = [str(name) for name, tensor in tensors.items() if not isinstance(tensor, _Tensor)]
-    if strange:
-        raise InputFault(f"not tensors: {', '.join(strange[:5])}")
+        raise InputFault(f"the file holds a {type(tensors).__name__} instead of a dictionary of tensors")
+    others = [str(name) for name, tensor in tensors.items() if not isinstance(tensor, _Tensor)]
+    if others:
+        raise InputFault(f"the dictionary must hold only tensors, but these are not tensors: {', '.join(others[:5])}")
     return {tensor.storage.key: tensor.storage for tensor in tensors.values()}
 
 
-def _read_storages(file: BinaryIO, wanted: Mapping[str, _Storage], file_size: int) -> dict[str, Array]:
+def _read_storages(file: BinaryIO, storages: Mapping[str, _Storage], file_size: int) -> dict[str, Array]:
     keys = _Reader(file).load()
-    if sorted(keys) != sorted(wanted):
-        raise InputFault(f"lists {len(keys)} storages, which are not the {len(wanted)} that its tensors use")
-    return {key: _read_storage(file, wanted[key], file_size) for key in keys}
+    if sorted(keys) != sorted(storages):
+        raise InputFault(f"the file lists {len(keys)} storages, which differ from the {len(storages)} of its tensors")
+    return {key: _read_storage(file, storages[key], file_size) for key in keys}
 
 
 def _read_storage(file: BinaryIO, storage: _Storage, file_size: int) -> Array:
     (count,) = struct.unpack("<q", file.read(8))
     element_type = np.dtype(storage.element_type)
     if count != storage.elements:
-        raise InputFault(f"storage {storage.key} has {count} elements, {storage.elements} were announced")
-    # Compared before reading, so that a lying count cannot ask for more memory than the file is long.
+        raise InputFault(f"storage {storage.key} has {count} elements instead of {storage.elements}")
+    # This check comes before reading, so that a wrong count cannot request more memory than the file's size.
     if not 0 <= count * element_type.itemsize <= file_size - file.tell():
-        raise InputFault(f"truncated: storage {storage.key} should hold {count} elements")
+        raise InputFault(f"the file is truncated: storage {storage.key} should hold {count} elements")
     return np.frombuffer(file.read(count * element_type.itemsize), element_type)
 
 

