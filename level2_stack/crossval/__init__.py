@@ -1,1 +1,1 @@
-"""The nested cross-validation: fits, decisions, tuning, ablation, side by side on a cluster."""
+"""Nested cross-validation: fits, decisions, tuning and ablation, on one machine or on a cluster."""

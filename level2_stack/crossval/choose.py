@@ -1,4 +1,4 @@
-"""Which learner is submitted: the one that nested evaluation prefers, if it beats the rank mean, else the rank mean."""
+"""The choice of the learner to submit: the one that nested evaluation prefers if it beats the rank mean, else that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ RANK_MEAN = "rank_mean"
 
 @dataclass(frozen=True)
 class Preference:
-    """A preferred learner, its AUC, and what it gains on the rank mean: 95 % from resampled patients, paired."""
+    """The learner that nested evaluation prefers, its AUC and its gain over the rank mean.
+
+    ``low`` and ``high`` are the 95 % limits of the gain: paired, patients resampled.
+    """
 
     preferred: str
     auc: float
@@ -26,17 +29,19 @@ class Preference:
 
     @property
     def choice(self) -> str:
-        """Return the preferred learner if it beats the rank mean beyond chance or there is none, else the rank mean."""
+        """Return the preferred learner if it beats the rank mean beyond chance or no gain is known, else rank_mean."""
         return self.preferred if self.low > 0 or np.isnan(self.gain) else RANK_MEAN
 
     def sentence(self) -> str:
-        """Say what was chosen and why."""
+        """Return a sentence with the choice and the reason for it."""
         if np.isnan(self.gain):
-            return f"{self.preferred} is preferred by nested evaluation ({self.auc:.4f})"
-        gain = f"{self.gain:+.4f} [{self.low:.4f}, {self.high:.4f}] against the rank mean"
+            return f"nested evaluation prefers {self.preferred} (AUC {self.auc:.4f})"
+        gain = f"gain over the rank mean {self.gain:+.4f} [{self.low:.4f}, {self.high:.4f}]"
         if self.choice == self.preferred:
-            return f"{self.preferred} is preferred by nested evaluation ({self.auc:.4f}, {gain})"
-        return f"nothing beats the rank mean: the best, {self.preferred}, reaches {self.auc:.4f}, {gain}"
+            return f"nested evaluation prefers {self.preferred} (AUC {self.auc:.4f}, {gain})"
+        return (
+            f"no learner beats the rank mean beyond chance: the best is {self.preferred} (AUC {self.auc:.4f}, {gain})"
+        )
 
 
 def prefer(
@@ -50,10 +55,9 @@ def prefer(
 ) -> Preference:
     """Return which of ``candidates``, columns of ``scores`` (n x models), is preferred for its AUC on ``y`` (0/1, n).
 
-    That is the blend, unless the candidate with the highest AUC beats it beyond chance: small differences between
-    learners are noise, and who is best by them changes from sample to sample. ``groups`` (n,) are the patients that are
-    resampled. The gain is NaN where ``scores`` has no rank mean (a table without networks), and where the rank mean
-    itself is best.
+    The blend is preferred unless the candidate with the highest AUC beats it beyond chance: small differences between
+    learners are noise, and the best of them changes from sample to sample. ``groups`` (n,) are the patients, which are
+    resampled. The gain is NaN if ``scores`` has no rank mean (a table without networks) or the rank mean is preferred.
     """
     aucs = {name: auc(y, scores[name].to_numpy(dtype=np.float64)) for name in candidates}
     best = max(aucs, key=lambda name: aucs[name])
@@ -74,8 +78,8 @@ class _Gain:
     seed: int
 
     def __call__(self, model: str, against: str) -> tuple[float, float, float]:
-        """Return what ``model`` gains on ``against`` in AUC, and the limits at 95 %."""
-        drawn = patient_bootstrap(
+        """Return the AUC of ``model`` minus the AUC of ``against``, and its 95 % limits."""
+        row = patient_bootstrap(
             self.y,
             self.scores[[against, model]],
             self.groups,
@@ -83,4 +87,4 @@ class _Gain:
             replicates=self.replicates,
             seed=self.seed,
         ).loc[against]
-        return float(drawn["gain"]), float(drawn["gain_low"]), float(drawn["gain_high"])
+        return float(row["gain"]), float(row["gain_low"]), float(row["gain_high"])

@@ -1,4 +1,4 @@
-"""Level two on a Dask cluster: fits side by side, one per worker; or its workers, for fits that each take all."""
+"""Level two on a Dask cluster: one fit per worker, or one fit on all workers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,29 +10,29 @@ from level2_stack.crossval.fits import Job, Outcome, Table, Work
 if TYPE_CHECKING:
     from runtime.cluster.scheduler import Cluster
 
-CODE = ("runtime", "features", "level2_stack")  # what must be the same on every worker
+CODE = ("runtime", "features", "level2_stack")  # packages that must be the same on every worker
 PACKAGES = ("lightgbm", "xgboost-cpu", "xgboost", "catboost", "scikit-learn", "scipy", "numpy", "pandas", "optuna")
 
 
 class ClusterWorkers:
-    """The workers of a cluster as machines that fit."""
+    """The workers of a Dask cluster, each of which runs one fit at a time."""
 
     def __init__(self, cluster: "Cluster") -> None:
         self.cluster = cluster
 
     def run_in_parallel(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
-        """Yield what ``work`` makes of each of ``jobs`` and ``table``, in their order; the same as on one machine."""
-        held = self.cluster.share(table)
-        yield from self.cluster.results([(work, (job, held)) for job in jobs], keep_order=True)
+        """Yield ``work(job, table)`` for every job, in the order of ``jobs``; the results are those of one machine."""
+        table_on_workers = self.cluster.share(table)
+        yield from self.cluster.results([(work, (job, table_on_workers)) for job in jobs], keep_order=True)
 
 
 @contextmanager
 def open_workers(address: str | None, run: Path) -> Iterator[ClusterWorkers | None]:
-    """Yield the workers of the Dask scheduler at ``address`` that see the folder ``run``; None without an address."""
+    """Connect to the Dask scheduler at ``address``, whose workers must see the folder ``run``; None has no workers."""
     if address is None:
         yield None
         return
-    # Needs an optional extra, and is not needed on one machine.
+    # Dask is an optional extra, which one machine does not need.
     from runtime.cluster.scheduler import connect_cluster
     from runtime.cluster.workers import Requirements
 
@@ -41,10 +41,10 @@ def open_workers(address: str | None, run: Path) -> Iterator[ClusterWorkers | No
 
 
 @contextmanager
-def open_table_cluster(address: str, place: str) -> "Iterator[Cluster]":
-    """Yield the cluster of the Dask scheduler at ``address``, whose workers see the table's files in ``place``."""
+def open_table_cluster(address: str, location: str) -> "Iterator[Cluster]":
+    """Connect to the Dask scheduler at ``address``, whose workers must see the table's files in ``location``."""
     from runtime.cluster.scheduler import connect_cluster
     from runtime.cluster.workers import TableRequirements
 
-    with connect_cluster(address, TableRequirements("spread", place, CODE, PACKAGES)) as cluster:
+    with connect_cluster(address, TableRequirements("spread", location, CODE, PACKAGES)) as cluster:
         yield cluster

@@ -1,4 +1,4 @@
-"""One fit of level two as a task: a learner on the rows outside some folds, in a process of its own."""
+"""One fit of level two as a task: a learner on the rows outside some folds; tasks run in parallel processes."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,17 +19,19 @@ from runtime.settings import Settings
 Floats = NDArray[np.float64]
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
-Work: TypeAlias = Callable[..., Outcome]  # of a job and the table
-# Scores are kept as logits. A percentile of 0 or 1 has none; the limit only has to be rarer than any rank in a table.
+Work: TypeAlias = Callable[..., Outcome]  # called with a job and the table
+# Scores are stored as logits, and a percentile of 0 or 1 has no finite logit. The limit must be smaller than the step
+# between two ranks of the largest table.
 CLIP = 1e-9
-# Below so many cells (fits x rows x columns) the fits are done sooner than two worker processes have started.
-CELLS_WORTH_A_PROCESS = 5_000_000
+# With fewer cells (fits x rows x columns) the fits take less time than starting two worker processes.
+MIN_PARALLEL_CELLS = 5_000_000
 
 
 class Task(NamedTuple):
-    """What one fit is: ``excluded_folds`` are the folds it never sees, ``thinning_ratio`` how many negatives per positive it keeps.
+    """One fit of ``learner`` on the rows outside ``excluded_folds``, without the columns of ``excluded_families``.
 
-    A fit that leaves out one fold also predicts the test rows. ``excluded_families`` are column families it is not given.
+    ``thinning_ratio`` is the number of negatives per positive that the fit keeps; None keeps all. A fit that excludes
+    one fold also predicts the test rows. With ``keep_model`` the fitted model is part of the result.
     """
 
     learner: str
@@ -53,10 +55,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted learner together with what puts its odds right after negatives were thinned (Elkan 2001)."""
+    """A fitted learner, and the correction of its logits for the thinning of negatives (Elkan 2001)."""
 
     predict: Predict
-    correction: float  # in logits; 0 where nothing was thinned
+    correction: float  # added to the logits; 0 if no negatives were dropped
 
     def margins(self, X: pd.DataFrame) -> NDArray[np.float32]:
         """Return the logits of every row of ``X``, shape (stages, n): 1 stage, or len(STAGES) of a staged learner."""
@@ -69,9 +71,9 @@ class Model:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What one fit predicts, in logits: for each left-out fold and for the test rows an array (stages, rows).
+    """The predictions of one fit, in logits: for each excluded fold and for the test rows an array (stages, rows).
 
-    ``model`` is the model itself where the task asked to keep it.
+    ``model`` is None unless the task asked to keep it.
     """
 
     fold_scores: dict[int, NDArray[np.float32]]
@@ -83,7 +85,7 @@ class FitResult:
 
 def build_table(design: Design) -> Table:
     """Return ``design`` with its folds numbered 0..k-1 in their order."""
-    X = design.X.copy(deep=False)  # the same memory, without the names of the rows
+    X = design.X.copy(deep=False)  # shares the memory; only the row names are replaced
     X.index = pd.RangeIndex(len(X))
     return Table(
         X=X,
@@ -94,13 +96,13 @@ def build_table(design: Design) -> Table:
 
 
 class Machines(Protocol):
-    """Other machines that work on jobs with a table that each of them is sent once."""
+    """Other machines that run jobs; the table is sent to each of them once."""
 
     def run_in_parallel(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
-        """Yield what ``work`` makes of each of ``jobs``, in their order."""
+        """Yield ``work(job, table)`` for every job, in the order of ``jobs``."""
 
 
-Workers: TypeAlias = int | Machines  # so many processes of this machine, or others
+Workers: TypeAlias = int | Machines  # a number of processes on this machine, or other machines
 
 
 def run_tasks(
@@ -110,9 +112,9 @@ def run_tasks(
     processes: Workers | None = None,
     on_fit: Callable[[Task], None] | None = None,
 ) -> Iterator[tuple[Task, FitResult]]:
-    """Yield every task with its outcome, in the order given, whatever the number of ``processes``, here or elsewhere.
+    """Yield every task with its result, in the order of ``tasks``, whether few or many ``processes`` run them.
 
-    ``on_fit`` is called after each of them.
+    ``on_fit`` is called with each task after its fit.
     """
     outcomes = run_in_parallel(fit_task, tasks, table, processes or choose_processes(len(tasks), table))
     for task, outcome in zip(tasks, outcomes, strict=True):
@@ -122,11 +124,11 @@ def run_tasks(
 
 
 def run_in_parallel(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: Workers) -> Iterator[Outcome]:
-    """Yield what ``work`` makes of each of ``jobs`` and the ``table``, in their order, as it comes.
+    """Yield ``work(job, table)`` for every job, in the order of ``jobs``, as soon as each is available.
 
-    With several ``workers`` each is a process of its own, with one thread per fit: boosters keep their number of
-    threads in a variable of the process, so two of them in threads of one process can crash. With one, all is done in
-    this process. When a worker is killed, as a system without memory does, half as many do what is left.
+    Several ``workers`` are separate processes with one thread per fit: boosters keep their number of threads in a
+    variable of the process, so two of them in threads of one process can crash. A single worker is this process. When a
+    worker is killed, for instance because memory runs out, half as many workers run the remaining jobs.
     """
     if not isinstance(workers, int):
         return workers.run_in_parallel(work, jobs, table)
@@ -136,40 +138,40 @@ def run_in_parallel(work: Work[Outcome], jobs: Sequence[Job], table: Table, work
 
 
 def _in_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
-    done = 0
-    while workers > 1 and done < len(jobs):
-        for outcome in _until_one_is_killed(work, jobs[done:], table, workers):
-            done += 1
+    count = 0
+    while workers > 1 and count < len(jobs):
+        for outcome in _run_processes(work, jobs[count:], table, workers):
+            count += 1
             yield outcome
         workers //= 2
-    yield from (work(job, table) for job in jobs[done:])
+    yield from (work(job, table) for job in jobs[count:])
 
 
-def _until_one_is_killed(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed  # slow to import, and small work does without
+def _run_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
+    from joblib import Parallel, delayed  # slow to import, and not needed for few fits
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     try:
         yield from parallel(delayed(work)(job, table) for job in jobs)
     except TerminatedWorkerError:
-        say(f"level two: a worker process was killed (out of memory?); going on with {workers // 2} of {workers}")
+        say(f"level two: a worker process was killed (out of memory?); continuing with {workers // 2} of {workers}")
 
 
 def choose_processes(n_tasks: int, table: Table) -> int:
-    """Return how many worker processes ``n_tasks`` fits are worth on this machine: 1 for small work."""
+    """Return the number of worker processes for ``n_tasks`` fits on this machine: 1 if there is little to compute."""
     cells = n_tasks * table.X.shape[0] * table.X.shape[1]
-    return 1 if cells < CELLS_WORTH_A_PROCESS else min(os.cpu_count() or 1, n_tasks)
+    return 1 if cells < MIN_PARALLEL_CELLS else min(os.cpu_count() or 1, n_tasks)
 
 
 def fit_task(task: Task, table: Table) -> FitResult:
-    """Return what the fit of ``task`` predicts for the rows it left out and, with one fold left out, for test rows."""
+    """Run the fit of ``task``, and predict the rows of its excluded folds and, if that is one fold, the test rows."""
     n_train = len(table.y)
     X = select_columns(task.learner, table.X, task.excluded_families)
-    rows, kept = thinned(np.flatnonzero(~np.isin(table.folds, task.excluded_folds)), table.y, task)
+    rows, kept_share = thin_negatives(np.flatnonzero(~np.isin(table.folds, task.excluded_folds)), table.y, task)
     groups = table.groups[rows].astype(object)
     predict = learners.find(task.learner).fit(task.params, X.iloc[rows], table.y[rows], groups=groups, seed=task.seed)
-    model = Model(predict, float(np.log(kept)))
+    model = Model(predict, float(np.log(kept_share)))
     return FitResult(
         fold_scores={fold: model.margins(X.iloc[np.flatnonzero(table.folds == fold)]) for fold in task.excluded_folds},
         test_scores=model.margins(X.iloc[n_train:]) if len(task.excluded_folds) == 1 else None,
@@ -179,18 +181,19 @@ def fit_task(task: Task, table: Table) -> FitResult:
     )
 
 
-def select_columns(learner: str, X: pd.DataFrame, without: Collection[str] = ()) -> pd.DataFrame:
-    """Return the columns of ``X`` that ``learner`` is given: the networks' logits, or all but families ``without``."""
+def select_columns(learner: str, X: pd.DataFrame, excluded_families: Collection[str] = ()) -> pd.DataFrame:
+    """Return the columns of ``X`` that ``learner`` uses: the networks' logits, or all outside ``excluded_families``."""
     if learners.find(learner).USES == "logits":
         return X.filter(regex=r"^logit\.")
-    return X.loc[:, [name.split(".")[0] not in without for name in X.columns]] if without else X
+    return X.loc[:, [name.split(".")[0] not in excluded_families for name in X.columns]] if excluded_families else X
 
 
-def thinned(rows: NDArray[np.intp], y: Floats, task: Task) -> tuple[NDArray[np.intp], float]:
-    """Return ``rows`` with the negatives thinned as ``task`` asks, and the share of them that was kept."""
+def thin_negatives(rows: NDArray[np.intp], y: Floats, task: Task) -> tuple[NDArray[np.intp], float]:
+    """Return ``rows`` with as many negatives as ``task`` keeps, drawn at random, and the share of negatives kept."""
     positive = y[rows] == 1
-    wanted = np.inf if task.thinning_ratio is None else int(np.ceil(task.thinning_ratio * positive.sum()))
-    if wanted >= (~positive).sum():
+    count = np.inf if task.thinning_ratio is None else int(np.ceil(task.thinning_ratio * positive.sum()))
+    if count >= (~positive).sum():
         return rows, 1.0
-    drawn = np.random.default_rng([task.seed, *task.excluded_folds]).choice(rows[~positive], int(wanted), replace=False)
-    return np.sort(np.concatenate([rows[positive], drawn])), float(wanted / (~positive).sum())
+    random = np.random.default_rng([task.seed, *task.excluded_folds])
+    negatives = random.choice(rows[~positive], int(count), replace=False)
+    return np.sort(np.concatenate([rows[positive], negatives])), float(count / (~positive).sum())

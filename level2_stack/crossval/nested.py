@@ -1,4 +1,4 @@
-"""Nested, patient-grouped cross-validation of level two: scores that nothing in their own fold has chosen."""
+"""Nested, patient-grouped cross-validation of level two: no score depends on choices made with its own fold."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ from level2_stack.recipe import Recipe
 from runtime.settings import Settings
 
 Floats = NDArray[np.float64]
-TunedParams = Mapping[tuple[str, int], Settings]  # (learner, outer fold) -> what its tuning chose
+TunedParams = Mapping[tuple[str, int], Settings]  # (learner, outer fold) -> the best parameters of its tuning
 
 
 @dataclass(frozen=True)
 class Scores:
     """The scores of one model, in logits, over k folds.
 
-    ``train`` (k, n): entry (i, row) comes from fits that saw neither fold i nor the row's own fold. In the row of its
-    own fold stands a row's outer out-of-fold score; the rest of row i are inner scores, which may choose anything for
-    outer fold i. ``test`` (k, m): by the fits that left out fold i alone. ``by_seed`` (seeds, n): the outer scores of
-    every seed alone.
+    ``train`` (k, n): entry (i, case) comes from fits that used neither fold i nor the case's own fold. If i is the
+    case's own fold, it is the outer out-of-fold score; all other entries of row i are inner scores, from which choices
+    for outer fold i can be made. ``test`` (k, m): row i comes from the fits that excluded fold i only. ``by_seed``
+    (seeds, n): the outer scores of each seed alone.
     """
 
     train: Floats
@@ -36,18 +36,18 @@ class Scores:
     by_seed: Floats
 
     def outer(self, folds: NDArray[np.int64]) -> Floats:
-        """Return the outer out-of-fold score of every train row, (n,); ``folds`` are 0..k-1."""
+        """Return the outer out-of-fold score of every train row, (n,); ``folds`` (n,) are 0..k-1."""
         return np.asarray(self.train[folds, np.arange(len(folds))])
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What nested cross-validation found: ``folds`` (n,) as 0..k-1, ``scores`` per learner, and how they were made.
+    """The result of nested cross-validation: ``folds`` (n,) as 0..k-1, ``scores`` per learner, and what the fits chose.
 
     ``stage`` holds per staged learner and outer fold the share of its rounds that the inner folds chose; ``weights``
-    per learner that weighs networks the mean weight of each; ``importance`` the mean gain of each feature; ``models``
-    per learner and outer fold the models themselves, one per seed, where they were asked for; ``tuned_params`` the parameters
-    that took the place of the recipe's.
+    the mean weight of each network, per learner that has weights; ``importance`` the mean gain of each feature;
+    ``models`` per learner and outer fold the fitted models, one per seed, if they were kept; ``tuned_params`` the
+    parameters that replaced the recipe's.
     """
 
     folds: NDArray[np.int64]
@@ -70,74 +70,78 @@ def cross_validate(
 ) -> CrossValidation:
     """Fit every learner of ``recipe`` for every outer fold and for every pair of an outer and an inner fold.
 
-    A fit that leaves out folds i and j serves outer fold i with inner fold j and outer fold j with inner fold i, so k
-    folds take k + k (k - 1) / 2 fits per learner and seed, half of what plain nesting takes. The result does not depend
-    on the number of ``processes``. Raises InputFault when a patient spans folds, when there are fewer than 3 folds, or
-    when two folds leave one class only.
+    A fit that excludes folds i and j is used twice: for outer fold i with inner fold j, and for outer fold j with inner
+    fold i. So k folds take k + k (k - 1) / 2 fits per learner and seed, about half of what plain nesting takes. The
+    result does not depend on the number of ``processes``. Raises InputFault if a patient spans folds, if there are
+    fewer than 3 folds, or if a fold has one class only.
     """
     check_folds(design)
     table = build_table(design)
     plan = _Plan(recipe, tuned_params or {}, int(table.folds.max()) + 1, keep_models)
-    collected = {name: _Collected(table, plan.seeds(name)) for name in recipe.learners}
+    sums = {name: _ScoreSums(table, plan.seeds(name)) for name in recipe.learners}
     models: dict[tuple[str, int], list[Model]] = {}
     for task, outcome in run_tasks(plan.tasks(), table, processes=processes, on_fit=on_fit):
-        collected[task.learner].add(task, outcome, plan)
+        sums[task.learner].add(task, outcome, plan)
         if outcome.model is not None:
             models.setdefault((task.learner, task.excluded_folds[0]), []).append(outcome.model)
-    finished = {name: each.finished(recipe.choose_rounds) for name, each in collected.items()}
+    results = {name: each.result(recipe.choose_rounds) for name, each in sums.items()}
     return CrossValidation(
         folds=table.folds,
-        scores={name: scores for name, (scores, _) in finished.items()},
-        stage={name: stages for name, (_, stages) in finished.items() if stages},
-        weights={name: means for name, each in collected.items() if (means := _means(each.weights))},
-        importance={name: means for name, each in collected.items() if (means := _means(each.importance))},
+        scores={name: scores for name, (scores, _) in results.items()},
+        stage={name: stages for name, (_, stages) in results.items() if stages},
+        weights={name: means for name, each in sums.items() if (means := _means(each.weights))},
+        importance={name: means for name, each in sums.items() if (means := _means(each.importance))},
         models=models,
         tuned_params=tuned_params or {},
     )
 
 
 def count_fits(design: Design, recipe: Recipe, tuned_params: TunedParams | None = None) -> int:
-    """Return how many fits ``cross_validate`` makes."""
+    """Return the number of fits that ``cross_validate`` makes."""
     return len(list_tasks(design, recipe, tuned_params))
 
 
 def list_tasks(design: Design, recipe: Recipe, tuned_params: TunedParams | None = None) -> list[Task]:
-    """Return the fits that ``cross_validate`` makes, the outer ones first."""
+    """Return the fits that ``cross_validate`` makes, the outer fits first."""
     return _Plan(recipe, tuned_params or {}, len(np.unique(design.folds)), False).tasks()
 
 
-def params_for(recipe: Recipe, tuned: TunedParams, learner: str, fold: int) -> Settings:
+def params_for(recipe: Recipe, tuned_params: TunedParams, learner: str, fold: int) -> Settings:
     """Return the parameters of ``learner`` for outer fold ``fold``: those tuned for it, or the recipe's."""
-    return tuned.get((learner, fold), recipe.parameters(learner))
+    return tuned_params.get((learner, fold), recipe.parameters(learner))
 
 
 def thinning_ratio(recipe: Recipe, learner: str) -> float | None:
     """Return how many negatives per positive a fit of ``learner`` keeps; None keeps all."""
-    found = learners.find(learner)
-    return recipe.negatives_per_positive if found.USES_SEED and not found.BASELINE else None
+    module = learners.find(learner)
+    return recipe.negatives_per_positive if module.USES_SEED and not module.BASELINE else None
 
 
 def fold_aucs(y: Floats, folds: NDArray[np.integer], scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the AUC of every column of ``scores`` (n train rows x models) within every fold, over the rows it has."""
+    """Return the AUC of every column of ``scores`` (n train rows x models) within every fold, a column per fold.
+
+    A model's AUC is over the rows that have its score.
+    """
     rows = {}
     for name in scores.columns:
         values = scores[name].to_numpy(dtype=np.float64)
-        known = {int(fold): (folds == fold) & ~np.isnan(values) for fold in np.unique(folds)}
-        rows[name] = {fold: auc(y[mask], values[mask]) for fold, mask in known.items()}
+        masks = {int(fold): (folds == fold) & ~np.isnan(values) for fold in np.unique(folds)}
+        rows[name] = {fold: auc(y[mask], values[mask]) for fold, mask in masks.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 class _Plan:
-    """Which fits there are, and which entries of the matrix of scores each of them fills."""
+    """The fits of nested cross-validation, and the entries of the score matrix that each of them fills."""
 
-    def __init__(self, recipe: Recipe, tuned: TunedParams, n_folds: int, keep: bool) -> None:
-        self._recipe, self._tuned, self._n_folds, self._keep = recipe, tuned, n_folds, keep
+    def __init__(self, recipe: Recipe, tuned_params: TunedParams, n_folds: int, keep_models: bool) -> None:
+        self._recipe, self._tuned_params = recipe, tuned_params
+        self._n_folds, self._keep_models = n_folds, keep_models
 
     def seeds(self, learner: str) -> int:
         return self._recipe.seeds if learners.find(learner).USES_SEED else 1
 
     def tasks(self) -> list[Task]:
-        """Return all fits, each once: outer ones first, which are the most work."""
+        """Return all fits, each once: the outer fits first, because they take longest."""
         outer = [
             self._task(name, (fold,), fold, seed)
             for name in self._recipe.learners
@@ -155,36 +159,38 @@ class _Plan:
         return list({_key(task): task for task in [*outer, *inner]}.values())
 
     def entries(self, task: Task) -> list[tuple[int, int]]:
-        """Return (row of the matrix, fold) that ``task`` fills: its own fold, or each of its pair it was made for."""
+        """Return the entries (row of the matrix, fold) that ``task`` fills.
+
+        A fit without one fold fills that fold's own entry. A fit without two folds fills the entry of each of them as
+        outer fold, if the parameters of the fit are those of that outer fold.
+        """
         if len(task.excluded_folds) == 1:
             return [(task.excluded_folds[0], task.excluded_folds[0])]
         first, second = task.excluded_folds
-        both = [(first, second), (second, first)]
-        return [(row, fold) for row, fold in both if self._params(task.learner, row) == task.params]
+        pairs = [(first, second), (second, first)]
+        return [(row, fold) for row, fold in pairs if self._params(task.learner, row) == task.params]
 
     def share(self, task: Task) -> float:
-        """Return what one of the seeds of ``task`` counts for in the mean over them."""
+        """Return the share of ``task`` in the mean over the seeds."""
         return 1 / (self.seeds(task.learner) if len(task.excluded_folds) == 1 else self._inner_seeds(task.learner))
 
     def _inner_seeds(self, learner: str) -> int:
         return min(self._recipe.inner_seeds, self.seeds(learner))
 
     def _params(self, learner: str, fold: int) -> Settings:
-        return params_for(self._recipe, self._tuned, learner, fold)
+        return params_for(self._recipe, self._tuned_params, learner, fold)
 
     def _task(self, learner: str, excluded_folds: tuple[int, ...], fold: int, seed: int) -> Task:
-        keep = self._keep and len(excluded_folds) == 1
-        return Task(
-            learner, self._params(learner, fold), excluded_folds, seed, thinning_ratio(self._recipe, learner), keep
-        )
+        ratio, keep_model = thinning_ratio(self._recipe, learner), self._keep_models and len(excluded_folds) == 1
+        return Task(learner, self._params(learner, fold), excluded_folds, seed, ratio, keep_model)
 
 
 def _key(task: Task) -> tuple[str, str, tuple[int, ...], int]:
     return task.learner, task.params.model_dump_json(), task.excluded_folds, task.seed
 
 
-class _Collected:
-    """The scores of one learner at every stage, summed up as its fits come in."""
+class _ScoreSums:
+    """Sums of one learner's scores at every stage, to which each fit adds its share."""
 
     def __init__(self, table: Table, seeds: int) -> None:
         self._table, self._seeds = table, seeds
@@ -198,7 +204,7 @@ class _Collected:
 
     def add(self, task: Task, outcome: FitResult, plan: _Plan) -> None:
         if not self._train.size:
-            self._begin(len(next(iter(outcome.fold_scores.values()))))
+            self._allocate(len(next(iter(outcome.fold_scores.values()))))
         share = np.float32(plan.share(task))
         for row, fold in plan.entries(task):
             self._train[:, row, self._rows[fold]] += share * outcome.fold_scores[fold]
@@ -209,31 +215,32 @@ class _Collected:
             self.weights.extend([outcome.weights] if outcome.weights is not None else [])
             self.importance.extend([outcome.importance] if outcome.importance is not None else [])
 
-    def _begin(self, stages: int) -> None:
+    def _allocate(self, stages: int) -> None:
         n_train, n_rows = len(self._table.y), len(self._table.X)
         self._train = np.zeros((stages, self._n_folds, n_train), dtype=np.float32)
         self._test = np.zeros((stages, self._n_folds, n_rows - n_train), dtype=np.float32)
         self._by_seed = np.zeros((stages, self._seeds, n_train), dtype=np.float32)
 
-    def finished(self, choose: bool) -> tuple[Scores, list[float]]:
-        """Return the scores at the stage that each outer fold's inner folds chose, and the shares of rounds."""
-        stage = [self._stage(fold) if choose else len(self._train) - 1 for fold in range(self._n_folds)]
-        by_row = np.array(stage)[self._table.folds]
-        scores = Scores(
-            train=np.stack([self._train[chosen, fold] for fold, chosen in enumerate(stage)]).astype(np.float64),
-            test=np.stack([self._test[chosen, fold] for fold, chosen in enumerate(stage)]).astype(np.float64),
-            by_seed=np.stack([seed[by_row, np.arange(len(by_row))] for seed in self._by_seed.swapaxes(0, 1)]).astype(
-                np.float64
-            ),
-        )
-        return scores, [STAGES[chosen] for chosen in stage] if len(self._train) > 1 else []
+    def result(self, choose_rounds: bool) -> tuple[Scores, list[float]]:
+        """Return the scores at the stage that each outer fold's inner folds choose, and these shares of the rounds.
 
-    def _stage(self, fold: int) -> int:
-        """Return the stage with the least log loss on the inner rows of outer fold ``fold``."""
+        Without ``choose_rounds`` it is the last stage. The shares are empty for a learner without stages.
+        """
+        stages = [self._best_stage(fold) if choose_rounds else len(self._train) - 1 for fold in range(self._n_folds)]
+        row_stages, rows = np.array(stages)[self._table.folds], np.arange(len(self._table.folds))
+        scores = Scores(
+            train=np.stack([self._train[stage, fold] for fold, stage in enumerate(stages)]).astype(np.float64),
+            test=np.stack([self._test[stage, fold] for fold, stage in enumerate(stages)]).astype(np.float64),
+            by_seed=np.stack([seed[row_stages, rows] for seed in self._by_seed.swapaxes(0, 1)]).astype(np.float64),
+        )
+        return scores, [STAGES[stage] for stage in stages] if len(self._train) > 1 else []
+
+    def _best_stage(self, fold: int) -> int:
+        """Return the stage with the lowest log loss on the inner rows of outer fold ``fold``."""
         inner = self._table.folds != fold
         y, margins = self._table.y[inner], self._train[:, fold, inner]
         return int(np.argmin([np.mean(np.logaddexp(0, margin) - y * margin) for margin in margins]))
 
 
-def _means(found: list[Mapping[str, float]]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in pd.DataFrame(found).mean().items()}
+def _means(rows: list[Mapping[str, float]]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in pd.DataFrame(rows).mean().items()}

@@ -1,4 +1,4 @@
-"""The tuning of a recipe: every tunable learner on the inner folds of every outer fold, side by side."""
+"""The tuning of a recipe: every tunable learner on the inner folds of every outer fold, in parallel."""
 
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,10 @@ class Study(NamedTuple):
 def search(
     design: Design, recipe: Recipe, folder: Path, *, processes: Workers | None = None
 ) -> dict[Study, TuningResult]:
-    """Return what the budget of ``recipe`` finds for every tunable learner and outer fold of ``design``.
+    """Search the parameters of every tunable learner and outer fold of ``design``, within the recipe's budget.
 
-    No study sees a row of its outer fold. Each keeps a journal in ``folder``, so a search that was cut off goes on
-    where it was. Raises InputFault where the folds cannot be nested, or no learner of the recipe can be tuned.
+    No study uses a row of its outer fold. Each keeps a journal in ``folder``, from which an interrupted search
+    resumes. Raises InputFault if the folds do not allow nested cross-validation.
     """
     check_folds(design)
     table = build_table(design)
@@ -42,21 +42,21 @@ def search(
     ]
     folder.mkdir(parents=True, exist_ok=True)
     workers = processes or choose_processes(len(studies) * recipe.tuning.trials, table)
-    outcomes = run_in_parallel(partial(_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
+    outcomes = run_in_parallel(partial(_run_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
     with progress_bar("level two: tuning", len(studies), unit="studies") as advance:
-        found = {}
-        for study, tuned in zip(studies, outcomes, strict=True):
-            found[study] = tuned
+        results = {}
+        for study, result in zip(studies, outcomes, strict=True):
+            results[study] = result
             advance(1)
-    return found
+    return results
 
 
-def best_parameters(found: dict[Study, TuningResult]) -> TunedParams:
-    """Return what nested cross-validation needs of ``found``: the parameters of every learner and outer fold."""
-    return {(study.learner, study.fold): tuned.params for study, tuned in found.items()}
+def best_parameters(results: dict[Study, TuningResult]) -> TunedParams:
+    """Return the best parameters of every learner and outer fold, as nested cross-validation takes them."""
+    return {(study.learner, study.fold): result.params for study, result in results.items()}
 
 
-def _study(study: Study, table: Table, recipe: Recipe, folder: Path) -> TuningResult:
+def _run_study(study: Study, table: Table, recipe: Recipe, folder: Path) -> TuningResult:
     rows = np.flatnonzero(table.folds != study.fold)
     return tune(
         study.learner,

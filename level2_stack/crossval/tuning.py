@@ -1,4 +1,4 @@
-"""Search a learner's parameters on inner folds: Optuna, resumable from a text file, never worse there than defaults."""
+"""The search for a learner's parameters on inner folds, with Optuna; it resumes from a journal, a text file."""
 
 import hashlib
 import inspect
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Objective = Literal["log_loss", "auc"]
-CLIP = 1e-9  # a learner's probability of 0 for a malignant case must not make every other case meaningless
+CLIP = 1e-9  # without it a probability of 0 for one malignant case would make the mean log loss infinite
 
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The parameters that won, of how many trials, and the objective of the winner and of the defaults.
+    """The best parameters, the number of trials, and the objective of the ``best`` and of the ``default`` parameters.
 
-    Without a search ``trials`` is 0 and both figures are NaN.
+    Without a search ``trials`` is 0, and ``best`` and ``default`` are NaN.
     """
 
     params: Settings
@@ -41,7 +41,7 @@ class TuningResult:
 
 
 class Rows(NamedTuple):
-    """What is tuned on: the training rows of one outer fold, with their inner folds and patients."""
+    """The rows to tune on: the training rows of one outer fold, with their inner folds and patients."""
 
     X: pd.DataFrame
     y: Floats
@@ -64,42 +64,42 @@ def tune(
 ) -> TuningResult:
     """Return the parameters of ``learner`` that are best on the inner ``folds`` of the rows of ``X`` (n x features).
 
-    The objective is the mean over inner folds of the log loss (lower is better) or AUC (higher) of one fit without that
-    fold; of a staged learner that of its best stage, because the caller chooses the number of rounds in the same way.
-    ``params`` are trial 0, so that nothing worse than they can win. Further trials come from Optuna's tree-structured
-    Parzen estimator (Bergstra et al. 2011), seeded by ``seed`` and the number of trials finished before: a search that
-    was killed and resumed proposes what an undisturbed one proposes.
+    The objective is the mean over inner folds of the log loss (lower is better) or AUC (higher is better) of a fit
+    without that fold. For a staged learner it is the objective of the best stage, because the caller chooses the number
+    of rounds in the same way. Trial 0 has the default ``params``, so the result is never worse than the defaults.
+    Further trials come from Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), seeded by ``seed`` and
+    the number of finished trials: a killed and resumed search proposes the same parameters as an uninterrupted one.
 
-    ``storage`` is a journal of trials, one file per outer fold. It is continued up to the budget. A trial that was
-    running when the process died is made again. A journal of other rows, folds, defaults, objective, seed or code is
-    thrown away and begun anew, and the user is told: its trials cannot be compared. Raises InputFault for a learner
-    that has nothing to tune, or an inner fold in which a class is missing.
+    ``storage`` is the journal of trials, one file per outer fold. The search continues it until the budget is used up,
+    and repeats a trial that was running when the process died. If the journal was made from other rows, folds,
+    defaults, objective, seed or code, its trials cannot be compared: the search prints a message and starts a new
+    journal. Raises InputFault for a learner that has nothing to tune, or an inner fold with one class only.
     """
     if not budget.trials:
         return TuningResult(params, 0, math.nan, math.nan)
-    # Optuna takes most of a second to import, and a recipe without tuning does not need it.
+    # Importing Optuna takes most of a second, and a recipe without tuning does not need it.
     from runtime.trials import Trials, quiet
 
     rows = Rows(X, y, groups, folds)
-    suggest = _tunable(learner, rows).suggest
+    suggest = _check_tunable(learner, rows).suggest
 
     def score(overrides: "Mapping[str, Value]") -> list[float]:
-        return [mean_score(learner, _changed(params, overrides), rows, seed, objective)]
+        return [mean_score(learner, _with_overrides(params, overrides), rows, seed, objective)]
 
     with quiet():
-        made_from = _made_from(learner, params, rows, seed, objective)
+        made_from = _digest_inputs(learner, params, rows, seed, objective)
         trials = Trials(storage, made_from, suggest, maximize=objective == "auc", seed=seed)
         if not trials.results():
             trials.add(params.model_dump(), lambda: score({}))
-        while _goes_on(trials.results(), budget):
+        while _has_budget(trials.results(), budget):
             trials.propose(score)
-        return _tuned(trials.results()[: budget.trials], params, objective)
+        return _best_result(trials.results()[: budget.trials], params, objective)
 
 
 def mean_score(learner: str, params: Settings, rows: Rows, seed: int, objective: Objective) -> float:
-    """Return the mean objective over inner folds of fits that did not see them; of a staged learner the best stage's.
+    """Return the mean objective over inner folds, each predicted by a fit without it; of the best stage if staged.
 
-    The stage is the same for all folds. A learner without stages has one.
+    The stage is the same for all folds. A learner without stages counts as having one.
     """
     curves = [_curve(learner, params, rows, int(fold), seed, objective) for fold in np.unique(rows.folds)]
     means = np.mean(curves, axis=0)
@@ -107,68 +107,73 @@ def mean_score(learner: str, params: Settings, rows: Rows, seed: int, objective:
 
 
 def log_loss(y: Floats, probability: Floats) -> float:
-    """Return the mean of -log of the probability of what happened, in nats; limits are 1e-9 and 1 - 1e-9."""
-    certain = np.clip(probability, CLIP, 1 - CLIP)
-    return float(-np.mean(np.where(y == 1, np.log(certain), np.log1p(-certain))))
+    """Return the mean log loss of ``probability`` (n,) for ``y`` (n,) in 0/1, in nats; clipped at 1e-9 and 1 - 1e-9."""
+    p = np.clip(probability, CLIP, 1 - CLIP)
+    return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
 
 
 def _curve(learner: str, params: Settings, rows: Rows, fold: int, seed: int, objective: Objective) -> list[float]:
-    seen = np.flatnonzero(rows.folds != fold)
+    training = np.flatnonzero(rows.folds != fold)
     held_out = np.flatnonzero(rows.folds == fold)
     fit = learners.find(learner).fit
-    predict = fit(params, rows.X.iloc[seen], rows.y[seen], groups=rows.groups[seen], seed=seed)
+    predict = fit(params, rows.X.iloc[training], rows.y[training], groups=rows.groups[training], seed=seed)
     X = rows.X.iloc[held_out]
     stages = predict.stages(X) if isinstance(predict, HasStages) else predict(X)[np.newaxis]
     return [_score(rows.y[held_out], probability, objective) for probability in stages]
 
 
 def _score(y: Floats, probability: Floats, objective: Objective) -> float:
-    from level2_stack.evaluation.auc import auc  # scikit-learn is not needed to read a recipe
+    from level2_stack.evaluation.auc import auc  # imports scikit-learn, which reading a recipe does not need
 
     return auc(y, probability) if objective == "auc" else log_loss(y, probability)
 
 
-def _tunable(learner: str, rows: Rows) -> Tunable:
-    """Return the learner if it and the inner folds can be tuned with; raise InputFault that says why not."""
-    found, folds = learners.find(learner), np.unique(rows.folds)
-    if not isinstance(found, Tunable):
+def _check_tunable(learner: str, rows: Rows) -> Tunable:
+    """Return the module of ``learner``; raise InputFault if it or the inner folds of ``rows`` do not allow tuning."""
+    module, folds = learners.find(learner), np.unique(rows.folds)
+    if not isinstance(module, Tunable):
         tunable = [name for name in learners.names() if isinstance(learners.find(name), Tunable)]
-        raise InputFault(f"tuning: the learner {learner!r} has nothing to tune; {', '.join(tunable)} have")
+        raise InputFault(
+            f"tuning: the learner {learner!r} has no parameters to tune; tunable learners are {', '.join(tunable)}"
+        )
     if len(folds) < 2:
-        raise InputFault(f"tuning: {len(folds)} inner fold(s); at least 2 are needed")
-    poor = [int(fold) for fold in folds if len(np.unique(rows.y[rows.folds == fold])) < 2]
-    if poor:
-        raise InputFault(f"tuning: inner folds with one class only: {list_names(poor)}; fewer folds may do")
-    return found
+        raise InputFault(f"tuning: found {len(folds)} inner fold(s), needs at least 2; use more folds")
+    single_class = [int(fold) for fold in folds if len(np.unique(rows.y[rows.folds == fold])) < 2]
+    if single_class:
+        raise InputFault(
+            f"tuning: every inner fold needs both classes; folds with one class: {list_names(single_class)}; "
+            "use fewer folds"
+        )
+    return module
 
 
-def _made_from(learner: str, params: Settings, rows: Rows, seed: int, objective: Objective) -> str:
-    """Return a digest of all that a trial's value depends on, beside the parameters it tried."""
+def _digest_inputs(learner: str, params: Settings, rows: Rows, seed: int, objective: Objective) -> str:
+    """Return a digest of everything that a trial's value depends on, except the parameters of the trial."""
     table = pd.util.hash_pandas_object(rows.X, index=False).to_numpy()
     arrays = [table, rows.y.astype(np.float64), rows.folds.astype(np.int64), pd.factorize(rows.groups)[0]]
-    found = {
+    inputs = {
         "learner": [learner, digest_of_code([Path(inspect.getfile(learners.find(learner).Params))])],
         "defaults": params.model_dump(),
         "columns": [f"{name} {column.dtype.name}" for name, column in rows.X.items()],
         "rows": [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays],
         "judged": [objective, seed],
     }
-    return digest(found)
+    return digest(inputs)
 
 
-def _goes_on(tried: "list[TrialResult]", budget: Budget) -> bool:
-    spent = sum(trial.seconds for trial in tried)
-    return len(tried) < budget.trials and (budget.seconds is None or spent < budget.seconds)
+def _has_budget(results: "list[TrialResult]", budget: Budget) -> bool:
+    seconds = sum(trial.seconds for trial in results)
+    return len(results) < budget.trials and (budget.seconds is None or seconds < budget.seconds)
 
 
-def _tuned(tried: "list[TrialResult]", params: Settings, objective: Objective) -> TuningResult:
-    """Return the best trial, the earlier where two are equal."""
-    values = np.array([trial.value for trial in tried])
+def _best_result(results: "list[TrialResult]", params: Settings, objective: Objective) -> TuningResult:
+    """Return the parameters of the best trial; if two are equally good, those of the earlier one."""
+    values = np.array([trial.value for trial in results])
     best = int(np.argmax(values) if objective == "auc" else np.argmin(values))
-    # Trial 0 are the parameters themselves, which need not lie within the ranges.
-    chosen = _changed(params, tried[best].params) if best else params
-    return TuningResult(chosen, len(tried), float(values[best]), float(values[0]))
+    # Trial 0 has the default parameters, which may be outside the search ranges.
+    best_params = _with_overrides(params, results[best].params) if best else params
+    return TuningResult(best_params, len(results), float(values[best]), float(values[0]))
 
 
-def _changed(params: Settings, overrides: "Mapping[str, Value]") -> Settings:
+def _with_overrides(params: Settings, overrides: "Mapping[str, Value]") -> Settings:
     return type(params).model_validate({**params.model_dump(), **overrides})

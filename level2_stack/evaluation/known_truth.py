@@ -1,4 +1,4 @@
-"""Score a run against the truth where somebody knows it: the synthetic clinic, or test labels kept aside."""
+"""The AUC of a finished stack on the true labels, where they exist: the synthetic clinic, or test labels kept aside."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,31 +13,33 @@ from runtime.progress import say
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
-TRUTH = "truth.csv"  # image_name, target and, in the clinic, the true risk; nothing but this module reads it
-CALLED = {"train": "out of fold", "test": "on the hidden test truth"}
+TRUTH = "truth.csv"  # image_name, target and, in the clinic, the true risk; only this module reads it
+LABELS = {"train": "out of fold", "test": "on the hidden test labels"}
 
 
 def report_known_truth(run: Run, folder: Path, cases: pd.DataFrame, role: str) -> None:
-    """Say how far the finished stack in ``folder`` gets on the rows of ``role``, where somebody knows the truth.
+    """Print the AUC of the finished stack in ``folder`` on the rows of ``role``, if the data have a truth.csv.
 
-    Beside what is submitted stand the rank mean and the network that is best out of fold.
+    The submitted model is compared with the rank mean and with the network that is best out of fold.
     """
     models = read_table(folder / "learners.parquet")
     board = pd.read_csv(folder / "leaderboard.csv", index_col="name")
-    submitted = read_json(folder / "decisions.json")["submitted"]
-    best = str(board.index[board["kind"] == "network"][0])
-    named = dict.fromkeys([submitted, *({"rank_mean"} & set(models.columns))])
-    network = read_table(run.level1 / best / "predictions.parquet")["probability"]
-    scores = {name: models[name] for name in named} | {best: network}
-    for sentence in reached(Path(run.facts()["data"]), cases, scores, submitted, role):
+    submitted_model = read_json(folder / "decisions.json")["submitted"]
+    best_network = str(board.index[board["kind"] == "network"][0])
+    names = dict.fromkeys([submitted_model, *({"rank_mean"} & set(models.columns))])
+    probability = read_table(run.level1 / best_network / "predictions.parquet")["probability"]
+    scores = {name: models[name] for name in names} | {best_network: probability}
+    for sentence in truth_sentences(Path(run.facts()["data"]), cases, scores, submitted_model, role):
         say(f"  {sentence}")
 
 
-def reached(data: Path, cases: pd.DataFrame, scores: Mapping[str, pd.Series], submitted: str, role: str) -> list[str]:
-    """Return sentences on how far ``scores`` (name -> probability per case) get on the rows of ``role``.
+def truth_sentences(
+    data: Path, cases: pd.DataFrame, scores: Mapping[str, pd.Series], submitted_model: str, role: str
+) -> list[str]:
+    """Return sentences with the AUC of ``scores`` (name -> probability per case) on the rows of ``role``.
 
-    ``submitted`` names the score that the others are compared with. Empty where ``data`` has no truth.csv. With a
-    column ``risk`` its AUC is the best attainable: `reached X of Y`.
+    Every other score is compared with that of ``submitted_model``. The list is empty if the folder ``data`` has no
+    truth.csv, or if its rows of ``role`` have one class only. The AUC of a column ``risk`` is the best attainable one.
     """
     path = data / TRUTH
     if not path.is_file():
@@ -48,20 +50,21 @@ def reached(data: Path, cases: pd.DataFrame, scores: Mapping[str, pd.Series], su
     if truth.loc[rows, "target"].nunique() < 2:
         return []
     table = pd.DataFrame({name: score.reindex(rows) for name, score in scores.items()})
-    return _sentences(truth.loc[rows], cases.loc[rows, "patient_id"], table, submitted, CALLED[role])
+    return _sentences(truth.loc[rows], cases.loc[rows, "patient_id"], table, submitted_model, LABELS[role])
 
 
 def _sentences(
-    truth: pd.DataFrame, patients: pd.Series, scores: pd.DataFrame, submitted: str, called: str
+    truth: pd.DataFrame, patients: pd.Series, scores: pd.DataFrame, submitted_model: str, label: str
 ) -> list[str]:
     target = truth["target"].to_numpy(dtype=np.float64)
-    drawn = patient_bootstrap(target, scores, patients.to_numpy(dtype=object), reference=submitted)
-    own = drawn.loc[submitted]
-    sentence = f"{called}: reached {own['auc']:.4f}"
+    intervals = patient_bootstrap(target, scores, patients.to_numpy(dtype=object), reference=submitted_model)
+    own = intervals.loc[submitted_model]
+    sentence = f"{label}: AUC of {submitted_model} {own['auc']:.4f} [{own['low']:.4f}, {own['high']:.4f}]"
     if "risk" in truth:
-        sentence += f" of {auc(target, truth['risk'].to_numpy(dtype=np.float64)):.4f}, the AUC of the true risk"
-    sentences = [f"{sentence} (95 %: {own['low']:.4f}-{own['high']:.4f})"]
-    for name, row in drawn.drop(index=submitted).iterrows():
+        best = auc(target, truth["risk"].to_numpy(dtype=np.float64))
+        sentence += f"; best attainable {best:.4f}, the AUC of the true risk"
+    sentences = [sentence]
+    for name, row in intervals.drop(index=submitted_model).iterrows():
         gain = f"{row['gain']:+.4f} [{row['gain_low']:.4f}, {row['gain_high']:.4f}]"
-        sentences.append(f"{called}: {name} {row['auc']:.4f}, {submitted} against it {gain}")
+        sentences.append(f"{label}: AUC of {name} {row['auc']:.4f}; gain of {submitted_model} {gain}")
     return sentences

@@ -34,7 +34,7 @@ class NonNegativeRegression:
         self.weights: dict[str, float] = dict(zip(mean.index, solution[1:].tolist(), strict=True))
 
     @classmethod
-    def fitted(cls, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> "NonNegativeRegression":
+    def fit(cls, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> "NonNegativeRegression":
         """Return the regression of ``y`` (0/1) on the columns of ``X``."""
         mean, std = X.mean().fillna(0.0), X.std(ddof=0).replace(0.0, 1.0).fillna(1.0)
         return cls(mean, std, _solve(_standardised(X, mean, std), y, l2))
@@ -61,7 +61,7 @@ def fit(
 ) -> NonNegativeRegression:
     """Return the non-negative logistic regression of ``y`` (0/1) on the columns of ``X`` (logits)."""
     with threadpool_limits(1):  # threads that wait for each other made small fits many times slower on a busy machine
-        return NonNegativeRegression.fitted(X, y, params.l2)
+        return NonNegativeRegression.fit(X, y, params.l2)
 
 
 def save(fitted: NonNegativeRegression, folder: Path) -> None:

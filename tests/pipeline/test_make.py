@@ -28,9 +28,9 @@ def test_one_command_makes_a_submission_in_the_order_of_the_sample(
     assert submission["target"].nunique() > 10
 
 
-def test_it_says_how_far_it_got_of_what_can_be_reached(finished_run: FinishedRun) -> None:
+def test_the_auc_on_the_hidden_test_labels_is_printed_with_the_best_attainable(finished_run: FinishedRun) -> None:
     shown = finished_run.output
-    assert "on the hidden test truth: reached 0." in shown
+    assert "on the hidden test labels: AUC of " in shown
     assert "the AUC of the true risk" in shown
 
 

@@ -207,4 +207,4 @@ def test_after_a_worker_is_killed_fewer_workers_finish_the_jobs(
 ) -> None:
     jobs = [(number, str(tmp_path / "died")) for number in range(9)]
     assert list(run_in_parallel(die_once, jobs, None, 2)) == list(range(9))
-    assert "a worker process was killed (out of memory?); going on with 1 of 2" in capsys.readouterr().out
+    assert "a worker process was killed (out of memory?); continuing with 1 of 2" in capsys.readouterr().out

@@ -154,7 +154,7 @@ def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_i
     assert list(submitted) == ["isic_id", "target"]
     assert submitted["isic_id"].tolist() == sample["isic_id"].tolist()
     assert submitted["target"].between(0, 1).all()
-    assert "on the hidden test truth: reached" in printed
+    assert "on the hidden test labels: AUC of" in printed
     columns = json.loads((tmp_path / "run" / "level2" / "quick" / "decisions.json").read_text())["columns"]
     assert "measured.tbp_lv_deltaL_z" in columns
     assert not [name for name in columns if "iddx" in name or "mel_" in name or "dnn_lesion" in name]

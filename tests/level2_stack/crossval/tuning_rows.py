@@ -1,4 +1,4 @@
-"""Rows whose target one of three logits tells, and a search on them."""
+"""Rows whose target depends on one of three logits, and a search on them."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from level2_stack.recipe import Budget
 
 
 def rows(n=300, seed=0):
-    """Return rows whose target follows one of three logits, three inner folds, and two rows per patient."""
+    """Return rows whose target depends on the first of three logits: three inner folds, two rows per patient."""
     random = np.random.default_rng(seed)
     X = pd.DataFrame(random.normal(size=(n, 3)), columns=["logit.a", "logit.b", "logit.c"])
     y = (random.random(n) < expit(1.5 * X["logit.a"].to_numpy() - 1)).astype(float)
@@ -18,8 +18,9 @@ def rows(n=300, seed=0):
     return Rows(X, y, patients.astype(object), patients % 3)
 
 
-def tuned(storage, trials, table=None, params=None, seconds=None, name="logistic", **others):
+def run_tuning(storage, trials, table=None, params=None, seconds=None, name="logistic", **others):
+    """Return the result of ``tune`` with its journal in ``storage``, by default of logistic on ``rows()``."""
     table = table or rows()
-    given = {"groups": table.groups, "folds": table.folds, "seed": 0} | others
+    options = {"groups": table.groups, "folds": table.folds, "seed": 0} | others
     budget = Budget(trials=trials, seconds=seconds)
-    return tune(name, params or logistic.Params(), table.X, table.y, budget=budget, storage=storage, **given)
+    return tune(name, params or logistic.Params(), table.X, table.y, budget=budget, storage=storage, **options)

@@ -1,11 +1,11 @@
-"""Tests for known_truth.py: what was reached of what can be reached, where somebody knows it."""
+"""Tests for known_truth.py: the AUC on the true labels, beside the best attainable one."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from level2_stack.evaluation.known_truth import reached, report_known_truth
+from level2_stack.evaluation.known_truth import report_known_truth, truth_sentences
 from runtime.files import write_json
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
@@ -27,52 +27,52 @@ def write_truth(folder: Path, cases: pd.DataFrame, risk: bool = True) -> pd.Seri
     return score
 
 
-def test_without_a_truth_nothing_is_said(tmp_path: Path) -> None:
-    assert reached(tmp_path, make_cases(), {}, "blend", "test") == []
+def test_without_a_truth_table_there_are_no_sentences(tmp_path: Path) -> None:
+    assert truth_sentences(tmp_path, make_cases(), {}, "blend", "test") == []
 
 
-def test_the_ceiling_is_the_auc_of_the_true_risk_on_the_rows_of_the_role(tmp_path: Path) -> None:
+def test_the_best_attainable_auc_is_that_of_the_true_risk_on_the_rows_of_the_role(tmp_path: Path) -> None:
     cases = make_cases()
     score = write_truth(tmp_path, cases)
-    turned = score.where(cases["role"] == "train", 1 - score)
-    scores = {"blend": score, "net": turned}
-    first, second = reached(tmp_path, cases, scores, "blend", "test")
-    assert first.startswith("on the hidden test truth: reached 1.0000 of 1.0000, the AUC of the true risk")
-    assert second.startswith("on the hidden test truth: net 0.0000, blend against it +1.0000")
-    first, second = reached(tmp_path, cases, scores, "blend", "train")
-    assert first.startswith("out of fold: reached 1.0000 of 1.0000")
-    assert second.startswith("out of fold: net 1.0000, blend against it +0.0000")
+    reversed_on_test = score.where(cases["role"] == "train", 1 - score)
+    scores = {"blend": score, "net": reversed_on_test}
+    first, second = truth_sentences(tmp_path, cases, scores, "blend", "test")
+    assert first.startswith("on the hidden test labels: AUC of blend 1.0000 [1.0000, 1.0000]; best attainable 1.0000")
+    assert second.startswith("on the hidden test labels: AUC of net 0.0000; gain of blend +1.0000")
+    first, second = truth_sentences(tmp_path, cases, scores, "blend", "train")
+    assert first.startswith("out of fold: AUC of blend 1.0000 [1.0000, 1.0000]; best attainable 1.0000")
+    assert second.startswith("out of fold: AUC of net 1.0000; gain of blend +0.0000")
 
 
-def test_a_truth_without_risk_has_no_ceiling(tmp_path: Path) -> None:
+def test_without_a_true_risk_the_best_attainable_auc_is_not_printed(tmp_path: Path) -> None:
     cases = make_cases()
     score = write_truth(tmp_path, cases, risk=False)
-    (sentence,) = reached(tmp_path, cases, {"blend": score}, "blend", "test")
+    (sentence,) = truth_sentences(tmp_path, cases, {"blend": score}, "blend", "test")
     assert "true risk" not in sentence
 
 
-def test_a_truth_of_one_class_says_nothing(tmp_path: Path) -> None:
+def test_a_truth_table_with_one_class_gives_no_sentences(tmp_path: Path) -> None:
     cases = make_cases()
     pd.DataFrame({"target": 0}, index=cases.index).to_csv(tmp_path / "truth.csv")
-    assert reached(tmp_path, cases, {"blend": write_score(cases)}, "blend", "test") == []
+    assert truth_sentences(tmp_path, cases, {"blend": write_score(cases)}, "blend", "test") == []
 
 
-def test_cases_that_the_truth_does_not_know_are_left_out(tmp_path: Path) -> None:
+def test_cases_without_a_true_label_are_ignored(tmp_path: Path) -> None:
     cases = make_cases()
     score = write_truth(tmp_path, cases)
-    known = pd.read_csv(tmp_path / "truth.csv", index_col="image_name").iloc[:35]
-    known.to_csv(tmp_path / "truth.csv")
-    wrong_on_the_unknown = score.where(score.index.isin(known.index), 1 - score)
-    (sentence,) = reached(tmp_path, cases, {"blend": wrong_on_the_unknown}, "blend", "test")
-    assert sentence.startswith("on the hidden test truth: reached 1.0000 of 1.0000")
+    labels = pd.read_csv(tmp_path / "truth.csv", index_col="image_name").iloc[:35]
+    labels.to_csv(tmp_path / "truth.csv")
+    wrong_without_label = score.where(score.index.isin(labels.index), 1 - score)
+    (sentence,) = truth_sentences(tmp_path, cases, {"blend": wrong_without_label}, "blend", "test")
+    assert sentence.startswith("on the hidden test labels: AUC of blend 1.0000")
 
 
 def write_score(cases: pd.DataFrame) -> pd.Series:
     return pd.Series(np.linspace(0, 1, len(cases)), index=cases.index)
 
 
-def finished_stack(tmp_path: Path, cases: pd.DataFrame, *models: str) -> tuple[Run, Path]:
-    """Write what a finished stack leaves behind: its models know the risk, the better network does not."""
+def write_stack(tmp_path: Path, cases: pd.DataFrame, *models: str) -> tuple[Run, Path]:
+    """Write the tables of a stack whose models score by the true risk; the network named better reverses it."""
     run, risk = Run(tmp_path / "run"), write_truth(tmp_path, cases)
     write_mark(run.cases_mark, {}, data=str(tmp_path))
     for name, score in (("better", 1 - risk), ("worse", risk)):
@@ -86,27 +86,27 @@ def finished_stack(tmp_path: Path, cases: pd.DataFrame, *models: str) -> tuple[R
     return run, folder
 
 
-def test_what_is_submitted_stands_beside_the_rank_mean_and_the_best_network(tmp_path: Path, capsys) -> None:
+def test_the_submitted_model_is_compared_with_the_rank_mean_and_the_best_network(tmp_path: Path, capsys) -> None:
     cases = make_cases()
-    run, folder = finished_stack(tmp_path, cases, "lgbm", "xgb", "rank_mean")
+    run, folder = write_stack(tmp_path, cases, "lgbm", "xgb", "rank_mean")
     report_known_truth(run, folder, cases, "test")
-    reached_line, rank_mean, network = capsys.readouterr().out.strip().splitlines()
-    assert "on the hidden test truth: reached 1.0000 of 1.0000, the AUC of the true risk" in reached_line
-    assert "rank_mean 1.0000, xgb against it +0.0000" in rank_mean
-    assert "better 0.0000, xgb against it +1.0000" in network
+    submitted_model, rank_mean, network = capsys.readouterr().out.strip().splitlines()
+    assert "on the hidden test labels: AUC of xgb 1.0000 [1.0000, 1.0000]; best attainable 1.0000" in submitted_model
+    assert "AUC of rank_mean 1.0000; gain of xgb +0.0000" in rank_mean
+    assert "AUC of better 0.0000; gain of xgb +1.0000" in network
 
 
-def test_a_stack_without_a_rank_mean_is_compared_with_the_best_network_alone(tmp_path: Path, capsys) -> None:
+def test_a_stack_without_a_rank_mean_is_compared_with_the_best_network_only(tmp_path: Path, capsys) -> None:
     cases = make_cases()
-    run, folder = finished_stack(tmp_path, cases, "xgb")
+    run, folder = write_stack(tmp_path, cases, "xgb")
     report_known_truth(run, folder, cases, "train")
-    said = capsys.readouterr().out.strip().splitlines()
-    assert [line.strip().split(" ")[3] for line in said] == ["reached", "better"]
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.strip().split(" ")[5] for line in lines] == ["xgb", "better"]
 
 
-def test_where_nobody_knows_the_truth_a_finished_stack_says_nothing(tmp_path: Path, capsys) -> None:
+def test_without_a_truth_table_nothing_is_printed(tmp_path: Path, capsys) -> None:
     cases = make_cases()
-    run, folder = finished_stack(tmp_path, cases, "xgb")
+    run, folder = write_stack(tmp_path, cases, "xgb")
     (tmp_path / "truth.csv").unlink()
     report_known_truth(run, folder, cases, "test")
     assert capsys.readouterr().out == ""
