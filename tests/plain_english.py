@@ -72,7 +72,7 @@ borne bitten forgotten driven risen ridden eaten fallen flown blown sung sunk wi
 # Nouns, verbs in the present and terms of the field that only look like a past participle.
 ALLOWED = "seed need feed speed embed exceed red shed proceed expected spread read split cut hit put set cast"
 # Names that are keys on disk, or of another library.
-KEYS = "BitsAllocated BitsStored submitted_ submitted trained refused"
+KEYS = "BitsAllocated BitsStored submitted_ submitted trained refused preferred"
 
 
 def is_participle(name: str) -> bool:

@@ -39,9 +39,7 @@ class Preference:
         gain = f"gain over the rank mean {self.gain:+.4f} [{self.low:.4f}, {self.high:.4f}]"
         if self.choice == self.preferred:
             return f"nested evaluation prefers {self.preferred} (AUC {self.auc:.4f}, {gain})"
-        return (
-            f"no learner beats the rank mean beyond chance: the best is {self.preferred} (AUC {self.auc:.4f}, {gain})"
-        )
+        return f"nothing beats the rank mean beyond chance; the best is {self.preferred} (AUC {self.auc:.4f}, {gain})"
 
 
 def prefer(

@@ -27,7 +27,8 @@ class Design:
     """What level two learns from.
 
     ``X`` has the train rows first, then the test rows, and columns ``<family>.<name>``. ``y`` (0/1), ``folds`` and
-    ``groups`` (patients) belong to the train rows. ``missing_blocks`` are blocks that the recipe names but nobody computed.
+    ``groups`` (patients) belong to the train rows. ``missing_blocks`` are in the recipe but
+    were not computed.
     """
 
     X: pd.DataFrame

@@ -27,8 +27,8 @@ class Columns:
     """What every column of a table is, as the training rows show it: later rows are read the same way.
 
     ``scores`` are a network's, ``group`` names the patient, ``numbers`` and ``categories`` are features; text without
-    a value in any training row says nothing and is neither. ``scale`` says what scores are; ``has_contrasts`` whether they
-    stand beside their contrasts within the group.
+    a value in any training row says nothing and is neither. ``scale`` says what scores are; ``has_contrasts`` whether
+    the design has their contrasts within the group.
     """
 
     scores: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a block is worth: a leak is named, a useless block costs nothing, and nothing is compared with another fit."""
+"""Ablation: a leak is reported, a useless block has no loss, and both sides of a comparison use equal fits."""
 
 from dataclasses import replace
 
@@ -28,12 +28,12 @@ def all_targets(design: Design) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def design():
-    """A block that leaks, one that is noise, and one whose text column leaks in the order of nothing."""
-    plain, random = make_design(300, 15), np.random.default_rng(5)
-    n, y = len(plain.X), all_targets(plain)
+    """Return a design with a block that leaks, one that is noise, and one whose text column leaks in no order."""
+    base, random = make_design(300, 15), np.random.default_rng(5)
+    n, y = len(base.X), all_targets(base)
     site = np.where(y == 1, random.choice(["leg", "torso"], n), random.choice(["arm", "nose", "palm"], n))
     return with_columns(
-        plain,
+        base,
         patient__count=random.normal(size=n),
         pictures__leak=6 * y + random.normal(size=n),
         pictures__size=random.normal(size=n),
@@ -42,16 +42,16 @@ def design():
 
 
 @pytest.fixture(scope="module")
-def found(design):
+def cross_validation(design):
     return cross_validate(design, STACK)
 
 
 @pytest.fixture(scope="module")
-def table(design, found):
-    return ablate(design, STACK, found, replicates=100)
+def table(design, cross_validation):
+    return ablate(design, STACK, cross_validation, replicates=100)
 
 
-def test_every_part_has_its_row_and_the_dearest_comes_first(table):
+def test_every_part_has_a_row_and_the_largest_loss_comes_first(table):
     assert set(table.index) == {"all networks", "metadata", "patient", "pictures", "table"}
     assert list(table.columns) == COLUMNS
     assert table["loss"].is_monotonic_decreasing
@@ -60,35 +60,35 @@ def test_every_part_has_its_row_and_the_dearest_comes_first(table):
     assert set(table["learner"]) == {"lgbm"}
 
 
-def test_a_leak_is_named_with_its_column(table):
-    said = list(sentences(table, best_network=0.85))
-    (leak,) = [sentence for sentence in said if sentence.startswith("pictures may leak the target: ")]
-    alone = table.loc["pictures", "strongest_auc"]
-    assert alone > 0.99
-    assert f"pictures.leak alone reaches {alone:.4f} (the best network 0.8500)" in leak
-    assert not [sentence for sentence in said if "metadata may leak" in sentence or "patient may leak" in sentence]
+def test_a_leak_is_reported_with_its_column(table):
+    lines = list(sentences(table, best_network=0.85))
+    (leak,) = [sentence for sentence in lines if sentence.startswith("pictures may leak the target: ")]
+    strongest_auc = table.loc["pictures", "strongest_auc"]
+    assert strongest_auc > 0.99
+    assert f"the column pictures.leak alone has AUC {strongest_auc:.4f} (best network 0.8500)" in leak
+    assert not [sentence for sentence in lines if "metadata may leak" in sentence or "patient may leak" in sentence]
     first = table.loc["pictures"]
     loss = f"{first['loss']:+.4f} [{first['low']:.4f}, {first['high']:.4f}]"
-    assert said[0] == f"without pictures (2 columns): {first['auc_without']:.4f}, lgbm loses {loss}"
+    assert lines[0] == f"without pictures (2 columns): AUC of lgbm {first['auc_without']:.4f}, loss {loss}"
 
 
-def test_a_text_column_leaks_whatever_the_alphabet_makes_of_it(design, table):
+def test_a_leak_in_a_text_column_is_found_although_its_codes_have_no_order(design, table):
     codes = design.train["table.site"].cat.codes.to_numpy()
     assert abs(auc(design.y, codes.astype(float)) - 0.5) < 0.3
     assert table.loc["table", "strongest_auc"] > 0.85
     assert any("table may leak" in sentence for sentence in sentences(table, best_network=0.8))
 
 
-def test_a_useless_text_column_is_not_taken_for_a_leak():
+def test_a_useless_text_column_is_not_reported_as_a_leak():
     design = make_design(300, 0)
     noise = with_columns(design, table__site=pd.Categorical(np.random.default_rng(0).choice(["a", "b", "c"], 300)))
-    found = ablate(noise, STACK, cross_validate(noise, STACK), replicates=20)
-    assert 0.5 <= found.loc["table", "strongest_auc"] < 0.6
+    table = ablate(noise, STACK, cross_validate(noise, STACK), replicates=20)
+    assert 0.5 <= table.loc["table", "strongest_auc"] < 0.6
 
 
-def test_a_useless_block_loses_nothing_beyond_chance_and_a_good_one_more():
+def test_the_loss_without_a_useless_block_is_chance_and_without_networks_it_is_not():
     design = with_columns(make_design(600, 0), patient__count=np.random.default_rng(5).normal(size=600))
-    # With all columns for every tree: a column less does not change how often the others are drawn.
+    # Every tree gets all columns: otherwise one column less would change how often the others are drawn.
     stack = recipe("lgbm", lgbm={"rounds": 40, "learning_rate": 0.1, "feature_fraction": 1.0})
     table = ablate(design, stack, cross_validate(design, stack), replicates=100)
     assert table.loc["patient", "low"] <= 0 <= table.loc["patient", "high"]
@@ -96,42 +96,42 @@ def test_a_useless_block_loses_nothing_beyond_chance_and_a_good_one_more():
     assert table.loc["all networks", "loss"] > 10 * abs(table.loc["patient", "loss"])
 
 
-def test_the_best_network_and_contrasts_are_no_leak(table):
+def test_networks_are_not_reported_as_a_leak(table):
     assert not [sentence for sentence in sentences(table, best_network=0.5) if sentence.startswith("all networks may")]
 
 
-def test_without_a_network_to_compare_with_only_a_sure_loss_is_called_a_leak(table):
-    accused = [sentence for sentence in sentences(table, best_network=float("nan")) if "may leak" in sentence]
-    assert [sentence.split()[0] for sentence in accused] == ["pictures"]
+def test_without_a_network_to_compare_with_only_a_large_loss_is_reported_as_a_leak(table):
+    suspicious = [sentence for sentence in sentences(table, best_network=float("nan")) if "may leak" in sentence]
+    assert [sentence.split()[0] for sentence in suspicious] == ["pictures"]
     assert table.loc["pictures", "low"] > MIN_LEAK_LOSS > table.drop(index="pictures")["low"].max()
 
 
-def test_the_auc_without_a_part_is_that_of_fits_that_never_saw_it(design, found, table):
+def test_the_auc_without_a_part_is_that_of_fits_without_its_columns(design, cross_validation, table):
     X, score = design.X.drop(columns=["pictures.leak", "pictures.size"]), np.zeros(300)
     for fold in range(4):
         own = np.flatnonzero(design.folds == fold)
-        seen = np.flatnonzero(design.folds != fold)
+        training = np.flatnonzero(design.folds != fold)
         params = STACK.parameters("lgbm")
-        fit = lgbm.fit(params, X.iloc[seen], design.y[seen], groups=design.groups[seen], seed=0)
-        stage = STAGES.index(found.stage["lgbm"][fold])
+        fit = lgbm.fit(params, X.iloc[training], design.y[training], groups=design.groups[training], seed=0)
+        stage = STAGES.index(cross_validation.stage["lgbm"][fold])
         score[own] = fit.stages(X.iloc[own])[stage]
     assert table.loc["pictures", "auc_without"] == pytest.approx(auc(design.y, score), abs=1e-3)
 
 
-@pytest.mark.parametrize("thinned", [None, 1.0])
-def test_leaving_out_what_no_tree_can_use_loses_exactly_nothing(thinned):
-    """The fits with and without it are else the same: thinned alike, with the parameters tuned for each fold."""
+@pytest.mark.parametrize("ratio", [None, 1.0])
+def test_leaving_out_a_constant_column_has_a_loss_of_exactly_zero(ratio):
+    """Otherwise the fits are the same: equal thinning, and the parameters tuned for each fold."""
     design = with_columns(make_design(150, 0), patient__count=1.0)
-    stack = recipe("lgbm", negatives_per_positive=thinned, choose_rounds=False)
-    tuned = {
+    stack = recipe("lgbm", negatives_per_positive=ratio, choose_rounds=False)
+    tuned_params = {
         ("lgbm", fold): lgbm.Params(rounds=10 + 5 * fold, learning_rate=0.1, feature_fraction=1.0) for fold in range(4)
     }
-    found = ablate(design, stack, cross_validate(design, stack, tuned_params=tuned), replicates=20)
-    assert found.loc["patient", ["loss", "low", "high"]].tolist() == [0, 0, 0]
-    assert found.loc["all networks", "loss"] > 0
+    table = ablate(design, stack, cross_validate(design, stack, tuned_params=tuned_params), replicates=20)
+    assert table.loc["patient", ["loss", "low", "high"]].tolist() == [0, 0, 0]
+    assert table.loc["all networks", "loss"] > 0
 
 
-def test_parts_are_blocks_and_kinds_of_network_columns_that_the_design_has():
+def test_parts_are_the_blocks_and_kinds_of_network_columns_of_the_design():
     names = ["logit.a", "spread.a", "difference.a", "zscore.a", "disagreement.networks", "metadata.age", "own.x"]
     columns = pd.DataFrame(np.zeros((4, len(names))), columns=names)
     whole = Design(columns, np.zeros(4), np.zeros(4, dtype=np.int8), np.array(list("abcd"), dtype=object))
@@ -144,7 +144,7 @@ def test_parts_are_blocks_and_kinds_of_network_columns_that_the_design_has():
     }
 
 
-def test_what_is_everything_is_no_part():
+def test_a_part_with_all_columns_is_not_left_out():
     def only(*families: str) -> Design:
         X = pd.DataFrame(np.zeros((4, len(families))), columns=[f"{family}.a" for family in families])
         return Design(X, np.zeros(4), np.zeros(4, dtype=np.int8), np.array(list("abcd"), dtype=object))
@@ -154,7 +154,7 @@ def test_what_is_everything_is_no_part():
     assert list_parts(only("metadata", "patient")) == {"metadata": ("metadata",), "patient": ("patient",)}
 
 
-def test_without_a_learner_of_all_columns_there_is_an_empty_table():
+def test_without_a_learner_that_uses_all_columns_the_table_is_empty():
     design, stack = make_design(120), recipe("logistic", "mean")
     assert leading_booster(stack) is None
     table = ablate(design, stack, cross_validate(design, stack))
@@ -163,5 +163,5 @@ def test_without_a_learner_of_all_columns_there_is_an_empty_table():
     assert list(sentences(table, 0.5)) == []
 
 
-def test_the_leader_is_the_first_booster_of_the_recipe():
+def test_the_leading_booster_is_the_first_of_the_recipe():
     assert leading_booster(recipe("mean", "xgb", "lgbm")) == "xgb"

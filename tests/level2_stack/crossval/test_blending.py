@@ -1,4 +1,4 @@
-"""The blend: means of logits, and weights that only a fold's inner scores have fitted."""
+"""The blend: means of logits, and weights fitted to a fold's inner scores only."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ Y = (np.random.default_rng(0).random(240) < 0.4).astype(float)
 
 
 def member(strength: float, seed: int = 0, seeds: int = 1, scale: float = 1.0) -> Scores:
-    """Return scores that know the target with ``strength``; every entry has noise of its own."""
+    """Return scores with the target times ``strength`` added; every entry has noise of its own."""
     random = np.random.default_rng(seed)
     return Scores(
         train=scale * (strength * Y + random.normal(size=(3, 240))),
@@ -22,31 +22,33 @@ def member(strength: float, seed: int = 0, seeds: int = 1, scale: float = 1.0) -
     )
 
 
-def test_equal_weights_make_the_mean_of_logits():
+def test_equal_weights_give_the_mean_of_logits():
     a, b = member(2, 0), member(1, 1)
-    found, weights = blend({"a": a, "b": b}, Y, FOLDS, "equal")
-    np.testing.assert_allclose(found.train, (a.train + b.train) / 2)
-    np.testing.assert_allclose(found.test, (a.test + b.test) / 2)
-    np.testing.assert_allclose(found.by_seed, (a.by_seed + b.by_seed) / 2)
+    result, weights = blend({"a": a, "b": b}, Y, FOLDS, "equal")
+    np.testing.assert_allclose(result.train, (a.train + b.train) / 2)
+    np.testing.assert_allclose(result.test, (a.test + b.test) / 2)
+    np.testing.assert_allclose(result.by_seed, (a.by_seed + b.by_seed) / 2)
     assert weights == [{"a": 0.5, "b": 0.5}] * 3
 
 
-def test_fitted_weights_are_the_folds_own_and_never_negative():
+def test_every_fold_has_its_own_fitted_weights_which_are_never_negative():
     members = {"good": member(2, 0), "fair": member(1, 1), "useless": member(0, 2), "wrong": member(-2, 3)}
-    found, weights = blend(members, Y, FOLDS, "fitted")
+    result, weights = blend(members, Y, FOLDS, "fitted")
     for fold, row in enumerate(weights):
         assert row["good"] > row["fair"] > row["useless"] >= row["wrong"] == 0
         expected = sum(row[name] * each.train[fold] for name, each in members.items())
-        np.testing.assert_allclose(found.train[fold], expected)
-        np.testing.assert_allclose(found.test[fold], sum(row[name] * each.test[fold] for name, each in members.items()))
+        np.testing.assert_allclose(result.train[fold], expected)
+        np.testing.assert_allclose(
+            result.test[fold], sum(row[name] * each.test[fold] for name, each in members.items())
+        )
 
 
 @pytest.mark.parametrize("fold", [0, 1, 2])
 def test_weights_of_a_fold_do_not_depend_on_its_rows_or_other_folds_scores(fold):
     members = {"a": member(2, 0), "b": member(1, 1)}
     before = blend(members, Y, FOLDS, "fitted")[1]
-    turned = np.where(fold == FOLDS, 1 - Y, Y)
-    assert blend(members, turned, FOLDS, "fitted")[1][fold] == before[fold]
+    flipped_y = np.where(fold == FOLDS, 1 - Y, Y)
+    assert blend(members, flipped_y, FOLDS, "fitted")[1][fold] == before[fold]
     for scores in members.values():
         scores.train[fold, fold == FOLDS] += 7
         scores.train[np.arange(3) != fold] = 0
@@ -54,29 +56,29 @@ def test_weights_of_a_fold_do_not_depend_on_its_rows_or_other_folds_scores(fold)
 
 
 def test_fitted_weights_are_per_unit_of_each_members_logit():
-    plain = blend({"a": member(2, 0), "b": member(1, 1)}, Y, FOLDS, "fitted")
-    scaled = blend({"a": member(2, 0, scale=10), "b": member(1, 1)}, Y, FOLDS, "fitted")
-    np.testing.assert_allclose(scaled[0].train, plain[0].train, rtol=1e-4, atol=1e-4)
-    assert 10 * scaled[1][0]["a"] == pytest.approx(plain[1][0]["a"], rel=1e-4)
+    original = blend({"a": member(2, 0), "b": member(1, 1)}, Y, FOLDS, "fitted")
+    scaled_blend = blend({"a": member(2, 0, scale=10), "b": member(1, 1)}, Y, FOLDS, "fitted")
+    np.testing.assert_allclose(scaled_blend[0].train, original[0].train, rtol=1e-4, atol=1e-4)
+    assert 10 * scaled_blend[1][0]["a"] == pytest.approx(original[1][0]["a"], rel=1e-4)
 
 
 @settings(max_examples=20, deadline=None)
 @given(order=st.permutations(["a", "b", "c"]))
 def test_the_order_of_members_does_not_matter(order):
     members = {"a": member(2, 0), "b": member(1, 1, seeds=2), "c": member(0.5, 2)}
-    straight, turned = (blend(each, Y, FOLDS, "fitted")[0] for each in (members, {n: members[n] for n in order}))
-    np.testing.assert_allclose(turned.train, straight.train, atol=1e-3)
-    np.testing.assert_allclose(turned.by_seed, straight.by_seed, atol=1e-3)
+    first, other_order = (blend(each, Y, FOLDS, "fitted")[0] for each in (members, {n: members[n] for n in order}))
+    np.testing.assert_allclose(other_order.train, first.train, atol=1e-3)
+    np.testing.assert_allclose(other_order.by_seed, first.by_seed, atol=1e-3)
 
 
-def test_a_member_with_fewer_seeds_repeats_its_last():
+def test_a_member_with_fewer_seeds_repeats_its_last_seed():
     a, b = member(1, 0, seeds=3), member(1, 1, seeds=1)
-    found, _ = blend({"a": a, "b": b}, Y, FOLDS, "equal")
-    np.testing.assert_allclose(found.by_seed, (a.by_seed + b.by_seed[[0, 0, 0]]) / 2)
+    result, _ = blend({"a": a, "b": b}, Y, FOLDS, "equal")
+    np.testing.assert_allclose(result.by_seed, (a.by_seed + b.by_seed[[0, 0, 0]]) / 2)
 
 
-def test_a_blend_of_one_orders_cases_as_it_does():
+def test_a_blend_of_one_member_keeps_its_order_of_cases():
     alone = member(2)
-    found, _ = blend({"a": alone}, Y, FOLDS, "fitted")
+    result, _ = blend({"a": alone}, Y, FOLDS, "fitted")
     for fold in range(3):
-        np.testing.assert_array_equal(np.argsort(found.train[fold]), np.argsort(alone.train[fold]))
+        np.testing.assert_array_equal(np.argsort(result.train[fold]), np.argsort(alone.train[fold]))

@@ -38,7 +38,7 @@ def test_the_rank_mean_is_chosen_if_the_best_is_better_by_chance_only():
     preference = prefer(Y, scores(rank_mean=1.0, lgbm=1.005, xgb=0.9), PATIENTS, ["lgbm", "xgb"])
     assert (preference.preferred, preference.choice) == ("lgbm", "rank_mean")
     assert preference.low <= 0 < preference.high
-    start = f"nothing beats the rank mean beyond chance; the best is lgbm (AUC {preference.auc:.4f}, gain over the rank mean "
+    start = f"nothing beats the rank mean beyond chance; the best is lgbm (AUC {preference.auc:.4f}, "
     assert preference.sentence().startswith(start)
 
 

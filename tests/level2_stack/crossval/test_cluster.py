@@ -1,4 +1,4 @@
-"""Level two on a real Dask cluster of separate processes: the same tables to the byte, whoever dies."""
+"""Level two on a real Dask cluster of separate processes: the same tables to the byte, even if a worker is killed."""
 
 import subprocess
 import sys
@@ -31,13 +31,15 @@ BOOSTERS = ["lgbm", "xgb"]
 
 
 def stack(run: Run, *options: str) -> str:
-    """Return what the command says in a process of its own."""
-    place = run.folder.parent
+    """Run the command in a process of its own and return its output."""
+    folder = run.folder.parent
     command = [sys.executable, "-m", "melstack", "stack", "--run", str(run.folder), *options]
-    command += ["--recipe", str(place / "quick.toml"), "--foreign", str(place / "foreign"), "--trust", "good poor"]
-    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    command += ["--recipe", str(folder / "quick.toml"), "--foreign", str(folder / "foreign"), "--trust", "good poor"]
+    process = subprocess.run(
+        command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.returncode == 0, process.stdout
+    return process.stdout
 
 
 def tables(run: Run) -> dict[str, bytes]:
@@ -46,46 +48,46 @@ def tables(run: Run) -> dict[str, bytes]:
 
 
 @pytest.mark.full
-def test_a_stack_on_a_cluster_is_that_of_one_machine_to_the_byte_although_a_busy_worker_is_killed(
+def test_a_stack_on_a_cluster_equals_that_of_one_machine_although_a_busy_worker_is_killed(
     tmp_path: Path,
 ) -> None:
-    """Tuning, nested cross-validation and ablation; the killed worker was at a fit, which another one does again."""
+    """Tuning, nested cross-validation and ablation; another worker repeats the fit of the killed one."""
     here, there = make_run(tmp_path / "here"), make_run(tmp_path / "there")
     stack(here)
-    with cluster() as (address, _), ThreadPoolExecutor() as beside:
-        killed = beside.submit(kill_a_busy_worker, address, lambda: (there.level2 / "quick" / "tuning").is_dir())
-        said = stack(there, "--cluster", address)
-        assert "run_on_worker" in killed.result()
-    assert "level two: fitting" in said
+    with cluster() as (address, _), ThreadPoolExecutor() as pool:
+        call_stack = pool.submit(kill_a_busy_worker, address, lambda: (there.level2 / "quick" / "tuning").is_dir())
+        output = stack(there, "--cluster", address)
+        assert "run_on_worker" in call_stack.result()
+    assert "level two: fitting" in output
     assert [name for name, table in tables(here).items() if tables(there)[name] != table] == []
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "cases.parquet").write_bytes(b"the same for all")
-    return folder
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run")
+    (path / "cases.parquet").write_bytes(b"the same for all")
+    return path
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with cluster(workers=3) as (found, _):
-        yield found
+    with cluster(workers=3) as (scheduler, _):
+        yield scheduler
 
 
 @contextmanager
-def machines(address: str, place: Path) -> Iterator[ClusterWorkers]:
-    with open_workers(address, place) as found:
-        assert found is not None
-        yield found
+def connect(address: str, folder: Path) -> Iterator[ClusterWorkers]:
+    with open_workers(address, folder) as workers:
+        assert workers is not None
+        yield workers
 
 
-def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_asked_for_itself(
-    address: str, place: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_workers_are_those_of_the_scheduler_even_while_the_client_refreshes_its_own_list(
+    address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What Dask's client remembers lacks the workers after each of its own refreshes, every two seconds.
+    """Dask's client refreshes its list every two seconds, and that list then has no workers.
 
-    Here such a refresh always comes between a question and its answer; on a busy machine it sometimes does.
+    Here a refresh always comes between a request and its answer; on a busy machine this happens sometimes.
     """
     refresh = Client._update_scheduler_info
 
@@ -93,19 +95,17 @@ def test_who_is_there_is_asked_of_the_scheduler_whatever_the_client_has_just_ask
         await refresh(client, n_workers)
         await refresh(client)
 
-    with machines(address, place) as found:
+    with connect(address, folder) as workers:
         monkeypatch.setattr(Client, "_update_scheduler_info", twice)
-        assert len(found.cluster.worker_addresses()) == 3
+        assert len(workers.cluster.worker_addresses()) == 3
 
 
-def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made_again(
-    address: str, place: Path
-) -> None:
-    table, made = build_table(make_design(120, 12)), recipe("lgbm", "logistic")
-    members = members_of(made, ["lgbm", "logistic"], {})
-    tasks = tasks_of(members, made, {}, 4)
-    with machines(address, place) as found:
-        there = list(score_folds(tasks, members, table, found))
+def test_contributions_are_bitwise_equal_on_a_cluster_and_on_one_machine(address: str, folder: Path) -> None:
+    table, quick_recipe = build_table(make_design(120, 12)), recipe("lgbm", "logistic")
+    members = members_of(quick_recipe, ["lgbm", "logistic"], {})
+    tasks = tasks_of(members, quick_recipe, {}, 4)
+    with connect(address, folder) as workers:
+        there = list(score_folds(tasks, members, table, workers))
     here = list(score_folds(tasks, members, table, 1))
     assert [each[:2] for each in there] == [each[:2] for each in here]
     for one, other in zip(there, here, strict=True):
@@ -114,8 +114,8 @@ def test_what_a_stack_leans_on_is_the_same_to_the_bit_wherever_its_fits_are_made
 
 
 def test_workers_without_the_boosters_of_this_machine_are_refused(
-    address: str, place: Path, monkeypatch: pytest.MonkeyPatch
+    address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.cluster.workers.version", lambda name: "9.9" if name == "lightgbm" else "1.0")
-    with pytest.raises(InputFault, match=r"lightgbm is [\d.]+ there, 9\.9 here"), machines(address, place):
+    with pytest.raises(InputFault, match=r"lightgbm is [\d.]+ there, 9\.9 here"), connect(address, folder):
         pass

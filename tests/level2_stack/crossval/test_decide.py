@@ -1,4 +1,4 @@
-"""Nested decisions: nothing that predicts a row was chosen with its target, so choosing does not flatter."""
+"""Nested decisions: no choice behind a row's prediction used its target, so the choice is not biased upwards."""
 
 from dataclasses import replace
 
@@ -28,9 +28,10 @@ EVERYTHING = recipe(
 )
 
 
-def decided(design, stack: Recipe):
-    found = cross_validate(design, stack, keep_models=True)
-    return found, decide(design, stack, found)
+def run_stack(design, stack: Recipe):
+    """Return the nested cross-validation and its decisions."""
+    cross_validation = cross_validate(design, stack, keep_models=True)
+    return cross_validation, decide(design, stack, cross_validation)
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +41,28 @@ def design():
 
 @pytest.fixture(scope="module")
 def everything(design):
-    return decided(design, EVERYTHING)
+    return run_stack(design, EVERYTHING)
 
 
 @pytest.mark.parametrize("fold", [0, 1, 2])
-def test_flipping_a_folds_targets_changes_nothing_that_predicts_it(design, everything, fold):
-    (found, result), (found_after, after) = everything, decided(flip_targets(design, fold), EVERYTHING)
+def test_flipping_a_folds_targets_does_not_change_its_predictions(design, everything, fold):
+    (before_cv, result), (after_cv, after) = everything, run_stack(flip_targets(design, fold), EVERYTHING)
     own, other = design.folds == fold, design.folds != fold
     for name in ("lgbm", "xgb", *BASELINES):
-        np.testing.assert_array_equal(found_after.scores[name].train[fold], found.scores[name].train[fold])
-        np.testing.assert_array_equal(found_after.scores[name].test[fold], found.scores[name].test[fold])
+        np.testing.assert_array_equal(after_cv.scores[name].train[fold], before_cv.scores[name].train[fold])
+        np.testing.assert_array_equal(after_cv.scores[name].test[fold], before_cv.scores[name].test[fold])
     for name in ("lgbm", "xgb"):
-        assert found_after.stage[name][fold] == found.stage[name][fold]
+        assert after_cv.stage[name][fold] == before_cv.stage[name][fold]
     assert after.blend_weights[fold] == result.blend_weights[fold]
-    for name, chosen in result.calibrators.items():
-        assert after.calibrators[name][fold] == chosen[fold]
+    for name, choices in result.calibrators.items():
+        assert after.calibrators[name][fold] == choices[fold]
     assert after.fold_preferences[fold] == result.fold_preferences[fold]
     before, now = result.probability.iloc[:180], after.probability.iloc[:180]
     pd.testing.assert_frame_equal(now[own], before[own], check_exact=True)
-    assert not np.isclose(now[other], before[other]).all(axis=0).any()  # the other folds did learn from it
+    assert not np.isclose(now[other], before[other]).all(axis=0).any()  # the other folds do learn from these targets
 
 
-def test_there_is_a_probability_of_every_row_by_every_learner_the_blend_and_the_choice(design, everything):
+def test_every_row_has_a_probability_by_every_learner_the_blend_and_the_choice(design, everything):
     result = everything[1]
     assert set(result.probability) == {"lgbm", "xgb", *BASELINES, "blend", "choice"}
     assert set(result.raw_probability) == {"lgbm", "xgb", *BASELINES, "blend"}
@@ -69,20 +70,20 @@ def test_there_is_a_probability_of_every_row_by_every_learner_the_blend_and_the_
     assert ((result.probability > 0) & (result.probability < 1)).all(axis=None)
 
 
-def test_a_train_row_gets_what_its_outer_folds_calibrator_makes_of_its_outer_score(design):
+def test_a_train_row_gets_its_outer_score_calibrated_by_its_outer_fold(design):
     stack = recipe("logistic", "mean", submit="logistic")
-    found, result = decided(design, stack)
+    cross_validation, result = run_stack(design, stack)
     for fold in range(3):
-        own, scores = design.folds == fold, found.scores["mean"]
-        chosen = calibrate.choose(
+        own, scores = design.folds == fold, cross_validation.scores["mean"]
+        choice = calibrate.choose(
             scores.train[fold, ~own], design.y[~own], design.folds[~own], stack.calibration.methods
         )
         np.testing.assert_array_equal(
-            result.probability["mean"].iloc[:180][own], chosen.calibrator(scores.train[fold, own])
+            result.probability["mean"].iloc[:180][own], choice.calibrator(scores.train[fold, own])
         )
 
 
-def test_the_choice_is_in_every_fold_what_its_inner_folds_chose(design, everything):
+def test_the_choice_has_in_every_fold_the_model_that_its_inner_folds_chose(design, everything):
     result = everything[1]
     for fold, preference in enumerate(result.fold_preferences):
         own = np.flatnonzero(design.folds == fold)
@@ -92,26 +93,26 @@ def test_the_choice_is_in_every_fold_what_its_inner_folds_chose(design, everythi
     assert result.submitted_model == result.preference.choice
 
 
-def test_test_rows_of_the_choice_are_the_mean_of_what_every_fold_chose(design):
+def test_test_rows_of_the_choice_are_the_mean_over_the_models_that_the_folds_chose(design):
     stack = recipe("logistic", "mean", "rank_mean")
-    found, result = decided(design, stack)
+    cross_validation, result = run_stack(design, stack)
     parts = []
     for fold, preference in enumerate(result.fold_preferences):
         name = preference.choice
         assert name != "blend"
-        parts.append(result.calibrators[name][fold].calibrator(found.scores[name].test[fold]))
+        parts.append(result.calibrators[name][fold].calibrator(cross_validation.scores[name].test[fold]))
     np.testing.assert_allclose(result.probability["choice"].iloc[180:], np.mean(parts, axis=0))
 
 
-def test_uncalibrated_probabilities_are_the_scores_themselves(design, everything):
-    found, result = everything
-    scores = found.scores["lgbm"]
-    np.testing.assert_allclose(result.raw_probability["lgbm"].iloc[:180], expit(scores.outer(found.folds)))
+def test_raw_probabilities_are_the_scores_themselves(design, everything):
+    cross_validation, result = everything
+    scores = cross_validation.scores["lgbm"]
+    np.testing.assert_allclose(result.raw_probability["lgbm"].iloc[:180], expit(scores.outer(cross_validation.folds)))
     np.testing.assert_allclose(result.raw_probability["lgbm"].iloc[180:], expit(scores.test.mean(axis=0)))
 
 
-def test_what_the_recipe_submits_is_submitted_without_a_choice(design):
-    result = decided(design, recipe("logistic", "mean", "rank_mean", submit="mean"))[1]
+def test_the_model_that_the_recipe_sets_is_submitted_without_a_choice(design):
+    result = run_stack(design, recipe("logistic", "mean", "rank_mean", submit="mean"))[1]
     assert (result.submitted_model, result.headline, result.preference, result.fold_preferences) == (
         "mean",
         "mean",
@@ -123,56 +124,56 @@ def test_what_the_recipe_submits_is_submitted_without_a_choice(design):
 
 @pytest.mark.parametrize("prevalence", [None, 0.02])
 @pytest.mark.parametrize("submit", ["blend", "lgbm", "rank_mean"])
-def test_predicting_new_rows_gives_what_test_rows_got(design, everything, submit, prevalence):
+def test_new_rows_get_the_predictions_of_test_rows(design, everything, submit, prevalence):
     calibration = Calibration(methods=["platt"], prevalence=prevalence)
     stack = EVERYTHING.model_copy(update={"submit": submit, "calibration": calibration})
-    found, result = everything[0], decide(design, stack, everything[0])
-    new = predict(design.test, stack, found, result, design.y)
+    cross_validation, result = everything[0], decide(design, stack, everything[0])
+    new = predict(design.test, stack, cross_validation, result, design.y)
     np.testing.assert_allclose(new, result.probability[submit].iloc[180:], atol=1e-6, rtol=1e-5)
 
 
-def test_a_new_row_is_predicted_alone_as_among_others(design, everything):
-    found, result = everything
-    together = predict(design.test, EVERYTHING, found, result, design.y)
-    alone = predict(design.test.iloc[[5]], EVERYTHING, found, result, design.y)
+def test_a_new_row_is_predicted_the_same_alone_and_with_others(design, everything):
+    cross_validation, result = everything
+    together = predict(design.test, EVERYTHING, cross_validation, result, design.y)
+    alone = predict(design.test.iloc[[5]], EVERYTHING, cross_validation, result, design.y)
     np.testing.assert_allclose(alone, together[[5]], rtol=1e-6)
 
 
-def test_probabilities_weighted_to_the_deployment_prevalence_have_it_on_average():
+def test_weighted_to_the_deployment_prevalence_the_mean_probability_equals_it():
     design, prevalence = make_design(600, 0, networks=1), 0.05
     stack = recipe("logistic", submit="logistic", calibration={"prevalence": prevalence})
-    probability = decided(design, stack)[1].probability["logistic"].to_numpy()
+    probability = run_stack(design, stack)[1].probability["logistic"].to_numpy()
     weights = np.where(design.y == 1, prevalence / design.y.mean(), (1 - prevalence) / (1 - design.y.mean()))
     assert np.average(probability, weights=weights) == pytest.approx(prevalence, rel=0.1)
     assert np.average(probability) > 1.5 * prevalence  # the training rows have more positives than the clinic
 
 
-def test_a_deployment_prevalence_moves_all_odds_of_a_fold_alike(design):
-    plain, shifted = (
-        decided(design, recipe("logistic", submit="logistic", calibration={"prevalence": prevalence}))[1]
+def test_a_deployment_prevalence_changes_all_odds_of_a_fold_by_the_same_factor(design):
+    default, deployment = (
+        run_stack(design, recipe("logistic", submit="logistic", calibration={"prevalence": prevalence}))[1]
         for prevalence in (None, 0.02)
     )
-    before, after = (result.probability["logistic"].iloc[:180].to_numpy() for result in (plain, shifted))
+    before, after = (result.probability["logistic"].iloc[:180].to_numpy() for result in (default, deployment))
     odds = (after / (1 - after)) / (before / (1 - before))
     for fold in range(3):
-        trained = design.y[design.folds != fold].mean()
-        expected = (0.02 / 0.98) / (trained / (1 - trained))
+        training_share = design.y[design.folds != fold].mean()
+        expected = (0.02 / 0.98) / (training_share / (1 - training_share))
         np.testing.assert_allclose(odds[design.folds == fold], expected, rtol=1e-6)
 
 
 def noise(seed: int) -> tuple[Design, CrossValidation]:
-    """Return a design with twelve learners that know nothing: a row's score is the same by every fit."""
+    """Return a design with twelve learners whose scores are noise: a row's score is the same in every fit."""
     design, random = make_design(240, 0, signal=0, folds=3, seed=seed), np.random.default_rng(seed)
     tables = {f"learner_{i}": np.tile(random.normal(size=240), (3, 1)) for i in range(12)}
     scores = {name: Scores(table, np.zeros((3, 0)), table[:1]) for name, table in tables.items()}
     return design, CrossValidation(design.folds.astype(np.int64), scores)
 
 
-def test_choosing_does_not_flatter_the_choice_as_it_flatters_the_best_of_the_leaderboard():
+def test_the_choice_is_unbiased_while_the_best_of_the_leaderboard_is_not():
     stack, aucs = Recipe(blend=["learner_0"], calibration=Calibration(methods=["none"])), []
     for seed in range(10):
-        design, found = noise(seed)
-        result = decide(design, stack, found)
+        design, cross_validation = noise(seed)
+        result = decide(design, stack, cross_validation)
         each = {name: auc(design.y, score.to_numpy()) for name, score in result.probability.items()}
         aucs.append((each["choice"], max(each.values())))
     (choice, best), error = np.mean(aucs, axis=0), np.std(aucs, axis=0, ddof=1) / np.sqrt(10)
@@ -186,7 +187,7 @@ def test_permuted_targets_leave_every_model_at_chance():
     for fold in range(3):
         own = design.folds == fold
         y[own] = random.permutation(y[own])
-    result = decided(replace(design, y=y), recipe("lgbm", "xgb", *BASELINES, calibration={"methods": ["platt"]}))[1]
+    result = run_stack(replace(design, y=y), recipe("lgbm", "xgb", *BASELINES, calibration={"methods": ["platt"]}))[1]
     for name, score in result.probability.items():
         # Four standard errors of the AUC of 180 positives of 600.
         assert auc(y, score.to_numpy()) == pytest.approx(0.5, abs=0.102), name

@@ -1,4 +1,4 @@
-"""Level two's nested cross-validation: every score comes from fits that saw neither of its two folds."""
+"""Nested cross-validation of level two: every score comes from fits that used neither of its two folds."""
 
 from dataclasses import replace
 
@@ -20,9 +20,13 @@ def margins(predict, X: pd.DataFrame) -> np.ndarray:
 
 
 def fit_without(learner, params, design: Design, excluded_folds: tuple[int, ...], columns: list[str], seed: int = 0):
-    seen = np.flatnonzero(~np.isin(design.folds, excluded_folds))
+    training = np.flatnonzero(~np.isin(design.folds, excluded_folds))
     return learner.fit(
-        params, design.X[columns].iloc[seen], design.y[seen], groups=design.groups[seen].astype(str), seed=seed
+        params,
+        design.X[columns].iloc[training],
+        design.y[training],
+        groups=design.groups[training].astype(str),
+        seed=seed,
     )
 
 
@@ -30,24 +34,24 @@ LOGITS = ["logit.n0", "logit.n1"]
 ALL = [*LOGITS, "metadata.age"]
 
 
-def test_an_entry_is_the_score_by_a_fit_without_the_outer_and_the_rows_own_fold():
+def test_an_entry_is_the_score_of_a_fit_without_the_outer_fold_and_the_rows_own_fold():
     design = make_design()
-    found = cross_validate(design, recipe("logistic"))
+    result = cross_validate(design, recipe("logistic"))
     for outer in range(4):
         for inner in range(4):
             rows = np.flatnonzero(design.folds == inner)
             predict = fit_without(logistic, logistic.Params(), design, (outer, inner), LOGITS)
             expected = margins(predict, design.X[LOGITS].iloc[rows])
-            np.testing.assert_array_equal(found.scores["logistic"].train[outer, rows], expected)
+            np.testing.assert_array_equal(result.scores["logistic"].train[outer, rows], expected)
 
 
-def test_test_rows_are_scored_by_the_fits_without_one_fold():
+def test_test_rows_get_scores_from_the_fits_without_one_fold():
     design = make_design()
-    found = cross_validate(design, recipe("logistic")).scores["logistic"]
-    assert found.test.shape == (4, 24)
+    result = cross_validate(design, recipe("logistic")).scores["logistic"]
+    assert result.test.shape == (4, 24)
     for fold in range(4):
         predict = fit_without(logistic, logistic.Params(), design, (fold,), LOGITS)
-        np.testing.assert_array_equal(found.test[fold], margins(predict, design.test[LOGITS]))
+        np.testing.assert_array_equal(result.test[fold], margins(predict, design.test[LOGITS]))
 
 
 def test_the_outer_scores_are_those_of_the_rows_own_fold():
@@ -71,28 +75,28 @@ def test_flipping_a_folds_targets_leaves_its_row_of_scores_and_its_rounds_alone(
         assert [after.stage[name][fold] for name in after.stage] == [before.stage[name][fold] for name in before.stage]
 
 
-def test_every_pair_of_folds_is_fitted_once_and_every_fit_is_told():
+def test_every_pair_of_folds_is_fitted_once_and_on_fit_is_called_for_every_fit():
     design, stack = make_design(), recipe("lgbm", "logistic", seeds=3, inner_seeds=2)
-    told = []
-    cross_validate(design, stack, on_fit=told.append)
-    assert len({(task.learner, task.excluded_folds, task.seed) for task in told}) == len(told)
-    assert len(told) == count_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
+    tasks = []
+    cross_validate(design, stack, on_fit=tasks.append)
+    assert len({(task.learner, task.excluded_folds, task.seed) for task in tasks}) == len(tasks)
+    assert len(tasks) == count_fits(design, stack) == (4 * 3 + 6 * 2) + (4 + 6)
 
 
-def test_parameters_tuned_for_an_outer_fold_fill_its_row_and_no_other():
+def test_parameters_tuned_for_an_outer_fold_are_used_for_its_row_only():
     design, stack = make_design(), recipe("logistic")
     weak, strong = logistic.Params(l2=0.1), logistic.Params(l2=100)
     params = [weak, weak, strong, strong]
-    tuned = {("logistic", fold): each for fold, each in enumerate(params)}
-    found = cross_validate(design, stack, tuned_params=tuned)
-    # Pairs with equal parameters once (0, 1 and 2, 3), the other four once for either.
-    assert count_fits(design, stack, tuned) == 4 + 2 + 2 * 4
+    tuned_params = {("logistic", fold): each for fold, each in enumerate(params)}
+    result = cross_validate(design, stack, tuned_params=tuned_params)
+    # A pair with equal parameters, (0, 1) or (2, 3), is fitted once; each of the other four is fitted twice.
+    assert count_fits(design, stack, tuned_params) == 4 + 2 + 2 * 4
     for outer in range(4):
         for inner in range(4):
             rows = np.flatnonzero(design.folds == inner)
             predict = fit_without(logistic, params[outer], design, (outer, inner), LOGITS)
             expected = margins(predict, design.X[LOGITS].iloc[rows])
-            np.testing.assert_array_equal(found.scores["logistic"].train[outer, rows], expected)
+            np.testing.assert_array_equal(result.scores["logistic"].train[outer, rows], expected)
 
 
 def test_outer_scores_are_the_mean_logit_of_all_seeds_and_inner_ones_of_the_inner_seeds():
@@ -107,15 +111,15 @@ def test_outer_scores_are_the_mean_logit_of_all_seeds_and_inner_ones_of_the_inne
     assert not np.allclose(seeds[0], seeds[1])
 
 
-def test_rounds_are_those_with_the_least_log_loss_on_inner_folds():
+def test_rounds_are_those_with_the_lowest_log_loss_on_inner_folds():
     stack = recipe("lgbm", lgbm={"rounds": 60, "learning_rate": 0.3, "min_sum_hessian": 0.1})
     noise = cross_validate(make_design(signal=0), stack)
-    assert max(noise.stage["lgbm"]) == STAGES[0]  # whatever is learned of noise is too much
+    assert max(noise.stage["lgbm"]) == STAGES[0]  # more rounds only fit noise
     slow = recipe("lgbm", lgbm={"rounds": 20, "learning_rate": 0.01})
     assert min(cross_validate(make_design(signal=3), slow).stage["lgbm"]) == STAGES[-1]
 
 
-def test_without_choosing_rounds_all_of_them_count():
+def test_without_the_choice_of_rounds_all_are_used():
     stack = recipe("lgbm", "logistic", choose_rounds=False)
     assert cross_validate(make_design(), stack).stage == {"lgbm": [1.0] * 4}
 
@@ -124,56 +128,56 @@ def test_without_choosing_rounds_all_of_them_count():
 def test_the_result_does_not_depend_on_processes_or_the_order_of_learners(processes):
     design, learners = make_design(60, 6), ["lgbm", "xgb", "caruana", "rank_mean", "mean", "logistic"]
     one = cross_validate(design, recipe(*learners, seeds=2), processes=1)
-    turned = recipe(*reversed(learners), seeds=2)
-    two = cross_validate(design, turned, processes=processes, keep_models=True)
+    other_order = recipe(*reversed(learners), seeds=2)
+    two = cross_validate(design, other_order, processes=processes, keep_models=True)
     for name, scores in one.scores.items():
         np.testing.assert_array_equal(two.scores[name].train, scores.train)
         np.testing.assert_array_equal(two.scores[name].test, scores.test)
     assert one.stage == two.stage
     assert one.importance == two.importance
-    kept = two.models["mean", 2][0].margins(design.test[LOGITS])  # a model that came back from its process works
-    np.testing.assert_array_equal(kept[0], one.scores["mean"].test[2])
+    margins_of_model = two.models["mean", 2][0].margins(design.test[LOGITS])  # returned by its process, it still works
+    np.testing.assert_array_equal(margins_of_model[0], one.scores["mean"].test[2])
 
 
-def test_names_of_folds_do_not_matter():
+def test_the_numbers_of_the_folds_do_not_matter():
     design = make_design()
-    named = replace(design, folds=np.array([7, 2, 5, 3], dtype=np.int8)[design.folds])
-    found, again = (cross_validate(each, recipe("logistic")) for each in (design, named))
+    other_numbers = replace(design, folds=np.array([7, 2, 5, 3], dtype=np.int8)[design.folds])
+    first, again = (cross_validate(each, recipe("logistic")) for each in (design, other_numbers))
     assert sorted(np.unique(again.folds)) == [0, 1, 2, 3]
     np.testing.assert_array_equal(
-        again.scores["logistic"].outer(again.folds), found.scores["logistic"].outer(found.folds)
+        again.scores["logistic"].outer(again.folds), first.scores["logistic"].outer(first.folds)
     )
 
 
 def test_weights_and_importance_are_means_over_the_outer_fits():
     design = make_design()
-    found = cross_validate(design, recipe("lgbm", "logistic"))
+    result = cross_validate(design, recipe("lgbm", "logistic"))
     fits = [fit_without(logistic, logistic.Params(), design, (fold,), LOGITS).weights for fold in range(4)]
-    assert found.weights["logistic"]["logit.n0"] == pytest.approx(np.mean([each["logit.n0"] for each in fits]))
-    assert max(found.importance["lgbm"], key=found.importance["lgbm"].get) == "logit.n0"
+    assert result.weights["logistic"]["logit.n0"] == pytest.approx(np.mean([each["logit.n0"] for each in fits]))
+    assert max(result.importance["lgbm"], key=result.importance["lgbm"].get) == "logit.n0"
 
 
-def test_models_are_kept_one_per_seed_and_only_when_asked_for():
+def test_models_are_kept_only_on_request_one_per_seed():
     stack = recipe("lgbm", "logistic", seeds=2)
     assert cross_validate(make_design(), stack).models == {}
-    kept = cross_validate(make_design(), stack, keep_models=True).models
-    assert {key: len(models) for key, models in kept.items()} == {
+    all_models = cross_validate(make_design(), stack, keep_models=True).models
+    assert {key: len(models) for key, models in all_models.items()} == {
         (name, fold): count for name, count in (("lgbm", 2), ("logistic", 1)) for fold in range(4)
     }
 
 
 def test_without_test_rows_there_are_only_train_scores():
-    found = cross_validate(make_design(tests=0), recipe("lgbm", "logistic")).scores
-    assert {name: scores.test.shape for name, scores in found.items()} == {"lgbm": (4, 0), "logistic": (4, 0)}
+    all_scores = cross_validate(make_design(tests=0), recipe("lgbm", "logistic")).scores
+    assert {name: scores.test.shape for name, scores in all_scores.items()} == {"lgbm": (4, 0), "logistic": (4, 0)}
 
 
-def test_fold_aucs_are_those_of_the_rows_that_a_model_has():
+def test_fold_aucs_use_only_the_rows_with_a_score():
     y, folds = np.array([0, 1, 0, 1, 1, 0.0]), np.array([4, 4, 4, 9, 9, 9])
     scores = pd.DataFrame({"full": [1, 2, 3, 3, 2, 1.0], "gap": [1, 2, np.nan, np.nan, np.nan, 1.0]})
-    found = fold_aucs(y, folds, scores)
-    assert found.loc["full"].to_dict() == {4: 0.5, 9: 1.0}
-    assert found.loc["gap", 4] == 1.0
-    assert np.isnan(found.loc["gap", 9])
+    aucs = fold_aucs(y, folds, scores)
+    assert aucs.loc["full"].to_dict() == {4: 0.5, 9: 1.0}
+    assert aucs.loc["gap", 4] == 1.0
+    assert np.isnan(aucs.loc["gap", 9])
 
 
 def test_a_patient_in_two_folds_is_refused_by_name():
@@ -192,7 +196,7 @@ def test_every_fold_with_one_class_is_refused_by_number():
     design = make_design()
     design.y[design.folds == 2] = 0
     design.y[design.folds == 0] = 1
-    with pytest.raises(InputFault) as refused:
+    with pytest.raises(InputFault) as error:
         cross_validate(design, recipe("logistic"))
-    assert "fold 0: 60 malignant of 60" in str(refused.value)
-    assert "fold 2: 0 malignant of 60" in str(refused.value)
+    assert "fold 0: 60 malignant of 60" in str(error.value)
+    assert "fold 2: 0 malignant of 60" in str(error.value)

@@ -86,24 +86,24 @@ def test_a_single_trial_has_the_defaults_even_outside_the_search_range(tmp_path)
 
 def test_a_resumed_search_proposes_the_same_as_an_uninterrupted_one(tmp_path):
     whole, pieces = tmp_path / "whole.journal", tmp_path / "pieces.journal"
-    uninterrupted = run_tuning(whole, 14)
+    expected = run_tuning(whole, 14)
     run_tuning(pieces, 5)
     journal(pieces).ask()  # a trial that was running when the process died
     with pieces.open("ab") as file:
         file.write(b'{"op_code":5,"worker')  # and the line it was writing
     (tmp_path / "pieces.journal.lock").symlink_to(pieces)
-    assert run_tuning(pieces, 14) == uninterrupted
+    assert run_tuning(pieces, 14) == expected
     assert complete_trials(pieces) == complete_trials(whole)
     assert len(complete_trials(whole)) == 14
 
 
 @pytest.mark.full
 def test_a_search_of_a_killed_process_resumes_without_loss(tmp_path):
-    interrupted, whole = tmp_path / "interrupted.journal", tmp_path / "whole.journal"
-    assert subprocess.run([sys.executable, "-c", KILLED_SEARCH, str(interrupted)]).returncode == -9
-    assert [trial.state.name for trial in journal(interrupted).trials][-1] == "RUNNING"
-    assert run_tuning(interrupted, 9) == run_tuning(whole, 9)
-    assert complete_trials(interrupted) == complete_trials(whole)
+    first_part, whole = tmp_path / "interrupted.journal", tmp_path / "whole.journal"
+    assert subprocess.run([sys.executable, "-c", KILLED_SEARCH, str(first_part)]).returncode == -9
+    assert [trial.state.name for trial in journal(first_part).trials][-1] == "RUNNING"
+    assert run_tuning(first_part, 9) == run_tuning(whole, 9)
+    assert complete_trials(first_part) == complete_trials(whole)
 
 
 def test_of_a_longer_journal_only_the_trials_of_the_budget_count(tmp_path):
