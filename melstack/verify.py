@@ -1,4 +1,4 @@
-"""Verify a run: every file against the digest that was written with it, every artefact against what it is made from."""
+"""Verify a run: compare every file with its stored digest, and the inputs of every artefact with the current ones."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,12 +27,13 @@ from runtime.provenance import differences_of, examine_mark, find_damage, output
 from runtime.run_folder import Run
 
 INTACT, DAMAGE, STALE, NO_DIGEST, UNKNOWN = "intact", "damaged", "stale", "no digest", "unknown"
-Now = Callable[[], Mapping[str, Any] | None]  # what an artefact would be made from now; None where nobody can tell
+# Returns what an artefact would be made from now; None if that is not recorded.
+InputsNow = Callable[[], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is found of one artefact: its mark, a state, why, and its files with their bytes as written."""
+    """The state of one artefact, with the reasons, its mark, and its files with their sizes in bytes."""
 
     mark: Path
     state: str
@@ -41,84 +42,83 @@ class Verdict:
 
 
 def verify_run(run: Run) -> list[Verdict]:
-    """Return what is found of every artefact of ``run``, the decoded pictures it uses included, by digests alone.
+    """Return the verdict on every artefact of ``run`` and of the decoded pictures that it uses; change nothing.
 
-    Damaged: a file is not as it was written. Stale: made from other things than are there now. Unmarked: no digest was
-    written, by an earlier version. Unknown: what it is made from cannot be read any more. Nothing is changed.
+    Damaged: a file is missing or differs from its digest. Stale: the inputs (data, settings, code) changed since.
+    No digest: an earlier version wrote the artefact. Unknown: its inputs can no longer be read.
     """
-    return [_verdict(mark, now) for mark, now in _marks(run)]
+    return [_verdict(mark, inputs_now) for mark, inputs_now in _marks(run)]
 
 
 def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
-    """Say every verdict and how many there are of each state; return how many artefacts are damaged."""
+    """Print every verdict and the number of artefacts in each state; return how many are damaged."""
     holder = read_holder(run.folder)
     if holder is not None:
-        say(f"a command is at work in the run, or died there ({holder}): what it is making may look damaged")
+        say(f"a command is writing to this run, or was killed ({holder}): its unfinished output may look damaged")
     for verdict in verdicts:
         size = sum(verdict.files.values()) / 1e6
-        say(f"{verdict.state:10}  {_shown(verdict.mark, run)}  ({len(verdict.files)} file(s), {size:.1f} MB)")
+        say(f"{verdict.state:10}  {_relative(verdict.mark, run)}  ({len(verdict.files)} file(s), {size:.1f} MB)")
         for reason in verdict.reasons:
             say(f"              {reason}")
     strays = _strays(run, verdicts)
     if strays:
-        say(f"{NO_DIGEST:10}  files that no mark records, made again whenever they are needed: {list_names(strays)}")
-    counts = {state: sum(verdict.state == state for verdict in verdicts) for state in (INTACT, STALE, NO_DIGEST)}
-    unclear = sum(verdict.state == UNKNOWN for verdict in verdicts)
-    damaged = sum(verdict.state == DAMAGE for verdict in verdicts)
-    told = ", ".join(f"{count} {state}" for state, count in {**counts, UNKNOWN: unclear, DAMAGE: damaged}.items())
+        say(f"{NO_DIGEST:10}  files that no mark lists; commands write them again when needed: {list_names(strays)}")
+    states = (INTACT, STALE, NO_DIGEST, UNKNOWN, DAMAGE)
+    counts = {state: sum(verdict.state == state for verdict in verdicts) for state in states}
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
     size = sum(sum(verdict.files.values()) for verdict in verdicts) / 1e6
-    say(f"verify: {run.folder}: {len(verdicts)} artefacts, {size:.0f} MB: {told}")
-    return damaged
+    say(f"verify: {run.folder}: {len(verdicts)} artefacts, {size:.0f} MB: {summary}")
+    return counts[DAMAGE]
 
 
-def _verdict(mark: Path, now: Now) -> Verdict:
+def _verdict(mark: Path, inputs_now: InputsNow) -> Verdict:
     content, fault = examine_mark(mark)
     if content is None:
         return Verdict(mark, DAMAGE, (fault,), {})
-    files = {path: int(written["bytes"]) for path, written in outputs_of(mark, content).items()}
-    found = find_damage(mark)
-    if found:
-        return Verdict(mark, DAMAGE, tuple(found), files)
+    files = {path: int(record["bytes"]) for path, record in outputs_of(mark, content).items()}
+    damage = find_damage(mark)
+    if damage:
+        return Verdict(mark, DAMAGE, tuple(damage), files)
     try:
-        made_from = now()
+        made_from = inputs_now()
     except (InputFault, OSError) as error:
-        return Verdict(mark, UNKNOWN, (f"what it is made from cannot be told: {error}",), files)
-    changed = [] if made_from is None else differences_of(content, made_from)
-    if changed:
-        return Verdict(mark, STALE, tuple(changed), files)
+        return Verdict(mark, UNKNOWN, (f"its inputs cannot be read: {error}",), files)
+    differences = [] if made_from is None else differences_of(content, made_from)
+    if differences:
+        return Verdict(mark, STALE, tuple(differences), files)
     return Verdict(mark, INTACT if "outputs" in content else NO_DIGEST, (), files)
 
 
-def _marks(run: Run) -> Iterator[tuple[Path, Now]]:
-    """Yield every mark of the run with what its artefact would be made from now."""
-    yield run.cases_mark, partial(_cases_now, run)
-    yield from _present({run.folder / "leaks" / "traces.json": lambda: None})
+def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
+    """Yield every mark of the run, and the function that returns its artefact's current inputs."""
+    yield run.cases_mark, partial(_cases_inputs, run)
+    yield from _existing({run.folder / "leaks" / "traces.json": lambda: None})
     yield from _part_marks(run)
-    yield from _present({run.statistics_mark: lambda: {"cases": run.cases_digest()}})
+    yield from _existing({run.statistics_mark: lambda: {"cases": run.cases_digest()}})
     yield from _network_marks(run)
-    yield from _present({mark: partial(dict, made_from) for mark, made_from in block_marks(run).items()})
-    yield from _present({run.folder / REPORT: partial(audit_ingredients, run)})
+    yield from _existing({mark: partial(dict, made_from) for mark, made_from in block_marks(run).items()})
+    yield from _existing({run.folder / REPORT: partial(audit_ingredients, run)})
     for folder in sorted(run.level2.glob("*/")):
-        stack = {folder / "run.json": partial(_stack_now, run, folder / "run.json")}
-        yield from _present({**stack, folder / "explained.json": partial(explanation_ingredients, folder)})
-    yield from _present({run.submission.with_suffix(".json"): partial(_submission_now, run)})
+        stack = {folder / "run.json": partial(_stack_inputs, run, folder / "run.json")}
+        yield from _existing({**stack, folder / "explained.json": partial(explanation_ingredients, folder)})
+    yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for manifest in sorted(run.folder.glob("*/manifest.json")):
         mark = manifest.parent.with_suffix(".json")
-        yield from _present({mark: partial(_bundle_now, run, mark)})
+        yield from _existing({mark: partial(_bundle_inputs, run, mark)})
 
 
-def _present(marks: Mapping[Path, Now]) -> Iterator[tuple[Path, Now]]:
-    return ((mark, now) for mark, now in marks.items() if mark.is_file())
+def _existing(marks: Mapping[Path, InputsNow]) -> Iterator[tuple[Path, InputsNow]]:
+    return ((mark, inputs_now) for mark, inputs_now in marks.items() if mark.is_file())
 
 
-def _cases_now(run: Run) -> Mapping[str, Any] | None:
+def _cases_inputs(run: Run) -> Mapping[str, Any] | None:
     request = run.facts().get("request")
     return None if request is None else case_ingredients(CaseFolders.open(Request.from_json(request)))
 
 
-def _part_marks(run: Run) -> Iterator[tuple[Path, Now]]:
-    """Yield the marks of the decoded pictures that the run uses: what a part holds, and every size of it."""
+def _part_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
+    """Yield the marks of the decoded pictures that the run uses: of the parts' case lists, and of every size."""
     if find_damage(run.cases_mark) or not run.facts()["pictures"]:
         return
     cases = run.read_cases()
@@ -126,57 +126,58 @@ def _part_marks(run: Run) -> Iterator[tuple[Path, Now]]:
         yield from ((mark, partial(store.made_from_now, mark, rows)) for mark in store.marks())
 
 
-def _network_marks(run: Run) -> Iterator[tuple[Path, Now]]:
-    yield from _present({run.folder / "foreign.json": partial(_foreign_now, run)})
+def _network_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
+    yield from _existing({run.folder / "foreign.json": partial(_foreign_inputs, run)})
     for folder in sorted(run.level1.glob("*/")):
         own = (folder / "begun.json").is_file()
-        now = partial(_network_now, run, folder) if own else partial(_foreign_now, run)
+        inputs_now = partial(_network_inputs, run, folder) if own else partial(_foreign_inputs, run)
         marks = [folder / "begun.json", *part_marks(folder), folder / "run.json"]
-        yield from _present(dict.fromkeys(marks, now))
+        yield from _existing(dict.fromkeys(marks, inputs_now))
 
 
-def _network_now(run: Run, folder: Path) -> Mapping[str, Any]:
-    """Return what a network trained here would be made from: by its own TOML, or by that of its name among ours."""
-    own = read_json(folder / "begun.json").get("toml")
+def _network_inputs(run: Run, folder: Path) -> Mapping[str, Any]:
+    """Return the current inputs of a network trained in this run, by its own TOML, else by the TOML of its name."""
+    mark = read_json(folder / "begun.json")
+    own = mark.get("toml")
     files = [Path(own)] if own else sorted(CONFIGS.glob(f"*/{folder.name}.toml"))
     if not files or not files[0].is_file():
-        raise InputFault(f"the settings of {folder.name} are no more at {own or CONFIGS}")
-    then = read_json(folder / "begun.json")["made_from"]
-    found = [model_inputs(run, read_experiment(file)) for file in files]
-    # Two profiles may each have a model of this name: it is that one of them whose settings it has.
-    return next((made_from for made_from in found if not differences_of({"made_from": then}, made_from)), found[0])
+        raise InputFault(f"{own or CONFIGS}: the settings of {folder.name} are no longer there")
+    candidates = [model_inputs(run, read_experiment(file)) for file in files]
+    # Two profiles may have a model of this name: take the one whose settings are those of the trained network.
+    matching = (inputs for inputs in candidates if not differences_of({"made_from": mark["made_from"]}, inputs))
+    return next(matching, candidates[0])
 
 
-def _foreign_now(run: Run) -> Mapping[str, Any] | None:
+def _foreign_inputs(run: Run) -> Mapping[str, Any] | None:
     summary, _ = examine_mark(run.folder / "foreign.json")
     if summary is None or "folder" not in summary:
         return None
     return import_ingredients(run, Path(summary["folder"]), summary["trust"])
 
 
-def _stack_now(run: Run, mark: Path) -> Mapping[str, Any]:
+def _stack_inputs(run: Run, mark: Path) -> Mapping[str, Any]:
     content = read_json(mark)
     recipe = recipe_file(content.get("recipe", mark.parent.name))
     return stack_ingredients(run, recipe, content["made_from"].get("prevalence"))
 
 
-def _submission_now(run: Run) -> Mapping[str, Any]:
+def _submission_inputs(run: Run) -> Mapping[str, Any]:
     return submission_ingredients(run, read_json(run.submission.with_suffix(".json"))["made_from"]["recipe"])
 
 
-def _bundle_now(run: Run, mark: Path) -> Mapping[str, Any] | None:
-    from melstack.bundle.writing import bundle_ingredients  # it imports all of level two
+def _bundle_inputs(run: Run, mark: Path) -> Mapping[str, Any] | None:
+    from melstack.bundle.writing import bundle_ingredients  # slow: it imports all of level two
 
     recipe = read_json(mark).get("recipe")
     return None if recipe is None else bundle_ingredients(run.level2 / recipe_file(recipe).stem / "run.json")
 
 
 def _strays(run: Run, verdicts: list[Verdict]) -> list[str]:
-    known = {path for verdict in verdicts for path in (verdict.mark, *verdict.files)}
-    known.add(run.folder / LOCK)
-    files = (path for path in sorted(run.folder.rglob("*")) if path.is_file() and path not in known)
+    listed_files = {path for verdict in verdicts for path in (verdict.mark, *verdict.files)}
+    listed_files.add(run.folder / LOCK)
+    files = (path for path in sorted(run.folder.rglob("*")) if path.is_file() and path not in listed_files)
     return [str(path.relative_to(run.folder)) for path in files]
 
 
-def _shown(path: Path, run: Run) -> Path:
+def _relative(path: Path, run: Run) -> Path:
     return path.relative_to(run.folder) if path.is_relative_to(run.folder) else path

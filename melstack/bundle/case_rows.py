@@ -1,4 +1,4 @@
-"""New cases as rows of the design: with the columns that the training cases had, and their feature blocks."""
+"""New cases as rows of the design: the columns of the training cases, and the cases' feature blocks."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,10 +14,10 @@ from runtime.errors import Faults, list_names
 
 
 def match_training_columns(cases: pd.DataFrame, metadata: Mapping[str, MetadataColumn]) -> pd.DataFrame:
-    """Return checked ``cases`` with the columns that the training cases had: patient_id, ``metadata`` and the sizes.
+    """Return valid ``cases`` with the columns of the training cases: patient_id, ``metadata`` and the picture sizes.
 
-    What is not known is missing. Raises InputFault that lists the values which are no numbers where those of the
-    training cases are.
+    A column that ``cases`` lacks is missing in every row. Raises InputFault that lists the values that are not numbers
+    in columns that are numeric in the training cases.
     """
     faults, rows = Faults(), cases[["patient_id"]]
     numbers = dict.fromkeys(SIZES, MetadataColumn(kind="number"))
@@ -27,20 +27,20 @@ def match_training_columns(cases: pd.DataFrame, metadata: Mapping[str, MetadataC
     return rows.assign(role="test", fold=-1, target=np.nan)
 
 
-def blocks_of(
+def build_blocks(
     names: Sequence[str],
     rows: pd.DataFrame,
     statistics: pd.DataFrame | None,
     embeddings: Mapping[str, pd.DataFrame],
 ) -> dict[str, pd.DataFrame]:
-    """Return the feature blocks ``names`` of ``rows``, those left out that need what there is none of."""
+    """Return the feature blocks ``names`` of ``rows``, without those that need statistics or embeddings not given."""
     sources = Sources(
         statistics=statistics, embeddings={name: partial(embeddings.__getitem__, name) for name in embeddings}
     )
     return {name: build_block(name, rows, sources) for name in names if not missing_needs(name, sources)}
 
 
-def rows_of(
+def design_rows(
     rows: pd.DataFrame,
     networks: Mapping[str, pd.DataFrame],
     blocks: Mapping[str, pd.DataFrame],
@@ -56,7 +56,8 @@ def _column(cases: pd.DataFrame, name: str, column: MetadataColumn, faults: Faul
     if column.kind == "text":
         return pd.Series([None if pd.isna(value) else str(value) for value in values], index=cases.index, dtype=object)
     numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
-    bad = cases.index[(values.notna() & ~np.isfinite(numbers)).to_numpy()]
-    if len(bad):
-        faults.add(f"{name}: not a number in {list_names(bad)}, such as {values[bad[0]]!r}")
+    invalid = cases.index[(values.notna() & ~np.isfinite(numbers)).to_numpy()]
+    if len(invalid):
+        first = values[invalid[0]]
+        faults.add(f"{name}: {first!r} is not a finite number; correct or remove the values of {list_names(invalid)}")
     return numbers

@@ -1,4 +1,4 @@
-"""A bundle, loaded: it predicts new cases from their pictures and what is known of the patients."""
+"""A loaded bundle: it predicts new cases from their pictures and their patients' metadata."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,16 +12,17 @@ from features.cases.new_cases import check_new_cases
 from features.ugly_ducklings import duckling_distance, ugly_ducklings
 from level1_cnn.portable.network import PortableNetwork
 from level2_stack.portable.stack import PortableStack, read_portable_stack
-from melstack.bundle.case_rows import blocks_of, match_training_columns, rows_of
+from melstack.bundle.case_rows import build_blocks, design_rows, match_training_columns
 from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_digest, read_manifest
-from melstack.bundle.novelty import Novelty, notices, read_novelty
-from melstack.bundle.predicted import Predicted
-from melstack.bundle.run_networks import Seen, heat, see
+from melstack.bundle.novelty import Novelty, describe_differences, read_novelty
+from melstack.bundle.predictions import Predictions
+from melstack.bundle.run_networks import PictureResults, attention_maps, run_networks
 from runtime.errors import InputFault, list_names
+from runtime.invocation import option
 
 
 class Bundle:
-    """The folder that a run's ``make submission`` leaves, ready to predict; safe to use from several threads."""
+    """The bundle that ``submission`` writes for a run, ready to predict; it may be used by several threads at once."""
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int | None) -> None:
         self.folder, self.manifest = folder, manifest
@@ -31,34 +32,34 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path, *, threads: int | None = None) -> "Bundle":
-        """Return the bundle in ``folder`` after checking every file's digest; nothing in it is executed or unpickled.
+        """Return the bundle in ``folder`` after checking every file's digest; no file is executed or unpickled.
 
-        ``threads`` per network; None uses every core. Raises InputFault for a folder that is no bundle, or a damaged
-        one.
+        Each network uses ``threads`` threads; None: one per core. Raises InputFault when ``folder`` is not a bundle or
+        a file of the bundle is damaged.
         """
         folder = Path(folder)
         return cls(folder, read_manifest(folder), threads)
 
     @property
     def name(self) -> str:
-        """The name of the run that the bundle was made of."""
+        """The name of the run that the bundle comes from."""
         return self.manifest.run
 
     @cached_property
     def card(self) -> str:
-        """The model card, Markdown."""
+        """The model card in Markdown."""
         return (self.folder / CARD).read_text(encoding="utf-8")
 
     @cached_property
     def facts(self) -> Mapping[str, object]:
-        """What is known of the model: auc, auc_low, auc_high out of fold, prevalence, networks, versions, digest."""
+        """Facts of the model: auc, auc_low, auc_high (out-of-fold), prevalence, networks, versions, digest."""
         networks = [entry.name for entry in self.manifest.networks]
-        told = {"run": self.manifest.run, "networks": networks, "versions": self.manifest.versions}
-        return {**self.manifest.facts, **told, "digest": bundle_digest(self.folder)}
+        origin = {"run": self.manifest.run, "networks": networks, "versions": self.manifest.versions}
+        return {**self.manifest.facts, **origin, "digest": bundle_digest(self.folder)}
 
     @property
-    def foreign(self) -> list[str]:
-        """The networks whose predictions must be brought along."""
+    def foreign_networks(self) -> list[str]:
+        """The networks that the bundle lacks: the caller passes their predictions."""
         return [entry.name for entry in self.manifest.networks if entry.foreign]
 
     def predict(
@@ -66,106 +67,120 @@ class Bundle:
         cases: pd.DataFrame,
         pictures: Mapping[str, Path],
         foreign: Mapping[str, pd.DataFrame] | None = None,
-    ) -> Predicted:
-        """Return what the bundle says of ``cases``, which are compared within their column patient_id.
+    ) -> Predictions:
+        """Return the predictions for ``cases``; cases with the same patient_id are compared with each other.
 
-        Index image_name; columns patient_id (without it every case is a patient of its own) and, as far as known, the
-        metadata of the training cases (sex, age_approx in years, anatom_site_general_challenge); ``pictures`` has a
-        file per case. They are checked as training cases are; what was repaired is told in the answer's ``notes``.
-        ``foreign`` has a table with the column probability, and spread if it is known, for every network that the
-        bundle does not hold. Raises InputFault that names every picture that cannot be read, every value that cannot
-        be used and every prediction that is missing.
+        ``cases`` has the index image_name, the column patient_id (without it every case is a patient of its own) and,
+        where known, the metadata of the training cases (sex, age_approx in years, anatom_site_general_challenge);
+        ``pictures`` has one file per case. ``foreign`` has, for every network that the bundle lacks, a table with the
+        column probability and optionally spread. The cases are checked and repaired as training cases are; the
+        repairs are listed in ``notes`` of the result. Raises InputFault that lists every unreadable picture, every
+        invalid value and every missing prediction.
         """
         notes = list[str]()
-        checked = check_new_cases(cases, list(self.manifest.metadata), pictures, notes)
-        return replace(self.predict_checked(checked, pictures, foreign), notes=notes)
+        valid = check_new_cases(cases, list(self.manifest.metadata), pictures, notes)
+        return replace(self.predict_valid_cases(valid, pictures, foreign), notes=notes)
 
-    def predict_checked(
+    def predict_valid_cases(
         self,
         cases: pd.DataFrame,
         pictures: Mapping[str, Path],
         foreign: Mapping[str, pd.DataFrame] | None = None,
-    ) -> Predicted:
-        """Return what ``predict`` does of cases that ``read_new_cases`` has read, and so checked; raise as it does."""
+    ) -> Predictions:
+        """Return the predictions for cases that ``read_new_cases`` has read and checked; else like ``predict``."""
         rows = match_training_columns(cases, self.manifest.metadata)
-        given = self._foreign_tables(rows, foreign or {})
-        seen = see(self._networks, rows, pictures)
-        tables = seen.mean_tables() | given
-        features = blocks_of(self.manifest.blocks, rows, seen.statistics, seen.embeddings)
-        X = self._design(rows, tables, features)
+        foreign_tables = self._foreign_tables(rows, foreign or {})
+        results = run_networks(self._networks, rows, pictures)
+        tables = results.mean_tables() | foreign_tables
+        blocks = build_blocks(self.manifest.blocks, rows, results.statistics, results.embeddings)
+        X = self._design(rows, tables, blocks)
         by_fold, split = self._stack.explain(X)
-        table = _table(rows, by_fold.mean(axis=0), self._alone(rows, seen, given, features))
-        table = table.assign(unusual=self._unusual(seen, len(rows)), ugly_duckling=self._ugly(rows, features))
-        parts = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)
-        told = notices(rows, self.manifest.metadata, table["unusual"].tolist())
-        return Predicted(table, {name: one.loc[rows.index] for name, one in tables.items()}, parts, told)
+        table = _table(rows, by_fold.mean(axis=0), self._fold_probabilities(rows, results, foreign_tables, blocks))
+        unusual = self._unusual(results, len(rows))
+        table = table.assign(unusual=unusual, ugly_duckling=self._ugly_ducklings(rows, blocks))
+        contributions = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)
+        notices = describe_differences(rows, self.manifest.metadata, unusual.tolist())
+        networks = {name: scores.loc[rows.index] for name, scores in tables.items()}
+        return Predictions(table, networks, contributions, notices)
 
     def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
-        """Return per case where the networks see melanoma, float32 (rows, columns), 0 to 1, over the square picture.
+        """Return per case a map of where the networks see melanoma, float32 (rows, columns), 0 to 1.
 
-        It is empty where the bundle holds no network.
+        The map covers the square picture. The result is empty if the bundle has no network.
         """
-        checked = check_new_cases(cases, list(self.manifest.metadata), pictures, [])
-        return heat(self._networks, match_training_columns(checked, self.manifest.metadata), pictures)
+        valid = check_new_cases(cases, list(self.manifest.metadata), pictures, [])
+        return attention_maps(self._networks, match_training_columns(valid, self.manifest.metadata), pictures)
 
     def _design(
-        self, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame], features: Mapping[str, pd.DataFrame]
+        self, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame], blocks: Mapping[str, pd.DataFrame]
     ) -> pd.DataFrame:
-        return self._stack.design(rows_of(rows, tables, features, self.manifest.contrasts))
+        return self._stack.design(design_rows(rows, tables, blocks, self.manifest.contrasts))
 
-    def _alone(
-        self, rows: pd.DataFrame, seen: Seen, given: Mapping[str, pd.DataFrame], features: Mapping[str, pd.DataFrame]
+    def _fold_probabilities(
+        self,
+        rows: pd.DataFrame,
+        results: PictureResults,
+        foreign_tables: Mapping[str, pd.DataFrame],
+        blocks: Mapping[str, pd.DataFrame],
     ) -> np.ndarray:
-        """Return the probability by each fold's networks and models alone, (folds, n)."""
-        found = []
+        """Return the probabilities by the networks and models of each fold separately, (folds, n)."""
+        probabilities = []
         for fold in range(self._stack.folds):
-            X = self._design(rows, seen.fold_tables(fold) | dict(given), features)
-            found.append(self._stack.probability_of_fold(X, fold))
-        return np.stack(found)
+            X = self._design(rows, results.fold_tables(fold) | dict(foreign_tables), blocks)
+            probabilities.append(self._stack.probability_of_fold(X, fold))
+        return np.stack(probabilities)
 
-    def _unusual(self, seen: Seen, count: int) -> np.ndarray:
+    def _unusual(self, results: PictureResults, count: int) -> np.ndarray:
         name = self.manifest.reference
         if name is None or self._novelty is None:
             return np.full(count, np.nan)
-        return self._novelty.unusual(seen.outputs[name].embeddings)
+        return self._novelty.unusual(results.outputs[name].embeddings)
 
-    def _ugly(self, rows: pd.DataFrame, features: Mapping[str, pd.DataFrame]) -> pd.Series:
-        if self.manifest.ugly_limit is None or "ugly_duckling" not in features:
+    def _ugly_ducklings(self, rows: pd.DataFrame, blocks: Mapping[str, pd.DataFrame]) -> pd.Series:
+        if self.manifest.ugly_limit is None or "ugly_duckling" not in blocks:
             return pd.Series(False, index=rows.index)
-        distance = duckling_distance(features["ugly_duckling"])
+        distance = duckling_distance(blocks["ugly_duckling"])
         return ugly_ducklings(distance, rows["patient_id"], self.manifest.ugly_limit)
 
     @cached_property
     def _novelty(self) -> Novelty | None:
         return None if self.manifest.reference is None else read_novelty(self.folder)
 
-    def _foreign_tables(self, rows: pd.DataFrame, given: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        lacking = [name for name in self.foreign if name not in given]
-        if lacking:
+    def _foreign_tables(self, rows: pd.DataFrame, foreign: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        missing = [name for name in self.foreign_networks if name not in foreign]
+        if missing:
             raise InputFault(
-                f"{self.folder}: the stack was made with foreign networks: their predictions are needed as well: "
-                f"{list_names(lacking)} (FOREIGN=folder with <network>/test.csv)"
+                f"{self.folder}: the stack uses networks whose predictions were read from tables: "
+                f"{list_names(missing)}; pass their predictions for the new cases as <network>/test.csv "
+                f"({option('foreign', 'folder')})"
             )
-        tables = {}
-        for name in self.foreign:
-            absent = rows.index.difference(given[name].index)
-            if len(absent):
-                raise InputFault(f"foreign network {name}: no prediction for {list_names(absent)} of {len(rows)} cases")
-            table = given[name].reindex(rows.index).reindex(columns=["probability", "spread"])
-            tables[name] = table.apply(pd.to_numeric, errors="coerce").astype(np.float64)
-            wrong = rows.index[~tables[name]["probability"].between(0, 1)]
-            if len(wrong):
-                raise InputFault(f"foreign network {name}: no probability from 0 to 1 for {list_names(wrong)}")
-        return tables
+        return {name: _probability_table(name, foreign[name], rows.index) for name in self.foreign_networks}
+
+
+def _probability_table(name: str, predictions: pd.DataFrame, cases: pd.Index) -> pd.DataFrame:
+    """Return probability and spread of a foreign network; raise InputFault for missing or invalid probabilities."""
+    absent = cases.difference(predictions.index)
+    if len(absent):
+        raise InputFault(
+            f"foreign network {name}: no prediction for {list_names(absent)} of {len(cases)} cases; add their rows"
+        )
+    table = predictions.reindex(cases).reindex(columns=["probability", "spread"])
+    table = table.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    invalid = cases[~table["probability"].between(0, 1)]
+    if len(invalid):
+        raise InputFault(
+            f"foreign network {name}: probabilities must be from 0 to 1; correct those of {list_names(invalid)}"
+        )
+    return table
 
 
 def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray) -> pd.DataFrame:
-    value = pd.Series(probability, index=rows.index)
-    patients = value.groupby(rows["patient_id"])
-    # By clipping the mean lies within its own limits, whatever the last digit.
+    values = pd.Series(probability, index=rows.index)
+    patients = values.groupby(rows["patient_id"])
+    # Rounding may put the mean beyond the extremes in the last digit; low and high must enclose it.
     return pd.DataFrame(
         {
-            "probability": value,
+            "probability": values,
             "low": np.minimum(by_fold.min(axis=0), probability),
             "high": np.maximum(by_fold.max(axis=0), probability),
             "rank": patients.rank(method="min", ascending=False).astype(int),

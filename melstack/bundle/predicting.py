@@ -1,4 +1,4 @@
-"""A data folder through a bundle: its cases read, predicted, and written as tables."""
+"""Predict a data folder with a bundle: read its cases, predict them, write the tables."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from level2_stack.foreign.read import read_foreign_predictions
 from melstack.bundle.loading import Bundle
-from melstack.bundle.predicted import Predicted
+from melstack.bundle.predictions import Predictions
 from runtime.errors import InputFault
 from runtime.files import write_json, write_text
 from runtime.progress import say
@@ -18,43 +18,47 @@ from runtime.tables import write_table
 def predict_folder(
     folder: Path, data: Path, out: Path, mapping: Path | None, foreign: Path | None, *, threads: int | None = None
 ) -> None:
-    """Predict the cases of ``data`` with the bundle in ``folder`` and write what it says to ``out``.
+    """Predict the cases of ``data`` with the bundle in ``folder`` and write the tables into ``out``.
 
-    ``foreign`` holds <network>/test.csv of the networks that the bundle does not hold. What is written:
+    ``foreign`` holds <network>/test.csv of the networks that the bundle lacks. The tables:
 
     * submission.csv: image_name, target;
-    * predictions.parquet (and .csv): what ``Predicted.table`` holds; networks/<name>.parquet: each network's table;
-    * contributions.parquet; notices.json: the cases that are not like the training cases, and why.
-    Raises InputFault as ``Bundle.load``, ``read_new_cases``, ``read_foreign_predictions`` and ``Bundle.predict`` do,
-    and writes nothing then.
+    * predictions.parquet (and .csv): ``Predictions.table``; networks/<name>.parquet: the scores of each network;
+    * contributions.parquet; notices.json: the cases that are unlike the training cases, and why.
+
+    Raises InputFault, before it writes anything, as ``Bundle.load``, ``read_new_cases``, ``read_foreign_predictions``
+    and ``Bundle.predict`` do.
     """
     if out.exists() and not out.is_dir():
-        raise InputFault(f"{out}: a file; give a folder for the tables")
+        raise InputFault(f"{out}: this is a file, and the tables need a folder; give another path")
     if foreign is not None and not foreign.is_dir():
-        raise InputFault(f"{foreign}: no such folder of other networks' predictions")
-    bundle, opened = Bundle.load(folder, threads=threads), DataFolder.open(data, mapping)
-    cases = read_new_cases(opened)
-    brought = {} if foreign is None else read_foreign_predictions(foreign, bundle.foreign, cases, opened.notes)
-    for note in opened.notes:
+        raise InputFault(f"{foreign}: no such folder; give the folder with <network>/test.csv of the other networks")
+    bundle, data_folder = Bundle.load(folder, threads=threads), DataFolder.open(data, mapping)
+    cases = read_new_cases(data_folder)
+    foreign_tables = {}
+    if foreign is not None:
+        foreign_tables = read_foreign_predictions(foreign, bundle.foreign_networks, cases, data_folder.notes)
+    for note in data_folder.notes:
         say(note)
-    predicted = bundle.predict_checked(cases, _pictures(cases, data), brought)
-    write_predicted(predicted, out)
-    noticed = sum(bool(sentences) for sentences in predicted.notices.values())
+    predictions = bundle.predict_valid_cases(cases, _pictures(cases, data), foreign_tables)
+    write_predictions(predictions, out)
     say(f"predicted: {len(cases)} cases of {cases['patient_id'].nunique()} patients, {out / 'submission.csv'}")
-    if noticed:
-        say(f"  {noticed} of them are unlike the training cases: {out / 'notices.json'}")
+    unlike = sum(bool(sentences) for sentences in predictions.notices.values())
+    if unlike:
+        say(f"  {unlike} of them differ from the training cases: {out / 'notices.json'} says how")
 
 
-def write_predicted(predicted: Predicted, out: Path) -> None:
-    """Write what a bundle said as tables into ``out``."""
-    target = predicted.table["probability"].rename("target")
+def write_predictions(predictions: Predictions, out: Path) -> None:
+    """Write the predictions of a bundle as tables into ``out``."""
+    target = predictions.table["probability"].rename("target")
     write_text(out / "submission.csv", target.to_csv())
-    write_text(out / "predictions.csv", predicted.table.to_csv())
-    write_table(out / "predictions.parquet", predicted.table)
-    for name, table in predicted.networks.items():
+    write_text(out / "predictions.csv", predictions.table.to_csv())
+    write_table(out / "predictions.parquet", predictions.table)
+    for name, table in predictions.networks.items():
         write_table(out / "networks" / f"{name}.parquet", table)
-    write_table(out / "contributions.parquet", predicted.contributions)
-    write_json(out / "notices.json", {name: list(told) for name, told in predicted.notices.items() if told})
+    write_table(out / "contributions.parquet", predictions.contributions)
+    notices = {name: list(sentences) for name, sentences in predictions.notices.items() if sentences}
+    write_json(out / "notices.json", notices)
 
 
 def _pictures(cases: pd.DataFrame, data: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""From a finished run to its bundle: networks, stack, reference and card, and the manifest last of all."""
+"""Write the bundle of a finished run: networks, stack, reference space, model card, and last the manifest."""
 
 import math
 import shutil
@@ -35,6 +35,7 @@ from melstack.bundle.novelty import learn_novelty, write_novelty
 from melstack.report.model_card.writing import card
 from runtime.errors import InputFault
 from runtime.files import read_json, write_text
+from runtime.invocation import command
 from runtime.progress import say
 from runtime.provenance import check_outputs, digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
@@ -44,22 +45,22 @@ VERSIONS = ("melstack", "onnxruntime", "lightgbm", "xgboost-cpu", "xgboost", "nu
 
 
 def make_bundle(run: Path, recipe: str, folder: Path, cluster: str | None = None) -> None:
-    """Write the bundle of ``run`` to ``folder``, unless the one there was made from the same stack by the same code.
+    """Write the bundle of a run to ``folder``, unless it is there already, of the same stack and by the same code.
 
-    Where no picture network and no stack changed, nothing is done.
+    Raises InputFault when the stack of ``recipe`` is not finished or its files are damaged.
     """
-    place, file = Run(run), file_of(recipe)
+    run_folder, file = Run(run), file_of(recipe)
     mark = folder.with_suffix(".json")
-    stack = place.level2 / file.stem / "run.json"
+    stack = run_folder.level2 / file.stem / "run.json"
     if not stack.is_file():
-        raise InputFault(f"{stack.parent}: no finished stack; `make stack` makes it")
+        raise InputFault(f"{stack.parent}: no finished stack; {command('stack')} makes it")
     made_from = bundle_ingredients(stack)
     if is_fresh(mark, made_from, [folder / NAME]):
         say(f"bundle: fresh, {folder}")
         return
-    place.check_networks()
-    check_outputs(stack, "`make stack` makes it again")
-    write_bundle(place, file, folder, cluster)
+    run_folder.check_networks()
+    check_outputs(stack, f"{command('stack')} makes it again")
+    write_bundle(run_folder, file, folder, cluster)
     write_mark(mark, made_from, [path for path in folder.rglob("*") if path.is_file()], recipe=recipe)
 
 
@@ -69,44 +70,44 @@ def bundle_ingredients(stack: Path) -> dict[str, Any]:
 
 
 def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None = None) -> None:
-    """Write the bundle of the finished stack of ``recipe_file`` over ``run`` to ``folder``, which is made anew.
+    """Write the bundle of the finished stack of ``recipe_file`` to ``folder``; an older one is replaced.
 
-    It is written beside its place and moved there when it is whole. Raises InputFault when the stack is not finished
-    or cannot be made again as it was.
+    The files are written into a temporary folder beside ``folder``, which is renamed when it is complete. Raises
+    InputFault when the stack is not finished or the refitted models give other test probabilities.
     """
     level2 = run.level2 / recipe_file.stem
-    making = folder.with_name(f".{folder.name}-writing")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    decided = read_decisions(read_json(level2 / "decisions.json"))
-    entries = _networks(run, decided)
+    partial_folder = folder.with_name(f".{folder.name}-writing")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
+    decisions = read_decisions(read_json(level2 / "decisions.json"))
+    entries = _networks(run, decisions)
     own = [entry.name for entry in entries if not entry.foreign]
-    _write_parts(run, recipe_file, decided, own, making, cluster)
-    write_text(making / CARD, card(run, level2))
-    reference = _write_reference(run, own, making)
-    write_manifest(making, _manifest(run, recipe_file, decided, entries, reference))
+    _write_parts(run, recipe_file, decisions, own, partial_folder, cluster)
+    write_text(partial_folder / CARD, card(run, level2))
+    reference = _write_reference(run, own, partial_folder)
+    write_manifest(partial_folder, _manifest(run, recipe_file, decisions, entries, reference))
     shutil.rmtree(folder, ignore_errors=True)
-    making.replace(folder)
+    partial_folder.replace(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     say(f"bundle: {folder}, {size / 1e6:.0f} MB")
 
 
-def _networks(run: Run, decided: StackDecisions) -> tuple[NetworkEntry, ...]:
-    names = [column.removeprefix("logit.") for column in decided.columns if column.startswith("logit.")]
+def _networks(run: Run, decisions: StackDecisions) -> tuple[NetworkEntry, ...]:
+    names = [column.removeprefix("logit.") for column in decisions.columns if column.startswith("logit.")]
     marks = {name: read_json(run.level1 / name / "run.json") for name in names}
     return tuple(NetworkEntry(name=name, foreign="settings" not in marks[name]["made_from"]) for name in names)
 
 
 def _write_parts(
-    run: Run, recipe_file: Path, decided: StackDecisions, own: Sequence[str], folder: Path, cluster: str | None
+    run: Run, recipe_file: Path, decisions: StackDecisions, own: Sequence[str], folder: Path, cluster: str | None
 ) -> None:
-    recipe = with_prevalence(read_recipe(recipe_file), decided.prevalence)
-    design = rebuild_design(run, recipe, decided.columns)
+    recipe = with_prevalence(read_recipe(recipe_file), decisions.prevalence)
+    design = rebuild_design(run, recipe, decisions.columns)
     probability = read_table(run.level2 / recipe_file.stem / "predictions.parquet")["probability"]
     with open_workers(cluster, run.folder) as processes:
-        write_portable_stack(design, recipe, decided, probability, folder / STACK, processes=processes)
+        write_portable_stack(design, recipe, decisions, probability, folder / STACK, processes=processes)
     if own:
-        # TensorFlow is needed to write the networks, and to predict no more.
+        # Only the export of the networks needs TensorFlow; a bundle predicts without it.
         from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
         import_tensorflow()
@@ -116,7 +117,7 @@ def _write_parts(
 
 
 def _write_reference(run: Run, own: Sequence[str], folder: Path) -> str | None:
-    """Write where the training pictures lie for the network that is best out of fold; return its name."""
+    """Write the training pictures' space of the network with the highest out-of-fold AUC; return its name."""
     if not own:
         return None
     auc = {name: float(read_json(run.level1 / name / "run.json")["auc"]["overall"]) for name in own}
@@ -124,28 +125,30 @@ def _write_reference(run: Run, own: Sequence[str], folder: Path) -> str | None:
     cases = run.read_cases()
     train = cases[cases["role"] == "train"]
     embeddings = read_table(run.level1 / best / "embeddings.parquet").loc[train.index]
-    frozen = read_json(run.level1 / best / "run.json")["made_from"]["settings"]["training"]["method"] == "frozen"
-    write_novelty(learn_novelty(embeddings, train["patient_id"], None if frozen else train["fold"]), folder)
+    settings = read_json(run.level1 / best / "run.json")["made_from"]["settings"]
+    is_shared = settings["training"]["method"] == "frozen"  # a frozen backbone is the same network in every fold
+    write_novelty(learn_novelty(embeddings, train["patient_id"], None if is_shared else train["fold"]), folder)
     return best
 
 
 def _manifest(
-    run: Run, recipe_file: Path, decided: StackDecisions, entries: tuple[NetworkEntry, ...], reference: str | None
+    run: Run, recipe_file: Path, decisions: StackDecisions, entries: tuple[NetworkEntry, ...], reference: str | None
 ) -> Manifest:
-    recipe = with_prevalence(read_recipe(recipe_file), decided.prevalence)
-    used = {column.split(".")[0] for column in decided.columns}
+    recipe = with_prevalence(read_recipe(recipe_file), decisions.prevalence)
+    prefixes = {column.split(".")[0] for column in decisions.columns}
+    versions = {name: _version(name) for name in VERSIONS}
     return Manifest(
         format=FORMAT,
         run=run.folder.resolve().name,
         recipe=recipe_file.stem,
         networks=entries,
-        blocks=tuple(name for name in recipe.blocks if name in used and name in blocks.names()),
+        blocks=tuple(name for name in recipe.blocks if name in prefixes and name in blocks.names()),
         contrasts=tuple(recipe.contrasts),
         metadata=_metadata(run.read_cases()),
         reference=reference,
         ugly_limit=_ugly_limit(run),
-        facts=_facts(run, recipe_file, decided),
-        versions={name: found for name in VERSIONS if (found := _version(name)) is not None},
+        facts=_facts(run, recipe_file, decisions),
+        versions={name: text for name, text in versions.items() if text is not None},
         files={},
     )
 
@@ -160,30 +163,31 @@ def _ugly_limit(run: Run) -> float | None:
 
 
 def _metadata(cases: pd.DataFrame) -> dict[str, MetadataColumn]:
-    """Return what the training cases hold in every column that the feature block metadata reads."""
+    """Return the training cases' values of every column that the feature block ``metadata`` reads."""
     train = cases[cases["role"] == "train"].drop(columns=[*LABELS, *NOT_METADATA], errors="ignore")
     return {str(name): _metadata_column(values) for name, values in train.items()}
 
 
 def _metadata_column(values: pd.Series) -> MetadataColumn:
+    present = values.dropna()
     if not types.is_numeric_dtype(values):
-        return MetadataColumn(kind="text", values=tuple(sorted(set(values.dropna().astype(str)))))
-    known = values.dropna()
-    low, high = (float(known.min()), float(known.max())) if len(known) else (None, None)
+        return MetadataColumn(kind="text", values=tuple(sorted(set(present.astype(str)))))
+    low, high = (float(present.min()), float(present.max())) if len(present) else (None, None)
     return MetadataColumn(kind="number", low=low, high=high)
 
 
-def _facts(run: Run, recipe_file: Path, decided: StackDecisions) -> dict[str, Any]:
+def _facts(run: Run, recipe_file: Path, decisions: StackDecisions) -> dict[str, Any]:
     board = pd.read_csv(run.level2 / recipe_file.stem / "leaderboard.csv", index_col="name")
     headline = read_json(run.level2 / recipe_file.stem / "decisions.json")["headline"]
     row, cases = board.loc[headline], run.read_cases()
     train = cases[cases["role"] == "train"]
+    prevalence = decisions.prevalence if decisions.prevalence is not None else float(train["target"].mean())
     return {
         "auc": float(row["auc"]),
         "auc_low": float(row["low"]),
         "auc_high": float(row["high"]),
-        "submitted": decided.submitted,
-        "prevalence": decided.prevalence if decided.prevalence is not None else float(train["target"].mean()),
+        "submitted": decisions.submitted,
+        "prevalence": prevalence,
         "training_pictures": len(train),
         "training_patients": int(train["patient_id"].nunique()),
     }

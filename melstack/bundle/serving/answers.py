@@ -1,4 +1,4 @@
-"""What the bundle said of one patient's lesions, as values for JSON and as CSV."""
+"""The answer for one patient's lesions: the predictions as values for JSON and CSV."""
 
 import base64
 import math
@@ -10,27 +10,27 @@ from pydantic import BaseModel
 
 from features.pictures.jpeg_png import Picture
 from features.pictures.read import encode_jpeg, read_picture, shrink
-from melstack.bundle.predicted import Predicted, Predictor
+from melstack.bundle.predictions import Predictions, Predictor
 from melstack.bundle.serving.uploads import Lesions
 from melstack.report.galleries.tiles import overlay
 
-DISCLAIMER = "Not a medical device. For research: no number here may decide about a patient."
-MOST_PARTS = 5  # columns for, and as many against
-LONGEST = 360  # px of a picture that is shown
-QUALITY = 85
+DISCLAIMER = "Not a medical device. For research only: do not use these numbers for decisions about patients."
+MOST_PARTS = 5  # contributions that raise the probability, and as many that lower it
+LONGEST = 360  # px of a thumbnail
+QUALITY = 85  # of its JPEG
 CSV_COLUMNS = ("name", "site", "probability", "low", "high", "rank", "pictures", "unusual")
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes what begins so
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a text that begins with one of these
 
 
 class Part(BaseModel):
-    """What a column of level two adds to the log odds."""
+    """The contribution of one column of level two to the log odds."""
 
     column: str
     log_odds: float
 
 
 class NetworkScore(BaseModel):
-    """What one network says: the mean over its views and folds, and the spread of the views."""
+    """The prediction of one network: the mean over its views and folds, and the spread over the views."""
 
     name: str
     probability: float | None
@@ -38,11 +38,11 @@ class NetworkScore(BaseModel):
 
 
 class LesionAnswer(BaseModel):
-    """What is said of one picture; ``picture`` is its place in the request, from 0.
+    """The prediction for one picture; ``picture`` is its position in the request, from 0.
 
-    ``low`` and ``high``: the least and the largest of the fold models' probabilities. ``raising``, ``lowering``: the
-    largest contributions to the log odds, which with ``rest`` and ``base`` add up to those of the probability.
-    ``unusual``: the share of training pictures that are less strange than this one. Pictures are data URIs (JPEG).
+    ``low`` and ``high``: minimum and maximum of the fold models' probabilities. ``raising``, ``lowering``: the largest
+    contributions to the log odds; with ``rest`` and ``base`` they sum to the log odds of ``probability``. ``unusual``:
+    the share of training pictures that have a nearer neighbour than this picture has. Images are data URIs (JPEG).
     """
 
     picture: int
@@ -66,7 +66,7 @@ class LesionAnswer(BaseModel):
 
 
 class Model(BaseModel):
-    """Which model answered."""
+    """The model that made the predictions."""
 
     name: str
     digest: str | None
@@ -75,7 +75,7 @@ class Model(BaseModel):
 
 
 class Answer(BaseModel):
-    """The lesions of one patient, the most probable melanoma first."""
+    """The lesions of one patient, the highest probability of melanoma first."""
 
     disclaimer: str = DISCLAIMER
     model: Model
@@ -84,46 +84,46 @@ class Answer(BaseModel):
     lesions: list[LesionAnswer]
 
 
-def answer(predictor: Predictor, lesions: Lesions, predicted: Predicted) -> Answer:
-    """Return what was ``predicted`` of ``lesions``, by falling probability, without pictures."""
-    places = {name: place for place, name in enumerate(lesions.pictures)}
-    order = predicted.table["probability"].sort_values(ascending=False, kind="stable").index
+def build_answer(predictor: Predictor, lesions: Lesions, predictions: Predictions) -> Answer:
+    """Return the ``predictions`` for ``lesions``, the highest probability first, without images."""
+    positions = {name: position for position, name in enumerate(lesions.pictures)}
+    order = predictions.table["probability"].sort_values(ascending=False, kind="stable").index
     first = lesions.cases.iloc[0]
     return Answer(
         model=_model(predictor),
         age=_number(first["age_approx"]),
         sex=_text(first["sex"]),
-        lesions=[_lesion(str(name), places[str(name)], lesions, predicted) for name in order],
+        lesions=[_lesion(str(name), positions[str(name)], lesions, predictions) for name in order],
     )
 
 
-def with_pictures(answered: Answer, lesions: Lesions, heat: Mapping[str, np.ndarray], thumbnails: bool) -> Answer:
-    """Return ``answered`` with ``thumbnails``, if they are wanted, and an overlay wherever there is ``heat``.
+def add_images(answer: Answer, lesions: Lesions, maps: Mapping[str, np.ndarray], thumbnails: bool) -> Answer:
+    """Return ``answer`` with ``thumbnails`` if wanted, and with an overlay for every lesion that has an attention map.
 
-    ``heat`` (rows, columns), 0 to 1, lies over the whole picture.
+    ``maps`` (rows, columns), 0 to 1, cover the whole picture.
     """
-    names, shown = list(lesions.pictures), []
-    for lesion in answered.lesions:
-        name, found = names[lesion.picture], dict[str, str]()
-        picture = _small(lesions, name) if thumbnails or name in heat else None
+    names, with_images = list(lesions.pictures), []
+    for lesion in answer.lesions:
+        name, images = names[lesion.picture], dict[str, str]()
+        picture = _small_picture(lesions, name) if thumbnails or name in maps else None
         if picture is not None and thumbnails:
-            found["thumbnail"] = _data_uri(picture)
-        if picture is not None and name in heat:
-            found["attention"] = _data_uri(overlay(picture, heat[name]))
-        shown.append(lesion.model_copy(update=found))
-    return answered.model_copy(update={"lesions": shown})
+            images["thumbnail"] = _data_uri(picture)
+        if picture is not None and name in maps:
+            images["attention"] = _data_uri(overlay(picture, maps[name]))
+        with_images.append(lesion.model_copy(update=images))
+    return answer.model_copy(update={"lesions": with_images})
 
 
-def csv_of(answered: Answer) -> str:
-    """Return the lesions of an ``answer`` as CSV, one row each; no text of it is a formula to a spreadsheet."""
-    rows = pd.DataFrame([lesion.model_dump(include={*CSV_COLUMNS}) for lesion in answered.lesions])[list(CSV_COLUMNS)]
-    notices = ["; ".join(lesion.notices) for lesion in answered.lesions]
-    rows = rows.assign(age=answered.age, sex=answered.sex, notices=notices, model=answered.model.name)
-    rows = rows.assign(bundle=answered.model.digest, disclaimer=answered.disclaimer)
-    return rows.map(lambda value: _harmless(value) if isinstance(value, str) else value).to_csv(index=False)
+def render_csv(answer: Answer) -> str:
+    """Return the lesions of ``answer`` as CSV, one row each; no text is a formula to a spreadsheet."""
+    rows = pd.DataFrame([lesion.model_dump(include={*CSV_COLUMNS}) for lesion in answer.lesions])[list(CSV_COLUMNS)]
+    notices = ["; ".join(lesion.notices) for lesion in answer.lesions]
+    rows = rows.assign(age=answer.age, sex=answer.sex, notices=notices, model=answer.model.name)
+    rows = rows.assign(bundle=answer.model.digest, disclaimer=answer.disclaimer)
+    return rows.map(lambda value: _escape_formula(value) if isinstance(value, str) else value).to_csv(index=False)
 
 
-def _harmless(text: str) -> str:
+def _escape_formula(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULAS) else text
 
 
@@ -137,16 +137,15 @@ def _model(predictor: Predictor) -> Model:
     )
 
 
-def _lesion(name: str, place: int, lesions: Lesions, predicted: Predicted) -> LesionAnswer:
-    row = predicted.table.loc[name]
-    parts: pd.Series[float] = predicted.contributions.astype(float).T[name]
+def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions) -> LesionAnswer:
+    row = predictions.table.loc[name]
+    parts: pd.Series[float] = predictions.contributions.astype(float).T[name]
     columns = parts.drop("base", errors="ignore").dropna()
     raising = columns[columns > 0].sort_values(ascending=False, kind="stable")[:MOST_PARTS]
     lowering = columns[columns < 0].sort_values(kind="stable")[:MOST_PARTS]
-    notices = list(predicted.notices.get(name, ()))
     return LesionAnswer(
-        picture=place,
-        name=lesions.shown[name],
+        picture=position,
+        name=lesions.upload_names[name],
         site=_text(lesions.cases.loc[name, "anatom_site_general_challenge"]),
         probability=float(row["probability"]),
         low=float(row["low"]),
@@ -155,12 +154,12 @@ def _lesion(name: str, place: int, lesions: Lesions, predicted: Predicted) -> Le
         pictures=int(row["pictures"]),
         unusual=_number(row["unusual"]),
         ugly_duckling=bool(row["ugly_duckling"]),
-        networks=[_score(key, table.T[name]) for key, table in predicted.networks.items()],
+        networks=[_score(network, table.T[name]) for network, table in predictions.networks.items()],
         base=_number(parts.get("base")),
         raising=_parts(raising),
         lowering=_parts(lowering),
         rest=float(columns.sum() - raising.sum() - lowering.sum()),
-        notices=notices,
+        notices=list(predictions.notices.get(name, ())),
     )
 
 
@@ -173,7 +172,7 @@ def _parts(values: pd.Series) -> list[Part]:
 
 
 def _number(value: object) -> float | None:
-    """Return ``value`` as a number, None where it is not one: JSON has no NaN."""
+    """Return ``value`` as a finite number, else None: JSON has no NaN."""
     if not isinstance(value, int | float | np.number) or not math.isfinite(value):
         return None
     return float(value)
@@ -183,7 +182,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _small(lesions: Lesions, name: str) -> Picture:
+def _small_picture(lesions: Lesions, name: str) -> Picture:
     return shrink(read_picture(lesions.pictures[name], shortest=LONGEST), LONGEST)
 
 

@@ -1,4 +1,4 @@
-"""The web application: the page for one patient, the interface it uses, and what guards both."""
+"""The web application: the page for one patient, the interface for programs, and the security rules for both."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -11,30 +11,31 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from melstack.bundle.predicted import Predictor
-from melstack.bundle.serving.answers import DISCLAIMER, Answer, csv_of
-from melstack.bundle.serving.forms import BODY, received
-from melstack.bundle.serving.guard import Guard, content_policy
+from melstack.bundle.predictions import Predictor
+from melstack.bundle.serving.answers import DISCLAIMER, Answer, render_csv
+from melstack.bundle.serving.forms import BODY, receive_form
 from melstack.bundle.serving.limits import Limits
-from melstack.bundle.serving.page import interface_page, patient_page, plain, script, style
-from melstack.bundle.serving.patient_pdf import pdf_of
-from melstack.bundle.serving.queue import Desk
-from melstack.bundle.serving.refusals import Refusal, answer_faults
+from melstack.bundle.serving.page import interface_page, json_value, patient_page, script, style
+from melstack.bundle.serving.patient_pdf import render_pdf
+from melstack.bundle.serving.refusals import Refusal, add_error_handlers
+from melstack.bundle.serving.request_queue import RequestQueue
+from melstack.bundle.serving.security import SecurityMiddleware, content_policy
 from runtime.errors import InputFault
 from runtime.exit_codes import StopSignal
+from runtime.invocation import option
 from runtime.progress import say
 
 HOSTS = ("127.0.0.1", "localhost")
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    408: {"model": Refusal, "description": "the form did not come to its end"},
+    408: {"model": Refusal, "description": "the request was not complete in time"},
     413: {"model": Refusal, "description": "too many pictures, bytes or pixels"},
     415: {"model": Refusal, "description": "not a form, or a file that is neither JPEG nor PNG nor DICOM"},
-    422: {"model": Refusal, "description": "a broken picture, or a field that cannot be used"},
+    422: {"model": Refusal, "description": "a damaged picture, or an invalid field"},
     503: {"model": Refusal, "description": "too many requests are waiting"},
 }
-Attention = Annotated[bool, Query(description="with overlays of where the networks see melanoma")]
-Thumbnails = Annotated[bool, Query(description="with small pictures")]
-Made = TypeVar("Made")
+Attention = Annotated[bool, Query(description="add overlays that show where the networks see melanoma")]
+Thumbnails = Annotated[bool, Query(description="add small pictures")]
+Rendering = TypeVar("Rendering")
 
 
 def make_application(
@@ -45,33 +46,32 @@ def make_application(
     workers: int = 2,
     keep: Path | None = None,
 ) -> FastAPI:
-    """Return the application that asks ``predictor``; ``workers`` requests are answered at a time, others wait.
+    """Return the application that answers with ``predictor``, ``workers`` requests at a time; the others wait.
 
-    Requests under other host names than ``hosts``, and those of pages of other origins, are refused: a page somewhere
-    on the web must not reach a server on this machine. Pictures are gone when they are answered, unless a folder is
-    given in which to ``keep`` them.
+    Requests with a host name outside ``hosts`` and requests of pages of other origins are refused, so that no web page
+    can reach a server on this machine. Pictures are deleted after the answer, unless a folder ``keep`` is given.
     """
-    desk = Desk(predictor, limits, workers, keep)
+    queue = RequestQueue(predictor, limits, workers, keep)
 
     @asynccontextmanager
-    async def life(application: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
         yield
-        desk.close()
+        queue.close()
 
     application = FastAPI(
         title="melstack",
         description=DISCLAIMER,
-        docs_url=None,  # FastAPI's own page loads from elsewhere
+        docs_url=None,  # FastAPI's own page loads scripts from another server
         redoc_url=None,
-        lifespan=life,
-        # Nothing is told to anyone, whatever OTEL_* variables say of the machine.
+        lifespan=lifespan,
+        # Send no telemetry, even if OTEL_* variables of the machine ask for it.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    answer_faults(application)
+    add_error_handlers(application)
     _add_pages(application, predictor, limits)
-    _add_predictions(application, desk, limits)
+    _add_predictions(application, queue, limits)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    application.add_middleware(Guard, policy=content_policy(style(), script()))
+    application.add_middleware(SecurityMiddleware, policy=content_policy(style(), script()))
     return application
 
 
@@ -86,38 +86,37 @@ def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> No
 
     @application.get("/health")
     def health() -> dict[str, str]:
-        """Say that the server is there."""
+        """Report that the server is ready."""
         return {"status": "ready"}
 
     @application.get("/api/model")
     def model() -> JSONResponse:
-        """Return what is known of the model, its card, and how much a request may bring."""
-        told = {"name": predictor.name, **predictor.facts, "card": predictor.card, "limits": limits.model_dump()}
-        return JSONResponse(plain({**told, "disclaimer": DISCLAIMER}))
+        """Return the facts of the model, its card, and the limits on a request."""
+        facts = {"name": predictor.name, **predictor.facts, "card": predictor.card, "limits": limits.model_dump()}
+        return JSONResponse(json_value({**facts, "disclaimer": DISCLAIMER}))
 
 
-def _add_predictions(application: FastAPI, desk: Desk, limits: Limits) -> None:
-    async def ask(request: Request, render: Callable[[Answer], Made], **pictures: bool) -> Made:
-        with desk.place():
-            async with received(request, limits) as form:
-                return await desk.ask(form, render, **pictures)
+def _add_predictions(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:
+    async def respond(request: Request, render: Callable[[Answer], Rendering], **images: bool) -> Rendering:
+        with queue.reserve_place():
+            async with receive_form(request, limits) as form:
+                return await queue.submit(form, render, **images)
 
     @application.post("/api/predict", response_model=Answer, responses=REFUSALS, openapi_extra=BODY)
     async def predict(request: Request, attention: Attention = False, thumbnails: Thumbnails = False) -> Response:
-        """Predict the lesions of one patient: the most probable melanoma first."""
-        made = await ask(request, jsonable_encoder, attention=attention, thumbnails=thumbnails)
-        return JSONResponse(made)
+        """Predict the lesions of one patient, the highest probability of melanoma first."""
+        return JSONResponse(await respond(request, jsonable_encoder, attention=attention, thumbnails=thumbnails))
 
     @application.post("/api/predict.csv", response_class=Response, responses=REFUSALS, openapi_extra=BODY)
     async def predict_csv(request: Request) -> Response:
-        """Predict the lesions of one patient, as CSV."""
-        return _download(await ask(request, csv_of), "text/csv; charset=utf-8", "lesions.csv")
+        """Predict the lesions of one patient; the answer is a CSV."""
+        return _download(await respond(request, render_csv), "text/csv; charset=utf-8", "lesions.csv")
 
     @application.post("/api/predict.pdf", response_class=Response, responses=REFUSALS, openapi_extra=BODY)
     async def predict_pdf(request: Request) -> Response:
-        """Predict the lesions of one patient, as PDF to print: pictures, overlays, reasons."""
-        made = await ask(request, pdf_of, attention=True, thumbnails=True)
-        return _download(made, "application/pdf", "lesions.pdf")
+        """Predict the lesions of one patient; the answer is a PDF to print, with pictures, overlays and reasons."""
+        content = await respond(request, render_pdf, attention=True, thumbnails=True)
+        return _download(content, "application/pdf", "lesions.pdf")
 
 
 def _download(content: str | bytes, kind: str, name: str) -> Response:
@@ -133,44 +132,46 @@ def serve(
     open_to_others: bool = False,
     keep: Path | None = None,
 ) -> None:
-    """Serve the page of ``predictor`` until Ctrl-C or SIGTERM; port 0 takes a free one. Only ``keep`` gets pictures.
+    """Serve the page of ``predictor`` until Ctrl-C or SIGTERM; port 0: a free port. Only ``keep`` stores pictures.
 
-    What is being answered then is answered; to be asked to end is no fault.
-
-    The page has no password: who reaches it may use it. So InputFault is raised for another host than this machine
-    unless it is ``open_to_others``; and for a port that is taken.
+    Requests that are being answered at the end are answered first; an end by signal is not an error. The page has no
+    password, so InputFault is raised for a host other than this machine unless ``open_to_others``; also for a port
+    that is in use.
     """
     check_host(host, open_to_others)
     import uvicorn
 
-    with listening(host, port) as listener:
+    with open_listener(host, port) as listener:
         application = make_application(predictor, limits, hosts=_hosts(host), keep=keep)
-        # Web sockets are not spoken; the access log would name what patients' files were asked for.
+        # No access log: it would record which patients' files were requested. The page uses no web sockets.
         settings = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", server_header=False)
         address = f"http://{host}:{listener.getsockname()[1]}"
-        say(f"{predictor.name}: {address} (Ctrl-C ends it); not a medical device")
+        say(f"{predictor.name}: {address} (stop with Ctrl-C); not a medical device")
         with suppress(StopSignal):
             uvicorn.Server(settings).run(sockets=[listener])
     say(f"{predictor.name}: closed")
 
 
 def check_host(host: str, open_to_others: bool) -> None:
-    """Raise InputFault unless ``host`` is this machine, or the page is to be ``open_to_others``."""
+    """Raise InputFault unless ``host`` is this machine or ``open_to_others`` is set."""
     if host not in HOSTS and not open_to_others:
         raise InputFault(
-            f"host {host!r}: the page has no password, so it is bound to {HOSTS[0]}; to let others use it, say so "
-            "(--open-to-others)"
+            f"host {host!r}: the page has no password and is bound to {HOSTS[0]} only; "
+            f"{option('open_to_others', True)} allows other machines to use it"
         )
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on ``host`` and ``port``; raise InputFault where that is not possible."""
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on ``host`` and ``port``; raise InputFault if the port cannot be opened."""
     try:
         return socket.create_server((host, port), backlog=1024)
     except OSError as error:
-        raise InputFault(f"{host}:{port} cannot be listened on ({error.strerror}); is another page served?") from error
+        raise InputFault(
+            f"{host}:{port}: the port cannot be opened ({error.strerror}); if another program uses it, choose "
+            f"another port ({option('port', 0)}: a free one)"
+        ) from error
 
 
 def _hosts(host: str) -> tuple[str, ...]:
-    """Return the names under which requests are answered: any where the page is bound to every address."""
+    """Return the host names under which requests are answered: all if the page is bound to every address."""
     return ("*",) if host in ("0.0.0.0", "") else tuple({*HOSTS, host})

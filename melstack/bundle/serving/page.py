@@ -1,4 +1,4 @@
-"""The pages: one patient's lesions, and the interface that programs use; each complete in itself."""
+"""The two pages, for one patient and about the interface for programs; neither loads anything from other servers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,63 +9,60 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from melstack.bundle.predicted import Predictor
+from melstack.bundle.predictions import Predictor
 from melstack.bundle.serving.answers import DISCLAIMER
 from melstack.bundle.serving.limits import Limits
 
 TEMPLATES = Path(__file__).parent / "templates"
-PAGES = Path(__file__).parents[2] / "report"  # what all pages share
+REPORT_FOLDER = Path(__file__).parents[2] / "report"  # style sheet and header of all pages
 SITES = ("head/neck", "upper extremity", "lower extremity", "torso", "palms/soles", "oral/genital")
 
 
 def patient_page(predictor: Predictor, limits: Limits) -> str:
-    """Return the page on which pictures are dropped."""
-    facts = plain(dict(predictor.facts))
-    told = {"limits": limits.model_dump(), "sites": SITES, "prevalence": _of(facts, "prevalence")}
-    return _rendered("patient.html", name=predictor.name, facts=facts, card=predictor.card, told=told, script=script())
+    """Return the page on which the user drops the pictures of one patient."""
+    facts = json_value(dict(predictor.facts))
+    prevalence = facts.get("prevalence") if isinstance(facts, dict) else None
+    data = {"limits": limits.model_dump(), "sites": SITES, "prevalence": prevalence}
+    return _render("patient.html", name=predictor.name, facts=facts, card=predictor.card, data=data, script=script())
 
 
-def interface_page(described: Mapping[str, Any]) -> str:
-    """Return a page about the interface, from its OpenAPI description."""
-    return _rendered("interface.html", described=described)
+def interface_page(openapi: Mapping[str, Any]) -> str:
+    """Return the page about the interface for programs, from its OpenAPI description."""
+    return _render("interface.html", openapi=openapi)
 
 
 @cache
 def style() -> str:
     """Return the style sheet of all pages."""
-    return (PAGES / "style.css").read_text(encoding="utf-8")
+    return (REPORT_FOLDER / "style.css").read_text(encoding="utf-8")
 
 
 @cache
 def script() -> str:
-    """Return what the patient's page does."""
+    """Return the JavaScript of the patient's page."""
     return (TEMPLATES / "patient.js").read_text(encoding="utf-8")
 
 
-def _of(facts: object, key: str) -> object:
-    return facts.get(key) if isinstance(facts, dict) else None
-
-
-def _rendered(template: str, **context: object) -> str:
-    surroundings = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([TEMPLATES, PAGES]),
+def _render(template: str, **context: object) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([TEMPLATES, REPORT_FOLDER]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    return surroundings.get_template(template).render(disclaimer=DISCLAIMER, style=style(), **context)
+    return environment.get_template(template).render(disclaimer=DISCLAIMER, style=style(), **context)
 
 
-def plain(value: object) -> object:
-    """Return ``value`` as JSON knows it: NumPy's numbers as Python's, what is not finite as None, the rest as text."""
+def json_value(value: object) -> object:
+    """Return ``value`` in the types of JSON: NumPy numbers as Python's, NaN and infinity as None, others as text."""
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return json_value(value.item())
     if isinstance(value, int | float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): json_value(each) for key, each in value.items()}
     if isinstance(value, Sequence | set | frozenset | np.ndarray):
-        return [plain(each) for each in value]
+        return [json_value(each) for each in value]
     return str(value)

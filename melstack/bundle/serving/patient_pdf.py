@@ -1,4 +1,4 @@
-"""One patient's lesions as a PDF to print: pictures, probabilities with their intervals, reasons and notices."""
+"""The answer for one patient as a PDF to print: pictures, probabilities with their ranges, reasons and notices."""
 
 import base64
 import io
@@ -11,31 +11,31 @@ from melstack.bundle.serving.answers import DISCLAIMER, Answer, LesionAnswer, Pa
 
 TILE, GAP, MARGIN = 38.0, 4.0, 16.0  # mm
 INK, QUIET, LINE, FIRST, WARN = (21, 26, 35), (93, 103, 120), (227, 231, 238), (47, 91, 234), (147, 90, 0)
-LEAST = 0.001  # the ends of the axis of log odds: this, and 1 minus this
+LEAST = 0.001  # the axis of log odds ends at this probability and at 1 minus this
 TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)
-SHOWN_PARTS = 3
+MOST_PARTS = 3  # contributions that raise the probability, and as many that lower it
 
 
 class _Page(FPDF):
-    """A4, with the disclaimer and the page's number at the foot of every page."""
+    """An A4 page with the disclaimer and the page number in its footer."""
 
     def footer(self) -> None:
-        """Write the foot."""
+        """Write the footer."""
         self.set_y(-MARGIN + 3)
         write(self, f"{DISCLAIMER}   {self.page_no()}/{{nb}}", 8, QUIET, align="C")
 
 
-def pdf_of(answered: Answer) -> bytes:
-    """Return ``answered`` as A4 pages; letters that the built-in fonts lack are shown as question marks."""
+def render_pdf(answer: Answer) -> bytes:
+    """Return ``answer`` as A4 pages; characters that the built-in fonts lack become question marks."""
     pdf = _Page(format="A4")
     pdf.set_margins(MARGIN, MARGIN)
     pdf.set_auto_page_break(True, margin=MARGIN + 4)
     pdf.set_title("Melanoma probability")
     pdf.add_page()
     write(pdf, "Melanoma probability", 18, INK, bold=True)
-    write(pdf, _about(answered), 9, QUIET)
+    write(pdf, _patient_lines(answer), 9, QUIET)
     write(pdf, DISCLAIMER, 10, WARN, bold=True)
-    for lesion in answered.lesions:
+    for lesion in answer.lesions:
         _draw_lesion(pdf, lesion)
     return bytes(pdf.output())
 
@@ -43,34 +43,34 @@ def pdf_of(answered: Answer) -> bytes:
 def write(
     pdf: FPDF, text: str, size: float, colour: tuple[int, int, int], *, bold: bool = False, align: str = "L"
 ) -> None:
-    """Write ``text`` of ``size`` points from where the pen is to the right margin, and go below it."""
+    """Write ``text`` of ``size`` points from the current position to the right margin, and move below it."""
     pdf.set_font("Helvetica", "B" if bold else "", size)
     pdf.set_text_color(*colour)
     plain = text.encode("latin-1", "replace").decode("latin-1")
     pdf.multi_cell(0, size * 0.48, plain, new_x="LEFT", new_y="NEXT", align=align)
 
 
-def _about(answered: Answer) -> str:
-    age = "not given" if answered.age is None else f"{answered.age:g}"
-    model = f"Model {answered.model.name}, bundle {answered.model.digest or 'without digest'}"
-    return f"{model}\nPatient: age {age}, sex {answered.sex or 'not given'}, {len(answered.lesions)} picture(s)"
+def _patient_lines(answer: Answer) -> str:
+    age = "not given" if answer.age is None else f"{answer.age:g}"
+    model = f"Model {answer.model.name}, bundle {answer.model.digest or 'without digest'}"
+    return f"{model}\nPatient: age {age}, sex {answer.sex or 'not given'}, {len(answer.lesions)} picture(s)"
 
 
 def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:
     if pdf.get_y() + TILE + 12 > pdf.h - MARGIN:
         pdf.add_page()
-    top, page, left = pdf.get_y() + GAP, pdf.page_no(), MARGIN
+    top, page, x = pdf.get_y() + GAP, pdf.page_no(), MARGIN
     pdf.set_draw_color(*LINE)
     pdf.line(MARGIN, top - 1.5, pdf.w - MARGIN, top - 1.5)
     for uri in (lesion.thumbnail, lesion.attention):
         if uri is not None:
-            pdf.image(_picture(uri), x=left, y=top + 1, w=TILE, h=TILE, keep_aspect_ratio=True)
-            left += TILE + GAP
-    pdf.set_xy(left, top)
+            pdf.image(_picture(uri), x=x, y=top + 1, w=TILE, h=TILE, keep_aspect_ratio=True)
+            x += TILE + GAP
+    pdf.set_xy(x, top)
     write(pdf, f"{lesion.rank}. {lesion.name}", 11, INK, bold=True)
     write(pdf, f"{_percent(lesion.probability)}  (fold models {_range(lesion)})", 12, FIRST, bold=True)
-    _draw_axis(pdf, lesion, left)
-    pdf.set_xy(left, pdf.get_y())
+    _draw_axis(pdf, lesion, x)
+    pdf.set_xy(x, pdf.get_y())
     write(pdf, _sentences(lesion), 8.5, INK)
     if lesion.notices:
         write(pdf, "\n".join(lesion.notices), 8.5, WARN)
@@ -79,46 +79,48 @@ def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:
     pdf.set_x(MARGIN)
 
 
-def _draw_axis(pdf: FPDF, lesion: LesionAnswer, left: float) -> None:
-    """Draw the probability and its interval on an axis of log odds."""
-    width, y = pdf.w - MARGIN - left, pdf.get_y() + 3
+def _draw_axis(pdf: FPDF, lesion: LesionAnswer, x: float) -> None:
+    """Draw the probability and the range of the fold models on an axis of log odds that starts at ``x`` mm."""
+    width, y = pdf.w - MARGIN - x, pdf.get_y() + 3
     pdf.set_fill_color(*LINE)
-    pdf.rect(left, y - 0.5, width, 1, "F")
-    low, at, high = (left + width * _place(value) for value in (lesion.low, lesion.probability, lesion.high))
+    pdf.rect(x, y - 0.5, width, 1, "F")
+    low, middle, high = (x + width * _position(value) for value in (lesion.low, lesion.probability, lesion.high))
     pdf.set_fill_color(151, 173, 244)
     pdf.rect(low, y - 0.8, high - low, 1.6, "F")
     pdf.set_fill_color(*FIRST)
-    pdf.ellipse(at - 1.3, y - 1.3, 2.6, 2.6, "F")
+    pdf.ellipse(middle - 1.3, y - 1.3, 2.6, 2.6, "F")
     pdf.set_font("Helvetica", "", 6.5)
     pdf.set_text_color(*QUIET)
     for tick in TICKS:
-        pdf.text(min(left + width * _place(tick), pdf.w - MARGIN - 5), y + 4.2, f"{100 * tick:g} %")
+        pdf.text(min(x + width * _position(tick), pdf.w - MARGIN - 5), y + 4.2, f"{100 * tick:g} %")
     pdf.set_y(y + 5.5)
 
 
-def _place(probability: float) -> float:
-    """Return where a probability stands on the axis, 0 to 1."""
-    clipped = min(max(probability, LEAST), 1 - LEAST)
+def _position(probability: float) -> float:
+    """Return the position of a probability on the axis, 0 to 1."""
+    visible = min(max(probability, LEAST), 1 - LEAST)
     end = math.log((1 - LEAST) / LEAST)
-    return (math.log(clipped / (1 - clipped)) + end) / (2 * end)
+    return (math.log(visible / (1 - visible)) + end) / (2 * end)
 
 
 def _sentences(lesion: LesionAnswer) -> str:
     networks = ", ".join(
-        f"{one.name} {_percent(one.probability)}" for one in lesion.networks if one.probability is not None
+        f"{network.name} {_percent(network.probability)}"
+        for network in lesion.networks
+        if network.probability is not None
     )
     return "\n".join(
         [
-            f"Number {lesion.rank} of {lesion.pictures} of this patient; site {lesion.site or 'not given'}",
-            f"For melanoma (log odds): {_listed(lesion.raising)}",
-            f"Against: {_listed(lesion.lowering)}",
+            f"Rank {lesion.rank} of {lesion.pictures} pictures of this patient; site {lesion.site or 'not given'}",
+            f"Raising the probability (log odds): {_list_parts(lesion.raising)}",
+            f"Lowering it: {_list_parts(lesion.lowering)}",
             *([f"Networks: {networks}"] if networks else []),
         ]
     )
 
 
-def _listed(parts: Sequence[Part]) -> str:
-    return "; ".join(f"{part.column} {part.log_odds:+.2f}" for part in parts[:SHOWN_PARTS]) or "nothing"
+def _list_parts(parts: Sequence[Part]) -> str:
+    return "; ".join(f"{part.column} {part.log_odds:+.2f}" for part in parts[:MOST_PARTS]) or "nothing"
 
 
 def _range(lesion: LesionAnswer) -> str:

@@ -1,4 +1,4 @@
-"""How a request is refused: an HTTP status, a sentence, and where the fault lies."""
+"""Refusals: an HTTP status, a sentence, and the field or pictures at fault."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+SERVER_FAULT = "the server failed to answer this request; its log has the error"
+
 
 class Refusal(BaseModel):
-    """Why a request is not answered: ``where`` names the field or pictures, ``pictures`` their places from 0."""
+    """Why a request is refused: ``where`` names the field or pictures, ``pictures`` has their positions from 0."""
 
     error: str
     where: str = ""
@@ -19,7 +21,7 @@ class Refusal(BaseModel):
 
 
 class RefusedError(Exception):
-    """A request that is not answered: its HTTP status and a ``Refusal``."""
+    """The error that refuses a request: its HTTP status and a ``Refusal``."""
 
     def __init__(self, status: int, sentence: str, where: str = "", pictures: Sequence[int] = ()) -> None:
         super().__init__(sentence)
@@ -27,37 +29,37 @@ class RefusedError(Exception):
 
 
 def refusal_response(status: int, refusal: Refusal) -> JSONResponse:
-    """Return ``refusal`` as JSON; where the server is too busy, with the time after which to ask again.
+    """Return ``refusal`` as JSON; a 503 has the header Retry-After.
 
-    The connection ends with it: what is still to come of the request would be read for nothing.
+    The connection is closed, because the server would read the rest of the request for nothing.
     """
-    again = {"Retry-After": "10"} if status == 503 else {}
-    return JSONResponse(refusal.model_dump(), status, headers={"Connection": "close", **again})
+    retry = {"Retry-After": "10"} if status == 503 else {}
+    return JSONResponse(refusal.model_dump(), status, headers={"Connection": "close", **retry})
 
 
-def answer_faults(application: FastAPI) -> None:
-    """Let every fault of ``application`` be answered by a ``Refusal``; what nobody foresaw is logged and gives 500."""
+def add_error_handlers(application: FastAPI) -> None:
+    """Make ``application`` answer every error with a ``Refusal``; unexpected errors are logged and give 500."""
 
     @application.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> Response:
+    async def answer_refusal(request: Request, error: RefusedError) -> Response:
         return refusal_response(error.status, error.refusal)
 
     @application.exception_handler(RequestValidationError)
-    async def unfit(request: Request, error: RequestValidationError) -> Response:
+    async def answer_invalid_query(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         return refusal_response(422, Refusal(error=f"{first['msg']}", where=str(first["loc"][-1])))
 
     @application.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> Response:
-        sentence = f"{error.detail}: {request.method} is not answered here; /docs says what is"
+    async def answer_http_error(request: Request, error: HTTPException) -> Response:
+        sentence = f"{error.detail}: {request.method} is not available here; /docs lists the requests"
         response = refusal_response(error.status_code, Refusal(error=sentence, where=request.url.path))
         response.headers.update(error.headers or {})
         return response
 
     @application.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return refusal_response(400, Refusal(error="the request ended before all of it had come"))
+    async def answer_disconnect(request: Request, error: ClientDisconnect) -> Response:
+        return refusal_response(400, Refusal(error="the client closed the connection before the request was complete"))
 
     @application.exception_handler(Exception)
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        return refusal_response(500, Refusal(error="the server failed at this request; its log says where"))
+    async def answer_unexpected_error(request: Request, error: Exception) -> Response:
+        return refusal_response(500, Refusal(error=SERVER_FAULT))

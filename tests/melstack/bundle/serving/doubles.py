@@ -1,4 +1,4 @@
-"""What the tests of the page share: a predictor that sees how dark a picture is, and ways to ask it."""
+"""Shared by the tests of the page: a predictor that measures how dark a picture is, and a server and client for it."""
 
 import asyncio
 import io
@@ -17,8 +17,8 @@ from PIL import Image
 from scipy.special import expit
 
 from features.pictures.read import read_picture
-from melstack.bundle.predicted import Predicted
-from melstack.bundle.serving.application import listening, make_application
+from melstack.bundle.predictions import Predictions
+from melstack.bundle.serving.application import make_application, open_listener
 from melstack.bundle.serving.limits import Limits
 from runtime.errors import InputFault
 
@@ -27,7 +27,7 @@ SMALL = Limits(pictures=3, picture_mb=0.2, total_mb=0.4, pixels=100_000)
 
 
 class DarknessPredictor:
-    """A predictor that takes a dark picture for a melanoma, read from the bytes that it is given."""
+    """A predictor that gives dark pictures a high probability; it decodes the files as a bundle does."""
 
     name = "darkness"
     card = "# Darkness\n\nDark is <b>bad</b>."
@@ -41,7 +41,7 @@ class DarknessPredictor:
         "digest": "sha256:0123abcd",
     }
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
+    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
         pixels = {name: self._pixels(name, pictures[name]) for name in cases.index}
         dark = pd.Series({name: 1 - each.mean() / 255 for name, each in pixels.items()}, index=cases.index)
         age = cases["age_approx"].astype(float).fillna(50) / 100
@@ -52,10 +52,11 @@ class DarknessPredictor:
         table["rank"] = table["probability"].rank(ascending=False, method="min").astype(int)
         table["pictures"], table["unusual"] = len(cases), np.nan
         network = pd.DataFrame({"probability": dark, "spread": 0.01})
-        strange = (dark - dark.median()).abs() > 0.3
-        table["ugly_duckling"] = strange
-        notices = {name: ["it is darker or lighter than its neighbours"] * int(strange[name]) for name in cases.index}
-        return Predicted(table, {"shade": network}, parts, notices)
+        is_outlier = (dark - dark.median()).abs() > 0.3
+        table["ugly_duckling"] = is_outlier
+        sentence = "it is darker or lighter than its neighbours"
+        notices = {name: [sentence] * int(is_outlier[name]) for name in cases.index}
+        return Predictions(table, {"shade": network}, parts, notices)
 
     def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
         return {name: 1 - self._pixels(name, pictures[name]).mean(axis=2)[::8, ::8] / 255 for name in cases.index}
@@ -68,10 +69,10 @@ class DarknessPredictor:
 
 
 class PageServer:
-    """A server of a predictor in a thread, on a free port of this machine."""
+    """The page's server in a thread, on a free port of this machine."""
 
     def __init__(self, limits: Limits) -> None:
-        self._socket = listening("127.0.0.1", 0)
+        self._socket = open_listener("127.0.0.1", 0)
         application = make_application(DarknessPredictor(), limits)
         self._server = uvicorn.Server(uvicorn.Config(application, log_level="error", ws="none"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
@@ -95,18 +96,18 @@ class PageServer:
 
 
 class PageClient:
-    """Asks an application as a browser on this machine would, without a network."""
+    """Sends requests to an application as a browser on this machine would, without a network."""
 
     def __init__(self, application: Any) -> None:
         self._transport = httpx.ASGITransport(application)
 
     def get(self, path: str, **content: Any) -> Any:
-        return asyncio.run(self._ask("GET", path, content))
+        return asyncio.run(self._send("GET", path, content))
 
     def post(self, path: str, **content: Any) -> Any:
-        return asyncio.run(self._ask("POST", path, content))
+        return asyncio.run(self._send("POST", path, content))
 
-    async def _ask(self, method: str, path: str, content: dict[str, Any]) -> Any:
+    async def _send(self, method: str, path: str, content: dict[str, Any]) -> Any:
         async with httpx.AsyncClient(transport=self._transport, base_url=ADDRESS) as client:
             return await client.request(method, path, **content)
 
@@ -118,7 +119,7 @@ def jpeg(shade: int = 100, size: tuple[int, int] = (64, 48), kind: str = "JPEG")
 
 
 def bomb(side: int) -> bytes:
-    """Return a PNG whose header tells of ``side`` x ``side`` px."""
+    """Return a PNG whose header claims ``side`` x ``side`` px."""
     whole = bytearray(jpeg(kind="PNG"))
     whole[16:24] = side.to_bytes(4, "big") * 2
     whole[29:33] = zlib.crc32(whole[12:29]).to_bytes(4, "big")
@@ -126,9 +127,9 @@ def bomb(side: int) -> bytes:
 
 
 def files(*contents: bytes, names: tuple[str, ...] = ()) -> list[tuple[str, tuple[str, bytes]]]:
-    shown = names or tuple(f"{number}.jpg" for number in range(len(contents)))
-    return [("pictures", pair) for pair in zip(shown, contents, strict=True)]
+    file_names = names or tuple(f"{number}.jpg" for number in range(len(contents)))
+    return [("pictures", pair) for pair in zip(file_names, contents, strict=True)]
 
 
-def expected(shade: int, age: float = 50, torso: bool = False) -> float:
+def expected_probability(shade: int, age: float = 50, torso: bool = False) -> float:
     return float(expit(6 * (1 - shade / 255) + age / 100 - 0.25 - 5 - torso))

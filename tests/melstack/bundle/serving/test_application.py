@@ -1,4 +1,4 @@
-"""Tests of the endpoint for one patient: what it answers, what it refuses and how, and that nothing is left behind."""
+"""Tests of the endpoint for one patient: its answers, its refusals, and that it stores nothing."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
-from melstack.bundle.predicted import Predicted
+from melstack.bundle.predictions import Predictions
 from melstack.bundle.serving.application import make_application
 from runtime.errors import InputFault
 from tests.melstack.bundle.serving.doubles import (
@@ -20,32 +20,32 @@ from tests.melstack.bundle.serving.doubles import (
     DarknessPredictor,
     PageClient,
     bomb,
-    expected,
+    expected_probability,
     files,
     jpeg,
 )
 
 
-class Broken(DarknessPredictor):
-    """A predictor with a fault of its own."""
+class FailingPredictor(DarknessPredictor):
+    """A predictor with an error in its own code."""
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
+    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
         raise ZeroDivisionError(f"secret of {next(iter(pictures.values()))}")
 
 
-class Strict(DarknessPredictor):
-    """A predictor that takes no patient of unknown age."""
+class AgeRequiringPredictor(DarknessPredictor):
+    """A predictor that refuses patients of unknown age."""
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predicted:
+    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
         if cases["age_approx"].isna().any():
             raise InputFault(f"cases: age_approx is missing in {len(cases)} ({', '.join(cases.index)})")
         return super().predict(cases, pictures)
 
 
 @pytest.fixture(autouse=True)
-def rooms(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder in which temporary folders are made."""
-    folder = tmp_path_factory.mktemp("rooms")
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which temporary folders are created."""
+    folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
 
@@ -57,60 +57,60 @@ def client() -> PageClient:
 
 def refusal(response: Any, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
-    told = response.json()
-    assert len(told["error"]) > 10
+    content = response.json()
+    assert len(content["error"]) > 10
     assert "Traceback" not in response.text
     assert tempfile.gettempdir() not in response.text
-    return told
+    return content
 
 
-def test_the_darkest_lesion_comes_first_with_its_place_among_the_patient_s_own(client: PageClient) -> None:
-    told = client.post("/api/predict", files=files(jpeg(200), jpeg(20), jpeg(180)), data={"age": "70"}).json()
-    assert [lesion["picture"] for lesion in told["lesions"]] == [1, 2, 0]
-    assert [lesion["rank"] for lesion in told["lesions"]] == [1, 2, 3]
-    assert [lesion["name"] for lesion in told["lesions"]] == ["1.jpg", "2.jpg", "0.jpg"]
-    first = told["lesions"][0]
-    assert first["probability"] == pytest.approx(expected(20, 70), abs=1e-4)
+def test_the_darkest_lesion_comes_first_and_has_rank_1(client: PageClient) -> None:
+    answer = client.post("/api/predict", files=files(jpeg(200), jpeg(20), jpeg(180)), data={"age": "70"}).json()
+    assert [lesion["picture"] for lesion in answer["lesions"]] == [1, 2, 0]
+    assert [lesion["rank"] for lesion in answer["lesions"]] == [1, 2, 3]
+    assert [lesion["name"] for lesion in answer["lesions"]] == ["1.jpg", "2.jpg", "0.jpg"]
+    first = answer["lesions"][0]
+    assert first["probability"] == pytest.approx(expected_probability(20, 70), abs=1e-4)
     assert first["low"] < first["probability"] < first["high"]
     assert first["ugly_duckling"]
     assert first["unusual"] is None
     assert first["networks"][0]["name"] == "shade"
-    assert told["model"] == {"name": "darkness", "digest": "sha256:0123abcd", "auc": 0.81, "prevalence": 0.018}
-    assert "Not a medical device" in told["disclaimer"]
+    assert answer["model"] == {"name": "darkness", "digest": "sha256:0123abcd", "auc": 0.81, "prevalence": 0.018}
+    assert "Not a medical device" in answer["disclaimer"]
 
 
-def test_the_parts_for_and_against_with_the_rest_add_up_to_the_log_odds(client: PageClient) -> None:
-    told = client.post("/api/predict", files=files(jpeg()), data={"site": "torso"}).json()["lesions"][0]
-    assert [part["column"] for part in told["raising"]] == ["darkness", "age"]
-    assert [part["column"] for part in told["lowering"]] == ["site_torso", "sex"]
-    parts = sum(part["log_odds"] for part in told["raising"] + told["lowering"])
-    assert parts + told["rest"] + told["base"] == pytest.approx(logit(told["probability"]))
+def test_contributions_rest_and_base_sum_to_the_log_odds(client: PageClient) -> None:
+    lesion = client.post("/api/predict", files=files(jpeg()), data={"site": "torso"}).json()["lesions"][0]
+    assert [part["column"] for part in lesion["raising"]] == ["darkness", "age"]
+    assert [part["column"] for part in lesion["lowering"]] == ["site_torso", "sex"]
+    parts = sum(part["log_odds"] for part in lesion["raising"] + lesion["lowering"])
+    assert parts + lesion["rest"] + lesion["base"] == pytest.approx(logit(lesion["probability"]))
 
 
-def test_a_site_each_or_one_for_all_reaches_its_own_picture(client: PageClient) -> None:
+def test_one_site_per_picture_or_one_for_all_is_assigned_in_order(client: PageClient) -> None:
     pictures = files(jpeg(90), jpeg(100))
-    each = client.post("/api/predict", files=pictures, data={"site": ["head/neck", "torso"]}).json()["lesions"]
-    assert {lesion["picture"]: lesion["site"] for lesion in each} == {0: "head/neck", 1: "torso"}
-    alike = client.post("/api/predict", files=pictures, data={"site": "torso"}).json()["lesions"]
-    assert [lesion["site"] for lesion in alike] == ["torso", "torso"]
+    by_picture = client.post("/api/predict", files=pictures, data={"site": ["head/neck", "torso"]}).json()["lesions"]
+    assert {lesion["picture"]: lesion["site"] for lesion in by_picture} == {0: "head/neck", 1: "torso"}
+    for_all = client.post("/api/predict", files=pictures, data={"site": "torso"}).json()["lesions"]
+    assert [lesion["site"] for lesion in for_all] == ["torso", "torso"]
 
 
-def test_overlays_and_thumbnails_come_when_they_are_asked_for(client: PageClient) -> None:
-    plain = client.post("/api/predict", files=files(jpeg())).json()["lesions"][0]
-    assert plain["thumbnail"] is None
-    assert plain["attention"] is None
-    asked = client.post("/api/predict?attention=true&thumbnails=true", files=files(jpeg())).json()["lesions"][0]
-    assert asked["attention"].startswith("data:image/jpeg;base64,")
-    assert asked["attention"] != asked["thumbnail"]
+def test_overlays_and_thumbnails_are_optional(client: PageClient) -> None:
+    without_images = client.post("/api/predict", files=files(jpeg())).json()["lesions"][0]
+    assert without_images["thumbnail"] is None
+    assert without_images["attention"] is None
+    with_images = client.post("/api/predict?attention=true&thumbnails=true", files=files(jpeg())).json()["lesions"][0]
+    assert with_images["attention"].startswith("data:image/jpeg;base64,")
+    assert with_images["attention"] != with_images["thumbnail"]
 
 
-def test_jpeg_and_png_are_told_by_their_content_whatever_their_names_say(client: PageClient) -> None:
+def test_jpeg_and_png_are_recognised_by_content_and_not_by_name(client: PageClient) -> None:
     pictures = files(jpeg(kind="PNG"), jpeg(), names=("a.jpg", "../../etc/b.exe"))
-    told = client.post("/api/predict", files=pictures).json()
-    assert {lesion["name"] for lesion in told["lesions"]} == {"a.jpg", "b.exe"}
+    answer = client.post("/api/predict", files=pictures).json()
+    assert {lesion["name"] for lesion in answer["lesions"]} == {"a.jpg", "b.exe"}
 
 
-def test_a_csv_has_a_row_per_lesion_and_no_name_is_a_formula(client: PageClient) -> None:
+def test_a_csv_has_a_row_per_lesion_and_no_formula(client: PageClient) -> None:
     pictures = files(jpeg(10), jpeg(200), names=("=1+1.jpg", "b,c.jpg"))
     response = client.post("/api/predict.csv", files=pictures, data={"sex": "female"})
     table = pd.read_csv(io.StringIO(response.text))
@@ -120,11 +120,11 @@ def test_a_csv_has_a_row_per_lesion_and_no_name_is_a_formula(client: PageClient)
     assert table["disclaimer"].str.contains("Not a medical device").all()
 
 
-def test_the_model_s_facts_are_json_even_where_a_number_is_not_known(client: PageClient) -> None:
-    told = client.get("/api/model").json()
-    assert told["auc"] == 0.81
-    assert told["auc_high"] is None
-    assert told["limits"]["pictures"] == 3
+def test_facts_of_the_model_have_null_for_an_unknown_number(client: PageClient) -> None:
+    facts = client.get("/api/model").json()
+    assert facts["auc"] == 0.81
+    assert facts["auc_high"] is None
+    assert facts["limits"]["pictures"] == 3
     assert client.get("/health").json() == {"status": "ready"}
 
 
@@ -154,68 +154,68 @@ def test_the_model_s_facts_are_json_even_where_a_number_is_not_known(client: Pag
         (files(jpeg()), {f"field_{number}": "" for number in range(9)}, 413, ""),
     ],
 )
-def test_what_cannot_be_answered_is_refused_with_where_it_lies(
-    client: PageClient, rooms: Path, pictures: Any, data: dict[str, Any], status: int, where: str
+def test_an_invalid_request_is_refused_with_the_field_at_fault(
+    client: PageClient, temporary_folder: Path, pictures: Any, data: dict[str, Any], status: int, where: str
 ) -> None:
     assert refusal(client.post("/api/predict", files=pictures or None, data=data), status)["where"] == where
-    assert list(rooms.iterdir()) == []
+    assert list(temporary_folder.iterdir()) == []
 
 
-def test_every_broken_picture_is_named_with_its_place(client: PageClient) -> None:
+def test_every_damaged_picture_is_named_with_its_position(client: PageClient) -> None:
     pictures = files(jpeg()[:-50], jpeg(), b"no picture", names=("cut.jpg", "good.jpg", "note.txt"))
-    told = refusal(client.post("/api/predict", files=pictures), 422)
-    assert told["pictures"] == [0, 2]
-    assert "cut.jpg: cut off" in told["error"]
-    assert "note.txt: neither JPEG nor PNG nor DICOM" in told["error"]
+    content = refusal(client.post("/api/predict", files=pictures), 422)
+    assert content["pictures"] == [0, 2]
+    assert "cut.jpg: cut off" in content["error"]
+    assert "note.txt: neither JPEG nor PNG nor DICOM" in content["error"]
 
 
-def test_a_picture_that_breaks_only_when_it_is_decoded_names_itself(client: PageClient) -> None:
+def test_a_picture_that_fails_only_in_decoding_is_named(client: PageClient) -> None:
     whole = jpeg(kind="PNG", size=(90, 90))
     start = whole.index(b"IDAT") + 6
-    broken = whole[:start] + bytes(20) + whole[start + 20 :]
-    told = refusal(client.post("/api/predict", files=files(jpeg(), broken, names=("a.jpg", "b.png"))), 422)
-    assert (told["where"], told["pictures"]) == ("b.png", [1])
+    damaged_png = whole[:start] + bytes(20) + whole[start + 20 :]
+    content = refusal(client.post("/api/predict", files=files(jpeg(), damaged_png, names=("a.jpg", "b.png"))), 422)
+    assert (content["where"], content["pictures"]) == ("b.png", [1])
 
 
-def test_a_bomb_is_seen_by_its_header(client: PageClient) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(client: PageClient) -> None:
     assert "megapixels" in refusal(client.post("/api/predict", files=files(bomb(30_000))), 413)["error"]
 
 
-def test_what_the_predictor_refuses_is_said_in_the_names_that_the_pictures_came_with() -> None:
-    client = PageClient(make_application(Strict(), SMALL))
-    told = refusal(client.post("/api/predict", files=files(jpeg(), jpeg(), names=("a.jpg", "lesion_001.jpg"))), 422)
-    assert told["error"] == "cases: age_approx is missing in 2 (a.jpg, lesion_001.jpg)"
+def test_errors_of_the_predictor_use_the_upload_names() -> None:
+    client = PageClient(make_application(AgeRequiringPredictor(), SMALL))
+    content = refusal(client.post("/api/predict", files=files(jpeg(), jpeg(), names=("a.jpg", "lesion_001.jpg"))), 422)
+    assert content["error"] == "cases: age_approx is missing in 2 (a.jpg, lesion_001.jpg)"
 
 
-def test_a_fault_of_the_server_is_logged_and_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
-    client = PageClient(make_application(Broken(), SMALL))
+def test_an_error_of_the_server_is_logged_and_its_text_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
+    client = PageClient(make_application(FailingPredictor(), SMALL))
     assert "secret" not in refusal(client.post("/api/predict", files=files(jpeg())), 500)["error"]
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_nothing_is_stored_unless_it_is_asked_for(client: PageClient, rooms: Path, tmp_path: Path) -> None:
+def test_nothing_is_stored_without_the_option_keep(client: PageClient, temporary_folder: Path, tmp_path: Path) -> None:
     assert client.post("/api/predict", files=files(jpeg())).status_code == 200
-    assert list(rooms.iterdir()) == []
-    keeping = PageClient(make_application(DarknessPredictor(), SMALL, keep=tmp_path / "kept"))
-    keeping.post("/api/predict", files=files(jpeg(7)))
-    (folder,) = (tmp_path / "kept").iterdir()
+    assert list(temporary_folder.iterdir()) == []
+    client_with_keep = PageClient(make_application(DarknessPredictor(), SMALL, keep=tmp_path / "keep"))
+    client_with_keep.post("/api/predict", files=files(jpeg(7)))
+    (folder,) = (tmp_path / "keep").iterdir()
     assert (folder / "lesion_001.picture").read_bytes() == jpeg(7)
     assert json.loads((folder / "answer.json").read_text())["lesions"][0]["name"] == "0.jpg"
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8000", "http://127.0.0.1:9000"])
-def test_a_page_of_another_origin_gets_nothing(client: PageClient, origin: str) -> None:
+def test_requests_of_another_origin_are_refused(client: PageClient, origin: str) -> None:
     refusal(client.post("/api/predict", files=files(jpeg()), headers={"Origin": origin}), 403)
 
 
-def test_the_page_s_own_origin_is_answered_and_another_host_name_is_not(client: PageClient) -> None:
+def test_the_own_origin_is_answered_and_another_host_name_is_refused(client: PageClient) -> None:
     assert client.post("/api/predict", files=files(jpeg()), headers={"Origin": ADDRESS}).status_code == 200
     assert client.get("/", headers={"Host": "rebound.example:8000"}).status_code == 400
     assert client.get("/", headers={"Host": "localhost:8000"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/health", "/nowhere"])
-def test_every_answer_forbids_whatever_is_not_of_this_server(client: PageClient, path: str) -> None:
+def test_every_answer_forbids_content_of_other_servers(client: PageClient, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
@@ -225,7 +225,7 @@ def test_every_answer_forbids_whatever_is_not_of_this_server(client: PageClient,
     assert "access-control-allow-origin" not in headers
 
 
-def test_the_pages_name_no_other_server_and_escape_what_they_show(client: PageClient) -> None:
+def test_the_pages_load_nothing_and_escape_their_values(client: PageClient) -> None:
     page, interface = client.get("/").text, client.get("/docs").text
     assert "&lt;b&gt;bad&lt;/b&gt;" in page
     for text in (page, interface):
@@ -236,7 +236,7 @@ def test_the_pages_name_no_other_server_and_escape_what_they_show(client: PageCl
         assert path in interface
 
 
-def test_an_unknown_page_and_a_wrong_method_are_refused_in_json(client: PageClient) -> None:
+def test_an_unknown_page_and_a_wrong_method_get_a_json_refusal(client: PageClient) -> None:
     assert refusal(client.get("/nowhere"), 404)["where"] == "/nowhere"
     assert "GET" in refusal(client.get("/api/predict"), 405)["error"]
     assert refusal(client.post("/api/predict?attention=perhaps", files=files(jpeg())), 422)["where"] == "attention"

@@ -1,4 +1,4 @@
-"""Tests of the page's server on loopback: many at once and none mixed up, strange requests, a clean end."""
+"""Tests of the page's server on loopback: simultaneous requests, invalid requests, a clean end."""
 
 import io
 import os
@@ -20,9 +20,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from melstack.bundle.serving.application import check_host, listening
+from melstack.bundle.serving.application import check_host, open_listener
 from runtime.errors import InputFault
-from tests.melstack.bundle.serving.doubles import SMALL, PageServer, bomb, expected, files, jpeg
+from tests.melstack.bundle.serving.doubles import SMALL, PageServer, bomb, expected_probability, files, jpeg
 from tests.sources import ROOT
 
 JUNK = (
@@ -44,84 +44,85 @@ JUNK = (
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[PageServer]:
-    with PageServer(SMALL) as started:
-        yield started
+def server() -> Iterator[PageServer]:
+    with PageServer(SMALL) as page_server:
+        yield page_server
 
 
 @pytest.mark.parametrize("requests", [20, pytest.param(200, marks=pytest.mark.full)])
-def test_requests_at_once_are_all_answered_and_none_is_mixed_up(running: PageServer, requests: int) -> None:
-    """Every request has shades and an age of its own, so that an answer to another one would be seen."""
+def test_simultaneous_requests_each_get_their_own_answer(server: PageServer, requests: int) -> None:
+    """Every request has its own shades and age, so that an answer to another request would be noticed."""
 
-    def ask(number: int) -> float:
+    def first_probability(number: int) -> float:
         pictures = files(jpeg(number), jpeg(number + 20), names=(f"{number}.jpg", "other.jpg"))
-        answered = client.post("/api/predict", files=pictures, data={"age": str(number % 90)})
-        first, second = answered.json()["lesions"]
+        response = client.post("/api/predict", files=pictures, data={"age": str(number % 90)})
+        first, second = response.json()["lesions"]
         assert (first["name"], first["picture"], second["picture"]) == (f"{number}.jpg", 0, 1)
-        assert answered.json()["age"] == number % 90
+        assert response.json()["age"] == number % 90
         return float(first["probability"])
 
-    every = httpx.Limits(max_connections=requests)
+    limits = httpx.Limits(max_connections=requests)
     with (
-        httpx.Client(base_url=running.address, timeout=60, limits=every) as client,
+        httpx.Client(base_url=server.address, timeout=60, limits=limits) as client,
         ThreadPoolExecutor(requests) as pool,
     ):
-        found = list(pool.map(ask, range(requests)))
-    assert found == pytest.approx([expected(number, number % 90) for number in range(requests)], abs=1e-4)
+        probabilities = list(pool.map(first_probability, range(requests)))
+    expected = [expected_probability(number, number % 90) for number in range(requests)]
+    assert probabilities == pytest.approx(expected, abs=1e-4)
 
 
-def test_requests_that_find_no_place_are_told_to_ask_again() -> None:
-    with PageServer(SMALL.model_copy(update={"waiting": 1})) as narrow:
-        with socket.create_connection(("127.0.0.1", narrow.port)) as slow:
+def test_a_full_queue_refuses_requests_with_retry_after() -> None:
+    with PageServer(SMALL.model_copy(update={"waiting": 1})) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
             head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
             slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
             time.sleep(0.2)
-            refused = httpx.post(f"{narrow.address}/api/predict", files=files(jpeg()))
-            assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+            refusal = httpx.post(f"{server.address}/api/predict", files=files(jpeg()))
+            assert (refusal.status_code, refusal.headers["retry-after"]) == (503, "10")
         for _ in range(50):
-            answered = httpx.post(f"{narrow.address}/api/predict", files=files(jpeg()))
-            if answered.status_code == 200:
+            response = httpx.post(f"{server.address}/api/predict", files=files(jpeg()))
+            if response.status_code == 200:
                 return
             time.sleep(0.02)
-        pytest.fail("the place of a request that broke off is not free again")
+        pytest.fail("the place of an aborted request has not been released")
 
 
-def test_a_form_that_never_ends_is_given_up() -> None:
+def test_an_incomplete_form_is_refused_after_the_time_limit() -> None:
     head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
     with (
-        PageServer(SMALL.model_copy(update={"seconds": 0.2})) as hasty,
-        socket.create_connection(("127.0.0.1", hasty.port), timeout=10) as slow,
+        PageServer(SMALL.model_copy(update={"seconds": 0.2})) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow,
     ):
         slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
 
 
-def test_a_body_without_a_length_is_cut_off_early(running: PageServer) -> None:
-    """A stream of 400 MB is refused after some 600 kB: the client notices long before its end."""
-    sent = 0
+def test_a_body_without_length_is_refused_when_it_passes_the_limit(server: PageServer) -> None:
+    """A stream of 400 MB is refused after some 600 kB, and the client notices before it has sent 100 MB."""
+    sent_bytes = 0
 
     def endless() -> Iterator[bytes]:
-        nonlocal sent
+        nonlocal sent_bytes
         yield b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.jpg"\r\n\r\n'
         for _ in range(4000):
-            sent += 100_000
+            sent_bytes += 100_000
             yield bytes(100_000)
 
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
     with httpx.Client(timeout=60) as client:
-        refused = client.post(f"{running.address}/api/predict", content=endless(), headers=kind)
-    assert refused.status_code == 413
-    assert sent < 100_000_000
-    assert good(running)
+        refusal = client.post(f"{server.address}/api/predict", content=endless(), headers=headers)
+    assert refusal.status_code == 413
+    assert sent_bytes < 100_000_000
+    assert answers_correctly(server)
 
 
-def good(running: PageServer) -> bool:
-    answered = httpx.post(f"{running.address}/api/predict", files=files(jpeg(40)), timeout=60)
-    return bool(answered.json()["lesions"][0]["probability"] == pytest.approx(expected(40), abs=1e-4))
+def answers_correctly(server: PageServer) -> bool:
+    response = httpx.post(f"{server.address}/api/predict", files=files(jpeg(40)), timeout=60)
+    return bool(response.json()["lesions"][0]["probability"] == pytest.approx(expected_probability(40), abs=1e-4))
 
 
-def broken_picture(chance: random.Random) -> bytes:
-    """Return something that is no sound picture within the limits."""
+def invalid_picture(chance: random.Random) -> bytes:
+    """Return bytes that are not a valid picture within the limits."""
     whole = jpeg(chance.randrange(256), kind=chance.choice(["JPEG", "PNG"]))
     kinds = {
         "truncated": whole[: chance.randrange(len(whole) - 12)],
@@ -130,13 +131,13 @@ def broken_picture(chance: random.Random) -> bytes:
         "magic": chance.choice([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", bytes(128) + b"DICM"]) + chance.randbytes(400),
         "bomb": bomb(chance.randrange(1_000, 2**31)),
         "other": chance.choice([b"GIF89a", b"%PDF-1.7", b"<svg/>", b"PK\x03\x04", b"RIFF"]) + chance.randbytes(50),
-        "icon": small(),
+        "icon": tiny_png(),
         "deflated": deflated_dicom(),
     }
     return kinds[chance.choice(sorted(kinds))]
 
 
-def small() -> bytes:
+def tiny_png() -> bytes:
     stream = io.BytesIO()
     Image.new("L", (3, 3)).save(stream, "PNG")
     return stream.getvalue()
@@ -158,71 +159,68 @@ def deflated_dicom() -> bytes:
     return bytes(128) + b"DICM" + stream.getvalue() + packer.compress(bytes(20_000_000)) + packer.flush()
 
 
-def strange_request(chance: random.Random) -> dict[str, Any]:
-    """Return a request with exactly one thing wrong."""
+def invalid_request(chance: random.Random) -> dict[str, Any]:
+    """Return a request with exactly one error."""
     pictures = files(jpeg(), names=(chance.choice(["a.jpg", "../../x", "a" * 3000, '"; x="', "\r\nX: y", "ü.jpg"]),))
     content = {"age": "50", "sex": "female", "site": "torso"}
-    age = chance.choice(JUNK)
-    many: dict[str, Any] = {"site": ["torso"] * chance.randrange(2, 60)}
-    head = {
-        "Content-Type": chance.choice(["text/plain", "multipart/form-data", "multipart/form-data; boundary=", "a/b; c"])
-    }
-    odd = f"multipart/form-data; boundary=x; charset={chance.choice(['idna', 'undefined', 'utf-16', 'base64', 'zlib'])}"
+    text = chance.choice(JUNK)
+    many_sites: dict[str, Any] = {"site": ["torso"] * chance.randrange(2, 60)}
+    content_type = chance.choice(["text/plain", "multipart/form-data", "multipart/form-data; boundary=", "a/b; c"])
+    charset = chance.choice(["idna", "undefined", "utf-16", "base64", "zlib"])
+    with_charset = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
     body = b'--x\r\nContent-Disposition: form-data; name="age"\r\n\r\n\xff\xfe\xd8\x00..\xff\r\n--x--\r\n'
     return chance.choice(
         [
-            {"files": files(broken_picture(chance)), "data": content},
-            {"files": [*pictures, *files(broken_picture(chance))], "data": content},
-            {"files": pictures, "data": content | {"age": age}},
-            {"files": pictures, "data": content | {"sex": age}},
-            {"files": pictures, "data": content | many},
+            {"files": files(invalid_picture(chance)), "data": content},
+            {"files": [*pictures, *files(invalid_picture(chance))], "data": content},
+            {"files": pictures, "data": content | {"age": text}},
+            {"files": pictures, "data": content | {"sex": text}},
+            {"files": pictures, "data": content | many_sites},
             {"files": pictures, "data": {f"f{number}": "1" for number in range(chance.randrange(1, 50))}},
             {"files": files(*[jpeg()] * 9)},
-            {"content": chance.randbytes(chance.randrange(3000)), "headers": head},
-            {"content": chance.choice([body, body[:-30], body + body]), "headers": {"Content-Type": odd}},
+            {"content": chance.randbytes(chance.randrange(3000)), "headers": {"Content-Type": content_type}},
+            {"content": chance.choice([body, body[:-30], body + body]), "headers": with_charset},
         ]
     )
 
 
 @pytest.mark.parametrize("requests", [100, pytest.param(1000, marks=pytest.mark.full)])
-def test_whatever_is_wrong_is_answered_with_a_sentence_and_the_server_goes_on(
-    running: PageServer, requests: int
-) -> None:
-    chance, seen = random.Random(6), set()
-    with httpx.Client(base_url=running.address, timeout=60) as client:
+def test_invalid_requests_get_a_sentence_and_the_server_continues(server: PageServer, requests: int) -> None:
+    chance, statuses = random.Random(6), set()
+    with httpx.Client(base_url=server.address, timeout=60) as client:
         for number in range(requests):
-            request = strange_request(chance)
-            answered = client.post(chance.choice(["/api/predict", "/api/predict.csv", "/api/predict.pdf"]), **request)
-            told = (number, answered.status_code, answered.text[:300], str(request)[:300])
-            assert 400 <= answered.status_code < 500, told
-            assert len(answered.json()["error"]) > 10, told
-            assert "Traceback" not in answered.text
-            seen.add(answered.status_code)
-            assert number % 50 or good(running)
-    assert seen == {413, 415, 422}
-    assert good(running)
+            request = invalid_request(chance)
+            response = client.post(chance.choice(["/api/predict", "/api/predict.csv", "/api/predict.pdf"]), **request)
+            context = (number, response.status_code, response.text[:300], str(request)[:300])
+            assert 400 <= response.status_code < 500, context
+            assert len(response.json()["error"]) > 10, context
+            assert "Traceback" not in response.text
+            statuses.add(response.status_code)
+            assert number % 50 or answers_correctly(server)
+    assert statuses == {413, 415, 422}
+    assert answers_correctly(server)
 
 
 @pytest.mark.parametrize(
     "line", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET " + b"a" * 99_000 + b"\r\n\r\n"]
 )
-def test_what_is_no_request_at_all_ends_its_own_connection_only(running: PageServer, line: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+def test_malformed_http_ends_only_its_own_connection(server: PageServer, line: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(line)
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1000)[:12] in (b"HTTP/1.1 400", b"")
-    assert good(running)
+    assert answers_correctly(server)
 
 
-def test_a_server_that_is_asked_to_end_ends() -> None:
-    with PageServer(SMALL) as started:
-        assert good(started)
-    assert not started.is_alive
+def test_a_stopped_server_ends() -> None:
+    with PageServer(SMALL) as server:
+        assert answers_correctly(server)
+    assert not server.is_alive
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: signal.Signals) -> None:
+def test_a_signal_closes_the_served_page_with_exit_code_0(number: signal.Signals) -> None:
     code = (
         "from melstack.bundle.serving.application import serve; from runtime.exit_codes import run_command; "
         "from tests.melstack.bundle.serving.doubles import SMALL, DarknessPredictor; "
@@ -238,9 +236,9 @@ def test_a_served_page_that_is_asked_to_end_closes_and_that_is_no_fault(number: 
         while time.monotonic() < until and not listens(address):
             time.sleep(0.05)
         server.send_signal(number)
-        said, faults = server.communicate(timeout=60)
-    assert (server.returncode, faults) == (0, "")
-    assert said.endswith(": closed\n")
+        output, errors = server.communicate(timeout=60)
+    assert (server.returncode, errors) == (0, "")
+    assert output.endswith(": closed\n")
 
 
 def listens(address: str) -> bool:
@@ -250,19 +248,19 @@ def listens(address: str) -> bool:
         return False
 
 
-def test_another_host_is_refused_unless_it_is_asked_for_and_a_taken_port_is_said(running: PageServer) -> None:
+def test_another_host_needs_the_option_and_a_port_in_use_is_refused(server: PageServer) -> None:
     check_host("127.0.0.1", False)
     check_host("0.0.0.0", True)
     with pytest.raises(InputFault, match="no password"):
         check_host("0.0.0.0", False)
-    with pytest.raises(InputFault, match="another page"):
-        listening("127.0.0.1", running.port)
+    with pytest.raises(InputFault, match="the port cannot be opened"):
+        open_listener("127.0.0.1", server.port)
 
 
-def test_nothing_listens_outside_this_machine(running: PageServer) -> None:
+def test_the_server_listens_only_on_loopback(server: PageServer) -> None:
     table = Path("/proc/net/tcp")
     if not table.is_file():
         pytest.skip("no table of sockets on this system")
-    place = f"{running.port:04X}"
+    port = f"{server.port:04X}"
     own = [line.split()[1] for line in table.read_text().splitlines()[1:] if line.split()[3] == "0A"]
-    assert [address for address in own if address.endswith(f":{place}")] == [f"0100007F:{place}"]
+    assert [address for address in own if address.endswith(f":{port}")] == [f"0100007F:{port}"]

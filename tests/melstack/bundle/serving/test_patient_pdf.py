@@ -1,4 +1,4 @@
-"""Tests of the PDF of one patient: it is one, it has a picture per lesion, and no name breaks it."""
+"""Tests of the PDF of one patient: it is a valid PDF with two images per lesion, for any file name."""
 
 import re
 
@@ -21,7 +21,7 @@ def pdf(*names: str) -> bytes:
     return response.content
 
 
-def test_a_pdf_has_a_picture_and_an_overlay_per_lesion_and_goes_on_over_pages() -> None:
+def test_a_pdf_has_a_picture_and_an_overlay_per_lesion_on_several_pages() -> None:
     content = pdf(*[f"{number}.jpg" for number in range(9)])
     assert content.startswith(b"%PDF-")
     assert len(re.findall(rb"/Subtype\s*/Image", content)) == 18
@@ -29,5 +29,5 @@ def test_a_pdf_has_a_picture_and_an_overlay_per_lesion_and_goes_on_over_pages() 
 
 
 @pytest.mark.parametrize("name", ["母斑.jpg", "a" * 300, "**bold** (x) \\ <b>.jpg", "‮gpj.exe"])
-def test_no_name_breaks_a_pdf(name: str) -> None:
+def test_any_file_name_gives_a_valid_pdf(name: str) -> None:
     assert pdf(name).startswith(b"%PDF-")

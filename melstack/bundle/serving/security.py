@@ -1,4 +1,4 @@
-"""What stands before every page: other origins are refused, and no page may load from or send to elsewhere."""
+"""The security rules for every page: requests of other origins are refused; pages only load from this server."""
 
 import base64
 import hashlib
@@ -11,9 +11,9 @@ from melstack.bundle.serving.refusals import Refusal, refusal_response
 
 
 def content_policy(style: str, script: str) -> str:
-    """Return the Content-Security-Policy under which only this ``style`` and ``script`` within a page are used.
+    """Return the Content-Security-Policy that allows only this inline ``style`` and ``script``.
 
-    Pictures stand in the page or are made by it; it can ask this server alone.
+    Pictures must be data: or blob: URLs, and the page may send requests to this server only.
     """
     return (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data: blob:; "
@@ -22,30 +22,30 @@ def content_policy(style: str, script: str) -> str:
 
 
 @dataclass(frozen=True)
-class Guard:
-    """An ASGI application that refuses what pages of other origins ask of ``application`` and sets security headers."""
+class SecurityMiddleware:
+    """An ASGI application that refuses requests of pages of other origins and sets security headers on all answers."""
 
     application: ASGIApp
     policy: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it with 403."""
+        """Pass a request on to the application, or refuse it with 403."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._mark(MutableHeaders(scope=message))
+                self._set_headers(MutableHeaders(scope=message))
             await send(message)
 
-        if _is_foreign(scope):
-            refusal = Refusal(error="asked by a page of another origin", where="Origin")
-            await refusal_response(403, refusal)(scope, receive, send_guarded)
+        if _is_cross_origin(scope):
+            sentence = "the request comes from a page of another origin; open the page of this server and use that"
+            await refusal_response(403, Refusal(error=sentence, where="Origin"))(scope, receive, send_with_headers)
             return
-        await self.application(scope, receive, send_guarded)
+        await self.application(scope, receive, send_with_headers)
 
-    def _mark(self, headers: MutableHeaders) -> None:
+    def _set_headers(self, headers: MutableHeaders) -> None:
         headers["Content-Security-Policy"] = self.policy
         headers["X-Content-Type-Options"] = "nosniff"
         headers["X-Frame-Options"] = "DENY"
@@ -55,8 +55,11 @@ class Guard:
         headers["Cache-Control"] = "no-store"
 
 
-def _is_foreign(scope: Scope) -> bool:
-    """Tell whether a browser says that another origin asks; programs say nothing, and an opaque origin is "null"."""
+def _is_cross_origin(scope: Scope) -> bool:
+    """Return whether a browser sent the request for a page of another origin (an opaque origin is "null").
+
+    Programs other than browsers send no Origin header.
+    """
     headers = Headers(scope=scope)
     origin = headers.get("origin")
     return origin is not None and origin != f"{scope['scheme']}://{headers.get('host', '')}"

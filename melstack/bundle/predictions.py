@@ -1,0 +1,61 @@
+"""The predictions of a bundle, and what the page and the commands require of a loaded bundle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a bundle for n cases; every table is indexed by image_name, in the order of the cases.
+
+    ``table`` has the columns probability; low and high (minimum and maximum of the fold models' own probabilities);
+    rank (1: the highest of the patient) and pictures (number of the patient's pictures among these cases); unusual
+    (0 to 1: share of the training pictures that have a nearer neighbour of another patient than this picture has; NaN
+    if the bundle has no network); ugly_duckling (whether the distance to the patient's other pictures among these cases
+    exceeds that of 95 % of the run's lesions).
+    ``networks``: per network, probability and spread over its views.
+    ``contributions``: what each column of level two, and base, adds to the log odds; they sum to those of probability.
+    ``notices``: per case, sentences that say how it differs from the training cases; empty for most cases.
+    ``notes``: one sentence per repair of the cases' values, and per column that is missing.
+    """
+
+    table: pd.DataFrame
+    networks: Mapping[str, pd.DataFrame]
+    contributions: pd.DataFrame
+    notices: Mapping[str, Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+class Predictor(Protocol):
+    """The part of a loaded bundle that the page and the commands use."""
+
+    @property
+    def name(self) -> str:
+        """The name of the run that the bundle comes from."""
+
+    @property
+    def card(self) -> str:
+        """The model card in Markdown."""
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """Facts of the model: auc, auc_low, auc_high (out-of-fold), prevalence, networks, versions, digest."""
+
+    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
+        """Return the predictions for ``cases``; cases with the same patient_id are compared with each other.
+
+        ``cases`` has the index image_name and the columns patient_id and, where known, sex ("male", "female"),
+        age_approx (years) and anatom_site_general_challenge; ``pictures`` has one file per case. Raises InputFault that
+        lists every unreadable picture and every invalid value.
+        """
+
+    def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
+        """Return per case a map of where the networks see melanoma, float32 (rows, columns), 0 to 1.
+
+        The map covers the square picture.
+        """
