@@ -164,8 +164,8 @@ def _probability_table(name: str, predictions: pd.DataFrame, cases: pd.Index) ->
         raise InputFault(
             f"foreign network {name}: no prediction for {list_names(absent)} of {len(cases)} cases; add their rows"
         )
-    table = predictions.reindex(cases).reindex(columns=["probability", "spread"])
-    table = table.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    columns = predictions.reindex(cases).reindex(columns=["probability", "spread"])
+    table: pd.DataFrame = columns.apply(pd.to_numeric, errors="coerce").astype(np.float64)
     invalid = cases[~table["probability"].between(0, 1)]
     if len(invalid):
         raise InputFault(
