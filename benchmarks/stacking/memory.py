@@ -50,11 +50,12 @@ def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> St
     if not Path("/proc/self/smaps_rollup").exists():
         raise InputFault("this study reads memory from /proc, which only Linux has; run it on Linux")
     foreign_options = ["--foreign", str(foreign)] if foreign else []
-    stack_options = ["--run", str(run), "--recipe", recipe]
+    run_options = ["--run", str(run), "--data", str(data)]
+    stack_options = [*run_options, "--recipe", recipe]
     commands = [
-        ["melstack", "cases", "--run", str(run), "--data", str(data)],
+        ["melstack", "cases", *run_options],
         ["melstack", "submission", *stack_options, *foreign_options],
-        ["melstack", "eda", "--run", str(run)],
+        ["melstack", "eda", *run_options],
         *(["melstack", name, *stack_options] for name in ("explain", "report")),
     ]
     usages: list[Usage] = []

@@ -1,7 +1,7 @@
-"""The whole pipeline killed in every stage, again and again: it ends with what an undisturbed run has, to the byte.
+"""Test of the whole pipeline under kills in every stage: its files are those of an undisturbed run, byte by byte.
 
-PIPELINE_KILLS in the environment says how often; PIPELINE_DATA and PIPELINE_MODELS name other data than a drawn clinic
-and other models than two tiny ones. Which stage every kill hit is printed.
+Environment variables: PIPELINE_KILLS is the number of kills; PIPELINE_DATA and PIPELINE_MODELS replace the synthetic
+clinic and the two tiny models. The test prints which stage every kill hit.
 """
 
 import json
@@ -25,23 +25,24 @@ from tests.sources import ROOT
 from tests.tiny_project import TINY
 
 KILLS = int(os.environ.get("PIPELINE_KILLS", "0"))
-DATA, NAMED_MODELS = os.environ.get("PIPELINE_DATA"), os.environ.get("PIPELINE_MODELS")
+DATA, CUSTOM_MODELS = os.environ.get("PIPELINE_DATA"), os.environ.get("PIPELINE_MODELS")
 ATTEMPT_SECONDS = 1200.0
-TRAINED = 'method = "finetune"\nepochs = 6\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n'
+FINETUNE = 'method = "finetune"\nepochs = 6\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n'
 MODELS = {
-    "trained": TINY + TRAINED,
+    "trained": TINY + FINETUNE,
     "fixed": TINY + 'method = "frozen"\nregularisation = 0.01\n',
 }
+CASES = "--run {run} --data {data} --folds 3"
+NETWORKS = CASES + " {models} --deterministic --devices cpu"
 COMMANDS = {
-    "cases": "melstack cases --run {run} --data {data} --folds 3",
-    "audit": "melstack audit --run {run}",
-    "oof": "melstack oof --run {run} --models '{models}' --deterministic --devices cpu",
-    "features": "melstack blocks --run {run}",
-    "stack": "melstack stack --run {run}",
-    "submission": "melstack submission --run {run}",
-    "bundle": "melstack bundle --run {run}",
+    "cases": f"melstack cases {CASES}",
+    "audit": f"melstack audit {CASES}",
+    "oof": f"melstack oof {NETWORKS}",
+    "features": f"melstack features {NETWORKS}",
+    "stack": f"melstack stack {NETWORKS}",
+    "submission": f"melstack submission {NETWORKS}",
 }
-# What is there from some moment of a stage on; a stage without files begins when its command does.
+# Part of a stage -> the files that exist once it has begun. A stage without an entry begins with its command.
 FILES = {
     "oof: decoding": "pictures/*/parts",
     "oof: embedding": "run/level1/*/.writing-*npy",
@@ -50,19 +51,19 @@ FILES = {
     "oof: weights": "run/level1/*/fold_1/model.weights.h5",
     "oof: last fold": "run/level1/*/fold_2/*",
     "stack: tables": "run/level2/default/*.parquet",
-    "bundle: folder": "run/.bundle-writing",
-    "bundle: networks": "run/.bundle-writing/networks/*",
+    "submission: bundle": "run/.bundle-writing",
+    "submission: networks": "run/.bundle-writing/networks/*",
 }
 STAGES = [
     *("cases", "audit", "oof", "oof: decoding", "oof: embedding", "oof: first fold", "oof: first epochs"),
     *("oof: weights", "oof: last fold", "features", "stack", "stack: tables", "submission"),
-    *("bundle", "bundle: folder", "bundle: networks"),
+    *("submission: bundle", "submission: networks"),
 ]
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The commands of ``make submission``, time after time, on a run in ``folder``, which is its only memory."""
+    """All commands up to the submission, on a run in ``folder``; may be killed and started again."""
 
     folder: Path
     data: Path
@@ -72,25 +73,25 @@ class Pipeline:
     def run(self) -> Path:
         return self.folder / "run"
 
-    def said(self) -> str:
-        return (self.folder / "said.txt").read_text() if (self.folder / "said.txt").is_file() else ""
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text() if (self.folder / "output.txt").is_file() else ""
 
-    def reached(self, stage: str) -> bool:
-        """Tell whether this attempt has come to a stage."""
-        if f"stage: {stage.split(':')[0]}\n" not in self.said():
+    def has_begun(self, stage: str) -> bool:
+        """Return whether the current attempt has begun a stage."""
+        if f"stage: {stage.split(':')[0]}\n" not in self.output():
             return False
         return stage not in FILES or any(True for _ in self.folder.glob(FILES[stage]))
 
     def start(self) -> "subprocess.Popen[bytes]":
         self.folder.mkdir(exist_ok=True)
-        asked = {"run": self.run, "data": self.data, "models": self.models}
+        options = {"run": self.run, "data": self.data, "models": self.models}
         lines = [
-            f"echo 'stage: {stage}'; {sys.executable} -m {line.format(**asked)}" for stage, line in COMMANDS.items()
+            f"echo 'stage: {stage}'; {sys.executable} -m {line.format(**options)}" for stage, line in COMMANDS.items()
         ]
         script = "set -e\n" + "\n".join(lines)
-        with (self.folder / "said.txt").open("wb") as said:
+        with (self.folder / "output.txt").open("wb") as output:
             return subprocess.Popen(
-                ["sh", "-c", script], cwd=ROOT, stdout=said, stderr=said, start_new_session=True, close_fds=True
+                ["sh", "-c", script], cwd=ROOT, stdout=output, stderr=output, start_new_session=True, close_fds=True
             )
 
     def finish(self, watch: Callable[[], None] = lambda: None) -> None:
@@ -98,90 +99,92 @@ class Pipeline:
         while process.poll() is None:
             watch()
             time.sleep(0.005)
-        assert process.returncode == 0, self.said()[-3000:]
-        assert "damaged" not in self.said()
+        assert process.returncode == 0, self.output()[-3000:]
+        assert "damaged" not in self.output()
 
     def kill(self, stage: str, wait: float) -> str | None:
-        """Kill the whole process group ``wait`` seconds after it came to a stage; return the stage it was in.
+        """Kill the process group ``wait`` seconds after ``stage`` begins; return the stage that the kill hit.
 
-        None where it had ended by then.
+        Returns None when the pipeline ended before.
         """
         process, latest = self.start(), time.monotonic() + ATTEMPT_SECONDS
-        while not self.reached(stage) and process.poll() is None and time.monotonic() < latest:
+        while not self.has_begun(stage) and process.poll() is None and time.monotonic() < latest:
             time.sleep(0.005)
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        assert "Traceback" not in self.said(), self.said()[-3000:]
-        assert "damaged" not in self.said(), self.said()[-3000:]
+        assert "Traceback" not in self.output(), self.output()[-3000:]
+        assert "damaged" not in self.output(), self.output()[-3000:]
         if process.returncode == 0:
             return None
-        assert process.returncode == -signal.SIGKILL, self.said()[-3000:]
-        return [one for one in STAGES if self.reached(one)][-1]
+        assert process.returncode == -signal.SIGKILL, self.output()[-3000:]
+        return [name for name in STAGES if self.has_begun(name)][-1]
 
 
-def durations(pipeline: Pipeline) -> dict[str, float]:
-    """Run a pipeline to its end; return the stages it came to and how long each took until the next."""
-    seen: dict[str, float] = {}
+def stage_seconds(pipeline: Pipeline) -> dict[str, float]:
+    """Run a pipeline to its end; return stage -> seconds until the next stage begins."""
+    begin_times: dict[str, float] = {}
 
     def watch() -> None:
         for stage in STAGES:
-            if stage not in seen and pipeline.reached(stage):
-                seen[stage] = time.monotonic()
+            if stage not in begin_times and pipeline.has_begun(stage):
+                begin_times[stage] = time.monotonic()
 
     pipeline.finish(watch)
-    order = sorted(seen, key=lambda stage: seen[stage])
-    ends = [*(seen[stage] for stage in order[1:]), time.monotonic()]
-    return {stage: end - seen[stage] for stage, end in zip(order, ends, strict=True)}
+    order = sorted(begin_times, key=lambda stage: begin_times[stage])
+    ends = [*(begin_times[stage] for stage in order[1:]), time.monotonic()]
+    return {stage: end - begin_times[stage] for stage, end in zip(order, ends, strict=True)}
 
 
-def outcome(pipeline: Pipeline) -> dict[str, str]:
-    """Return path -> SHA-256 of every file that a mark of the run, or of its decoded pictures, records."""
-    found = {}
+def file_digests(pipeline: Pipeline) -> dict[str, str]:
+    """Return path -> SHA-256 of every file that a mark of the run or of its decoded pictures records."""
+    digests = {}
     for mark in sorted(pipeline.folder.rglob("*.json")):
         content = json.loads(mark.read_text())
         if isinstance(content, dict) and "made_from" in content:
             assert find_damage(mark) == []
-            where = mark.parent.relative_to(pipeline.folder)
-            found |= {os.path.normpath(where / name): one["sha256"] for name, one in content["outputs"].items()}
-    return found
+            folder = mark.parent.relative_to(pipeline.folder)
+            digests |= {os.path.normpath(folder / name): one["sha256"] for name, one in content["outputs"].items()}
+    return digests
 
 
-def check_nothing_is_left_over(pipeline: Pipeline) -> None:
+def check_no_leftovers(pipeline: Pipeline) -> None:
     assert [path for path in pipeline.folder.rglob("*") if "writing" in path.name] == []
     assert read_holder(pipeline.run) is None
 
 
 @pytest.mark.full
 @pytest.mark.skipif(not KILLS, reason="takes long: make test-all TESTS=tests/pipeline/test_kills.py PIPELINE_KILLS=50")
-def test_a_pipeline_killed_in_every_stage_ends_as_if_it_had_never_been(tmp_path: Path) -> None:
+def test_a_pipeline_that_is_killed_in_every_stage_ends_with_the_files_of_an_undisturbed_one(tmp_path: Path) -> None:
     rng, kills = random.Random(7), Counter[str]()
     data = Path(DATA).resolve() if DATA else tmp_path / "data"
     if not DATA:
         draw_clinic(data, train=60, test=30, seed=0)
     for name, text in MODELS.items():
         (tmp_path / f"{name}.toml").write_text(text)
-    models = NAMED_MODELS or " ".join(f"{tmp_path / name}.toml" for name in MODELS)
-    whole = Pipeline(tmp_path / "whole", data, models)
-    lasted = durations(whole)
-    print("undisturbed:", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in lasted.items()), flush=True)
-    expected, rounds = outcome(whole), 0
+    models = CUSTOM_MODELS.split() if CUSTOM_MODELS else [str(tmp_path / f"{name}.toml") for name in MODELS]
+    options = " ".join(f"--models {model}" for model in models)
+    undisturbed = Pipeline(tmp_path / "undisturbed", data, options)
+    seconds_of = stage_seconds(undisturbed)
+    print("undisturbed:", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in seconds_of.items()), flush=True)
+    expected, rounds = file_digests(undisturbed), 0
     while kills.total() < KILLS:
         rounds += 1
-        killed = Pipeline(tmp_path / f"killed_{rounds}", data, models)
-        for stage, seconds in lasted.items():
+        pipeline = Pipeline(tmp_path / f"round_{rounds}", data, options)
+        for stage, seconds in seconds_of.items():
             wait = rng.uniform(0, seconds)
-            hit = killed.kill(stage, wait)
+            hit = pipeline.kill(stage, wait)
             print(f"round {rounds}: {stage} + {wait:.2f} s of {seconds:.2f}: hit {hit}", flush=True)
             kills.update([hit] if hit else [])
             if kills.total() == KILLS:
                 break
-        killed.finish()
-        found = outcome(killed)
-        assert [name for name in expected if found.get(name) != expected[name]] == []
-        assert found.keys() == expected.keys()
-        assert (killed.run / "submission.csv").read_bytes() == (whole.run / "submission.csv").read_bytes()
-        check_nothing_is_left_over(killed)
+        pipeline.finish()
+        digests = file_digests(pipeline)
+        assert [name for name in expected if digests.get(name) != expected[name]] == []
+        assert digests.keys() == expected.keys()
+        submissions = [(run / "submission.csv").read_bytes() for run in (pipeline.run, undisturbed.run)]
+        assert submissions[0] == submissions[1]
+        check_no_leftovers(pipeline)
     print(f"{kills.total()} kills in {rounds} rounds, {len(expected)} files the same: {dict(kills)}", flush=True)

@@ -1,4 +1,4 @@
-"""Tests of the whole pipeline through the real Makefile, on a tiny clinic: what a user types, and what they get."""
+"""Tests of the whole pipeline through the Makefile, on a tiny project: the commands of a user and their results."""
 
 import os
 import shutil
@@ -28,10 +28,9 @@ def test_one_command_makes_a_submission_in_the_order_of_the_sample(
     assert submission["target"].nunique() > 10
 
 
-def test_the_auc_on_the_hidden_test_labels_is_printed_with_the_best_attainable(finished_run: FinishedRun) -> None:
-    shown = finished_run.output
-    assert "on the hidden test labels: AUC of " in shown
-    assert "the AUC of the true risk" in shown
+def test_the_auc_on_the_hidden_test_labels_and_that_of_the_true_risk_are_printed(finished_run: FinishedRun) -> None:
+    assert "on the hidden test labels: AUC of " in finished_run.output
+    assert "the AUC of the true risk" in finished_run.output
 
 
 def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: FinishedRun) -> None:
@@ -51,25 +50,23 @@ def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: 
 
 
 @pytest.mark.full
-def test_a_second_run_changes_nothing_and_says_that_everything_is_fresh(
+def test_a_second_run_changes_nothing_and_reports_everything_as_fresh(
     finished_run: FinishedRun, project: TinyProject
 ) -> None:
     run = finished_run.run
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
-    shown = project.make("submission", run).stdout
+    lines = project.make("submission", run).stdout.splitlines()
     assert before == {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
     for part in ("cases", *MODELS, "blocks", "level two: quick", "submission"):
-        assert any(line.startswith((part, f"level one: {part}")) and "fresh" in line for line in shown.splitlines()), (
-            part
-        )
+        assert any(line.startswith((part, f"level one: {part}")) and "fresh" in line for line in lines), part
 
 
 @pytest.mark.full
-def test_a_killed_run_ends_like_one_that_was_never_stopped(
+def test_a_run_that_is_killed_and_continued_ends_with_the_same_submission(
     finished_run: FinishedRun, project: TinyProject, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         project.command("submission", run),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -78,16 +75,15 @@ def test_a_killed_run_ends_like_one_that_was_never_stopped(
     deadline = time.monotonic() + 120
     while not list(run.folder.glob("level1/*/fold_1/done.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(started.pid, signal.SIGKILL)
-    started.wait()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     assert not run.submission.exists()
     assert project.make("submission", run).returncode == 0
-    uninterrupted = finished_run.run
-    assert run.submission.read_bytes() == uninterrupted.submission.read_bytes()
+    assert run.submission.read_bytes() == finished_run.run.submission.read_bytes()
 
 
 @pytest.mark.full
-def test_going_back_to_an_earlier_recipe_writes_its_submission_again(
+def test_returning_to_an_earlier_recipe_writes_its_submission_again(
     finished_run: FinishedRun, project: TinyProject, tmp_path: Path
 ) -> None:
     run = finished_run.copy_to(tmp_path)
@@ -115,17 +111,17 @@ def test_foreign_predictions_are_stacked_without_any_picture(
             rows = table[table["role"] == role].rename(columns={"probability": "pred"})
             rows[["fold", "pred"] if role == "train" else ["pred"]].to_csv(foreign / f"net_{name}" / file)
     run = Run(tmp_path / "run")
-    shown = project.make("submission", run, DATA=str(data), FOREIGN=str(foreign))
-    assert shown.returncode == 0, shown.stderr
-    assert "no network is trained" in shown.stdout
-    assert "they are this run's folds" in shown.stdout
+    result = project.make("submission", run, DATA=str(data), FOREIGN=str(foreign))
+    assert result.returncode == 0, result.stderr
+    assert "no network is trained" in result.stdout
+    assert "they are this run's folds" in result.stdout
     assert len(pd.read_csv(run.submission)) == TEST
 
 
 @pytest.mark.full
-def test_make_alone_prints_help_and_touches_nothing() -> None:
-    shown = subprocess.run(
+def test_make_alone_prints_help_and_changes_nothing() -> None:
+    result = subprocess.run(
         ["make", "-C", str(ROOT), "--no-print-directory"], capture_output=True, text=True, check=True
     )
     for target in ("oof", "stack", "submission", "test", "lint", "clean"):
-        assert f"  {target} " in shown.stdout
+        assert f"  {target} " in result.stdout
