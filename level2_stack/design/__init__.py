@@ -1,1 +1,1 @@
-"""The design: the table that learners are given, its checks, and its shift between train and test."""
+"""The design: the table that learners get, its checks, and its shift between train and test."""

@@ -1,4 +1,4 @@
-"""Any table of scores and features, checked and turned into the columns of a design."""
+"""Any table of scores and features, checked and converted to the columns of a design."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ SCALES = ("probability", "logit")
 
 @dataclass(frozen=True)
 class Columns:
-    """What every column of a table is, as the training rows show it: later rows are read the same way.
+    """The role of every column of a table, as the training rows determine it; later rows are read the same way.
 
-    ``scores`` are a network's, ``group`` names the patient, ``numbers`` and ``categories`` are features; text without
-    a value in any training row says nothing and is neither. ``scale`` says what scores are; ``has_contrasts`` whether
-    the design has their contrasts within the group.
+    ``scores`` are networks' scores, ``group`` is the column of patients, ``numbers`` and ``categories`` are features. A
+    text column without a value in any training row is ignored. ``scale`` is the scale of the scores; ``has_contrasts``
+    whether the design has the scores' contrasts within the group.
     """
 
     scores: tuple[str, ...]
@@ -39,10 +39,10 @@ class Columns:
     has_contrasts: bool
 
     def design(self, table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
-        """Return ``table`` (n x its columns) as columns ``<family>.<name>``; ``groups`` (n,) are as of ``read_groups``.
+        """Return ``table`` (n x its columns) as columns ``<family>.<name>``; ``groups`` (n,) come from ``read_groups``.
 
-        A row depends on the rows of its group alone, whatever their order. Raises ValueError for infinite numbers,
-        numbers that are not, and probabilities outside [0, 1].
+        A row depends only on the rows of its group, not on their order. Raises ValueError for infinite numbers, text in
+        a column of numbers, and probabilities outside [0, 1].
         """
         logits = self._logits(table)
         features = self._numbers(table, self.numbers).join(
@@ -52,7 +52,10 @@ class Columns:
         return pd.concat([*parts, _contrasts(logits, groups)] if self.has_contrasts else parts, axis=1)
 
     def score_tables(self, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """Return the scores as a leaderboard wants them: by name a table of one column, of which the order counts."""
+        """Return the scores as a leaderboard reads them: name -> a table with one column, probability.
+
+        The leaderboard uses only their order, so logits are not converted.
+        """
         scores = self._numbers(table, self.scores)
         return {safe_name(name): scores[[name]].set_axis(["probability"], axis=1) for name in self.scores}
 
@@ -61,8 +64,8 @@ class Columns:
         outside = [name for name in self.scores if not scores[name].dropna().between(0, 1).all()]
         if self.scale == "probability" and outside:
             raise ValueError(
-                f"scores: columns with values outside [0, 1]: {list_names(outside)}; they must be probabilities, "
-                "or all be logits, with score_scale='logit'"
+                f"scores: columns with values outside [0, 1]: {list_names(outside)}; scores must be probabilities; "
+                "if all of them are logits, set score_scale='logit'"
             )
         logits = scores.clip(CLIP, 1 - CLIP).apply(logit) if self.scale == "probability" else scores
         return logits.rename(columns=safe_name)
@@ -77,91 +80,91 @@ class Columns:
 def classify_columns(
     table: pd.DataFrame, scores: Iterable[str | int], group: str | int | None, scale: Scale, *, has_contrasts: bool
 ) -> Columns:
-    """Return what the columns of training rows ``table`` are; ``scores`` and ``group`` are names or positions.
+    """Return the role of every column of the training rows ``table``; ``scores`` and ``group`` are names or positions.
 
-    Raises ValueError that tells every column that is asked for and not there, or cannot be used.
+    Raises ValueError for columns that ``table`` does not have, and for all columns that cannot be used.
     """
     names = [str(name) for name in table.columns]
-    _refuse_parameters(scores, scale)
-    wanted, key = [_named(names, "scores", one) for one in scores], None
-    if group is not None:
-        key = _named(names, "group_column", group)
-    rest = [name for name in names if name not in (*wanted, key)]
-    _refuse_faulty(table, wanted, key)
+    _check_parameters(scores, scale)
+    score_names = [_column_name(names, "scores", column) for column in scores]
+    group_name = None if group is None else _column_name(names, "group_column", group)
+    rest = [name for name in names if name not in (*score_names, group_name)]
+    _check_table(table, score_names, group_name)
     numbers = tuple(name for name in rest if types.is_numeric_dtype(table[name].infer_objects()))
     categories = tuple(name for name in rest if name not in numbers and table[name].notna().any())
-    return Columns(tuple(wanted), key, numbers, categories, scale, has_contrasts and bool(wanted))
+    return Columns(tuple(score_names), group_name, numbers, categories, scale, has_contrasts and bool(score_names))
 
 
 def read_groups(table: pd.DataFrame, groups: ArrayLike | None, column: str | None) -> Groups:
-    """Return one group per row of ``table``: ``groups`` (n,), or ``table[column]``; without both every row is its own.
+    """Return the group of every row of ``table``: ``groups`` (n,), or ``table[column]``, or else a group per row.
 
-    Raises ValueError when both are given, for another number of groups, and for rows without a group.
+    Raises ValueError if both are given, if there are not n groups, and for rows without a group.
     """
     if groups is not None and column is not None:
-        raise ValueError(f"groups are given twice: as an argument and as column {column!r} of X")
+        raise ValueError(f"groups are given twice: as an argument and as column {column!r} of X; use only one of them")
     if groups is None and column is None:
         return np.arange(len(table)).astype(str).astype(object)
-    given = pd.Series(table[column] if column is not None else _one_dimension(groups))
-    if len(given) != len(table):
-        raise ValueError(f"groups: {len(given)} of them, and X has {len(table)} rows")
-    if given.isna().any():
-        raise ValueError(f"groups: rows without one: {list_names(np.flatnonzero(given.isna()))}")
-    return given.astype(str).to_numpy(dtype=object)
+    values = pd.Series(table[column] if column is not None else _to_vector(groups))
+    if len(values) != len(table):
+        raise ValueError(f"groups: found {len(values)} groups for {len(table)} rows of X; every row needs one")
+    if values.isna().any():
+        raise ValueError(
+            f"groups: rows without a group: {list_names(np.flatnonzero(values.isna()))}; every row needs one"
+        )
+    return values.astype(str).to_numpy(dtype=object)
 
 
-def _one_dimension(groups: Any) -> NDArray[Any]:  # noqa: ANN401
+def _to_vector(groups: Any) -> NDArray[Any]:  # noqa: ANN401
     values = np.asarray(groups)
     if values.ndim != 1:
-        raise ValueError(f"groups: shape {values.shape}; one dimension is needed, a group per row")
+        raise ValueError(f"groups: found shape {values.shape}; must have one dimension, with a group per row")
     return values
 
 
-def _named(names: list[str], parameter: str, wanted: str | int) -> str:
-    if isinstance(wanted, str) and wanted in names:
-        return wanted
-    if not isinstance(wanted, str) and 0 <= int(wanted) < len(names):
-        return names[int(wanted)]
-    raise ValueError(f"{parameter}: X has no column {wanted!r}; it has {list_names(names)}")
+def _column_name(names: list[str], parameter: str, column: str | int) -> str:
+    if isinstance(column, str) and column in names:
+        return column
+    if not isinstance(column, str) and 0 <= int(column) < len(names):
+        return names[int(column)]
+    raise ValueError(f"{parameter}: X has no column {column!r}; it has {list_names(names)}")
 
 
-def _refuse_parameters(scores: Iterable[str | int], scale: str) -> None:
+def _check_parameters(scores: Iterable[str | int], scale: str) -> None:
     if isinstance(scores, str):
-        raise ValueError(f"scores = {scores!r}: a list of columns is needed, [{scores!r}]")
+        raise ValueError(f"scores = {scores!r}: must be a list of columns: [{scores!r}]")
     if scale not in SCALES:
         raise ValueError(f"score_scale = {scale!r}: must be one of {', '.join(SCALES)}")
 
 
-def _refuse_faulty(table: pd.DataFrame, scores: list[str], group: str | None) -> None:
+def _check_table(table: pd.DataFrame, scores: list[str], group: str | None) -> None:
     faults = Faults()
-    taken = {NETWORKS, BLEND, CHOICE, *learners.names()}
+    reserved_names = {NETWORKS, BLEND, CHOICE, *learners.names()}
     for name in dict.fromkeys(scores):
         if scores.count(name) > 1 or name == group:
             faults.add(f"column {name!r} is named twice in scores and group_column")
-        if name in taken:
-            faults.add(f"a score called {name!r} would be mistaken for level two's own; rename the column")
+        if name in reserved_names:
+            faults.add(f"score {name!r}: level two uses this name for something else; rename the column")
         if table[name].isna().all():
-            faults.add(f"score {name!r} has no value")
-    written = pd.Index([safe_name(str(name)) for name in table.columns])
-    if not written.is_unique:
-        faults.add(
-            f"columns that differ in brackets, quotes or spaces only: {list_names(written[written.duplicated()])}"
-        )
+            faults.add(f"score {name!r} has no values; remove the column from scores")
+    safe_names = pd.Index([safe_name(str(name)) for name in table.columns])
+    if not safe_names.is_unique:
+        duplicates = list_names(safe_names[safe_names.duplicated()])
+        faults.add(f"columns whose names differ only in brackets, quotes or spaces: {duplicates}; rename them")
     dates = [str(name) for name, column in table.items() if column.dtype.kind in "mM"]
     if dates:
-        faults.add(f"columns of dates or durations: {list_names(dates)}; give numbers, such as days")
+        faults.add(f"columns of dates or durations: {list_names(dates)}; convert them to numbers, such as days")
     faults.raise_if_any("X")
 
 
 def _categories(column: pd.Series) -> pd.Series:
-    """Return ``column`` with text for its values, of whatever kinds: later rows meet the same ones."""
+    """Return ``column`` with all values as text, so that later rows have the same categories."""
     return column.astype(object).map(str, na_action="ignore").astype("category")
 
 
 def _contrasts(logits: pd.DataFrame, groups: Groups) -> pd.DataFrame:
-    """Return the contrasts of ``logits``, to the last bit the same in any order of the rows."""
-    # Sums of floats depend on their order: it is taken from the values, for rows of an array have no names.
+    """Return the contrasts of ``logits``, bitwise the same in any order of the rows."""
+    # Sums of floats depend on their order. Rows of an array have no names, so they are sorted by their values.
     order = np.lexsort(logits.to_numpy().T)
-    ordered = logits.iloc[order].reset_index(drop=True)
-    found = contrasts(ordered, pd.Series(groups[order], index=ordered.index))
-    return found.set_axis(logits.index[order], axis=0).loc[logits.index]
+    rows = logits.iloc[order].reset_index(drop=True)
+    table = contrasts(rows, pd.Series(groups[order], index=rows.index))
+    return table.set_axis(logits.index[order], axis=0).loc[logits.index]
