@@ -1,1 +1,1 @@
-"""What is known of a case before a model is trained: the ground both levels stand on."""
+"""Case tables, pictures, leak audit and feature blocks: what is known of the cases before a model is trained."""

@@ -1,4 +1,4 @@
-"""The case table of a run, frozen once: made from a data folder, and refused where that has changed since."""
+"""Freeze the case table of a run: make it once from a data folder, and refuse a data folder that has changed since."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from features.folder.layout import MAPPING, Request
 from features.folder.picture_locations import EXTRA, source_name
 from runtime.errors import InputFault
 from runtime.files import replacing
+from runtime.invocation import option
 from runtime.provenance import check_inputs, is_fresh, outputs_of, read_mark, sha256_of, write_mark
 from runtime.run_folder import Run
 
@@ -17,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def freeze_cases(run: Run, request: Request) -> bool:
-    """Make the run's case table once; return False when it was there already, made from the same things.
+    """Make the run's case table once; return False if it already exists and was made from the same input.
 
-    Raises InputFault when it was made from other data or folds: everything below rests on it.
+    Raises InputFault if it was made from other data or folds, since all later results depend on it.
     """
     folders = CaseFolders.open(request)
     made_from = case_ingredients(folders)
-    remedy = f"take another run name (RUN=...), or delete {run.folder} to begin anew"
+    remedy = f"use another run name ({option('run')}), or delete {run.folder} to start again"
     check_inputs(run.cases_mark, made_from, remedy)
     if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
         return False
-    # Slow to import, and not needed to see that a run is fresh.
+    # Slow to import, and not needed to check that a run is fresh.
     from features.cases.case_table import read_cases
     from features.cases.summary import describe_cases
     from features.leaks.pairs import find_pairs, write_pairs
     from runtime.tables import write_table
 
-    data, expected = folders.data, _expected(run)
+    data, expected = folders.data, _expected_digest(run)
 
     def pairs_of(cases: pd.DataFrame) -> pd.DataFrame:
         pairs = find_pairs(cases, data, run.pairs.parent)
@@ -52,38 +53,40 @@ def freeze_cases(run: Run, request: Request) -> bool:
     return True
 
 
-def _expected(run: Run) -> str | None:
-    """Return the digest of the case table as it once was; None where nobody knows, or it was never finished."""
+def _expected_digest(run: Run) -> str | None:
+    """Return the digest of the case table when it was frozen; None if it is unknown or was never finished."""
     content = read_mark(run.cases_mark)
     if content is not None:
-        recorded = outputs_of(run.cases_mark, content).get(run.cases)
-        return None if recorded is None else str(recorded["sha256"])
-    # Of a damaged mark the table may be whole; folds that were frozen must not change unseen.
+        output = outputs_of(run.cases_mark, content).get(run.cases)
+        return None if output is None else str(output["sha256"])
+    # If the mark is damaged, the table may still be intact; frozen folds must not change without a message.
     return sha256_of(run.cases) if run.cases_mark.is_file() and run.cases.is_file() else None
 
 
-def _refuse_other_cases(run: Run, expected: str | None, found: str) -> None:
-    if expected is not None and expected != found:
+def _refuse_other_cases(run: Run, expected: str | None, actual: str) -> None:
+    if expected is not None and expected != actual:
         raise InputFault(
-            f"{run.cases}: damaged, and the same data do not give the same table any more (SHA-256 {found[:16]}... "
-            f"instead of {expected[:16]}...): the program or its packages are others than when it was frozen. Put the "
-            f"table back from a copy, or delete {run.folder} to begin anew"
+            f"{run.cases}: damaged, and the same data now give another table (SHA-256 {actual[:16]}... "
+            f"instead of {expected[:16]}...), because the program or its packages have changed since it was frozen; "
+            f"restore the table from a copy, or delete {run.folder} to start again"
         )
 
 
 def case_ingredients(folders: CaseFolders) -> dict[str, Any]:
-    """Return the digests of everything the case table of ``folders`` is made of, and what was asked of it."""
+    """Return what the case table of ``folders`` is made from: the request's values and the digests of all files."""
     request, data, layout = folders.request, folders.data, folders.data.layout
     tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS)
-    chosen: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
-    chosen["ties"] = not request.official  # patients whose pictures show the same share a fold
-    chosen["layout"] = layout.model_dump(mode="json")
-    chosen["files"] = data.digests(tables)
-    chosen["pictures"] = data.picture_digests(("train", "test"))
+    ingredients: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
+    ingredients["ties"] = not request.official  # patients with pictures of the same lesion share a fold
+    ingredients["layout"] = layout.model_dump(mode="json")
+    ingredients["files"] = data.digests(tables)
+    ingredients["pictures"] = data.picture_digests(("train", "test"))
     if folders.extra:
-        chosen["extra"] = {source_name(folder.path): _extra_ingredients(folder) for folder in folders.extra}
-        chosen["extra_order"] = list(map(source_name, request.extra))  # of two same names, the first counts
-    return chosen
+        ingredients["extra"] = {source_name(folder.path): _extra_ingredients(folder) for folder in folders.extra}
+        ingredients["extra_order"] = list(
+            map(source_name, request.extra)
+        )  # if two folders have the same case, the first one's is used
+    return ingredients
 
 
 def _extra_ingredients(folder: DataFolder) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def read_sample(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such sample submission; give the path of an existing CSV file")
-    frame = read_csv(path, *ID_COLUMNS, HEADER[1], missing=False)  # a case may be called NA
+    frame = read_csv(path, *ID_COLUMNS, HEADER[1], parse_missing=False)  # a case may be called NA
     name = id_column(frame.columns)
     if not {name, HEADER[1]} <= set(frame.columns):
         raise InputFault(f"{path}: columns {', '.join(frame.columns)}; expected {', '.join(HEADER)}")

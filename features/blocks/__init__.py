@@ -1,4 +1,4 @@
-"""Feature blocks: one module per block, found by its name; what they may see, and the check of what they return."""
+"""Feature blocks, one module each, found by name: the data they may use, and the checks of the features they return."""
 
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -18,10 +18,11 @@ LABELS = ("target", "fold", "diagnosis", "benign_malignant", "role")
 
 @dataclass(frozen=True)
 class Sources:
-    """What a block may read beside the case table.
+    """The data that a block may read in addition to the case table.
 
-    ``statistics``: the table of picture statistics (index image_name), None where there are no pictures.
-    ``embeddings``: for every level-one model what reads its embeddings table; only blocks that need it do.
+    ``statistics``: the table of picture statistics (index image_name), None without pictures.
+    ``embeddings``: level-one model -> function that reads its table of embeddings, so that only blocks that need the
+    table read it.
     """
 
     statistics: pd.DataFrame | None = None
@@ -29,17 +30,17 @@ class Sources:
 
 
 class Block(Protocol):
-    """What every module of this package offers.
+    """The names that every module of this package defines.
 
-    ``ACQUISITION``: the names of its columns that tell how the picture was taken, not what is on it.
-    ``NEEDS``: the sources without which it cannot be built.
+    ``ACQUISITION``: its columns that describe how the picture was taken and not what it shows.
+    ``NEEDS``: the sources that the block requires.
     """
 
     ACQUISITION: tuple[str, ...]
     NEEDS: tuple[Need, ...]
 
     def build(self, cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-        """Return one row of features per row of ``cases``, which come without LABELS and sorted by name."""
+        """Return one row of features per row of ``cases``, which have no LABELS and are sorted by name."""
 
 
 def names() -> list[str]:
@@ -48,52 +49,54 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Block:
-    """Return the block called ``name``; raise InputFault with the nearest known name when there is none."""
+    """Return the block ``name``; for an unknown name raise InputFault that suggests the most similar one."""
     if name not in names():
         raise InputFault(f"unknown feature block {name!r}; {did_you_mean(name, names())}")
     return cast(Block, import_module(f"{__name__}.{name}"))
 
 
 def missing_needs(name: str, sources: Sources) -> tuple[Need, ...]:
-    """Return what block ``name`` cannot do without and ``sources`` does not have; empty when it can be built."""
-    has: dict[Need, bool] = {"statistics": sources.statistics is not None, "embeddings": bool(sources.embeddings)}
-    return tuple(need for need in find(name).NEEDS if not has[need])
+    """Return the sources that block ``name`` requires and ``sources`` lacks; empty if the block can be built."""
+    available: dict[Need, bool] = {"statistics": sources.statistics is not None, "embeddings": bool(sources.embeddings)}
+    return tuple(need for need in find(name).NEEDS if not available[need])
 
 
 def visible(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return ``cases`` without the columns that a feature must not know: the truth, the fold, train or test."""
+    """Return ``cases`` without LABELS, which must not enter a feature: the target, the diagnosis, fold and role."""
     return cases.drop(columns=list(LABELS), errors="ignore")
 
 
 def build_block(name: str, cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     """Return the features of block ``name``, one row per row of ``cases`` in the same order.
 
-    Rows are sorted before the block sees them, so that no sum depends on their order. Raises InputFault when the
-    block needs a source that is missing, ValueError when the block itself returns another shape than agreed.
+    Rows are sorted first, so that no sum depends on their order. Raises InputFault if a required source is missing,
+    and ValueError if the block's result does not follow the rules for a block.
     """
     missing = missing_needs(name, sources)
     if missing:
-        raise InputFault(f"feature block {name!r} needs {' and '.join(missing)}, of which this run has none")
-    ordered = visible(cases).sort_index()
-    frame = find(name).build(ordered, sources)
-    _check(name, frame, ordered.index)
+        raise InputFault(f"feature block {name!r} needs {' and '.join(missing)}, which this run does not have")
+    rows = visible(cases).sort_index()
+    frame = find(name).build(rows, sources)
+    _check(name, frame, rows.index)
     return frame.loc[cases.index]
 
 
 def _check(name: str, frame: pd.DataFrame, index: pd.Index) -> None:
     if not frame.index.equals(index):
-        raise ValueError(f"feature block {name!r}: the rows are not the cases it was given, in their order")
+        raise ValueError(f"feature block {name!r}: the rows must be the given cases in the same order")
     if not frame.columns.is_unique:
         raise ValueError(
-            f"feature block {name!r}: columns twice: {list_names(frame.columns[frame.columns.duplicated()])}"
+            f"feature block {name!r}: repeated columns: {list_names(frame.columns[frame.columns.duplicated()])}"
         )
-    odd = [column for column in frame if not _is_feature(frame[column])]
-    if odd:
-        raise ValueError(f"feature block {name!r}: neither numbers, strings nor categories: {list_names(odd)}")
+    wrong_types = [column for column in frame if not _is_feature(frame[column])]
+    if wrong_types:
+        raise ValueError(
+            f"feature block {name!r}: columns must be numbers, strings or categories, not so {list_names(wrong_types)}"
+        )
     numbers = frame.select_dtypes("number")
     infinite = numbers.columns[np.isinf(numbers.to_numpy(np.float64)).any(axis=0)]
     if len(infinite):
-        raise ValueError(f"feature block {name!r}: infinite values in {list_names(infinite)}")
+        raise ValueError(f"feature block {name!r}: values must be finite; infinite ones are in {list_names(infinite)}")
 
 
 def _is_feature(values: pd.Series) -> bool:

@@ -1,11 +1,11 @@
-"""Feature block: what the clinic wrote down about the patient and the place, and how much of it is missing."""
+"""Feature block: the clinic's metadata of patient and lesion, and how much of it is missing."""
 
 import pandas as pd
 from pandas.api import types
 
 from features.blocks import Need, Sources
 
-# Columns of the ISIC archive that tell who took the picture and with what.
+# Columns of the ISIC archive that describe who took the picture and with which device.
 ACQUISITION = (
     "camera",
     "device",
@@ -18,15 +18,14 @@ ACQUISITION = (
     "pixels_y",
 )
 NEEDS: tuple[Need, ...] = ()
-# The group, the picture, and the contest's own shard number, which is -1 for every test case.
+# The patient, the picture, and the contest's shard number, which is -1 for every test case.
 NOT_METADATA = ("patient_id", "picture", "width", "height", "file_bytes", "tfrecord", "source")
 
 
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-    """Return every metadata column of ``cases``: numbers as float64, the rest as strings, missing left missing.
+    """Return every metadata column of ``cases``: numbers as float64, others as strings; missing values stay missing.
 
-    ``missing_count`` is how many of them a case lacks. What names the group or describes the picture is left
-    out.
+    ``missing_count`` is the number of missing values of a case. NOT_METADATA is left out.
     """
     metadata = cases.drop(columns=list(NOT_METADATA), errors="ignore")
     features = {str(name): _plain(metadata[name]) for name in metadata}

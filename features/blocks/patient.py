@@ -1,10 +1,10 @@
-"""Feature block: where a case stands among all cases of its patient."""
+"""Feature block: a case compared with all cases of its patient: counts, ages and sites."""
 
 import pandas as pd
 
 from features.blocks import Need, Sources
 
-ACQUISITION = ("n_pictures", "single_picture", "n_sites")  # the number of sites grows with that of pictures
+ACQUISITION = ("n_pictures", "single_picture", "n_sites")  # the number of sites grows with the number of pictures
 NEEDS: tuple[Need, ...] = ()
 AGE, SITE = "age_approx", "anatom_site_general_challenge"
 
@@ -12,8 +12,8 @@ AGE, SITE = "age_approx", "anatom_site_general_challenge"
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     """Return counts, ages (years) and sites of each case's patient, over all of the patient's rows in ``cases``.
 
-    Train and test patients are treated alike; a patient's rows are never spread over both. Ages and sites are left
-    out where the case table has no such column.
+    Train and test patients are treated in the same way; no patient has rows in both. Ages and sites are left out if
+    the case table does not have their column.
     """
     patient = cases["patient_id"]
     n_pictures = patient.map(patient.value_counts()).astype("float64")
@@ -38,12 +38,12 @@ def _ages(age: pd.Series, patient: pd.Series) -> dict[str, pd.Series]:
 
 
 def _sites(site: pd.Series, patient: pd.Series) -> dict[str, pd.Series]:
-    """Return the number of distinct sites and the share of the patient's known sites that are this one."""
+    """Return the patient's number of distinct sites, and the share of the patient's known sites equal to this one."""
     site = site.astype("object")
     within = site.groupby(patient)
     at_site = site.groupby([patient, site]).transform("size").astype("float64")
-    known = within.transform("count").astype("float64")
+    known_count = within.transform("count").astype("float64")
     return {
         "n_sites": within.transform("nunique").astype("float64"),
-        "site_share": (at_site / known).where(site.notna()),
+        "site_share": (at_site / known_count).where(site.notna()),
     }

@@ -1,4 +1,4 @@
-"""Feature block: size of the picture and its file, statistics of its pixels, and how they differ within the patient."""
+"""Feature block: size of the picture and its file, statistics of its pixels, and their z-scores within the patient."""
 
 import pandas as pd
 
@@ -7,8 +7,8 @@ from features.blocks import Need, Sources
 SIZES = ("width", "height", "file_bytes")
 ACQUISITION = (*SIZES, "megapixels", "aspect", "bytes_per_pixel", "corner_darkness", "corner_black_share")
 NEEDS: tuple[Need, ...] = ()
-# Statistics that a dermatologist would compare between the lesions of one patient, each with the standard deviation
-# below which the patient's pictures count as alike: a tenth or less of what it is over a whole data set.
+# Statistics that a dermatologist would compare between the lesions of one patient -> the least standard deviation that
+# a z-score is divided by, at most a tenth of the standard deviation over a whole data set.
 WITHIN_PATIENT = {
     "lab_l_mean": 1.0,
     "lab_a_mean": 0.5,
@@ -25,8 +25,8 @@ WITHIN_PATIENT = {
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     """Return sizes (px, bytes), picture statistics, and z-scores of the key ones within the patient (``<name>_z``).
 
-    What is not known of any case has no column; a picture without statistics has NaN in theirs. A patient's only
-    picture has z-scores of 0.
+    Columns without any value are left out; a picture without statistics has NaN. The z-scores of a patient's only
+    picture are 0.
     """
     parts = [_sizes(cases)]
     if sources.statistics is not None:

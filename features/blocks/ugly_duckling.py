@@ -1,4 +1,4 @@
-"""Feature block: how far a lesion stands from the other lesions of its patient, in the eyes of each network."""
+"""Feature block: the distance of a lesion from its patient's other lesions in the embeddings of each network."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,19 @@ Floats = NDArray[np.float64]
 
 ACQUISITION: tuple[str, ...] = ()
 NEEDS: tuple[Need, ...] = ("embeddings",)
-# What a patient's only picture gets: as far as usual, in the same direction, as dense as its neighbours, mid-rank.
+# Values of a patient's only picture: usual distance, same direction, as dense as its neighbours, middle rank.
 NEUTRAL = {"distance_ratio": 1.0, "cosine_distance": 0.0, "outlier_factor": 1.0, "distance_rank": 0.5}
-LEAST_FOR_OUTLIER_FACTOR = 4  # pictures; with fewer there is no density to speak of
+LEAST_FOR_OUTLIER_FACTOR = 4  # pictures; fewer are too few to estimate a density
 MOST_NEIGHBOURS = 10
-NEAREST = 0.1  # of the mean distance: closer pictures are duplicates, whose density would be infinite
-SAME = 1e-9  # of the length of an embedding: a distance within rounding
+NEAREST = 0.1  # least distance, as a share of the mean: closer duplicates would have an infinite density
+SAME = 1e-9  # share of an embedding's length below which a distance is a rounding error
 
 
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-    """Return four columns per model of ``sources.embeddings``, from each patient's own embeddings alone.
+    """Return four columns per model of ``sources.embeddings``, computed within each patient.
 
-    Nothing is compared between patients: those of two folds were embedded by two networks. Raises InputFault when
-    a table of embeddings lacks a case or holds NaN.
+    Patients are not compared with each other, since patients of two folds were embedded by two networks. Raises
+    InputFault if a table of embeddings lacks a case or holds NaN.
     """
     rows_of = [np.asarray(rows) for rows in cases.groupby("patient_id").indices.values()]
     parts = [
@@ -64,11 +64,13 @@ def within_patient(embeddings: Floats) -> Floats:
 def _embeddings(model: str, table: pd.DataFrame, index: pd.Index) -> NDArray[np.float16]:
     absent = index.difference(table.index)
     if len(absent):
-        raise InputFault(f"{model}: no embedding for {list_names(absent)} of {len(index)} cases")
+        raise InputFault(f"{model}: {len(index)} cases need embeddings; missing for {list_names(absent)}")
     embeddings = table.to_numpy()[table.index.get_indexer(index)]
-    broken = ~np.isfinite(embeddings).all(axis=1)
-    if broken.any():
-        raise InputFault(f"{model}: embeddings that are not finite numbers: {list_names(index[broken])}")
+    is_invalid = ~np.isfinite(embeddings).all(axis=1)
+    if is_invalid.any():
+        raise InputFault(
+            f"{model}: embeddings must be finite numbers; they are not for {list_names(index[is_invalid])}"
+        )
     return embeddings
 
 
@@ -82,11 +84,11 @@ def _outlier_factor(embeddings: Floats) -> Floats:
     n = len(embeddings)
     if n < LEAST_FOR_OUTLIER_FACTOR:
         return np.ones(n)
-    # Slow to import, and a run without embeddings, or a second one, has no use for them.
+    # Slow to import, and not needed without embeddings or in a second run.
     from scipy.spatial.distance import pdist, squareform
     from sklearn.neighbors import LocalOutlierFactor
 
     pairs = pdist(embeddings)
-    apart = squareform(np.maximum(pairs, NEAREST * pairs.mean()))
-    model = LocalOutlierFactor(n_neighbors=min(n - 1, MOST_NEIGHBOURS), metric="precomputed").fit(apart)
+    distances = squareform(np.maximum(pairs, NEAREST * pairs.mean()))
+    model = LocalOutlierFactor(n_neighbors=min(n - 1, MOST_NEIGHBOURS), metric="precomputed").fit(distances)
     return -np.asarray(model.negative_outlier_factor_, dtype=np.float64)

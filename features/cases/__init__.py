@@ -1,1 +1,1 @@
-"""The case table: what a user's folder says of each case, checked and frozen."""
+"""The case table: the cases of a user's data folder, checked and frozen."""

@@ -1,4 +1,4 @@
-"""External training cases: folders with a CSV and pictures, or Kaggle's TFRecord files alone; never validated."""
+"""External training cases: folders with a CSV and pictures, or with Kaggle's TFRecord files; never validated."""
 
 from collections.abc import Sequence
 
@@ -17,63 +17,71 @@ from runtime.errors import Faults, list_names
 GROUP_SEPARATOR = ":"
 
 
-def read_externals(folders: Sequence[DataFolder], known: pd.Index, faults: Faults) -> pd.DataFrame:
-    """Return the cases of external folders, their ``source`` the folder's name and their pictures' paths absolute.
+def read_externals(folders: Sequence[DataFolder], own_names: pd.Index, faults: Faults) -> pd.DataFrame:
+    """Return the cases of external folders, with the folder's name as ``source`` and absolute paths of pictures.
 
-    ``known`` are the names of the train and test cases: in a CSV one of them is a fault; among records, which nobody
-    can edit, its row is left out. So is a name that an earlier folder has. The folder's notes say how many.
+    ``own_names`` are the names of the train and test cases. A CSV that holds one of them has a fault; a TFRecord
+    file, which users cannot edit, loses that row. Names that an earlier folder has are left out too, with a note.
     """
     names = [source_name(folder.path) for folder in folders]
     if len(set(names)) < len(names):
-        faults.add(f"external folders of one name among {', '.join(names)}; a case's source is the folder's name")
+        faults.add(
+            f"external folders must have different names, since they become the column source; found {', '.join(names)}"
+        )
     parts: list[pd.DataFrame] = []
     for folder, name in zip(folders, names, strict=True):
-        part = _read_external(folder, known, faults).assign(source=name)
-        parts.append(_without_known(part, parts, name, folder.notes))
+        part = _read_external(folder, own_names, faults).assign(source=name)
+        parts.append(_without_repeats(part, parts, name, folder.notes))
     return pd.concat(parts)
 
 
-def _without_known(part: pd.DataFrame, earlier: Sequence[pd.DataFrame], name: str, notes: list[str]) -> pd.DataFrame:
-    twice = part.index[part.index.isin([known for rows in earlier for known in rows.index])]
+def _without_repeats(
+    part: pd.DataFrame, earlier: Sequence[pd.DataFrame], source: str, notes: list[str]
+) -> pd.DataFrame:
+    twice = part.index[part.index.isin([name for rows in earlier for name in rows.index])]
     if len(twice):
-        notes.append(f"extra {name}: left out, since an earlier external folder has them: {list_names(twice)}")
+        notes.append(
+            f"extra {source}: left out because an earlier external folder has the same names: {list_names(twice)}"
+        )
     return part.drop(index=twice)
 
 
-def _read_external(folder: DataFolder, known: pd.Index, faults: Faults) -> pd.DataFrame:
-    layout, place = folder.layout, folder.picture_location(EXTRA)
-    if place is None:
-        faults.add(f"{folder.path}: external cases need pictures; there is no {layout.train_pictures}, jpeg or *.tfrec")
+def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> pd.DataFrame:
+    layout, location = folder.layout, folder.picture_location(EXTRA)
+    if location is None:
+        faults.add(
+            f"{folder.path}: external cases need pictures in {layout.train_pictures}, jpeg or *.tfrec; none found"
+        )
         return no_rows()
-    if place.records and not folder.has(layout.train):
-        part = _from_records(folder, place, known, faults)
+    if location.records and not folder.has(layout.train):
+        part = _from_records(folder, location, own_names, faults)
     else:
-        part = _from_csv(folder, place, faults)
+        part = _from_csv(folder, location, faults)
     absolute = part["picture"].map(lambda name: str((folder.path / name).resolve()), na_action="ignore")
     part = part.assign(picture=absolute, patient_id=EXTRA + GROUP_SEPARATOR + part["patient_id"])
     return part.drop(columns="fold_group", errors="ignore")
 
 
-def _from_csv(folder: DataFolder, place: PictureLocation, faults: Faults) -> pd.DataFrame:
-    """Return external rows of a CSV; a patient is not asked of them, nor is one image_name of a lesion's many."""
+def _from_csv(folder: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
+    """Return external rows of a CSV; a missing patient is replaced by the lesion_id, or else by the image_name."""
     raw, layout = folder.cases("train"), folder.layout
     if layout.columns.patient_id not in raw:
         lesion = raw.get(LESION, raw.get(layout.columns.image_name))
         raw = raw.assign(**{layout.columns.patient_id: lesion})
     part = canonical_rows(raw, layout, "train", f"{folder.path.name}/{layout.train}", faults, folder.notes)
-    if EVERY in layout.columns.metadata:  # what is measured in one set alone is unknown of all our cases
+    if EVERY in layout.columns.metadata:  # columns of the external set alone are missing in all our cases
         part = part.filter(items=[*NO_METADATA, *LABEL_COLUMNS, *Columns().metadata])
-    return attach_pictures(part.assign(width=np.nan, height=np.nan), folder.path, place, faults, folder.notes)
+    return attach_pictures(part.assign(width=np.nan, height=np.nan), folder.path, location, faults, folder.notes)
 
 
-def _from_records(folder: DataFolder, place: PictureLocation, known: pd.Index, faults: Faults) -> pd.DataFrame:
+def _from_records(folder: DataFolder, location: PictureLocation, own_names: pd.Index, faults: Faults) -> pd.DataFrame:
     name, notes = source_name(folder.path), folder.notes
-    table = index_records(place.records, place.name, faults)
-    repeated, familiar = table.index.duplicated(), table.index.isin(known)
-    if repeated.any():
-        notes.append(f"extra {name}: repeated records left out: {list_names(table.index[repeated])}")
-    if familiar.any():
-        notes.append(f"extra {name}: left out, since they are train or test cases: {list_names(table.index[familiar])}")
-    table = table[~repeated & ~familiar]
+    table = index_records(location.records, location.name, faults)
+    is_repeated, is_own = table.index.duplicated(), table.index.isin(own_names)
+    if is_repeated.any():
+        notes.append(f"extra {name}: repeated records, left out: {list_names(table.index[is_repeated])}")
+    if is_own.any():
+        notes.append(f"extra {name}: left out because they are train or test cases: {list_names(table.index[is_own])}")
+    table = table[~is_repeated & ~is_own]
     part = rows_of_records(table, EXTRA, name, faults, notes)
-    return attach_records(part, table, folder.path, place, faults)
+    return attach_records(part, table, folder.path, location, faults)

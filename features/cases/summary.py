@@ -1,4 +1,4 @@
-"""A case table in a few sentences."""
+"""Describe a case table in a few sentences."""
 
 import pandas as pd
 
@@ -25,19 +25,19 @@ def _role_line(part: pd.DataFrame, role: str) -> str:
 def _pictures(part: pd.DataFrame) -> str:
     pictures = part["picture"].dropna() if "picture" in part else pd.Series(dtype=object)
     kinds = pictures.map(picture_kind).value_counts()
-    listed = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds.index))
-    return f"{len(pictures)} with a picture{f' ({listed})' if listed else ''}"
+    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds.index))
+    return f"{len(pictures)} with a picture{f' ({counts})' if counts else ''}"
 
 
 def _missing(part: pd.DataFrame) -> str:
-    quiet = {"target", "picture", "width", "height", "file_bytes", "diagnosis", "benign_malignant", "source"}
-    counts = part.drop(columns=quiet, errors="ignore").isna().sum()
-    lacking = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    return f"; missing {lacking}" if lacking else ""
+    other_columns = {"target", "picture", "width", "height", "file_bytes", "diagnosis", "benign_malignant", "source"}
+    counts = part.drop(columns=other_columns, errors="ignore").isna().sum()
+    missing = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    return f"; missing values: {missing}" if missing else ""
 
 
 def _fold_line(cases: pd.DataFrame) -> str:
     train = cases[cases["role"] == "train"]
     sizes, malignant = train.groupby("fold").size(), train.groupby("fold")["target"].sum().astype(int)
-    listed = ", ".join(f"{fold}: {sizes[fold]}/{malignant[fold]}" for fold in sizes.index)
-    return f"folds (cases/malignant): {listed}"
+    counts = ", ".join(f"{fold}: {sizes[fold]}/{malignant[fold]}" for fold in sizes.index)
+    return f"folds (cases/malignant): {counts}"

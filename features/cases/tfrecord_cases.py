@@ -1,7 +1,7 @@
-"""TFRecord files -> a table with one row per record, and from it the rows of a case table where there is no CSV.
+"""Index TFRecord files: a table with one row per record, and from it the rows of a case table without a CSV.
 
-Kaggle's records of the contest and of the external sets carry sex, site and diagnosis as codes without a key, and
-the patient as a number; those of others may carry them as text.
+Kaggle's records of the contest and of the external sets hold sex, site and diagnosis as codes without a key, and the
+patient as a number; other records may hold them as text.
 """
 
 import re
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from features.cases.metadata_values import repaired
+from features.cases.metadata_values import repair_values
 from features.cases.names import name_fault
 from features.folder.layout import LABEL_COLUMNS
 from features.pictures.read import record_header
@@ -21,69 +21,73 @@ from features.pictures.tfrecord import Value, iterate_records, parse_example
 from runtime.errors import Faults, InputFault, list_names
 from runtime.tables import INDEX
 
-COUNT = re.compile(r"\D*(\d+)-(\d+)")  # train00-2071: number of the file, and of its records
-CODED = ("sex", "anatom_site_general_challenge", *LABEL_COLUMNS)
-MOST_FAULTS = 3  # that are quoted
-MANY_BYTES = 64 << 20  # from here on processes are worth their start
+COUNT = re.compile(r"\D*(\d+)-(\d+)")  # train00-2071: file 0 with 2071 records
+CODE_COLUMNS = ("sex", "anatom_site_general_challenge", *LABEL_COLUMNS)
+MOST_SHOWN = 3  # faults that a message quotes
+MANY_BYTES = 64 << 20  # from this size on, several processes save more time than their start takes
 
 Row = dict[str, Any]
 
 
 def index_records(files: Sequence[Path], where: str, faults: Faults) -> pd.DataFrame:
-    """Return one row per record: index image_name; its place and file's number, width, height, file_bytes, features.
+    """Return one row per record, index image_name: picture, file_number, width, height, file_bytes and the features.
 
-    ``sized`` tells whether width and height are the original's, as the record remembers them, or the stored
-    picture's. A file that is cut off or holds other records than its name says, and a record without image or
-    image_name, go to ``faults``.
+    ``has_original_size``: width and height are the original picture's, stored in the record, and not those of the
+    reduced picture. ``faults`` collects cut off files, files with another number of records than their name says,
+    and records without image or image_name.
     """
     jobs = -1 if sum(path.stat().st_size for path in files) > MANY_BYTES else 1
-    indexed = Parallel(n_jobs=jobs)(delayed(_index_file)(path) for path in files)
-    wrong = [fault for _, found in indexed for fault in found]
-    if wrong:
-        spoilt = sum(bool(found) for _, found in indexed)
-        first = "; ".join(wrong[:MOST_FAULTS])
-        faults.add(f"{where}: {spoilt} unreadable TFRecord file(s), {len(wrong)} fault(s); the first: {first}")
-    rows = [row for rows, _ in indexed for row in rows]
-    columns = [INDEX, "picture", "file_number", "width", "height", "file_bytes", "sized"]
+    contents = Parallel(n_jobs=jobs)(delayed(_index_file)(path) for path in files)
+    all_faults = [fault for _, file_faults in contents for fault in file_faults]
+    if all_faults:
+        unreadable = sum(bool(file_faults) for _, file_faults in contents)
+        first = "; ".join(all_faults[:MOST_SHOWN])
+        faults.add(
+            f"{where}: {unreadable} damaged TFRecord file(s) with {len(all_faults)} fault(s); the first: {first}"
+        )
+    rows = [row for rows, _ in contents for row in rows]
+    columns = [INDEX, "picture", "file_number", "width", "height", "file_bytes", "has_original_size"]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
     return table.set_index(INDEX)
 
 
 def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
-    """Return case rows made of records alone: patient_id, target (not of test), labels, metadata, fold_group.
+    """Return case rows from records alone: patient_id, metadata; for train and extra also target, labels, fold_group.
 
-    A patient who is a number is called ``<where>:<number>``, since every set counts its patients anew. -1 is Kaggle's
-    mark for what is not known. Codes without a key are left out, which ``notes`` is told.
+    A numeric patient becomes ``<where>:<number>``, because every data set starts its numbers at 0. Kaggle writes -1
+    for a missing value. Codes without a key are left missing, with a note.
     """
     part = pd.DataFrame(index=table.index)
     part["patient_id"] = _patients(table, where)
-    part["age_approx"] = repaired(_known(table, "age_approx"), "age_approx", where, faults, notes)
+    part["age_approx"] = repair_values(_non_negative(table, "age_approx"), "age_approx", where, faults, notes)
     if role != "test":
         part["target"] = _targets(table, where, faults)
         part["fold_group"] = table["file_number"]
-    for name in CODED if role != "test" else CODED[:2]:
-        part[name] = repaired(_texts(table, name), name, where, faults, notes)
-    codes = [name for name in part if name in CODED and _numbers(table, str(name)).notna().any()]
+    for name in CODE_COLUMNS if role != "test" else CODE_COLUMNS[:2]:
+        part[name] = repair_values(_texts(table, name), name, where, faults, notes)
+    codes = [name for name in part if name in CODE_COLUMNS and _numbers(table, str(name)).notna().any()]
     if codes:
-        notes.append(f"{where}: {', '.join(codes)} are codes without a key in these records; left missing")
+        notes.append(
+            f"{where}: {', '.join(codes)} are codes without a key in these records; their values are treated as missing"
+        )
     return part
 
 
 def _index_file(path: Path) -> tuple[list[Row], list[str]]:
-    """Return the rows of a file's sound records, and what is wrong with the others and with the file."""
+    """Return the rows of a file's valid records, and the faults of the other records and of the file."""
     rows, faults = list[Row](), list[str]()
-    found = COUNT.match(path.stem)
-    number = int(found[1]) if found else 0
+    counts = COUNT.match(path.stem)
+    number = int(counts[1]) if counts else 0
     try:
         for offset, content in iterate_records(path):
             row = _row_or_fault(content, f"{path}@{offset}")
             faults.append(row) if isinstance(row, str) else rows.append(row | {"file_number": number})
-    except InputFault as fault:  # what follows the damage cannot be found
+    except InputFault as fault:  # records after a damaged one cannot be located
         return rows, [*faults, str(fault)]
-    if found and int(found[2]) != len(rows) + len(faults):
-        faults.append(f"{path}: {int(found[2])} records by its name, {len(rows) + len(faults)} found")
+    if counts and int(counts[2]) != len(rows) + len(faults):
+        faults.append(f"{path}: its name says {int(counts[2])} records, found {len(rows) + len(faults)}")
     if not rows and not faults:
-        faults.append(f"{path}: an empty file")
+        faults.append(f"{path}: the file is empty")
     return rows, faults
 
 
@@ -98,24 +102,24 @@ def _row(content: bytes, where: str) -> Row:
     features = parse_example(content)
     header, name = record_header(features), _name(features)
     size = (features.pop("width", None), features.pop("height", None))
-    place = {INDEX: name, "picture": where, "sized": size == (header.width, header.height)}
+    identity = {INDEX: name, "picture": where, "has_original_size": size == (header.width, header.height)}
     others = {key: _plain(value) for key, value in features.items() if key not in ("image", INDEX)}
-    return others | place | {"width": header.width, "height": header.height, "file_bytes": header.file_bytes}
+    return others | identity | {"width": header.width, "height": header.height, "file_bytes": header.file_bytes}
 
 
 def _name(features: Mapping[str, Value]) -> str:
-    """Return the record's image_name; raise InputFault where there is none that can be a name."""
+    """Return the record's image_name; raise InputFault if it is missing or invalid."""
     name = features.get(INDEX)
     if not isinstance(name, bytes) or not name:
         if INDEX in features:
-            raise InputFault(f"the record's {INDEX} is {name!r}; bytes of a name are expected")
-        raise InputFault(f"the record has no {INDEX}; it has {', '.join(sorted(features))}")
+            raise InputFault(f"the record's {INDEX} must be bytes; found {name!r}")
+        raise InputFault(f"the record has no {INDEX}; its features are {', '.join(sorted(features))}")
     try:
         text = name.decode()
     except UnicodeDecodeError as error:
-        raise InputFault(f"the record's {INDEX} {name!r} is not UTF-8") from error
+        raise InputFault(f"the record's {INDEX} must be UTF-8; found {name!r}") from error
     if fault := name_fault(text.strip(), paths=False):
-        raise InputFault(f"an {INDEX} {fault}: {text!r}")
+        raise InputFault(f"the record's {INDEX} {fault}; found {text!r}")
     return text
 
 
@@ -130,12 +134,12 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
-    """Return a feature where it is a number, else NaN; text that looks like a number is text."""
+    """Return the numbers of a feature, NaN for other values; digits stored as text are not numbers."""
     values = [value if isinstance(value, int | float) else np.nan for value in _column(table, name).tolist()]
     return pd.Series(values, index=table.index, dtype=float)
 
 
-def _known(table: pd.DataFrame, name: str) -> pd.Series:
+def _non_negative(table: pd.DataFrame, name: str) -> pd.Series:
     numbers = _numbers(table, name)
     return numbers.where(numbers >= 0)
 
@@ -146,11 +150,11 @@ def _texts(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _patients(table: pd.DataFrame, where: str) -> pd.Series:
-    """Return the patient of every record, a text or a number; a case without one is a patient of its own."""
-    numbers = _known(table, "patient_id")
-    coded = numbers.map(lambda number: None if np.isnan(number) else f"{where}:{int(number)}").astype(object)
+    """Return the patient of every record, from text or a number; a case without one is a patient of its own."""
+    numbers = _non_negative(table, "patient_id")
+    from_numbers = numbers.map(lambda number: None if np.isnan(number) else f"{where}:{int(number)}").astype(object)
     patients = _texts(table, "patient_id")
-    patients = patients.where(patients.notna(), coded)
+    patients = patients.where(patients.notna(), from_numbers)
     return patients.where(patients.notna(), table.index.to_series())
 
 
@@ -158,5 +162,5 @@ def _targets(table: pd.DataFrame, where: str, faults: Faults) -> pd.Series:
     targets = _numbers(table, "target")
     bad = table.index[~targets.isin((0.0, 1.0))]
     if len(bad):
-        faults.add(f"{where}: target must be 0 or 1; it is not in {list_names(bad)}")
+        faults.add(f"{where}: target must be 0 or 1; it has another value in {list_names(bad)}")
     return targets

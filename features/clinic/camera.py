@@ -1,4 +1,4 @@
-"""What a dermatoscope adds to skin: cameras, hair, ruler marks, uneven light, dark corners, colour cast, noise."""
+"""Simulate a dermatoscope: cameras, hair, ruler marks, uneven light, dark corners, colour cast and noise."""
 
 from dataclasses import dataclass
 from math import cos, sin
@@ -12,13 +12,13 @@ from scipy.special import expit
 
 Field = NDArray[np.float32]  # (height, width)
 Picture = NDArray[np.float32]  # (height, width, 3), reflectance in [0, 1]
-RULER_SHARE = 0.25  # of the pictures of a camera that has a ruler engraved
+RULER_SHARE = 0.25  # share of the pictures that show the ruler, for cameras with an engraved one
 HAIR_ABSORBANCE = np.array((1.5, 1.8, 2.0), np.float32)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Describe one dermatoscope: resolution in pixels, colour gain per channel, and what it does to a picture."""
+    """A dermatoscope: resolution in pixels, colour gain per channel, and its effects on a picture."""
 
     width: int
     height: int
@@ -39,20 +39,22 @@ CAMERAS = (
 
 
 def photograph(skin: Picture, camera: Camera, hair: float, rng: Generator) -> NDArray[np.uint8]:
-    """Return what ``camera`` makes of ``skin``: uint8 (height, width, 3); ``hair`` in [0, 1] is the patient's."""
+    """Return the picture of ``skin`` by ``camera``, uint8 (height, width, 3); ``hair`` in [0, 1] is the patient's."""
     shape = (camera.height, camera.width)
-    covered = skin * np.exp(-_hairs(shape, hair, rng)[..., None] * HAIR_ABSORBANCE)
+    hairy_skin = skin * np.exp(-_hairs(shape, hair, rng)[..., None] * HAIR_ABSORBANCE)
     light = _uneven_light(shape, rng) * _corners(shape, camera.vignette, rng)
     if camera.ruler and rng.random() < RULER_SHARE:
         light *= 1 - 0.75 * _ruler(shape, rng)
     cast = np.array(camera.gain, np.float32) * rng.normal(1.0, 0.012, 3).astype(np.float32)
-    seen = gaussian_filter(covered * light[..., None] * cast, (camera.blur, camera.blur, 0), truncate=2.5)
-    seen += 0.009 * rng.standard_normal((*shape, 1), np.float32)  # in brightness only: JPEG drops noise in colour
-    return np.asarray(np.clip(seen, 0.0, 1.0) * 255 + 0.5, np.uint8)
+    picture = gaussian_filter(hairy_skin * light[..., None] * cast, (camera.blur, camera.blur, 0), truncate=2.5)
+    picture += 0.009 * rng.standard_normal(
+        (*shape, 1), np.float32
+    )  # noise in brightness only, since JPEG removes noise in colour
+    return np.asarray(np.clip(picture, 0.0, 1.0) * 255 + 0.5, np.uint8)
 
 
 def centred_grid(shape: tuple[int, int]) -> tuple[Field, Field]:
-    """Return the y and x of every pixel, 0 in the centre, in units of the picture's short side."""
+    """Return y and x of every pixel, 0 in the centre, in units of the picture's short side."""
     height, width = shape
     y = (np.arange(height) - (height - 1) / 2) / min(shape)
     x = (np.arange(width) - (width - 1) / 2) / min(shape)
@@ -61,7 +63,7 @@ def centred_grid(shape: tuple[int, int]) -> tuple[Field, Field]:
 
 
 def _hairs(shape: tuple[int, int], hair: float, rng: Generator) -> Field:
-    height, width = (2 * side for side in shape)  # drawn twice as large, so that thin lines are smooth
+    height, width = (2 * side for side in shape)  # drawn at twice the size, so that thin lines are smooth
     sheet = Image.new("L", (width, height))
     pen = ImageDraw.Draw(sheet)
     for _ in range(rng.poisson(22 * max(hair - 0.35, 0.0))):
@@ -85,10 +87,10 @@ def _ruler(shape: tuple[int, int], rng: Generator) -> Field:
     length = shape[0] if upright else shape[1]
     ticks = np.zeros((length, shape[1] if upright else shape[0]), np.float32)
     step, first = round(min(shape) * 0.045), int(rng.integers(2, 12))
-    for count, at in enumerate(range(first, length, step)):
-        ticks[at, 4 : 4 + round(min(shape) * (0.06 if count % 5 == 0 else 0.035))] = 1.0
-    turned: Field = ticks if upright else ticks.T
-    return turned[:, ::-1] if rng.random() < 0.5 else turned
+    for count, position in enumerate(range(first, length, step)):
+        ticks[position, 4 : 4 + round(min(shape) * (0.06 if count % 5 == 0 else 0.035))] = 1.0
+    ruler: Field = ticks if upright else ticks.T
+    return ruler[:, ::-1] if rng.random() < 0.5 else ruler
 
 
 def _uneven_light(shape: tuple[int, int], rng: Generator) -> Field:
@@ -99,7 +101,7 @@ def _uneven_light(shape: tuple[int, int], rng: Generator) -> Field:
 
 
 def _corners(shape: tuple[int, int], vignette: float, rng: Generator) -> Field:
-    # A mild fall-off everywhere; a strong vignette shows the round edge of the lens.
+    # Light falls off mildly everywhere; a strong vignette also shows the round edge of the lens.
     y, x = centred_grid(shape)
     away = np.hypot(x - rng.normal(0, 0.02), y - rng.normal(0, 0.02))
     fall = 1 - 0.35 * vignette * np.square(away)

@@ -1,4 +1,4 @@
-"""The synthetic clinic's patients and lesions as numbers, with a KNOWN melanoma risk; no picture is drawn here."""
+"""The synthetic clinic's patients and lesions as numbers, with a known melanoma risk; no picture is drawn here."""
 
 from itertools import count
 
@@ -15,11 +15,11 @@ from runtime.errors import InputFault
 ATTRIBUTES = ("asymmetry", "border", "variegation", "size", "darkness")
 PHENOTYPE = ("tone", "redness", "freckles", "warmth", "network", "globules", "hair")
 
-# The logit of the risk. Weights are chosen by the AUC that each part reaches alone (an oracle's logistic regression):
-# all 0.94, one picture 0.81, metadata 0.70, so that neither a perfect network nor the metadata make the other idle.
+# The logit of the risk. The weights were chosen by the AUC of logistic regressions on the true values: all 0.94, one
+# picture 0.81, metadata 0.70, so that neither a perfect network nor the metadata alone is enough.
 INTERCEPT = -3.4
-RELATIVE = np.array((3.5, 3.5, 3.5, 2.1, 2.8))  # per attribute: how far it stands out from the patient's own median
-ABSOLUTE = np.array((1.1, 1.1, 1.1, 0.9, 0.7))  # per attribute: what one picture shows
+RELATIVE = np.array((3.5, 3.5, 3.5, 2.1, 2.8))  # per attribute: weight of its deviation from the patient's median
+ABSOLUTE = np.array((1.1, 1.1, 1.1, 0.9, 0.7))  # per attribute: weight of its value in one picture
 PER_DECADE, MALE = 0.95, 1.25
 SITES = {  # name: share of the lesions, logit
     "torso": (0.50, 0.0),
@@ -32,29 +32,30 @@ SITES = {  # name: share of the lesions, logit
 
 
 def draw_cohort(train: int, test: int, seed: int) -> pd.DataFrame:
-    """Return every case of a clinic without drawing a picture: index image_name, one row per train and test case.
+    """Return every case of a clinic, without pictures: index image_name, one row per train and test case.
 
     Columns: role, the contest's columns, the latent attributes and phenotype in [0, 1], camera, risk (the true
-    probability of melanoma) and target ~ Bernoulli(risk). Small cohorts are drawn again, whole, until they can be
-    folded: at least 4 malignant train pictures of 4 patients when ``train`` >= 24, both classes in 8 or more
-    pictures of either role. In cohorts of 100 and more the first draw nearly always passes, so targets follow the
-    risk; with 24 pictures prevalence rises from 0.15 to 0.20. InputFault: fewer than 8 train or 1 test pictures.
+    probability of melanoma) and target ~ Bernoulli(risk). A small cohort is drawn again as a whole until it can be
+    split into folds: at least 4 malignant train pictures of 4 patients if ``train`` >= 24, and both classes in every
+    role with 8 or more pictures. With 100 pictures or more the first draw nearly always passes, so targets follow the
+    risk; with 24 pictures the prevalence rises from 0.15 to 0.20. Raises InputFault for fewer than 8 train or 1 test
+    pictures.
     """
     if train < 8 or test < 1 or seed < 0:
-        raise InputFault(f"clinic: train={train}, test={test}, seed={seed}; train >= 8, test >= 1, seed >= 0 is right")
+        raise InputFault(f"clinic: found train={train}, test={test}, seed={seed}; use train >= 8, test >= 1, seed >= 0")
     parts = {role: _foldable_part(role, cases, seed) for role, cases in (("train", train), ("test", test))}
     cohort = pd.concat(parts, names=["role"]).reset_index("role").reset_index(drop=True)
     _name(cohort, default_rng(SeedSequence(seed, spawn_key=(2,))))
-    # Sorted by random names, so that neither order nor name tells anything about patient or target.
+    # Sorted by random names, so that neither order nor name depends on patient or target.
     return cohort.sort_values(["role", "image_name"], ascending=[False, True]).set_index("image_name")
 
 
 def melanoma_risk(cohort: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the true probability of melanoma, shape (cases,), from columns that a reader of the folder can see.
+    """Return the true probability of melanoma, shape (cases,), from values that pictures and tables show.
 
-    It is logistic in three things: each attribute's deviation from the median over the patient's own pictures (the
-    ugly duckling; zero for a patient's only picture), the attributes themselves, and age, sex and site, where a
-    missing value counts as neutral. So the AUC of this risk is the best attainable one, and attainable.
+    Its logit is linear in each attribute's deviation from the median over the patient's pictures (the ugly duckling
+    sign; zero for a patient's only picture), in the attributes themselves, and in age, sex and site, where a missing
+    value counts as neutral. The AUC of this risk is the best attainable one, and it can be attained.
     """
     looks = cohort[list(ATTRIBUTES)]
     typical = looks.groupby(cohort["patient_id"]).transform("median")
@@ -70,14 +71,14 @@ def _foldable_part(role: str, cases: int, seed: int) -> pd.DataFrame:
         rng = default_rng(SeedSequence(seed, spawn_key=(("train", "test").index(role), attempt)))
         part = _draw_part(rng, cases, role)
         malignant = part.loc[part["target"] == 1, "patient_id"]
-        needed = 4 if role == "train" and cases >= 24 else int(cases >= 8)
-        if malignant.nunique() >= needed and len(malignant) <= cases - needed:
+        least = 4 if role == "train" and cases >= 24 else int(cases >= 8)
+        if malignant.nunique() >= least and len(malignant) <= cases - least:
             return part
     raise AssertionError  # count() does not end
 
 
 def _draw_part(rng: Generator, cases: int, role: str) -> pd.DataFrame:
-    # A patient has 7 pictures on average; small cohorts get more patients, or there would be nothing to fold.
+    # A patient has 7 pictures on average; small cohorts get more patients, since they need enough for the folds.
     patients = _patients(rng, max(round(cases / 7.1), min(8, cases // 2), 1))
     share = rng.gamma(2.0, size=len(patients))
     pictures = 1 + rng.multinomial(cases - len(patients), share / share.sum())
@@ -101,20 +102,20 @@ def _patients(rng: Generator, patients: int) -> pd.DataFrame:
     frame["age_approx"] = np.clip(5.0 * np.round((50 + 15 * ndtri(_even(rng, patients))) / 5), 15.0, 90.0)
     frame["camera"] = rng.integers(len(CAMERAS), size=patients)
     frame[list(PHENOTYPE)] = rng.beta(1.6, 2.0, (patients, len(PHENOTYPE)))
-    # Some patients have odd moles throughout: their attributes share a level (correlation 0.56), so that absolute
-    # looks mislead and only the comparison with the patient's other moles does not.
-    shared, own = ndtri(_even(rng, patients))[:, None], rng.standard_normal((patients, len(ATTRIBUTES)))
-    frame[list(ATTRIBUTES)] = 0.75 * shared + np.sqrt(1 - 0.75**2) * own
+    # In some patients all moles are unusual: attributes share a level per patient (correlation 0.56), so that absolute
+    # values mislead, and only the comparison with the patient's other moles does not.
+    common, own = ndtri(_even(rng, patients))[:, None], rng.standard_normal((patients, len(ATTRIBUTES)))
+    frame[list(ATTRIBUTES)] = 0.75 * common + np.sqrt(1 - 0.75**2) * own
     return frame
 
 
 def _even(rng: Generator, size: int) -> NDArray[np.float64]:
-    # Uniform numbers, one per stratum: small cohorts then differ less from seed to seed.
+    # Uniform numbers, one per stratum, so that small cohorts differ less from seed to seed.
     return np.asarray((rng.permutation(size) + rng.random(size)) / size)
 
 
 def _attributes(rng: Generator, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Every fourth mole is odd in all attributes at once, more or less: the ugly ducklings, benign ones among them.
+    # About every fourth mole is unusual in all attributes at once: an ugly duckling, malignant or benign.
     cases, width = levels.shape
     odd = (rng.random((cases, 1)) < 0.25) * rng.uniform(0.8, 2.0, (cases, 1)) * rng.uniform(0.5, 1.0, (cases, width))
     latent = levels + 0.6 * rng.standard_normal((cases, width)) + odd - 0.26
@@ -122,17 +123,17 @@ def _attributes(rng: Generator, levels: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _targets(rng: Generator, risk: NDArray[np.float64]) -> NDArray[np.int64]:
-    # Systematic sampling along the sorted risk: each target is Bernoulli(risk), but neighbours in risk share the
-    # luck, so that a small clinic's prevalence and AUC differ far less from seed to seed than by separate coins.
+    # Systematic sampling along the sorted risk: each target is Bernoulli(risk), but targets of similar risk depend on
+    # each other, so that a small clinic's prevalence and AUC vary less between seeds than with independent draws.
     order = np.argsort(risk)
-    passed = np.floor(np.cumsum(risk[order]) + rng.random())
+    counts = np.floor(np.cumsum(risk[order]) + rng.random())
     targets = np.zeros(len(risk), np.int64)
-    targets[order] = np.diff(passed, prepend=0.0) > 0
+    targets[order] = np.diff(counts, prepend=0.0) > 0
     return targets
 
 
 def _hide_some(rng: Generator, part: pd.DataFrame, role: str) -> None:
-    # As in the contest: sites are missing in both roles, ages and sexes in train only.
+    # As in the contest, sites are missing in both roles, age and sex in train only.
     part.loc[rng.random(len(part)) < 0.02, "anatom_site_general_challenge"] = None
     if role == "train":
         part.loc[rng.random(len(part)) < 0.006, "age_approx"] = np.nan
@@ -143,12 +144,12 @@ def _name(cohort: pd.DataFrame, rng: Generator) -> None:
     numbers = rng.choice(10**7, len(cohort), replace=False)
     cohort["image_name"] = [f"DEMO_{number:07d}" for number in numbers]
     patients = cohort.groupby(["role", "patient_id"]).ngroup().to_numpy()
-    shuffled = rng.permutation(patients.max() + 1)
-    cohort["patient_id"] = [f"DP_{shuffled[patient]:05d}" for patient in patients]
+    numbering = rng.permutation(patients.max() + 1)
+    cohort["patient_id"] = [f"DP_{numbering[patient]:05d}" for patient in patients]
 
 
 def best_auc(cohort: pd.DataFrame) -> dict[str, float | None]:
-    """Return the AUC of the true risk per role: the best that any model can expect; None with one class only."""
+    """Return the AUC of the true risk per role, the best that any model can expect; None if there is one class only."""
     rows = {role: cohort[cohort["role"] == role] for role in ("train", "test")}
     return {
         role: float(roc_auc_score(part["target"], part["risk"])) if part["target"].nunique() == 2 else None

@@ -1,4 +1,4 @@
-"""The synthetic clinic as a data folder: drawn pictures and tables in the contest's layout, and the hidden truth."""
+"""Write the synthetic clinic as a data folder: pictures and tables in the contest's layout, and the hidden truth."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -11,30 +11,30 @@ from runtime.progress import track
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1  # raise it whenever the same seed would give other tables or pictures
+VERSION = 1  # increase it if the same seed gives other tables or pictures
 METADATA = ["patient_id", "sex", "age_approx", "anatom_site_general_challenge"]
 LABELS = ["diagnosis", "benign_malignant", "target"]
 TABLES = ("train.csv", "test.csv", "sample_submission.csv", "truth.csv")
 
 
 def draw_clinic(folder: Path, *, train: int = 1000, test: int = 400, seed: int = 0, jobs: int = -1) -> Path:
-    """Draw a clinic in the contest's layout into ``folder`` and return it; return at once when it is already there.
+    """Draw a clinic in the contest's layout into ``folder`` and return it; do nothing if it already exists.
 
-    ``train`` and ``test`` count pictures, ``jobs`` processes (-1: one per core; the bytes do not depend on it).
-    truth.csv holds target and risk of every row and is for scoring only. clinic.json is written last, as the mark
-    of completion: a folder without it is drawn anew. InputFault: the folder holds another clinic or foreign data.
+    ``train`` and ``test`` count pictures; ``jobs`` counts processes (-1: one per core), which do not change the bytes.
+    truth.csv holds target and risk of every row and is for scoring only. clinic.json is written last and marks
+    completion: a folder without it is drawn again. Raises InputFault if the folder holds another clinic or other data.
     """
-    wanted = {"train": train, "test": test, "seed": seed, "version": VERSION}
+    request = {"train": train, "test": test, "seed": seed, "version": VERSION}
     if (folder / "clinic.json").exists():
-        _refuse_another(folder, wanted)
+        _refuse_another(folder, request)
         return folder
-    _refuse_strangers(folder)
-    from features.clinic.cohort import best_auc, draw_cohort  # not needed, and slow to import, when the clinic is there
+    _refuse_other_data(folder)
+    from features.clinic.cohort import best_auc, draw_cohort  # slow to import; not needed if the clinic exists
 
     cohort = draw_cohort(train, test, seed)
     _draw_pictures(folder, cohort, seed, jobs)
     _write_tables(folder, cohort)
-    write_json(folder / "clinic.json", wanted | {"auc_of_true_risk": best_auc(cohort)})
+    write_json(folder / "clinic.json", request | {"auc_of_true_risk": best_auc(cohort)})
     return folder
 
 
@@ -51,8 +51,8 @@ def _draw_pictures(folder: Path, cohort: "pd.DataFrame", seed: int, jobs: int) -
     columns = [field.name for field in fields(Lesion)]
     lesions = [Lesion(*row) for row in cohort[columns].itertuples(index=False)]
     tasks = (delayed(write_lesion)(paths[case], lesion, seed, case) for case, lesion in enumerate(lesions))
-    drawn = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-    for _ in track(drawn, "drawing the clinic", total=len(paths)):
+    results = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    for _ in track(results, "drawing the clinic", total=len(paths)):
         pass
 
 
@@ -65,13 +65,13 @@ def _write_tables(folder: Path, cohort: "pd.DataFrame") -> None:
             table.to_csv(temporary)
 
 
-def _refuse_another(folder: Path, wanted: dict[str, int]) -> None:
-    stored = read_json(folder / "clinic.json")
-    found = {key: stored.get(key) for key in wanted}
-    if found != wanted:
+def _refuse_another(folder: Path, request: dict[str, int]) -> None:
+    facts = read_json(folder / "clinic.json")
+    existing = {key: facts.get(key) for key in request}
+    if existing != request:
         raise InputFault(
-            f"{folder / 'clinic.json'}: holds the clinic {_numbers(found)}; asked for is {_numbers(wanted)}; "
-            "name another folder, or delete this one"
+            f"{folder / 'clinic.json'}: the folder holds the clinic {_numbers(existing)}, requested is "
+            f"{_numbers(request)}; name another folder, or delete this one"
         )
 
 
@@ -79,13 +79,13 @@ def _numbers(clinic: dict[str, int]) -> str:
     return ", ".join(f"{key}={value}" for key, value in clinic.items())
 
 
-def _refuse_strangers(folder: Path) -> None:
-    # Somebody's own data in the same layout must not be drawn over.
+def _refuse_other_data(folder: Path) -> None:
+    # Real data in the same layout must not be overwritten.
     pictures = [path for path in sorted(folder.glob("jpeg/*/[!.]*")) if not path.name.startswith("DEMO_")]
     tables = [folder / name for name in TABLES if (folder / name).exists() and not _is_ours(folder / name)]
-    if strangers := [path.relative_to(folder) for path in tables + pictures]:
+    if others := [path.relative_to(folder) for path in tables + pictures]:
         raise InputFault(
-            f"{folder}: holds data that no clinic wrote: {list_names(strangers)}; name an empty or new folder"
+            f"{folder}: the folder holds data of another source: {list_names(others)}; name an empty or new folder"
         )
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for ISIC 2024 as numbers: patients with hundreds of lesions, total-body photography, a KNOWN risk."""
+"""Simulate ISIC 2024 as numbers: patients with hundreds of lesions, total-body photography, and a known risk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,18 @@ from scipy.special import expit, ndtr
 from runtime.errors import InputFault
 
 Floats = NDArray[np.float64]
-ROWS, PATIENTS, MALIGNANT, TEST_ROWS = 401_059, 1_042, 393, 100_000  # the contest's; its hidden test set is not counted
-FEWEST = {"rows": 40, "patients": 8, "malignant": 8}  # of a part that can be folded
-LOOKS = ("size", "colour", "border", "darkness", "asymmetry")  # what the camera's own measurements tell, in deviations
-# The logit of the risk: how far a lesion stands out from the patient's median, what a picture shows and no measurement
-# tells (`hidden`), and age, sex and site.
+ROWS, PATIENTS, MALIGNANT, TEST_ROWS = (
+    401_059,
+    1_042,
+    393,
+    100_000,
+)  # the contest's training set, and a test set of our choice
+FEWEST = {"rows": 40, "patients": 8, "malignant": 8}  # least numbers of a part that can be split into folds
+LOOKS = ("size", "colour", "border", "darkness", "asymmetry")  # attributes that the camera measures, in deviations
+# Weights in the logit of the risk: deviation from the patient's median per attribute; the attribute that pictures show
+# but no measurement contains (`hidden`); age and sex. SITES has those of the sites.
 RELATIVE = np.array((0.9, 0.9, 0.5, 0.6, 0.4))
-HIDDEN, PER_DECADE, MALE = 1.3, 0.25, 0.3
+UNMEASURED_WEIGHT, PER_DECADE, MALE = 1.3, 0.25, 0.3
 SITES = {  # name: share of the lesions, logit
     "posterior torso": (0.305, 0.0),
     "lower extremity": (0.256, -0.2),
@@ -27,7 +32,7 @@ SITES = {  # name: share of the lesions, logit
     "upper extremity": (0.175, 0.1),
     "head/neck": (0.030, 1.3),
 }
-SITELESS = 0.015  # share of lesions
+SITELESS = 0.015  # share of lesions without a site
 ATTRIBUTIONS = (
     "Memorial Sloan Kettering Cancer Center",
     "Department of Dermatology, Hospital Clinic de Barcelona",
@@ -47,7 +52,7 @@ BENIGN = ("Benign", "Benign melanocytic proliferations", "Nevus")
 
 @dataclass(frozen=True)
 class Shape:
-    """How many rows, patients and malignant lesions a part has."""
+    """The numbers of rows, patients and malignant lesions in a part."""
 
     rows: int
     patients: int
@@ -55,21 +60,21 @@ class Shape:
 
 
 def shape_of(rows: int) -> Shape:
-    """Return a part of ``rows`` rows in the contest's proportions, with enough patients and cancers to be folded."""
+    """Return the shape of ``rows`` rows in the contest's proportions, with enough patients and cancers for folds."""
     if rows < FEWEST["rows"]:
-        raise InputFault(f"clinic: {rows} rows; the layout isic2024 takes {FEWEST['rows']} or more for either role")
+        raise InputFault(f"clinic: the layout isic2024 needs at least {FEWEST['rows']} rows per role; found {rows}")
     share = rows / ROWS
     patients = max(round(PATIENTS * share), min(24, rows // 5))
     return Shape(rows, patients, max(round(MALIGNANT * share), min(24, rows // 5)))
 
 
 def draw_total_body(train: int, test: int, seed: int) -> pd.DataFrame:
-    """Return every lesion of a stand-in, index image_name sorted within role: the contest's columns and what made them.
+    """Return every lesion of the simulation: the contest's columns and the values that generated them.
 
-    Columns: role, those of ISIC 2024's train-metadata.csv, ``LOOKS`` and hidden (standard deviations), risk (the true
-    probability of malignancy) and target. The risks of a role sum to its number of malignant lesions; targets are
-    drawn from them systematically, so that their number is exact. Small parts have more cancers than 0.1 %, or there
-    would be nothing to fold.
+    Index: image_name, sorted within role. Columns: role, those of ISIC 2024's train-metadata.csv, ``LOOKS`` and hidden
+    (standard deviations), risk (the true probability of malignancy) and target. The risks of a role sum to its number
+    of malignant lesions; targets are drawn from them systematically, so that their number is exact. Small parts have
+    more cancers than 0.1 %, since every fold needs some.
     """
     parts = []
     for number, (role, rows) in enumerate((("train", train), ("test", test))):
@@ -81,10 +86,10 @@ def draw_total_body(train: int, test: int, seed: int) -> pd.DataFrame:
 
 
 def logit_of_risk(part: pd.DataFrame) -> Floats:
-    """Return the logit of the true risk up to the part's intercept, (rows,)."""
+    """Return the logit of the true risk, (rows,), without the part's intercept."""
     looks = part[list(LOOKS)]
-    standing_out = looks - looks.groupby(part["patient_id"]).transform("median")
-    logit = standing_out.to_numpy() @ RELATIVE + HIDDEN * part["hidden"].to_numpy()
+    deviations = looks - looks.groupby(part["patient_id"]).transform("median")
+    logit = deviations.to_numpy() @ RELATIVE + UNMEASURED_WEIGHT * part["hidden"].to_numpy()
     logit += PER_DECADE * (part["age_approx"].fillna(60.0).to_numpy() - 60) / 10
     logit += MALE * part["sex"].map({"male": 0.5, "female": -0.5}).fillna(0.0).to_numpy()
     sites = part["anatom_site_general"].map({name: site[1] for name, site in SITES.items()})
@@ -92,7 +97,7 @@ def logit_of_risk(part: pd.DataFrame) -> Floats:
 
 
 def _draw_part(rng: Generator, shape: Shape) -> pd.DataFrame:
-    share = rng.gamma(1.5, size=shape.patients)  # from a few lesions to some thousand
+    share = rng.gamma(1.5, size=shape.patients)  # from a few to some thousand lesions per patient
     counts = 1 + rng.multinomial(shape.rows - shape.patients, share / share.sum())
     patient = np.repeat(np.arange(shape.patients), counts)
     part = pd.DataFrame({"patient_id": patient})
@@ -107,7 +112,7 @@ def _draw_part(rng: Generator, shape: Shape) -> pd.DataFrame:
     logit = logit_of_risk(part)
     part["risk"] = expit(logit + brentq(lambda shift: expit(logit + shift).sum() - shape.malignant, -60, 60))
     part["target"] = _targets(rng, part["risk"].to_numpy(), shape.malignant)
-    return pd.concat([part, _measured(part, rng), _found(part, rng)], axis=1)
+    return pd.concat([part, _measurements(part, rng), _biopsy_results(part, rng)], axis=1)
 
 
 def _patient_facts(part: pd.DataFrame, rng: Generator, patient: NDArray[np.int64], shape: Shape) -> None:
@@ -126,17 +131,17 @@ def _patient_facts(part: pd.DataFrame, rng: Generator, patient: NDArray[np.int64
 
 
 def _targets(rng: Generator, risk: Floats, malignant: int) -> NDArray[np.int64]:
-    # Systematic sampling along the sorted risk, as the other clinic does it; the last term ends on a whole number.
+    # Systematic sampling along the sorted risk, as in cohort.py; the total is scaled to a whole number.
     order = np.argsort(risk, kind="stable")
     total = np.cumsum(risk[order])
-    passed = np.floor(total * malignant / total[-1] + rng.uniform(0.01, 0.99))
+    counts = np.floor(total * malignant / total[-1] + rng.uniform(0.01, 0.99))
     targets = np.zeros(len(risk), np.int64)
-    targets[order] = np.diff(passed, prepend=0.0) > 0
+    targets[order] = np.diff(counts, prepend=0.0) > 0
     return targets
 
 
-def _measured(part: pd.DataFrame, rng: Generator) -> pd.DataFrame:
-    """Return what the camera's software measures: noisy functions of the looks, and geometry that says nothing."""
+def _measurements(part: pd.DataFrame, rng: Generator) -> pd.DataFrame:
+    """Return the measurements of the camera's software: noisy functions of LOOKS, and uninformative geometry."""
     rows = len(part)
     noise = rng.standard_normal((rows, 24))
     size, colour, border, darkness, asymmetry = (part[name].to_numpy() for name in LOOKS)
@@ -183,12 +188,12 @@ def _measured(part: pd.DataFrame, rng: Generator) -> pd.DataFrame:
         "tbp_lv_z": 60 + 90 * noise[:, 21],
         "tbp_lv_dnn_lesion_confidence": 100 * ndtr(2.2 + noise[:, 22]),
     }
-    measured = pd.DataFrame(columns, index=part.index).round(5)
+    table = pd.DataFrame(columns, index=part.index).round(5)
     side = np.where(noise[:, 23] > 0, "Right", "Left").astype(object)
     simple = part["anatom_site_general"].map(_PLACES).fillna("Unknown")
-    measured["tbp_lv_location"] = np.where(noise[:, 1] > 0.5, simple + " - Upper", side + " " + simple)
-    measured["tbp_lv_location_simple"] = simple
-    return measured
+    table["tbp_lv_location"] = np.where(noise[:, 1] > 0.5, simple + " - Upper", side + " " + simple)
+    table["tbp_lv_location_simple"] = simple
+    return table
 
 
 _PLACES = {
@@ -200,36 +205,36 @@ _PLACES = {
 }
 
 
-def _found(part: pd.DataFrame, rng: Generator) -> pd.DataFrame:
-    """Return what is known only after a biopsy, or of biopsied lesions: the columns that the test table lacks."""
+def _biopsy_results(part: pd.DataFrame, rng: Generator) -> pd.DataFrame:
+    """Return the columns that the test table lacks: known only after a biopsy, or only for biopsied lesions."""
     rows, malignant = len(part), part["target"].to_numpy() == 1
     kind = rng.integers(len(DIAGNOSES), size=rows)
-    biopsied = malignant | (rng.random(rows) < 0.05)
+    has_biopsy = malignant | (rng.random(rows) < 0.05)
     numbers = rng.permutation(rows)
-    found = {"lesion_id": _where(biopsied, [f"IL_{number:07d}" for number in numbers])}
+    columns = {"lesion_id": _mask_values(has_biopsy, [f"IL_{number:07d}" for number in numbers])}
     for level, benign in enumerate(BENIGN):
-        names = np.array([each[level] for each in DIAGNOSES], object)[kind]
-        found[f"iddx_{level + 1}"] = _where(biopsied | (level == 0), np.where(malignant, names, benign))
+        names = np.array([diagnosis[level] for diagnosis in DIAGNOSES], object)[kind]
+        columns[f"iddx_{level + 1}"] = _mask_values(has_biopsy | (level == 0), np.where(malignant, names, benign))
     melanoma = malignant & (kind == 0)
-    full = zip(found["iddx_1"], found["iddx_2"], found["iddx_3"], strict=True)
-    found["iddx_full"] = np.array(["::".join(filter(None, each)) for each in full], object)
-    found["iddx_4"] = _where(melanoma, ["Melanoma in situ, NOS"] * rows)
-    found["iddx_5"] = _where(melanoma & (rng.random(rows) < 0.1), ["Lentigo maligna type"] * rows)
-    found["mel_mitotic_index"] = _where(melanoma & (rng.random(rows) < 0.34), ["0/mm^2"] * rows)
+    full = zip(columns["iddx_1"], columns["iddx_2"], columns["iddx_3"], strict=True)
+    columns["iddx_full"] = np.array(["::".join(filter(None, levels)) for levels in full], object)
+    columns["iddx_4"] = _mask_values(melanoma, ["Melanoma in situ, NOS"] * rows)
+    columns["iddx_5"] = _mask_values(melanoma & (rng.random(rows) < 0.1), ["Lentigo maligna type"] * rows)
+    columns["mel_mitotic_index"] = _mask_values(melanoma & (rng.random(rows) < 0.34), ["0/mm^2"] * rows)
     thickness = (0.2 + rng.gamma(2, 0.2, rows)).round(2)
     thickness[~melanoma | (rng.random(rows) > 0.4)] = np.nan
-    return pd.DataFrame(found, index=part.index).assign(mel_thick_mm=thickness)
+    return pd.DataFrame(columns, index=part.index).assign(mel_thick_mm=thickness)
 
 
-def _where(known: NDArray[np.bool_], values: Sequence[str] | NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return ``values`` where they are ``known``, else None."""
-    given = np.array(values, object)
-    given[~known] = None
-    return given
+def _mask_values(is_known: NDArray[np.bool_], values: Sequence[str] | NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return ``values`` where ``is_known``, else None."""
+    result = np.array(values, object)
+    result[~is_known] = None
+    return result
 
 
 def _name(cohort: pd.DataFrame, rng: Generator) -> None:
-    # Random names, so that neither order nor name tells anything about patient or target.
+    # Random names, so that neither order nor name depends on patient or target.
     cohort["image_name"] = [f"ISIC_{number:07d}" for number in rng.choice(10**7, len(cohort), replace=False)]
     patients = cohort.groupby(["role", "patient_id"], sort=True).ngroup().to_numpy()
     numbers = rng.choice(10**7, patients.max() + 1, replace=False)

@@ -1,42 +1,35 @@
-"""The stand-in for ISIC 2024 as a data folder: the contest's tables, crops in HDF5, networks to bring, the truth."""
+"""Write the simulated ISIC 2024 as a data folder: tables, crops in HDF5, predictions of networks, and the truth."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.random import SeedSequence, default_rng
-from scipy.special import ndtr
+from scipy.special import expit, logit, ndtr
 
 from features.clinic.camera import CAMERAS
-from features.clinic.isic2024_cohort import LOOKS
+from features.clinic.isic2024_cohort import LOOKS, RELATIVE, UNMEASURED_WEIGHT, draw_total_body
 from features.clinic.lesions import Lesion, draw_lesion
 from features.pictures.read import encode_jpeg, resize_square
-from runtime.files import replacing
-from runtime.progress import track
+from runtime.errors import InputFault, list_names
+from runtime.files import read_json, replacing, write_json
+from runtime.progress import say, track
 
 if TYPE_CHECKING:
     import h5py
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from runtime.errors import InputFault, list_names
-from runtime.files import read_json, write_json
-from runtime.progress import say
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-VERSION = 1  # raise it whenever the same seed would give other tables or pictures
+VERSION = 1  # increase it if the same seed gives other tables or pictures
 MARK = "clinic.json"
-# Networks to bring: the noise, in logits, by which each errs; a quarter of its variance is common to all.
+# Simulated networks -> the noise in their logits; COMMON_NOISE is the share of its variance that all networks share.
 NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
 COMMON_NOISE = 0.25
 FOREIGN = "predictions"
 COLUMN = "isic_id"
 TABLES = ("train-metadata.csv", "test-metadata.csv", "sample_submission.csv", "truth.csv")
-SIDE = 128  # px; the contest's crops show 15 mm of skin on some 110 to 160 px
+SIDE = 128  # px; the contest's crops show 15 mm of skin on about 110 to 160 px
 QUALITY = 90
 FILES = {"train": "train-image.hdf5", "test": "test-image.hdf5"}
 
@@ -62,7 +55,7 @@ TRAIN_ONLY = _names(
 
 @dataclass(frozen=True)
 class ClinicSize:
-    """What is asked for: rows of either role, and how many different crops are drawn (0: no pictures)."""
+    """The size of a simulated clinic: rows per role, and the number of different crops to draw (0: no pictures)."""
 
     train: int
     test: int
@@ -70,38 +63,39 @@ class ClinicSize:
     crops: int = 0
 
     def facts(self) -> dict[str, object]:
-        """Return what the folder's mark must say."""
+        """Return the values that clinic.json stores."""
         return {"layout": "isic2024", "version": VERSION, **self.__dict__}
 
 
-def draw_total_body_clinic(folder: Path, wanted: ClinicSize) -> Path:
-    """Write a stand-in for ISIC 2024 into ``folder`` and return it; return at once when it is already there.
+def draw_total_body_clinic(folder: Path, size: ClinicSize) -> Path:
+    """Write a simulated ISIC 2024 of ``size`` into ``folder`` and return it; do nothing if it already exists.
 
-    The contest's tables; ``predictions/<network>``, the out-of-fold and test predictions of NETWORKS, which never saw
-    a target; with ``crops``, train-image.hdf5 and test-image.hdf5, where fewer crops than rows are used again in turn
-    (the leak audit would find them all the same: for measuring the reading alone). truth.csv holds target and risk of
-    every row and is for scoring only. clinic.json is written last. InputFault: the folder holds something else.
+    The folder holds the contest's tables; ``predictions/<network>`` with out-of-fold and test predictions of NETWORKS,
+    which are made without the target; and, with ``crops``, train-image.hdf5 and test-image.hdf5. Fewer crops than rows
+    are repeated in turn: this suffices to measure reading, but the leak audit finds the repeats. truth.csv holds
+    target and risk of every row and is for scoring only. clinic.json is written last. Raises InputFault if the folder
+    holds other data.
     """
-    facts = wanted.facts()
+    facts = size.facts()
     if (folder / MARK).exists():
-        found = {key: read_json(folder / MARK).get(key) for key in facts}
-        if found != facts:
-            raise InputFault(f"{folder / MARK}: holds the clinic {found}; asked for is {facts}; name another folder")
+        existing = {key: read_json(folder / MARK).get(key) for key in facts}
+        if existing != facts:
+            raise InputFault(
+                f"{folder / MARK}: the folder holds the clinic {existing}, requested is {facts}; name another folder"
+            )
         return folder
-    strangers = [name for name in (*TABLES, "train-image.hdf5", "test-image.hdf5") if (folder / name).exists()]
-    if strangers and not (folder / FOREIGN).is_dir():
+    others = [name for name in (*TABLES, "train-image.hdf5", "test-image.hdf5") if (folder / name).exists()]
+    if others and not (folder / FOREIGN).is_dir():
         raise InputFault(
-            f"{folder}: holds data that no clinic wrote: {list_names(strangers)}; name an empty or new folder"
+            f"{folder}: the folder holds data of another source: {list_names(others)}; name an empty or new folder"
         )
-    from sklearn.metrics import roc_auc_score  # slow to import, and not needed when the clinic is there
+    from sklearn.metrics import roc_auc_score  # slow to import; not needed if the clinic exists
 
-    from features.clinic.isic2024_cohort import draw_total_body
-
-    cohort = draw_total_body(wanted.train, wanted.test, wanted.seed)
-    _write_networks(folder / FOREIGN, cohort, wanted.seed)
+    cohort = draw_total_body(size.train, size.test, size.seed)
+    _write_networks(folder / FOREIGN, cohort, size.seed)
     _write_tables(folder, cohort)
-    if wanted.crops:
-        write_crops(folder, cohort, wanted.crops, wanted.seed)
+    if size.crops:
+        write_crops(folder, cohort, size.crops, size.seed)
     parts = {str(role): part for role, part in cohort.groupby("role", sort=False)}
     best = {role: float(roc_auc_score(part["target"], part["risk"])) for role, part in parts.items()}
     write_json(folder / MARK, facts | {"auc_of_true_risk": best})
@@ -113,7 +107,7 @@ def draw_total_body_clinic(folder: Path, wanted: ClinicSize) -> Path:
     return folder
 
 
-def _write_tables(folder: Path, cohort: "pd.DataFrame") -> None:
+def _write_tables(folder: Path, cohort: pd.DataFrame) -> None:
     train, test = cohort[cohort["role"] == "train"], cohort[cohort["role"] == "test"]
     sample = test[[]].assign(target=0.3)
     tables = (
@@ -126,15 +120,9 @@ def _write_tables(folder: Path, cohort: "pd.DataFrame") -> None:
         _write_csv(folder / name, table)
 
 
-def _write_networks(folder: Path, cohort: "pd.DataFrame", seed: int) -> None:
-    import numpy as np
-    from numpy.random import SeedSequence, default_rng
-    from scipy.special import expit, logit
-
-    from features.clinic.isic2024_cohort import HIDDEN, LOOKS, RELATIVE
-
-    # A network sees the looks and what no measurement tells, and knows nothing of the patient's other lesions.
-    signal = cohort[list(LOOKS)].to_numpy() @ RELATIVE + HIDDEN * cohort["hidden"].to_numpy()
+def _write_networks(folder: Path, cohort: pd.DataFrame, seed: int) -> None:
+    # A network sees LOOKS and the hidden attribute of one lesion, but not the patient's other lesions.
+    signal = cohort[list(LOOKS)].to_numpy() @ RELATIVE + UNMEASURED_WEIGHT * cohort["hidden"].to_numpy()
     rng = default_rng(SeedSequence(seed, spawn_key=(24, 3)))
     common = rng.standard_normal(len(cohort))
     base = logit(cohort["risk"].mean()) - 2
@@ -145,56 +133,56 @@ def _write_networks(folder: Path, cohort: "pd.DataFrame", seed: int) -> None:
             _write_csv(folder / name / file, table[cohort["role"] == role])
 
 
-def _write_csv(path: Path, table: "pd.DataFrame") -> None:
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
     import pyarrow as pa
     from pyarrow import csv
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:  # ten times as fast as pandas, which counts at 55 columns of 401,059 rows
+    with replacing(path) as temporary:  # ten times as fast as pandas, which matters for 55 columns of 401,059 rows
         csv.write_csv(pa.Table.from_pandas(table.rename_axis(COLUMN).reset_index(), preserve_index=False), temporary)
 
 
 def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> None:
-    """Write a JPEG per lesion of ``cohort`` into ``folder``; beyond ``crops`` of a role they come again in turn."""
+    """Write a JPEG per lesion of ``cohort`` into ``folder``; after ``crops`` of a role they are repeated in turn."""
     import h5py
 
     for role, name in FILES.items():
         part = cohort[cohort["role"] == role]
         lesions = _lesions(part[:crops])
-        tracked = track(lesions, f"drawing {role}", len(lesions), "crops")
-        drawn = [_crop(lesion, seed, case) for case, lesion in enumerate(tracked)]
+        progress = track(lesions, f"drawing {role}", len(lesions), "crops")
+        crop_jpegs = [_crop(lesion, seed, case) for case, lesion in enumerate(progress)]
         with replacing(folder / name) as temporary, h5py.File(temporary, "w") as file:
-            _store(file, part.index, drawn)
+            _store(file, part.index, crop_jpegs)
 
 
-def _store(file: "h5py.File", lesions: pd.Index, drawn: Sequence[bytes]) -> None:
-    """Write an entry per lesion, without its time: the same seed gives the same bytes."""
+def _store(file: "h5py.File", lesions: pd.Index, jpegs: Sequence[bytes]) -> None:
+    """Write an entry per lesion without a time stamp, so that the same seed gives the same bytes."""
     for case, lesion in enumerate(lesions):
-        file.create_dataset(str(lesion), data=np.void(drawn[case % len(drawn)]), track_times=False)
+        file.create_dataset(str(lesion), data=np.void(jpegs[case % len(jpegs)]), track_times=False)
 
 
 def _lesions(part: pd.DataFrame) -> list[Lesion]:
-    """Return what the pictures show: the looks that are measured, and as pigment network what no measurement tells."""
+    """Return the lesions to draw: LOOKS as attributes, and the hidden attribute as pigment network and globules."""
     looks = {name: ndtr(part[name].to_numpy(np.float64)).tolist() for name in (*LOOKS, "hidden")}
-    # A patient's skin is the same in all pictures: a number from the digits of the name.
+    # A patient's skin tone is the same in all pictures: a number from the digits of the name.
     tones = [int(name[-4:]) / 10_000 for name in part["patient_id"].astype(str)]
     return [_lesion({name: values[row] for name, values in looks.items()}, tone) for row, tone in enumerate(tones)]
 
 
 def _lesion(looks: dict[str, float], tone: float) -> Lesion:
-    hidden = looks["hidden"]
+    hidden_look = looks["hidden"]
     return Lesion(
         asymmetry=looks["asymmetry"],
         border=looks["border"],
-        variegation=(looks["colour"] + hidden) / 2,
+        variegation=(looks["colour"] + hidden_look) / 2,
         size=looks["size"],
         darkness=looks["darkness"],
         tone=tone,
         redness=0.3,
         freckles=1 - tone,
         warmth=0.5,
-        network=hidden,
-        globules=hidden,
+        network=hidden_look,
+        globules=hidden_look,
         hair=0.2,
         camera=len(CAMERAS) - 1,
     )

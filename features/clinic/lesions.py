@@ -1,4 +1,4 @@
-"""The synthetic clinic's pictures: a lesion on a patient's skin, a pure function of a description and a generator."""
+"""Draw the synthetic clinic's pictures: a lesion on a patient's skin, from a description and a random generator."""
 
 from dataclasses import dataclass
 from math import cos, pi, sin
@@ -14,11 +14,11 @@ from features.clinic.camera import CAMERAS, Field, Picture, centred_grid, photog
 
 # Skin from fair to dark, as reflectance of R, G, B.
 SKINS = np.array(((0.96, 0.84, 0.79), (0.90, 0.73, 0.61), (0.70, 0.51, 0.40)), np.float32)
-MELANIN = np.array((0.50, 1.00, 1.50), np.float32)  # absorbance of brown pigment: blue light is swallowed first
+MELANIN = np.array((0.50, 1.00, 1.50), np.float32)  # absorbance of brown pigment, highest for blue light
 WARM = np.array((-0.55, -0.1, 0.25), np.float32)  # how orange-brown pigment differs from grey-brown
 BLOOD = np.array((0.12, 1.0, 0.75), np.float32)
-PIGMENT_SCALE = 0.6  # pigment lies deep and looks soft: drawn at a lower resolution than the skin, for speed
-# Absorbance of the colours that a variegated lesion mixes in: black, blue-grey, red, white regress, light tan.
+PIGMENT_SCALE = 0.6  # pigment is deep and looks soft; a lower resolution than that of skin saves time
+# Absorbance of the additional colours of a variegated lesion: black, blue-grey, red, white regression, light tan.
 PATCHES = np.array(
     ((1.8, 2.1, 2.3), (1.05, 0.92, 0.80), (0.30, 1.05, 0.95), (0.05, 0.14, 0.17), (0.25, 0.55, 0.95)), np.float32
 )
@@ -26,7 +26,7 @@ PATCHES = np.array(
 
 @dataclass(frozen=True)
 class Lesion:
-    """Describe one picture: the lesion, the patient's phenotype and the camera; every float lies in [0, 1]."""
+    """Describe one picture: the lesion, the patient's phenotype and the camera; every float is in [0, 1]."""
 
     asymmetry: float  # one-sided bulge, pigment heavier on one side
     border: float  # notches and ragged edge
@@ -51,12 +51,12 @@ def draw_lesion(lesion: Lesion, rng: Generator) -> NDArray[np.uint8]:
     camera = CAMERAS[lesion.camera]
     shape = (camera.height, camera.width)
     coarse = _lesion_absorbance(lesion, (round(PIGMENT_SCALE * shape[0]), round(PIGMENT_SCALE * shape[1])), rng)
-    absorbance = np.stack([_enlarged(channel, shape) for channel in np.moveaxis(coarse, 2, 0)], axis=2)
+    absorbance = np.stack([_enlarge(channel, shape) for channel in np.moveaxis(coarse, 2, 0)], axis=2)
     return photograph(_skin(lesion, shape, rng) * np.exp(-absorbance), camera, lesion.hair, rng)
 
 
 def write_lesion(path: Path, lesion: Lesion, seed: int, case: int) -> None:
-    """Draw case number ``case`` of clinic ``seed`` to a JPEG; its bytes depend on the arguments alone."""
+    """Draw case number ``case`` of clinic ``seed`` to a JPEG; its bytes depend only on the arguments."""
     rng = default_rng(SeedSequence([seed, case]))
     picture = Image.fromarray(draw_lesion(lesion, rng))
     picture.save(path, format="JPEG", quality=CAMERAS[lesion.camera].quality)
@@ -65,14 +65,14 @@ def write_lesion(path: Path, lesion: Lesion, seed: int, case: int) -> None:
 def cloud(rng: Generator, shape: tuple[int, int], cells: float, octaves: int = 3) -> Field:
     """Return smooth noise (height, width), mean 0 and deviation 1, with ``cells`` bumps per short side.
 
-    Each further octave has bumps of half the width and 0.6 times the height, as clouds and skin have.
+    Each further octave has bumps of half the width and 0.6 times the height, as in clouds and skin.
     """
-    # Octaves are added on the finest one's coarse grid, so that only one enlargement is as large as the picture.
+    # Octaves are added on the coarse grid of the finest one, so that only one enlargement has the picture's size.
     total = _grid(rng, shape, cells)
     for octave in range(1, octaves):
         finer = _grid(rng, shape, cells * 2**octave)
-        total = _enlarged(total, finer.shape) + 0.6**octave * finer
-    smooth = _enlarged(total, shape)
+        total = _enlarge(total, finer.shape) + 0.6**octave * finer
+    smooth = _enlarge(total, shape)
     return np.asarray((smooth - smooth.mean()) / (smooth.std() + 1e-6), np.float32)
 
 
@@ -81,7 +81,7 @@ def _grid(rng: Generator, shape: tuple[int, int], cells: float) -> Field:
     return rng.standard_normal((height, width), np.float32)
 
 
-def _enlarged(grid: Field, shape: tuple[int, ...]) -> Field:
+def _enlarge(grid: Field, shape: tuple[int, ...]) -> Field:
     return np.asarray(
         Image.fromarray(np.ascontiguousarray(grid)).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
     )
@@ -118,7 +118,7 @@ def _lesion_absorbance(lesion: Lesion, shape: tuple[int, int], rng: Generator) -
     amount = _pigment(lesion, depth, lean, radius, shape, rng) * (1 + _network(lesion, x, y, depth, shape, rng))
     amount += _globules(lesion, x / radius, y / radius, rng)
     melanin = MELANIN * (1 + (lesion.warmth - 0.5) * WARM)
-    colour = _variegated(lesion, np.maximum(amount, 0.0)[..., None] * melanin, lean, radius, rng)
+    colour = _mix_colours(lesion, np.maximum(amount, 0.0)[..., None] * melanin, lean, radius, rng)
     return np.asarray(mask[..., None] * colour)
 
 
@@ -149,7 +149,7 @@ def _outline(lesion: Lesion, angles: Field, heavy_side: float, rng: Generator) -
 
 
 def _softness(lesion: Lesion, angle: Field, rng: Generator) -> Field:
-    # A regular border fades evenly; an irregular one is cut off abruptly on one side and fades on the other.
+    # A regular border fades evenly; an irregular one is sharp on one side and fades on the other.
     uneven = 0.75 * lesion.border * np.cos(angle - rng.uniform(0, 6.28))
     return np.asarray(rng.uniform(0.05, 0.09) * (1 + uneven), np.float32)
 
@@ -157,9 +157,9 @@ def _softness(lesion: Lesion, angle: Field, rng: Generator) -> Field:
 def _pigment(lesion: Lesion, depth: Field, lean: Field, radius: float, shape: tuple[int, int], rng: Generator) -> Field:
     concentration = 0.35 + 1.75 * lesion.darkness
     core = 0.70 + 0.35 * np.clip(depth, 0.0, 1.0)
-    one_sided = np.exp(1.1 * lesion.asymmetry * np.clip(lean, -1.2, 1.2))
+    side_weight = np.exp(1.1 * lesion.asymmetry * np.clip(lean, -1.2, 1.2))
     uneven = 1 + 0.13 * cloud(rng, shape, 1.2 / radius)
-    return np.asarray(concentration * core * one_sided * uneven, np.float32)
+    return np.asarray(concentration * core * side_weight * uneven, np.float32)
 
 
 def _network(lesion: Lesion, x: Field, y: Field, depth: Field, shape: tuple[int, int], rng: Generator) -> Field:
@@ -182,8 +182,8 @@ def _globules(lesion: Lesion, x: Field, y: Field, rng: Generator) -> Field:
     return total
 
 
-def _variegated(lesion: Lesion, colour: Picture, lean: Field, radius: float, rng: Generator) -> Picture:
-    # Colours enter one after the other as variegation rises, in an order of the lesion's own.
+def _mix_colours(lesion: Lesion, colour: Picture, lean: Field, radius: float, rng: Generator) -> Picture:
+    # Colours are added one after the other as variegation rises, in a random order per lesion.
     for rank, patch in enumerate(rng.permutation(len(PATCHES))):
         strength = min(4.0 * lesion.variegation - 0.7 * rank, 1.0) * (0.1 + 0.8 * lesion.variegation)
         if strength <= 0:

@@ -1,1 +1,1 @@
-"""A user's folder, opened once: its layout, its tables as text, the places of its pictures."""
+"""A user's data folder, opened once: its layout, its tables and the locations of its pictures."""

@@ -1,4 +1,4 @@
-"""The shape of a user's CSV: its delimiter and header, and that every row has as many fields as the header."""
+"""Find the delimiter and the header of a user's CSV, and check that every row has as many fields as the header."""
 
 import csv
 import io
@@ -11,68 +11,68 @@ import numpy as np
 from runtime.errors import InputFault, list_names
 
 DELIMITERS = (",", ";", "\t", "|")
-CALLED = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
+DELIMITER_NAMES = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 FIRST_LINE = re.compile(rb"[^\r\n]*[\r\n]*")
-SEPARATOR_LINE = re.compile(rb"\s*sep=(.)\s*", re.IGNORECASE)  # how Excel tells itself the delimiter
-PIECE = 1 << 24  # bytes looked at in one go
+SEPARATOR_LINE = re.compile(rb"\s*sep=(.)\s*", re.IGNORECASE)  # Excel's own way to store the delimiter
+PIECE = 1 << 24  # bytes that are checked at once
 QUOTE, NEWLINE = 34, 10
 MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Shaped:
-    """A CSV that a parser may read: UTF-8 ``content`` without comments, its ``delimiter`` and its ``header``."""
+class CsvShape:
+    """A CSV that a parser can read: UTF-8 ``content`` without comments, its ``delimiter`` and its ``header``."""
 
     content: bytes
     delimiter: str
     header: tuple[str, ...]
-    first: int = 1  # the line of the file in which the header stands
+    first: int = 1  # line number of the header in the file
 
 
-def shaped(content: bytes, known: Collection[str], notes: list[str]) -> Shaped:
-    """Return UTF-8 ``content`` as a table whose rows all have the header's fields; ``notes`` is told what was mended.
+def regular_csv(content: bytes, columns: Collection[str], notes: list[str]) -> CsvShape:
+    """Return UTF-8 ``content`` as a table in which every row has the header's fields; add a note for every repair.
 
-    ``known`` are the columns that are looked for: they tell the delimiter, and a header in another case is theirs.
-    Comments before the header, rows without a value and empty fields after the last column are left out. Raises
-    InputFault for quotes that do not close, columns given twice, and rows of another length, all of them together.
+    ``columns`` are the column names to look for: they decide which delimiter is used, and a header name in another
+    case is replaced by theirs. Comments before the header, blank rows and empty fields after the last column are left
+    out. Raises InputFault for unclosed quotes and repeated columns, and lists all rows of another length together.
     """
     if b"\r" in content and b"\n" not in content:  # line ends of the old Mac
         content = content.replace(b"\r", b"\n")
     whole = content
-    content, told = _without_comments(whole, notes)
+    content, declared_delimiter = _without_comments(whole, notes)
     first = whole.count(b"\n", 0, len(whole) - len(content)) + 1
-    delimiter = told or _delimiter(content, known)
+    delimiter = declared_delimiter or _choose_delimiter(content, columns)
     if delimiter != ",":
-        notes.append(f"delimited by {CALLED.get(delimiter, repr(delimiter))}, read as such")
+        notes.append(f"columns are separated by {DELIMITER_NAMES.get(delimiter, repr(delimiter))} instead of commas")
     header = _fields_of(FIRST_LINE.match(content), delimiter)
     if not header:
-        raise InputFault("no line with the names of the columns")
-    table = Shaped(content, delimiter, tuple(header), first)
+        raise InputFault("the file has no line with the column names")
+    table = CsvShape(content, delimiter, tuple(header), first)
     if not _is_regular(content, delimiter, len(header)):
-        table = _row_by_row(table, notes)
-    return replace(table, header=_repaired_header(table.header, known, notes))
+        table = _repair_rows(table, notes)
+    return replace(table, header=_repair_header(table.header, columns, notes))
 
 
 def _without_comments(content: bytes, notes: list[str]) -> tuple[bytes, str | None]:
-    """Return what follows blank lines, comments (#) and Excel's own first line, and the delimiter that one names."""
-    place, comments, delimiter = 0, 0, None
+    """Return the content after blank lines, comments (#) and Excel's ``sep=`` line, and the delimiter of that line."""
+    start, comments, delimiter = 0, 0, None
     for line in FIRST_LINE.finditer(content):
-        said = SEPARATOR_LINE.fullmatch(line[0])
-        if line[0].strip() and not said and not line[0].startswith(b"#"):
+        separator = SEPARATOR_LINE.fullmatch(line[0])
+        if line[0].strip() and not separator and not line[0].startswith(b"#"):
             break
         comments += line[0].startswith(b"#")
-        delimiter = said[1].decode() if said else delimiter
-        place = line.end()
+        delimiter = separator[1].decode() if separator else delimiter
+        start = line.end()
     if comments:
         notes.append(f"{comments} comment line(s) before the header left out")
-    return content[place:], delimiter
+    return content[start:], delimiter
 
 
-def _delimiter(content: bytes, known: Collection[str]) -> str:
-    """Return the delimiter by which the header has most of the ``known`` columns, else by which it has most columns."""
-    first, wanted = FIRST_LINE.match(content), {name.casefold() for name in known}
+def _choose_delimiter(content: bytes, columns: Collection[str]) -> str:
+    """Return the delimiter with which the header has most of the expected ``columns``; in a tie, most columns."""
+    first, expected = FIRST_LINE.match(content), {name.casefold() for name in columns}
     headers = {mark: [name.strip().casefold() for name in _fields_of(first, mark)] for mark in DELIMITERS}
-    return max(DELIMITERS, key=lambda mark: (len(wanted.intersection(headers[mark])), len(headers[mark])))
+    return max(DELIMITERS, key=lambda mark: (len(expected.intersection(headers[mark])), len(headers[mark])))
 
 
 def _fields_of(line: re.Match[bytes] | None, delimiter: str) -> list[str]:
@@ -81,76 +81,75 @@ def _fields_of(line: re.Match[bytes] | None, delimiter: str) -> list[str]:
 
 
 def _is_regular(content: bytes, delimiter: str, fields: int) -> bool:
-    """Tell whether every line has ``fields`` fields: counted by NumPy, since a parser in Python would take longer.
+    """Return whether every line has ``fields`` fields, counted with NumPy because a parser in Python is slower.
 
-    Line ends and delimiters outside of quotes are all that is looked at: every ``fields``-th of them ends a line.
+    Only line ends and delimiters outside quotes are counted: every ``fields``-th of them must be a line end.
     """
-    mark, quoted = ord(delimiter), 0
+    mark, in_quotes = ord(delimiter), 0
     parts = []
     for start in range(0, len(content), PIECE):
         piece = np.frombuffer(content, np.uint8, min(PIECE, len(content) - start), start)
         counts = (piece == mark) | (piece == NEWLINE)
         if QUOTE in content[start : start + len(piece)]:
-            inside = np.bitwise_xor.accumulate((piece == QUOTE).astype(np.uint8)) ^ quoted
+            inside = np.bitwise_xor.accumulate((piece == QUOTE).astype(np.uint8)) ^ in_quotes
             counts &= inside == 0
-            quoted = int(inside[-1])
-        elif quoted:
+            in_quotes = int(inside[-1])
+        elif in_quotes:
             continue
         parts.append(piece[counts])
     events = np.concatenate([*parts, np.array([] if content.endswith(b"\n") else [NEWLINE], np.uint8)])
-    if quoted or len(events) % fields:
+    if in_quotes or len(events) % fields:
         return False
     rows = events.reshape(-1, fields) == NEWLINE
     return bool(rows[:, -1].all() and not rows[:, :-1].any())
 
 
-def _row_by_row(table: Shaped, notes: list[str]) -> Shaped:
-    """Return ``table`` written anew without blank rows and empty last fields; raise InputFault for ragged rows."""
+def _repair_rows(table: CsvShape, notes: list[str]) -> CsvShape:
+    """Return ``table`` without blank rows and empty last fields; raise InputFault for rows of another length."""
     rows = list(_rows(table))
-    filled = [(line, row) for line, row in rows if any(field.strip() for field in row)]
-    blank = len([row for _, row in rows if row]) - len(filled)
+    rows_with_values = [(line, row) for line, row in rows if any(field.strip() for field in row)]
+    blank = len([row for _, row in rows if row]) - len(rows_with_values)
     if blank:
-        notes.append(f"{blank} row(s) without a value left out")
+        notes.append(f"{blank} blank row(s) left out")
     fields = len(table.header)
-    longer = [row[fields:] for _, row in filled if len(row) > fields]
+    longer = [row[fields:] for _, row in rows_with_values if len(row) > fields]
     if longer and not any(field.strip() for rest in longer for field in rest):
         notes.append(f"empty field(s) after the last column left out in {len(longer)} row(s)")
-        filled = [(line, row[:fields]) for line, row in filled]
-    wrong = [f"line {line}: {len(row)}" for line, row in filled if len(row) != fields]
+        rows_with_values = [(line, row[:fields]) for line, row in rows_with_values]
+    wrong = [f"{len(row)} in line {line}" for line, row in rows_with_values if len(row) != fields]
     if wrong:
-        said = list_names(wrong, MOST_SHOWN)
-        raise InputFault(f"rows of another length than the header, which has {fields} field(s): {said}")
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows(row for _, row in filled)
-    return Shaped(written.getvalue().encode(), ",", table.header, table.first)
+        raise InputFault(f"every row must have {fields} field(s), as the header; found {list_names(wrong, MOST_SHOWN)}")
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(row for _, row in rows_with_values)
+    return CsvShape(buffer.getvalue().encode(), ",", table.header, table.first)
 
 
-def _rows(table: Shaped) -> Iterator[tuple[int, Sequence[str]]]:
+def _rows(table: CsvShape) -> Iterator[tuple[int, Sequence[str]]]:
     """Yield line number and fields of every row, header included."""
     lines = csv.reader(io.StringIO(table.content.decode(), newline=""), delimiter=table.delimiter, strict=True)
-    started = table.first
+    first_line = table.first
     try:
         for row in lines:
-            yield started, row
-            started = lines.line_num + table.first
+            yield first_line, row
+            first_line = lines.line_num + table.first
     except csv.Error as error:
-        raise InputFault(f"quotes that do not close: the row that begins in line {started} ({error})") from error
+        raise InputFault(f"unclosed quotes in the row that begins in line {first_line} ({error})") from error
 
 
-def _repaired_header(header: Sequence[str], known: Collection[str], notes: list[str]) -> tuple[str, ...]:
-    meant = {name.casefold(): name for name in known}
+def _repair_header(header: Sequence[str], columns: Collection[str], notes: list[str]) -> tuple[str, ...]:
+    by_lower_case = {name.casefold(): name for name in columns}
     names = [name.strip() for name in header]
-    # An exact name has the first claim: a table may hold both Target and target.
-    names = [name if name in names and name in known else _in_case(name, names, meant) for name in names]
-    changed = [f"{old!r} as {new!r}" for old, new in zip(header, names, strict=True) if old != new]
-    if changed:
-        notes.append(f"columns read under their proper name: {', '.join(changed[:MOST_SHOWN])}")
+    # An exact match comes first, since a table may hold both Target and target.
+    names = [name if name in names and name in columns else _match_case(name, names, by_lower_case) for name in names]
+    repairs = [f"{old!r} as {new!r}" for old, new in zip(header, names, strict=True) if old != new]
+    if repairs:
+        notes.append(f"column names repaired: {', '.join(repairs[:MOST_SHOWN])}")
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise InputFault(f"columns given twice: {list_names(twice)}")
+        raise InputFault(f"column names must be unique; found more than once: {list_names(twice)}")
     return tuple(names)
 
 
-def _in_case(name: str, names: Sequence[str], meant: dict[str, str]) -> str:
-    proper = meant.get(name.casefold(), name)
+def _match_case(name: str, names: Sequence[str], by_lower_case: dict[str, str]) -> str:
+    proper = by_lower_case.get(name.casefold(), name)
     return name if proper in names else proper

@@ -1,4 +1,4 @@
-"""The one door to a user's data: a folder that is opened once, with its layout, its tables and its pictures' places."""
+"""The user's data folder, opened once: its layout, its tables and the locations of its pictures."""
 
 from __future__ import annotations
 
@@ -15,72 +15,76 @@ from runtime.provenance import digest_of_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-PAIRS = "duplicates.csv"  # the official list of pictures that show the same
+PAIRS = "duplicates.csv"  # the official list of pictures of the same lesion
 PAIR_COLUMNS = (("image_name_1", "image_name_2"), ("ISIC_id", "ISIC_id_paired"))  # ours; the contest's
 
 
 @dataclass(frozen=True)
 class DataFolder:
-    """A folder that a user brings: ``notes`` is told what is repaired in it.
+    """A user's data folder; ``notes`` collects a sentence for every repair of its tables.
 
-    Every table is read from the disk once, when its digest or its rows are first asked for, and every place of pictures
-    is looked for and listed once.
+    Every table is read from the disk once, when its digest or its rows are first requested. Every picture location is
+    searched and listed once.
     """
 
     path: Path
     layout: Layout
-    mapping: Path | None = None  # where the layout was read from, if not from the folder itself
+    mapping: Path | None = None  # the file that the layout was read from, if it is not in the folder
     notes: list[str] = field(default_factory=list)
     _contents: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
     _locations: dict[str, PictureLocation | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, path: Path, mapping: Path | None = None, notes: list[str] | None = None) -> DataFolder:
-        """Return the folder at ``path``, laid out as ``mapping`` or else itself says; raise as ``read_layout``."""
+        """Return the folder at ``path`` with its layout, from ``mapping`` if given; raise as ``read_layout`` does."""
         return cls(path, read_layout(path, mapping), mapping, [] if notes is None else notes)
 
     def has(self, name: str) -> bool:
-        """Tell whether the folder has a file of this name."""
+        """Return whether the folder has a file of this name."""
         return bool(name) and (self.path / name).is_file()
 
-    def names_itself(self, key: str) -> bool:
-        """Tell whether a mapping (the given one, or the folder's cases.toml) sets ``key`` to something."""
-        mapped = self.mapping is not None or self.has(MAPPING)
-        return mapped and key in self.layout.model_fields_set and bool(getattr(self.layout, key))
+    def sets(self, key: str) -> bool:
+        """Return whether a mapping (the given one, or the folder's cases.toml) gives ``key`` a value."""
+        has_mapping = self.mapping is not None or self.has(MAPPING)
+        return has_mapping and key in self.layout.model_fields_set and bool(getattr(self.layout, key))
 
     def picture_location(self, role: str) -> PictureLocation | None:
-        """Return where the pictures of ``role`` lie, as ``find_place`` does."""
+        """Return the location of the pictures of ``role``, as ``find_location`` does."""
         if role not in self._locations:
             self._locations[role] = find_location(self.path, self.layout, role)
         return self._locations[role]
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """Return name -> digest of those of ``names`` that the folder has; their bytes wait to be read as tables."""
+        """Return name -> digest of the files in ``names`` that exist, and keep their bytes to read them as tables."""
         return {name: digest_of_bytes(self._content(name)) for name in names if self.has(name)}
 
     def picture_digests(self, roles: Iterable[str]) -> dict[str, str]:
-        """Return place -> digest of the names and sizes of its files, of the places that there are for ``roles``."""
-        places = (self.picture_location(role) for role in roles)
-        return {place.name: place.digest() for place in places if place is not None}
+        """Return location -> digest of the names and sizes of its files, for the pictures of ``roles``."""
+        locations = (self.picture_location(role) for role in roles)
+        return {location.name: location.digest() for location in locations if location is not None}
 
     def cases(self, role: str) -> pd.DataFrame:
-        """Return the table of cases of ``role`` (train or test), its ids as texts; raise as ``read_csv`` does."""
+        """Return the case table of ``role`` (train or test), with ids as text; raise as ``read_csv`` does."""
         columns = self.layout.columns
-        known = (columns.target, columns.fold_group, *columns.metadata, *LABEL_COLUMNS)
-        return self._read(str(getattr(self.layout, role)), columns.image_name, columns.patient_id, LESION, known=known)
+        optional = (columns.target, columns.fold_group, *columns.metadata, *LABEL_COLUMNS)
+        return self._read(
+            str(getattr(self.layout, role)), columns.image_name, columns.patient_id, LESION, optional=optional
+        )
 
     def sizes(self, role: str) -> pd.DataFrame | None:
-        """Return the table of picture sizes of ``role``; None where there is none."""
+        """Return the table of picture sizes of ``role``; None if it does not exist."""
         name, columns = str(getattr(self.layout, f"{role}_sizes")), self.layout.columns
-        known = (columns.fold_group, "width", "height")
-        return self._read(name, columns.image_name, known=known) if self.has(name) else None
+        optional = (columns.fold_group, "width", "height")
+        return self._read(name, columns.image_name, optional=optional) if self.has(name) else None
 
     def sample(self) -> pd.DataFrame | None:
-        """Return the sample submission; None where there is none."""
-        return self._read(self.layout.sample, *ID_COLUMNS, known=("target",)) if self.has(self.layout.sample) else None
+        """Return the sample submission; None if it does not exist."""
+        return (
+            self._read(self.layout.sample, *ID_COLUMNS, optional=("target",)) if self.has(self.layout.sample) else None
+        )
 
     def pairs(self) -> pd.DataFrame | None:
-        """Return the official list of pictures that show the same; None where there is none."""
+        """Return the official list of pictures of the same lesion; None if it does not exist."""
         texts = [name for columns in PAIR_COLUMNS for name in columns]
         return self._read(PAIRS, *texts) if self.has(PAIRS) else None
 
@@ -89,15 +93,15 @@ class DataFolder:
             self._contents[name] = (self.path / name).read_bytes()
         return self._contents[name]
 
-    def _read(self, name: str, id_name: str, *others: str, known: Iterable[str] = ()) -> pd.DataFrame:
-        """Return a table as text; its bytes are let go, as nobody reads a table twice."""
+    def _read(self, name: str, id_name: str, *others: str, optional: Iterable[str] = ()) -> pd.DataFrame:
+        """Return a table with its ids as text, and drop its bytes, since no table is read twice."""
         content = self._contents.pop(name, None)
-        return read_csv(self.path / name, id_name, *others, known=tuple(known), notes=self.notes, content=content)
+        return read_csv(self.path / name, id_name, *others, optional=tuple(optional), notes=self.notes, content=content)
 
 
 @dataclass(frozen=True)
 class CaseFolders:
-    """What a case table is made of, opened: the data folder of a ``request``, and its folders of external cases."""
+    """The folders that a case table is made from: the data folder of a ``request`` and its external folders."""
 
     request: Request
     data: DataFolder
@@ -105,6 +109,6 @@ class CaseFolders:
 
     @classmethod
     def open(cls, request: Request, notes: list[str] | None = None) -> CaseFolders:
-        """Return the folders of ``request``, which tell ``notes`` what is repaired in any of them."""
+        """Return the folders of ``request``; ``notes`` collects the repairs in all of them."""
         data = DataFolder.open(request.data, request.mapping, notes)
         return cls(request, data, tuple(DataFolder.open(folder, notes=data.notes) for folder in request.extra))

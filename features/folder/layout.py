@@ -1,75 +1,75 @@
-"""Where things are in the user's data folder: the contest's layout, or what its cases.toml says."""
+"""The names of the files and columns in a user's data folder: the contest's, or those set in its cases.toml."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from runtime.errors import InputFault
 from runtime.settings import Settings, read_settings
 
-if TYPE_CHECKING:
-    pass
-
 MAPPING = "cases.toml"
-EVERY = "*"  # as metadata: every column that the test cases have too (metadata_columns.py)
-LABEL_COLUMNS = ("diagnosis", "benign_malignant")  # known only after the biopsy: kept, never shown to a block
-LESION = "lesion_id"  # groups external cases that have no patient
+EVERY = "*"  # as metadata: every column that train and test cases share (metadata_columns.py)
+LABEL_COLUMNS = (
+    "diagnosis",
+    "benign_malignant",
+)  # known only after the biopsy: stored, but never passed to a feature block
+LESION = "lesion_id"  # groups external cases that have no patient id
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a case table is asked to be made of: a data folder, and how its patients are folded."""
+    """The request for a case table: its data folders, and how patients are assigned to folds."""
 
     data: Path
-    mapping: Path | None = None  # instead of the folder's own cases.toml
-    extra: tuple[Path, ...] = ()  # folders of external cases: trained on, never validated
+    mapping: Path | None = None  # replaces the folder's own cases.toml
+    extra: tuple[Path, ...] = ()  # folders of external cases: used for training, never for validation
     folds: int = 5
-    official: bool = False  # fold by the official patient groups
+    official: bool = False  # make folds from the official patient groups
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the request as JSON values."""
         paths = {"data": str(self.data), "mapping": None if self.mapping is None else str(self.mapping)}
         folds = {"folds": self.folds, "official": self.official, "seed": self.seed}
         return {**paths, "extra": [str(folder) for folder in self.extra], **folds}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Request:
-        """Return what ``as_json`` gave."""
+        """Return the request from the values of ``as_json``."""
         mapping = None if values["mapping"] is None else Path(values["mapping"])
         extra = tuple(Path(folder) for folder in values["extra"])
         return cls(Path(values["data"]), mapping, extra, values["folds"], values["official"], values["seed"])
 
 
 class Columns(Settings):
-    """Which CSV column is what. The defaults are SIIM-ISIC 2020's."""
+    """The names of the CSV columns. The defaults are those of SIIM-ISIC 2020."""
 
     image_name: str = "image_name"
     patient_id: str = "patient_id"
     target: str = "target"
     metadata: tuple[str, ...] = ("sex", "age_approx", "anatom_site_general_challenge")
-    fold_group: str = "tfrecord"  # used only when official folds are asked for
+    fold_group: str = "tfrecord"  # used for official folds only
 
     @model_validator(mode="after")
     def _metadata_are_known_before_the_biopsy(self) -> Self:
-        taken = {self.image_name: "the case's name", self.target: "the target"}
-        taken |= dict.fromkeys(("diagnosis", "benign_malignant"), "known only after the biopsy")
+        other_roles = {self.image_name: "the name of the case", self.target: "the target"}
+        other_roles |= dict.fromkeys(("diagnosis", "benign_malignant"), "known only after the biopsy")
         for name in self.metadata:
-            if name in taken:
-                raise ValueError(f"metadata names {name!r}, which is {taken[name]}")
+            if name in other_roles:
+                raise ValueError(f"metadata must not contain {name!r}, which is {other_roles[name]}")
         if len(set(self.metadata)) < len(self.metadata):
-            raise ValueError(f"metadata names a column twice: {', '.join(self.metadata)}")
+            raise ValueError(f"metadata contains a column twice: {', '.join(self.metadata)}")
         if self.target in (self.image_name, self.patient_id):
-            raise ValueError(f"target and an id are one column, {self.target!r}")
+            raise ValueError(f"target and an id must be different columns; both are {self.target!r}")
         return self
 
 
 class Layout(Settings):
-    """Which files of the data folder are read. An empty name says: there is none."""
+    """The names of the files in the data folder. An empty name means that the file does not exist."""
 
     train: str = "train.csv"
     test: str = "test.csv"
@@ -83,15 +83,15 @@ class Layout(Settings):
 
     @field_validator("train", "test", "sample", "train_pictures", "test_pictures", "train_sizes", "test_sizes")
     @classmethod
-    def _lies_in_the_data_folder(cls, name: str) -> str:
+    def _is_inside_the_data_folder(cls, name: str) -> str:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ValueError("must lie within the data folder, and be named from there on")
+            raise ValueError("must be a path inside the data folder, relative to it")
         return name
 
     @model_validator(mode="after")
-    def _train_and_test_are_two(self) -> Self:
+    def _train_and_test_are_different_files(self) -> Self:
         if self.train == self.test:
-            raise ValueError(f'train and test are one file, {self.train!r}; without test cases, say test = ""')
+            raise ValueError(f'train and test are the same file, {self.train!r}; without test cases, set test = ""')
         return self
 
 
@@ -105,17 +105,17 @@ ISIC_2024 = Layout(
 
 
 def read_layout(data: Path, mapping: Path | None = None) -> Layout:
-    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else that of the contest it is of.
+    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else that of a contest.
 
-    ISIC 2024 is known by its tables' names, where there is neither train.csv nor test.csv; all else is SIIM-ISIC 2020.
-    Raises InputFault when the folder or a named mapping does not exist, or a key of it is unknown.
+    A folder without train.csv and test.csv that has ISIC 2024's tables has that contest's layout; every other folder
+    has SIIM-ISIC 2020's. Raises InputFault if the folder or ``mapping`` does not exist, or for an unknown key.
     """
     if not data.is_dir():
-        raise InputFault(f"{data}: no such data folder")
-    chosen = mapping or data / MAPPING
-    if mapping is None and not chosen.is_file():
+        raise InputFault(f"{data}: the data folder does not exist")
+    settings_file = mapping or data / MAPPING
+    if mapping is None and not settings_file.is_file():
         return next((layout for layout in (Layout(), ISIC_2024) if _has_tables(data, layout)), Layout())
-    return read_settings(chosen, Layout)
+    return read_settings(settings_file, Layout)
 
 
 def _has_tables(data: Path, layout: Layout) -> bool:

@@ -1,4 +1,4 @@
-"""Where the pictures of a data folder lie: a folder of picture files or of TFRecord files, or one HDF5 file."""
+"""Find the pictures of a data folder: a folder of picture files or of TFRecord files, or one HDF5 file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,41 +12,41 @@ from features.pictures.tfrecord import SUFFIX
 from runtime.provenance import digest, digest_of_listing
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
-EXTRA, NEW = "extra", "new"  # roles of a folder of external cases, and of one of cases to be predicted
+EXTRA, NEW = "extra", "new"  # roles: a folder of external cases, and a folder of cases to predict
 
 
 @dataclass(frozen=True)
 class PictureLocation:
-    """A folder that holds pictures: as files of their own, in ``records``, TFRecord files, or in one HDF5 file."""
+    """A folder with pictures: one file per picture, TFRecord files (``records``), or one HDF5 file."""
 
     folder: Path
-    name: str  # as a fault names it, relative to the data folder
+    name: str  # relative to the data folder, for messages
     records: tuple[Path, ...] = ()
     hdf5: Path | None = None
 
     @cached_property
     def listing(self) -> tuple[Path, ...]:
-        """Everything that lies in the folder, sorted."""
+        """All files in the folder, sorted."""
         return tuple(sorted(self.folder.iterdir()))
 
     def pictures(self) -> dict[str, Path]:
-        """Return image_name -> path of every JPEG, PNG and DICOM file in the folder, or place of every HDF5 entry."""
+        """Return image_name -> path of each picture file, or ``<file>.hdf5@<name>`` of each HDF5 entry."""
         if self.hdf5 is not None:
             return {name: Path(f"{self.hdf5}@{name}") for name in entry_names(self.hdf5)}
         return {path.stem: path for path in self.listing if _is_picture(path)}
 
-    def twins(self) -> dict[str, list[str]]:
-        """Return image_name -> file names, of every name under which more than one picture lies."""
+    def ambiguous_names(self) -> dict[str, list[str]]:
+        """Return image_name -> file names, for every name that more than one picture file has."""
         files: dict[str, list[str]] = {}
         if self.hdf5 is not None:
             return files
         for path in self.listing:
             if _is_picture(path):
                 files.setdefault(path.stem, []).append(path.name)
-        return {name: found for name, found in files.items() if len(found) > 1}
+        return {name: same_name for name, same_name in files.items() if len(same_name) > 1}
 
     def digest(self) -> str:
-        """Return a digest of the names and sizes of what is read here."""
+        """Return a digest of the names and sizes of the files that are read."""
         files = self.records if self.hdf5 is None else (self.hdf5,)
         if not files:
             return digest_of_listing(self.listing)
@@ -54,35 +54,35 @@ class PictureLocation:
 
 
 def find_location(data: Path, layout: Layout, role: str) -> PictureLocation | None:
-    """Return where the pictures of ``role`` ('train', 'test', 'extra', 'new') lie in ``data``; None if there are none.
+    """Return the location of the pictures of ``role`` ('train', 'test', 'extra', 'new') in ``data``; None without any.
 
-    A mapping may name the folder, or an HDF5 file, beside which ISIC 2024 has its pictures unpacked; else they are
-    looked for in jpeg/<role>, dicom/<role>, <role>, tfrecords and, as TFRecord files alone, in the data folder itself.
-    External pictures may lie right in jpeg or dicom as well, and new ones, where there are no test pictures, in the
-    data folder itself. The files of a role begin with its name (train00-2071.tfrec); those of an external folder may
-    have any.
+    The layout may give the folder or an HDF5 file; ISIC 2024's pictures may also be unpacked next to that file.
+    Otherwise the folders jpeg/<role>, dicom/<role>, <role> and tfrecords are searched, and the data folder itself for
+    TFRecord files. External pictures may also be directly in jpeg or dicom. New pictures may be in the data folder
+    itself, if a folder of test pictures is missing. The names of TFRecord files begin with the role
+    (train00-2071.tfrec), except in an external folder, where they are free.
     """
-    sought = "test" if role == NEW else role
-    places = (_location_in(data, name, sought) for name in _candidates(layout, sought))
-    found = next((place for place in places if place is not None), None)
-    return _location_of_files(data, str(data)) if found is None and role == NEW else found
+    role_in_path = "test" if role == NEW else role
+    locations = (_location_in(data, name, role_in_path) for name in _candidates(layout, role_in_path))
+    first = next((location for location in locations if location is not None), None)
+    return _location_of_files(data, str(data)) if first is None and role == NEW else first
 
 
 def source_name(folder: Path) -> str:
-    """Return the name under which the cases of an external folder are known: the folder's."""
+    """Return the value of column ``source`` for the cases of an external folder: the folder's name."""
     return folder.resolve().name
 
 
 def _candidates(layout: Layout, role: str) -> Iterable[str]:
     role_in_path = "train" if role == EXTRA else role
     field = f"{role_in_path}_pictures"
-    named = str(getattr(layout, field))
+    path = str(getattr(layout, field))
     usual = (f"jpeg/{role_in_path}", f"dicom/{role_in_path}", role_in_path, "tfrecords", ".")
     if role == EXTRA:
-        return (*([named] if named else []), "jpeg", "dicom", *usual)
-    if named != Layout.model_fields[field].default:
-        unpacked = (f"{Path(named).stem}/image",) if _is_hdf5(Path(named)) else ()
-        return (named, *unpacked) if named else ()
+        return (*([path] if path else []), "jpeg", "dicom", *usual)
+    if path != Layout.model_fields[field].default:
+        unpacked_folder = (f"{Path(path).stem}/image",) if _is_hdf5(Path(path)) else ()
+        return (path, *unpacked_folder) if path else ()
     return usual
 
 
@@ -92,17 +92,17 @@ def _location_in(data: Path, name: str, role: str) -> PictureLocation | None:
         return PictureLocation(folder.parent, name, hdf5=folder)
     if not folder.is_dir():
         return None
-    # Pictures that lie loose beside the CSVs are no data set; a sheet made of the data may be among them.
-    if name != "." and (place := _location_of_files(folder, name)):
-        return place
+    # Pictures next to the CSVs are not the data set: they may be contact sheets that were made from it.
+    if name != "." and (location := _location_of_files(folder, name)):
+        return location
     pattern = f"*{SUFFIX}" if role == EXTRA else f"{role}*{SUFFIX}"
     records = tuple(sorted(folder.glob(pattern)))
     return PictureLocation(folder, f"{folder.name if name == '.' else name}/{pattern}", records) if records else None
 
 
 def _location_of_files(folder: Path, name: str) -> PictureLocation | None:
-    place = PictureLocation(folder, name)
-    return place if any(map(_is_picture, place.listing)) else None
+    location = PictureLocation(folder, name)
+    return location if any(map(_is_picture, location.listing)) else None
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -1,1 +1,1 @@
-"""The leak audit: pictures that show the same under several names, and everything else that could flatter a number."""
+"""The leak audit: pictures of the same lesion under several names, and other causes of scores that are too good."""

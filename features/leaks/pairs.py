@@ -1,4 +1,4 @@
-"""All pairs of a run's pictures that show the same, how each is known, and what it would leak."""
+"""Find the pairs of a run's pictures that show the same lesion: how each was found, and what it would leak."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pandas as pd
 from features.cases.tied_patients import official_pairs
 from features.folder.data_folder import DataFolder
 from features.leaks.lookalikes import find_lookalikes
-from features.leaks.traces import stored_traces
+from features.leaks.traces import read_or_make_traces
 from features.pictures.hdf5 import parse_entry_path, read_entry
 from features.pictures.tfrecord import parse_example, parse_record_path, read_record
 from runtime.files import read_json, write_json
@@ -16,27 +16,30 @@ from runtime.provenance import digest_of_file
 from runtime.run_folder import Run
 
 COLUMNS = ["first", "second", "kind", "alike"]
-IDENTICAL, NEAR, LISTED = "byte-identical", "near-duplicate", "listed"
+IDENTICAL, NEAR, OFFICIAL = "byte-identical", "near-duplicate", "listed"
 
 
 def find_pairs(cases: pd.DataFrame, data: DataFolder, cache: Path, jobs: int = -1) -> pd.DataFrame:
-    """Return the pairs of ``cases`` that show the same: first, second (names), kind, alike (1: the same pixels).
+    """Return the pairs of ``cases`` with the same lesion: first, second (names), kind, alike (1: the same pixels).
 
-    ``data`` is where the column picture of ``cases`` begins (nothing is compared without that column) and may hold an
-    official list; the pictures' traces are kept in the folder ``cache``. A pair is byte-identical, a near-duplicate,
-    or else listed: on the official list alone (alike NaN). Raises InputFault when a picture cannot be read.
+    The paths in the column picture of ``cases`` are relative to ``data``, which may also hold an official list of
+    pairs; without that column no pictures are compared. The folder ``cache`` stores the pictures' traces. The kind of
+    a pair is byte-identical, near-duplicate, or listed: only on the official list (alike NaN). Raises InputFault if a
+    picture cannot be read.
     """
     pictures = cases["picture"].dropna() if "picture" in cases else pd.Series(dtype=object)
     paths = {str(name): data.path / str(picture) for name, picture in pictures.items()}
-    seen = (
-        find_lookalikes(stored_traces(cache, paths, jobs), jobs) if paths else pd.DataFrame(columns=["first", "second"])
+    lookalikes = (
+        find_lookalikes(read_or_make_traces(cache, paths, jobs), jobs)
+        if paths
+        else pd.DataFrame(columns=["first", "second"])
     )
-    seen = seen.assign(kind=[_kind(paths, *row) for row in seen.itertuples(index=False)])
-    listed = official_pairs(data, cases.index).assign(kind=LISTED, alike=np.nan)
-    parts = [part for part in (seen, listed) if len(part)]
-    both = pd.concat(parts, ignore_index=True) if parts else listed
-    unordered = [frozenset(pair) for pair in zip(both["first"], both["second"], strict=True)]
-    return both.loc[~pd.Series(unordered, index=both.index).duplicated(), COLUMNS]
+    lookalikes = lookalikes.assign(kind=[_kind(paths, *row) for row in lookalikes.itertuples(index=False)])
+    official = official_pairs(data, cases.index).assign(kind=OFFICIAL, alike=np.nan)
+    parts = [part for part in (lookalikes, official) if len(part)]
+    both = pd.concat(parts, ignore_index=True) if parts else official
+    name_sets = [frozenset(pair) for pair in zip(both["first"], both["second"], strict=True)]
+    return both.loc[~pd.Series(name_sets, index=both.index).duplicated(), COLUMNS]
 
 
 def write_pairs(path: Path, pairs: pd.DataFrame) -> None:
@@ -46,7 +49,7 @@ def write_pairs(path: Path, pairs: pd.DataFrame) -> None:
 
 
 def read_pairs(run: Run) -> pd.DataFrame:
-    """Return the pairs that were found when the cases of ``run`` were frozen: first, second, kind, alike."""
+    """Return the pairs that were stored when the cases of ``run`` were frozen: first, second, kind, alike."""
     pairs = pd.DataFrame(read_json(run.pairs), columns=COLUMNS)
     return pairs.astype({"first": object, "second": object, "kind": object, "alike": float})
 
@@ -60,7 +63,7 @@ def relate(pairs: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     sides = [cases.loc[pairs[column], ["role", "fold", "patient_id"]].reset_index(drop=True) for column in _ENDS]
     roles = [tuple(sorted(pair)) for pair in zip(sides[0]["role"], sides[1]["role"], strict=True)]
     one_fold = sides[0]["fold"].to_numpy() == sides[1]["fold"].to_numpy()
-    relation = [_RELATIONS[pair][int(same)] for pair, same in zip(roles, one_fold, strict=True)]
+    relation = [_RELATIONS[pair][int(is_one_fold)] for pair, is_one_fold in zip(roles, one_fold, strict=True)]
     same_patient = sides[0]["patient_id"].to_numpy() == sides[1]["patient_id"].to_numpy()
     return pairs.assign(relation=relation, same_patient=same_patient)
 
@@ -81,8 +84,8 @@ def _kind(paths: dict[str, Path], first: str, second: str, alike: float) -> str:
 
 
 def _content(path: Path) -> object:
-    """Return what stands for the bytes of a picture: a digest of its file, or its bytes inside TFRecord or HDF5."""
-    place, entry = parse_record_path(path), parse_entry_path(path)
+    """Return a value to compare pictures by: the digest of a file, or the bytes inside a TFRecord or HDF5 file."""
+    record, entry = parse_record_path(path), parse_entry_path(path)
     if entry:
         return read_entry(*entry)
-    return parse_example(read_record(*place)).get("image") if place else digest_of_file(path)
+    return parse_example(read_record(*record)).get("image") if record else digest_of_file(path)

@@ -1,4 +1,4 @@
-"""The trace of a picture, by which the leak audit knows it again: pixel digest, grey square, and descriptors."""
+"""Make the trace of a picture, with which the leak audit recognises it: pixel digest, grey square, descriptors."""
 
 import hashlib
 import zlib
@@ -20,46 +20,50 @@ from runtime.progress import track
 from runtime.provenance import digest, digest_of_code, is_fresh, write_mark
 from runtime.tables import INDEX, read_table, write_table
 
-SHORTEST = 256  # px that the decoder keeps; a large JPEG is then decoded at an eighth of its size
+SHORTEST = 256  # px of the short side that decoding keeps; a large JPEG is decoded at an eighth of its size
 CHUNK = 16  # pictures per parallel task
 SLAB = 4096  # pictures between two writes of the table
 CROP = 0.85  # least share of a side that the trial crop keeps
 Floats = NDArray[np.float32]
-SIDE = 64  # px of the squares that are described
-EDGES = (4, 8, 12, 16, 20, 24, 28, 32, 38)  # px; the radii between which means and spreads are taken
-SCALES = (2.0, 5.0)  # px; fine texture is below the first, middle texture between the two
-FREQUENCIES = 10  # per axis, of the cosine transform
+SIDE = 64  # px of the squares that descriptors are made from
+EDGES = (4, 8, 12, 16, 20, 24, 28, 32, 38)  # px; radii that separate the rings
+SCALES = (2.0, 5.0)  # px; fine texture is below the first, medium texture between them
+FREQUENCIES = 10  # per axis of the cosine transform
 DARK = 8.0  # grey levels added before the logarithm, so that black corners do not outweigh the rest
 FAINT = 0.01  # added to spreads before the logarithm
 
 
-def stored_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
-    """Return the traces of ``pictures`` (image_name -> path), in their order, kept in ``folder`` as they are made.
+def read_or_make_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
+    """Return the traces of ``pictures`` (image_name -> path) in their order, stored in ``folder`` as they are made.
 
-    Only what is new there is read: a name whose path or file size is another, or everything when this code has
-    changed. A kill costs at most SLAB pictures. Errors as in ``make_traces``.
+    Only new pictures are read: names whose path or file size has changed, or all if this code has changed. An
+    interruption loses at most SLAB pictures. Raises as ``make_traces`` does.
     """
     table, mark = folder / "traces.parquet", folder / "traces.json"
     made_from = {"code": digest_of_code([Path(__file__)])}
-    kept = read_table(table) if is_fresh(mark, made_from, [table]) else None
+    stored_traces = read_table(table) if is_fresh(mark, made_from, [table]) else None
     files = pd.Series({name: digest([str(path), _size(path)]) for name, path in pictures.items()}, dtype=object)
-    known = [] if kept is None else [kept[kept["file"] == files.reindex(kept.index)]]
-    lacking = files.index if not known else files.index.difference(known[0].index, sort=False)
-    for start in range(0, len(lacking), SLAB):
-        names = lacking[start : start + SLAB]
-        known.append(make_traces({name: pictures[name] for name in names}, jobs).assign(file=files[names]))
-        mark.unlink(missing_ok=True)  # a table is never beside a mark of other code
-        write_table(table, pd.concat(known))
+    parts = [] if stored_traces is None else [_unchanged_traces(stored_traces, files)]
+    missing = files.index if not parts else files.index.difference(parts[0].index, sort=False)
+    for start in range(0, len(missing), SLAB):
+        names = missing[start : start + SLAB]
+        parts.append(make_traces({name: pictures[name] for name in names}, jobs).assign(file=files[names]))
+        mark.unlink(missing_ok=True)  # a table must never be next to the mark of another code version
+        write_table(table, pd.concat(parts))
         write_mark(mark, made_from, [table])
-    return pd.concat(known).loc[files.index] if known else make_traces({})
+    return pd.concat(parts).loc[files.index] if parts else make_traces({})
+
+
+def _unchanged_traces(traces: pd.DataFrame, files: pd.Series) -> pd.DataFrame:
+    return traces[traces["file"] == files.reindex(traces.index)]
 
 
 def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
     """Return one row per picture: pixels (digest), shortest (side, px), grey (bytes), descriptor, cropped (float16).
 
-    ``cropped`` describes a crop of the same picture that keeps 85 % or more of each side: how far the two are apart
-    tells what of a descriptor a crop changes. ``jobs`` processes work in parallel (-1: one per core). Raises
-    InputFault that names all the pictures that cannot be read.
+    ``cropped`` is the descriptor of a crop that keeps 85 % or more of each side: the difference shows which parts of
+    a descriptor a crop changes. ``jobs`` processes work in parallel (-1: one per core). Raises InputFault with the
+    names of all unreadable pictures.
     """
     items = list(pictures.items())
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
@@ -80,15 +84,15 @@ def trace(picture: NDArray[np.uint8], seed: int = 0) -> dict[str, Any]:
     image = Image.fromarray(picture)
     height, width = picture.shape[:2]
     rng = np.random.default_rng(seed)
-    share, place = rng.uniform(CROP, 1, 2), rng.uniform(0, 1, 2)
-    left, top = place * (1 - share) * (width, height)
-    box = (left, top, left + share[0] * width, top + share[1] * height)
-    squares = np.stack([_squared(image, None), _squared(image, box)])
-    descriptor, cropped = describe(squares).astype(np.float16)
+    share, position = rng.uniform(CROP, 1, 2), rng.uniform(0, 1, 2)
+    x, y = position * (1 - share) * (width, height)
+    box = (x, y, x + share[0] * width, y + share[1] * height)
+    squares = np.stack([_square_crop(image, None), _square_crop(image, box)])
+    descriptor, crop_descriptor = describe(squares).astype(np.float16)
     grey = np.rint(squares[0].mean(axis=2)).astype(np.uint8)
     pixels = hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()).hexdigest()[:32]
     facts = {"pixels": pixels, "shortest": min(height, width)}
-    return facts | {"grey": grey.tobytes(), "descriptor": descriptor.tobytes(), "cropped": cropped.tobytes()}
+    return facts | {"grey": grey.tobytes(), "descriptor": descriptor.tobytes(), "cropped": crop_descriptor.tobytes()}
 
 
 def greys(traces: pd.DataFrame) -> NDArray[np.uint8]:
@@ -101,7 +105,7 @@ def descriptors(traces: pd.DataFrame, column: str = "descriptor") -> NDArray[np.
     return np.frombuffer(b"".join(traces[column]), np.float16).reshape(len(traces), -1).astype(np.float32)
 
 
-def _squared(image: Image.Image, box: tuple[float, float, float, float] | None) -> NDArray[np.uint8]:
+def _square_crop(image: Image.Image, box: tuple[float, float, float, float] | None) -> NDArray[np.uint8]:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX, box=box))
 
 
@@ -124,8 +128,8 @@ def describe(squares: NDArray[np.uint8]) -> Floats:
     """Return the descriptors, float32 (n, 200), of RGB ``squares``, uint8 (n, 64, 64, 3).
 
     Colours are logarithms relative to the picture's mean, so that brightness cancels. Means and spreads over rings
-    about the centre do not change when the picture is turned by 90 degrees or flipped; neither do the magnitudes of
-    the cosine transform once those of row-column and column-row frequency are put in order.
+    around the centre do not change when the picture is rotated by 90 degrees or flipped; neither do the magnitudes of
+    the cosine transform after the two of each pair of row and column frequencies are sorted.
     """
     light = squares.astype(np.float32).transpose(0, 3, 1, 2)
     colours = np.log((light + DARK) / (light.mean(axis=(1, 2, 3), keepdims=True) + DARK))
@@ -140,7 +144,7 @@ def describe(squares: NDArray[np.uint8]) -> Floats:
 
 
 def _rings() -> Floats:
-    """Return the weights (4096, rings) with which pixels enter the mean of each ring."""
+    """Return the weights (4096, rings) of the pixels in the mean of each ring."""
     offsets = np.arange(SIDE) - (SIDE - 1) / 2
     ring = np.digitize(np.hypot(offsets[:, None], offsets), EDGES).ravel()
     members = (ring[:, None] == np.arange(len(EDGES) + 1)).astype(np.float32)

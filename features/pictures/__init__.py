@@ -1,1 +1,1 @@
-"""Pictures as they come: JPEG, PNG, DICOM, HDF5, TFRecord; read, scanned and measured."""
+"""Read, scan and measure pictures: JPEG, PNG, DICOM, HDF5 and TFRecord."""

@@ -1,4 +1,4 @@
-"""What a picture's bytes are, whatever its name says, and what becomes of its pixels when they are read."""
+"""Recognise a picture file by its bytes, describe how reading changes its pixels, and find damage inside a JPEG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL.ImageFile import ImageFile
 from runtime.errors import list_names
 
 ORIENTATION = 0x0112  # EXIF
-# What a file begins with, at which byte, that people call .jpg but that is not read.
+# Position and first bytes of unsupported files that users save as .jpg.
 OTHER_KINDS = (
     (0, b"II*\x00", "a TIFF"),
     (0, b"MM\x00*", "a TIFF"),
@@ -28,67 +28,71 @@ OTHER_KINDS = (
 )
 SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "DICOM": (".dcm",)}
 START_OF_SCAN, END_OF_PICTURE = 0xDA, 0xD9
-# A marker within a scan that is neither a stuffed 0xFF nor a restart nor a fill byte.
+# A marker inside a scan, except a stuffed 0xFF, a restart marker and a fill byte.
 MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
-TABLES = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDD, 0xFE})  # between scans: tables, comments, a scan's head
-APPLICATION = frozenset(range(0xE0, 0xF0))  # before the first scan, as one frame is
+TABLES = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDD, 0xFE})  # between scans: tables, comments, the header of a scan
+APPLICATION = frozenset(range(0xE0, 0xF0))  # before the first scan, like FRAMES
 FRAMES = frozenset(range(0xC0, 0xD0)) - TABLES
 
 
 def other_kind(start: bytes) -> str:
-    """Return what a file is that is neither JPEG, PNG nor DICOM, told by its first 16 bytes."""
-    known = (kind for place, magic, kind in OTHER_KINDS if start[place : place + len(magic)] == magic)
-    kind = next(known, None)
+    """Return the kind of an unsupported file, by its first 16 bytes, with the remedy."""
+    matches = (kind for position, magic, kind in OTHER_KINDS if start[position : position + len(magic)] == magic)
+    kind = next(matches, None)
     return f"{kind}; convert it to JPEG or PNG" if kind else f"it begins with {start[:8]!r}"
 
 
 def remarks(image: ImageFile) -> tuple[str, ...]:
-    """Return what reading changes in ``image`` (its header read, its pixels not)."""
-    found = []
+    """Return how reading changes ``image``, of which only the header was read."""
+    changes = []
     if image.mode == "CMYK":
-        found.append("CMYK, turned into RGB")
+        changes.append("in CMYK, converted to RGB")
     if image.mode in ("L", "1", "LA", "I;16", "I"):
-        found.append("without colour, read as grey RGB")
+        changes.append("in greyscale, converted to RGB")
     if image.mode.startswith("I") or any("16" in str(tile.args) for tile in image.tile):
-        found.append("of 16 bits, read with 8")
+        changes.append("with 16 bits, reduced to 8")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        found.append("with transparency, which is dropped")
+        changes.append("with transparency, which is dropped")
     if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
-        found.append("to be shown turned by their EXIF, which is ignored (a lesion has no up or down)")
-    return tuple(found)
+        changes.append("with an EXIF rotation, which is ignored (a lesion has no up or down)")
+    return tuple(changes)
 
 
 def remark_on_name(kind: str, suffix: str) -> tuple[str, ...]:
-    """Return a remark where ``suffix`` is not that of a JPEG, PNG or DICOM."""
-    return () if suffix.lower() in SUFFIXES[kind] else (f"called {suffix.lower()} but {kind}, read by their content",)
+    """Return a remark if ``suffix`` is not one of the picture's ``kind`` (JPEG, PNG or DICOM)."""
+    return (
+        ()
+        if suffix.lower() in SUFFIXES[kind]
+        else (f"named {suffix.lower()} but {kind} by their content, read as {kind}",)
+    )
 
 
-def remark_notes(remarked: Mapping[str, Iterable[str]], where: str) -> list[str]:
-    """Return one sentence per remark on pictures (image_name -> remarks), with the count and the first names."""
+def remark_notes(remarks_of: Mapping[str, Iterable[str]], where: str) -> list[str]:
+    """Return one sentence per remark, with the count and the first names; ``remarks_of`` maps image_name -> remarks."""
     names: dict[str, list[str]] = {}
-    for name, found in remarked.items():
-        for remark in found:
+    for name, remarks in remarks_of.items():
+        for remark in remarks:
             names.setdefault(remark, []).append(name)
-    return [f"{where}: pictures {remark}: {list_names(those)}" for remark, those in names.items()]
+    return [f"{where}: pictures {remark}: {list_names(pictures)}" for remark, pictures in names.items()]
 
 
 def scan_damage(content: bytes) -> str | None:
-    """Return what is wrong within the scans of a JPEG, None for a sound one.
+    """Return a description of the damage inside the scans of a JPEG, None if there is none.
 
-    libjpeg fills what it cannot decode with grey and says nothing to Pillow. Bytes overwritten by others nearly always
-    hold a marker that no scan may hold (ISO/IEC 10918-1, B.1.1.2); zeros do not.
+    libjpeg fills undecodable parts with grey, and Pillow does not report it. Overwritten bytes nearly always hold a
+    marker that is invalid inside a scan (ISO/IEC 10918-1, B.1.1.2); zeros do not.
     """
-    place, allowed, is_due = 2, APPLICATION | FRAMES | TABLES, True
-    while found := MARKER.search(content, place):
-        marker, between = found[1][0], content[place : found.start()]
+    position, valid_markers, is_due = 2, APPLICATION | FRAMES | TABLES, True
+    while match := MARKER.search(content, position):
+        marker, between = match[1][0], content[position : match.start()]
         if is_due and between.strip(b"\xff"):
-            return f"damaged at byte {place}: no marker where one is due"
-        place = found.start()
+            return f"damaged at byte {position}: a marker is missing"
+        position = match.start()
         if marker == END_OF_PICTURE:
             return None
-        if marker not in allowed:
-            return f"damaged at byte {place}: marker 0xff{marker:02x} within the picture"
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if marker not in valid_markers:
+            return f"damaged at byte {position}: marker 0xff{marker:02x} inside the picture data"
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
         is_due = marker != START_OF_SCAN
-        allowed = allowed if is_due else TABLES
-    return "cut off: its end mark is missing"
+        valid_markers = valid_markers if is_due else TABLES
+    return "cut off: its end marker is missing"

@@ -1,4 +1,4 @@
-"""Read pictures, whatever they lie in: a cheap check of the file, pixels as RGB, squares for the networks.
+"""Read pictures from files and containers: a cheap check of the file, pixels as RGB, squares for the networks.
 
 A picture is a JPEG, PNG or DICOM file, or one of these inside an HDF5 file (``<path>.hdf5@<entry>``), or a JPEG or PNG
 inside a TFRecord file (``<path>.tfrec@<byte offset>``).
@@ -34,12 +34,12 @@ __all__ = [
     "stored_jpeg",
 ]
 
-DICOM_MAGIC = slice(128, 132), b"DICM"  # where it stands in a file, and what it is
+DICOM_MAGIC = slice(128, 132), b"DICM"  # position in a file, and bytes
 KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
 
 
 def picture_kind(picture: str) -> str:
-    """Return what the picture lies in, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5', or 'other'."""
+    """Return the kind of a picture's file, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5', or 'other'."""
     if parse_entry_path(Path(picture)):
         return "HDF5"
     return "TFRecord" if parse_record_path(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
@@ -48,15 +48,15 @@ def picture_kind(picture: str) -> str:
 def read_header(path: Path) -> Header:
     """Return the size of the picture at ``path`` without decoding its pixels.
 
-    In a TFRecord, width and height are those that the record remembers of the original, else the stored picture's.
-    Raises InputFault when the file is missing, empty, of no known kind, of an absurd size, or cut off.
+    For a TFRecord, width and height are the original picture's if the record stores them, else the stored picture's.
+    Raises InputFault if the file is missing, empty, of an unknown kind, of an implausible size, or cut off.
     """
-    with _opened(path) as (stream, _, features):
+    with _open_picture(path) as (stream, _, features):
         header = _header(stream)
-        return _original(header, features) if features else _remarked(header, path)
+        return _with_original_size(header, features) if features else _add_name_remark(header, path)
 
 
-def _remarked(header: Header, path: Path) -> Header:
+def _add_name_remark(header: Header, path: Path) -> Header:
     return replace(header, remarks=(*remark_on_name(header.kind, path.suffix), *header.remarks))
 
 
@@ -73,18 +73,18 @@ def header_of_bytes(content: bytes) -> Header:
 def _header(stream: BinaryIO) -> Header:
     if not _is_dicom(stream):
         return image_header(stream)
-    from features.pictures.dicom import dicom_header  # pydicom is slow to import, and most folders hold no DICOM
+    from features.pictures.dicom import dicom_header  # slow to import; most folders have no DICOM
 
     return dicom_header(stream)
 
 
 def record_header(features: dict[str, Value]) -> Header:
-    """Return the header of the picture in a parsed record, with the original's width and height where they are given.
+    """Return the header of the picture in a parsed record, with the original's width and height if they are stored.
 
-    Raises InputFault when the record has no image, or it is no sound JPEG or PNG.
+    Raises InputFault if the record has no image, or if the image is not a valid JPEG or PNG.
     """
     try:
-        return _original(image_header(io.BytesIO(_image_bytes(features))), features)
+        return _with_original_size(image_header(io.BytesIO(_image_bytes(features))), features)
     except InputFault:
         raise
     except UNREADABLE as error:
@@ -94,17 +94,15 @@ def record_header(features: dict[str, Value]) -> Header:
 def read_picture(path: Path, *, shortest: int | None = None) -> Picture:
     """Return the pixels of the picture at ``path`` as RGB, uint8 (height, width, 3).
 
-    A JPEG, also one inside a DICOM or TFRecord file, is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size (a share of
-    the time) where its short side stays at least ``shortest`` px; other pictures come in full size. Greyscale,
-    palette and CMYK become RGB, 16 bits become 8, transparency is dropped. The EXIF orientation is ignored: so do
-    the readers of TFRecords, the header's width and height stay true, and a lesion has no up or down.
-    Raises InputFault when the file is missing, of no known kind, cut off, broken or animated.
+    A JPEG, also one inside a DICOM or TFRecord file, is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size, which saves
+    time, as long as its short side keeps at least ``shortest`` px; other pictures are returned in full size.
+    Greyscale, palette and CMYK are converted to RGB, 16 bits to 8; transparency is dropped. The EXIF orientation is
+    ignored: readers of TFRecords ignore it too, the header's width and height stay correct, and a lesion has no up or
+    down. Raises InputFault if the file is missing, of an unknown kind, cut off, damaged or animated.
     """
-    with _opened(path) as (stream, is_dicom, _):
+    with _open_picture(path) as (stream, is_dicom, _):
         if is_dicom:
-            from features.pictures.dicom import (
-                dicom_picture,  # pydicom is slow to import, and most folders hold no DICOM
-            )
+            from features.pictures.dicom import dicom_picture  # slow to import; most folders have no DICOM
 
             return dicom_picture(stream, shortest)
         refuse_damage(stream)
@@ -113,37 +111,37 @@ def read_picture(path: Path, *, shortest: int | None = None) -> Picture:
 
 
 def stored_jpeg(path: Path, side: int) -> bytes | None:
-    """Return the bytes of a colour JPEG of exactly ``side`` x ``side`` px inside a TFRecord; None for all else.
+    """Return the bytes of a colour JPEG of exactly ``side`` x ``side`` px inside a TFRecord; None for other pictures.
 
-    Such a picture was already brought to size: copied, it loses nothing to a second compression.
-    Raises InputFault when the record is missing or broken.
+    Such a picture already has the right size; copying it avoids the loss of a second compression.
+    Raises InputFault if the record is missing or damaged.
     """
     if parse_record_path(path) is None:
         return None
-    with _opened(path) as (stream, _, _), open_image(stream) as image:
+    with _open_picture(path) as (stream, _, _), open_image(stream) as image:
         fits = image.format == "JPEG" and image.mode == "RGB" and image.size == (side, side)
         stream.seek(0)
         return stream.read() if fits else None
 
 
 def resize_square(picture: Picture, size: int) -> Picture:
-    """Return the whole ``picture`` (height, width, 3) squeezed to uint8 (size, size, 3), antialiased.
+    """Return the whole ``picture`` (height, width, 3) resized to uint8 (size, size, 3), antialiased.
 
-    Lanczos keeps the fine pigment network that a box filter blurs; ``reducing_gap`` first averages whole blocks
-    of pixels of a source more than twice as large, which bounds the time without a visible difference.
+    Lanczos keeps the fine pigment network that a box filter blurs. If the source is more than twice as large,
+    ``reducing_gap`` first averages whole blocks of pixels, which limits the time without a visible difference.
     """
     return _resize(picture, (size, size))
 
 
 def encode_jpeg(picture: Picture, quality: int = 95) -> bytes:
-    """Return ``picture`` (height, width, 3) as JPEG bytes with full colour resolution (4:4:4), always the same ones."""
+    """Return ``picture`` (height, width, 3) as JPEG bytes with full colour resolution (4:4:4); deterministic."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
 def shrink(picture: Picture, longest: int) -> Picture:
-    """Return ``picture`` (height, width, 3) with its long side at most ``longest`` px, antialiased; never enlarged."""
+    """Return ``picture`` (height, width, 3) with its long side reduced to at most ``longest`` px, antialiased."""
     height, width = picture.shape[:2]
     ratio = longest / max(height, width)
     if ratio >= 1:
@@ -157,13 +155,13 @@ def _resize(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
-    """Yield the picture's stream, whether it is a DICOM, and the features of its record (none outside a TFRecord).
+def _open_picture(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
+    """Yield the picture's stream, whether it is a DICOM, and the features of its record (empty outside a TFRecord).
 
-    Whatever goes wrong within becomes an InputFault on ``path``.
+    Errors of the with block are raised as an InputFault that names ``path``.
     """
-    place, entry = parse_record_path(path), parse_entry_path(path)
-    content = read_record(*place) if place else None  # its faults name the place themselves
+    record, entry = parse_record_path(path), parse_entry_path(path)
+    content = read_record(*record) if record else None  # its messages already name the path
     try:
         if entry is not None:
             stream = io.BytesIO(read_entry(*entry))
@@ -178,26 +176,28 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]]]:
     except InputFault as fault:
         raise InputFault(f"{path}: {fault}") from fault
     except FileNotFoundError as error:
-        raise InputFault(f"{path}: no such picture") from error
+        raise InputFault(f"{path}: the picture does not exist") from error
     except UNREADABLE as error:
         raise InputFault(f"{path}: not a readable picture ({error})") from error
 
 
 def _is_dicom(stream: BinaryIO) -> bool:
-    where, magic = DICOM_MAGIC
-    start = stream.read(where.stop)
+    position, magic = DICOM_MAGIC
+    start = stream.read(position.stop)
     stream.seek(0)
-    return start[where] == magic
+    return start[position] == magic
 
 
 def _image_bytes(features: dict[str, Value]) -> bytes:
     image = features.get("image")
     if not isinstance(image, bytes):
-        raise InputFault(f"the record has no feature image of bytes; it has {', '.join(sorted(features)) or 'none'}")
+        raise InputFault(
+            f"the record has no feature image of bytes; its features: {', '.join(sorted(features)) or 'none'}"
+        )
     return image
 
 
-def _original(header: Header, features: dict[str, Value]) -> Header:
+def _with_original_size(header: Header, features: dict[str, Value]) -> Header:
     width, height = features.get("width"), features.get("height")
     if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
         return replace(header, width=width, height=height)

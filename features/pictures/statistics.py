@@ -1,4 +1,4 @@
-"""Numbers that describe one picture: light, colour, texture, hair, dark corners, and the shape of its lesion."""
+"""Measure one picture: light, colour, texture, hair, dark corners, and the shape of its lesion."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,25 +10,25 @@ Mask = NDArray[np.bool_]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 # Linear sRGB -> XYZ (IEC 61966-2-1); the rows add up to the D65 white.
 RGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
-# Parts of the picture by elliptical radius: 1 touches the middle of each edge, sqrt(2) is a corner.
+# Parts of the picture by elliptical radius: 1 is the middle of each edge, sqrt(2) is a corner.
 CENTRE, RING, CORNER = 0.35, (0.8, 1.0), 1.2
 NEAR_BLACK = 0.12  # luminance of 0 to 1; outside the field of view of a dermatoscope
 HAIR_ELEMENT = 7  # px of a picture 256 px long: wider than a hair, narrower than a globule
-HAIR_RESPONSE = 0.1  # luminance by which a hair is darker than what surrounds it
-SMOOTHING = 9  # px; with less the lesion mask has holes at every glint and whiskers at every hair
-TINY = 1e-6  # a spread below this counts as none, a light below it as black
+HAIR_RESPONSE = 0.1  # luminance by which a hair is darker than its surroundings
+SMOOTHING = 9  # px; with less, reflections leave holes in the lesion mask and hairs leave lines
+TINY = 1e-6  # a spread below this counts as zero, a light value below it as black
 
 
 def picture_statistics(picture: NDArray[np.uint8]) -> dict[str, float]:
-    """Return the statistics of ``picture``, uint8 RGB (height, width, 3); every value is finite for every picture.
+    """Return the statistics of ``picture``, uint8 RGB (height, width, 3); all values are finite.
 
-    Luminance, colours and shares lie within 0 and 1, Lab in its usual units (L 0 to 100). Texture and hair depend
-    on the size in pixels: bring all pictures to the same one (about 256 px on the long side) first.
+    Luminance, colours and shares are between 0 and 1; Lab has its usual units (L 0 to 100). Texture and hair depend on
+    the size in pixels: resize all pictures to the same size (about 256 px on the long side) first.
     """
-    # One plane per channel: reductions over a last axis of three are ten times slower.
+    # One plane per channel, since reductions over a last axis of length three are ten times slower.
     codes = np.ascontiguousarray(picture.transpose(2, 0, 1))
     rgb = codes.astype(np.float32) / np.float32(255)
-    luminance = _mixed(LUMA[None], rgb)[0]
+    luminance = _mix(LUMA[None], rgb)[0]
     lab = srgb_to_lab(codes)
     radius = _radius(*luminance.shape)
     return (
@@ -48,16 +48,16 @@ def srgb_to_lab(codes: NDArray[np.uint8]) -> Floats:
     """
     code = np.arange(256, dtype=np.float32) / np.float32(255)
     linear = np.where(code <= 0.04045, code / 12.92, _power((code + 0.055) / 1.055, 2.4))
-    xyz = _mixed(RGB_TO_XYZ / RGB_TO_XYZ.sum(axis=1, keepdims=True), np.take(linear, codes))
+    xyz = _mix(RGB_TO_XYZ / RGB_TO_XYZ.sum(axis=1, keepdims=True), np.take(linear, codes))
     x, y, z = np.where(xyz > (6 / 29) ** 3, _power(xyz, 1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def otsu_threshold(values: Floats, bins: int = 256) -> float:
-    """Return the threshold that best splits ``values`` in two: largest variance between the classes (Otsu 1979).
+    """Return the threshold with the largest variance between the values below and above it (Otsu 1979).
 
-    Values that are the same, or differ by less than ``bins`` steps of their precision, give the largest, so that none
-    lies above it.
+    If all values are equal, or differ by less than ``bins`` steps of their precision, return the largest, so that no
+    value is above it.
     """
     most = values.max()
     if most - values.min() < max(TINY, bins * np.spacing(np.abs(values).max())):
@@ -85,7 +85,7 @@ def _colours(rgb: Floats) -> dict[str, float]:
     """Return RGB moments, HSV summaries and colourfulness.
 
     The circular mean of the hue is weighted by colour strength, since grey has no hue: with alpha = R - (G + B) / 2
-    and beta = sqrt(3) / 2 (G - B), the hue is the angle of (alpha, beta) and its strength the length (Hanbury 2008).
+    and beta = sqrt(3) / 2 (G - B), the hue is the angle of (alpha, beta), its strength the length (Hanbury 2008).
     Colourfulness is sqrt(var rg + var yb) + 0.3 sqrt(mean rg^2 + mean yb^2) (Hasler and Suesstrunk 2003).
     """
     red, green, blue = rgb
@@ -110,20 +110,20 @@ def _moments(planes: Floats, names: tuple[str, str, str], skewness: bool = False
         mean, std = float(plane.mean()), float(plane.std())
         moments |= {f"{name}_mean": mean, f"{name}_std": std}
         if skewness:
-            centred = (plane - np.float32(mean)) / np.float32(max(std, 1e-3))
-            moments[f"{name}_skewness"] = float((centred * centred * centred).mean())
+            z_scores = (plane - np.float32(mean)) / np.float32(max(std, 1e-3))
+            moments[f"{name}_skewness"] = float((z_scores * z_scores * z_scores).mean())
     return moments
 
 
 def _texture(luminance: Floats) -> dict[str, float]:
     """Return sharpness (variance of the Laplacian) and the share of hair-like pixels.
 
-    Hair is thin and dark: a morphological closing removes it, and the difference (black-hat, after DullRazor, Lee
-    et al. 1997) is large exactly there.
+    Hair is thin and dark: a morphological closing removes it, so that the difference (black-hat, after DullRazor, Lee
+    et al. 1997) is large where there is hair.
     """
     grey = (luminance * 255 + 0.5).astype(np.uint8)
-    filled = ndimage.grey_closing(grey, size=(HAIR_ELEMENT, HAIR_ELEMENT))
-    black_hat = filled - grey  # a closing is never darker than its picture
+    closing = ndimage.grey_closing(grey, size=(HAIR_ELEMENT, HAIR_ELEMENT))
+    black_hat = closing - grey  # a closing is never darker than its picture
     return {
         "sharpness": float(ndimage.laplace(luminance).var()),
         "hair_share": float((black_hat > HAIR_RESPONSE * 255).mean()),
@@ -139,9 +139,9 @@ def _corners(luminance: Floats, radius: Floats) -> dict[str, float]:
 
 
 def _lesion(lab: Floats, radius: Floats) -> dict[str, float]:
-    """Return how the centre, and how a simple mask of the lesion, differ from the skin around them.
+    """Return how the centre and the masked lesion differ from the surrounding skin.
 
-    The skin is the median colour of the outer ring, which leaves dark corners out.
+    The skin colour is the median of the outer ring, which excludes dark corners.
     """
     ring = _within(lab, (radius > RING[0]) & (radius < RING[1]))
     contrast = _within(lab, radius < CENTRE).mean(axis=-1) - ring.mean(axis=-1)
@@ -161,9 +161,10 @@ def _lesion(lab: Floats, radius: Floats) -> dict[str, float]:
 
 
 def _mask(distance: Floats, radius: Floats) -> Mask:
-    """Return the largest, most central connected region whose smoothed ``distance`` from the skin is above Otsu's.
+    """Return the lesion: a connected region whose smoothed ``distance`` from the skin is above Otsu's threshold.
 
-    Neighbouring moles, pen marks and hairs are other regions; a region weighs the sum of 1 - radius of its pixels.
+    Neighbouring moles, pen marks and hairs are other regions; the one with the largest sum of 1 - radius over its
+    pixels is chosen, which prefers large and central regions.
     """
     smooth = ndimage.uniform_filter(distance, SMOOTHING)
     inner = radius <= RING[1]
@@ -175,17 +176,19 @@ def _mask(distance: Floats, radius: Floats) -> Mask:
 
 
 def _shape(mask: Mask) -> dict[str, float]:
-    """Return area share, asymmetry about both principal axes and compactness of ``mask``; 0 where it is empty.
+    """Return area share, asymmetry about both principal axes and compactness of ``mask``; 0 if it is empty.
 
-    Asymmetry is the share of the mask that its mirror image about an axis through its centroid leaves uncovered.
-    Compactness is 4 pi area / perimeter^2 (1 for a disc), the perimeter after Cauchy and Crofton: pi / 4 times the
-    number of steps between inside and outside along rows and columns.
+    Asymmetry is the share of the mask that its mirror image about an axis through the centroid does not cover.
+    Compactness is 4 pi area / perimeter^2 (1 for a disc). The perimeter is pi / 4 times the number of changes between
+    inside and outside along rows and columns (formula of Cauchy and Crofton).
     """
     names = ("lesion_area", "lesion_asymmetry_long", "lesion_asymmetry_short", "lesion_compactness")
     if not mask.any():
         return dict.fromkeys(names, 0.0)
-    framed = np.pad(mask, 1)
-    steps = np.count_nonzero(framed[1:] != framed[:-1]) + np.count_nonzero(framed[:, 1:] != framed[:, :-1])
+    padded_mask = np.pad(mask, 1)
+    steps = np.count_nonzero(padded_mask[1:] != padded_mask[:-1]) + np.count_nonzero(
+        padded_mask[:, 1:] != padded_mask[:, :-1]
+    )
     area = np.count_nonzero(mask)
     compactness = 4 * np.pi * area / (np.pi / 4 * steps) ** 2
     return dict(zip(names, (float(area / mask.size), *_asymmetries(mask), float(compactness)), strict=True))
@@ -195,7 +198,7 @@ def _asymmetries(mask: Mask) -> tuple[float, float]:
     rows, columns = np.nonzero(mask)
     centroid = rows.mean(), columns.mean()
     y, x = rows - centroid[0], columns - centroid[1]
-    # Of a round lesion every axis is a principal one and rounding would choose: 0 keeps the picture's own axes.
+    # In a round lesion every axis is a principal one; arctan2(0, 0) = 0 then keeps the picture's axes.
     angle = 0.5 * np.arctan2(2 * (x * y).sum(), (x * x).sum() - (y * y).sum())
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     about_long, about_short = (
@@ -205,10 +208,10 @@ def _asymmetries(mask: Mask) -> tuple[float, float]:
         )
         for sign in (1, -1)
     )
-    return _uncovered(mask, *about_long), _uncovered(mask, *about_short)
+    return _asymmetry(mask, *about_long), _asymmetry(mask, *about_short)
 
 
-def _uncovered(mask: Mask, y: NDArray[np.float64], x: NDArray[np.float64]) -> float:
+def _asymmetry(mask: Mask, y: NDArray[np.float64], x: NDArray[np.float64]) -> float:
     """Return the share of the points ``y``, ``x`` whose nearest pixel is outside ``mask``."""
     rows, columns = np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)
     inside = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
@@ -222,17 +225,17 @@ def _radius(height: int, width: int) -> Floats:
     return np.hypot(y[:, None], x[None, :]).astype(np.float32)
 
 
-def _within(planes: Floats, where: Mask) -> Floats:
-    """Return the pixels of ``planes`` (..., height, width) at ``where``; all where a tiny picture has none there."""
-    pixels = np.flatnonzero(where if where.any() else ~where)
+def _within(planes: Floats, region: Mask) -> Floats:
+    """Return the pixels of ``planes`` (..., height, width) inside ``region``; all of them if ``region`` is empty."""
+    pixels = np.flatnonzero(region if region.any() else ~region)
     return np.take(planes.reshape(*planes.shape[:-2], -1), pixels, axis=-1)
 
 
-def _mixed(matrix: Floats, planes: Floats) -> Floats:
+def _mix(matrix: Floats, planes: Floats) -> Floats:
     """Return ``matrix`` (m, n) times the n ``planes`` (n, height, width), pixel by pixel."""
     return (matrix @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
 
 
 def _power(values: Floats, exponent: float) -> Floats:
-    """Return ``values`` above 0 to a power through log and exp, in float32 several times faster than cbrt."""
+    """Return positive ``values`` to a power through log and exp, which in float32 is several times faster than cbrt."""
     return np.exp(np.log(np.maximum(values, TINY)) * exponent)

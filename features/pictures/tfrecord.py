@@ -1,4 +1,4 @@
-"""TFRecord files without TensorFlow: records by their byte offset, checked by their CRCs, as features by name."""
+"""Read TFRecord files without TensorFlow: records by byte offset, checked by their CRCs, and parsed into features."""
 
 import re
 import struct
@@ -17,25 +17,25 @@ Field = tuple[int, int | memoryview]  # number of a protobuf field, and its cont
 SUFFIX = ".tfrec"
 RECORD_PATH = re.compile(r"(.+\.tfrec)@(\d+)")
 HEAD, FOOT = 12, 4  # bytes around a record: length (8) and its CRC (4); CRC of the content
-MASK = 0xA282EAD8  # added to a CRC, so that the CRC of data that hold CRCs is no trivial one
+MASK = 0xA282EAD8  # added to a CRC, since the CRC of data that contain CRCs is problematic
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
 BYTES, FLOATS, INTEGERS = 1, 2, 3  # the kinds of a tf.train.Feature, by field number
-GZIP = b"\x1f\x8b\x08"  # a record that long would have gigabytes
+GZIP = b"\x1f\x8b\x08"  # read as the length of a record, these bytes would mean gigabytes
 EMPTY = memoryview(b"")
 
 
 def parse_record_path(path: Path) -> tuple[Path, int] | None:
-    """Return file and byte offset of a place ``<file>.tfrec@<offset>``; None for any other path."""
-    found = RECORD_PATH.fullmatch(str(path))
-    return (Path(found[1]), int(found[2])) if found else None
+    """Return file and byte offset of a path ``<file>.tfrec@<offset>``; None for any other path."""
+    match = RECORD_PATH.fullmatch(str(path))
+    return (Path(match[1]), int(match[2])) if match else None
 
 
 def iterate_records(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the byte offset and the content of every record in the file, one in memory at a time.
 
-    Raises InputFault that names file and offset where the file is cut off or a CRC is wrong.
+    Raises InputFault with file and offset if the file is cut off or a CRC is wrong.
     """
-    with _opened(path) as (stream, size):
+    with _open_records(path) as (stream, size):
         offset = 0
         while offset < size:
             content = _next_record(stream, size, f"{path}@{offset}")
@@ -46,57 +46,59 @@ def iterate_records(path: Path) -> Iterator[tuple[int, bytes]]:
 def read_record(path: Path, offset: int) -> bytes:
     """Return the content of the record that begins at byte ``offset``.
 
-    Raises InputFault when the file is missing or cut off, or when no sound record begins there.
+    Raises InputFault if the file is missing or cut off, or if no valid record begins there.
     """
-    with _opened(path) as (stream, size):
+    with _open_records(path) as (stream, size):
         stream.seek(offset)
         return _next_record(stream, size, f"{path}@{offset}")
 
 
 def parse_example(content: bytes) -> dict[str, Value]:
-    """Return the features of a serialised tf.train.Example: one value as itself, none or several as a list.
+    """Return the features of a serialised tf.train.Example: a single value as itself, none or several as a list.
 
-    Raises InputFault when ``content`` is not such a message.
+    Raises InputFault if ``content`` is not a serialised tf.train.Example.
     Source of the format: protobuf's encoding; tensorflow/core/example/example.proto and feature.proto.
     """
     try:
-        features = [_only(message) for number, message in _fields(memoryview(content)) if number == 1]
-        entries = [_only(entry) for part in features for number, entry in _fields(part) if number == 1]
+        features = [_message_of(message) for number, message in _fields(memoryview(content)) if number == 1]
+        entries = [_message_of(entry) for part in features for number, entry in _fields(part) if number == 1]
         return dict(_entry(entry) for entry in entries)
     except (IndexError, ValueError, TypeError, struct.error) as error:
-        raise InputFault(f"the record is no tf.train.Example ({error})") from error
+        raise InputFault(f"the record is not a tf.train.Example ({error})") from error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def _open_records(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     try:
         with path.open("rb") as stream:
             yield stream, path.stat().st_size
     except FileNotFoundError:
-        raise InputFault(f"{path}: no such TFRecord file") from None
+        raise InputFault(f"{path}: the TFRecord file does not exist") from None
     except OSError as error:
         raise InputFault(f"{path}: not a readable TFRecord file ({error})") from error
 
 
 def _next_record(stream: BinaryIO, size: int, where: str) -> bytes:
-    """Return the content of the record that begins where ``stream`` stands, in a file of ``size`` bytes.
+    """Return the content of the record at the current position of ``stream``, in a file of ``size`` bytes.
 
     Source of the format: tensorflow/core/lib/io/record_writer.h.
     """
-    left = size - stream.tell()
-    if left < HEAD + FOOT:
-        raise InputFault(f"{where}: cut off: {max(left, 0)} bytes are left, a record has at least {HEAD + FOOT}")
+    rest = size - stream.tell()
+    if rest < HEAD + FOOT:
+        raise InputFault(f"{where}: cut off: a record has at least {HEAD + FOOT} bytes, {max(rest, 0)} are left")
     head = stream.read(HEAD)
     length, crc = struct.unpack("<QI", head)
     if head.startswith(GZIP):
         raise InputFault(f"{where}: compressed by gzip; unpack it")
     if _masked_crc(head[:8]) != crc:
         raise InputFault(f"{where}: no record begins here: the CRC of its length is wrong")
-    if HEAD + length + FOOT > left:
-        raise InputFault(f"{where}: cut off: the record has {length} bytes, {left - HEAD - FOOT} are left")
+    if HEAD + length + FOOT > rest:
+        raise InputFault(f"{where}: cut off: the record has {length} bytes, {rest - HEAD - FOOT} are left")
     content = stream.read(length)
     if _masked_crc(content) != struct.unpack("<I", stream.read(FOOT))[0]:
-        raise InputFault(f"{where}: the CRC of the record is wrong: its {length} bytes are not those once written")
+        raise InputFault(
+            f"{where}: the CRC of the record is wrong: its {length} bytes have changed since they were written"
+        )
     return content
 
 
@@ -106,22 +108,24 @@ def _masked_crc(content: bytes) -> int:
 
 
 def _entry(entry: memoryview) -> tuple[str, Value]:
-    """Return name and value of one entry of the map that an Example's features are."""
+    """Return name and value of one feature of an Example."""
     fields = dict(_fields(entry))
-    name = str(_only(fields.get(1, EMPTY)), "utf-8")
-    kinds = _fields(_only(fields.get(2, EMPTY)))
-    values = _values(kinds[-1][0], _only(kinds[-1][1])) if kinds else []  # one of a kind: the last one counts
+    name = str(_message_of(fields.get(1, EMPTY)), "utf-8")
+    kinds = _fields(_message_of(fields.get(2, EMPTY)))
+    values = (
+        _values(kinds[-1][0], _message_of(kinds[-1][1])) if kinds else []
+    )  # protobuf uses the last value of a oneof
     return name, values[0] if len(values) == 1 else values
 
 
 def _values(kind: int, content: memoryview) -> list[bytes] | list[int] | list[float]:
-    """Return the values of a BytesList, FloatList or Int64List; numbers may be packed or stand one by one."""
+    """Return the values of a BytesList, FloatList or Int64List, with packed or unpacked numbers."""
     fields = [value for number, value in _fields(content) if number == 1]
     if kind == BYTES:
-        return [bytes(_only(value)) for value in fields]
+        return [bytes(_message_of(value)) for value in fields]
     if kind == FLOATS:
-        packed = b"".join(_only(value) for value in fields)
-        return [value for (value,) in struct.iter_unpack("<f", packed)]
+        content_bytes = b"".join(_message_of(value) for value in fields)
+        return [value for (value,) in struct.iter_unpack("<f", content_bytes)]
     if kind == INTEGERS:
         return [number for value in fields for number in _integers(value)]
     raise ValueError(f"a feature of unknown kind {kind}")
@@ -129,21 +133,21 @@ def _values(kind: int, content: memoryview) -> list[bytes] | list[int] | list[fl
 
 def _integers(value: int | memoryview) -> list[int]:
     if isinstance(value, int):
-        return [_signed(value)]
+        return [_signed_integer(value)]
     numbers, position = [], 0
     while position < len(value):
         number, position = _varint(value, position)
-        numbers.append(_signed(number))
+        numbers.append(_signed_integer(number))
     return numbers
 
 
-def _signed(number: int) -> int:
+def _signed_integer(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
-def _only(value: int | memoryview) -> memoryview:
+def _message_of(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("a number stands where a message is expected")
+        raise ValueError("found a number instead of a message")
     return value
 
 
@@ -174,9 +178,9 @@ def _fixed_length(wire: int) -> int:
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Return the number of 7 bits a byte, least first, that begins at ``position``, and where it ends."""
+    """Return the variable-length integer (7 bits per byte, lowest first) at ``position``, and the position after it."""
     number = data[position]
-    if number < 0x80:  # nearly all of them
+    if number < 0x80:  # nearly all numbers
         return number, position + 1
     number &= 0x7F
     for index in range(1, 10):

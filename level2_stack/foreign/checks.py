@@ -34,7 +34,7 @@ def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
         findings.faults.append(f"{path.name} is missing")
         return None
     try:
-        frame = read_csv(path, *ID_COLUMNS, known=TEST_SCORES, notes=findings.notes)
+        frame = read_csv(path, *ID_COLUMNS, optional=TEST_SCORES, notes=findings.notes)
     except InputFault as fault:
         findings.faults.append(str(fault).replace(str(path), path.name))
         return None

@@ -221,5 +221,5 @@ def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(
     truncate(run.cases)
     end = typed("cases", "--run", run.folder, "--data", tmp_path / "data", "--folds", 2)
     assert end.code == 2
-    assert "the same data do not give the same table any more" in end.err
+    assert "the same data now give another table" in end.err
     assert run.cases.read_bytes() == b"of another program"[:-7]

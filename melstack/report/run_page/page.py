@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from features.leaks.tables import BLOCKING, RESOLVED
+from features.leaks.tables import BLOCKING, RESOLVED_LEAK
 from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
 from melstack.report.charts import Scale, scale_over
@@ -28,7 +28,7 @@ TEMPLATES = (
     Path(__file__).parents[1],
 )  # parents[1] has the style sheet of all pages
 FOLD_COLUMN = r"^auc_fold_\d+$"
-SEVERITY_TONES = {BLOCKING: "bad", RESOLVED: "good"}  # severity of a leak -> class in the style sheet
+SEVERITY_TONES = {BLOCKING: "bad", RESOLVED_LEAK: "good"}  # severity of a leak -> class in the style sheet
 MAX_COLUMNS = 20  # shown of the SHAP summary
 
 

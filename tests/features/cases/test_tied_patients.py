@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from features.cases.folds import assign_folds
-from features.cases.tied_patients import official_pairs, tie_groups, tied_patients
+from features.cases.tied_patients import group_tied_patients, official_pairs, tied_case_groups
 from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault
 
@@ -31,7 +31,7 @@ def pairs(*names: tuple[str, str]) -> pd.DataFrame:
     ],
 )
 def test_patients_whose_pictures_show_the_same_get_one_name(found: pd.DataFrame, expected: str) -> None:
-    tied = tied_patients(PATIENTS, found)
+    tied = group_tied_patients(PATIENTS, found)
     assert "".join(tied) == expected
     assert tied.index.equals(PATIENTS.index)
 
@@ -41,14 +41,14 @@ def test_tied_patients_land_in_one_fold() -> None:
     target = pd.Series([number % 2 for number in range(40)], index=patients.index)
     chain = pairs(*((f"p{number}", f"p{number + 13}") for number in range(0, 26, 13)))
     apart = assign_folds(patients, target, count=5, seed=0)
-    together = assign_folds(tied_patients(patients, chain), target, count=5, seed=0)
+    together = assign_folds(group_tied_patients(patients, chain), target, count=5, seed=0)
     assert apart[["p0", "p13", "p26"]].nunique() > 1
     assert together[["p0", "p13", "p26"]].nunique() == 1
 
 
 def test_groups_name_the_training_cases_of_several_patients() -> None:
     cases = PATIENTS.to_frame().assign(role=["train"] * 5 + ["test"])
-    assert tie_groups(cases, pairs(("b1", "a2"), ("c1", "x"))) == [["a1", "a2", "b1"]]
+    assert tied_case_groups(cases, pairs(("b1", "a2"), ("c1", "x"))) == [["a1", "a2", "b1"]]
 
 
 @pytest.mark.parametrize("header", ["image_name_1,image_name_2", "ISIC_id,ISIC_id_paired,partition"])

@@ -10,7 +10,7 @@ from PIL import Image
 from features.folder.data_folder import DataFolder
 from features.leaks.audit import audit, refuse_leaks
 from features.leaks.pairs import find_pairs, read_pairs, write_pairs
-from features.leaks.tables import telling
+from features.leaks.tables import single_feature_auc
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.run_folder import Run
@@ -172,7 +172,7 @@ def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_na
 )
 def test_the_area_of_one_column_counts_in_either_direction(column: list, area: float) -> None:
     target = pd.Series([0.0] * 5 + [1.0] * 5)
-    assert telling(pd.Series(column), target) == pytest.approx(area)
+    assert single_feature_auc(pd.Series(column), target) == pytest.approx(area)
 
 
 def test_a_run_without_pictures_is_audited_too(run: Run) -> None:

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.leak_audit import alter
-from features.leaks.alignment import blurred, detail, halved, likeness, place, views
-from features.leaks.lookalikes import find_lookalikes, propose
-from features.leaks.traces import describe, make_traces, stored_traces, trace
+from features.leaks.alignment import align, blur, correlate_details, detail, halve, views
+from features.leaks.lookalikes import find_lookalikes, propose_pairs
+from features.leaks.traces import describe, make_traces, read_or_make_traces, trace
 from runtime.errors import InputFault
 from tests.features.leaks.drawn_skin import skin
 
@@ -83,7 +83,7 @@ def test_turns_flips_and_light_leave_the_descriptor_as_it_is():
 def test_the_nearest_pictures_are_proposed_and_each_pair_once():
     points = np.random.default_rng(0).normal(size=(200, 40)).astype(np.float32)
     points[7] = points[150] + 0.01
-    pairs = propose(points, points + np.float32(0.1))
+    pairs = propose_pairs(points, points + np.float32(0.1))
     assert [7, 150] in pairs.tolist()
     assert (pairs[:, 0] < pairs[:, 1]).all()
     assert len(np.unique(pairs, axis=0)) == len(pairs) < 200 * 8
@@ -93,11 +93,11 @@ def test_the_placement_of_a_crop_tells_its_zoom_and_shift_and_its_refinement_is_
     big = np.asarray(Image.fromarray(skin(4)).resize((640, 640)).convert("L"))
     box = (40, 20, 616, 596)  # left, top, right, bottom: nine tenths
     grey = np.stack([np.asarray(Image.fromarray(one).resize((64, 64))) for one in (big, big[20:596, 40:616])])
-    small, soft = detail(halved(grey)), blurred(grey)
-    placed = place(small[:1], small[1:], soft[:1], soft[1:])
+    small, soft = detail(halve(grey)), blur(grey)
+    placed = align(small[:1], small[1:], soft[:1], soft[1:])
     assert placed.zoom[0] == pytest.approx([0.9, 0.9], abs=0.04)
     assert placed.shift[0] == pytest.approx([box[1] / 640, box[0] / 640], abs=0.05)
-    assert likeness(detail(grey[:1]), views(detail(grey[1:]))[:, placed.view[0]], placed)[0] > 0.85
+    assert correlate_details(detail(grey[:1]), views(detail(grey[1:]))[:, placed.view[0]], placed)[0] > 0.85
 
 
 def test_unreadable_pictures_are_named_together(tmp_path: Path):
@@ -110,9 +110,9 @@ def test_unreadable_pictures_are_named_together(tmp_path: Path):
 def test_traces_are_made_once_and_again_when_a_picture_changes(tmp_path: Path):
     picture = tmp_path / "a.png"
     Image.fromarray(skin(0)).save(picture)
-    first = stored_traces(tmp_path / "kept", {"a": picture}, jobs=1)
+    first = read_or_make_traces(tmp_path / "kept", {"a": picture}, jobs=1)
     written = (tmp_path / "kept" / "traces.parquet").stat().st_mtime_ns
-    pd.testing.assert_frame_equal(stored_traces(tmp_path / "kept", {"a": picture}, jobs=1), first)
+    pd.testing.assert_frame_equal(read_or_make_traces(tmp_path / "kept", {"a": picture}, jobs=1), first)
     assert (tmp_path / "kept" / "traces.parquet").stat().st_mtime_ns == written
     Image.fromarray(skin(1)[:100]).save(picture)
-    assert stored_traces(tmp_path / "kept", {"a": picture}, jobs=1)["pixels"].item() != first["pixels"].item()
+    assert read_or_make_traces(tmp_path / "kept", {"a": picture}, jobs=1)["pixels"].item() != first["pixels"].item()

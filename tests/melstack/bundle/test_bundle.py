@@ -116,8 +116,8 @@ def test_a_table_without_patient_id_gives_complete_predictions(
     table.to_csv(tmp_path / "new/test.csv", index=False)
     predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, None)
     output = capsys.readouterr().out
-    assert "test.csv: no column patient_id: taken as not known, so every case is a patient of its own" in output
-    assert ("no column sex: taken as not known" in output) == (missing_columns is None)
+    assert "test.csv: column patient_id is missing; every case is a patient of its own" in output
+    assert ("column sex is missing; its values are treated as missing" in output) == (missing_columns is None)
     assert f"predicted: {len(whole)} cases of {len(whole)} patients" in output
     tables = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     networks = {f"networks/{name}.parquet" for name in MODELS}
@@ -170,7 +170,7 @@ def test_repairs_of_a_table_in_memory_are_notes_of_the_predictions(bundle: Bundl
     with_repairs, without_repairs = bundle.predict(variants, pictures), bundle.predict(canonical, pictures)
     pd.testing.assert_frame_equal(with_repairs.table, without_repairs.table)
     assert list(with_repairs.notes) == [
-        "cases: no column patient_id: taken as not known, so every case is a patient of its own",
+        "cases: column patient_id is missing; every case is a patient of its own",
         f"cases: sex: read 'M' as 'male' in 1 ({cases.index[0]})",
         f"cases: age_approx: read '45 years' as 45.0 in 1 ({cases.index[0]})",
     ]
@@ -289,8 +289,8 @@ def test_several_threads_get_the_same_predictions(bundle: Bundle, data: Path) ->
         ({"age_approx": ["old", 50.0]}, "age_approx must be a number of years from 0 to 130; .* found 'old' in 1"),
         ({"age_approx": [np.inf, 50.0]}, "age_approx must be a number of years from 0 to 130; .* found inf in 1"),
         ({"width": ["wide", 50.0]}, "width: 'wide' is not a finite number; .* 1 "),
-        ({"sex": ["male", 1]}, "sex must be female or male, not a code"),
-        ({"anatom_site_general_challenge": ["torso", "=1+1"]}, "text that a spreadsheet does not compute"),
+        ({"sex": ["male", 1]}, "sex must be female or male; replace codes"),
+        ({"anatom_site_general_challenge": ["torso", "=1+1"]}, "text that does not begin with ="),
         ({"sex": ["male", "female"]}, None),
     ],
 )
