@@ -1,1 +1,1 @@
-"""Where networks run: devices, batch size, TPU, and the import of TensorFlow."""
+"""The hardware for networks: devices, batch size, TPU, and the import of TensorFlow."""

@@ -1,4 +1,4 @@
-"""Import TensorFlow without the lines about missing drivers that it writes before any setting can silence them."""
+"""Import TensorFlow and hide the lines about missing drivers that it prints before any setting can prevent them."""
 
 import importlib
 import os
@@ -9,25 +9,25 @@ from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and Keras; what they print is shown only when the import fails."""
+    """Import TensorFlow and Keras; show the lines that they print only if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_held_back():
+    with _hide_stderr():
         importlib.import_module("tensorflow")
 
 
 @contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    # The lines come from C++ and go to file descriptor 2, past sys.stderr.
+def _hide_stderr() -> Iterator[None]:
+    # The lines come from C++ and go directly to file descriptor 2, so replacing sys.stderr would not hide them.
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as hidden_lines:
+        os.dup2(hidden_lines.fileno(), 2)
         try:
             yield
         except BaseException:
-            aside.seek(0)
-            os.write(kept, aside.read())
+            hidden_lines.seek(0)
+            os.write(stderr, hidden_lines.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

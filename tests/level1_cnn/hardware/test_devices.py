@@ -1,4 +1,4 @@
-"""Tests for devices.py, memory.py and tpu.py: what is chosen, what is refused, how large a batch is."""
+"""Tests for devices.py, batch_size.py and tpu.py: the choice of devices, refused choices, and the batch size."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ import tensorflow as tf
 from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures
 from level1_cnn.hardware.batch_size import device_batch
 from level1_cnn.hardware.devices import Plan, distribute, gpu_precision, plan_devices, split_batch
-from level1_cnn.hardware.tpu import connect_tpu, tpu_is_configured, tpu_name
+from level1_cnn.hardware.tpu import connect_tpu, has_tpu, tpu_name
 from runtime.errors import InputFault
 
 GIGABYTE = 1 << 30
@@ -33,14 +33,14 @@ def no_cluster(monkeypatch) -> None:
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 @pytest.mark.parametrize("devices", ["auto", "cpu"])
-def test_a_machine_without_accelerators_computes_plainly(devices: str) -> None:
+def test_a_machine_without_accelerators_uses_the_cpu_in_float32(devices: str) -> None:
     plan = plan_devices(devices)
     assert (plan.kind, plan.xla, plan.precision, plan.onnx, plan.replicas) == ("CPU", False, "float32", True, 1)
     assert plan.is_chief
     assert plan.describe() == "CPU, float32, XLA off, inference by ONNX Runtime for frozen networks"
 
 
-def test_the_line_for_the_user_names_devices_hosts_and_determinism() -> None:
+def test_the_description_names_devices_hosts_and_determinism() -> None:
     plan = Plan("GPU", True, "mixed_bfloat16", False, 64, replicas=4, workers=2, deterministic=True)
     assert plan.describe() == (
         "4 x GPU on 2 hosts, mixed_bfloat16, XLA on, inference by TensorFlow, "
@@ -50,15 +50,15 @@ def test_the_line_for_the_user_names_devices_hosts_and_determinism() -> None:
 
 
 @pytest.mark.parametrize("devices", ["gpus", "gpu", "gpu:", "gpu:0,", "cpu:two", "TPU", "", "tpu:"])
-def test_an_unknown_word_is_refused_with_the_known_ones(devices: str) -> None:
-    with pytest.raises(InputFault, match=r"known are: auto, cpu, cpu:2 .* mirrored, workers, tpu"):
+def test_an_unknown_value_is_refused_with_the_valid_ones(devices: str) -> None:
+    with pytest.raises(InputFault, match=r"is unknown; use one of: auto, cpu, cpu:2 .* mirrored, workers, tpu"):
         plan_devices(devices)
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 @pytest.mark.parametrize(("devices", "missing"), [("gpu:0", 0), ("gpu:1,0", 0), ("mirrored", 0)])
-def test_a_gpu_that_is_not_there_is_named(devices: str, missing: int) -> None:
-    with pytest.raises(InputFault, match=rf"GPU {missing} is not there: TensorFlow finds 0 GPU\(s\).*cpu:2"):
+def test_a_gpu_that_does_not_exist_is_named(devices: str, missing: int) -> None:
+    with pytest.raises(InputFault, match=rf"GPU {missing} does not exist: TensorFlow finds 0 GPU\(s\).*cpu:2"):
         plan_devices(devices)
 
 
@@ -68,7 +68,7 @@ def test_devices_cannot_be_changed_after_tensorflow_started() -> None:
         plan_devices("cpu:3")
 
 
-def test_no_logical_device_is_refused() -> None:
+def test_zero_logical_devices_are_refused() -> None:
     with pytest.raises(InputFault, match="1 or more"):
         plan_devices("cpu:0")
 
@@ -77,23 +77,23 @@ def test_no_logical_device_is_refused() -> None:
     ("capability", "precision"),
     [(12, "mixed_bfloat16"), (8, "mixed_bfloat16"), (7, "mixed_float16"), (6, "float32"), (0, "float32")],
 )
-def test_the_precision_is_what_the_gpu_multiplies_fast(capability: int, precision: str) -> None:
+def test_the_precision_depends_on_the_compute_capability(capability: int, precision: str) -> None:
     assert gpu_precision(capability) == precision
 
 
-def test_workers_without_a_cluster_are_told_what_to_set() -> None:
-    with pytest.raises(InputFault, match="TF_CONFIG names no workers; every host sets it"):
+def test_workers_without_a_cluster_are_refused_with_an_example_of_tf_config() -> None:
+    with pytest.raises(InputFault, match="TF_CONFIG names no workers; set it on every host"):
         plan_devices("workers")
 
 
 @pytest.mark.parametrize("text", ["{nonsense", "[1, 2]"])
-def test_a_cluster_that_cannot_be_read_is_refused(monkeypatch, text: str) -> None:
+def test_an_invalid_tf_config_is_refused(monkeypatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputFault, match="TF_CONFIG is not a JSON object"):
         plan_devices("auto")
 
 
-def test_a_cluster_of_one_host_is_no_cluster(monkeypatch) -> None:
+def test_a_cluster_of_one_host_counts_as_a_single_machine(monkeypatch) -> None:
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["localhost:1"]}}))
     assert plan_devices("auto").workers == 1
 
@@ -102,7 +102,7 @@ def test_a_cluster_of_one_host_is_no_cluster(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "name"),
+    ("choice", "name"),
     [
         ("kaggle-7", "kaggle-7"),
         ("local", "local"),
@@ -111,42 +111,43 @@ def test_a_cluster_of_one_host_is_no_cluster(monkeypatch) -> None:
         ("", "from-the-environment"),
     ],
 )
-def test_a_tpu_is_found_by_name_address_or_environment(asked: str, name: str, tmp_path: Path) -> None:
-    assert tpu_name(asked, {"TPU_NAME": "from-the-environment"}, tmp_path) == name
+def test_a_tpu_is_found_by_name_address_or_environment(choice: str, name: str, tmp_path: Path) -> None:
+    assert tpu_name(choice, {"TPU_NAME": "from-the-environment"}, tmp_path) == name
 
 
 def test_a_machine_with_tpu_chips_has_a_local_tpu(tmp_path: Path) -> None:
-    assert not tpu_is_configured({}, tmp_path)
+    assert not has_tpu({}, tmp_path)
     (tmp_path / "accel0").touch()
-    assert tpu_is_configured({}, tmp_path)
+    assert has_tpu({}, tmp_path)
     assert tpu_name("", {}, tmp_path) == "local"
 
 
-def test_without_a_tpu_the_refusal_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputFault, match=r"no TPU is configured: none of TPU_NAME, .* is set and .* give tpu:<name"):
+def test_without_a_tpu_the_message_lists_the_variables_and_device_files(tmp_path: Path) -> None:
+    message = r"no TPU is configured: none of TPU_NAME, .* is set, and .*accel0.* use devices = tpu:<name"
+    with pytest.raises(InputFault, match=message):
         tpu_name("", {}, tmp_path)
 
 
 def test_a_tpu_that_does_not_answer_is_refused_in_seconds() -> None:
-    with socket.socket() as listener:  # bound, never listening: every connection is refused
+    with socket.socket() as listener:  # it never listens, so every connection is refused
         listener.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        begun = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(InputFault, match=f"TPU 'grpc://{address}': {address} does not answer within 3 s"):
             connect_tpu(address, {})
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - start < 5
 
 
-def test_tensorflows_own_complaint_about_a_tpu_is_one_sentence() -> None:
+def test_an_error_of_tensorflow_about_a_tpu_is_one_line() -> None:
     with pytest.raises(InputFault, match=r"^TPU 'local' cannot be used: TPUs not found in the cluster.*$"):
         connect_tpu("local", {})
 
 
-# The batch
+# Batch size
 
 
 @pytest.mark.parametrize(("side", "batch"), [(32, 32), (128, 32), (160, 16), (192, 8), (224, 8), (768, 8)])
-def test_on_a_cpu_the_batch_shrinks_with_the_pixels(side: int, batch: int) -> None:
+def test_on_a_cpu_larger_pictures_have_smaller_batches(side: int, batch: int) -> None:
     assert CPU.training_batch(experiment(side)) == batch
 
 
@@ -159,34 +160,34 @@ def test_on_a_gpu_the_batch_follows_the_formula() -> None:
 
 
 def test_an_automatic_batch_is_a_multiple_of_parts_and_devices() -> None:
-    one = GPU.training_batch(experiment(384, variant="b4"))
-    four = replace(GPU, replicas=4)
-    assert four.training_batch(experiment(384, variant="b4")) == 4 * one
-    assert four.training_batch(experiment(384, variant="b4", accumulation=2)) == 8 * one
+    batch = GPU.training_batch(experiment(384, variant="b4"))
+    four_gpus = replace(GPU, replicas=4)
+    assert four_gpus.training_batch(experiment(384, variant="b4")) == 4 * batch
+    assert four_gpus.training_batch(experiment(384, variant="b4", accumulation=2)) == 8 * batch
 
 
-def test_a_given_batch_is_taken_as_it_is_or_refused_with_the_nearest_right_ones() -> None:
-    two = replace(CPU, replicas=2)
-    assert two.training_batch(experiment(batch_size=24, accumulation=3)) == 24
-    with pytest.raises(InputFault, match=r"batch_size = 32 does not divide .* = 3 \* 2; nearest right: 30 or 36"):
-        two.training_batch(experiment(batch_size=32, accumulation=3))
-    with pytest.raises(InputFault, match=r"nearest right: 2$"):
-        two.training_batch(experiment(batch_size=1))
+def test_a_batch_size_that_does_not_split_evenly_is_refused_with_the_nearest_valid_ones() -> None:
+    two_cpus = replace(CPU, replicas=2)
+    assert two_cpus.training_batch(experiment(batch_size=24, accumulation=3)) == 24
+    with pytest.raises(InputFault, match=r"batch_size = 32 must be a multiple of .* = 3 \* 2; use 30 or 36"):
+        two_cpus.training_batch(experiment(batch_size=32, accumulation=3))
+    with pytest.raises(InputFault, match=r"use 2$"):
+        two_cpus.training_batch(experiment(batch_size=1))
 
 
 def test_a_frozen_network_has_no_training_batch() -> None:
-    frozen = experiment().model_copy(update={"training": FrozenFeatures(method="frozen", regularisation=1.0)})
-    with pytest.raises(InputFault, match="not trained in batches"):
-        CPU.training_batch(frozen)
+    frozen_network = experiment().model_copy(update={"training": FrozenFeatures(method="frozen", regularisation=1.0)})
+    with pytest.raises(InputFault, match=r"training\.method = 'frozen' has no training batches"):
+        CPU.training_batch(frozen_network)
 
 
-def test_one_device_gets_the_dataset_as_it_is() -> None:
+def test_a_single_device_gets_the_unchanged_dataset() -> None:
     rows = distribute(CPU, lambda shard: tf.data.Dataset.from_tensors(shard))
     assert [[int(value) for value in row] for row in rows] == [[1, 0]]
     batch = ((tf.zeros((2, 1)), tf.zeros((2, 0))), tf.zeros((2, 1)), tf.zeros(2))
     assert split_batch(CPU, batch) is batch
 
 
-def test_a_batch_that_cannot_be_cut_evenly_is_refused() -> None:
-    with pytest.raises(ValueError, match="3 cannot be cut into 2 equal pieces"):
+def test_a_batch_that_does_not_split_evenly_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 cannot be split into 2 equal pieces"):
         split_batch(replace(CPU, replicas=2), (tf.zeros((3, 1)),))
