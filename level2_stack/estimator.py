@@ -57,7 +57,7 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     seeds, inner_seeds : int, default=3 and 1
         Fits of a learner that depends on a seed, per outer fold and per pair of folds.
     negatives_per_positive : float, default=None
-        Negatives sampled for every such fit; its probabilities are corrected for the sampling.
+        Negatives per positive that such a fit samples, None: all; its probabilities are corrected for the sampling.
     calibration : sequence of str, default=("platt", "beta", "isotonic")
         Candidates among which inner folds choose by log loss; ("none",) switches calibration off.
     prevalence : float, default=None

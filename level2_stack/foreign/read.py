@@ -63,7 +63,7 @@ def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str]
         )
     candidates = [_read_network(path, cases) for path in folders]
     if (cases["role"] == "test").any():
-        check_orders([candidate for candidate in candidates if candidate.sound], trust)
+        check_orders([candidate for candidate in candidates if candidate.is_valid], trust)
     networks = ForeignImport(tuple(_finish(candidate, cases) for candidate in candidates))
     if not networks.valid_networks:
         _refuse_all(networks, folder)
@@ -87,7 +87,7 @@ def read_foreign_predictions(
         for sentence in [*network.findings.faults, *([f"test.csv: {outside}"] if outside else [])]:
             faults.add(f"{name}: {sentence}")
         notes += [f"foreign network {name}: {note}" for note in network.findings.notes]
-        if network.sound:
+        if network.is_valid:
             tables[name] = _table(network.parts, as_test)
     faults.raise_if_any(f"{folder}: predictions of other networks for the new cases")
     return tables
@@ -168,7 +168,7 @@ def _view_sentence(views: pd.DataFrame) -> str:
 
 def _finish(network: Candidate, cases: pd.DataFrame) -> ForeignNetwork:
     notes, faults = tuple(network.findings.notes), tuple(network.findings.faults)
-    table = _table(network.parts, cases) if network.sound else None
+    table = _table(network.parts, cases) if network.is_valid else None
     return ForeignNetwork(network.name, table, notes, faults)
 
 

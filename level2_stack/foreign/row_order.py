@@ -18,8 +18,9 @@ WIDTH = 3.0  # standard errors; rows of one patient are not independent, so a na
 class Comparison:
     """Spearman's correlations of a network's scores with those of ``other``, out of fold (``oof``) and on test rows.
 
-    ``verdict``: agrees (the test correlation is at least half of the out-of-fold one), weak (surely above 0, surely
-    below half), random (surely below half, not surely above 0), silent (too few rows, or no correlation out of fold).
+    ``verdict``: agrees (the test correlation is at least half of the out-of-fold one), weak (its interval is below that
+    half and above 0), random (its interval is below that half and not above 0), silent (too few rows, or no correlation
+    out of fold).
     """
 
     other: str
@@ -68,7 +69,7 @@ class Candidate:
     out_of_range: str = ""  # a phrase if values of test.csv are outside [0, 1], so not on the scale of oof.csv
 
     @property
-    def sound(self) -> bool:
+    def is_valid(self) -> bool:
         """Return whether the network has no faults."""
         return not self.findings.faults
 
@@ -86,7 +87,7 @@ def check_orders(candidates: list[Candidate], trust: Collection[str]) -> None:
     in_range = [network for network in candidates if not network.out_of_range]
     for network in in_range:
         _check_order(network, _comparisons(network, in_range), network.name in trust)
-    reliable = [network for network in in_range if network.sound]
+    reliable = [network for network in in_range if network.is_valid]
     for network in candidates:
         if network.out_of_range:
             _repair_scale(network, _comparisons(network, reliable), network.name in trust)
@@ -140,7 +141,7 @@ def _repair_scale(network: Candidate, comparisons: Collection[Comparison], is_tr
         )
         doubt = f"{problem}, and its row order is not confirmed {correlations}{reason if weak else ''}"
         _add_doubt(findings, doubt, is_trusted)
-    if not network.sound:
+    if not network.is_valid:
         return
     before, oof = network.score("test"), network.score("train").dropna()
     after = by_quantile(before, oof)
