@@ -113,7 +113,7 @@ def distribute(plan: Plan, make_dataset: Callable[[tuple[int, int]], tf.data.Dat
 
 
 def split_batch(plan: Plan, batch: Any) -> Any:  # noqa: ANN401
-    """Split this host's ``batch`` of tensors into one piece per local device; leave a batch alone that is already split."""
+    """Split this host's ``batch`` of tensors into one piece per local device; return split batches unchanged."""
     leaves = tf.nest.flatten(batch)
     if plan.local_replicas == 1 or isinstance(leaves[0], tf.distribute.DistributedValues):
         return batch
