@@ -62,7 +62,7 @@ TRIALS := try-server bench bench-bundle
 VERBS := $(shell sed -n '/^\#\#@ Daily/,/^VERBS/s/^\([a-z-]*\): \#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 # Messages then name the next command as make's, and a variable may belong to another target of the same call.
 $(VERBS) $(TRIALS) prove: export MELSTACK_TYPED_BY := make
-$(VERBS) $(TRIALS) prove: export MELSTACK_GOALS := $(MAKECMDGOALS)
+$(VERBS) $(TRIALS): export MELSTACK_GOALS := $(MAKECMDGOALS)
 $(VERBS): $(STAMP)
 	@$(BIN)/melstack $@ $(WORDS)
 
@@ -72,6 +72,7 @@ bench-bundle: ## the networks of BUNDLE through ONNX Runtime and through TensorF
 $(TRIALS): $(STAMP)
 	@$(BIN)/python -m benchmarks $@ $(WORDS)
 
+prove: export MELSTACK_GOALS := $(PROOF)
 prove: $(STAMP) ## level two against noise, truth, leaks, growth, memory: PROOF=null, PROOF_OPTIONS='--seeds 20'
 	@$(BIN)/python -m benchmarks.stacking $(call quote,$(PROOF)) $(WORDS) $(foreach word,$(PROOF_OPTIONS),$(call quote,$(word)))
 

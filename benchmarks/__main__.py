@@ -7,7 +7,7 @@ import typer
 
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
 from melstack.command_line import new_app, run_app
-from melstack.options import RunFolder
+from melstack.options import BundleOptions, expand_groups
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run
@@ -28,20 +28,16 @@ def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
 
 
 @app.command("try-server")
+@expand_groups
 def try_server(
-    bundle: Annotated[Path, typer.Option(help="the bundle's folder")],
-    data: Annotated[Path, typer.Option(help="the data folder whose test pictures are sent")],
+    place: BundleOptions,
     minutes: Annotated[float, typer.Option(min=0, help="how long the clients send requests without a pause")] = 10,
     clients: Annotated[int, typer.Option(min=1, help="the number of clients")] = 2,
 ) -> None:
     """Test the page under load in a separate process: latency, memory; wrong answers end with exit code 1."""
-    try:
-        from benchmarks.page_under_load import run_trial
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed; the test needs the extra `dev`: pip install 'melstack[dev]'"
-        raise InputFault(message) from error
+    from benchmarks.page_under_load import run_trial
 
-    raise typer.Exit(1 if run_trial(bundle, data, minutes, clients) else 0)
+    raise typer.Exit(1 if run_trial(place.bundle_folder, place.data_folder, minutes, clients) else 0)
 
 
 @app.command()
@@ -59,18 +55,19 @@ def bench() -> None:
 
 
 @app.command("bench-bundle")
+@expand_groups
 def bench_bundle(
-    run: RunFolder,
-    bundle: Annotated[Path, typer.Option(help="the folder of the run's bundle")],
+    place: BundleOptions,
     pictures: Annotated[int, typer.Option(min=1, help="test pictures that pass through every network")] = 32,
 ) -> None:
     """Compare ONNX Runtime and TensorFlow on a bundle's networks and the run's test pictures."""
-    if not (bundle / "networks").is_dir():
-        raise InputFault(f"{bundle}: this bundle has no networks; give one of a run with networks trained here")
+    networks = place.bundle_folder / "networks"
+    if not networks.is_dir():
+        raise InputFault(f"{networks}: no such folder; take the bundle of a run with networks trained here")
     import_tensorflow()
     from benchmarks.bundle_networks import run_portable_benchmark
 
-    run_portable_benchmark(Run(run), bundle / "networks", pictures)
+    run_portable_benchmark(Run(place.folder), networks, pictures)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """How a command line of this project starts and ends: its help, what make typed, missing extras, exit codes."""
 
+import os
 import sys
 
 import typer
 
 from melstack.extras import missing_extra
-from melstack.make_words import arguments_of
+from melstack.make_words import GOALS, arguments_of
 from runtime.errors import InputFault
 from runtime.exit_codes import run_command
-from runtime.invocation import by_make
 
 
 def new_app(help_text: str, epilog: str = "") -> typer.Typer:
@@ -30,8 +30,11 @@ def run_app(app: typer.Typer, program: str) -> None:
 def _run(app: typer.Typer, program: str) -> None:
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
+    goals = os.environ.pop(GOALS, None)  # set by make; a process that this one starts is not called by make
+    if goals is not None:
+        arguments = arguments_of(arguments, command, goals.split())
     try:
-        command(arguments_of(arguments, command) if by_make() else arguments, prog_name=program)
+        command(arguments, prog_name=program)
     except ModuleNotFoundError as error:
         message = missing_extra(error)
         if message is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +16,27 @@ if TYPE_CHECKING:
     import click
 
 GOALS = "MELSTACK_GOALS"  # in the environment: every target of this call of make
+VARIABLE = re.compile(r"[A-Z_]+=")
 # Set by many systems for their own purposes: read from make's command line only.
 NEVER_FROM_ENVIRONMENT = {"HOST", "HELP", "OUT", "TABLE", "KEEP", "LAYOUT"}
 YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 
 
-def arguments_of(words: list[str], app: click.Command) -> list[str]:
+def arguments_of(words: list[str], app: click.Command, goals: Sequence[str]) -> list[str]:
     """Return ``words``, a verb and NAME=value, as the verb and its options; options stay as they are.
 
-    A variable that only another target of the same call of make takes is left to that one. Raises InputFault for a
-    variable that no target takes, with the nearest name.
+    A variable that only another of the ``goals``, the targets of the same call of make, takes is left to that one.
+    Raises InputFault for a variable that no target takes, with the nearest name.
     """
-    verb, rest = words[0], [word for word in words[1:] if word.startswith("-")]
-    variables = dict(word.split("=", 1) for word in words[1:] if word not in rest)
-    options, others = options_of(app, verb), _options_of_goals(app)
+    verb, rest = words[0], [word for word in words[1:] if not VARIABLE.match(word)]
+    variables = dict(word.split("=", 1) for word in words[1:] if VARIABLE.match(word))
+    verbs = [goal for goal in goals if goal in app.commands]  # type: ignore[attr-defined]
+    options, others = (
+        options_of(app, verb),
+        {name: one for goal in verbs for name, one in options_of(app, goal).items()},
+    )
     faults = [_no_effect(name, verb, {**others, **options}) for name in variables if name not in {**others, **options}]
-    if faults and len(_goals(app)) == len(os.environ.get(GOALS, verb).split()):
+    if faults and len(verbs) == len(goals):
         raise InputFault("\n".join(faults))
     values = _from_environment(options, variables) | variables
     arguments = [word for name, option in options.items() for word in _words(name, option, values.get(name, ""))]
@@ -47,14 +54,6 @@ def options_of(app: click.Command, verb: str) -> dict[str, click.Parameter]:
         for text in parameter.opts
         if text.startswith("--") and parameter.name != "help"
     }
-
-
-def _goals(app: click.Command) -> list[str]:
-    return [goal for goal in os.environ.get(GOALS, "").split() if goal in app.commands]  # type: ignore[attr-defined]
-
-
-def _options_of_goals(app: click.Command) -> dict[str, click.Parameter]:
-    return {name: option for goal in _goals(app) for name, option in options_of(app, goal).items()}
 
 
 def _no_effect(name: str, verb: str, options: dict[str, click.Parameter]) -> str:

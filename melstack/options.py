@@ -57,9 +57,6 @@ MappingFile = Annotated[
 Threads = Annotated[int | None, setting("threads per network", "N", "all cores", min=1)]
 
 
-RunFolder = Annotated[Path, typer.Option("--run", help="the run's folder")]
-
-
 @dataclass(frozen=True)
 class RunOptions:
     """Which run is used."""

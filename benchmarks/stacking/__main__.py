@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from level2_stack.recipe_files import recipe_file
 from melstack.command_line import new_app, run_app
-from melstack.options import RunFolder
+from melstack.options import RecipeOptions, RunOptions, expand_groups
 from runtime.run_folder import Run
 
 if TYPE_CHECKING:
@@ -15,17 +14,16 @@ if TYPE_CHECKING:
     from level2_stack.recipe import Recipe
 
 app = new_app(__doc__ or "")
-RecipeFile = Annotated[Path, typer.Option(help="the recipe, a TOML file")]
 Out = Annotated[Path | None, typer.Option(help="the JSON file to write the figures to")]
-DEFAULT = recipe_file("default")
 
 
 @app.command()
+@expand_groups
 def null(
-    run: RunFolder,
+    place: RunOptions,
+    options: RecipeOptions,
     seeds: Annotated[int, typer.Option(min=1, help="the number of permutations of the targets")] = 20,
     booster_seeds: Annotated[int | None, typer.Option(min=1, help="seeds per booster, instead of the recipe's")] = None,
-    recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
     """Permute a run's targets among the patients of each fold; level two must find no signal in them."""
@@ -33,20 +31,21 @@ def null(
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    design, settings = _design_of(run, recipe)
+    design, settings = _design_of(place.folder, options.file)
     if booster_seeds is not None:
         settings = settings.model_copy(update={"seeds": booster_seeds})
     report(null_study(design, settings, range(seeds)), out)
 
 
 @app.command()
+@expand_groups
 def truth(
+    options: RecipeOptions,
     cohorts: Annotated[int, typer.Option(min=2, help="the number of synthetic clinics")] = 12,
     train: Annotated[int, typer.Option(min=200, help="training pictures per clinic")] = 1500,
     test: Annotated[int, typer.Option(min=200, help="pictures of other patients per clinic")] = 20000,
     level_one: Annotated[str, typer.Option(help="steady or overfitting")] = "steady",
     overfitting: Annotated[bool, typer.Option(help="measure stacked overfitting as well")] = True,
-    recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
     """Draw clinics with a known risk; compare the AUC that level two reports with its AUC on new patients."""
@@ -60,7 +59,7 @@ def truth(
     check_out(out)
     if level_one not in KINDS:
         raise InputFault(f"--level-one {level_one!r} is unknown; {did_you_mean(level_one, list(KINDS))}")
-    settings, seeds = read_recipe(recipe), range(cohorts)
+    settings, seeds = read_recipe(options.file), range(cohorts)
     study = truth_study(settings, seeds, train=train, test=test, networks=KINDS[level_one])
     if overfitting:
         study = join_studies(study, optimism_study(settings, seeds, train=train, test=test))
@@ -68,10 +67,11 @@ def truth(
 
 
 @app.command()
+@expand_groups
 def leak(
-    run: RunFolder,
+    place: RunOptions,
+    options: RecipeOptions,
     strength: Annotated[list[float] | None, typer.Option(help="AUC of the planted column alone; repeatable")] = None,
-    recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
     """Add a column that leaks the target to a run's metadata; the ablation must name that column."""
@@ -79,15 +79,16 @@ def leak(
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    design, settings = _design_of(run, recipe)
+    design, settings = _design_of(place.folder, options.file)
     report(leak_study(design, settings, strength or [0.8, 0.9, 0.95, 0.99]), out)
 
 
 @app.command()
+@expand_groups
 def growth(
-    run: RunFolder,
+    place: RunOptions,
+    options: RecipeOptions,
     rows: Annotated[list[int] | None, typer.Option(min=100, help="train rows of one size; repeatable")] = None,
-    recipe: RecipeFile = DEFAULT,
     out: Out = None,
 ) -> None:
     """Measure time and memory of level two on tables of several sizes, drawn from a run's patients with replacement."""
@@ -95,15 +96,15 @@ def growth(
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    report(growth_study(run, recipe, rows or [33_126, 100_000, 401_059]), out)
+    report(growth_study(place.folder, options.file, rows or [33_126, 100_000, 401_059]), out)
 
 
 @app.command()
+@expand_groups
 def memory(
-    run: RunFolder,
-    data: Annotated[Path, typer.Option(help="the data folder")],
+    place: RunOptions,
+    options: RecipeOptions,
     foreign: Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")] = None,
-    recipe: Annotated[str, typer.Option(help="a name in level2_stack/configs, or a TOML file")] = "default",
     out: Out = None,
 ) -> None:
     """Measure time and memory of every command from the tables to the report, including all its processes."""
@@ -112,7 +113,7 @@ def memory(
     from runtime.errors import InputFault
 
     check_out(out)
-    study = memory_study(run, data, foreign, recipe)
+    study = memory_study(place.folder, place.data_folder, foreign, options.recipe)
     report(study, out)
     if study.figures["exit_code"]:
         raise InputFault(f"the last command ended with exit code {study.figures['exit_code']}")

@@ -13,7 +13,7 @@ import typer
 
 from benchmarks import __main__ as speed
 from melstack.cli import ORDER, build_app
-from melstack.make_words import GOALS, arguments_of, options_of
+from melstack.make_words import arguments_of, options_of
 from melstack.options import words
 from runtime.errors import InputFault
 from runtime.invocation import TYPED_BY, command, option
@@ -93,19 +93,18 @@ def test_the_makefile_has_a_target_for_every_command() -> None:
     ],
 )
 def test_a_variable_of_make_is_the_option_of_its_name(given: list[str], passed: list[str]) -> None:
-    assert arguments_of(["cases", *given], APP) == ["cases", *passed]
+    assert arguments_of(["cases", *given], APP, ["cases"]) == ["cases", *passed]
 
 
 def test_a_home_folder_is_found_although_the_shell_leaves_it_alone() -> None:
-    assert arguments_of(["cases", "DATA=~/mine"], APP) == ["cases", f"--data={Path.home() / 'mine'}"]
+    assert arguments_of(["cases", "DATA=~/mine"], APP, ["cases"]) == ["cases", f"--data={Path.home() / 'mine'}"]
 
 
-def test_a_variable_of_another_target_of_the_call_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(GOALS, "oof eda")
-    assert arguments_of(["eda", "PROFILE=gpu"], APP) == ["eda"]
-    monkeypatch.setenv(GOALS, "cases eda")
+def test_a_variable_of_another_target_of_the_call_is_left_to_it() -> None:
+    assert arguments_of(["eda", "PROFILE=gpu"], APP, ["oof", "eda"]) == ["eda"]
+    assert arguments_of(["eda", "PROFILE=gpu"], APP, ["oof", "test"]) == ["eda"]
     with pytest.raises(InputFault, match=r"PROFILE=\.\.\. has no effect on `make eda`"):
-        arguments_of(["eda", "PROFILE=gpu"], APP)
+        arguments_of(["eda", "PROFILE=gpu"], APP, ["cases", "eda"])
 
 
 def test_a_variable_of_the_environment_counts_and_is_printed(
@@ -113,9 +112,13 @@ def test_a_variable_of_the_environment_counts_and_is_printed(
 ) -> None:
     monkeypatch.setenv("RUN", "runs/mine")
     monkeypatch.setenv("HOST", "laptop")
-    assert arguments_of(["serve"], APP) == ["serve", "--run=runs/mine"]
+    assert arguments_of(["serve"], APP, ["serve"]) == ["serve", "--run=runs/mine"]
     assert capsys.readouterr().err == "RUN=runs/mine: taken from the environment\n"
-    assert arguments_of(["serve", "RUN=runs/other"], APP) == ["serve", "--run=runs/other"]
+    assert arguments_of(["serve", "RUN=runs/other"], APP, ["serve"]) == ["serve", "--run=runs/other"]
+
+
+def test_options_among_the_words_stay_as_they_are() -> None:
+    assert arguments_of(["cases", "--folds", "3", "DATA=x"], APP, ["cases"]) == ["cases", "--data=x", "--folds", "3"]
 
 
 def test_several_values_are_divided_at_blanks_but_a_path_that_exists_is_one(tmp_path: Path) -> None:
@@ -207,7 +210,7 @@ def test_difficult_input_has_the_outcome_that_the_page_gives(
     text: str, before: str, outcome: str, tmp_path: Path
 ) -> None:
     if outcome == "not deterministic":
-        assert arguments_of(["oof", "DETERMINISTIC=0"], APP) == ["oof"]
+        assert arguments_of(["oof", "DETERMINISTIC=0"], APP, ["oof"]) == ["oof"]
         return
     row = Row.read(text, outcome, tmp_path)
     line = ["make", "--no-print-directory", *row.words[1:]]
