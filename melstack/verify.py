@@ -27,7 +27,7 @@ from runtime.provenance import differences_of, examine_mark, find_damage, output
 from runtime.run_folder import Run
 
 INTACT, DAMAGE, STALE, NO_DIGEST, UNKNOWN = "intact", "damaged", "stale", "no digest", "unknown"
-# Returns what an artefact would be made from now; None if that is not recorded.
+# Returns the inputs that an artefact would be made from now; None if they are not recorded.
 InputsNow = Callable[[], Mapping[str, Any] | None]
 
 

@@ -12,12 +12,12 @@ CHROMIUM = Path("/usr/bin/chromium")
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Yield a headless browser; without one the test is skipped."""
-    driving = pytest.importorskip(
+    playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright, which drives the browser, is not installed"
     )
     if not CHROMIUM.is_file():
-        pytest.skip(f"no browser: {CHROMIUM} is not there")
-    with driving.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield started
-        started.close()
+        pytest.skip(f"no browser: {CHROMIUM} does not exist")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
