@@ -28,7 +28,7 @@ def parse_entry_path(path: Path) -> tuple[Path, str] | None:
 
 def entry_names(path: Path) -> list[str]:
     """Return the names of the entries of an HDF5 file, sorted; raise InputFault if it cannot be read."""
-    return sorted(_OPEN_FILES.opened(path))
+    return sorted(_OPEN_FILES.open(path))
 
 
 def read_entry(path: Path, name: str) -> bytes:
@@ -44,7 +44,7 @@ def read_entries(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes 
 
     An entry is an opaque scalar (as in the contest), a byte string, or a one-dimensional array of uint8.
     """
-    file = _OPEN_FILES.opened(path)
+    file = _OPEN_FILES.open(path)
     for name in names:
         try:
             yield name, _content(file, name)

@@ -10,7 +10,7 @@ from features.cases.case_table import read_cases
 from features.folder.layout import Request
 from features.pictures.read import encode_jpeg
 from tests.features.bad_input.table import check, outcome_of
-from tests.features.pictures.drawn import lesion
+from tests.features.pictures.lesion_pictures import lesion
 from tests.features.pictures.tfrecord_files import write_records
 
 Record = dict[str, bytes | int]

@@ -5,7 +5,7 @@ from pathlib import Path
 from zlib import crc32
 
 from features.pictures.read import encode_jpeg
-from tests.features.pictures.drawn import lesion
+from tests.features.pictures.lesion_pictures import lesion
 from tests.features.pictures.tfrecord_files import write_records
 
 KAGGLE = {"patient_id": 7, "sex": 1, "age_approx": 45, "anatom_site_general_challenge": 3, "diagnosis": 5}

@@ -14,7 +14,7 @@ from features.folder.data_folder import DataFolder
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
 from runtime.files import read_json
-from tests.features.clinic.written_bytes import bytes_of
+from tests.features.clinic.folder_bytes import bytes_of
 
 TINY = {"train": 24, "test": 8, "seed": 3}
 SMALL_SIZES = [(24, 8), (40, 10), (100, 40)]

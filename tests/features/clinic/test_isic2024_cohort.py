@@ -20,7 +20,7 @@ from features.clinic.isic2024_cohort import (
 from features.clinic.isic2024_folder import NETWORKS, ClinicSize, draw_total_body_clinic
 from features.folder.layout import Request
 from runtime.errors import InputFault
-from tests.features.clinic.written_bytes import bytes_of
+from tests.features.clinic.folder_bytes import bytes_of
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.run_folder import Run
 from runtime.tables import write_table
-from tests.features.leaks.drawn_skin import skin
+from tests.features.leaks.skin_pictures import skin
 
 # name: role, fold, patient, target, the picture's seed; an equal seed is the same picture
 CASES = {

@@ -12,7 +12,7 @@ from features.leaks.alignment import align, blur, correlate_details, detail, hal
 from features.leaks.lookalikes import find_lookalikes, propose_pairs
 from features.leaks.traces import describe, make_traces, read_or_make_traces, trace
 from runtime.errors import InputFault
-from tests.features.leaks.drawn_skin import skin
+from tests.features.leaks.skin_pictures import skin
 
 
 def table(pictures: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""DICOM files of a drawn picture."""
+"""Write DICOM files of a drawn picture."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from tests.features.pictures.drawn import lesion
+from tests.features.pictures.lesion_pictures import lesion
 
 WIDTH, HEIGHT = 96, 64
 PICTURE = lesion(WIDTH, HEIGHT)

@@ -1,4 +1,4 @@
-"""Pictures in HDF5 files: what an entry may be, and what is said of one that is something else."""
+"""Tests of pictures in HDF5 files: the kinds of entries that are read, and the messages for all others."""
 
 import io
 
@@ -40,7 +40,7 @@ def write(path, entries):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A train-image.hdf5 with one entry of every kind."""
+    """Write a train-image.hdf5 with one entry of every kind."""
     write(
         tmp_path / "train-image.hdf5",
         {
@@ -64,7 +64,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_place_names_its_file_and_entry(tmp_path):
+def test_a_path_is_split_into_file_and_entry(tmp_path):
     assert parse_entry_path(tmp_path / "a.hdf5@ISIC_1") == (tmp_path / "a.hdf5", "ISIC_1")
     assert parse_entry_path(tmp_path / "a.h5@b@c") == (tmp_path / "a.h5", "b@c")
     assert parse_entry_path(tmp_path / "a.hdf5@group/b") is None
@@ -73,78 +73,78 @@ def test_a_place_names_its_file_and_entry(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "side"), [("opaque", 32), ("row", 40), ("string", 48), ("any_length", 56)])
-def test_an_entry_is_read_like_a_file_whatever_it_holds_its_bytes_in(folder, name, side):
-    place = folder / f"train-image.hdf5@{name}"
-    header = read_header(place)
+def test_an_entry_of_every_data_type_is_read_like_a_file(folder, name, side):
+    path = folder / f"train-image.hdf5@{name}"
+    header = read_header(path)
     assert (header.width, header.height) == (side, side)
-    assert read_picture(place).shape == (side, side, 3)
+    assert read_picture(path).shape == (side, side, 3)
     assert header.file_bytes == len(read_entry(folder / "train-image.hdf5", name))
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
-        ("nobody", "no such entry"),
-        ("group", "a group"),
-        ("elsewhere", "a link to elsewhere"),
-        ("alias", "a link to elsewhere"),
-        ("outside", "lie outside the file"),
+        ("absent", "the entry does not exist"),
+        ("group", "found a group"),
+        ("elsewhere", "found a link"),
+        ("alias", "found a link"),
+        ("outside", "data outside the file"),
         ("numbers", "float64 of shape (3, 4)"),
-        ("compound", "bytes of a picture were expected"),
-        ("empty", "an empty file"),
+        ("compound", "must hold the bytes of a picture"),
+        ("empty", "the file is empty"),
         ("cut_off", "cut off"),
-        ("no_picture", "neither JPEG nor PNG nor DICOM"),
+        ("no_picture", "not a JPEG, PNG or DICOM"),
     ],
 )
-def test_an_entry_that_is_no_picture_is_refused_with_what_it_is(folder, name, said):
+def test_an_entry_that_is_not_a_picture_is_refused_with_its_kind(folder, name, message):
     with pytest.raises(InputFault) as fault:
         read_header(folder / f"train-image.hdf5@{name}")
-    assert said in str(fault.value)
+    assert message in str(fault.value)
     assert name in str(fault.value)
 
 
-def test_entries_read_together_come_with_their_own_faults(folder):
-    found = dict(read_entries(folder / "train-image.hdf5", ["opaque", "group", "row"]))
-    assert isinstance(found["group"], InputFault)
-    assert found["opaque"] == jpeg()
-    assert found["row"] == png(40)
+def test_entries_that_are_read_together_have_their_own_faults(folder):
+    contents = dict(read_entries(folder / "train-image.hdf5", ["opaque", "group", "row"]))
+    assert isinstance(contents["group"], InputFault)
+    assert contents["opaque"] == jpeg()
+    assert contents["row"] == png(40)
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n" + bytes(50)])
-def test_a_file_that_is_no_hdf5_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_hdf5_is_refused_by_name(tmp_path, content):
     (tmp_path / "train-image.hdf5").write_bytes(content)
     with pytest.raises(InputFault, match=r"train-image\.hdf5: not a readable HDF5 file"):
         entry_names(tmp_path / "train-image.hdf5")
 
 
-def test_a_file_cut_short_is_refused(folder):
+def test_a_cut_file_is_refused(folder):
     path = folder / "train-image.hdf5"
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(InputFault, match="not a readable"):
         read_entry(path, "opaque")
 
 
-def test_all_cases_without_picture_and_all_broken_ones_are_told_together(folder):
-    place = find_location(folder, ISIC_2024, "train")
-    cases = ["opaque", "nobody", "cut_off", "group", "row"]
+def test_all_missing_and_all_unreadable_pictures_are_listed_together(folder):
+    location = find_location(folder, ISIC_2024, "train")
+    cases = ["opaque", "absent", "cut_off", "group", "row"]
     part, faults = pd.DataFrame(index=pd.Index(cases, name="image_name")), Faults()
-    part = attach_pictures(part, folder, place, faults, [])
+    part = attach_pictures(part, folder, location, faults, [])
     assert part.loc["row", "picture"] == "train-image.hdf5@row"
     assert part.loc["row", "width"] == 40
     with pytest.raises(InputFault) as fault:
         faults.raise_if_any("input")
-    assert "train-image.hdf5: no picture for 1 (nobody)" in str(fault.value)
+    assert "train-image.hdf5: no picture for 1 (absent)" in str(fault.value)
     assert "unreadable pictures: 2 (cut_off, group)" in str(fault.value)
 
 
-def test_the_contests_unpacked_pictures_serve_where_the_hdf5_is_missing(tmp_path):
+def test_the_contests_unpacked_pictures_are_used_if_the_hdf5_is_missing(tmp_path):
     (tmp_path / "train-image/image").mkdir(parents=True)
     (tmp_path / "train-image/image/ISIC_1.jpg").write_bytes(jpeg())
     assert set(find_location(tmp_path, ISIC_2024, "train").pictures()) == {"ISIC_1"}
     assert find_location(tmp_path, ISIC_2024, "test") is None
 
 
-def test_the_digest_of_a_place_changes_with_its_file(folder):
+def test_the_digest_of_a_location_changes_with_its_file(folder):
     before = find_location(folder, ISIC_2024, "train").digest()
     write(folder / "train-image.hdf5", {"opaque": np.void(jpeg(200))})
     assert find_location(folder, ISIC_2024, "train").digest() != before
@@ -158,19 +158,19 @@ def test_equal_entries_are_found_by_the_audit(tmp_path):
         picture.save(stream, "PNG")
     one, other = (np.void(stream.getvalue()) for stream in streams)
     write(tmp_path / "train-image.hdf5", {"a": one, "b": other, "c": one})
-    places = {name: f"train-image.hdf5@{name}" for name in "abc"}
-    pairs = find_pairs(pd.DataFrame({"picture": places}), DataFolder.open(tmp_path), tmp_path / "cache", jobs=1)
+    pictures_of = {name: f"train-image.hdf5@{name}" for name in "abc"}
+    pairs = find_pairs(pd.DataFrame({"picture": pictures_of}), DataFolder.open(tmp_path), tmp_path / "cache", jobs=1)
     assert [tuple(pair) for pair in pairs[["first", "second", "kind"]].to_numpy()] == [("a", "c", "byte-identical")]
 
 
-def test_a_file_that_has_changed_is_read_anew_and_one_that_went_is_missed(tmp_path):
+def test_a_changed_file_is_read_again_and_a_deleted_one_is_reported(tmp_path):
     path = write(tmp_path / "train-image.hdf5", {"a": np.void(jpeg())})
     assert read_entry(path, "a") == jpeg()
     write(tmp_path / "new.hdf5", {"a": np.void(png()), "b": np.void(jpeg())}).replace(path)
     assert entry_names(path) == ["a", "b"]
     assert read_entry(path, "a") == png()
     path.unlink()
-    with pytest.raises(InputFault, match="no such HDF5 file"):
+    with pytest.raises(InputFault, match="the HDF5 file does not exist"):
         read_entry(path, "a")
 
 
@@ -178,5 +178,5 @@ def test_threads_and_processes_read_the_same_entries(tmp_path):
     pictures = {f"case_{number}": jpeg(16 + number) for number in range(40)}
     path = write(tmp_path / "train-image.hdf5", {name: np.void(content) for name, content in pictures.items()})
     for prefer in ("threads", "processes"):
-        read = Parallel(n_jobs=2, prefer=prefer)(delayed(read_entry)(path, name) for name in pictures)
-        assert read == list(pictures.values())
+        contents = Parallel(n_jobs=2, prefer=prefer)(delayed(read_entry)(path, name) for name in pictures)
+        assert contents == list(pictures.values())

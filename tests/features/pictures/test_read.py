@@ -1,4 +1,4 @@
-"""Reading pictures: what is refused and why, what the pixels are, and one decode that gives everything."""
+"""Tests of reading pictures: invalid files are refused with a reason, and valid ones give RGB pixels."""
 
 import io
 from pathlib import Path
@@ -18,17 +18,17 @@ from features.pictures.read import (
 )
 from features.pictures.tfrecord import iterate_records
 from runtime.errors import InputFault
-from tests.features.pictures.drawn import lesion, saved
+from tests.features.pictures.lesion_pictures import lesion, save_picture
 from tests.features.pictures.tfrecord_files import write_records
 
 
 @pytest.fixture
 def jpeg(tmp_path: Path) -> Path:
-    return saved(tmp_path / "a.jpg", lesion(400, 300), quality=90)
+    return save_picture(tmp_path / "a.jpg", lesion(400, 300), quality=90)
 
 
-def test_the_header_tells_size_in_pixels_and_bytes(jpeg: Path, tmp_path: Path):
-    png = saved(tmp_path / "a.png", lesion(31, 47))
+def test_the_header_has_the_size_in_pixels_and_bytes(jpeg: Path, tmp_path: Path):
+    png = save_picture(tmp_path / "a.png", lesion(31, 47))
 
     assert read_header(jpeg) == Header(400, 300, jpeg.stat().st_size)
     assert read_header(png) == Header(31, 47, png.stat().st_size)
@@ -37,15 +37,15 @@ def test_the_header_tells_size_in_pixels_and_bytes(jpeg: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "an empty file"),
-        (b"image_name,target\n", "neither JPEG nor PNG"),
-        (b"GIF89a" + bytes(100), "neither JPEG nor PNG"),
+        (b"", "the file is empty"),
+        (b"image_name,target\n", "not a JPEG, PNG or DICOM"),
+        (b"GIF89a" + bytes(100), "not a JPEG, PNG or DICOM"),
         (b"\xff\xd8\xff\xe0 and nothing sensible", "not a readable picture"),
         (b"\x89PNG\r\n\x1a\n", "not a readable picture"),
     ],
 )
 @pytest.mark.parametrize("read", [read_header, read_picture])
-def test_what_is_not_a_picture_is_refused_by_name(read, content: bytes, complaint: str, tmp_path: Path):
+def test_a_file_that_is_not_a_picture_is_refused_by_name(read, content: bytes, complaint: str, tmp_path: Path):
     path = tmp_path / "wrong.jpg"
     path.write_bytes(content)
 
@@ -54,15 +54,15 @@ def test_what_is_not_a_picture_is_refused_by_name(read, content: bytes, complain
 
 
 @pytest.mark.parametrize("read", [read_header, read_picture])
-def test_a_missing_picture_is_said_to_be_missing(read, tmp_path: Path):
-    with pytest.raises(InputFault, match=r"nowhere.jpg: no such picture"):
+def test_a_missing_picture_is_reported_as_missing(read, tmp_path: Path):
+    with pytest.raises(InputFault, match=r"nowhere.jpg: the picture does not exist"):
         read(tmp_path / "nowhere.jpg")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("share", [0.3, 0.95])
-def test_a_picture_cut_off_is_refused_by_header_and_by_pixels(suffix: str, share: float, tmp_path: Path):
-    path = saved(tmp_path / f"cut.{suffix}", lesion(400, 300))
+def test_a_cut_picture_is_refused_when_its_header_or_its_pixels_are_read(suffix: str, share: float, tmp_path: Path):
+    path = save_picture(tmp_path / f"cut.{suffix}", lesion(400, 300))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
 
@@ -72,9 +72,9 @@ def test_a_picture_cut_off_is_refused_by_header_and_by_pixels(suffix: str, share
         read_picture(path, shortest=75)
 
 
-def test_the_end_mark_of_a_thumbnail_does_not_hide_that_the_picture_is_cut_off(tmp_path: Path):
+def test_the_end_marker_of_a_thumbnail_does_not_hide_that_the_picture_is_cut_off(tmp_path: Path):
     thumbnail = encode_jpeg(lesion(40, 30))
-    path = saved(tmp_path / "thumb.jpg", lesion(400, 300), comment=thumbnail)
+    path = save_picture(tmp_path / "thumb.jpg", lesion(400, 300), comment=thumbnail)
     content = path.read_bytes()
     assert read_header(path).width == 400
 
@@ -84,56 +84,56 @@ def test_the_end_mark_of_a_thumbnail_does_not_hide_that_the_picture_is_cut_off(t
         read_header(path)
 
 
-def test_notes_appended_by_a_camera_are_no_fault(jpeg: Path):
+def test_notes_that_a_camera_appends_are_accepted(jpeg: Path):
     jpeg.write_bytes(jpeg.read_bytes() + bytes(2000) + b"camera notes")
 
     assert read_header(jpeg).height == 300
 
 
 def test_an_icon_and_a_decompression_bomb_are_refused(tmp_path: Path):
-    icon = saved(tmp_path / "icon.png", lesion(7, 40))
+    icon = save_picture(tmp_path / "icon.png", lesion(7, 40))
     bomb = tmp_path / "bomb.png"
     Image.new("1", (20_001, 10_000)).save(bomb)
 
-    with pytest.raises(InputFault, match=r"icon.png: 7 x 40 px; at least 8"):
+    with pytest.raises(InputFault, match=r"icon.png: 7 x 40 px; each side must have at least 8"):
         read_header(icon)
-    with pytest.raises(InputFault, match=r"bomb.png: 20001 x 10000 px; at most 200 megapixels"):
+    with pytest.raises(InputFault, match=r"bomb.png: 20001 x 10000 px; a picture must have at most 200 megapixels"):
         read_picture(bomb)
 
 
-def test_a_picture_beyond_the_limit_of_pillow_but_not_ours_is_read(tmp_path: Path):
+def test_a_picture_above_the_limit_of_pillow_but_not_ours_is_read(tmp_path: Path):
     path = tmp_path / "large.png"
     Image.new("1", (20_000, 9_500)).save(path)
 
     assert read_header(path).width == 20_000
 
 
-def test_png_pixels_come_back_as_they_were(tmp_path: Path):
+def test_png_pixels_are_read_unchanged(tmp_path: Path):
     picture = lesion(40, 30)
 
-    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.png", picture)), picture)
+    np.testing.assert_array_equal(read_picture(save_picture(tmp_path / "a.png", picture)), picture)
 
 
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("L", "jpg"), ("L", "png"), ("CMYK", "jpg"), ("P", "png"), ("RGBA", "png")]
 )
-def test_every_colour_mode_becomes_rgb(mode: str, suffix: str, tmp_path: Path):
+def test_every_colour_mode_is_converted_to_rgb(mode: str, suffix: str, tmp_path: Path):
     picture = lesion(64, 48)
-    found = read_picture(saved(tmp_path / f"a.{suffix}", picture, mode))
+    pixels = read_picture(save_picture(tmp_path / f"a.{suffix}", picture, mode))
 
-    wanted = Image.fromarray(picture).convert("L").convert("RGB") if mode == "L" else picture
-    assert found.shape == (48, 64, 3)
-    assert found.dtype == np.uint8
-    assert np.abs(found.astype(int) - np.asarray(wanted).astype(int)).mean() < 20
+    expected = Image.fromarray(picture).convert("L").convert("RGB") if mode == "L" else picture
+    assert pixels.shape == (48, 64, 3)
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels.astype(int) - np.asarray(expected).astype(int)).mean() < 20
 
 
-def test_a_palette_with_a_transparent_entry_becomes_rgb(tmp_path: Path):
-    path = saved(tmp_path / "a.png", lesion(64, 48), "P", transparency=bytes([0, 128, 255]))
+def test_a_palette_with_a_transparent_entry_is_converted_to_rgb(tmp_path: Path):
+    path = save_picture(tmp_path / "a.png", lesion(64, 48), "P", transparency=bytes([0, 128, 255]))
 
     assert read_picture(path).shape == (48, 64, 3)
 
 
-def test_sixteen_bits_become_eight(tmp_path: Path):
+def test_sixteen_bits_are_reduced_to_eight(tmp_path: Path):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((20, 30), 0x80FF, dtype=np.uint16)).save(path)
 
@@ -143,14 +143,14 @@ def test_sixteen_bits_become_eight(tmp_path: Path):
 def test_the_exif_orientation_is_ignored(tmp_path: Path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    path = saved(tmp_path / "turned.jpg", lesion(400, 300), exif=exif)
+    path = save_picture(tmp_path / "turned.jpg", lesion(400, 300), exif=exif)
 
     assert read_picture(path).shape == (300, 400, 3)
     assert read_header(path).width == 400
 
 
 @pytest.mark.parametrize(
-    ("wanted", "shape"),
+    ("options", "shape"),
     [
         ({}, (300, 400)),
         ({"shortest": 150}, (150, 200)),
@@ -160,8 +160,10 @@ def test_the_exif_orientation_is_ignored(tmp_path: Path):
         ({"shortest": 4000}, (300, 400)),
     ],
 )
-def test_a_large_jpeg_is_decoded_small_but_never_below_what_is_wanted(jpeg: Path, wanted: dict, shape: tuple):
-    small = read_picture(jpeg, **wanted)
+def test_a_large_jpeg_is_decoded_at_a_reduced_size_but_never_below_the_requested_one(
+    jpeg: Path, options: dict, shape: tuple
+):
+    small = read_picture(jpeg, **options)
 
     assert small.shape[:2] == shape
     full = np.asarray(Image.open(jpeg).resize(shape[::-1], Image.Resampling.BOX)).astype(int)
@@ -199,7 +201,7 @@ def test_jpegs_are_deterministic_and_keep_full_colour_resolution():
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    """Return the place of a square JPEG, the second picture of a TFRecord file."""
+    """Return the path of a square JPEG, the second picture of a TFRecord file."""
     first = {"image": encode_jpeg(lesion(400, 300)), "image_name": b"a", "width": 6000, "height": 4000}
     path = write_records(
         tmp_path / "train00-2.tfrec", [first, {"image": encode_jpeg(lesion(96, 96)), "image_name": b"b"}]
@@ -223,7 +225,7 @@ def test_width_and_height_of_a_record_are_those_of_the_original(records: Path):
     assert read_picture(first).shape == (300, 400, 3)
 
 
-def test_a_stored_square_of_the_size_asked_for_is_handed_out_byte_for_byte(records: Path, jpeg: Path):
+def test_a_stored_square_of_the_requested_size_is_returned_byte_for_byte(records: Path, jpeg: Path):
     first = Path(str(records).split("@")[0] + "@0")
 
     assert stored_jpeg(records, 96) == encode_jpeg(lesion(96, 96))
@@ -232,7 +234,7 @@ def test_a_stored_square_of_the_size_asked_for_is_handed_out_byte_for_byte(recor
     assert stored_jpeg(jpeg, 400) is None
 
 
-def test_a_grey_or_png_square_is_not_handed_out(tmp_path: Path):
+def test_a_grey_or_png_square_is_not_returned_as_stored_jpeg(tmp_path: Path):
     grey, png = io.BytesIO(), io.BytesIO()
     Image.fromarray(lesion(64, 64)).convert("L").save(grey, "JPEG")
     Image.fromarray(lesion(64, 64)).save(png, "PNG")
@@ -245,14 +247,17 @@ def test_a_grey_or_png_square_is_not_handed_out(tmp_path: Path):
 @pytest.mark.parametrize(
     ("record", "complaint"),
     [
-        ({"image_name": b"a", "target": 1}, "the record has no feature image of bytes; it has image_name, target"),
+        (
+            {"image_name": b"a", "target": 1},
+            "the record has no feature image of bytes; its features: image_name, target",
+        ),
         ({"image": 3}, "the record has no feature image of bytes"),
-        ({"image": b"GIF89a"}, "neither JPEG nor PNG"),
+        ({"image": b"GIF89a"}, "not a JPEG, PNG or DICOM"),
         ({"image": encode_jpeg(lesion(40, 30))[:-200]}, "cut off|not a readable picture"),
     ],
 )
 @pytest.mark.parametrize("read", [read_header, read_picture])
-def test_a_record_without_a_sound_picture_is_refused_with_its_place(read, record: dict, complaint: str, tmp_path: Path):
+def test_a_record_without_a_valid_picture_is_refused_with_its_path(read, record: dict, complaint: str, tmp_path: Path):
     path = write_records(tmp_path / "wrong.tfrec", [record])
 
     with pytest.raises(InputFault, match=rf"wrong\.tfrec@0: .*({complaint})"):
@@ -269,5 +274,5 @@ def test_a_record_without_a_sound_picture_is_refused_with_its_place(read, record
         ("a.gif", "other"),
     ],
 )
-def test_a_picture_s_name_tells_what_it_lies_in(picture: str, kind: str):
+def test_the_kind_of_a_picture_follows_from_its_name(picture: str, kind: str):
     assert picture_kind(picture) == kind

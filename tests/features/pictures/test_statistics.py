@@ -1,4 +1,4 @@
-"""Statistics of drawn pictures whose values are known, and of any picture at all."""
+"""Tests of picture statistics: pictures with known values, and properties of all pictures."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from features.pictures.statistics import otsu_threshold, picture_statistics, srgb_to_lab
 
 SKIN, MOLE = (210, 160, 140), (110, 70, 60)
-FLIP_CHANGES_NOTHING_BUT_ROUNDING = {"rel": 1e-3, "abs": 1e-3}
+ROUNDING_TOLERANCE = {"rel": 1e-3, "abs": 1e-3}
 
 
 def skin_with(mask: np.ndarray, mole: tuple[int, int, int] = MOLE) -> np.ndarray:
@@ -26,7 +26,7 @@ def ellipse(height: int, width: int, a: float, b: float, turn: float = 0.0) -> n
     return (along / a) ** 2 + (across / b) ** 2 < 1
 
 
-def textured(seed: int) -> np.ndarray:
+def noisy_skin(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     picture = skin_with(ellipse(90, 120, 20 + 20 * rng.random(), 15 + 10 * rng.random(), 3 * rng.random()))
     return np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
@@ -34,16 +34,18 @@ def textured(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 10, 90)])
 def test_one_colour_has_no_contrast_no_texture_and_no_lesion(colour: tuple[int, int, int]):
-    found = picture_statistics(np.full((60, 80, 3), colour, np.uint8))
+    statistics = picture_statistics(np.full((60, 80, 3), colour, np.uint8))
 
-    spreads = [name for name in found if name.endswith(("_std", "_skewness", "_spread", "_distance"))]
+    spreads = [name for name in statistics if name.endswith(("_std", "_skewness", "_spread", "_distance"))]
     flat = ["contrast", "entropy", "sharpness", "hair_share", "lesion_area", "corner_darkness"]
-    # The mean of equal float32 values is off by a rounding.
-    assert {name: found[name] for name in spreads + flat} == pytest.approx(dict.fromkeys(spreads + flat, 0), abs=1e-4)
-    assert found["red_mean"] == pytest.approx(colour[0] / 255, abs=1e-5)
+    # The mean of equal float32 values has a rounding error.
+    assert {name: statistics[name] for name in spreads + flat} == pytest.approx(
+        dict.fromkeys(spreads + flat, 0), abs=1e-4
+    )
+    assert statistics["red_mean"] == pytest.approx(colour[0] / 255, abs=1e-5)
 
 
-def test_a_picture_of_pixels_that_are_all_but_the_same_is_measured() -> None:
+def test_a_picture_with_almost_equal_pixels_is_measured() -> None:
     picture = np.array([[[1, 81, 81], [81, 81, 81]]], np.uint8)
     assert all(np.isfinite(value) for value in picture_statistics(picture).values())
 
@@ -51,23 +53,23 @@ def test_a_picture_of_pixels_that_are_all_but_the_same_is_measured() -> None:
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
 def test_every_statistic_of_every_picture_is_a_finite_float(picture: np.ndarray):
-    found = picture_statistics(picture)
+    statistics = picture_statistics(picture)
 
-    assert all(type(value) is float and np.isfinite(value) for value in found.values())
-    assert list(found) == list(picture_statistics(np.zeros((9, 9, 3), np.uint8)))
+    assert all(type(value) is float and np.isfinite(value) for value in statistics.values())
+    assert list(statistics) == list(picture_statistics(np.zeros((9, 9, 3), np.uint8)))
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["left-right", "upside down", "transposed"]))
 def test_flips_change_no_statistic(seed: int, flip: str):
-    picture = textured(seed)
-    turned = {"left-right": picture[:, ::-1], "upside down": picture[::-1], "transposed": picture.transpose(1, 0, 2)}
+    picture = noisy_skin(seed)
+    flips = {"left-right": picture[:, ::-1], "upside down": picture[::-1], "transposed": picture.transpose(1, 0, 2)}
 
-    before, after = picture_statistics(picture), picture_statistics(turned[flip])
+    before, after = picture_statistics(picture), picture_statistics(flips[flip])
     asymmetries = {name for name in before if "asymmetry" in name}
     for name in before.keys() - asymmetries:
-        assert after[name] == pytest.approx(before[name], **FLIP_CHANGES_NOTHING_BUT_ROUNDING), name
-    for name in asymmetries:  # a mirrored point falls on the next pixel here and there
+        assert after[name] == pytest.approx(before[name], **ROUNDING_TOLERANCE), name
+    for name in asymmetries:  # a mirrored point sometimes falls on the next pixel
         assert after[name] == pytest.approx(before[name], abs=0.02), name
 
 
@@ -84,9 +86,9 @@ def test_flips_change_no_statistic(seed: int, flip: str):
     ],
 )
 def test_lab_of_known_colours(colour: tuple[int, int, int], lab: tuple[float, float, float]):
-    found = srgb_to_lab(np.array(colour, np.uint8).reshape(3, 1, 1)).ravel()
+    actual = srgb_to_lab(np.array(colour, np.uint8).reshape(3, 1, 1)).ravel()
 
-    assert found == pytest.approx(lab, abs=0.1)
+    assert actual == pytest.approx(lab, abs=0.1)
 
 
 def test_grey_has_no_colour_and_red_has_the_hue_of_red():
@@ -105,9 +107,9 @@ def test_colourfulness_follows_hasler_and_suesstrunk():
     halves = np.zeros((10, 10, 3), np.uint8)
     halves[:, :5, 0] = halves[:, 5:, 2] = 255
     # rg is 1 and 0, yb is 0.5 and -1: std 0.5 and 0.75, mean 0.5 and -0.25.
-    wanted = np.hypot(0.5, 0.75) + 0.3 * np.hypot(0.5, 0.25)
+    expected = np.hypot(0.5, 0.75) + 0.3 * np.hypot(0.5, 0.25)
 
-    assert picture_statistics(halves)["colourfulness"] == pytest.approx(wanted, abs=1e-5)
+    assert picture_statistics(halves)["colourfulness"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_entropy_counts_the_bits_of_equally_frequent_grey_levels():
@@ -136,12 +138,12 @@ def test_dark_lines_raise_the_hair_share_and_a_dark_disc_does_not():
 
 
 def test_blurring_lowers_the_sharpness():
-    picture = textured(1)
-    blurred = (picture[:-1, :-1] / 4 + picture[1:, :-1] / 4 + picture[:-1, 1:] / 4 + picture[1:, 1:] / 4).astype(
+    picture = noisy_skin(1)
+    smooth = (picture[:-1, :-1] / 4 + picture[1:, :-1] / 4 + picture[:-1, 1:] / 4 + picture[1:, 1:] / 4).astype(
         np.uint8
     )
 
-    assert picture_statistics(blurred)["sharpness"] < picture_statistics(picture)["sharpness"] / 2
+    assert picture_statistics(smooth)["sharpness"] < picture_statistics(picture)["sharpness"] / 2
 
 
 def test_a_round_field_of_view_shows_as_dark_corners_and_not_as_lesion():
@@ -159,33 +161,33 @@ def test_a_round_field_of_view_shows_as_dark_corners_and_not_as_lesion():
 
 def test_the_lesion_is_measured_against_the_skin_around_it():
     mask = ellipse(120, 160, 32, 30)
-    found = picture_statistics(skin_with(mask))
+    statistics = picture_statistics(skin_with(mask))
     lab = srgb_to_lab(np.array([SKIN, MOLE], np.uint8).T[:, None]).reshape(3, 2)
 
-    assert found["lesion_area"] == pytest.approx(mask.mean(), rel=0.1)
-    assert found["lesion_darkness"] == pytest.approx(lab[0, 0] - lab[0, 1], rel=0.1)
-    assert found["lesion_skin_distance"] == pytest.approx(np.linalg.norm(lab[:, 0] - lab[:, 1]), rel=0.1)
-    assert found["centre_minus_border_l"] == pytest.approx(lab[0, 1] - lab[0, 0], rel=0.1)
+    assert statistics["lesion_area"] == pytest.approx(mask.mean(), rel=0.1)
+    assert statistics["lesion_darkness"] == pytest.approx(lab[0, 0] - lab[0, 1], rel=0.1)
+    assert statistics["lesion_skin_distance"] == pytest.approx(np.linalg.norm(lab[:, 0] - lab[:, 1]), rel=0.1)
+    assert statistics["centre_minus_border_l"] == pytest.approx(lab[0, 1] - lab[0, 0], rel=0.1)
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.4, np.pi / 4, 2.0])
 @pytest.mark.parametrize(("a", "b"), [(30, 30), (45, 22)])
-def test_an_ellipse_is_symmetric_however_it_is_turned(a: float, b: float, turn: float):
-    found = picture_statistics(skin_with(ellipse(121, 161, a, b, turn)))
+def test_an_ellipse_is_symmetric_at_every_rotation(a: float, b: float, turn: float):
+    statistics = picture_statistics(skin_with(ellipse(121, 161, a, b, turn)))
 
-    assert found["lesion_asymmetry_long"] < 0.03
-    assert found["lesion_asymmetry_short"] < 0.03
+    assert statistics["lesion_asymmetry_long"] < 0.03
+    assert statistics["lesion_asymmetry_short"] < 0.03
 
 
-def test_a_mirrored_blob_has_exactly_no_asymmetry_about_the_axis_of_the_mirror():
+def test_a_mirror_symmetric_blob_has_exactly_zero_asymmetry_about_that_axis():
     half = np.random.default_rng(3).random((60, 80)) < np.linspace(-0.2, 1.2, 80)
     rows = np.abs(np.arange(60) - 30) < 18
     half &= rows[:, None]
-    found = picture_statistics(skin_with(np.hstack([half, half[:, ::-1]])))
+    statistics = picture_statistics(skin_with(np.hstack([half, half[:, ::-1]])))
 
     # The blob is wider than high, so its short axis is the upright line of the mirror.
-    assert found["lesion_asymmetry_short"] == pytest.approx(0, abs=0.01)
-    assert found["lesion_area"] > 0.05
+    assert statistics["lesion_asymmetry_short"] == pytest.approx(0, abs=0.01)
+    assert statistics["lesion_area"] > 0.05
 
 
 def test_a_blob_with_a_tail_on_one_side_is_asymmetric_and_less_compact():

@@ -1,4 +1,4 @@
-"""TFRecord files as Kaggle's sets hold them, written without TensorFlow."""
+"""Write TFRecord files like those of Kaggle's sets, without TensorFlow."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from pathlib import Path
 import google_crc32c
 
 
-def masked(content: bytes) -> bytes:
+def masked_crc(content: bytes) -> bytes:
     crc = google_crc32c.value(content)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def framed(content: bytes) -> bytes:
+def frame_record(content: bytes) -> bytes:
     length = struct.pack("<Q", len(content))
-    return length + masked(length) + content + masked(content)
+    return length + masked_crc(length) + content + masked_crc(content)
 
 
 def varint(number: int) -> bytes:
@@ -39,7 +39,7 @@ def example(features: Mapping[str, bytes | int]) -> bytes:
 
 
 def write_records(path: Path, records: Sequence[Mapping[str, bytes | int]]) -> Path:
-    """Write records as Kaggle's sets hold them."""
+    """Write records like those of Kaggle's sets."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(framed(example(record)) for record in records))
+    path.write_bytes(b"".join(frame_record(example(record)) for record in records))
     return path

@@ -1,4 +1,4 @@
-"""Drawn skin, and pictures of it in files."""
+"""Draw a lesion on skin, and save pictures to files."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ def lesion(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
-def saved(path: Path, picture: np.ndarray, mode: str = "RGB", **options: object) -> Path:
+def save_picture(path: Path, picture: np.ndarray, mode: str = "RGB", **options: object) -> Path:
     Image.fromarray(picture).convert(mode).save(path, **options)
     return path
