@@ -1,4 +1,4 @@
-"""Level-two learners: one per file, found by the file's name; a learner is given training rows alone."""
+"""Level-two learners: one per file, found by the file's name; a learner gets training rows only."""
 
 import pkgutil
 from importlib import import_module
@@ -15,13 +15,13 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Learner:
-    """Return the learner called ``name``; raise InputFault with the nearest name when there is none."""
+    """Return the learner called ``name``; raise InputFault with the most similar name if it does not exist."""
     if name not in names():
         raise InputFault(f"no learner {name!r} in level2_stack/learners; {did_you_mean(name, names())}")
     return cast(Learner, import_module(f"{__name__}.{name}"))
 
 
 def is_installed(name: str) -> bool:
-    """Return whether the library that learner ``name`` needs is there; only an optional extra (``EXTRA``) can lack."""
+    """Return whether the library of learner ``name`` is installed; only optional extras (``EXTRA``) may be missing."""
     extra = getattr(find(name), "EXTRA", None)
     return extra is None or find_spec(extra) is not None

@@ -26,14 +26,14 @@ class Params(Settings):
 
 
 class Selection:
-    """A weighted mean of percentiles: call it with a design to get scores in [0, 1]; ``weights`` sum to 1."""
+    """A predictor: a score in [0, 1] per row of a design, the mean of percentiles with ``weights`` that sum to 1."""
 
     def __init__(self, percentiles: Percentiles, weights: dict[str, float]) -> None:
         self.percentiles = percentiles
         self.weights = weights
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return a score per row of ``X``, shape (n,); a missing network's weight goes to the row's others."""
+        """Return a score per row of ``X``, shape (n,); the row's other networks share the weight of a missing one."""
         ranks = self.percentiles(X)
         weights = pd.Series(self.weights)[ranks.columns]
         present = ranks.notna().mul(weights).sum(axis=1)
@@ -44,25 +44,25 @@ class Selection:
 def fit(
     params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
 ) -> Selection:
-    """Return the networks' weights that greedily raise the AUC on ``y`` (0/1), averaged over bags of patients."""
-    percentiles = Percentiles.of(X)
+    """Choose the networks' weights greedily for the AUC on ``y`` (0/1), and average them over bags of patients."""
+    percentiles = Percentiles.from_rows(X)
     ranks = percentiles(X)
-    # While selecting, a missing network says what the row's others say; it neither helps nor harms a row.
-    filled = np.where(ranks.isna(), ranks.mean(axis=1).fillna(0.5).to_numpy()[:, np.newaxis], ranks)
+    # During the selection a missing network gets the mean of the row's others, which neither helps nor harms the row.
+    without_gaps = np.where(ranks.isna(), ranks.mean(axis=1).fillna(0.5).to_numpy()[:, np.newaxis], ranks)
     bags = _bags(params, groups, np.random.default_rng(seed))
-    picked = np.concatenate([_select(filled[bag], y[bag] == 1, params.picks) for bag in bags])
-    counts = np.bincount(picked, minlength=X.shape[1])
+    selection = np.concatenate([_select(without_gaps[bag], y[bag] == 1, params.picks) for bag in bags])
+    counts = np.bincount(selection, minlength=X.shape[1])
     return Selection(percentiles, dict(zip(map(str, X.columns), (counts / counts.sum()).tolist(), strict=True)))
 
 
-def save(fitted: Selection, folder: Path) -> None:
+def save(predict: Selection, folder: Path) -> None:
     """Write the sorted logits of every network, and the weights as JSON."""
-    save_percentiles(fitted.percentiles, folder)
-    write_facts(folder, "caruana", weights=fitted.weights)
+    save_percentiles(predict.percentiles, folder)
+    write_facts(folder, "caruana", weights=predict.weights)
 
 
 def load(folder: Path) -> Selection:
-    """Return the selection that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    """Read the selection that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     weights = read_facts(folder, "caruana", "weights")["weights"]
     return Selection(load_percentiles(folder), {str(name): float(weight) for name, weight in weights.items()})
 
@@ -73,17 +73,20 @@ def _bags(params: Params, groups: NDArray[np.object_], random: np.random.Generat
 
 
 def _select(ranks: NDArray[np.float64], positive: NDArray[np.bool_], picks: int) -> NDArray[np.intp]:
-    """Return the columns picked one after another, each the one that makes the sum's AUC largest."""
-    total, picked, columns = np.zeros(len(ranks)), [], np.ascontiguousarray(ranks.T)
+    """Return the columns chosen one after another, each the one whose addition gives the sum the highest AUC."""
+    total, selection, columns = np.zeros(len(ranks)), [], np.ascontiguousarray(ranks.T)
     for _ in range(picks):
-        picked.append(np.argmax([_pairs_won(total + column, positive) for column in columns]))
-        total = total + ranks[:, picked[-1]]
-    return np.asarray(picked, dtype=np.intp)
+        selection.append(np.argmax([_doubled_pair_wins(total + column, positive) for column in columns]))
+        total = total + ranks[:, selection[-1]]
+    return np.asarray(selection, dtype=np.intp)
 
 
-def _pairs_won(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> int:
-    """Return twice the number of pairs in which the positive stands above, ties half: the AUC, unscaled."""
-    # Only the negatives are sorted: several times faster than ranks of all, and it runs thousands of times.
+def _doubled_pair_wins(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> int:
+    """Return twice the number of pairs in which the positive has the higher score; ties count half.
+
+    It is proportional to the AUC.
+    """
+    # Sorting only the negatives is several times faster than ranking all rows, and this runs thousands of times.
     negatives, positives = np.sort(score[~positive]), np.sort(score[positive])
-    below, reached = (np.searchsorted(negatives, positives, side=side) for side in ("left", "right"))
-    return int(below.sum() + reached.sum())
+    below, up_to = (np.searchsorted(negatives, positives, side=side) for side in ("left", "right"))
+    return int(below.sum() + up_to.sum())

@@ -1,4 +1,4 @@
-"""CatBoost on all columns: symmetric trees, one more opinion for the blend; its library is an optional extra."""
+"""CatBoost on all columns: symmetric trees, a further member for the blend; its library is an optional extra."""
 
 from importlib import import_module
 from pathlib import Path
@@ -31,53 +31,53 @@ USES_SEED = True
 BASELINE = False
 EXTRA = "catboost"
 MODEL = "model.cbm"
-MISSING = "missing"  # CatBoost takes text as a category, but no gap
+MISSING = "missing"  # CatBoost accepts text as a category, but no missing values
 
 
 class Params(Settings):
-    """Settings of the booster; there is no early stopping, which would need rows that must not be seen."""
+    """Settings of the booster, without early stopping: it would need rows that the fit must not use."""
 
     rounds: int = Field(500, ge=1)
     learning_rate: float = Field(0.05, gt=0)
     depth: int = Field(3, ge=1, le=16)  # 4 and 5 were worse on 33,126 rows
     l2_leaf_reg: float = Field(10.0, ge=0)
-    rsm: float = Field(0.4, gt=0, le=1)  # the share of columns that a split may choose from
+    rsm: float = Field(0.4, gt=0, le=1)  # the share of columns that a split may use
     subsample: float = Field(0.8, gt=0, le=1)
     border_count: int = Field(64, ge=1, le=65535)
-    # Its own default of 10 Newton steps per leaf made a fit several times longer, and no better.
+    # CatBoost's default of 10 Newton steps per leaf made a fit several times slower, and no better.
     leaf_estimation_iterations: int = Field(1, ge=1)
-    # The probability never falls when a network's own logit rises and all else stays.
+    # The probability never falls if a network's logit rises and all other columns stay the same.
     monotone: bool = False
     thread_count: int = Field(1, ge=1)  # fits run side by side, one per core
 
 
-class Boosted:
-    """A fitted booster: call it with a design to get probabilities; ``importance`` sums to 100, it is not a gain."""
+class FittedBooster:
+    """A predictor: the probability of every row of a design; ``importance`` sums to 100 and is not a gain."""
 
-    def __init__(self, booster: "CatBoost", seen: pd.DataFrame, params: Params) -> None:
+    def __init__(self, booster: "CatBoost", template: pd.DataFrame, params: Params) -> None:
         self.booster = booster
-        self.seen = seen.iloc[:0]
+        self.template = template.iloc[:0]
         self.params = params
         shares = booster.get_feature_importance(thread_count=params.thread_count)
-        self.importance: dict[str, float] = dict(zip(seen.columns, np.asarray(shares).tolist(), strict=True))
+        self.importance: dict[str, float] = dict(zip(template.columns, np.asarray(shares).tolist(), strict=True))
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        rows = _pool(_library(), match_columns(X, self.seen), None, self.params)
+        rows = _pool(_library(), match_columns(X, self.template), None, self.params)
         return np.asarray(expit(self._margin(rows, 0, self.booster.tree_count_)), dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, grown = _pool(_library(), match_columns(X, self.seen), None, self.params), self.booster.tree_count_
-        margin, done, margins = np.zeros(len(X)), 0, []
-        for end in (min(end, grown) for end in stage_ends(self.params.rounds)):
-            margin = margin + self._margin(rows, done, end) if end > done else margin
+        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), in the time of one prediction."""
+        rows, n_trees = _pool(_library(), match_columns(X, self.template), None, self.params), self.booster.tree_count_
+        margin, start, margins = np.zeros(len(X)), 0, []
+        for end in (min(end, n_trees) for end in stage_ends(self.params.rounds)):
+            margin = margin + self._margin(rows, start, end) if end > start else margin
             margins.append(margin)
-            done = end
+            start = end
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
 
     def _margin(self, rows: "Pool", start: int, end: int) -> NDArray[np.float64]:
-        """Return what trees ``start`` to ``end`` add to the margin; the bias comes with the first of them."""
+        """Return what trees ``start`` to ``end`` add to the margin; tree 0 includes the bias."""
         threads = self.params.thread_count
         margin = self.booster.predict(
             rows, prediction_type="RawFormulaVal", ntree_start=start, ntree_end=end, thread_count=threads
@@ -85,50 +85,52 @@ class Boosted:
         return np.asarray(margin, dtype=np.float64)
 
 
-def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Boosted:
-    """Return a booster fitted to the log loss of ``y`` (0/1); equal seeds give equal boosters.
+def fit(
+    params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
+) -> FittedBooster:
+    """Fit a booster to the log loss of ``y`` (0/1); equal seeds give equal boosters.
 
-    Raises InputFault where the library is not installed.
+    Raises InputFault if the library is not installed.
     """
-    library, seen = _library(), without_unused_categories(X)
+    library, rows = _library(), without_unused_categories(X)
     settings = params.model_dump(exclude={"rounds", "monotone"}) | {
         "loss_function": "Logloss",
         "iterations": params.rounds,
         "boost_from_average": True,
         "boosting_type": "Plain",
         "bootstrap_type": "Bernoulli",
-        "one_hot_max_size": 255,  # statistics of the target per category are noise where positives are few
+        "one_hot_max_size": 255,  # statistics of the target per category are noise if there are few positives
         "random_seed": seed,
         "allow_writing_files": False,
         "logging_level": "Silent",
     }
     if params.monotone:
-        settings["monotone_constraints"] = monotone_constraints(seen)
-    return Boosted(library.CatBoost(settings).fit(_pool(library, seen, y, params)), seen, params)
+        settings["monotone_constraints"] = monotone_constraints(rows)
+    return FittedBooster(library.CatBoost(settings).fit(_pool(library, rows, y, params)), rows, params)
 
 
-def save(fitted: Boosted, folder: Path) -> None:
+def save(predict: FittedBooster, folder: Path) -> None:
     """Write the booster in CatBoost's own format, and its columns and parameters as JSON."""
     with replacing(folder / MODEL) as temporary:
-        fitted.booster.save_model(str(temporary), format="cbm")
-    write_facts(folder, "catboost", columns=columns_to_json(fitted.seen), params=fitted.params.model_dump())
+        predict.booster.save_model(str(temporary), format="cbm")
+    write_facts(folder, "catboost", columns=columns_to_json(predict.template), params=predict.params.model_dump())
 
 
-def load(folder: Path) -> Boosted:
-    """Return the booster that ``save`` wrote; raise InputFault for a damaged folder, or without the library."""
+def load(folder: Path) -> FittedBooster:
+    """Read the booster that ``save`` wrote; raise InputFault if ``folder`` is damaged or the library is missing."""
     facts, library = read_facts(folder, "catboost", "columns", "params"), _library()
     try:
         booster = library.CatBoost().load_model(str(folder / MODEL), format="cbm")
     except library.CatBoostError as error:
         raise InputFault(f"{folder / MODEL}: not a CatBoost model ({error})") from error
-    return Boosted(booster, columns_from_json(facts["columns"]), Params(**facts["params"]))
+    return FittedBooster(booster, columns_from_json(facts["columns"]), Params(**facts["params"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
-    """Return parameters drawn from ``trial``, around what suits a few hundred positives and some dozen columns.
+    """Return the parameters that ``trial`` suggests, for tables with some hundred positives and some dozen columns.
 
-    Depth 2 to 6, L2 1 to 100, columns per split 0.15 to 0.8, rows per tree 0.5 to 1 and the learning rate 0.02 to
-    0.15; the number of rounds stays, its stages cover it.
+    Depth 2 to 6, L2 1 to 100, columns per split 0.15 to 0.8, rows per tree 0.5 to 1 and the learning rate 0.02 to 0.15.
+    The number of rounds is fixed, because the stages choose it.
     """
     return {
         "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
@@ -145,7 +147,7 @@ def _library() -> ModuleType:
     except ImportError as error:
         raise InputFault(
             "the learner 'catboost' needs a library that is not installed; "
-            "in the project's .venv, `pip install 'melstack[catboost]'` brings it (or `uv pip install`)"
+            "run `pip install 'melstack[catboost]'` (or `uv pip install`) in the project's .venv"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""LightGBM on all columns: small trees, strongly regularised, with categories and gaps as they are."""
+"""LightGBM on all columns: small trees, strong regularisation; categories and missing values need no encoding."""
 
 import re
 import warnings
@@ -34,67 +34,68 @@ USES: Literal["logits", "all"] = "all"
 USES_SEED = True
 BASELINE = False
 MODEL = "model.txt"
-# In its text: addresses of one attempt, not the model.
-PLACES = re.compile(r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE)
-OF_NETWORK = re.compile(r"Socket|Binding port")  # in LightGBM's errors
+# Lines of the model's text with network addresses of the fit, which are not part of the model.
+ADDRESSES = re.compile(r"^\[(machines|local_listen_port): .*\]\n", re.MULTILINE)
+CONNECTION_ERROR = re.compile(r"Socket|Binding port")  # in the messages of LightGBM's errors
 
 
 class Params(Settings):
-    """Settings of the booster; there is no early stopping, which would need rows that must not be seen."""
+    """Settings of the booster, without early stopping: it would need rows that the fit must not use."""
 
     # On 33,126 rows half the rate and 400 rounds took 1.5 times as long for 0.0002 of AUC; 130 rounds cost 0.0006.
     rounds: int = Field(240, ge=1)
     learning_rate: float = Field(0.04, gt=0)
     num_leaves: int = Field(6, ge=2)
     min_child_samples: int = Field(20, ge=1)
-    # Weighs evidence, not rows: a leaf of rare cancers needs more rows than one of frequent ones, whatever the data.
+    # A minimum of evidence, not of rows: a leaf needs more rows where cancers are rarer.
     min_sum_hessian: float = Field(2.0, ge=0)
     feature_fraction: float = Field(0.4, gt=0, le=1)
     bagging_fraction: float = Field(0.8, gt=0, le=1)
     lambda_l2: float = Field(5.0, ge=0)
     max_bin: int = Field(255, ge=2)  # 63 cost 0.0005 of AUC and saved a sixth of the time
-    # The probability never falls when a network's own logit rises and all else stays.
+    # The probability never falls if a network's logit rises and all other columns stay the same.
     monotone: bool = False
     # Fits run side by side, one per core. More threads in one fit wait for each other after every split: on a busy
     # machine that made a thousand rows take minutes instead of a second.
     num_threads: int = Field(1, ge=1)
 
 
-class Boosted:
-    """A fitted booster: call it with a design to get probabilities."""
+class FittedBooster:
+    """A predictor: the probability of every row of a design."""
 
-    def __init__(self, booster: lightgbm.Booster, seen: pd.DataFrame, params: Params) -> None:
+    def __init__(self, booster: lightgbm.Booster, template: pd.DataFrame, params: Params) -> None:
         self.booster = booster
-        self.seen = seen.iloc[:0]
-        self.coder = Encoder(self.seen)
+        self.template = template.iloc[:0]
+        self.encoder = Encoder(self.template)
         self.params = params
         gains = booster.feature_importance("gain") / np.maximum(booster.feature_importance("split"), 1)
-        self.importance: dict[str, float] = dict(zip(seen.columns, gains.tolist(), strict=True))
+        self.importance: dict[str, float] = dict(zip(template.columns, gains.tolist(), strict=True))
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        # LightGBM keeps its number of threads for the whole process and forgets it in every call that does not say it.
-        probability = self.booster.predict(self.coder(X), num_threads=self.params.num_threads)
+        # LightGBM's number of threads belongs to the process, and is reset by every call that does not set it.
+        probability = self.booster.predict(self.encoder(X), num_threads=self.params.num_threads)
         return np.asarray(probability, dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, grown = self.coder(X), self.booster.current_iteration()  # fewer than asked where nothing is left
-        margin, done, margins = np.zeros(len(X)), 0, []
+        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), in the time of one prediction."""
+        # The booster has fewer trees than rounds if no more splits were found.
+        rows, n_trees = self.encoder(X), self.booster.current_iteration()
+        margin, start, margins = np.zeros(len(X)), 0, []
         for end in stage_ends(self.params.rounds):
-            count = min(end, grown) - done
+            count = min(end, n_trees) - start
             if count > 0:
-                margin, done = margin + self._margin(rows, done, count), done + count
+                margin, start = margin + self._margin(rows, start, count), start + count
             margins.append(margin)
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
 
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
-        """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, last the base.
+        """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, then the base.
 
         Exact SHAP values of the trees (Lundberg et al. 2020).
         """
         end = stage_ends(self.params.rounds)[STAGES.index(share)]
-        count, rows = min(end, self.booster.current_iteration()), self.coder(X)
+        count, rows = min(end, self.booster.current_iteration()), self.encoder(X)
         parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=self.params.num_threads)
         return np.asarray(parts, dtype=np.float64)
 
@@ -106,73 +107,76 @@ class Boosted:
         return np.asarray(margin, dtype=np.float64)
 
 
-def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Boosted:
-    """Return a booster fitted to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
-    seen = without_unused_categories(X)
-    data = lightgbm.Dataset(seen, y, params={"num_threads": params.num_threads, "max_bin": params.max_bin})
-    return Boosted(lightgbm.train(_settings(params, seen, seed), data, params.rounds), seen, params)
+def fit(
+    params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
+) -> FittedBooster:
+    """Fit a booster to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
+    rows = without_unused_categories(X)
+    data = lightgbm.Dataset(rows, y, params={"num_threads": params.num_threads, "max_bin": params.max_bin})
+    return FittedBooster(lightgbm.train(_settings(params, rows, seed), data, params.rounds), rows, params)
 
 
-def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Boosted:
-    """Return one booster fitted to rows that Dask's workers hold, all categories known to each part of ``X``.
+def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> FittedBooster:
+    """Fit one booster to the rows on Dask's workers; every partition of ``X`` must have all categories.
 
-    Every worker finds the bins of some columns in its own rows alone, and draws the rows of a tree from its own: a
-    booster like that of ``fit``, not the same. Raises ConnectionError where the workers were cut off from each other.
+    Each worker computes the bins of some columns from its own rows only, and samples a tree's rows from its own. So the
+    booster is similar to that of ``fit``, but not equal. Raises ConnectionError if the workers lose their connection.
     """
     from lightgbm.dask import DaskLGBMRegressor
 
-    # Not the classifier, which numbers the classes that each worker has; a worker's own threads replace num_threads.
+    # DaskLGBMClassifier would number the classes on each worker separately. Dask sets the number of threads.
     settings = {key: value for key, value in _settings(params, X, seed).items() if key != "num_threads"}
     try:
-        # It prints that it looks for ports, and warns of its own default: n_jobs, which is None.
+        # It prints that it searches for ports, and warns about its own default, n_jobs=None.
         with redirect_stdout(None), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Parameter n_jobs will be ignored")
-            grown = DaskLGBMRegressor(client=client, n_estimators=params.rounds, **settings).fit(X, y)
+            regressor = DaskLGBMRegressor(client=client, n_estimators=params.rounds, **settings).fit(X, y)
     except lightgbm.basic.LightGBMError as error:
-        if OF_NETWORK.search(str(error)):
+        if CONNECTION_ERROR.search(str(error)):
             raise ConnectionError(f"LightGBM: {error}") from error
         raise
-    text = PLACES.sub("", grown.booster_.model_to_string())
-    return Boosted(lightgbm.Booster(model_str=text), X._meta, params)
+    text = ADDRESSES.sub("", regressor.booster_.model_to_string())
+    return FittedBooster(lightgbm.Booster(model_str=text), X._meta, params)
 
 
-def _settings(params: Params, seen: "pd.DataFrame | dd.DataFrame", seed: int) -> dict[str, Any]:
+def _settings(params: Params, X: "pd.DataFrame | dd.DataFrame", seed: int) -> dict[str, Any]:
     settings = params.model_dump(exclude={"rounds", "min_sum_hessian", "monotone"}) | {
         "objective": "binary",
         "min_sum_hessian_in_leaf": params.min_sum_hessian,
         "bagging_freq": 1,
         "seed": seed,
         "deterministic": True,
-        "force_row_wise": True,  # the other histogram order sums floats in another order
+        "force_row_wise": True,  # column-wise histograms would sum floats in another order
         "verbosity": -1,
     }
-    return settings | ({"monotone_constraints": monotone_constraints(seen)} if params.monotone else {})
+    return settings | ({"monotone_constraints": monotone_constraints(X)} if params.monotone else {})
 
 
-def save(fitted: Boosted, folder: Path) -> None:
-    """Write the booster as LightGBM's text, and its columns and parameters as JSON."""
+def save(predict: FittedBooster, folder: Path) -> None:
+    """Write the booster in LightGBM's text format, and its columns and parameters as JSON."""
     with replacing(folder / MODEL) as temporary:
-        fitted.booster.save_model(temporary)
-    write_facts(folder, "lgbm", columns=columns_to_json(fitted.seen), params=fitted.params.model_dump())
+        predict.booster.save_model(temporary)
+    write_facts(folder, "lgbm", columns=columns_to_json(predict.template), params=predict.params.model_dump())
 
 
-def load(folder: Path) -> Boosted:
-    """Return the booster that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+def load(folder: Path) -> FittedBooster:
+    """Read the booster that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     facts = read_facts(folder, "lgbm", "columns", "params")
     try:
         booster = lightgbm.Booster(model_file=folder / MODEL)
     except lightgbm.basic.LightGBMError as error:
         raise InputFault(f"{folder / MODEL}: not a LightGBM model ({error})") from error
-    # A booster of an earlier version may name a parameter that is gone.
+    # A booster of an earlier version may have a parameter that no longer exists.
     params = {name: value for name, value in facts["params"].items() if name in Params.model_fields}
-    return Boosted(booster, columns_from_json(facts["columns"]), Params(**params))
+    return FittedBooster(booster, columns_from_json(facts["columns"]), Params(**params))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
-    """Return parameters drawn from ``trial``, around what suits a few hundred positives and some dozen columns.
+    """Return the parameters that ``trial`` suggests, for tables with some hundred positives and some dozen columns.
 
-    Leaves 3 to 16, rows and evidence per leaf over a factor of a hundred, columns per tree 0.15 to 0.8, rows per tree
-    0.5 to 1, L2 0.1 to 100 and the learning rate 0.01 to 0.06; the number of rounds stays, its stages cover it.
+    Leaves 3 to 16, rows per leaf 5 to 200, evidence per leaf 0.1 to 10, columns per tree 0.15 to 0.8, rows per tree
+    0.5 to 1, L2 0.1 to 100 and the learning rate 0.01 to 0.06. The number of rounds is fixed, because the stages choose
+    it.
     """
     return {
         "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.06, log=True),

@@ -23,11 +23,11 @@ BASELINE = False
 class Params(Settings):
     """Settings of the regression."""
 
-    l2: float = Field(1.0, ge=0)  # penalty l2/2 * |w|^2 beside the summed log loss, on standardised logits
+    l2: float = Field(1.0, ge=0)  # penalty l2/2 * |w|^2 added to the summed log loss, on standardised logits
 
 
 class NonNegativeRegression:
-    """A fitted regression: call it with a design to get probabilities; ``weights`` are per standardised logit."""
+    """A predictor: the probability of every row of a design; ``weights`` are per standardised logit."""
 
     def __init__(self, mean: pd.Series, std: pd.Series, solution: NDArray[np.float64]) -> None:
         self.mean, self.std, self.solution = mean, std, solution
@@ -37,23 +37,23 @@ class NonNegativeRegression:
     def fit(cls, X: pd.DataFrame, y: NDArray[np.float64], l2: float) -> "NonNegativeRegression":
         """Return the regression of ``y`` (0/1) on the columns of ``X``."""
         mean, std = X.mean().fillna(0.0), X.std(ddof=0).replace(0.0, 1.0).fillna(1.0)
-        return cls(mean, std, _solve(_standardised(X, mean, std), y, l2))
+        return cls(mean, std, _solve(_standardise(X, mean, std), y, l2))
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        # A sum row by row: a matrix product may round differently by the number of rows.
-        margin = self.solution[0] + (self._standardised(X) * self.solution[1:]).sum(axis=1)
+        # A sum per row: the rounding of a matrix product may depend on the number of rows.
+        margin = self.solution[0] + (self._standardise(X) * self.solution[1:]).sum(axis=1)
         return np.asarray(expit(margin), dtype=np.float64)
 
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
-        """Return (n, columns + 1): what each logit adds from its training mean, last the base; ``share`` is unused.
+        """Return (n, columns + 1): what each logit adds relative to its training mean, then the base.
 
-        A missing network has the part of what it is filled with.
+        ``share`` is not used. For a missing network it is the contribution of the value that replaces it.
         """
-        return np.column_stack([self._standardised(X) * self.solution[1:], np.full(len(X), self.solution[0])])
+        return np.column_stack([self._standardise(X) * self.solution[1:], np.full(len(X), self.solution[0])])
 
-    def _standardised(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        return _standardised(X, self.mean, self.std)
+    def _standardise(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        return _standardise(X, self.mean, self.std)
 
 
 def fit(
@@ -64,21 +64,21 @@ def fit(
         return NonNegativeRegression.fit(X, y, params.l2)
 
 
-def save(fitted: NonNegativeRegression, folder: Path) -> None:
+def save(predict: NonNegativeRegression, folder: Path) -> None:
     """Write means, deviations and weights as JSON."""
-    numbers = {"mean": fitted.mean.tolist(), "std": fitted.std.tolist(), "solution": fitted.solution.tolist()}
-    write_facts(folder, "logistic", columns=list(fitted.mean.index), **numbers)
+    numbers = {"mean": predict.mean.tolist(), "std": predict.std.tolist(), "solution": predict.solution.tolist()}
+    write_facts(folder, "logistic", columns=list(predict.mean.index), **numbers)
 
 
 def load(folder: Path) -> NonNegativeRegression:
-    """Return the regression that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    """Read the regression that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     facts = read_facts(folder, "logistic", "columns", "mean", "std", "solution")
     mean, std = (pd.Series(facts[name], index=facts["columns"], dtype=np.float64) for name in ("mean", "std"))
     return NonNegativeRegression(mean, std, np.array(facts["solution"], np.float64))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
-    """Return the penalty drawn from ``trial``: 0.01 to 1000, where only the networks' common direction is left."""
+    """Return the penalty that ``trial`` suggests: 0.01 to 1000, which keeps only the direction common to the networks."""
     return {"l2": trial.suggest_float("l2", 0.01, 1000.0, log=True)}
 
 
@@ -92,8 +92,8 @@ def loss_and_gradient(
     return float(loss), np.concatenate([[error.sum()], Z.T @ error + l2 * solution[1:]])
 
 
-def _standardised(X: pd.DataFrame, mean: pd.Series, std: pd.Series) -> NDArray[np.float64]:
-    """Return standardised logits; a missing network counts as the mean of the row's others, or as average."""
+def _standardise(X: pd.DataFrame, mean: pd.Series, std: pd.Series) -> NDArray[np.float64]:
+    """Return standardised logits; a missing one gets the mean of the row's others, or 0 if the row has none."""
     Z = (X[mean.index] - mean) / std
     others = Z.mean(axis=1).fillna(0.0).to_numpy()[:, np.newaxis]
     return np.where(Z.isna(), others, Z)

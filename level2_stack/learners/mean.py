@@ -17,11 +17,11 @@ BASELINE = True
 
 
 class Params(Settings):
-    """There is nothing to set."""
+    """The settings, of which there are none."""
 
 
 class Mean:
-    """Call it with a design to get the mean probability of every row; a row without a network gets the overall mean."""
+    """A predictor: the mean probability of every row of a design; a row without any network gets the overall mean."""
 
     def __init__(self, networks: list[str], overall: float) -> None:
         self.networks, self.overall = networks, overall
@@ -32,16 +32,16 @@ class Mean:
 
 
 def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Mean:
-    """Return the mean of probabilities; the target is not looked at."""
+    """Return the mean of probabilities; ``y`` is not used."""
     return Mean(list(map(str, X.columns)), float(np.nan_to_num(np.nanmean(expit(X.to_numpy())), nan=0.5)))
 
 
-def save(fitted: Mean, folder: Path) -> None:
+def save(predict: Mean, folder: Path) -> None:
     """Write the networks' names and the overall mean as JSON."""
-    write_facts(folder, "mean", networks=fitted.networks, overall=fitted.overall)
+    write_facts(folder, "mean", networks=predict.networks, overall=predict.overall)
 
 
 def load(folder: Path) -> Mean:
-    """Return the mean that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    """Read the mean that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     facts = read_facts(folder, "mean", "networks", "overall")
     return Mean([str(name) for name in facts["networks"]], float(facts["overall"]))

@@ -1,4 +1,4 @@
-"""Baseline: the mean percentile of the networks that a row has, each within its network's training rows."""
+"""Baseline: the mean percentile of the networks that a row has, each among the training rows of its network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,37 +15,37 @@ from runtime.settings import Settings
 USES: Literal["logits", "all"] = "logits"
 USES_SEED = False
 BASELINE = True
-ORDERED = "ordered.npz"
+SORTED_LOGITS = "ordered.npz"
 
 
 class Params(Settings):
-    """There is nothing to set."""
+    """The settings, of which there are none."""
 
 
 class Percentiles:
-    """The training distribution of every network, as a function: logits to percentiles in [0, 1]."""
+    """Converts logits to percentiles in [0, 1] of the training rows, per network."""
 
-    def __init__(self, ordered: Mapping[str, NDArray[np.float64]]) -> None:
-        self.ordered = ordered  # per network the training rows' logits, sorted
+    def __init__(self, sorted_logits: Mapping[str, NDArray[np.float64]]) -> None:
+        self.sorted_logits = sorted_logits  # per network, of the training rows
 
     @classmethod
-    def of(cls, X: pd.DataFrame) -> "Percentiles":
+    def from_rows(cls, X: pd.DataFrame) -> "Percentiles":
         """Return the percentiles of the training rows ``X``."""
         return cls({str(name): np.sort(column.dropna().to_numpy(dtype=np.float64)) for name, column in X.items()})
 
     def __call__(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return mid-rank percentiles (share below plus half the share equal); the missing stays missing."""
-        return pd.DataFrame({name: self._percentile(name, X[name]) for name in self.ordered}, index=X.index)
+        """Return mid-rank percentiles (share below plus half the share equal); missing values stay missing."""
+        return pd.DataFrame({name: self._percentile(name, X[name]) for name in self.sorted_logits}, index=X.index)
 
     def _percentile(self, name: str, column: pd.Series) -> NDArray[np.float64]:
-        values, known = column.to_numpy(dtype=np.float64), self.ordered[name]
-        below = np.searchsorted(known, values, side="left")
-        reached = np.searchsorted(known, values, side="right")
-        return np.where(np.isnan(values), np.nan, (below + reached) / (2 * max(len(known), 1)))
+        values, training = column.to_numpy(dtype=np.float64), self.sorted_logits[name]
+        below = np.searchsorted(training, values, side="left")
+        up_to = np.searchsorted(training, values, side="right")
+        return np.where(np.isnan(values), np.nan, (below + up_to) / (2 * max(len(training), 1)))
 
 
 class RankMean:
-    """Call it with a design to get the mean percentile of every row; a row without any network gets 0.5."""
+    """A predictor: the mean percentile of every row of a design; a row without any network gets 0.5."""
 
     def __init__(self, percentiles: Percentiles) -> None:
         self.percentiles = percentiles
@@ -56,27 +56,27 @@ class RankMean:
 
 
 def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> RankMean:
-    """Return the rank mean; the target is not looked at."""
-    return RankMean(Percentiles.of(X))
+    """Return the rank mean; ``y`` is not used."""
+    return RankMean(Percentiles.from_rows(X))
 
 
-def save(fitted: RankMean, folder: Path) -> None:
+def save(predict: RankMean, folder: Path) -> None:
     """Write the sorted logits of every network."""
-    save_percentiles(fitted.percentiles, folder)
+    save_percentiles(predict.percentiles, folder)
     write_facts(folder, "rank_mean")
 
 
 def load(folder: Path) -> RankMean:
-    """Return the rank mean that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+    """Read the rank mean that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     read_facts(folder, "rank_mean")
     return RankMean(load_percentiles(folder))
 
 
 def save_percentiles(percentiles: Percentiles, folder: Path) -> None:
     """Write the sorted logits of every network into ``folder``."""
-    write_arrays(folder / ORDERED, percentiles.ordered)
+    write_arrays(folder / SORTED_LOGITS, percentiles.sorted_logits)
 
 
 def load_percentiles(folder: Path) -> Percentiles:
-    """Return what ``save_percentiles`` wrote; raise InputFault when it is missing or damaged."""
-    return Percentiles(read_arrays(folder / ORDERED))
+    """Read the percentiles that ``save_percentiles`` wrote; raise InputFault if they are missing or damaged."""
+    return Percentiles(read_arrays(folder / SORTED_LOGITS))

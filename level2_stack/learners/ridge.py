@@ -1,4 +1,4 @@
-"""Penalised logistic regression on all columns, curved in the logits: a smooth partner for the trees of a blend."""
+"""Penalised logistic regression on all columns, with splines of the logits: a smooth member beside trees in a blend."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,15 +28,15 @@ DEGREE = 3  # of the splines
 class Params(Settings):
     """Settings of the regression."""
 
-    # Penalty l2/2 * |w|^2 beside the summed log loss, on standardised columns. On 33,126 rows a factor of three either
-    # way changed the AUC by less than 0.001.
+    # Penalty l2/2 * |w|^2 added to the summed log loss, on standardised columns. On 33,126 rows three times as much or
+    # a third of it changed the AUC by less than 0.001.
     l2: float = Field(default=30.0, gt=0)
-    # Of each logit's cubic spline, evenly spaced from the smallest logit to the largest.
+    # Knots of each logit's cubic spline, evenly spaced from the smallest logit to the largest.
     knots: int = Field(default=6, ge=2)
 
 
 class Numbers(NamedTuple):
-    """Columns of numbers: what a gap counts as, and the columns whose gaps have a column of their own."""
+    """Columns of numbers, the medians that replace missing values, and the columns with a missing-value indicator."""
 
     names: list[str]
     medians: list[float]
@@ -44,7 +44,7 @@ class Numbers(NamedTuple):
 
 
 class Splines(NamedTuple):
-    """Columns of logits: what a gap counts as, and the knots of each cubic spline."""
+    """Columns of logits, the medians that replace missing values, and the knots of each cubic spline."""
 
     names: list[str]
     medians: list[float]
@@ -52,14 +52,14 @@ class Splines(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Columns of text and the values that have a column each; None is the gap."""
+    """Columns of text, and the values that have a column each; None is a missing value."""
 
     names: list[str]
     values: list[list[str | None]]
 
 
-class Prepared(NamedTuple):
-    """What makes standardised columns of a design, in this order: numbers, their gaps, splines of logits, texts."""
+class ColumnEncoder(NamedTuple):
+    """Encodes a design as standardised columns: numbers, missing-value indicators, splines of logits, texts."""
 
     numbers: Numbers
     splines: Splines
@@ -68,18 +68,18 @@ class Prepared(NamedTuple):
     scale: list[float]
 
     def columns(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the standardised columns (n, prepared columns) of ``X``."""
-        return self.standardised(self.unstandardised(X))
+        """Return the standardised columns (n, encoded columns) of ``X``."""
+        return self.standardise(self.raw_columns(X))
 
-    def standardised(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``columns`` with mean and scale of the training rows taken out, in place."""
-        # At 401,059 rows a copy is 0.4 GB, in each of the fits that run side by side.
+    def standardise(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Standardise ``columns`` in place, with mean and scale of the training rows, and return them."""
+        # At 401,059 rows a copy takes 0.4 GB in each of the parallel fits.
         columns -= np.array(self.mean)
         columns /= np.array(self.scale)
         return columns
 
-    def unstandardised(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the columns (n, prepared columns) of ``X`` before they are standardised."""
+    def raw_columns(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the columns (n, encoded columns) of ``X`` before they are standardised."""
         columns, end = np.empty((len(X), len(self.sources()))), 0
         for part in self._parts(X):
             begin, end = end, end + part.shape[1]
@@ -87,110 +87,115 @@ class Prepared(NamedTuple):
         return columns
 
     def _parts(self, X: pd.DataFrame) -> Iterator[NDArray[np.float64]]:
-        """Yield the columns that one column of ``X`` makes, one after the other."""
+        """Yield the encoded columns, those of one column of ``X`` at a time."""
         for name, median in zip(self.numbers.names, self.numbers.medians, strict=True):
-            yield _without_gaps(X[name], median)[:, np.newaxis]
+            yield _fill_gaps(X[name], median)[:, np.newaxis]
         for name in self.numbers.gappy:
             yield X[[name]].isna().to_numpy().astype(np.float64)
         for name, median, knots in zip(*self.splines, strict=True):
-            yield _bent(_without_gaps(X[name], median), np.array(knots))
+            yield _spline_columns(_fill_gaps(X[name], median), np.array(knots))
         for name, values in zip(*self.texts, strict=True):
-            yield _known(X[name], values)
+            yield _indicators(X[name], values)
 
     def sources(self) -> list[str]:
-        """Return, for every prepared column in order, the column of the design that it is made of."""
-        each = [len(knots) - DEGREE - 2 for knots in self.splines.knots]
+        """Return, for every encoded column in order, the column of the design that it comes from."""
+        splines = [len(knots) - DEGREE - 2 for knots in self.splines.knots]
         texts = [len(values) for values in self.texts.values]
         return [
             *self.numbers.names,
             *self.numbers.gappy,
-            *np.repeat(self.splines.names, each).tolist(),
+            *np.repeat(self.splines.names, splines).tolist(),
             *np.repeat(self.texts.names, texts).tolist(),
         ]
 
 
 class Regression:
-    """A fitted regression: call it with a design to get probabilities."""
+    """A predictor: the probability of every row of a design."""
 
-    def __init__(self, prepared: Prepared, weights: NDArray[np.float64], intercept: float, seen: pd.DataFrame) -> None:
-        self.prepared, self.weights_of_columns, self.intercept, self.seen = prepared, weights, intercept, seen.iloc[:0]
+    def __init__(
+        self, encoder: ColumnEncoder, weights: NDArray[np.float64], intercept: float, template: pd.DataFrame
+    ) -> None:
+        # Not named weights: these are of encoded columns, not of networks as in HasWeights.
+        self.encoder, self.column_weights, self.intercept = encoder, weights, intercept
+        self.template = template.iloc[:0]
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        # A sum row by row: a matrix product may round differently by the number of rows.
+        # A sum per row: the rounding of a matrix product may depend on the number of rows.
         return np.asarray(expit(self.intercept + self._terms(X).sum(axis=1)), dtype=np.float64)
 
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
-        """Return (n, columns + 1): what each column adds to the logit, last the base; ``share`` has no effect.
+        """Return (n, columns + 1): what each column adds to the logit, then the base; ``share`` is not used.
 
-        The terms of a column are its value, its gap, its spline or its categories, each from its training mean: the
-        SHAP values of a linear model (Lundberg and Lee 2017, 4.2).
+        The terms of a column are its value, its missing-value indicator, its spline and its categories, each relative
+        to its training mean: the SHAP values of a linear model (Lundberg and Lee 2017, 4.2).
         """
-        terms = pd.DataFrame(self._terms(X).T, index=self.prepared.sources()).groupby(level=0).sum()
-        parts = terms.reindex(self.seen.columns, fill_value=0.0).to_numpy().T
+        terms = pd.DataFrame(self._terms(X).T, index=self.encoder.sources()).groupby(level=0).sum()
+        parts = terms.reindex(self.template.columns, fill_value=0.0).to_numpy().T
         return np.column_stack([parts, np.full(len(X), self.intercept)])
 
     def _terms(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the term of every prepared column, (n, prepared columns)."""
-        columns = self.prepared.columns(match_columns(X, self.seen))
-        columns *= self.weights_of_columns
+        """Return the term of every encoded column, (n, encoded columns)."""
+        columns = self.encoder.columns(match_columns(X, self.template))
+        columns *= self.column_weights
         return columns
 
 
 def fit(
     params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
 ) -> Regression:
-    """Return the regression of ``y`` (0/1) on ``X``; a gap counts as the median, and has a column of its own."""
-    seen = without_unused_categories(X)
-    prepare = _prepared(seen, params.knots)
-    columns = prepare.unstandardised(seen)
-    scalers = [StandardScaler().fit(columns[:, [place]]) for place in range(columns.shape[1])]
-    prepared = prepare._replace(mean=[float(s.mean_[0]) for s in scalers], scale=[float(s.scale_[0]) for s in scalers])
+    """Fit the regression of ``y`` (0/1) on ``X``; a missing number counts as the median and has an indicator column."""
+    rows = without_unused_categories(X)
+    encoder = _fit_encoder(rows, params.knots)
+    columns = encoder.raw_columns(rows)
+    scalers = [StandardScaler().fit(columns[:, [index]]) for index in range(columns.shape[1])]
+    encoder = encoder._replace(mean=[float(s.mean_[0]) for s in scalers], scale=[float(s.scale_[0]) for s in scalers])
     model = LogisticRegression(C=1 / params.l2, max_iter=5000)
-    with threadpool_limits(1):  # sums in another order would make the fit depend on the number of cores
-        model.fit(prepared.standardised(columns), y)
-    return Regression(prepared, model.coef_[0], float(model.intercept_[0]), seen)
+    with threadpool_limits(1):  # the order of sums, and so the fit, would depend on the number of cores
+        model.fit(encoder.standardise(columns), y)
+    return Regression(encoder, model.coef_[0], float(model.intercept_[0]), rows)
 
 
-def save(fitted: Regression, folder: Path) -> None:
+def save(predict: Regression, folder: Path) -> None:
     """Write all constants as JSON."""
-    parts = {name: part._asdict() for name, part in fitted.prepared._asdict().items() if hasattr(part, "_asdict")}
-    scale = {"mean": fitted.prepared.mean, "scale": fitted.prepared.scale}
-    weights = {"weights": fitted.weights_of_columns.tolist(), "intercept": fitted.intercept}
-    write_facts(folder, "ridge", columns=columns_to_json(fitted.seen), **parts, **scale, **weights)
+    encoder = predict.encoder
+    parts = {name: part._asdict() for name, part in encoder._asdict().items() if hasattr(part, "_asdict")}
+    scale = {"mean": encoder.mean, "scale": encoder.scale}
+    weights = {"weights": predict.column_weights.tolist(), "intercept": predict.intercept}
+    write_facts(folder, "ridge", columns=columns_to_json(predict.template), **parts, **scale, **weights)
 
 
 def load(folder: Path) -> Regression:
-    """Return the regression that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
-    facts = read_facts(folder, "ridge", "columns", *Prepared._fields, "weights", "intercept")
+    """Read the regression that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
+    facts = read_facts(folder, "ridge", "columns", *ColumnEncoder._fields, "weights", "intercept")
     parts = (Numbers(**facts["numbers"]), Splines(**facts["splines"]), Texts(**facts["texts"]))
-    prepared, weights = Prepared(*parts, facts["mean"], facts["scale"]), np.array(facts["weights"], np.float64)
-    return Regression(prepared, weights, float(facts["intercept"]), columns_from_json(facts["columns"]))
+    encoder, weights = ColumnEncoder(*parts, facts["mean"], facts["scale"]), np.array(facts["weights"], np.float64)
+    return Regression(encoder, weights, float(facts["intercept"]), columns_from_json(facts["columns"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
-    """Return parameters drawn from ``trial``: L2 from 1 to 1000, 3 to 10 knots."""
+    """Return the parameters that ``trial`` suggests: L2 from 1 to 1000, 3 to 10 knots."""
     return {"l2": trial.suggest_float("l2", 1.0, 1000.0, log=True), "knots": trial.suggest_int("knots", 3, 10)}
 
 
-def _prepared(X: pd.DataFrame, knots: int) -> Prepared:
-    """Return what makes numbers of the columns of ``X``, not standardised yet: medians, gaps, knots and categories."""
+def _fit_encoder(X: pd.DataFrame, knots: int) -> ColumnEncoder:
+    """Return an encoder of the columns of ``X``, without mean and scale: medians, gaps, knots and categories."""
     texts = list(map(str, X.select_dtypes("category").columns))
     numbers = [str(name) for name in X.columns if name not in texts]
     logits = [str(name) for name, is_logit in zip(X.columns, monotone_constraints(X), strict=True) if is_logit]
     medians = {name: _median(X[[name]]) for name in numbers}
-    bent = [_knots(_without_gaps(X[name], medians[name]), knots) for name in logits]
-    return Prepared(
+    logit_knots = [_knots(_fill_gaps(X[name], medians[name]), knots) for name in logits]
+    return ColumnEncoder(
         Numbers(numbers, list(medians.values()), [name for name in numbers if X[name].isna().any()]),
-        Splines(logits, [medians[name] for name in logits], bent),
-        Texts(texts, [_plain(OneHotEncoder().fit(X[[name]]).categories_[0]) for name in texts]),
+        Splines(logits, [medians[name] for name in logits], logit_knots),
+        Texts(texts, [_to_text(OneHotEncoder().fit(X[[name]]).categories_[0]) for name in texts]),
         mean=[],
         scale=[],
     )
 
 
 def _median(column: pd.DataFrame) -> float:
-    """Return the median of the one ``column``; 0 where it is nothing but gaps."""
+    """Return the median of a table with one ``column``; 0 if it has no values."""
     return float(SimpleImputer(strategy="median", keep_empty_features=True).fit(column).statistics_[0])
 
 
@@ -199,30 +204,30 @@ def _knots(values: NDArray[np.float64], knots: int) -> list[float]:
     return [float(knot) for knot in spline.bsplines_[0].t]
 
 
-def _plain(values: Iterable[str | float | None]) -> list[str | None]:
+def _to_text(values: Iterable[str | float | None]) -> list[str | None]:
     return [None if pd.isna(value) else str(value) for value in values]
 
 
-def _without_gaps(column: pd.Series, median: float) -> NDArray[np.float64]:
+def _fill_gaps(column: pd.Series, median: float) -> NDArray[np.float64]:
     values = column.to_numpy(np.float64)
     return np.where(np.isnan(values), median, values)
 
 
-def _known(column: pd.Series, values: list[str | None]) -> NDArray[np.float64]:
+def _indicators(column: pd.Series, values: list[str | None]) -> NDArray[np.float64]:
     text = column.astype(object)
     return np.column_stack([text.isna() if value is None else text == value for value in values]).astype(np.float64)
 
 
-def _bent(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cubic B-splines (n, splines - 1) at ``values``, straight beyond the ends, without the last of them.
+def _spline_columns(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cubic B-splines (n, splines - 1) at ``values``, continued as straight lines beyond the end knots.
 
-    As scikit-learn's SplineTransformer does it: all splines sum to 1, so one of them tells nothing new.
+    As in scikit-learn's SplineTransformer, the last spline is dropped: all of them sum to 1, which makes it redundant.
     """
     count = len(knots) - DEGREE - 1
     spline = BSpline.construct_fast(knots, np.eye(count), DEGREE)
     low, high = knots[DEGREE], knots[-DEGREE - 1]
-    inside = np.clip(values, low, high)
-    found = spline(inside)
+    columns = spline(np.clip(values, low, high))
     for end, outside in ((low, values < low), (high, values > high)):
-        found[outside] = spline(end) + np.subtract.outer(values[outside], end)[:, np.newaxis] * spline(end, nu=1)
-    return np.asarray(found[:, :-1])
+        slope = spline(end, nu=1)
+        columns[outside] = spline(end) + np.subtract.outer(values[outside], end)[:, np.newaxis] * slope
+    return np.asarray(columns[:, :-1])

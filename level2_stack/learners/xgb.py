@@ -1,4 +1,4 @@
-"""XGBoost on all columns: shallow histogram trees, strongly regularised, with categories and gaps as they are."""
+"""XGBoost on all columns: shallow histogram trees, strong regularisation; categories and missing values as they are."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,61 +31,61 @@ USES: Literal["logits", "all"] = "all"
 USES_SEED = True
 BASELINE = False
 MODEL = "model.ubj"
-# Seconds that a worker waits for another one, which may have more to do; of a lost one Dask tells within seconds.
+# Seconds that a worker waits for a slower one; Dask reports a lost worker within seconds.
 TIME_OUT = 3600
-OF_NETWORK = "/collective/"  # the place in XGBoost's sources that its errors name
+CONNECTION_ERROR = "/collective/"  # the source folder in messages of XGBoost's connection errors
 
 
 class Params(Settings):
-    """Settings of the booster; there is no early stopping, which would need rows that must not be seen."""
+    """Settings of the booster, without early stopping: it would need rows that the fit must not use."""
 
     # On 33,126 rows half the rate and 300 rounds took 1.6 times as long for no more AUC.
     rounds: int = Field(160, ge=1)
     eta: float = Field(0.06, gt=0)
     max_depth: int = Field(3, ge=1)
-    # The sum of hessians: leaves are equally reliable whatever the prevalence.
+    # The sum of hessians: leaves are equally reliable at every prevalence.
     min_child_weight: float = Field(5.0, ge=0)
     subsample: float = Field(0.8, gt=0, le=1)
     colsample_bytree: float = Field(0.4, gt=0, le=1)
     reg_lambda: float = Field(10.0, ge=0)
     max_bin: int = Field(256, ge=2)  # 64 cost 0.0008 of AUC and saved a tenth of the time
-    # The probability never falls when a network's own logit rises and all else stays.
+    # The probability never falls if a network's logit rises and all other columns stay the same.
     monotone: bool = False
     nthread: int = Field(1, ge=1)  # fits run side by side, one per core
 
 
-class Boosted:
-    """A fitted booster: call it with a design to get probabilities."""
+class FittedBooster:
+    """A predictor: the probability of every row of a design."""
 
-    def __init__(self, booster: xgboost.Booster, seen: pd.DataFrame, rounds: int) -> None:
+    def __init__(self, booster: xgboost.Booster, template: pd.DataFrame, rounds: int) -> None:
         self.booster = booster
-        self.seen = seen.iloc[:0]
-        self.coder = Encoder(self.seen)
+        self.template = template.iloc[:0]
+        self.encoder = Encoder(self.template)
         self.rounds = rounds
         gains = booster.get_score(importance_type="gain")
-        self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in seen.columns}
+        self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in template.columns}
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of every row of ``X``, shape (n,)."""
-        return np.asarray(expit(self._margin(self.coder(X), 0, self.rounds, None)), dtype=np.float64)
+        return np.asarray(expit(self._margin(self.encoder(X), 0, self.rounds, None)), dtype=np.float64)
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), at the cost of one prediction."""
-        rows, margins, done = self.coder(X), list[NDArray[np.float64]](), 0
+        """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n), in the time of one prediction."""
+        rows, margins, start = self.encoder(X), list[NDArray[np.float64]](), 0
         for end in stage_ends(self.rounds):
             before = margins[-1] if margins else None
-            margins.append(before if before is not None and end == done else self._margin(rows, done, end, before))
-            done = end
+            margins.append(before if before is not None and end == start else self._margin(rows, start, end, before))
+            start = end
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
 
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
-        """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, last the base.
+        """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, then the base.
 
         Exact SHAP values of the trees (Lundberg et al. 2020), computed in float32.
         """
-        names, kinds = list(self.seen.columns), self.coder.kinds
+        names, kinds = list(self.template.columns), self.encoder.kinds
         rows = xgboost.DMatrix(
-            self.coder(X), feature_names=names, feature_types=kinds, enable_categorical=True, nthread=1
+            self.encoder(X), feature_names=names, feature_types=kinds, enable_categorical=True, nthread=1
         )
         end = stage_ends(self.rounds)[STAGES.index(share)]
         parts = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, end))
@@ -94,9 +94,9 @@ class Boosted:
     def _margin(
         self, rows: NDArray[np.float64], start: int, end: int, before: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
-        """Return the margin after round ``end``; ``before``, after ``start``, replaces the base score."""
-        # In place: half the time of a DMatrix, with the booster's own number of threads. The margins that go in would
-        # be copied by a thread per core, which on a busy machine wait for each other longer than all else takes.
+        """Return the margin after round ``end``; ``before``, the margin after ``start``, replaces the base score."""
+        # inplace_predict takes half the time of a DMatrix and uses the booster's number of threads. Without the setting
+        # a thread per core would copy base_margin, and on a busy machine their waiting takes longer than all the rest.
         with xgboost.config_context(nthread=1):
             margin = self.booster.inplace_predict(
                 rows, iteration_range=(start, end), predict_type="margin", base_margin=before
@@ -104,18 +104,20 @@ class Boosted:
         return np.asarray(margin, dtype=np.float64)
 
 
-def fit(params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int) -> Boosted:
-    """Return a booster fitted to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
-    seen = without_unused_categories(X)
-    data = xgboost.DMatrix(seen, y, enable_categorical=True, nthread=params.nthread)
-    return Boosted(xgboost.train(_settings(params, seen, seed), data, params.rounds), seen, params.rounds)
+def fit(
+    params: Params, X: pd.DataFrame, y: NDArray[np.float64], *, groups: NDArray[np.object_], seed: int
+) -> FittedBooster:
+    """Fit a booster to the log loss of ``y`` (0/1); equal seeds give equal boosters."""
+    rows = without_unused_categories(X)
+    data = xgboost.DMatrix(rows, y, enable_categorical=True, nthread=params.nthread)
+    return FittedBooster(xgboost.train(_settings(params, rows, seed), data, params.rounds), rows, params.rounds)
 
 
-def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Boosted:
-    """Return one booster fitted to rows that Dask's workers hold, all categories known to each part of ``X``.
+def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> FittedBooster:
+    """Fit one booster to the rows on Dask's workers; every partition of ``X`` must have all categories.
 
-    The workers merge what each finds of the columns' quantiles and draw the rows of a tree each from its own: a booster
-    like that of ``fit``, not the same. Raises ConnectionError where the workers were cut off from each other.
+    The workers merge the quantiles of the columns in their rows, and each samples a tree's rows from its own. So the
+    booster is similar to that of ``fit``, but not equal. Raises ConnectionError if the workers lose their connection.
     """
     from xgboost import dask
     from xgboost.collective import Config
@@ -123,47 +125,47 @@ def fit_dask(params: Params, X: "dd.DataFrame", y: "dd.Series", *, seed: int, cl
     try:
         data = dask.DaskQuantileDMatrix(client, X, y, enable_categorical=True, max_bin=params.max_bin)
         network = Config(timeout=TIME_OUT)
-        grown = dask.train(client, _settings(params, X, seed), data, params.rounds, coll_cfg=network)["booster"]
+        booster = dask.train(client, _settings(params, X, seed), data, params.rounds, coll_cfg=network)["booster"]
     except xgboost.core.XGBoostError as error:
-        if OF_NETWORK in str(error):
+        if CONNECTION_ERROR in str(error):
             raise ConnectionError(f"XGBoost: {str(error).splitlines()[0]}") from error
         raise
-    grown.set_param({"nthread": params.nthread})
-    return Boosted(grown, X._meta, params.rounds)
+    booster.set_param({"nthread": params.nthread})
+    return FittedBooster(booster, X._meta, params.rounds)
 
 
-def _settings(params: Params, seen: "pd.DataFrame | dd.DataFrame", seed: int) -> dict[str, Any]:
+def _settings(params: Params, X: "pd.DataFrame | dd.DataFrame", seed: int) -> dict[str, Any]:
     settings = params.model_dump(exclude={"rounds", "monotone"}) | {
         "objective": "binary:logistic",
         "tree_method": "hist",
         "seed": seed,
         "verbosity": 0,
     }
-    return settings | ({"monotone_constraints": tuple(monotone_constraints(seen))} if params.monotone else {})
+    return settings | ({"monotone_constraints": tuple(monotone_constraints(X))} if params.monotone else {})
 
 
-def save(fitted: Boosted, folder: Path) -> None:
+def save(predict: FittedBooster, folder: Path) -> None:
     """Write the booster as UBJSON, and its columns and rounds as JSON."""
     with replacing(folder / MODEL) as temporary:
-        temporary.write_bytes(bytes(fitted.booster.save_raw("ubj")))
-    write_facts(folder, "xgb", columns=columns_to_json(fitted.seen), rounds=fitted.rounds)
+        temporary.write_bytes(bytes(predict.booster.save_raw("ubj")))
+    write_facts(folder, "xgb", columns=columns_to_json(predict.template), rounds=predict.rounds)
 
 
-def load(folder: Path) -> Boosted:
-    """Return the booster that ``save`` wrote; raise InputFault for a damaged folder, or another learner's."""
+def load(folder: Path) -> FittedBooster:
+    """Read the booster that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     facts, booster = read_facts(folder, "xgb", "columns", "rounds"), xgboost.Booster({"nthread": 1})
     try:
         booster.load_model(bytearray((folder / MODEL).read_bytes()))
     except (OSError, xgboost.core.XGBoostError) as error:
         raise InputFault(f"{folder / MODEL}: not an XGBoost model ({error})") from error
-    return Boosted(booster, columns_from_json(facts["columns"]), int(facts["rounds"]))
+    return FittedBooster(booster, columns_from_json(facts["columns"]), int(facts["rounds"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
-    """Return parameters drawn from ``trial``, around what suits a few hundred positives and some dozen columns.
+    """Return the parameters that ``trial`` suggests, for tables with some hundred positives and some dozen columns.
 
-    Depth 2 to 5, evidence per leaf and L2 over a factor of a hundred and more, columns per tree 0.15 to 0.8, rows per
-    tree 0.5 to 1 and the learning rate 0.015 to 0.09; the number of rounds stays, its stages cover it.
+    Depth 2 to 5, evidence per leaf 0.2 to 20, L2 0.1 to 100, columns per tree 0.15 to 0.8, rows per tree 0.5 to 1 and
+    the learning rate 0.015 to 0.09. The number of rounds is fixed, because the stages choose it.
     """
     return {
         "eta": trial.suggest_float("eta", 0.015, 0.09, log=True),

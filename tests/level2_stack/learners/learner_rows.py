@@ -1,4 +1,4 @@
-"""Rows that every learner is fitted to, and learners quick enough for them."""
+"""Random rows for the tests of every learner, and parameters with which each fits quickly."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ FAST = {
 
 
 def design(n=400, seed=0, signal=1.5):
-    """Return rows with a good and a worthless network, a number and a category; every tenth value is missing."""
+    """Return rows, targets and patients: a good and a useless network, a number and a category, 10 % missing values."""
     random = np.random.default_rng(seed)
     y = (random.random(n) < 0.3).astype(float)
     X = pd.DataFrame(
@@ -33,16 +33,18 @@ def design(n=400, seed=0, signal=1.5):
     return X, y, np.array([f"patient_{i // 4}" for i in range(n)], dtype=object)
 
 
-def given(name, X):
+def columns_of(name, X):
+    """Return the columns of ``X`` that learner ``name`` uses."""
     return X.filter(regex=r"^logit\.") if learners.find(name).USES == "logits" else X
 
 
-def fitted(name, X, y, groups, seed=0):
+def fit_learner(name, X, y, groups, seed=0):
+    """Return learner ``name`` fitted to its columns of ``X``, with the quick parameters."""
     learner = learners.find(name)
-    return learner.fit(FAST.get(name, learner.Params()), given(name, X), y, groups=groups, seed=seed)
+    return learner.fit(FAST.get(name, learner.Params()), columns_of(name, X), y, groups=groups, seed=seed)
 
 
 @cache
-def fitted_once(name):
-    """Return what ``fitted`` makes of ``design()`` at seed 0: made once for all tests of a process."""
-    return fitted(name, *design())
+def cached_fit(name):
+    """Return ``fit_learner`` on ``design()`` with seed 0, computed once for all tests of a process."""
+    return fit_learner(name, *design())

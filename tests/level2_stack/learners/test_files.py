@@ -1,4 +1,4 @@
-"""Tests of saving and loading every learner: what was loaded predicts the same, and nothing else is taken for it."""
+"""Tests of saving and loading every learner: a loaded one predicts the same, and other or damaged files are refused."""
 
 from pathlib import Path
 
@@ -38,8 +38,8 @@ def table(seed: int = 0, rows: int = ROWS) -> pd.DataFrame:
     return X.astype({"metadata.sex": "category", "metadata.site": "category"})
 
 
-def strangers() -> pd.DataFrame:
-    """Return rows unlike the training rows: far logits, gaps everywhere, categories that nobody has seen."""
+def unusual_rows() -> pd.DataFrame:
+    """Return rows unlike the training rows: extreme logits, a row without any value, an unknown category."""
     X = table(1, 6).astype({"metadata.sex": object, "metadata.site": object})
     X.iloc[0, :2] = [60.0, -70.0]
     X.iloc[1] = np.nan
@@ -47,36 +47,37 @@ def strangers() -> pd.DataFrame:
     return X.astype({"metadata.sex": "category", "metadata.site": "category"})
 
 
-def fitted(name: str, folder: Path) -> tuple[Predict, Predict, pd.DataFrame]:
+def fit_and_load(name: str, folder: Path) -> tuple[Predict, Predict, pd.DataFrame]:
+    """Return a fitted learner, the same after saving and loading it, and its training rows."""
     learner, X = learners.find(name), table()
     if learner.USES == "logits":
         X = X.filter(regex="^logit")
     y = (np.random.default_rng(2).random(ROWS) < 1 / (1 + np.exp(-X["logit.a"]))).to_numpy(float)
     params = learner.Params(**({"rounds": 30} if "rounds" in learner.Params.model_fields else {}))
-    made = learner.fit(params, X, y, groups=np.arange(ROWS).astype(str).astype(object), seed=3)
-    learner.save(made, folder)
-    return made, learner.load(folder), X
+    fit = learner.fit(params, X, y, groups=np.arange(ROWS).astype(str).astype(object), seed=3)
+    learner.save(fit, folder)
+    return fit, learner.load(folder), X
 
 
 @pytest.mark.parametrize("name", learners.names())
-def test_a_loaded_learner_predicts_to_the_last_bit_what_the_fitted_one_does(name: str, tmp_path: Path) -> None:
-    made, loaded, X = fitted(name, tmp_path)
-    for rows in (X, X.iloc[:1], strangers()[X.columns]):
-        np.testing.assert_array_equal(loaded(rows), made(rows))
-        if isinstance(made, HasStages):
-            assert isinstance(loaded, HasStages)
-            np.testing.assert_array_equal(loaded.stages(rows), made.stages(rows))
-        if hasattr(made, "contributions"):
-            np.testing.assert_array_equal(loaded.contributions(rows, 1.0), made.contributions(rows, 1.0))
-    for told in ("weights", "importance"):
-        assert hasattr(loaded, told) == hasattr(made, told)
-        assert getattr(loaded, told, {}) == pytest.approx(getattr(made, told, {}), rel=1e-9)
+def test_a_loaded_learner_predicts_bitwise_what_the_fitted_one_does(name: str, tmp_path: Path) -> None:
+    fit, copy, X = fit_and_load(name, tmp_path)
+    for rows in (X, X.iloc[:1], unusual_rows()[X.columns]):
+        np.testing.assert_array_equal(copy(rows), fit(rows))
+        if isinstance(fit, HasStages):
+            assert isinstance(copy, HasStages)
+            np.testing.assert_array_equal(copy.stages(rows), fit.stages(rows))
+        if hasattr(fit, "contributions"):
+            np.testing.assert_array_equal(copy.contributions(rows, 1.0), fit.contributions(rows, 1.0))
+    for attribute in ("weights", "importance"):
+        assert hasattr(copy, attribute) == hasattr(fit, attribute)
+        assert getattr(copy, attribute, {}) == pytest.approx(getattr(fit, attribute, {}), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", learners.names())
-def test_another_learner_s_folder_and_an_empty_one_are_refused(name: str, tmp_path: Path) -> None:
+def test_the_folder_of_another_learner_and_an_empty_one_are_refused(name: str, tmp_path: Path) -> None:
     other = "mean" if name != "mean" else "rank_mean"
-    fitted(other, tmp_path / "other")
+    fit_and_load(other, tmp_path / "other")
     with pytest.raises(InputFault, match=f"holds the learner '{other}'; expected '{name}'"):
         learners.find(name).load(tmp_path / "other")
     with pytest.raises(InputFault, match="no such file"):
@@ -84,36 +85,36 @@ def test_another_learner_s_folder_and_an_empty_one_are_refused(name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["lgbm", "xgb", "catboost", "rank_mean", "caruana"])
-def test_a_damaged_model_is_named(name: str, tmp_path: Path) -> None:
-    fitted(name, tmp_path)
+def test_a_damaged_model_is_refused_by_its_file_name(name: str, tmp_path: Path) -> None:
+    fit_and_load(name, tmp_path)
     (path,) = (path for path in tmp_path.iterdir() if path.name != "learner.json")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputFault, match=path.name):
         learners.find(name).load(tmp_path)
 
 
-def test_the_constants_of_ridge_prepare_as_scikit_learn_does() -> None:
+def test_ridge_encodes_columns_as_scikit_learn_does() -> None:
     X, y = table(), np.arange(ROWS) % 2.0
-    fitted = ridge.fit(ridge.Params(knots=6), X, y, groups=np.arange(ROWS).astype(object), seed=0)
-    for rows in (X, ridge.match_columns(strangers(), X)):
+    regression = ridge.fit(ridge.Params(knots=6), X, y, groups=np.arange(ROWS).astype(object), seed=0)
+    for rows in (X, ridge.match_columns(unusual_rows(), X)):
         np.testing.assert_allclose(
-            fitted.prepared.columns(rows), by_scikit_learn(X).transform(rows), rtol=1e-12, atol=1e-12
+            regression.encoder.columns(rows), by_scikit_learn(X).transform(rows), rtol=1e-12, atol=1e-12
         )
-    assert len(fitted.prepared.sources()) == fitted.prepared.columns(X).shape[1]
+    assert len(regression.encoder.sources()) == regression.encoder.columns(X).shape[1]
 
 
 def by_scikit_learn(X: pd.DataFrame) -> ColumnTransformer:
-    """Return what makes standardised numbers, gaps, splines of logits and categories of all columns at once."""
+    """Return the same encoding by scikit-learn: standardised numbers, indicators, splines of logits and categories."""
     texts = ["metadata.sex", "metadata.site"]
     spline = SplineTransformer(6, extrapolation="linear", include_bias=False)
-    filled, marked = (
+    imputer, indicator_imputer = (
         SimpleImputer(strategy="median", add_indicator=gaps, keep_empty_features=True) for gaps in (False, True)
     )
-    coder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer(
         [
-            ("numbers", make_pipeline(marked, StandardScaler()), [name for name in X if name not in texts]),
-            ("logits", make_pipeline(filled, spline, StandardScaler()), ["logit.a", "logit.b"]),
-            ("texts", make_pipeline(coder, StandardScaler()), texts),
+            ("numbers", make_pipeline(indicator_imputer, StandardScaler()), [name for name in X if name not in texts]),
+            ("logits", make_pipeline(imputer, spline, StandardScaler()), ["logit.a", "logit.b"]),
+            ("texts", make_pipeline(encoder, StandardScaler()), texts),
         ]
     ).fit(X)
