@@ -12,7 +12,7 @@ from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment, Finetune
 from level1_cnn.hardware.devices import Plan, plan_devices
-from level1_cnn.inference.forward import tensorflow_forward
+from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.view_predictions import Forward, predict_views
 from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job
@@ -106,11 +106,11 @@ def _folds(run: Run, network: PortableNetwork, experiment: Experiment, plan: Pla
     """Return a function that yields the forward pass of every fold; a frozen network has one for all folds."""
     training, source = experiment.training, run.level1 / network.facts.name
     if not isinstance(training, Finetune):
-        forward = tensorflow_forward(build_backbone(Job(run, network.facts.name, experiment, "{}").network), plan)
+        forward = TensorFlowForward(build_backbone(Job(run, network.facts.name, experiment, "{}").network), plan)
         return lambda: iter([forward])
     without_weights = experiment.model_copy(update={"weights": "none"})
     model = build_network(without_weights, training, len(COLUMNS) if training.metadata else 0)
-    live = tensorflow_forward(model, plan)
+    live = TensorFlowForward(model, plan)
 
     def load_folds() -> Iterator[Forward]:
         for fold in range(network.facts.folds):

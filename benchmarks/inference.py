@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from level1_cnn import backbones
 from level1_cnn.hardware.devices import Plan, plan_devices
-from level1_cnn.inference.forward import tensorflow_forward
+from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.onnx_export import export, open_session
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.views import SYMMETRIES, apply_view
@@ -43,7 +43,7 @@ def run_benchmark(networks: Sequence[tuple[str, str, int]] = NETWORKS) -> None:
 
 def _compare(model: keras.Model, side: int, plan: Plan) -> str:
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3)).astype(np.uint8)
-    live = tensorflow_forward(model, plan)
+    live = TensorFlowForward(model, plan)
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         onnx = open_session(export(model, Path(folder) / "network.onnx"))

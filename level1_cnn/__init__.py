@@ -1,4 +1,4 @@
 """Level one: from pictures to out-of-fold probabilities, the only place that uses TensorFlow.
 
-Importing this package imports no TensorFlow; only the modules that need it do.
+Importing the package does not import TensorFlow; only the modules that need TensorFlow import it.
 """

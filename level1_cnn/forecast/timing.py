@@ -19,7 +19,7 @@ from level1_cnn.data.training_rows import model_rows
 from level1_cnn.experiment import Finetune, FrozenFeatures
 from level1_cnn.forecast.measured import HEAD_CASES, Measured, Request
 from level1_cnn.hardware.devices import Plan, plan_devices
-from level1_cnn.inference.forward import EXPORTED, final_forward
+from level1_cnn.inference.forward import ONNX_FILE, final_forward
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import Forward
@@ -53,7 +53,7 @@ def measured(request: Request) -> Measured:
 
 def _measure_frozen(request: Request, settings: FrozenFeatures, plan: Plan, found: Measured) -> None:
     model, found.start = _timed(lambda: build_backbone(request.job.network))
-    path = request.folder / EXPORTED
+    path = request.folder / ONNX_FILE
     forward, seconds = _timed(lambda: final_forward(model, request.folder, plan))
     _describe(model, path, seconds, found)
     found.features = int(model.output.shape[-1])
@@ -76,7 +76,7 @@ def _measure_finetuned(request: Request, settings: Finetune, plan: Plan, found: 
         _time_saving(stage.stepper, request.folder, found)
     else:
         found.forward = _time_forward(stage.forward, side, len(COLUMNS) if settings.metadata else 0)
-    path = request.folder / EXPORTED
+    path = request.folder / ONNX_FILE
     forward, seconds = _timed(lambda: final_forward(stage.model, request.folder, plan, stage.forward))
     _describe(stage.model, path, seconds, found)
     found.features = int(stage.model.outputs[0].shape[-1])

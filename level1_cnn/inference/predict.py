@@ -1,4 +1,4 @@
-"""Predictions of one network over the views of the pictures in shards."""
+"""Predict the pictures in shards with one network, in several views."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -19,12 +19,13 @@ def predict_batches(
     names: Collection[str] | None = None,
     metadata: pd.DataFrame | None = None,
 ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Yield (image_names, outputs) per batch of the cases in ``files``, outputs stacked over the views (n, views, ...).
+    """Yield (image_names, outputs) per batch of the cases in ``files``; every output is an array (n, views, ...).
 
-    Only the cases in ``names``, if given. ``batch_size`` bounds the pictures of one forward pass, every view counted,
-    so that memory does not grow with the views. ``metadata`` has a row per case, for a network with that input.
+    With ``names``, only these cases are predicted. ``batch_size`` is the highest number of pictures in one forward
+    pass, where each view counts as a picture, so that memory does not grow with the number of views. ``metadata`` has
+    one row per case, for a network with that input. ``advance`` is called with the number of cases of each batch.
     """
     for batch, pictures in picture_batches(files, max(1, batch_size // len(views)), names):
-        known = None if metadata is None else metadata.loc[batch].to_numpy(np.float32)
-        yield batch, predict_views(forward, pictures, views, known)
+        rows = None if metadata is None else metadata.loc[batch].to_numpy(np.float32)
+        yield batch, predict_views(forward, pictures, views, rows)
         advance(len(batch))

@@ -1,4 +1,4 @@
-"""What networks say of the views of pictures, and the tables that it is kept in."""
+"""Predictions of networks for several views of each picture, and their tables."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ Forward = Callable[[np.ndarray, np.ndarray | None], list[np.ndarray]]
 
 @dataclass(frozen=True)
 class ViewPredictions:
-    """What one model says of n cases: a melanoma logit per view (n, views), and embeddings (n, d), their mean.
+    """Predictions of one model for n cases: melanoma logits (n, views) and embeddings (n, d), the mean over the views.
 
-    ``embeddings`` is None where the method keeps them elsewhere.
+    ``embeddings`` is None for the frozen method, which stores them once for all folds.
     """
 
     names: list[str]
@@ -33,11 +33,11 @@ class ViewPredictions:
         return pd.DataFrame(columns, index=_index(self.names))
 
     def view_table(self) -> pd.DataFrame:
-        """Return the probability that each view gives, one column per view, named as it is."""
+        """Return the probability by each view, in a column with the view's name."""
         return pd.DataFrame(self._probabilities(), index=_index(self.names), columns=list(self.views))
 
     def embedding_table(self) -> pd.DataFrame | None:
-        """Return the embeddings as float16 columns e0000, e0001, ...; None when the method keeps them elsewhere."""
+        """Return the embeddings as float16 columns e0000, e0001, ...; None for the frozen method."""
         return None if self.embeddings is None else embedding_table(self.names, self.embeddings)
 
     def _probabilities(self) -> np.ndarray:
@@ -54,36 +54,36 @@ def embedding_table(names: Sequence[str], embeddings: np.ndarray) -> pd.DataFram
 def predict_views(
     forward: Forward, pictures: np.ndarray, views: Sequence[str], metadata: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Return the outputs of ``forward`` for ``pictures`` (n, side, side, 3), stacked over ``views``: (n, views, ...).
+    """Return the outputs of ``forward`` for all ``views`` of ``pictures`` (n, side, side, 3), each (n, views, ...).
 
-    ``metadata`` (n, m) is given to a network with that input.
+    ``metadata`` (n, m) is for a network with that input.
     """
     count, shape = len(pictures), pictures.shape[1:]
     pixels = np.empty((len(views), count, *shape), np.float32)
-    for view, place in zip(views, pixels, strict=True):
-        place[:] = apply_view(pictures, view)
-    known = None if metadata is None else np.tile(metadata, (len(views), 1))
-    outputs = forward(pixels.reshape(-1, *shape), known)
-    return [one.reshape(len(views), count, *one.shape[1:]).swapaxes(0, 1) for one in outputs]
+    for view, view_pixels in zip(views, pixels, strict=True):
+        view_pixels[:] = apply_view(pictures, view)
+    rows = None if metadata is None else np.tile(metadata, (len(views), 1))
+    outputs = forward(pixels.reshape(-1, *shape), rows)
+    return [output.reshape(len(views), count, *output.shape[1:]).swapaxes(0, 1) for output in outputs]
 
 
 def merge_folds(cases: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return one table over train and test cases from the tables of the fold models.
+    """Return one table of train and test cases from the tables of all folds.
 
-    A training case is taken from the one fold model that did not see its patient, a test case is the mean over all
-    of them. Raises ValueError when a case is not covered: a missing prediction must never pass as a number.
+    The values of a training case are those of the fold whose model was not trained on its patient; the values of a test
+    case are the mean over the folds. Raises ValueError when a case has no prediction: it must not become a number.
     """
     rows = cases[cases["role"].isin(["train", "test"])]
     folds = rows["fold"].to_numpy()
     values = np.full((len(rows), tables[0].shape[1]), np.nan, dtype=np.float64)
     test = rows["role"].to_numpy() == "test"
     for fold, table in enumerate(tables):
-        own = (folds == fold) & ~test
-        values[own] = table.reindex(rows.index[own]).to_numpy(dtype=np.float64)
+        validation = (folds == fold) & ~test
+        values[validation] = table.reindex(rows.index[validation]).to_numpy(dtype=np.float64)
     if test.any():
         values[test] = np.mean([table.reindex(rows.index[test]).to_numpy(dtype=np.float64) for table in tables], axis=0)
     if np.isnan(values).any():
-        raise ValueError(f"{int(np.isnan(values).any(axis=1).sum())} case(s) are not covered by the fold models")
+        raise ValueError(f"{int(np.isnan(values).any(axis=1).sum())} case(s) have no prediction by the fold models")
     return pd.DataFrame(values, index=rows.index, columns=tables[0].columns)
 
 

@@ -1,4 +1,4 @@
-"""A sheet of what the augmentations do: a row for each one alone, the last for all together, for the eye to judge."""
+"""A sheet of example pictures for the augmentations of a model: one row for each alone, the last for all together."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,11 @@ from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.experiment import Experiment, Finetune
 from runtime.errors import InputFault
 from runtime.files import replacing
+from runtime.invocation import option
 from runtime.run_folder import Run
 
-# What a row shows of a change that the model leaves off: as much as the recipes of the 2020 winners have.
-STRONGEST = Augmentation(
+# Strength of the augmentations that a model does not use: as strong as in the solutions of the 2020 winners.
+EXAMPLES = Augmentation(
     rotation=180.0,
     zoom=0.15,
     shift=0.1,
@@ -38,67 +39,69 @@ STRONGEST = Augmentation(
     cutmix=1.0,
     cutmix_probability=0.5,
 )
-COLUMNS, LARGEST, GAP, LABEL = 9, 192, 4, 150  # of the sheet: pictures, and lengths in pixels
+COLUMNS, LARGEST, GAP, LABEL = 9, 192, 4, 150  # pictures in a row; largest side, gap and label width in pixels
 SEED = 20
 WHITE, BLACK, GREY = (255, 255, 255), (20, 20, 20), (140, 140, 140)
-Row = tuple[str, bool, np.ndarray]
+Row = tuple[str, bool, np.ndarray]  # label, whether the model uses the augmentation, pictures
 PICTURES = 3
 
 
 def augmentation_sheet(pictures: Sequence[np.ndarray], settings: Augmentation, out: Path) -> Path:
     """Write one PNG that shows ``settings`` on a few uint8 pictures (side, side, 3), and return its path.
 
-    The first row holds the pictures as they are, repeated over the columns; then each change alone, on every picture,
-    as strong as the settings have it (those that are off as strong as the winners had it, and named in grey); in the
-    last row all that are on, with their probabilities. Equal pictures and settings give an equal sheet.
+    The first row shows the unchanged pictures, repeated over the columns. Each further row shows one augmentation, as
+    strong as in the settings; those that are off are as strong as in the winners' solutions, with a grey label. The
+    last row shows all augmentations that are on, with their probabilities. The same pictures and settings give the same
+    sheet.
     """
-    shown = np.stack([pictures[column % len(pictures)] for column in range(COLUMNS)]).astype(np.float32)
+    originals = np.stack([pictures[column % len(pictures)] for column in range(COLUMNS)]).astype(np.float32)
     with replacing(out) as temporary:
-        _composed(_rows(shown, settings)).save(temporary, format="PNG")
+        _draw_rows(_rows(originals, settings)).save(temporary, format="PNG")
     return out
 
 
-def _rows(shown: np.ndarray, settings: Augmentation) -> list[Row]:
-    changes = [name for name in Augmentation.model_fields if name not in AMOUNTS]
-    rows = [_row(shown, name, settings, SEED + number) for number, name in enumerate(changes)]
-    return [("as it is", True, shown), *rows, ("all that are on", True, _changed(shown, settings, SEED - 1))]
+def _rows(originals: np.ndarray, settings: Augmentation) -> list[Row]:
+    names = [name for name in Augmentation.model_fields if name not in AMOUNTS]
+    rows = [_row(originals, name, settings, SEED + number) for number, name in enumerate(names)]
+    return [("unchanged", True, originals), *rows, ("all that are on", True, _augment(originals, settings, SEED - 1))]
 
 
-def _row(shown: np.ndarray, name: str, settings: Augmentation, seed: int) -> Row:
-    on = bool(getattr(settings, name))
-    amounts = (settings if on else STRONGEST).only(name)
+def _row(originals: np.ndarray, name: str, settings: Augmentation, seed: int) -> Row:
+    is_on = bool(getattr(settings, name))
+    amounts = (settings if is_on else EXAMPLES).only(name)
     amount = getattr(amounts, name)
-    label = name.replace("_", " ") + ("" if amount is True else f" {amount:g}") + ("" if on else " (off)")
-    return label, on, _changed(shown, amounts, seed)
+    label = name.replace("_", " ") + ("" if amount is True else f" {amount:g}") + ("" if is_on else " (off)")
+    return label, is_on, _augment(originals, amounts, seed)
 
 
-def _changed(shown: np.ndarray, settings: Augmentation, seed: int) -> np.ndarray:
-    count = len(shown)
-    pictures = augment(tf.constant(shown), settings, tf.constant([seed, 0], tf.int64))
-    alike = tf.ones([count, 1]), tf.ones([count])
-    return np.asarray(mix(pictures, *alike, settings, tf.constant([seed, 1], tf.int64))[0])
+def _augment(originals: np.ndarray, settings: Augmentation, seed: int) -> np.ndarray:
+    count = len(originals)
+    pictures = augment(tf.constant(originals), settings, tf.constant([seed, 0], tf.int64))
+    targets, weights = tf.ones([count, 1]), tf.ones([count])
+    return np.asarray(mix(pictures, targets, weights, settings, tf.constant([seed, 1], tf.int64))[0])
 
 
-def _composed(rows: list[Row]) -> Image.Image:
+def _draw_rows(rows: list[Row]) -> Image.Image:
     side = min(rows[0][2].shape[1], LARGEST)
     sheet = Image.new("RGB", (LABEL + COLUMNS * (side + GAP), len(rows) * (side + GAP)), WHITE)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
-    for down, (label, on, pictures) in enumerate(rows):
-        top = down * (side + GAP)
-        pen.text((GAP, top + side // 2 - 8), label, fill=BLACK if on else GREY, font=font)
-        for across, picture in enumerate(np.rint(pictures).astype(np.uint8)):
+    for number, (label, is_on, pictures) in enumerate(rows):
+        top = number * (side + GAP)
+        pen.text((GAP, top + side // 2 - 8), label, fill=BLACK if is_on else GREY, font=font)
+        for column, picture in enumerate(np.rint(pictures).astype(np.uint8)):
             tile = Image.fromarray(picture).resize((side, side))
-            sheet.paste(tile, (LABEL + across * (side + GAP), top))
+            sheet.paste(tile, (LABEL + column * (side + GAP), top))
     return sheet
 
 
 def draw_sheet(run: Run, experiment: Experiment) -> Path:
-    """Write augment_sheet.png into the run's folder, of its first training pictures, and return its path.
+    """Write augment_sheet.png with some training pictures to the run's folder, and return its path.
 
-    Raises InputFault for a frozen network, which is never shown a changed picture.
+    Raises InputFault for a frozen network, which is trained without augmentation.
     """
     if not isinstance(experiment.training, Finetune):
-        raise InputFault("a frozen network is shown no changed picture; MODEL must name one that is fine-tuned")
+        remedy = f"{option('model', 'name')} must name a model with method = 'finetune'"
+        raise InputFault(f"the model has method = 'frozen', which uses no augmentation; {remedy}")
     cases = run.read_cases()
     train = cases[cases["role"] == "train"].sort_values("target", ascending=False, kind="stable")
     names = [*train.index[:2], train.index[-1]][:PICTURES]

@@ -1,4 +1,4 @@
-"""Where a network sees melanoma: heat maps over the last convolution, with the weights that never saw the patient."""
+"""Heat maps of melanoma over the last convolution, from the network of the fold that left the patient out."""
 
 from functools import cached_property
 from pathlib import Path
@@ -15,29 +15,31 @@ from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from runtime.errors import InputFault
 from runtime.files import read_json
+from runtime.invocation import command
 from runtime.run_folder import Run
 
 
 def activation_heat(maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return what each cell of ``maps`` (n, rows, columns, channels) adds to a head's logit: (n, rows, columns).
+    """Return how much each cell of ``maps`` (n, rows, columns, channels) adds to the logit: (n, rows, columns).
 
     ``weights`` (channels,) are those of a linear head on the mean over the cells: a class activation map (Zhou et al.
-    2016). It is exact: a picture's cells add up to its logit less the intercept.
+    2016). It is exact: the sum over the cells of a picture is its logit minus the intercept.
     """
     cells = maps.shape[1] * maps.shape[2]
     return np.asarray(np.einsum("nijc,c->nij", maps, weights) / cells)
 
 
 def gradient_heat(model: keras.Model, inputs: list[np.ndarray], scheme: Targets) -> np.ndarray:
-    """Return Grad-CAM (Selvaraju et al. 2017, before its rectifier) of the log-odds of melanoma: (n, rows, columns).
+    """Return Grad-CAM (Selvaraju et al. 2017, before its rectifier) of the log odds of melanoma: (n, rows, columns).
 
     ``model`` is ``with_last_map`` of a network with outputs [features, logits]; ``inputs`` are pixels (n, side, side,
-    3), and metadata (n, m) if it takes any. Behind an average and a linear head it equals ``activation_heat``.
+    3), and metadata (n, m) if the network has that input. With average pooling and a linear head the result equals
+    ``activation_heat``.
     """
-    given = [tf.constant(one, tf.float32) for one in inputs]
+    tensors = [tf.constant(array, tf.float32) for array in inputs]
     with tf.GradientTape() as tape:
-        maps, _, logits = model(given if len(given) > 1 else given[0], training=False)
-        odds = tf.reduce_sum(_melanoma_odds(logits, scheme))  # a picture's odds depend on its own map alone
+        maps, _, logits = model(tensors if len(tensors) > 1 else tensors[0], training=False)
+        odds = tf.reduce_sum(_melanoma_odds(logits, scheme))  # the odds of a picture depend only on its own map
     gradients = tape.gradient(odds, maps)
     weights = tf.reduce_mean(tf.cast(gradients, tf.float32), axis=(1, 2), keepdims=True)
     heat: np.ndarray = tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1).numpy()
@@ -45,36 +47,36 @@ def gradient_heat(model: keras.Model, inputs: list[np.ndarray], scheme: Targets)
 
 
 class HeatMaps:
-    """The heat maps of one finished model of a run: by class activation where its head is linear, else by gradients."""
+    """Heat maps of one finished model of a run: class activation for a frozen model, else by gradients."""
 
     def __init__(self, run: Run, model: str) -> None:
-        """Raise InputFault when the model's networks were not trained in this run."""
+        """Raise InputFault when the model was not trained in this run."""
         self._folder, self.experiment = run.level1 / model, read_trained_experiment(run, model)
         self._job = Job(run, model, self.experiment, "{}")
 
     @property
     def side(self) -> int:
-        """The side of the pictures that it takes, in pixels."""
+        """The side of the model's pictures, in pixels."""
         return self.experiment.image_size
 
     @property
     def takes_metadata(self) -> bool:
-        """Whether it takes metadata beside pixels."""
+        """Whether the model has metadata as a second input."""
         return isinstance(self.experiment.training, Finetune) and self.experiment.training.metadata
 
     def of_fold(self, fold: int, pixels: np.ndarray, metadata: np.ndarray | None = None) -> np.ndarray:
-        """Return the heat (n, rows, columns) that the model of ``fold`` gives to ``pixels`` (n, side, side, 3), 0..255.
+        """Return the heat (n, rows, columns) of ``pixels`` (n, side, side, 3), 0 to 255, by the network of ``fold``.
 
-        Positive where a cell speaks for melanoma. ``metadata`` (n, m) is needed where it ``takes_metadata``.
+        A positive cell raises the log odds of melanoma. ``metadata`` (n, m) is needed if the model ``takes_metadata``.
         """
         training = self.experiment.training
         if isinstance(training, Finetune):
             self._network.load_weights(self._file(fold, "model.weights.h5"))
             inputs = [pixels] if metadata is None else [pixels, metadata]
-            return gradient_heat(self._mapped, inputs, training.targets)
+            return gradient_heat(self._network_with_map, inputs, training.targets)
         with np.load(self._file(fold, "head.npz"), allow_pickle=False) as head:
             weights = head["weights"]
-        maps = self._mapped(tf.constant(pixels, tf.float32), training=False)[0]
+        maps = self._network_with_map(tf.constant(pixels, tf.float32), training=False)[0]
         return activation_heat(np.asarray(maps, dtype=np.float32), weights)
 
     @cached_property
@@ -82,12 +84,12 @@ class HeatMaps:
         training = self.experiment.training
         if not isinstance(training, Finetune):
             return build_backbone(self._job.network)
-        # Its weights come from the fold's file.
-        untrained = self.experiment.model_copy(update={"weights": "none"})
-        return build_network(untrained, training, len(COLUMNS) if training.metadata else 0)
+        # No download of first weights: the trained weights are read from the fold's file.
+        experiment = self.experiment.model_copy(update={"weights": "none"})
+        return build_network(experiment, training, len(COLUMNS) if training.metadata else 0)
 
     @cached_property
-    def _mapped(self) -> keras.Model:
+    def _network_with_map(self) -> keras.Model:
         return with_last_map(self._network)
 
     def _file(self, fold: int, name: str) -> Path:
@@ -95,16 +97,18 @@ class HeatMaps:
 
 
 def read_trained_experiment(run: Run, model: str) -> Experiment:
-    """Return what a finished model of ``run`` was trained by; raise InputFault when it was not trained here."""
+    """Return the experiment that a finished model of ``run`` was trained with; raise InputFault for another model."""
     mark = run.level1 / model / "run.json"
     made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}
     if "settings" not in made_from:
-        raise InputFault(f"{mark.parent}: no network of this run; only its own networks have heat maps")
+        raise InputFault(
+            f"{mark.parent}: not a network trained in this run; name a network that {command('oof')} trained"
+        )
     return Experiment.model_validate(made_from["settings"])
 
 
 def _melanoma_odds(logits: Any, scheme: Targets) -> Any:  # noqa: ANN401  TensorFlow has no types
-    """Return the log-odds of melanoma (n,), as ``targets.melanoma_logits`` does, in TensorFlow."""
+    """Return the log odds of melanoma (n,) as ``targets.melanoma_logits`` does, but with TensorFlow operations."""
     column = melanoma_column(scheme)
     if scheme == "binary":
         return logits[:, column]

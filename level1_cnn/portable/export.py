@@ -1,4 +1,4 @@
-"""The networks of a run's finished models as ONNX files with their heads, for prediction without TensorFlow."""
+"""Export the networks of finished models as ONNX files and heads, for predictions without TensorFlow."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,22 +9,21 @@ import numpy as np
 
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.inference.forward import EXPORTED
+from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map
-from level1_cnn.portable.network import FACTS, SHARED, NetworkFacts, fold_file, head_file
-from level1_cnn.training.frozen import ARRAY
+from level1_cnn.portable.network import BACKBONE_FILE, FACTS, NetworkFacts, fold_file, head_file
 from runtime.files import write_arrays, write_json
 from runtime.progress import progress_bar
 from runtime.run_folder import Run
 
 
 def export_networks(run: Run, names: Sequence[str], folder: Path) -> None:
-    """Write the models ``names`` of ``run`` to ``folder``/<name>, as ``PortableNetwork`` reads them.
+    """Write the models ``names`` of ``run`` to ``folder``/<name>; ``PortableNetwork`` reads them.
 
-    Raises InputFault when a model was not trained in this run, or lacks the weights of a fold.
+    Raises InputFault when a model was not trained in this run, or when the weights of a fold are missing.
     """
     folds = int(run.read_cases()["fold"].max()) + 1
     with progress_bar("exporting", len(names), "networks") as advance:
@@ -55,9 +54,7 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
 
 
 def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
-    _take_over(
-        (source / ARRAY).with_name(EXPORTED), folder / SHARED, lambda: with_last_map(build_backbone(job.network))
-    )
+    _copy_or_export(source / ONNX_FILE, folder / BACKBONE_FILE, lambda: with_last_map(build_backbone(job.network)))
     for fold in range(folds):
         with np.load(intact_fold_file(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
@@ -65,28 +62,28 @@ def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
 
 
 def _export_folds(source: Path, experiment: Experiment, training: Finetune, folds: int, folder: Path) -> None:
-    # Its weights come from the folds' files.
-    untrained = experiment.model_copy(update={"weights": "none"})
-    model = build_network(untrained, training, len(COLUMNS) if training.metadata else 0)
-    mapped = with_last_map(model)
+    # No download of first weights: the trained weights are read from the files of the folds.
+    experiment = experiment.model_copy(update={"weights": "none"})
+    model = build_network(experiment, training, len(COLUMNS) if training.metadata else 0)
+    model_with_map = with_last_map(model)
     for fold in range(folds):
-        trained = source / f"fold_{fold}"
-        model.load_weights(intact_fold_file(trained / "model.weights.h5"))
-        _take_over(trained / EXPORTED, folder / fold_file(fold), lambda: mapped)
-        kernel, bias = (np.asarray(one, np.float32) for one in model.get_layer("logits").get_weights())
+        fold_folder = source / f"fold_{fold}"
+        model.load_weights(intact_fold_file(fold_folder / "model.weights.h5"))
+        _copy_or_export(fold_folder / ONNX_FILE, folder / fold_file(fold), lambda: model_with_map)
+        kernel, bias = (np.asarray(value, np.float32) for value in model.get_layer("logits").get_weights())
         _write_head(folder / head_file(fold), kernel, bias, _power(model))
 
 
-def _take_over(written: Path, path: Path, model: Callable[[], keras.Model]) -> None:
-    """Copy the file that a run predicted with to ``path``; export ``model`` where it predicted by TensorFlow."""
-    if written.is_file():
-        shutil.copyfile(written, path)
+def _copy_or_export(source: Path, path: Path, model: Callable[[], keras.Model]) -> None:
+    """Copy the ONNX file that the run predicted with to ``path``; export ``model`` where the run used TensorFlow."""
+    if source.is_file():
+        shutil.copyfile(source, path)
     else:
         export(model(), path)
 
 
 def _power(model: keras.Model) -> float:
-    """Return the power of the network's pooling; 1 where it averages."""
+    """Return the power of the network's generalised-mean pooling; 1 for average pooling."""
     pools = [layer for layer in model.layers if isinstance(layer, GeneralizedMean)]
     return float(pools[0].power) if pools else 1.0
 

@@ -1,4 +1,4 @@
-"""A finished model as a folder of ONNX files and arrays: every fold's predictions without TensorFlow."""
+"""A finished model as a folder of ONNX files and arrays; it predicts with every fold and needs no TensorFlow."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,25 +18,25 @@ from runtime.files import read_arrays, read_json
 from runtime.settings import Settings, check_settings
 
 FACTS = "network.json"
-SHARED = "network.onnx"  # of a frozen model: one backbone for all folds
-MAPS, FEATURES, LOGITS = 0, 1, 2  # the outputs of an exported network, in their order; a frozen one has no logits
+BACKBONE_FILE = "network.onnx"  # of a frozen model: one backbone for all folds
+MAPS, FEATURES, LOGITS = 0, 1, 2  # indices of the outputs of an exported network; the frozen backbone has no logits
 
 
 class NetworkFacts(Settings):
-    """What a model's files mean: ``network.json`` of its folder."""
+    """Facts about an exported model, as in ``network.json`` in its folder."""
 
     name: str
     method: Literal["frozen", "finetune"]
     image_size: int  # px
     views: tuple[str, ...]
     targets: Targets
-    metadata: bool  # whether it takes metadata beside pixels
+    metadata: bool  # whether the network has metadata as a second input
     folds: int
 
 
 @dataclass(frozen=True)
 class Head:
-    """The linear head of one fold: features (d,) -> logits (outputs,); ``power`` of its pooling, 1 for the average."""
+    """The linear head of one fold: features (d,) -> logits (outputs,); ``power`` of the pooling, 1 for the average."""
 
     kernel: np.ndarray
     bias: np.ndarray
@@ -45,14 +45,14 @@ class Head:
 
 @dataclass(frozen=True)
 class NetworkOutputs:
-    """What all folds say of n pictures: ``logits`` (folds, n, views) of melanoma, ``embeddings`` (folds or 1, n, d)."""
+    """Outputs of all folds for n pictures: melanoma ``logits`` (folds, n, views), ``embeddings`` (folds or 1, n, d)."""
 
     logits: np.ndarray
     embeddings: np.ndarray
 
     @staticmethod
     def concatenate(parts: "list[NetworkOutputs]") -> "NetworkOutputs":
-        """Return the parts of some pictures as one."""
+        """Return the outputs of several batches as one."""
         return NetworkOutputs(
             np.concatenate([part.logits for part in parts], axis=1),
             np.concatenate([part.embeddings for part in parts], axis=1),
@@ -60,21 +60,21 @@ class NetworkOutputs:
 
 
 class PortableNetwork:
-    """A model of which every fold predicts; its sessions are opened once and may be used by several threads."""
+    """A model that predicts with every fold; its sessions are opened once, and several threads can use them."""
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        """Read network.json; raise InputFault where a file is missing or damaged. ``threads`` None: every core."""
+        """Read network.json in ``folder``; raise InputFault when it is missing or damaged. No ``threads``: all cores."""
         self.facts = read_facts(folder / FACTS)
         self._folder, self._threads = folder, threads
 
     def metadata_of(self, cases: pd.DataFrame) -> np.ndarray | None:
-        """Return what the network is told of ``cases`` beside their pictures, (n, m), or None."""
+        """Return the metadata input (n, m) for ``cases``; None if the network has no such input."""
         return encode_metadata(cases) if self.facts.metadata else None
 
     def predict(self, pictures: np.ndarray, metadata: np.ndarray | None = None) -> NetworkOutputs:
-        """Return what every fold says of ``pictures``, uint8 (n, side, side, 3), in every view."""
+        """Return the outputs of every fold for ``pictures``, uint8 (n, side, side, 3), in every view."""
         if self.facts.method == "frozen":
-            return self._by_heads(pictures)
+            return self._predict_with_heads(pictures)
         logits, embeddings = [], []
         for session in self._sessions:
             features, outputs = predict_views(session, pictures, self.facts.views, metadata)
@@ -82,33 +82,34 @@ class PortableNetwork:
             embeddings.append(features.mean(axis=1))
         return NetworkOutputs(np.stack(logits), np.stack(embeddings))
 
-    def tables(self, names: list[str], spoken: NetworkOutputs) -> list[pd.DataFrame]:
-        """Return, fold by fold, probability and spread over the views of the pictures ``names``."""
-        return [ViewPredictions(names, logits, None, self.facts.views).table() for logits in spoken.logits]
+    def tables(self, names: list[str], outputs: NetworkOutputs) -> list[pd.DataFrame]:
+        """Return one table per fold with probability and spread over the views of the pictures ``names``."""
+        return [ViewPredictions(names, logits, None, self.facts.views).table() for logits in outputs.logits]
 
-    def embeddings(self, names: list[str], spoken: NetworkOutputs) -> pd.DataFrame:
+    def embeddings(self, names: list[str], outputs: NetworkOutputs) -> pd.DataFrame:
         """Return the embeddings as level one writes them for test cases: float16, the mean over the folds."""
-        folds = [embedding_table(names, one) for one in spoken.embeddings]
+        folds = [embedding_table(names, embeddings) for embeddings in outputs.embeddings]
         if len(folds) == 1:
             return folds[0]
-        mean = np.mean([one.to_numpy(np.float64) for one in folds], axis=0)
+        mean = np.mean([table.to_numpy(np.float64) for table in folds], axis=0)
         return pd.DataFrame(mean, index=folds[0].index, columns=folds[0].columns).astype(np.float16)
 
     def attention(self, pictures: np.ndarray, metadata: np.ndarray | None = None) -> np.ndarray:
-        """Return what each cell of the last map adds to the log odds of melanoma, (n, rows, columns), mean over folds.
+        """Return how much each cell of the last map adds to the log odds of melanoma, (n, rows, columns), fold mean.
 
-        For an average and one logit it is exact (class activation, Zhou et al. 2016); otherwise it is the gradient of
-        the log odds times the map (which for an average equals Grad-CAM, Selvaraju et al. 2017, before its rectifier).
+        With average pooling and one logit it is exact (class activation, Zhou et al. 2016); otherwise it is the
+        gradient of the log odds times the map (with average pooling this equals Grad-CAM, Selvaraju et al. 2017, before
+        its rectifier).
         """
-        given = np.asarray(pictures, np.float32)
+        pixels = np.asarray(pictures, np.float32)
         heat = []
-        for fold, session in enumerate(self._mapped):
-            outputs = session(given, metadata)
+        for fold, session in enumerate(self._sessions_with_maps):
+            outputs = session(pixels, metadata)
             logits = outputs[LOGITS] if len(outputs) > LOGITS else outputs[FEATURES] @ self._heads[fold].kernel
             heat.append(_heat(outputs[MAPS], self._heads[fold], logits, self.facts.targets))
         return np.asarray(np.mean(heat, axis=0))
 
-    def _by_heads(self, pictures: np.ndarray) -> NetworkOutputs:
+    def _predict_with_heads(self, pictures: np.ndarray) -> NetworkOutputs:
         features = predict_views(self._sessions[0], pictures, self.facts.views)[0].astype(np.float16)
         raw = features.astype(np.float32)
         logits = [raw @ head.kernel[:, 0] + head.bias[0] for head in self._heads]
@@ -116,13 +117,13 @@ class PortableNetwork:
 
     @cached_property
     def _sessions(self) -> list[Session]:
-        wanted = [FEATURES] if self.facts.method == "frozen" else [FEATURES, LOGITS]
-        return [open_session(path, threads=self._threads, outputs=wanted) for path in self._files]
+        outputs = [FEATURES] if self.facts.method == "frozen" else [FEATURES, LOGITS]
+        return [open_session(path, threads=self._threads, outputs=outputs) for path in self._files]
 
     @cached_property
-    def _mapped(self) -> list[Session]:
-        opened = [open_session(path, threads=self._threads) for path in self._files]
-        return opened * self.facts.folds if self.facts.method == "frozen" else opened
+    def _sessions_with_maps(self) -> list[Session]:
+        sessions = [open_session(path, threads=self._threads) for path in self._files]
+        return sessions * self.facts.folds if self.facts.method == "frozen" else sessions
 
     @cached_property
     def _heads(self) -> list[Head]:
@@ -130,48 +131,47 @@ class PortableNetwork:
 
     @property
     def _files(self) -> list[Path]:
-        shared = self.facts.method == "frozen"
-        return [
-            self._folder / (SHARED if shared else fold_file(fold)) for fold in range(1 if shared else self.facts.folds)
-        ]
+        if self.facts.method == "frozen":
+            return [self._folder / BACKBONE_FILE]
+        return [self._folder / fold_file(fold) for fold in range(self.facts.folds)]
 
 
 def read_facts(path: Path) -> NetworkFacts:
-    """Return network.json at ``path``; raise InputFault when it is missing or not of that shape."""
+    """Read the network.json at ``path``; raise InputFault when it is missing or has other keys."""
     if not path.is_file():
-        raise InputFault(f"{path}: no such file; the facts of an exported network were expected")
+        raise InputFault(f"{path}: no such file; every exported network has one, so write the bundle again")
     return check_settings(read_json(path), NetworkFacts, str(path))
 
 
 def fold_file(fold: int) -> str:
-    """Return the name of the network of ``fold`` of a fine-tuned model."""
+    """Return the file name of the network of ``fold`` of a fine-tuned model."""
     return f"fold_{fold}.onnx"
 
 
 def head_file(fold: int) -> str:
-    """Return the name of the arrays of the head of ``fold``."""
+    """Return the file name of the head of ``fold``."""
     return f"head_{fold}.npz"
 
 
 def read_head(path: Path) -> Head:
-    """Return the head in ``path``; raise InputFault when it is missing or damaged."""
-    held = read_arrays(path, "kernel", "bias", "power")
-    return Head(held["kernel"], held["bias"], float(held["power"]))
+    """Read the head at ``path``; raise InputFault when it is missing or damaged."""
+    arrays = read_arrays(path, "kernel", "bias", "power")
+    return Head(arrays["kernel"], arrays["bias"], float(arrays["power"]))
 
 
 def _heat(maps: np.ndarray, head: Head, logits: np.ndarray, scheme: Targets) -> np.ndarray:
+    """Return the gradient of the log odds of melanoma times ``maps`` (n, rows, columns, channels), the channels summed."""
     channels, cells = maps.shape[-1], maps.shape[1] * maps.shape[2]
     slopes = _slopes(head.kernel[:channels], logits, scheme)
     if head.power == 1:
         return np.asarray(np.einsum("nijc,nc->nij", maps, slopes) / cells)
-    floored = np.maximum(maps, 1e-6)
-    powers = floored**head.power
-    pooled = powers.mean(axis=(1, 2)) ** (1 / head.power)
-    return np.asarray(np.einsum("nijc,nc->nij", powers, slopes * pooled ** (1 - head.power)) / cells)
+    powers = np.maximum(maps, 1e-6) ** head.power
+    features = powers.mean(axis=(1, 2)) ** (1 / head.power)
+    return np.asarray(np.einsum("nijc,nc->nij", powers, slopes * features ** (1 - head.power)) / cells)
 
 
 def _slopes(kernel: np.ndarray, logits: np.ndarray, scheme: Targets) -> np.ndarray:
-    """Return the gradient (n, channels) of the log odds of melanoma by the pooled features."""
+    """Return the gradient (n, channels) of the log odds of melanoma with respect to the pooled features."""
     column = melanoma_column(scheme)
     if kernel.shape[1] == 1:
         return np.repeat(kernel[:, column][np.newaxis], len(logits), axis=0)

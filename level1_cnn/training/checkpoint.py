@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, on disk: what a killed process needs to go on as if never killed."""
+"""The state of a training between two epochs, on disk: from it a killed training continues with the same result."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,37 +10,37 @@ from runtime.errors import InputFault
 from runtime.files import read_arrays, read_json, replacing, write_json
 from runtime.progress import say
 
-STATE = "state.npz"  # of a training between two epochs, in the folder of its fit
-DONE = "epochs_done"
+STATE = "state.npz"  # in the folder of a fit
+EPOCHS_KEY = "epochs_done"
 
 
 def save_state(path: Path, state: Mapping[str, np.ndarray], epochs_done: int) -> None:
-    """Write the arrays of a training state and how many epochs it has behind it, atomically."""
-    arrays: dict[str, Any] = {DONE: np.array(epochs_done), **state}
+    """Write the arrays of a training state and the number of finished epochs, atomically."""
+    arrays: dict[str, Any] = {EPOCHS_KEY: np.array(epochs_done), **state}
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
 
 
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], int] | None:
-    """Return (state, epochs done) as saved, or None when no epoch was finished. Nothing in the file is executed.
+    """Return (state, number of finished epochs), or None when no epoch is finished. Nothing in the file is executed.
 
-    A damaged file is said, and counts as none: that fit starts again.
+    A damaged file is reported and counts as missing: the fit starts again.
     """
     if not path.is_file():
         return None
     try:
-        state = read_arrays(path, DONE)
+        state = read_arrays(path, EPOCHS_KEY)
     except InputFault as fault:
-        say(f"{fault}; damaged, so this training starts from its first epoch")
+        say(f"{fault}; this training starts again from its first epoch")
         return None
-    done = int(state.pop(DONE))
-    return state, done
+    epochs = int(state.pop(EPOCHS_KEY))
+    return state, epochs
 
 
 def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
-    """Write weights by their path in the network, atomically."""
+    """Write weights (path in the network -> values) to ``path`` and the paths to a JSON file next to it, atomically."""
     names = list(weights)
-    # A path holds slashes, which are folders within an archive: the names stand in a file of their own.
+    # The paths have slashes, which would be folders within the archive; that is why they are in a separate file.
     arrays: dict[str, Any] = {f"w{number:04d}": weights[name] for number, name in enumerate(names)}
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
@@ -48,7 +48,7 @@ def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def load_weights(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights that ``save_weights`` wrote, by their path in the network; InputFault when damaged."""
+    """Return the weights that ``save_weights`` wrote, path in the network -> values; raise InputFault when damaged."""
     names = read_json(path.with_suffix(".json"))
     arrays = read_arrays(path, *(f"w{number:04d}" for number in range(len(names))))
     return {name: arrays[f"w{number:04d}"] for number, name in enumerate(names)}

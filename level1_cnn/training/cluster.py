@@ -1,4 +1,4 @@
-"""Level one on a Dask cluster: what its tasks are, and what a worker must be like to do them."""
+"""Level one on a Dask cluster: its tasks, and the requirements of its workers."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,11 +14,12 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "onnxruntime")
 
 
 def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) -> None:
-    """Do every task of a stage, then those of the next, on the workers of the Dask scheduler at ``address``.
+    """Do all tasks of the first stage, then those of the next, on the workers of the Dask scheduler at ``address``.
 
-    A task is a function of a module and its arguments; the line it returns is said when it is finished. ``run`` is the
-    run's folder, absolute, and the same for all. Raises InputFault when the cluster is not fit for the work or is lost
-    (see ``runtime.cluster``); otherwise the error of a task as it is. What is finished stays finished.
+    A task is a module-level function and its arguments; the line that it returns is printed when it is finished.
+    ``run`` is the absolute path of the run's folder, the same on all workers. Raises InputFault when the cluster does
+    not meet the requirements or its connection is lost (see ``runtime.cluster``), and the error of a failed task
+    unchanged. Finished tasks keep their results.
     """
     with connect_cluster(address, worker_requirements(run)) as cluster:
         for line in filter(None, chain.from_iterable(cluster.results(stage) for stage in stages)):
@@ -26,15 +27,15 @@ def run_on_cluster(address: str, run: Path, stages: Sequence[Sequence[Task]]) ->
 
 
 def shared_task(job: Job) -> None:
-    """Do on a worker what the folds of a model share."""
+    """Compute on a worker what all folds of a model share: embeddings or a pretraining stage."""
     cache_on_worker("trainers", Trainers).prepare(job)
 
 
 def fold_task(job: Job, fold: int) -> str:
-    """Train and predict one fold on a worker, which keeps the model's graph for the next fold that it is given."""
+    """Train and predict one fold on a worker, which keeps the model's graph for its next fold."""
     return cache_on_worker("trainers", Trainers).finish_fold(job, fold)
 
 
 def worker_requirements(run: Path) -> Requirements:
-    """Return what level one demands of a worker."""
+    """Return what level one requires of a worker."""
     return Requirements("level one", run, ("runtime", "features", "level1_cnn"), PACKAGES, gpu=True)

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions of one level-one model: a fold model for every fold, resumable at each of them."""
+"""Out-of-fold predictions of one level-one model: one network per fold; an interrupted run continues at its fold."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import EXPORTED
+from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, merge_folds
 from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE
@@ -20,32 +20,32 @@ from runtime.progress import say
 from runtime.provenance import MARK_KEYS, digest, write_mark
 from runtime.tables import read_table, write_table
 
-# Of a fold: a whole network and what predicts with it on a CPU, or a frozen network's head.
-WEIGHTS = ("model.weights.h5", EXPORTED, "head.npz")
+# Files of a fold: a whole network and its ONNX export for a CPU, or the head of a frozen network.
+WEIGHTS = ("model.weights.h5", ONNX_FILE, "head.npz")
 
 
 class Trainer(Protocol):
-    """One of the two ways to train: what a fold needs, whichever it is."""
+    """The interface of the two training methods."""
 
     def prepare(self) -> None:
-        """Do what all folds share, unless it is done."""
+        """Compute what all folds share, unless it exists."""
         ...
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
-        """Train without the fold's cases and predict them and the test cases; None on a worker that only helps."""
+        """Train without the fold's cases, then predict them and the test cases; None except on the chief host."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Return what the fold's mark should remember of how it was made."""
+        """Return facts about the last fold for its mark."""
         ...
 
 
 def open_trainer(job: Job, plan: Plan) -> Trainer:
-    """Return the trainer that a model's method asks for."""
+    """Return the trainer for a model's method."""
     keras.backend.clear_session()
     cases = job.run.read_cases()
     cases = cases[cases["picture"].notna()]
-    # New layers draw their first weights from Keras' global state: the same in every process and after an interruption.
+    # New layers draw their weights from Keras' global seed; they must be equal in every process and after a restart.
     keras.utils.set_random_seed(job.experiment.seed)
     if isinstance(job.experiment.training, Finetune):
         from level1_cnn.training.finetune import FinetuneTrainer
@@ -59,49 +59,49 @@ def open_trainer(job: Job, plan: Plan) -> Trainer:
 def run_fold(
     trainer: Trainer, fold: int, mark: Path, made_from: dict[str, Any], *, deterministic: bool = False
 ) -> None:
-    """Train and predict one fold and write its tables; its mark, last, says whether that was ``deterministic``."""
+    """Train and predict one fold, write its tables, and last its mark, which records ``deterministic``."""
     folder = mark.parent
     folder.mkdir(parents=True, exist_ok=True)
-    predicted = trainer.fit_fold(fold, folder)
-    if predicted is None:
+    predictions = trainer.fit_fold(fold, folder)
+    if predictions is None:
         return
-    tables = {"predictions": predicted.table(), "views": predicted.view_table()}
-    embeddings = predicted.embedding_table()
+    tables = {"predictions": predictions.table(), "views": predictions.view_table()}
+    embeddings = predictions.embedding_table()
     if embeddings is not None:
         tables["embeddings"] = embeddings
     for name, table in tables.items():
         write_table(folder / f"{name}.parquet", table)
     weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    written = [*(folder / f"{name}.parquet" for name in tables), *weights]
-    write_mark(mark, made_from, written, **trainer.facts(), deterministic=deterministic)
-    (folder / STATE).unlink(missing_ok=True)  # not before: a kill while predicting must not cost the training
+    outputs = [*(folder / f"{name}.parquet" for name in tables), *weights]
+    write_mark(mark, made_from, outputs, **trainer.facts(), deterministic=deterministic)
+    (folder / STATE).unlink(missing_ok=True)  # only now: after a kill while predicting, the training is not repeated
 
 
 def merge_model(job: Job) -> None:
-    """Write a model's tables from those of its folds, and run.json last; the folds' states are not needed any more."""
+    """Write a model's tables from the tables of its folds, and run.json last; print its out-of-fold AUC."""
     cases = job.run.read_cases()
     folds = int(cases["fold"].max()) + 1
     parts = [job.folder / f"fold_{fold}" for fold in range(folds)]
     rows = cases[cases["role"].isin(["train", "test"])]
-    merged = merge_folds(cases, [read_table(part / "predictions.parquet") for part in parts])
-    write_table(job.folder / "predictions.parquet", merged.assign(fold=rows["fold"].astype("int8")))
+    predictions = merge_folds(cases, [read_table(part / "predictions.parquet") for part in parts])
+    write_table(job.folder / "predictions.parquet", predictions.assign(fold=rows["fold"].astype("int8")))
     write_table(
         job.folder / "views.parquet", merge_folds(cases, [read_table(part / "views.parquet") for part in parts])
     )
-    shared = shared_embeddings(job)
-    if shared is None:
+    frozen_embeddings = shared_embeddings(job)
+    if frozen_embeddings is None:
         embeddings = merge_folds(cases, [read_table(part / "embeddings.parquet") for part in parts]).astype(np.float16)
     else:
-        embeddings = embedding_table(*shared).reindex(rows.index)
+        embeddings = embedding_table(*frozen_embeddings).reindex(rows.index)
     write_table(job.folder / "embeddings.parquet", embeddings)
-    auc = _fold_aucs(cases, merged)
+    auc = _fold_aucs(cases, predictions)
     marks = [read_json(part / "done.json") for part in parts]
     facts = [{key: value for key, value in mark.items() if key not in MARK_KEYS} for mark in marks]
     outputs = [job.folder / f"{name}.parquet" for name in ("predictions", "views", "embeddings")]
     write_mark(job.folder / "run.json", job.made_from, outputs, made_by=digest(job.made_from), auc=auc, folds=facts)
     say(f"{job.name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
     if any("best_epoch" in fold for fold in facts):
-        say(f"{job.name}: its epochs were chosen on the folds that it is validated on, so this AUC is optimistic")
+        say(f"{job.name}: this AUC is optimistic: keep = 'best' chose each fold's epoch on its own validation cases")
 
 
 def _fold_aucs(cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The finetune method: all weights are trained, by one graph that is built once and reset exactly for every fold."""
+"""The finetune method: train all weights of a network; its graph is built once and reset exactly for every fold."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -30,8 +30,8 @@ from runtime.progress import progress_bar
 from runtime.provenance import is_fresh, write_mark
 from runtime.tables import read_table
 
-SEED_STRIDE = 1000  # between the seeds of two models: one for every fold, and one for a pretraining stage
-PRETRAIN_SEED = 999
+SEED_STRIDE = 1000  # between the seeds of two models; seed + fold is used for a fold, seed + STAGE_OFFSET for a stage
+STAGE_OFFSET = 999
 
 
 class FinetuneTrainer:
@@ -50,7 +50,7 @@ class FinetuneTrainer:
 
     @cached_property
     def stage(self) -> Stage:
-        """The network that the folds train, started from the pretrained weights if there is such a stage."""
+        """The network that the folds train; it starts from the pretraining stage if the settings have one."""
         settings = self._settings
         steps = round(self._pictures_per_epoch() / self._plan.training_batch(self._job.experiment))
         stage = Stage(self._job, settings, self._plan, self._feed, settings.targets, steps)
@@ -59,33 +59,34 @@ class FinetuneTrainer:
         return stage
 
     def prepare(self) -> None:
-        """Train on the external pictures alone, where the settings have such a stage, once for all folds."""
+        """Train on the external pictures alone, once for all folds, if the settings have a pretraining stage."""
         pretrain = self._settings.pretrain
         folder = self._job.pretrain_folder
         mark = folder / "done.json"
         if pretrain is None or is_fresh(mark, self._job.made_from, stage_files(folder)):
             return
-        excluded = self._lookalikes.external()
-        rows = external_rows(self._cases, self._settings, pretrain.targets, excluded)
+        copies = self._lookalikes.external()
+        rows = external_rows(self._cases, self._settings, pretrain.targets, copies)
         settings = _pretrain_settings(self._settings, pretrain)
         steps = round(len(rows.names) / self._plan.training_batch(self._job.experiment))
         stage = Stage(self._job, settings, self._plan, self._feed, pretrain.targets, steps)
-        fit = Fit(rows, folder, self._seed(PRETRAIN_SEED), f"{self._job.name}: pretraining")
+        fit = Fit(rows, folder, self._seed(STAGE_OFFSET), f"{self._job.name}: pretraining")
         weights = stage.weights(fit, stage.run(fit))
         keras.backend.clear_session()
         if self._plan.is_chief:
             save_stage(folder, self._job.experiment, weights)
-            facts = {"pictures": len(rows.names), "excluded": len(excluded)}
+            facts = {"pictures": len(rows.names), "excluded": len(copies)}
             write_mark(mark, self._job.made_from, stage_files(folder), **facts)
             (folder / STATE).unlink(missing_ok=True)
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
-        """Train without the fold's cases, store the weights in ``folder``, and predict the fold and the test cases."""
+        """Train without the fold's cases, write the weights to ``folder``, and predict the fold and the test cases."""
         rows = self.rows_of(fold)
-        own = self._cases.index[(self._cases["role"] == "train") & (self._cases["fold"] == fold)]
-        asked = own.append(self._cases.index[self._cases["role"] == "test"])
-        watch = (lambda: self._auc(list(own))) if self._settings.monitor or self._settings.keep == "best" else None
-        fit = Fit(rows, folder, self._seed(fold), f"{self._job.name}: fold {fold}: training", watch)
+        validation = self._cases.index[(self._cases["role"] == "train") & (self._cases["fold"] == fold)]
+        tests = self._cases.index[self._cases["role"] == "test"]
+        needs_auc = self._settings.monitor or self._settings.keep == "best"
+        validate = (lambda: self._auc(list(validation))) if needs_auc else None
+        fit = Fit(rows, folder, self._seed(fold), f"{self._job.name}: fold {fold}: training", validate)
         table = self.stage.run(fit)
         if not self._plan.is_chief:
             return None
@@ -93,35 +94,35 @@ class FinetuneTrainer:
         assign_weights(self.stage.model, self.stage.weights(fit, table))
         with replacing(folder / "model.weights.h5") as temporary:
             self.stage.model.save_weights(temporary)
-        return self._predict(list(asked), folder, f"{self._job.name}: fold {fold}: predicting")
+        return self._predict([*validation, *tests], folder, f"{self._job.name}: fold {fold}: predicting")
 
     def rows_of(self, fold: int) -> TrainingRows:
-        """Return the rows that a fold is trained on: none of its cases, and nothing that looks the same as one."""
+        """Return the training rows of a fold: without its own cases and their copies and near-duplicates."""
         return fold_rows(self._cases, self._settings, fold, self._lookalikes.of_fold(fold), self._pseudo(fold))
 
     def facts(self) -> dict[str, Any]:
-        """Return what the last fold's mark should remember."""
+        """Return facts about the last fold for its mark: kept weights, number of rows, best epoch."""
         return self._facts
 
     def _seed(self, fold: int) -> int:
         return self._job.experiment.seed * SEED_STRIDE + fold
 
     def _pictures_per_epoch(self) -> float:
-        """Return the mean number of pictures over the folds: one schedule serves all."""
+        """Return the number of pictures per epoch, the mean over the folds: all folds share one schedule."""
         folds = self._cases.loc[self._cases["role"] == "train", "fold"].unique()
         return float(np.mean([epoch_pictures(self.rows_of(int(fold)), self._settings) for fold in folds]))
 
     def _pseudo(self, fold: int) -> pd.Series | None:
-        """Return the test probabilities of the named model's same fold: it has not seen this fold's patients either."""
+        """Return the test probabilities by the same fold of the source model, which also left this fold's cases out."""
         if self._settings.pseudo is None:
             return None
         source = self._job.run.level1 / self._settings.pseudo.model / f"fold_{fold}" / "predictions.parquet"
         return read_table(source)["probability"]
 
-    def _auc(self, own: list[str]) -> float:
-        predicted = self._outputs(self.stage.forward, own, ("identity",), lambda count: None)
-        target = self._cases.loc[predicted.names, "target"]
-        return float(roc_auc_score(target, predicted.logits[:, 0]))
+    def _auc(self, validation: list[str]) -> float:
+        predictions = self._outputs(self.stage.forward, validation, ("identity",), lambda count: None)
+        target = self._cases.loc[predictions.names, "target"]
+        return float(roc_auc_score(target, predictions.logits[:, 0]))
 
     def _predict(self, names: list[str], folder: Path, text: str) -> ViewPredictions:
         views = self._job.experiment.views
@@ -132,14 +133,14 @@ class FinetuneTrainer:
     def _outputs(
         self, forward: Forward, names: list[str], views: tuple[str, ...], advance: Callable[[int], None]
     ) -> ViewPredictions:
-        found: list[str] = []
+        order: list[str] = []  # the shards give the cases in another order than ``names``
         features, logits = [], []
         size, metadata = self._plan.batch_size, self._metadata(names)
         for batch, outputs in predict_batches(forward, self._files, views, size, advance, names, metadata):
-            found += batch
+            order += batch
             features.append(outputs[0].mean(axis=1))
             logits.append(melanoma_logits(outputs[1], self._settings.targets))
-        return ViewPredictions(found, np.concatenate(logits), np.concatenate(features), views)
+        return ViewPredictions(order, np.concatenate(logits), np.concatenate(features), views)
 
     def _metadata(self, names: list[str]) -> pd.DataFrame | None:
         if not self._settings.metadata:
@@ -149,7 +150,7 @@ class FinetuneTrainer:
 
 
 def _pretrain_settings(settings: Finetune, pretrain: Pretraining) -> Finetune:
-    """Return the settings of a pretraining stage: those of the model, with what the stage has of its own."""
+    """Return the settings of a pretraining stage: the model's settings, with the stage's own values in their place."""
     own = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
     keep = "ema" if settings.keep == "best" else settings.keep
     return settings.model_copy(update={**own, "keep": keep, "pseudo": None, "external_share": 0.0})

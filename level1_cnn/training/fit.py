@@ -1,4 +1,4 @@
-"""One network with its training step, built once, and its fits: epochs, traces, and the weights they keep."""
+"""A network with its training step, and its fits: run epochs, save state and history, return the weights to keep."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.training_rows import TrainingRows
 from level1_cnn.experiment import Finetune, Targets
 from level1_cnn.hardware.devices import Plan, distribute
-from level1_cnn.inference.forward import tensorflow_forward
+from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.job import Job
 from level1_cnn.networks.losses import make_loss
@@ -26,22 +26,22 @@ from level1_cnn.training.step import Stepper
 from runtime.errors import InputFault
 from runtime.progress import progress_bar
 
-BEST = "best.npz"  # the weights of the best epoch so far, in the folder of a fit
+BEST = "best.npz"  # weights of the best epoch so far, in the folder of a fit
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: on which rows, where its traces are kept, and who looks at it between epochs."""
+    """One training: its rows, the folder of its files, its seed, the title of its progress bar, its validation."""
 
     rows: TrainingRows
     folder: Path
     seed: int
-    text: str
-    watch: Callable[[], float] | None = None  # the AUC of the validation fold, where it is to be seen
+    title: str
+    validate: Callable[[], float] | None = None  # returns the AUC of the validation fold, called after every epoch
 
 
 class Stage:
-    """A network with its training step, built once: every fit of it starts from the same weights."""
+    """A network with its training step; both are built once, and every fit starts from the same weights."""
 
     def __init__(self, job: Job, settings: Finetune, plan: Plan, feed: Feed, scheme: Targets, steps: int) -> None:
         self.settings, self.plan, self._feed = settings, plan, feed
@@ -55,26 +55,25 @@ class Stage:
 
     @cached_property
     def forward(self) -> Forward:
-        """The network with the weights it has at each call."""
-        return tensorflow_forward(self.model, self.plan)
+        """The forward pass with the current weights."""
+        return TensorFlowForward(self.model, self.plan)
 
     def run(self, fit: Fit) -> pd.DataFrame:
-        """Train from the start, or from the last epoch that an interrupted attempt finished; return the history."""
+        """Train from the start, or after the last finished epoch of an interrupted fit; return the history."""
         self.stepper.reset(fit.seed)
-        saved = load_state(fit.folder / STATE)
-        if saved is not None:
-            self.stepper.set_state(saved[0])
-        done = saved[1] if saved is not None else 0
-        total = (self.settings.epochs - done) * self._epoch_steps * self._batch
-        with History(fit.folder, done) as history, progress_bar(fit.text, total) as advance:
-            # A kill between the last epoch and the fold's mark leaves no step to do, and the feed has no empty order.
-            batches = self.batches(fit, done) if done < self.settings.epochs else iter(())
-            for epoch in range(done, self.settings.epochs):
+        state, first_epoch = load_state(fit.folder / STATE) or (None, 0)
+        if state is not None:
+            self.stepper.set_state(state)
+        total = (self.settings.epochs - first_epoch) * self._epoch_steps * self._batch
+        with History(fit.folder, first_epoch) as history, progress_bar(fit.title, total) as advance:
+            # After a kill between the last epoch and the fold's mark no steps are left, and the feed cannot be empty.
+            batches = self.batches(fit, first_epoch) if first_epoch < self.settings.epochs else iter(())
+            for epoch in range(first_epoch, self.settings.epochs):
                 self._run_epoch(epoch, batches, fit, history, advance)
             return history.table
 
     def weights(self, fit: Fit, table: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Return the weights that the settings keep, of a fit that has ended."""
+        """Return the weights of a finished fit that the settings keep."""
         if self.settings.keep == "best":
             return _best_weights(fit.folder)
         with self.stepper.use(self._which(table)):
@@ -83,8 +82,8 @@ class Stage:
     def _which(self, table: pd.DataFrame) -> Any:  # noqa: ANN401  one of the averages' names
         return "current" if self.settings.keep in ("last", "best") or table.empty else self.settings.keep
 
-    def batches(self, fit: Fit, done: int) -> Iterator[Any]:
-        """Return the batches of a fit from the end of epoch ``done`` on, each already on its devices."""
+    def batches(self, fit: Fit, first_epoch: int) -> Iterator[Any]:
+        """Return the batches of a fit from ``first_epoch`` (from 0) on, each already on its devices."""
 
         def make(shard: tuple[int, int]) -> Any:  # noqa: ANN401  a tf.data.Dataset
             return self._feed.batches(
@@ -93,8 +92,8 @@ class Stage:
                 malignant_share=self.settings.malignant_share,
                 external_share=self.settings.external_share,
                 seed=fit.seed,
-                first_step=done * self._epoch_steps,
-                steps=(self.settings.epochs - done) * self._epoch_steps,
+                first_step=first_epoch * self._epoch_steps,
+                steps=(self.settings.epochs - first_epoch) * self._epoch_steps,
                 rows=fit.rows,
                 shard=shard,
             )
@@ -104,37 +103,41 @@ class Stage:
     def _run_epoch(
         self, epoch: int, batches: Iterator[Any], fit: Fit, history: History, advance: Callable[[int], None]
     ) -> None:
-        started, rate = time.perf_counter(), self.stepper.learning_rate
-        pending = []
+        start, rate = time.perf_counter(), self.stepper.learning_rate
+        tensors = []  # of the losses; reading one here would make the host wait for the device
         for _ in range(self._epoch_steps):
-            pending.append(self.stepper(next(batches)))  # a tensor: reading it would make the host wait for the device
+            tensors.append(self.stepper(next(batches)))
             advance(self._batch)
-        losses = np.array(pending, dtype=float)
+        losses = np.array(tensors, dtype=float)
         if not np.isfinite(losses).all():
-            raise FloatingPointError(f"{fit.text}: the loss is not finite; lower the learning rate")
+            infinite = int((~np.isfinite(losses)).sum())
+            raise FloatingPointError(
+                f"{fit.title}: the loss of {infinite} of {len(losses)} steps of epoch {epoch + 1} is not finite; "
+                "lower the learning rate"
+            )
         self.stepper.end_epoch(epoch)
         if not self.plan.is_chief:
             return
-        seen = self._look(fit, history)
-        seconds = time.perf_counter() - started
+        auc = self._validate(fit, history)
+        seconds = time.perf_counter() - start
         steps = float(self._epoch_steps)
-        history.add(epoch=epoch + 1, steps=steps, loss=losses.mean(), learning_rate=rate, seconds=seconds, **seen)
+        history.add(epoch=epoch + 1, steps=steps, loss=losses.mean(), learning_rate=rate, seconds=seconds, **auc)
         save_state(fit.folder / STATE, self.stepper.state(), epoch + 1)
 
-    def _look(self, fit: Fit, history: History) -> dict[str, float]:
-        """Return the validation AUC where somebody watches; remember the weights of the best epoch if one is chosen."""
-        if fit.watch is None:
+    def _validate(self, fit: Fit, history: History) -> dict[str, float]:
+        """Return the validation AUC, if the fit has a validation; with keep = "best", write the best weights so far."""
+        if fit.validate is None:
             return {}
         with self.stepper.use("ema" if self.settings.keep == "ema" else "current"):
-            score = fit.watch()
+            auc = fit.validate()
         best = history.table["validation_auc"].max()
-        if self.settings.keep == "best" and not score <= best:
+        if self.settings.keep == "best" and not auc <= best:
             save_weights(fit.folder / BEST, self.stepper.weights())
-        return {"validation_auc": score}
+        return {"validation_auc": auc}
 
 
 def _best_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Return the weights of the best epoch; where they are damaged the fit has to begin again."""
+    """Return the weights of the best epoch; if they are damaged, remove the state so that the fit starts again."""
     try:
         return load_weights(folder / BEST)
     except InputFault as fault:

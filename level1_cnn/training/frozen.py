@@ -1,4 +1,4 @@
-"""The frozen method: embeddings of every view computed once for all folds, then a regularised head per fold."""
+"""The frozen method: compute the embeddings of every view once for all folds, then fit a regularised head per fold."""
 
 from collections.abc import Collection
 from functools import cached_property
@@ -14,7 +14,7 @@ from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.experiment import FrozenFeatures
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import EXPORTED, final_forward
+from level1_cnn.inference.forward import ONNX_FILE, final_forward
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
@@ -27,87 +27,91 @@ ARRAY, INDEX, MARK = "views.npy", "views.json", "embedded.json"
 
 
 class FrozenTrainer:
-    """Fit one linear head per fold on embeddings that all folds share."""
+    """Fit one linear head per fold; all folds share the embeddings."""
 
     def __init__(self, job: Job, settings: FrozenFeatures, plan: Plan, cases: pd.DataFrame) -> None:
         self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
         self._lookalikes = Lookalikes(job.run, cases)
-        self._shown = 0
+        self._head_cases = 0  # number of cases that the last head was fitted to
 
     def prepare(self) -> None:
-        """Compute the embeddings of every case, unless an earlier attempt at this model has."""
+        """Compute the embeddings of every case, unless they exist."""
         if _read_views(self._job) is not None or not self._plan.is_chief:
             return
-        used = (self._cases["role"] != "extra") | self._external
+        needs_embedding = (self._cases["role"] != "extra") | self._external
         folder = self._job.folder
-        names = _embed(self._job, self._plan, list(self._cases.index[used]))
+        names = _embed(self._job, self._plan, list(self._cases.index[needs_embedding]))
         write_json(folder / INDEX, names)
-        written = [path for name in (ARRAY, INDEX, EXPORTED) if (path := folder / name).is_file()]
-        write_mark(folder / MARK, self._job.made_from, written)
+        outputs = [path for name in (ARRAY, INDEX, ONNX_FILE) if (path := folder / name).is_file()]
+        write_mark(folder / MARK, self._job.made_from, outputs)
 
     @property
     def _external(self) -> pd.Series:
-        """The external cases that the head is shown."""
+        """Which cases are external ones that the head is fitted to."""
         return (self._cases["role"] == "extra") & (self._settings.external == "joint")
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
-        """Fit the head without the fold's cases, store it in ``folder``, and predict the fold and the test cases.
+        """Fit the head without the fold's cases, write it to ``folder``, and predict the fold and the test cases.
 
-        Shown are the training cases of the other folds and the external cases, without those that look the same as a
-        case of the fold.
+        The head is fitted to the training cases of the other folds and the external cases, without copies and
+        near-duplicates of the fold's cases.
         """
         if not self._plan.is_chief:
             return None
         train = self._cases["role"] == "train"
-        held_out = train & (self._cases["fold"] == fold)
-        twins = self._cases.index.isin(list(self._lookalikes.of_fold(fold)))
-        shown = self._cases.index[(train | self._external) & ~held_out & ~twins]
-        asked = self._cases.index[held_out | (self._cases["role"] == "test")]
-        return self.fit_cases(folder, list(shown), list(asked))
+        validation = train & (self._cases["fold"] == fold)
+        copies = self._cases.index.isin(list(self._lookalikes.of_fold(fold)))
+        training = self._cases.index[(train | self._external) & ~validation & ~copies]
+        evaluation = self._cases.index[validation | (self._cases["role"] == "test")]
+        return self.fit_cases(folder, list(training), list(evaluation))
 
-    def fit_cases(self, folder: Path, shown: Collection[str], asked: Collection[str]) -> ViewPredictions:
-        """Fit the head on the views of the ``shown`` cases, store it in ``folder``, and predict the ``asked`` cases."""
-        self._shown = len(shown)
-        target = self._cases.loc[list(shown), "target"].to_numpy(dtype=int)
-        weights, intercept = fit_head(self._views_of(shown), target, self._settings)
+    def fit_cases(self, folder: Path, training: Collection[str], evaluation: Collection[str]) -> ViewPredictions:
+        """Fit the head to the views of the ``training`` cases, write it to ``folder``, predict the others."""
+        self._head_cases = len(training)
+        target = self._cases.loc[list(training), "target"].to_numpy(dtype=int)
+        weights, intercept = fit_head(self._views_of(training), target, self._settings)
         with replacing(folder / "head.npz") as temporary:
             np.savez(temporary, weights=weights, intercept=intercept)
-        logits = self._views_of(asked).astype(np.float32) @ weights + intercept
-        return ViewPredictions(list(asked), logits, None, self._job.experiment.views)
+        logits = self._views_of(evaluation).astype(np.float32) @ weights + intercept
+        return ViewPredictions(list(evaluation), logits, None, self._job.experiment.views)
 
     def facts(self) -> dict[str, Any]:
-        """Return what the last fold's mark should remember."""
-        return {"pictures": self._shown}
+        """Return facts about the last fold for its mark: the number of training pictures."""
+        return {"pictures": self._head_cases}
 
     def _views_of(self, names: Collection[str]) -> np.ndarray:
-        """Return the float16 embeddings (n, views, d) of some cases."""
-        index, views = self._embedded
-        # Read by file position, and put in order afterwards: a large array is read once from front to back.
-        places = index.get_indexer(pd.Index(list(names)))
-        if (places < 0).any():
-            raise ValueError(f"{int((places < 0).sum())} case(s) have no embeddings")
-        order = np.argsort(places)
-        found = np.empty((len(places), *views.shape[1:]), views.dtype)
-        found[order] = views[places[order]]
-        return found
+        """Return the float16 embeddings (n, views, d) of the cases ``names``, in this order."""
+        index, views = self._embeddings
+        # The rows are read in the order of the file, so that a large array is read once from front to back.
+        rows = index.get_indexer(pd.Index(list(names)))
+        if (rows < 0).any():
+            raise ValueError(f"{int((rows < 0).sum())} case(s) have no embeddings")
+        order = np.argsort(rows)
+        embeddings = np.empty((len(rows), *views.shape[1:]), views.dtype)
+        embeddings[order] = views[rows[order]]
+        return embeddings
 
     @cached_property
-    def _embedded(self) -> tuple[pd.Index, np.ndarray]:
+    def _embeddings(self) -> tuple[pd.Index, np.ndarray]:
         self.prepare()
-        names, views = _present(_read_views(self._job))
+        content = _read_views(self._job)
+        if content is None:
+            raise ValueError("the embeddings are missing: only the chief host computes them")
+        names, views = content
         return pd.Index(names), views
 
 
 def shared_embeddings(job: Job) -> tuple[list[str], np.ndarray] | None:
-    """Return image_names and embeddings (n, d), the mean over the views, of a frozen model; None for any other."""
-    read = _read_views(job)
-    return None if read is None else (read[0], read[1].mean(axis=1, dtype=np.float32))
+    """Return image_names and embeddings (n, d), the mean over the views, of a frozen model; None without embeddings."""
+    content = _read_views(job)
+    return None if content is None else (content[0], content[1].mean(axis=1, dtype=np.float32))
 
 
 def fit_head(views: np.ndarray, target: np.ndarray, settings: FrozenFeatures) -> tuple[np.ndarray, np.float32]:
-    """Return weights (d,) and intercept, on the raw embeddings, of a logistic regression on standardised ones.
+    """Fit a logistic regression to standardised embeddings; return weights (d,) and intercept for the raw embeddings.
 
-    Every view (n, views, d) is a training row: on real pictures that gave 0.006 to 0.012 more AUC than their mean.
+    Every view in ``views`` (n, views, d) is a training row: on real pictures that gave 0.006 to 0.012 more AUC than
+    the mean over the views as one row.
     """
     rows = views.astype(np.float32).reshape(-1, views.shape[-1])
     scaler = StandardScaler(copy=False)
@@ -119,23 +123,17 @@ def fit_head(views: np.ndarray, target: np.ndarray, settings: FrozenFeatures) ->
 
 
 def _read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
-    """Return image_names and float16 embeddings (n, views, d), read from the disk as needed; None before they exist."""
+    """Return image_names and a memory map of float16 embeddings (n, views, d); None if they do not exist yet."""
     folder = job.folder
     if not is_fresh(folder / MARK, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):
         return None
     return read_json(folder / INDEX), np.load(folder / ARRAY, mmap_mode="r")
 
 
-def _present(read: tuple[list[str], np.ndarray] | None) -> tuple[list[str], np.ndarray]:
-    if read is None:
-        raise ValueError("the host that writes has not computed the embeddings")
-    return read
-
-
 def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
-    """Write the embeddings of the cases ``names`` and return these in the order they were written."""
+    """Write the embeddings of the cases ``names``; return the names in the order of the rows of the array."""
     experiment, array = job.experiment, job.folder / ARRAY
-    views, done = experiment.views, list[str]()
+    views, order = experiment.views, list[str]()
     model = build_backbone(job.network)
     files = shard_files(job.run, experiment.image_size)
     forward = final_forward(model, array.parent, plan)
@@ -145,7 +143,7 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         reserve_disk(temporary)
         for batch, (features,) in predict_batches(forward, files, views, plan.batch_size, advance, names):
-            table[len(done) : len(done) + len(batch)] = features
-            done += batch
+            table[len(order) : len(order) + len(batch)] = features
+            order += batch
         table.flush()
-    return done
+    return order

@@ -1,4 +1,4 @@
-"""What happened epoch by epoch: a CSV per fold, and TensorBoard's event files beside it."""
+"""The history of a fit, epoch by epoch: a CSV file, and TensorBoard's event files in the same folder."""
 
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ COLUMNS = ("epoch", "steps", "loss", "learning_rate", "seconds", "validation_auc
 
 
 class History:
-    """The epochs of one fit. One that a killed process had recorded but not saved is replaced when it is repeated."""
+    """The epochs of one fit. Epochs after ``epochs_done`` in an existing file, recorded before a kill, are dropped."""
 
     def __init__(self, folder: Path, epochs_done: int) -> None:
         self._path = folder / "history.csv"
@@ -29,7 +29,7 @@ class History:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Return one row per finished epoch (epochs count from 1); validation_auc is NaN where nobody looked."""
+        """Return one row per finished epoch (epochs count from 1); validation_auc is NaN without validation."""
         return pd.DataFrame(self._records, columns=list(COLUMNS))
 
     def add(self, **values: float) -> None:
@@ -37,16 +37,16 @@ class History:
         self._records.append(values)
         with replacing(self._path) as temporary:
             self.table.to_csv(temporary, index=False)
-        shown = [name for name in ("loss", "learning_rate", "validation_auc") if name in values]
+        scalars = [name for name in ("loss", "learning_rate", "validation_auc") if name in values]
         with self._events.as_default(step=int(values["epoch"])):
-            for name in shown:
+            for name in scalars:
                 tf.summary.scalar(name, values[name])
         self._events.flush()
 
     def _read(self, epochs_done: int) -> list[dict[str, float]]:
         if not epochs_done or not self._path.is_file():
             return []
-        # pandas reads some numbers a bit off by default, and then another epoch could be the best one after a kill.
-        before = pd.read_csv(self._path, float_precision="round_trip")
-        kept = before[before["epoch"] <= epochs_done]
-        return [{str(name): value for name, value in record.items()} for record in kept.to_dict("records")]
+        # By default pandas reads some numbers not to the last bit; the best epoch could then be another after a kill.
+        table = pd.read_csv(self._path, float_precision="round_trip")
+        records = table[table["epoch"] <= epochs_done].to_dict("records")
+        return [{str(name): value for name, value in record.items()} for record in records]

@@ -1,4 +1,4 @@
-"""What a pretraining stage leaves for the folds of its model, and for models that start from its backbone."""
+"""The files of a pretraining stage: weights for the folds of its model, and a backbone for other models."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +16,9 @@ WEIGHTS = "weights.npz"
 
 
 def save_stage(folder: Path, experiment: Experiment, weights: Mapping[str, np.ndarray]) -> None:
-    """Write a stage's weights, for its own folds, and those of its backbone as a Keras weights file, for any network.
+    """Write the weights of a stage for the model's folds, and those of its backbone as a Keras weights file.
 
-    ``weights`` are by their path in the whole network; the file can be named as ``weights`` in a TOML too.
+    ``weights`` maps the path in the whole network to values. A TOML file can name the Keras file as ``weights``.
     """
     save_weights(folder / WEIGHTS, weights)
     backbone = build_backbone(experiment.model_copy(update={"weights": "none"}))
@@ -28,18 +28,21 @@ def save_stage(folder: Path, experiment: Experiment, weights: Mapping[str, np.nd
 
 
 def stage_files(folder: Path) -> list[Path]:
-    """Return the files that a finished stage has."""
+    """Return the paths of the files of a finished stage."""
     return [folder / WEIGHTS, (folder / WEIGHTS).with_suffix(".json"), folder / BACKBONE_FILE]
 
 
-def starting_weights(folder: Path, wanted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return a stage's weights that a network with the weights ``wanted`` has too: a head for other targets is new."""
-    found = load_weights(folder / WEIGHTS)
-    return {path: value for path, value in found.items() if path in wanted and wanted[path].shape == value.shape}
+def starting_weights(folder: Path, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of a stage whose path and shape also occur in ``own``, the weights of the network to train.
+
+    A head for other targets has another shape, and keeps its own first weights.
+    """
+    weights = load_weights(folder / WEIGHTS)
+    return {path: value for path, value in weights.items() if path in own and own[path].shape == value.shape}
 
 
 def assign_weights(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
-    """Set every variable of the model that ``weights`` names by its path."""
+    """Set the variables of the model whose paths are in ``weights``."""
     for variable in model.variables:
         if variable.path in weights:
             variable.assign(weights[variable.path])

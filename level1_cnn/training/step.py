@@ -1,4 +1,4 @@
-"""One training step for every device: the optimiser, the traced step, averages of weights, and an exact reset."""
+"""The training step, on one or several devices: optimiser, traced graph, averages of weights, exact reset."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +11,20 @@ import tensorflow as tf
 
 from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan, split_batch
-from level1_cnn.training.gradients import Batch, Loss, PartedGradients, sort_variables
+from level1_cnn.training.gradients import AccumulatedGradients, Batch, Loss, sort_variables
 
 Rates = Any  # keras.optimizers.schedules.LearningRateSchedule
 
-WARMUP_START = 0.1  # of the peak learning rate: a warm-up from zero wastes its first steps
-CLIP_NORM = 1.0  # of all gradients together
-SEED_STRIDE = 1_000_003  # between the dropout seeds of two devices, which must not draw the same masks
+WARMUP_START = 0.1  # as a share of the peak learning rate; a warm-up from zero wastes its first steps
+CLIP_NORM = 1.0  # highest norm of all gradients together
+SEED_STRIDE = 1_000_003  # between the dropout seeds of two devices: they must not draw the same masks
 
 
 class ReducedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW on gradients that were already summed over all devices.
+    """AdamW for gradients that are already sums over all devices.
 
-    Keras clips gradients and looks for overflow before it sums them over the devices, so that two devices would not
-    equal one. The step sums first; this keeps Keras from summing again.
+    Keras clips gradients and checks for overflow before it sums them over the devices, so that two devices would give
+    another result than one. Here the step sums first, and this class prevents Keras from summing a second time.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:  # noqa: ANN401
@@ -32,7 +32,7 @@ class ReducedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
 
 
 def learning_rates(settings: Finetune, steps: int) -> Rates:
-    """Return a linear warm-up from a tenth of the peak, then a cosine to zero at the end of ``steps``."""
+    """Return a schedule: linear warm-up from a tenth of the peak, then a cosine to zero at the end of ``steps``."""
     warmup = min(round(settings.warmup_epochs * steps / settings.epochs), steps - 1)
     peak = settings.learning_rate
     return keras.optimizers.schedules.CosineDecay(
@@ -43,10 +43,10 @@ def learning_rates(settings: Finetune, steps: int) -> Rates:
 def make_optimizer(
     settings: Finetune, rates: Rates, plan: Plan, variables: Sequence[Any]
 ) -> keras.optimizers.Optimizer:
-    """Return AdamW built on ``variables``, with a scaled loss where gradients are float16.
+    """Return AdamW for ``variables``, with loss scaling where gradients are float16.
 
-    Kernels decay; biases, normalisation and whatever else has fewer than two axes do not. All gradients are clipped
-    by their global norm (Pascanu et al. 2013), after their sum over the devices.
+    Weight decay applies to kernels, not to variables with fewer than two axes (biases, normalisation). Gradients are
+    clipped by their global norm (Pascanu et al. 2013), after their sum over the devices.
     """
     inner = ReducedAdamW(rates, weight_decay=settings.weight_decay, global_clipnorm=CLIP_NORM)
     inner.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
@@ -57,11 +57,11 @@ def make_optimizer(
 
 
 class Stepper:
-    """Train one network step by step; the graph is traced once and serves every fold and seed.
+    """Train one network step by step; the graph is traced once and used for every fold and seed.
 
-    ``model`` was built under ``plan.strategy.scope()``; its outputs are [features, logits]. ``steps`` is the length of
-    the whole schedule of ``settings.epochs``; ``rates`` replaces that schedule (for a range test). The loss is
-    sum(weight * loss) / sum(weight) over the global batch. Batch normalisation sees one device's part of the batch;
+    ``model`` must be built under ``plan.strategy.scope()``; its outputs are [features, logits]. ``steps`` is the length
+    of the whole schedule of ``settings.epochs``; ``rates`` replaces that schedule (for a range test). The loss is
+    sum(weight * loss) / sum(weight) over the global batch. Batch normalisation uses one device's part of the batch;
     its moving statistics are the mean over the devices.
     """
 
@@ -71,25 +71,25 @@ class Stepper:
         self.traces = 0  # how often the graph was built
         self._model, self._settings, self._plan = model, settings, plan
         self._variables = sort_variables(model)
-        self._averaged = [*self._variables.weights, *self._variables.moving]
+        self._sources = [*self._variables.weights, *self._variables.moving]  # of the averages
         self._decay = math.exp(-settings.epochs / (settings.ema_epochs * steps))
         with plan.strategy.scope():
             schedule = rates or learning_rates(settings, steps)
             self._optimizer = make_optimizer(settings, schedule, plan, self._variables.weights)
-            self._ema = [_local_copy(variable) for variable in self._averaged] if settings.keep == "ema" else []
+            self._ema = [_local_copy(variable) for variable in self._sources] if settings.keep == "ema" else []
         self._sums: list[np.ndarray] = []
-        self._epochs_summed = 0
-        gradients = PartedGradients(model, loss, settings.accumulation)
-        # On a TPU the strategy compiles the whole step; elsewhere only what no other device takes part in is compiled.
-        alone = plan.xla and plan.kind != "TPU"
-        self._gradients = tf.function(gradients, jit_compile=True) if alone else gradients
+        self._epochs_in_sum = 0
+        gradients = AccumulatedGradients(model, loss, settings.accumulation)
+        # On a TPU the strategy compiles the whole step; elsewhere only the part without communication is compiled.
+        compiles = plan.xla and plan.kind != "TPU"
+        self._gradients = tf.function(gradients, jit_compile=True) if compiles else gradients
         self._step = tf.function(self._on_all_devices)
         self._start = self.state()
 
     def __call__(self, batch: Batch) -> tf.Tensor:
-        """Take one step and return the loss before it, without waiting for the device.
+        """Take one step and return the loss before the step, without waiting for the device.
 
-        A plain batch (not one of ``devices.distribute``) is this host's and is shared out over its devices.
+        A batch that does not come from ``devices.distribute`` is split over the devices of this host.
         """
         return self._step(split_batch(self._plan, batch))
 
@@ -99,80 +99,81 @@ class Stepper:
         return float(self._optimizer.learning_rate)
 
     def reset(self, seed: int | None = None) -> None:
-        """Put weights, batch statistics, optimiser, averages and counters back to the start, to the bit.
+        """Set weights, batch statistics, optimiser, averages and counters back to their first values, to the bit.
 
-        Dropout draws from ``seed`` from here on; without one, again as it did at the start.
+        Dropout uses ``seed`` from now on; without a seed, the same random states as at the start.
         """
         self.set_state(self._start)
         if seed is None:
             return
-        drawn = np.random.SeedSequence(seed).generate_state(len(self._variables.seeds)).astype(np.int64)
-        _assign(self._variables.seeds, [np.array([value, 0]) for value in drawn])
+        states = np.random.SeedSequence(seed).generate_state(len(self._variables.seeds)).astype(np.int64)
+        _assign(self._variables.seeds, [np.array([state, 0]) for state in states])
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return a copy of everything that a step or an epoch changes, by name."""
+        """Return name -> copy of every value that a step or an epoch changes."""
         values = {name: np.array(variable.numpy()) for name, variable in self._named_variables().items()}
         sums = {f"sum/{index:04d}": value.copy() for index, value in enumerate(self._sums)}
-        return values | sums | {"epochs_summed": np.array(self._epochs_summed)}
+        return values | sums | {"epochs_summed": np.array(self._epochs_in_sum)}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from what ``state()`` returned; raise ValueError when it belongs to another network or optimiser."""
+        """Restore a ``state()``; raise ValueError when it belongs to another network or optimiser."""
         variables = self._named_variables()
         sums = sorted(name for name in state if name.startswith("sum/"))
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        found = {name: value.shape for name, value in state.items() if name not in {*sums, "epochs_summed"}}
-        _refuse_other_shapes(shapes, found)
+        new_shapes = {name: value.shape for name, value in state.items() if name not in {*sums, "epochs_summed"}}
+        _check_shapes(shapes, new_shapes)
         _assign(list(variables.values()), [state[name] for name in variables])
         self._sums = [state[name].copy() for name in sums]
-        self._epochs_summed = int(state["epochs_summed"])
+        self._epochs_in_sum = int(state["epochs_summed"])
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return path -> value of the network's weights and batch statistics, without random states."""
+        """Return path -> values of the network's weights and batch statistics, without random states."""
         return {variable.path: np.array(variable.numpy()) for variable in self._model.weights}
 
     def set_weights_start(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Start every run from ``weights`` (path -> value, as ``weights()`` returns them), and reset.
+        """Make ``weights`` (path -> values, as ``weights()`` returns them) the start of every fit, and reset.
 
-        Weights that are not named keep their start. Raises ValueError for a path or a shape this network does not have.
+        Other weights keep their first values. Raises ValueError for a path or a shape that the network does not have.
         """
         variables = {variable.path: variable for variable in self._model.weights if variable.path in weights}
         shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
-        _refuse_other_shapes(shapes, {path: value.shape for path, value in weights.items()})
+        _check_shapes(shapes, {path: value.shape for path, value in weights.items()})
         self.reset()
         _assign(list(variables.values()), [weights[path] for path in variables])
-        _assign(self._ema, [variable.numpy() for variable in self._averaged[: len(self._ema)]])
+        _assign(self._ema, [variable.numpy() for variable in self._sources[: len(self._ema)]])
         self._start = self.state()
 
     def end_epoch(self, epoch: int) -> None:
-        """Add the weights to the mean of the last epochs, when that is kept and ``epoch`` (from 0) is one of them."""
+        """Add the weights to the mean of the last epochs, if keep = "mean" and ``epoch`` (from 0) is one of them."""
         if self._settings.keep != "mean" or epoch < self._settings.epochs - self._settings.mean_epochs:
             return
-        values = [variable.numpy().astype(np.float64) for variable in self._averaged]
+        values = [variable.numpy().astype(np.float64) for variable in self._sources]
         sums = self._sums or [np.zeros_like(value) for value in values]
         self._sums = [total + value for total, value in zip(sums, values, strict=True)]
-        self._epochs_summed += 1
+        self._epochs_in_sum += 1
 
     @contextmanager
     def use(self, which: Literal["current", "ema", "mean"]) -> Iterator[None]:
-        """Have the network hold its moving average, or the mean of its last epochs, inside a ``with`` block.
+        """Give the network its moving average, or the mean of its last epochs, inside a ``with`` block.
 
-        Raises ValueError when ``settings.keep`` did not ask for that average, or no epoch was summed yet.
+        Raises ValueError when ``settings.keep`` names another average, or no epoch has been added to the mean yet.
         """
-        current = [np.array(variable.numpy()) for variable in self._averaged]
-        wanted = current if which == "current" else self._average(which)
-        _assign(self._averaged, wanted)
+        current = [np.array(variable.numpy()) for variable in self._sources]
+        values = current if which == "current" else self._average(which)
+        _assign(self._sources, values)
         try:
             yield
         finally:
-            _assign(self._averaged, current)
+            _assign(self._sources, current)
 
     def _average(self, which: str) -> Sequence[np.ndarray]:
         if which == "ema" and self._ema:
             return [average.numpy() for average in self._ema]
-        if which == "mean" and self._epochs_summed:
-            return [total / self._epochs_summed for total in self._sums]
+        if which == "mean" and self._epochs_in_sum:
+            return [total / self._epochs_in_sum for total in self._sums]
         raise ValueError(
-            f"no average {which!r}: keep = {self._settings.keep!r}, epochs summed so far: {self._epochs_summed}"
+            f"the average {which!r} of the weights does not exist: keep = {self._settings.keep!r}, "
+            f"epochs in the mean so far: {self._epochs_in_sum}"
         )
 
     def _named_variables(self) -> dict[str, Any]:
@@ -185,36 +186,36 @@ class Stepper:
         return strategy.experimental_local_results(strategy.run(self._on_one_device, args=(batch,)))[0]
 
     def _on_one_device(self, batch: Batch) -> tf.Tensor:
-        """Add up what the devices found, then make the same change on each of them."""
+        """Sum loss and gradients over the devices, then make the same change on each of them."""
         context, add = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
         total = context.all_reduce(add, tf.reduce_sum(batch[2]))
         values = self._variables.tensors()
         shift = tf.cast(context.replica_id_in_sync_group, tf.int64) * tf.constant([SEED_STRIDE, 0], tf.int64)
-        shifted = values._replace(seeds=[seed + shift for seed in values.seeds])
-        found = self._gradients(shifted, batch, total, self._optimizer.scale_loss(tf.constant(1.0)))
-        loss, gradients, moving = context.all_reduce(add, (found.loss, list(found.gradients), list(found.moving)))
+        values = values._replace(seeds=[seed + shift for seed in values.seeds])
+        own = self._gradients(values, batch, total, self._optimizer.scale_loss(tf.constant(1.0)))
+        loss, gradients, moving = context.all_reduce(add, (own.loss, list(own.gradients), list(own.moving)))
         moving = [value / self._plan.replicas for value in moving]
-        context.merge_call(self._write_forward, args=(moving, [seed - shift for seed in found.seeds]))
+        context.merge_call(self._write_forward, args=(moving, [seed - shift for seed in own.seeds]))
         self._optimizer.apply(gradients, self._variables.weights)
         self._move_averages()
         return loss
 
     def _write_forward(self, strategy: tf.distribute.Strategy, moving: Any, seeds: Any) -> None:  # noqa: ANN401
-        """Store what the forward pass changed: Keras' variables cannot be assigned on one device alone."""
+        """Write the new statistics and seeds to all devices: a Keras variable cannot be assigned on one device only."""
         variables = [*self._variables.moving, *self._variables.seeds]
         for variable, value in zip(variables, [*moving, *seeds], strict=True):
             strategy.extended.update(variable.value, lambda own, new: own.assign(new), args=(value,), group=False)
 
     def _move_averages(self) -> None:
-        done = tf.cast(self._optimizer.iterations, tf.float32) - 1
-        # As tf.train.ExponentialMovingAverage with num_updates: a short memory while there is little to remember.
-        decay = tf.minimum(self._decay, (1 + done) / (10 + done))
-        for average, variable in zip(self._ema, self._averaged, strict=False):
+        updates = tf.cast(self._optimizer.iterations, tf.float32) - 1
+        # As tf.train.ExponentialMovingAverage with num_updates: the memory is short in the first steps.
+        decay = tf.minimum(self._decay, (1 + updates) / (10 + updates))
+        for average, variable in zip(self._ema, self._sources, strict=False):
             average.assign(decay * average + (1 - decay) * variable.value)
 
 
 def _local_copy(variable: Any) -> tf.Variable:  # noqa: ANN401
-    """Return a variable that each device changes on its own: all of them do it alike, so nothing is sent around."""
+    """Return a copy that each device updates itself; all make the same updates, so no communication is needed."""
     first, on_read = tf.VariableAggregation.ONLY_FIRST_REPLICA, tf.VariableSynchronization.ON_READ
     return tf.Variable(variable.numpy(), trainable=False, synchronization=on_read, aggregation=first)
 
@@ -224,8 +225,8 @@ def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
         variable.assign(value)
 
 
-def _refuse_other_shapes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
-    names = sorted(expected.keys() | found.keys())
-    wrong = [f"{n}: {found.get(n)} instead of {expected.get(n)}" for n in names if expected.get(n) != found.get(n)]
+def _check_shapes(expected: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    names = sorted(expected.keys() | shapes.keys())
+    wrong = [f"{n}: {shapes.get(n)} instead of {expected.get(n)}" for n in names if expected.get(n) != shapes.get(n)]
     if wrong:
-        raise ValueError(f"values of another network: {len(wrong)} differ, the first is {wrong[0]}")
+        raise ValueError(f"values of another network: {len(wrong)} shapes differ, the first is {wrong[0]}")

@@ -1,4 +1,4 @@
-"""The trainers of one process: what it does of a model's folds, with a graph that is built once for all of them."""
+"""The trainers of one process: they train the folds of a model with one graph, built once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # these modules import TensorFlow
 
 
 class Trainers:
-    """Do the tasks that one process is given, model after model; who holds it holds the graph of the last model."""
+    """Run the tasks of one process, model after model; the graph of the last model stays in memory."""
 
     def __init__(self) -> None:
         self._plans: dict[tuple[str, bool], Plan] = {}
@@ -22,22 +22,22 @@ class Trainers:
         self._trainer: Trainer | None = None
 
     def prepare(self, job: Job) -> None:
-        """Do what the folds of a model share: embeddings, or a pretraining stage."""
-        self._of(job).prepare()
+        """Compute what the folds of a model share: embeddings, or a pretraining stage."""
+        self._trainer_of(job).prepare()
 
     def finish_fold(self, job: Job, fold: int) -> str:
-        """Train and predict one fold, write its tables, and return a line that says so."""
-        # A cluster does a task twice whose worker died after it had finished.
+        """Train and predict one fold, write its tables, and return a line for the user."""
+        # A cluster repeats a task when its worker dies, even if the fold was already finished.
         if is_fresh(job.fold_mark(fold), job.made_from):
             return f"{job.name}: fold {fold} is finished already"
-        trainer = self._of(job)
+        trainer = self._trainer_of(job)
         from level1_cnn.training.crossval import run_fold
 
         run_fold(trainer, fold, job.fold_mark(fold), job.made_from, deterministic=job.deterministic)
         return f"{job.name}: fold {fold} finished"
 
-    def _of(self, job: Job) -> Trainer:
-        """Return the trainer of a model; that of another model is let go first, as two need not fit the memory."""
+    def _trainer_of(self, job: Job) -> Trainer:
+        """Return the trainer of a model; free the one of another model first, as two may not fit into memory."""
         if self._trainer is None or self._job != job:
             from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
@@ -49,14 +49,14 @@ class Trainers:
         return self._trainer
 
     def _plan(self, job: Job) -> Plan:
-        wanted = (job.devices, job.deterministic)
-        if wanted not in self._plans:
-            self._plans[wanted] = plan_of(job)
-        return self._plans[wanted]
+        key = (job.devices, job.deterministic)
+        if key not in self._plans:
+            self._plans[key] = plan_of(job)
+        return self._plans[key]
 
 
 def plan_of(job: Job) -> Plan:
-    """Return how networks run on this machine, as the job wants it, and say so; a process asks once."""
+    """Return the devices and precision for a job on this machine, and print them; call it once per process."""
     from level1_cnn.hardware.devices import plan_devices
 
     plan = plan_devices(job.devices, deterministic=job.deterministic)

@@ -117,9 +117,9 @@ def test_the_original_and_zooms_and_shifts_of_several_sizes_are_accepted() -> No
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        (("identity", "miror"), "'miror' is no view; did you mean 'mirror'"),
-        (("identity", "zom:1.2"), "'zom:1.2' is no view; did you mean 'zoom'"),
-        (("mirror",), "'identity' is missing; the picture as it is must be among them"),
+        (("identity", "miror"), "'miror' is not a view; did you mean 'mirror'"),
+        (("identity", "zom:1.2"), "'zom:1.2' is not a view; did you mean 'zoom'"),
+        (("mirror",), "'identity' is missing; add it, the unchanged picture must be among the views"),
         ((), "'identity' is missing"),
         (("identity", "mirror", "mirror"), r"one view several times: 2 \(mirror, mirror\)"),
         (("identity", "zoom:1.2", "zoom:1.20"), r"one view several times: 2 \(zoom:1.2, zoom:1.20\)"),
@@ -127,8 +127,8 @@ def test_the_original_and_zooms_and_shifts_of_several_sizes_are_accepted() -> No
         (("identity", "zoom:nan"), "'zoom:nan': a zoom is written"),
         (("identity", "zoom"), "'zoom': a zoom is written"),
         (("identity", "shift:0.1"), "'shift:0.1': a shift is written shift:right:down, each number from -0.5 to 0.5"),
-        (("identity", "zoom:1.0"), "'zoom:1.0' is the picture as it is; write 'identity'"),
-        (("identity", "shift:0:0"), "'shift:0:0' is the picture as it is"),
+        (("identity", "zoom:1.0"), "'zoom:1.0' is the unchanged picture; write 'identity'"),
+        (("identity", "shift:0:0"), "'shift:0:0' is the unchanged picture"),
     ],
 )
 def test_views_that_are_unknown_repeated_out_of_range_or_lack_the_original_are_refused(

@@ -3,9 +3,9 @@
 import re
 
 import pytest
+from level1_cnn.forecast.measured import Hardware
 
 from level1_cnn.experiment import Experiment
-from level1_cnn.forecast.measured import Hardware
 from level1_cnn.forecast.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
 from level1_cnn.hardware.batch_size import device_batch, picture_capacity, training_bytes
 from runtime.machine import Machine

@@ -1,4 +1,4 @@
-"""Tests for onnx_inference.py and forward.py: whichever way a network is run, it says the same."""
+"""Tests for onnx_export.py and forward.py: a network has the same outputs by ONNX Runtime and by TensorFlow."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from level1_cnn import backbones
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import EXPORTED, final_forward, tensorflow_forward
+from level1_cnn.inference.forward import ONNX_FILE, TensorFlowForward, final_forward
 from level1_cnn.inference.onnx_export import export, open_session
 from runtime.errors import InputFault
 
@@ -19,9 +19,9 @@ GPU = Plan("GPU", True, "float32", False, 32)
 
 
 def with_probability(backbone: keras.Model) -> keras.Model:
-    """Return the features and, after dropout, a probability: the two outputs a trained network is exported with."""
-    dropped = keras.layers.Dropout(0.5, seed=1)(backbone.output)
-    head = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropped)
+    """Return a network with two outputs, as trained networks have: the features and, after dropout, a probability."""
+    dropout = keras.layers.Dropout(0.5, seed=1)(backbone.output)
+    head = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropout)
     return keras.Model(backbone.input, [backbone.output, head])
 
 
@@ -36,11 +36,11 @@ def tiny() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def with_metadata() -> keras.Model:
-    """A network of pixels and four numbers per case, which both change its second output."""
+    """Return a network whose second output depends on pixels and on four numbers per case."""
     backbone = backbones.find("tiny").build("tiny", image_size=32, weights="none")
     metadata = keras.Input((4,), name="metadata")
-    joined = keras.layers.Concatenate()([backbone.output, keras.layers.Dense(3, activation="relu")(metadata)])
-    return keras.Model([backbone.input, metadata], [backbone.output, keras.layers.Dense(2)(joined)])
+    features = keras.layers.Concatenate()([backbone.output, keras.layers.Dense(3, activation="relu")(metadata)])
+    return keras.Model([backbone.input, metadata], [backbone.output, keras.layers.Dense(2)(features)])
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,17 @@ def tiny_file(tiny, tmp_path_factory) -> Path:
 
 def assert_equal_outputs(model: keras.Model, path: Path, x: np.ndarray) -> None:
     expected = model(x, training=False)
-    found = open_session(path, threads=1)(x)
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, map(np.asarray, expected), strict=True):
+    outputs = open_session(path, threads=1)(x)
+    assert len(outputs) == len(expected)
+    for ours, theirs in zip(outputs, map(np.asarray, expected), strict=True):
         assert ours.dtype == np.float32
         largest = float(np.abs(theirs).max())
         assert largest > 0
-        # An untrained network's features are tiny: 1e-4 alone would accept anything.
+        # The features of an untrained network are so small that an absolute tolerance of 1e-4 would accept any values.
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * min(1.0, largest))
 
 
-# A call takes 64 pictures of 32 px: 150 are three calls.
+# One call computes 64 pictures of 32 px, so that 150 pictures need three calls.
 @pytest.mark.parametrize("batch", [1, 7, 64, 150])
 def test_both_outputs_equal_those_of_tensorflow_for_any_batch(tiny, tiny_file, batch):
     assert_equal_outputs(tiny, tiny_file, pictures(batch, 32))
@@ -75,65 +75,65 @@ def test_both_outputs_equal_those_of_tensorflow_for_any_batch(tiny, tiny_file, b
 @pytest.mark.parametrize(
     ("family", "variant", "weights"), [("efficientnet_lite", "lite0", "imagenet"), ("efficientnet", "b0", "none")]
 )
-def test_a_whole_backbone_gives_what_tensorflow_gives(family, variant, weights, tmp_path):
+def test_a_whole_backbone_has_the_same_outputs_as_in_tensorflow(family, variant, weights, tmp_path):
     model = with_probability(backbones.find(family).build(variant, image_size=64, weights=weights))
     assert_equal_outputs(model, export(model, tmp_path / "network.onnx"), pictures(2, 64))
 
 
-def test_no_pictures_give_no_rows_of_the_right_shape(tiny_file):
+def test_an_empty_batch_gives_empty_outputs_of_the_right_shape(tiny_file):
     features, probability = open_session(tiny_file)(pictures(0, 32))
     assert features.shape == (0, 32)
     assert probability.shape == (0, 1)
 
 
 @pytest.mark.parametrize("batch", [2, 100])
-def test_a_network_with_metadata_gives_what_tensorflow_gives(with_metadata, with_metadata_file, batch):
+def test_a_network_with_metadata_has_the_same_outputs_as_in_tensorflow(with_metadata, with_metadata_file, batch):
     metadata = np.random.default_rng(1).normal(size=(batch, 4)).astype(np.float32)
-    expected = [np.asarray(one) for one in with_metadata([pictures(batch, 32), metadata], training=False)]
-    for way in (open_session(with_metadata_file), tensorflow_forward(with_metadata, CPU)):
-        for ours, theirs in zip(way(pictures(batch, 32), metadata), expected, strict=True):
+    expected = [np.asarray(output) for output in with_metadata([pictures(batch, 32), metadata], training=False)]
+    for forward in (open_session(with_metadata_file), TensorFlowForward(with_metadata, CPU)):
+        for ours, theirs in zip(forward(pictures(batch, 32), metadata), expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-def test_an_input_too_few_or_too_many_is_refused(tiny_file, with_metadata_file):
+def test_too_few_or_too_many_inputs_are_refused(tiny_file, with_metadata_file):
     with pytest.raises(ValueError, match="1 arrays for a network with the inputs pixels, metadata"):
         open_session(with_metadata_file)(pictures(2, 32))
     with pytest.raises(ValueError, match="2 arrays for a network with the inputs pixels"):
         open_session(tiny_file)(pictures(2, 32), np.zeros((2, 4), np.float32))
 
 
-def test_on_a_cpu_a_settled_network_is_run_from_the_file_that_a_bundle_holds_and_on_a_gpu_by_tensorflow(tiny, tmp_path):
-    live = tensorflow_forward(tiny, CPU)
-    assert final_forward(tiny, tmp_path / "gpu", GPU, live) is live
+def test_a_final_network_runs_from_the_onnx_file_of_the_bundle_on_a_cpu_and_by_tensorflow_on_a_gpu(tiny, tmp_path):
+    by_tensorflow = TensorFlowForward(tiny, CPU)
+    assert final_forward(tiny, tmp_path / "gpu", GPU, by_tensorflow) is by_tensorflow
     assert not (tmp_path / "gpu").exists()
-    exported = final_forward(tiny, tmp_path / "cpu", CPU, live)
-    assert [file.name for file in (tmp_path / "cpu").iterdir()] == [EXPORTED]
-    maps, *outputs = open_session(tmp_path / "cpu" / EXPORTED)(pictures(5, 32))
+    by_onnx = final_forward(tiny, tmp_path / "cpu", CPU, by_tensorflow)
+    assert [file.name for file in (tmp_path / "cpu").iterdir()] == [ONNX_FILE]
+    maps, *outputs = open_session(tmp_path / "cpu" / ONNX_FILE)(pictures(5, 32))
     assert maps.ndim == 4
-    assert len(exported(pictures(5, 32), None)) == len(outputs) == 2
-    for ours, theirs, bundled in zip(
-        exported(pictures(5, 32), None), live(pictures(5, 32), None), outputs, strict=True
+    assert len(by_onnx(pictures(5, 32), None)) == len(outputs) == 2
+    for ours, theirs, of_file in zip(
+        by_onnx(pictures(5, 32), None), by_tensorflow(pictures(5, 32), None), outputs, strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
-        np.testing.assert_array_equal(ours, bundled)
+        np.testing.assert_array_equal(ours, of_file)
 
 
-def test_a_live_network_predicts_with_the_weights_of_the_moment_and_an_exported_one_with_those_it_had(tmp_path):
+def test_a_network_in_tensorflow_uses_its_current_weights_and_an_onnx_file_those_at_its_export(tmp_path):
     model = with_probability(backbones.find("tiny").build("tiny", image_size=32, weights="none"))
-    live, frozen = tensorflow_forward(model, CPU), final_forward(model, tmp_path, CPU)
-    before = live(pictures(2, 32), None)[1]
+    by_tensorflow, by_onnx = TensorFlowForward(model, CPU), final_forward(model, tmp_path, CPU)
+    before = by_tensorflow(pictures(2, 32), None)[1]
     model.get_layer("probability").bias.assign([3.0])
-    assert (live(pictures(2, 32), None)[1] > before + 0.1).all()
-    np.testing.assert_allclose(frozen(pictures(2, 32), None)[1], before, atol=1e-4)
+    assert (by_tensorflow(pictures(2, 32), None)[1] > before + 0.1).all()
+    np.testing.assert_allclose(by_onnx(pictures(2, 32), None)[1], before, atol=1e-4)
 
 
-def test_where_xla_compiles_for_each_shape_a_smaller_last_batch_compiles_nothing_and_changes_nothing(tiny):
-    live = tensorflow_forward(tiny, GPU)
-    whole = live(pictures(6, 32), None)
-    part = live(pictures(6, 32)[:2], None)
+def test_with_xla_a_smaller_last_batch_is_not_compiled_again_and_has_the_same_outputs(tiny):
+    forward = TensorFlowForward(tiny, GPU)
+    whole = forward(pictures(6, 32), None)
+    part = forward(pictures(6, 32)[:2], None)
     for ours, theirs in zip(part, whole, strict=True):
         np.testing.assert_allclose(ours, theirs[:2], rtol=1e-5, atol=1e-6)
-    assert live.traces == 1
+    assert forward.traces == 1
 
 
 def test_pixels_may_be_bytes(tiny_file):
@@ -150,7 +150,7 @@ def test_export_returns_its_path_prints_nothing_and_leaves_one_file(tiny, tmp_pa
     assert capfd.readouterr().out == ""
 
 
-def test_a_failed_export_leaves_the_older_file_alone(tmp_path):
+def test_a_failed_export_does_not_change_an_older_file(tmp_path):
     path = tmp_path / "network.onnx"
     path.write_bytes(b"older")
     inputs = keras.Input((32, 32, 3))
@@ -164,10 +164,10 @@ def test_a_failed_export_leaves_the_older_file_alone(tmp_path):
 def test_a_missing_or_damaged_file_is_named(tmp_path):
     with pytest.raises(InputFault, match=r"absent\.onnx: no such file"):
         open_session(tmp_path / "absent.onnx")
-    damaged = tmp_path / "damaged.onnx"
-    damaged.write_bytes(b"not a graph")
+    damaged_file = tmp_path / "damaged.onnx"
+    damaged_file.write_bytes(b"not a graph")
     with pytest.raises(InputFault, match=r"damaged\.onnx: not an ONNX network"):
-        open_session(damaged)
+        open_session(damaged_file)
 
 
 @pytest.mark.full

@@ -136,7 +136,7 @@ def test_a_foreign_network_has_no_heat(tmp_path: Path):
     run = Run(tmp_path)
     (run.level1 / "net").mkdir(parents=True)
     write_json(run.level1 / "net" / "run.json", {"made_from": {"foreign": "b"}})
-    with pytest.raises(InputFault, match="net: no network of this run"):
+    with pytest.raises(InputFault, match="net: not a network trained in this run"):
         HeatMaps(run, "net")
 
 
@@ -145,5 +145,5 @@ def test_a_fold_without_weights_is_named(tmp_path: Path):
     (run.level1 / "net").mkdir(parents=True)
     made_from = {"settings": experiment(FROZEN).model_dump(mode="json")}
     write_json(run.level1 / "net" / "run.json", {"made_from": made_from})
-    with pytest.raises(InputFault, match=r"fold_1/head.npz: not there"):
+    with pytest.raises(InputFault, match=r"fold_1/head.npz: no such file"):
         HeatMaps(run, "net").of_fold(1, blobs(*PLACES))

@@ -68,7 +68,7 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
 from level1_cnn import backbones
 from level1_cnn.hardware.devices import plan_devices
-from level1_cnn.inference.forward import tensorflow_forward
+from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.networks.network import draw_weights
 from level1_cnn.inference.onnx_export import export
 plan, folder = plan_devices("cpu"), Path(sys.argv[1])
@@ -76,7 +76,7 @@ pictures = np.load(folder / "pictures.npy")
 for family, variant in json.loads(sys.argv[3]).items():
     model = backbones.find(family).build(variant, image_size=pictures.shape[1], weights="none")
     draw_weights(model, 0)
-    np.save(folder / f"{family}_{sys.argv[2]}.npy", tensorflow_forward(model, plan)(pictures)[0])
+    np.save(folder / f"{family}_{sys.argv[2]}.npy", TensorFlowForward(model, plan)(pictures)[0])
     if sys.argv[2] == "1":
         export(model, folder / f"{family}.onnx")
 """
