@@ -1,4 +1,4 @@
-"""A few steps of the real thing, measured in a process of their own: what is asked, and what comes back."""
+"""Measure a few real steps of a model, or look up the hardware, in a separate process."""
 
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -7,15 +7,15 @@ from dataclasses import replace
 from multiprocessing import get_context
 
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.forecast.measured import Hardware, Measured, Request
+from level1_cnn.forecast.measurements import Hardware, Measurements, Request
 from level1_cnn.job import Job
 from runtime.run_folder import Run
 
 
-def measure(request: Request) -> Measured | None:
-    """Return what a few steps of ``request`` take, in a fresh process; None when the system ended it: too much memory.
+def measure(request: Request) -> Measurements | None:
+    """Measure a few steps of ``request`` in a new process; return None when the system killed it for lack of memory.
 
-    Its peak of memory is then its own, and what it needs is given back whatever happens to it.
+    The peak of memory is then that of this model alone, and all memory is free again when the process ends.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
@@ -24,38 +24,38 @@ def measure(request: Request) -> Measured | None:
             return None
 
 
-def look_at_hardware(devices: str, experiments: Mapping[str, Experiment]) -> Hardware:
-    """Return what ``devices`` stands for on this machine, found by a process of its own, which gives it back."""
+def find_hardware(devices: str, experiments: Mapping[str, Experiment]) -> Hardware:
+    """Return what ``devices`` means on this machine; a separate process finds out and then frees the devices."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_look, devices, dict(experiments)).result()
+        return process.submit(_find_hardware, devices, dict(experiments)).result()
 
 
-def measurable(job: Job, sample: Run) -> Job:
-    """Return ``job`` over a ``sample`` run, with weights that need no download and no other model.
+def sample_job(job: Job, sample: Run) -> Job:
+    """Return ``job`` on the ``sample`` run, with random weights, which need neither a download nor another model.
 
-    Which weights they are changes no second of a step.
+    The time of a step does not depend on the weights.
     """
     return replace(job, run=sample, experiment=job.experiment.model_copy(update={"weights": "none"}))
 
 
-def _measure(request: Request) -> Measured:
+def _measure(request: Request) -> Measurements:
     from level1_cnn.hardware.import_tensorflow import import_tensorflow
     from runtime.progress import quiet
 
     import_tensorflow()
-    from level1_cnn.forecast.timing import measured
+    from level1_cnn.forecast.timing import measure_steps
 
-    with quiet():  # what its parts say is said of the real run
-        return measured(request)
+    with quiet():  # the messages of a training would mislead here
+        return measure_steps(request)
 
 
-def _look(devices: str, experiments: dict[str, Experiment]) -> Hardware:
+def _find_hardware(devices: str, experiments: dict[str, Experiment]) -> Hardware:
     from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
     import_tensorflow()
     from level1_cnn.hardware.devices import plan_devices
 
     plan = plan_devices(devices)
-    trained = {name: one for name, one in experiments.items() if isinstance(one.training, Finetune)}
-    batches = {name: plan.training_batch(one) for name, one in trained.items()}
+    models = {name: experiment for name, experiment in experiments.items() if isinstance(experiment.training, Finetune)}
+    batches = {name: plan.training_batch(experiment) for name, experiment in models.items()}
     return Hardware(plan.kind, plan.memory, plan.replicas, plan.precision != "float32", batches)

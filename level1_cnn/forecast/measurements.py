@@ -1,49 +1,49 @@
-"""What is to be measured of a model for the forecast, and what comes back: seconds and bytes."""
+"""The request to measure a model for the forecast, and the measurements: seconds and bytes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from level1_cnn.job import Job
 
-HEAD_CASES = 400  # that a frozen model's head is fitted to for measuring
+HEAD_CASES = 400  # number of cases to which the head of a frozen model is fitted for a measurement
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What networks run on: ``memory`` of one device in bytes (None: the host's), and each model's training batch."""
+    """The devices for networks: ``memory`` of one in bytes (None: the host's), training ``batches`` of the models."""
 
     kind: str
     memory: int | None
     replicas: int
-    half: bool
+    half: bool  # whether training is in mixed precision (16 bits)
     batches: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be measured: ``job`` over a sample run, and how much work the real run will have of it."""
+    """A request to measure ``job``, a model on a sample run."""
 
     job: Job
-    folder: Path  # for what is written meanwhile
-    epoch_steps: int
-    train: bool  # False: the memory would not hold it, or a step would take too long; a forward pass stands for it
+    folder: Path  # for temporary files
+    epoch_steps: int  # optimiser steps per epoch in the real run
+    train: bool  # False: a training step would not fit the memory or would take too long; measure forward passes
 
 
 @dataclass
-class Measured:
-    """Seconds and bytes of one model on this machine; lists hold one number for each time that was measured."""
+class Measurements:
+    """Seconds and bytes of one model on this machine; a list has one number per repetition."""
 
     parameters: int = 0
     features: int = 0
     start: float = 0.0  # building the network and its graph
-    steps: list[float] = field(default_factory=list)
-    forward: list[float] = field(default_factory=list)  # of one picture alone, where no step was taken
-    saving: float = 0.0  # the state between two epochs
+    steps: list[float] = field(default_factory=list)  # optimiser steps
+    forward: list[float] = field(default_factory=list)  # forward passes of one picture, only without steps
+    saving: float = 0.0  # writing the state between two epochs
     state_bytes: int = 0
     export: float = 0.0  # writing the network as ONNX
-    exports: bool = False  # whether a fold predicts through that file; the bundle has it anyway
-    exported_bytes: int = 0
-    views: list[float] = field(default_factory=list)  # of one picture in all views, reading it included
-    head: float = 0.0  # fitting a frozen model's head to HEAD_CASES cases
-    peak: int = 0
+    uses_onnx: bool = False  # whether a fold predicts with the ONNX file; a bundle needs the file in any case
+    onnx_bytes: int = 0
+    views: list[float] = field(default_factory=list)  # one picture in all views, with the time to read it
+    head: float = 0.0  # fitting the head of a frozen model to HEAD_CASES cases
+    peak: int = 0  # bytes of host memory
     gpu_peak: int | None = None

@@ -1,4 +1,4 @@
-"""Level one's forecast: from a few measured steps and the counted work to hours, disk and memory of every model."""
+"""The forecast of level one: time, disk and memory of every model, from a few measured steps and the counted work."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,10 @@ from pathlib import Path
 from level1_cnn.data.feed import CACHE_BYTES
 from level1_cnn.data.shards import find_missing_pictures
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.forecast.measure import look_at_hardware, measurable, measure
-from level1_cnn.forecast.measured import HEAD_CASES, Hardware, Measured, Request
+from level1_cnn.forecast.measure import find_hardware, measure, sample_job
+from level1_cnn.forecast.measurements import HEAD_CASES, Hardware, Measurements, Request
 from level1_cnn.forecast.sample import make_sample, measure_decoding
-from level1_cnn.forecast.what_fits import at_once, can_be_measured, memory_refusal, needed, with_gpu
+from level1_cnn.forecast.what_fits import is_step_measurable, memory_refusal, memory_to_train, part_size, with_gpu
 from level1_cnn.forecast.work import Work, count_work
 from level1_cnn.job import Job
 from level1_cnn.networks.network import check_experiment
@@ -27,23 +27,21 @@ from runtime.machine import Machine
 from runtime.progress import say
 from runtime.run_folder import Run
 
-# A training step in forward passes of single pictures, where a step itself would take minutes (only on a CPU).
+# Time of a training step in forward passes of a single picture; used where a step would take minutes (only on a CPU).
 STEP_IN_PASSES = Span(low=3.0, high=7.0)
-# Of a state's or a head's range: what is timed once is given this much either way.
-ONCE = (0.8, 1.4)
-# Drawn embeddings are fitted faster or slower than real ones.
-HEAD_RANGE = (0.5, 2.5)
-HALF_FLOAT, FLOAT = 2, 4
-HEAD_BYTES = 12  # of an embedding's number, while a head is fitted: read in 16 bit, standardised and used in 32
-TABLE_BYTES = 8  # of a number in a table of probabilities; it hardly compresses
-KEPT = 400 << 20  # TensorFlow keeps of every model that one process has finished: 0.3 to 0.6 GB were seen
-FRESH = "fresh: nothing is left to do"
+SINGLE_RANGE = (0.8, 1.4)  # factors that turn a single measured time into a range
+HEAD_RANGE = (0.5, 2.5)  # the same for a head: random embeddings are fitted faster or slower than real ones
+HALF_FLOAT, FLOAT = 2, 4  # bytes
+HEAD_BYTES = 12  # bytes per number of an embedding while a head is fitted: read in 16 bits, standardised, used in 32
+TABLE_BYTES = 8  # bytes per number in a table of probabilities, which hardly compresses
+RETAINED = 400 << 20  # bytes that TensorFlow retains for every model that a process has finished; 0.3 to 0.6 GB seen
+FRESH = "fresh: nothing left to do"
 
 
 def plan_models(run: Run, experiments: Mapping[str, Experiment], jobs: Sequence[Job], machine: Machine) -> None:
-    """Forecast ``experiments``, of which ``jobs`` are not finished: print a table and write it to plan.json.
+    """Forecast ``experiments``: print a table and write plan.json; ``jobs`` are the models that are not finished.
 
-    Raises InputFault where ``machine`` cannot hold something, with what it could hold.
+    Raises InputFault where the memory or the disk of ``machine`` is too small, with alternatives that fit.
     """
     for job in jobs:
         check_experiment(job.name, job.experiment)
@@ -58,22 +56,22 @@ def plan_models(run: Run, experiments: Mapping[str, Experiment], jobs: Sequence[
 def forecast_models(
     run: Run, experiments: Mapping[str, Experiment], jobs: Sequence[Job], machine: Machine
 ) -> tuple[list[Forecast], Machine]:
-    """Return the forecast of decoding and of every model, and ``machine`` with the GPU that was found.
+    """Return the forecasts of decoding and of every model, and ``machine`` with its GPU.
 
-    ``jobs`` are the models that are not finished. Raises InputFault for devices that are not there.
+    ``jobs`` are the models that are not finished. Raises InputFault for devices that the machine does not have.
     """
     fresh = [_fresh(name) for name in experiments if name not in {job.name for job in jobs}]
     if not jobs:
         return fresh, machine
-    hardware = look_at_hardware(jobs[0].devices, experiments)
+    hardware = find_hardware(jobs[0].devices, experiments)
     hardware = with_gpu(hardware, machine, experiments)
     machine = Machine(machine.disk, machine.memory, hardware.memory, machine.cores)
     decoding = _decoding(run, jobs)
     with tempfile.TemporaryDirectory(prefix="melstack-plan-") as folder:
         sample = make_sample(run, Path(folder), sorted({job.experiment.image_size for job in jobs}))
         parts = [_model(job, experiments, sample, hardware, machine) for job in jobs]
-    kept = [part.model_copy(update={"memory": part.memory + KEPT * number}) for number, part in enumerate(parts)]
-    return [*decoding, *fresh, *kept], machine
+    models = [part.model_copy(update={"memory": part.memory + RETAINED * number}) for number, part in enumerate(parts)]
+    return [*decoding, *fresh, *models], machine
 
 
 def _fresh(name: str) -> Forecast:
@@ -81,159 +79,158 @@ def _fresh(name: str) -> Forecast:
 
 
 def _decoding(run: Run, jobs: Sequence[Job]) -> list[Forecast]:
-    """Return what decoding takes: one pass over every source picture, for all sides; nothing where it is done."""
+    """Return the forecast of decoding: one pass over all missing pictures, which writes all sides."""
     sizes = sorted({job.experiment.image_size for job in jobs})
-    left = find_missing_pictures(run, run.read_cases(), sizes)
-    count = sum(len(part.paths) for part in left)
+    missing = find_missing_pictures(run, run.read_cases(), sizes)
+    count = sum(len(part.paths) for part in missing)
     if not count:
-        return [Forecast(level="one", name="decoding", how=FRESH)]
-    say(f"plan: decoding: measuring, of {count} pictures")
-    found = measure_decoding(left)
+        return [_fresh("decoding")]
+    say(f"plan: decoding: {count} pictures are missing; measuring a sample of them")
+    decoding = measure_decoding(missing)
     disk = {
-        f"{side} px": round(mean * sum(len(part.paths) for part in left if side in part.sizes))
-        for side, mean in found.bytes.items()
+        f"{side} px": round(mean * sum(len(part.paths) for part in missing if side in part.sizes))
+        for side, mean in decoding.bytes.items()
     }
-    how = f"measured on {found.pictures} pictures"
-    return [
-        Forecast(level="one", name="decoding", seconds={"decoding": found.seconds.times(count)}, disk=disk, how=how)
-    ]
+    how, seconds = f"measured on {decoding.pictures} pictures", {"decoding": decoding.seconds.times(count)}
+    return [Forecast(level="one", name="decoding", seconds=seconds, disk=disk, how=how)]
 
 
 def _model(
     job: Job, experiments: Mapping[str, Experiment], sample: Run, hardware: Hardware, machine: Machine
 ) -> Forecast:
-    say(f"plan: {job.name}: measuring")
+    say(f"plan: {job.name}: measuring a few steps")
     work = count_work(job, hardware.batches.get(job.name, 0))
     folder = sample.folder.parent / job.name
     folder.mkdir()
-    refused = memory_refusal(job.name, experiments, hardware, machine) if job.name in hardware.batches else None
+    refusal = memory_refusal(job.name, experiments, hardware, machine) if job.name in hardware.batches else None
     batch = hardware.batches.get(job.name, 0)
-    train = refused is None and can_be_measured(job.experiment, batch, hardware)
-    measured = measure(Request(measurable(job, sample), folder, max(1, work.steps), train))
-    if measured is None:
+    train = refusal is None and is_step_measurable(job.experiment, batch, hardware)
+    measurements = measure(Request(sample_job(job, sample), folder, max(1, work.steps), train))
+    if measurements is None:
         return Forecast(
-            level="one", name=job.name, how="ended by the system while it was measured", refused=_killed(machine)
+            level="one", name=job.name, how="killed by the system while it was measured", refused=_kill_refusal(machine)
         )
-    if isinstance(job.experiment.training, Finetune):
-        found = _finetuned(job, work, measured, hardware)
-        if refused is None:
-            peak = found.memory if measured.steps else None
-            refused = memory_refusal(job.name, experiments, hardware, machine, peak)
-        return found.model_copy(update={"refused": refused})
-    found = _frozen(job, work, measured)
-    return found.model_copy(update={"refused": _head_refusal(job, work, measured, machine)})
+    if not isinstance(job.experiment.training, Finetune):
+        forecast = _forecast_frozen(job, work, measurements)
+        return forecast.model_copy(update={"refused": _head_refusal(job, work, measurements, machine)})
+    forecast = _forecast_finetuning(job, work, measurements, hardware)
+    if refusal is None:
+        peak = forecast.memory if measurements.steps else None
+        refusal = memory_refusal(job.name, experiments, hardware, machine, peak)
+    return forecast.model_copy(update={"refused": refusal})
 
 
-def _killed(machine: Machine) -> str:
+def _kill_refusal(machine: Machine) -> str:
     return (
-        f"the system ended it while a few steps were measured, most likely for want of memory "
+        f"the system killed the process while a few steps were measured, most likely for lack of memory "
         f"({format_bytes(machine.memory)} were available). What fits: a smaller image_size, "
-        "or accumulation, which takes the batch in parts"
+        "or accumulation, which splits the batch into parts"
     )
 
 
-def _finetuned(job: Job, work: Work, measured: Measured, hardware: Hardware) -> Forecast:
+def _forecast_finetuning(job: Job, work: Work, measurements: Measurements, hardware: Hardware) -> Forecast:
     batch = hardware.batches[job.name]
-    step, how = _step(measured, batch)
+    step, how = _step(measurements, batch)
     pretraining = work.pretraining[0] * work.pretraining[1]
-    saving = _once(measured.saving).times(work.pending * work.epochs + work.pretraining[0])
-    watching = step.times(work.pending * work.epochs * work.monitor_pictures / batch / STEP_IN_PASSES.high)
-    # The graph is built once for all folds, and once more for a stage of its own.
-    starts = _once(measured.start).times(bool(work.pending) + bool(pretraining))
-    training = starts + step.times(work.pending * work.epochs * work.steps + pretraining) + saving + watching
-    exporting = _once(measured.export)
-    predicting = (exporting.times(measured.exports) + Span.of(measured.views).times(work.predictions)).times(
-        work.pending
-    )
+    saving = _range_of(measurements.saving).times(work.pending * work.epochs + work.pretraining[0])
+    validation = step.times(work.pending * work.epochs * work.monitor_pictures / batch / STEP_IN_PASSES.high)
+    # The graph is built once for all folds, and once more for a pretraining stage.
+    starts = _range_of(measurements.start).times(bool(work.pending) + bool(pretraining))
+    training = starts + step.times(work.pending * work.epochs * work.steps + pretraining) + saving + validation
+    exporting = _range_of(measurements.export)
+    fold_prediction = exporting.times(measurements.uses_onnx) + Span.of(measurements.views).times(work.predictions)
+    prediction = fold_prediction.times(work.pending)
     views = len(job.experiment.views)
-    weights = measured.parameters * FLOAT
-    asked = work.folds * work.predictions
+    weights = measurements.parameters * FLOAT
+    predictions = work.folds * work.predictions
     disk = {
         "weights": work.folds * weights + (weights if work.pretraining[0] else 0),
-        "exported": work.folds * measured.exported_bytes * measured.exports,
-        "embeddings": round((asked + work.cases) * measured.features * HALF_FLOAT),
-        "tables": round((asked + work.cases) * (views + 3) * TABLE_BYTES),
-        "bundle": work.folds * measured.exported_bytes,
+        "exported": work.folds * measurements.onnx_bytes * measurements.uses_onnx,
+        "embeddings": round((predictions + work.cases) * measurements.features * HALF_FLOAT),
+        "tables": round((predictions + work.cases) * (views + 3) * TABLE_BYTES),
+        "bundle": work.folds * measurements.onnx_bytes,
     }
     pictures = min(CACHE_BYTES, work.rows * job.experiment.image_size**2 * 3)
-    peak = measured.peak if measured.steps or hardware.memory is not None else _estimated(job, hardware)
+    peak = measurements.peak if measurements.steps or hardware.memory is not None else _estimate_memory(job, hardware)
     return Forecast(
         level="one",
         name=job.name,
-        seconds={"training": training, "prediction": predicting, "bundle": exporting.times(work.folds)},
+        seconds={"training": training, "prediction": prediction, "bundle": exporting.times(work.folds)},
         disk=disk,
-        scratch=measured.state_bytes or 5 * weights,
+        scratch=measurements.state_bytes or 5 * weights,
         memory=peak + pictures,
-        gpu=_gpu(job, measured, hardware),
-        how=f"{how}, {len(measured.views)} batches in {views} views measured; {_left(work)}",
+        gpu=_gpu(job, measurements, hardware),
+        how=f"{how}, {len(measurements.views)} batches in {views} views measured; {_folds_left(work)}",
     )
 
 
-def _frozen(job: Job, work: Work, measured: Measured) -> Forecast:
-    views, features = len(job.experiment.views), measured.features
-    begun = bool(work.embeddings_left)
-    started = measured.start + measured.export * measured.exports
-    embedding = _once(started).times(begun) + Span.of(measured.views).times(work.embeddings_left)
-    head = measured.head * work.head_pictures / HEAD_CASES
+def _forecast_frozen(job: Job, work: Work, measurements: Measurements) -> Forecast:
+    views, features = len(job.experiment.views), measurements.features
+    starts = bool(work.embeddings_left)
+    start = measurements.start + measurements.export * measurements.uses_onnx
+    embedding = _range_of(start).times(starts) + Span.of(measurements.views).times(work.embeddings_left)
+    head = measurements.head * work.head_pictures / HEAD_CASES
     heads = Span(low=HEAD_RANGE[0] * head, high=HEAD_RANGE[1] * head).times(work.pending)
     numbers = views * features
     disk = {
         "embeddings": round((work.rows * numbers + work.cases * features) * HALF_FLOAT),
-        "exported": measured.exported_bytes * measured.exports,
+        "exported": measurements.onnx_bytes * measurements.uses_onnx,
         "weights": work.folds * features * FLOAT,
         "tables": round((work.folds * work.predictions + work.cases) * (views + 3) * TABLE_BYTES),
-        "bundle": measured.exported_bytes,
+        "bundle": measurements.onnx_bytes,
     }
     return Forecast(
         level="one",
         name=job.name,
-        seconds={"training": embedding, "prediction": heads, "bundle": _once(measured.export)},
+        seconds={"training": embedding, "prediction": heads, "bundle": _range_of(measurements.export)},
         disk=disk,
-        memory=measured.peak + round(work.head_pictures * numbers * HEAD_BYTES),
-        how=f"{len(measured.views)} batches in {views} views and one fit of a head measured; {_left(work)}",
+        memory=measurements.peak + round(work.head_pictures * numbers * HEAD_BYTES),
+        how=f"{len(measurements.views)} batches in {views} views and one fit of a head measured; {_folds_left(work)}",
     )
 
 
-def _step(measured: Measured, batch: int) -> tuple[Span, str]:
-    """Return the seconds of one optimiser step, and how they are known."""
-    if measured.steps:
-        return Span.of(measured.steps), f"{len(measured.steps)} steps of {batch} pictures"
-    one = Span.of(measured.forward).times(batch)
-    span = Span(low=STEP_IN_PASSES.low * one.low, high=STEP_IN_PASSES.high * one.high)
+def _step(measurements: Measurements, batch: int) -> tuple[Span, str]:
+    """Return the seconds of one optimiser step, and how they were measured or estimated."""
+    if measurements.steps:
+        return Span.of(measurements.steps), f"{len(measurements.steps)} steps of {batch} pictures"
+    passes = Span.of(measurements.forward).times(batch)
+    span = Span(low=STEP_IN_PASSES.low * passes.low, high=STEP_IN_PASSES.high * passes.high)
     factors = f"{STEP_IN_PASSES.low:.0f} to {STEP_IN_PASSES.high:.0f}"
-    return span, f"steps ESTIMATED as {factors} of {len(measured.forward)} forward passes of one picture"
+    count = len(measurements.forward)
+    return span, f"steps ESTIMATED as {factors} forward passes of each picture ({count} of one picture measured)"
 
 
-def _once(seconds: float) -> Span:
-    return Span(low=ONCE[0] * seconds, high=ONCE[1] * seconds)
+def _range_of(seconds: float) -> Span:
+    return Span(low=SINGLE_RANGE[0] * seconds, high=SINGLE_RANGE[1] * seconds)
 
 
-def _left(work: Work) -> str:
+def _folds_left(work: Work) -> str:
     return f"{work.pending} of {work.folds} folds left"
 
 
-def _estimated(job: Job, hardware: Hardware) -> int:
-    return round(
-        needed(job.experiment, at_once(job.experiment, hardware.batches[job.name], hardware.replicas), hardware)
-    )
+def _estimate_memory(job: Job, hardware: Hardware) -> int:
+    pictures = part_size(job.experiment, hardware.batches[job.name], hardware.replicas)
+    return round(memory_to_train(job.experiment, pictures, hardware))
 
 
-def _gpu(job: Job, measured: Measured, hardware: Hardware) -> int | None:
-    """Return the memory of a GPU: what was measured, or estimated where the GPU is another machine's."""
+def _gpu(job: Job, measurements: Measurements, hardware: Hardware) -> int | None:
+    """Return the GPU memory in bytes: measured, or estimated for the GPU of another machine; None without a GPU."""
     if hardware.memory is None:
         return None
-    return measured.gpu_peak or _estimated(job, hardware)
+    return measurements.gpu_peak or _estimate_memory(job, hardware)
 
 
-def _head_refusal(job: Job, work: Work, measured: Measured, machine: Machine) -> str | None:
+def _head_refusal(job: Job, work: Work, measurements: Measurements, machine: Machine) -> str | None:
+    """Return why the embeddings of all views do not fit the memory while the head is fitted; None where they fit."""
     views = len(job.experiment.views)
-    of_a_view = work.head_pictures * measured.features * HEAD_BYTES
-    memory = measured.peak + round(views * of_a_view)
+    view_bytes = work.head_pictures * measurements.features * HEAD_BYTES
+    memory = measurements.peak + round(views * view_bytes)
     if memory <= machine.memory:
         return None
-    fitting = int((machine.memory - measured.peak) / of_a_view)
-    fewer = f"views = [...] with {fitting} of the {views}" if fitting > 0 else "a fine-tuned model: it holds one batch"
+    possible_views = int((machine.memory - measurements.peak) / view_bytes)
+    fewer_views = f"views = [...] with {possible_views} of the {views}"
+    remedy = fewer_views if possible_views > 0 else "a fine-tuned model, which needs memory for one batch only"
     return (
-        f"fitting the head to {work.head_pictures:.0f} cases in {views} views takes {format_bytes(memory)} of memory, and "
-        f"{format_bytes(machine.memory)} are available. What fits: {fewer}"
+        f"fitting the head to {work.head_pictures:.0f} cases in {views} views takes {format_bytes(memory)} of memory, "
+        f"and {format_bytes(machine.memory)} are available. What fits: {remedy}"
     )

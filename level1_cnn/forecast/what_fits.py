@@ -1,90 +1,91 @@
-"""Whether a model's training fits the memory there is, and if not, which batch, side, variant or model would."""
+"""Whether the training of a model fits the memory, and if not, which batch, side, variant or model fits."""
 
 from collections.abc import Iterator, Mapping
 
 from level1_cnn import backbones
 from level1_cnn.experiment import Experiment, Finetune
-from level1_cnn.forecast.measured import Hardware
+from level1_cnn.forecast.measurements import Hardware
 from level1_cnn.hardware.batch_size import activations, device_batch, training_bytes
 from runtime.forecasts import format_bytes
 from runtime.machine import Machine, available_memory
 
-# Of an output of a convolution in training on a CPU, float32: 17 to 19 were measured for B0 at 128 px.
+# Bytes per output of a convolution in training on a CPU in float32; 17 to 19 were measured for B0 at 128 px.
 HOST_BYTES = 19
-PROGRAM = 900 << 20  # of TensorFlow, the tables and the network, before it is trained
-# On a CPU: more numbers than these in one step, 32 pictures of B0 at 512 px, and a step takes minutes.
+PROGRAM = 900 << 20  # bytes of TensorFlow, the tables and the network before the training
+# With more outputs of convolutions in one step (32 pictures of B0 at 512 px) a step on a CPU takes minutes.
 MOST_ACTIVATIONS = 1.2e9
-SIDE_STEP = 32  # px between the sides that are proposed
+SIDE_STEP = 32  # px between the sides that are proposed as a remedy
 
 
 def with_gpu(hardware: Hardware, machine: Machine, experiments: Mapping[str, Experiment]) -> Hardware:
-    """Return ``hardware`` as if it had the GPU that ``machine`` names, where it has none or another.
+    """Return ``hardware`` with the GPU memory of ``machine``, if ``machine`` is given with another GPU.
 
-    Batches that are left to the device become those of that GPU, in mixed precision; ``kind`` stays what is here.
+    ``batch_size = "auto"`` becomes the batch of that GPU in mixed precision; ``kind`` remains the one of this machine.
     """
     if machine.gpu is None or machine.gpu == hardware.memory:
         return hardware
     batches = {
-        name: _batch_on(one, one.training, machine.gpu, hardware.replicas)
-        for name, one in experiments.items()
-        if isinstance(one.training, Finetune)
+        name: _batch_on(experiment, experiment.training, machine.gpu, hardware.replicas)
+        for name, experiment in experiments.items()
+        if isinstance(experiment.training, Finetune)
     }
     return Hardware(hardware.kind, machine.gpu, hardware.replicas, True, batches)
 
 
-def at_once(experiment: Experiment, batch: int, replicas: int) -> int:
-    """Return the pictures that one device holds at once: its share of a part of the batch."""
+def part_size(experiment: Experiment, batch: int, replicas: int) -> int:
+    """Return how many pictures one device holds at once: its share of one part of the batch."""
     settings = experiment.training
     parts = settings.accumulation if isinstance(settings, Finetune) else 1
     return max(1, batch // (parts * replicas))
 
 
-def needed(experiment: Experiment, pictures: int, hardware: Hardware) -> float:
-    """Return the estimated bytes of the memory in question (a GPU's, or the host's) for ``pictures`` at once."""
+def memory_to_train(experiment: Experiment, pictures: int, hardware: Hardware) -> float:
+    """Return the estimated bytes of GPU memory, or on a CPU of host memory, to train on ``pictures`` at once."""
     if hardware.memory is None:
         return PROGRAM + pictures * activations(experiment) * HOST_BYTES
     return training_bytes(experiment, pictures, half=hardware.half)
 
 
-def can_be_measured(experiment: Experiment, batch: int, hardware: Hardware) -> bool:
-    """Tell whether a training step can be taken here for measuring: on a CPU it must be short, and held in memory."""
+def is_step_measurable(experiment: Experiment, batch: int, hardware: Hardware) -> bool:
+    """Return whether a training step can be measured here; on a CPU it must be short and fit the memory."""
     if hardware.kind != "CPU":
         return True
-    held = PROGRAM + at_once(experiment, batch, hardware.replicas) * activations(experiment) * HOST_BYTES
-    return held <= available_memory() and activations(experiment) * batch <= MOST_ACTIVATIONS
+    memory = PROGRAM + part_size(experiment, batch, hardware.replicas) * activations(experiment) * HOST_BYTES
+    return memory <= available_memory() and activations(experiment) * batch <= MOST_ACTIVATIONS
 
 
 def memory_refusal(
     name: str, experiments: Mapping[str, Experiment], hardware: Hardware, machine: Machine, peak: int | None = None
 ) -> str | None:
-    """Return why fine-tuning ``name`` does not fit the memory, and what would; None where it fits.
+    """Return why the fine-tuning of ``name`` does not fit the memory, with alternatives that fit; None where it fits.
 
-    ``peak`` is the host memory that was measured; it takes the place of the estimate on a CPU.
+    ``peak`` is the measured host memory in bytes; on a CPU it is used instead of the estimate.
     """
     experiment, batch = experiments[name], hardware.batches[name]
     limit = machine.memory if hardware.memory is None else hardware.memory
-    pictures = at_once(experiment, batch, hardware.replicas)
-    wanted = float(peak) if peak is not None and hardware.memory is None else needed(experiment, pictures, hardware)
-    if wanted <= limit:
+    pictures = part_size(experiment, batch, hardware.replicas)
+    demand = memory_to_train(experiment, pictures, hardware)
+    if peak is not None and hardware.memory is None:
+        demand = float(peak)
+    if demand <= limit:
         return None
-    place = "memory" if hardware.memory is None else "GPU memory"
-    held = "available" if hardware.memory is None else "there"
-    would = "; or ".join(_what_would(name, experiments, hardware, limit)) or "nothing of this profile does"
+    kind = "memory" if hardware.memory is None else "GPU memory"
+    alternatives = "; or ".join(_alternatives(name, experiments, hardware, limit)) or "no model of this profile"
     side = experiment.image_size
     return (
-        f"training on {pictures} picture(s) of {side} px at once takes {format_bytes(int(wanted))} of {place}, "
-        f"and {format_bytes(limit)} are {held}. What fits: {would}"
+        f"training on {pictures} picture(s) of {side} px at once takes {format_bytes(int(demand))} of {kind}, "
+        f"and {format_bytes(limit)} are available. What fits: {alternatives}"
     )
 
 
-def _what_would(name: str, experiments: Mapping[str, Experiment], hardware: Hardware, limit: int) -> Iterator[str]:
-    """Yield what would fit ``limit`` bytes: smaller parts of the batch, a smaller side, a smaller network, a model."""
+def _alternatives(name: str, experiments: Mapping[str, Experiment], hardware: Hardware, limit: int) -> Iterator[str]:
+    """Yield what fits ``limit`` bytes: smaller parts of the batch, a smaller side, a smaller network, other models."""
     experiment, batch = experiments[name], hardware.batches[name]
     parts = _parts(experiment, batch, hardware, limit)
     if parts is not None:
         pictures = batch // (parts * hardware.replicas)
         yield f"batch_size = {batch} with accumulation = {parts}: {pictures} picture(s) at once, the same batch"
-    pictures = 1 if parts is None else at_once(experiment, batch, hardware.replicas)
+    pictures = 1 if parts is None else part_size(experiment, batch, hardware.replicas)
     side = _side(experiment, pictures, hardware, limit)
     if side is not None:
         yield f"image_size = {side} with {pictures} at once"
@@ -95,14 +96,14 @@ def _what_would(name: str, experiments: Mapping[str, Experiment], hardware: Hard
         other for other in hardware.batches if other != name and _fits(experiments[other], other, hardware, limit)
     ]
     if others:
-        yield f"of these models: {', '.join(others)}"
+        yield f"these models: {', '.join(others)}"
 
 
 def _parts(experiment: Experiment, batch: int, hardware: Hardware, limit: int) -> int | None:
-    """Return the fewest equal parts of ``batch`` of which each fits."""
+    """Return the smallest number of equal parts of ``batch`` that fit; None if not even one picture fits."""
     for parts in range(1, batch // hardware.replicas + 1):
-        whole = batch % (parts * hardware.replicas) == 0
-        if whole and needed(experiment, batch // (parts * hardware.replicas), hardware) <= limit:
+        is_equal = batch % (parts * hardware.replicas) == 0
+        if is_equal and memory_to_train(experiment, batch // (parts * hardware.replicas), hardware) <= limit:
             return parts
     return None
 
@@ -110,22 +111,23 @@ def _parts(experiment: Experiment, batch: int, hardware: Hardware, limit: int) -
 def _side(experiment: Experiment, pictures: int, hardware: Hardware, limit: int) -> int | None:
     sides = range((experiment.image_size - 1) // SIDE_STEP * SIDE_STEP, backbones.SMALLEST_SIZE - 1, -SIDE_STEP)
     smaller = ((side, experiment.model_copy(update={"image_size": side})) for side in sides)
-    return next((side for side, one in smaller if needed(one, pictures, hardware) <= limit), None)
+    return next((side for side, copy in smaller if memory_to_train(copy, pictures, hardware) <= limit), None)
 
 
 def _variant(experiment: Experiment, pictures: int, hardware: Hardware, limit: int) -> str | None:
-    """Return the largest of the family's networks that fits at the same side; they are ordered by their own side."""
+    """Return the largest smaller network of the family that fits at the same side; the native side orders networks."""
     variants = backbones.find(experiment.backbone).VARIANTS
     own = variants[experiment.variant].resolution
-    smaller = sorted((each.resolution, name) for name, each in variants.items() if each.resolution < own)
+    smaller = sorted((facts.resolution, name) for name, facts in variants.items() if facts.resolution < own)
     for _, name in reversed(smaller):
-        if needed(experiment.model_copy(update={"variant": name}), pictures, hardware) <= limit:
+        if memory_to_train(experiment.model_copy(update={"variant": name}), pictures, hardware) <= limit:
             return str(name)
     return None
 
 
 def _fits(experiment: Experiment, name: str, hardware: Hardware, limit: int) -> bool:
-    return needed(experiment, at_once(experiment, hardware.batches[name], hardware.replicas), hardware) <= limit
+    pictures = part_size(experiment, hardware.batches[name], hardware.replicas)
+    return memory_to_train(experiment, pictures, hardware) <= limit
 
 
 def _batch_on(experiment: Experiment, settings: Finetune, memory: int, replicas: int) -> int:

@@ -1,4 +1,4 @@
-"""How much work a model has left in a run: folds, steps, pictures; counted from the case table, nothing is trained."""
+"""The work that a model has left in a run (folds, steps, pictures), counted from the case table without training."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,73 +15,68 @@ from level1_cnn.training.frozen import shared_embeddings
 
 @dataclass(frozen=True)
 class Work:
-    """Counts of one model: of all its ``folds``, ``pending`` are left to do.
-
-    ``steps`` and ``epochs`` are a fold's optimiser steps and epochs, ``pretraining`` those of the stage that is left to
-    do. ``predictions`` pictures are predicted by a fold on average, ``monitor_pictures`` after each of its epochs. ``embeddings_left``
-    pictures are left to embed; ``rows`` pictures are held in training, of which a frozen model's head is shown
-    ``head_pictures``. ``cases`` are the rows of its tables.
-    """
+    """Counts for one model: work that is left, and sizes of its files."""
 
     folds: int
-    pending: int
-    cases: int
-    predictions: float
-    rows: int
-    steps: int = 0
-    epochs: int = 0
-    pretraining: tuple[int, int] = (0, 0)
-    monitor_pictures: float = 0.0
-    embeddings_left: int = 0
-    head_pictures: float = 0.0
+    pending: int  # folds that are not finished
+    cases: int  # rows of the model's tables
+    predictions: float  # pictures that a fold predicts, the mean over the folds
+    rows: int  # pictures that the training uses
+    steps: int = 0  # optimiser steps per epoch of a fold
+    epochs: int = 0  # per fold
+    pretraining: tuple[int, int] = (0, 0)  # epochs, and steps per epoch, of a stage that is not finished
+    monitor_pictures: float = 0.0  # pictures that a fold predicts after each epoch
+    embeddings_left: int = 0  # pictures of a frozen model that are not embedded
+    head_pictures: float = 0.0  # pictures to which the head of a frozen model is fitted
 
 
 def count_work(job: Job, batch: int) -> Work:
-    """Return the work of ``job`` whose optimiser steps take ``batch`` pictures (0 for a frozen network)."""
+    """Return the work of ``job`` with ``batch`` pictures per optimiser step (0 for a frozen network)."""
     cases = job.run.read_cases()
     cases = cases[cases["picture"].notna()]
     train, tests = cases["role"] == "train", int((cases["role"] == "test").sum())
     folds = int(cases["fold"].max()) + 1
-    own = train.sum() / folds
+    fold_cases = train.sum() / folds
     settings = job.experiment.training
     counts: dict[str, Any] = {
         "folds": folds,
         "pending": len(job.pending(folds)),
         "cases": int(train.sum()) + tests,
-        "predictions": float(own + tests),
+        "predictions": float(fold_cases + tests),
     }
     if isinstance(settings, Finetune):
-        return Work(**counts, **_of_training(job, settings, cases, batch))
-    shown = cases["role"] != "extra" if settings.external == "apart" else cases["role"].notna()
-    done = shared_embeddings(job) is not None
-    fitted = float((shown & (cases["role"] != "test")).sum() - own)
-    return Work(**counts, rows=int(shown.sum()), embeddings_left=0 if done else int(shown.sum()), head_pictures=fitted)
+        return Work(**counts, **_finetuning(job, settings, cases, batch))
+    is_used = cases["role"] != "extra" if settings.external == "apart" else cases["role"].notna()
+    pictures = int(is_used.sum())
+    embeddings_left = pictures if shared_embeddings(job) is None else 0
+    head_pictures = float((is_used & (cases["role"] != "test")).sum() - fold_cases)
+    return Work(**counts, rows=pictures, embeddings_left=embeddings_left, head_pictures=head_pictures)
 
 
-def _of_training(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -> dict[str, Any]:
+def _finetuning(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -> dict[str, Any]:
     lookalikes = Lookalikes(job.run, cases)
     tests = cases.index[cases["role"] == "test"]
-    # Which labels they will have is not known yet, how many of them there are is.
+    # The pseudo-labels do not exist yet; the count does not depend on their values.
     pseudo = pd.Series(0.5, tests) if settings.pseudo is not None else None
     folds = range(int(cases["fold"].max()) + 1)
     rows = [fold_rows(cases, settings, fold, lookalikes.of_fold(fold), pseudo) for fold in folds]
-    pictures = float(np.mean([epoch_pictures(each, settings) for each in rows]))
-    watches = settings.monitor or settings.keep == "best"
+    pictures = float(np.mean([epoch_pictures(training_rows, settings) for training_rows in rows]))
+    validates = settings.monitor or settings.keep == "best"
     return {
         "rows": len(model_rows(cases, settings).names),
         "steps": max(1, round(pictures / batch)),
         "epochs": settings.epochs,
         "pretraining": _pretraining(job, settings, cases, lookalikes, batch),
-        "monitor_pictures": float((cases["role"] == "train").sum() / len(folds)) if watches else 0.0,
+        "monitor_pictures": float((cases["role"] == "train").sum() / len(folds)) if validates else 0.0,
     }
 
 
 def _pretraining(
     job: Job, settings: Finetune, cases: pd.DataFrame, lookalikes: Lookalikes, batch: int
 ) -> tuple[int, int]:
-    """Return (epochs, steps of each) of a pretraining stage that is left to do."""
+    """Return (epochs, steps per epoch) of a pretraining stage; (0, 0) if it is finished or does not exist."""
     stage = settings.pretrain
     if stage is None or (job.pretrain_folder / "done.json").is_file():
         return 0, 0
-    shown = external_rows(cases, settings, stage.targets, lookalikes.external())
-    return stage.epochs, max(1, round(len(shown.names) / batch))
+    rows = external_rows(cases, settings, stage.targets, lookalikes.external())
+    return stage.epochs, max(1, round(len(rows.names) / batch))

@@ -63,7 +63,7 @@ class PortableNetwork:
     """A model that predicts with every fold; its sessions are opened once, and several threads can use them."""
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        """Read network.json in ``folder``; raise InputFault when it is missing or damaged. No ``threads``: all cores."""
+        """Read network.json in ``folder``; raise InputFault if it is missing or damaged. No ``threads``: all cores."""
         self.facts = read_facts(folder / FACTS)
         self._folder, self._threads = folder, threads
 
@@ -160,7 +160,7 @@ def read_head(path: Path) -> Head:
 
 
 def _heat(maps: np.ndarray, head: Head, logits: np.ndarray, scheme: Targets) -> np.ndarray:
-    """Return the gradient of the log odds of melanoma times ``maps`` (n, rows, columns, channels), the channels summed."""
+    """Return the gradient of the log odds of melanoma times ``maps`` (n, rows, columns, channels), channel sums."""
     channels, cells = maps.shape[-1], maps.shape[1] * maps.shape[2]
     slopes = _slopes(head.kernel[:channels], logits, scheme)
     if head.power == 1:
