@@ -49,7 +49,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _is_alive(process: int) -> bool:
     if os.name == "nt":
-        return True  # there os.kill ends the process, whatever the signal; unfinished files are kept
+        return True  # on Windows os.kill ends the process for any signal; unfinished files are kept
     try:
         os.kill(process, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:

@@ -166,10 +166,10 @@ def test_a_pipeline_that_is_killed_in_every_stage_ends_with_the_files_of_an_undi
         (tmp_path / f"{name}.toml").write_text(text)
     models = CUSTOM_MODELS.split() if CUSTOM_MODELS else [str(tmp_path / f"{name}.toml") for name in MODELS]
     options = " ".join(f"--models {model}" for model in models)
-    undisturbed = Pipeline(tmp_path / "undisturbed", data, options)
-    seconds_of = stage_seconds(undisturbed)
+    reference = Pipeline(tmp_path / "undisturbed", data, options)
+    seconds_of = stage_seconds(reference)
     print("undisturbed:", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in seconds_of.items()), flush=True)
-    expected, rounds = file_digests(undisturbed), 0
+    expected, rounds = file_digests(reference), 0
     while kills.total() < KILLS:
         rounds += 1
         pipeline = Pipeline(tmp_path / f"round_{rounds}", data, options)
@@ -184,7 +184,7 @@ def test_a_pipeline_that_is_killed_in_every_stage_ends_with_the_files_of_an_undi
         digests = file_digests(pipeline)
         assert [name for name in expected if digests.get(name) != expected[name]] == []
         assert digests.keys() == expected.keys()
-        submissions = [(run / "submission.csv").read_bytes() for run in (pipeline.run, undisturbed.run)]
+        submissions = [(run / "submission.csv").read_bytes() for run in (pipeline.run, reference.run)]
         assert submissions[0] == submissions[1]
         check_no_leftovers(pipeline)
     print(f"{kills.total()} kills in {rounds} rounds, {len(expected)} files the same: {dict(kills)}", flush=True)
