@@ -1,4 +1,4 @@
-"""Search a model's settings on training folds alone: every trial is trained and judged without the outer fold."""
+"""Search the settings of a model on training folds only: no trial uses the cases of the outer fold."""
 
 import json
 import shutil
@@ -20,21 +20,22 @@ from level1_cnn.inspect.learning_rate import search_folder
 from level1_cnn.job import Job
 from level1_cnn.training.finetune import FinetuneTrainer
 from level1_cnn.training.trainers import plan_of
-from level1_cnn.tuning.search_space import Choices, Search, changed, check_search, read_search, value_of
+from level1_cnn.tuning.search_space import Choices, Search, check_search, read_search, replace_values, value_of
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing, write_text
+from runtime.invocation import command, option
 from runtime.progress import say
 from runtime.provenance import digest, is_fresh, write_mark
 from runtime.run_folder import Run
 from runtime.settings import toml_text
 from runtime.trials import TrialResult, Trials, Value, quiet
 
-CHANCE = 0.5  # the AUC of a trial whose training diverged
+CHANCE = 0.5  # AUC recorded for a trial whose training diverged
 
 
 @dataclass(frozen=True)
 class SearchRun(Run):
-    """A run whose networks are kept in another folder: a search writes nothing that the run's own models read."""
+    """A run with its networks in another folder, so that a search does not change the models of the run."""
 
     networks_folder: Path
 
@@ -45,90 +46,98 @@ class SearchRun(Run):
 
 
 @dataclass(frozen=True)
-class Inner:
-    """What a search sees: the cases without those of the outer fold, and the folds that are left."""
+class InnerCases:
+    """The cases that a search may use: all without those of the outer fold and the test."""
 
     cases: pd.DataFrame
-    outer: int
-    folds: list[int]
+    outer: int  # the outer fold
+    folds: list[int]  # all other folds
 
 
 def tune_model(job: Job, search: str) -> Path:
     """Search the settings of ``job`` within the ranges of ``search`` (a name in configs/search, or a TOML file).
 
-    The outer fold that the search names is taken away first, with every picture that shows one of its pictures or a
-    test picture. A trial is trained and judged (AUC, the picture as it is, no other views) on the remaining folds in
-    turn, and cut short when its mean over the folds so far is below the median of the others. The model's own
-    settings are the first trial, so nothing worse on these folds can win. Killed and started again, it goes on: a
-    trial from its last finished epoch. Writes trials.csv and <model>_tuned.toml to level1_search/<model> and returns
-    the latter's path. Raises InputFault where model, ranges and folds do not fit together.
+    First the outer fold that the search names is left out, with all copies and near-duplicates of its pictures and of
+    test pictures. A trial is trained and evaluated (AUC on the unchanged picture, without other views) fold by fold on
+    the other folds. It is stopped early when its mean over the folds so far is below the median of the other trials.
+    The first trial has the model's own settings, so that the best trial is never worse on these folds. After a kill,
+    the search continues; the current trial continues after its last finished epoch. Writes trials.csv and
+    <model>_tuned.toml to level1_search/<model> and returns the path of the TOML file. Raises InputFault where model,
+    ranges and folds do not fit together.
     """
-    wanted = read_search(search)
-    settings = _checked(job, wanted, search)
-    inner = inner_cases(job.run, wanted.fold)
+    space = read_search(search)
+    settings = _check(job, space, search)
+    inner = inner_cases(job.run, space.fold)
     folder = search_folder(job)
-    judge = _Judge(job, settings, inner, folder / "trials")
+    evaluator = _TrialEvaluator(job, settings, inner, folder / "trials")
     with quiet():
         trials = Trials(
             folder / "journal.log",
-            _made_from(job, wanted),
-            lambda trial: wanted.suggest(trial, settings),
+            _made_from(job, space),
+            lambda trial: space.suggest(trial, settings),
             maximize=True,
-            seed=wanted.seed,
+            seed=space.seed,
             steps=len(inner.folds),
         )
-        _search(trials, wanted, settings, judge, job.name)
-    return _report(job, wanted, settings, inner, trials.results()[: wanted.trials])
+        _search(trials, space, settings, evaluator, job.name)
+    return _report(job, space, settings, inner, trials.results()[: space.trials])
 
 
-def inner_cases(run: Run, outer: int) -> Inner:
-    """Return the cases that a search may see: none of the outer fold or the test, nor a picture that shows one."""
+def inner_cases(run: Run, outer: int) -> InnerCases:
+    """Return the cases of a search: without the outer fold, the test cases, and the copies and near-duplicates of both.
+
+    Raises InputFault for an outer fold that the run does not have, for fewer than three folds, and for other folds
+    with one class only.
+    """
     cases = run.read_cases()
     folds = sorted(int(fold) for fold in cases.loc[cases["role"] == "train", "fold"].unique())
     if outer not in folds or len(folds) < 3:
-        raise InputFault(f"outer fold {outer} of folds {folds}: a search needs it and two others at least")
+        rule = "a search needs an outer fold of the run and at least two other folds"
+        raise InputFault(f"outer fold {outer} of folds {folds}: {rule}; change fold in the search")
     cases = cases[cases["picture"].notna()]
     classes = cases[cases["role"] == "train"].groupby("fold")["target"].nunique()
-    poor = [int(fold) for fold in classes.index[classes < 2] if fold != outer]
-    if poor:
-        raise InputFault(f"folds with one class only, on which no AUC can be computed: {list_names(poor)}")
-    hidden = (cases["role"] == "test") | ((cases["role"] == "train") & (cases["fold"] == outer))
-    same = Lookalikes(run, cases).of_fold(outer)
-    return Inner(cases[~hidden & ~cases.index.isin(list(same))], outer, [fold for fold in folds if fold != outer])
+    one_class_folds = [int(fold) for fold in classes.index[classes < 2] if fold != outer]
+    if one_class_folds:
+        rule = "an AUC needs both classes; use fewer folds"
+        raise InputFault(f"folds with one class only: {list_names(one_class_folds)}; {rule}")
+    is_outside = (cases["role"] == "test") | ((cases["role"] == "train") & (cases["fold"] == outer))
+    copies = Lookalikes(run, cases).of_fold(outer)
+    inner = cases[~is_outside & ~cases.index.isin(list(copies))]
+    return InnerCases(inner, outer, [fold for fold in folds if fold != outer])
 
 
-class _Judge:
-    """Train trials and say how good they are, fold by fold."""
+class _TrialEvaluator:
+    """Train trials fold by fold and return their AUC."""
 
-    def __init__(self, job: Job, settings: Finetune, inner: Inner, folder: Path) -> None:
+    def __init__(self, job: Job, settings: Finetune, inner: InnerCases, folder: Path) -> None:
         self._job, self._settings, self._inner, self._folder = job, settings, inner, folder
 
     def scores(self, values: Mapping[str, Value]) -> Iterator[float]:
         """Yield the mean AUC over the inner folds so far, after each of them."""
         trial = self._trial(values)
         trainer: FinetuneTrainer | None = None
-        found: list[float] = []
+        aucs: list[float] = []
         for fold in self._inner.folds:
             mark = trial.fold_mark(fold)
             if not is_fresh(mark, trial.made_from):
                 trainer = trainer or self._trainer(trial)
                 write_mark(mark, trial.made_from, auc=self._auc(trainer, fold, mark.parent))
-                _forget_weights(mark.parent)
-            found.append(float(read_json(mark)["auc"]))
-            yield float(np.mean(found))
+                _delete_weights(mark.parent)
+            aucs.append(float(read_json(mark)["auc"]))
+            yield float(np.mean(aucs))
 
     @cached_property
     def _plan(self) -> Plan:
         return plan_of(self._job)
 
     def _trial(self, values: Mapping[str, Value]) -> Job:
-        """Return the job of a trial, in a folder of its own that its settings name: repeated, it goes on."""
-        training = changed(self._settings, values)
+        """Return the job of a trial; its folder is named after its settings, so that a repeated trial continues."""
+        training = replace_values(self._settings, values)
         experiment = self._job.experiment.model_copy(update={"training": training, "views": ("identity",)})
         made_from = {**self._job.made_from, "settings": experiment.model_dump(mode="json"), "outer": self._inner.outer}
-        place = SearchRun(self._job.run.folder, self._folder)
+        run = SearchRun(self._job.run.folder, self._folder)
         name = f"{self._job.name}-{digest(made_from)}"
-        return replace(self._job, run=place, name=name, experiment=experiment, ingredients=json.dumps(made_from))
+        return replace(self._job, run=run, name=name, experiment=experiment, inputs_json=json.dumps(made_from))
 
     def _trainer(self, trial: Job) -> FinetuneTrainer:
         training = trial.experiment.training
@@ -142,91 +151,97 @@ class _Judge:
     def _auc(self, trainer: FinetuneTrainer, fold: int, folder: Path) -> float:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            predicted = trainer.fit_fold(fold, folder)
+            predictions = trainer.fit_fold(fold, folder)
         except FloatingPointError as error:
-            say(f"{error}: counted as AUC {CHANCE}")
+            say(f"{error}; the fold is recorded with AUC {CHANCE}")
             return CHANCE
-        if predicted is None:
-            raise InputFault("a search runs on one host; tune without devices = 'workers'")
-        probability = predicted.table()["probability"]
+        if predictions is None:
+            raise InputFault(f"a search runs on one host; use other devices than {option('devices', 'workers')}")
+        probability = predictions.table()["probability"]
         return float(roc_auc_score(self._inner.cases.loc[probability.index, "target"], probability))
 
 
-def _checked(job: Job, search: Search, name: str) -> Finetune:
+def _check(job: Job, search: Search, name: str) -> Finetune:
     settings = job.experiment.training
     if not isinstance(settings, Finetune):
-        raise InputFault(f"{job.name}: the method is 'frozen'; tune is for method = 'finetune'")
+        raise InputFault(
+            f"{job.name}: method = 'frozen' has no settings to tune; tune a model with method = 'finetune'"
+        )
     if settings.pseudo is not None:
-        raise InputFault(f"{job.name}: its pseudo-labels come from networks that saw the outer fold; tune without them")
+        rule = "the networks that made its pseudo-labels were trained on the outer fold"
+        raise InputFault(f"{job.name}: {rule}; remove [training.pseudo] to tune the model")
     keep = search.ranges.get("keep")
     if settings.keep == "best" or (isinstance(keep, Choices) and "best" in keep.choices):
-        raise InputFault(f"{job.name}: keep = 'best' chooses an epoch on the fold that judges a trial; take another")
+        rule = "keep = 'best' chooses an epoch on the fold that evaluates a trial"
+        raise InputFault(f"{job.name}: {rule}; use 'ema', 'mean' or 'last'")
     check_search(search, settings, f"{name} for {job.name}")
     return settings
 
 
 def _made_from(job: Job, search: Search) -> str:
-    """Return a digest of all that a trial's value depends on, beside its own settings; more trials change nothing."""
+    """Return a digest of all inputs of a trial except its own settings; the number of trials is not among them."""
     return digest({"model": job.made_from, "search": search.model_dump(mode="json", exclude={"trials"})})
 
 
-def _search(trials: Trials, search: Search, settings: Finetune, judge: _Judge, name: str) -> None:
+def _search(trials: Trials, search: Search, settings: Finetune, evaluator: _TrialEvaluator, name: str) -> None:
     own = {key: value_of(settings, key) for key in search.ranges}
     while len(trials.results()) < search.trials:
         if trials.results():
-            trials.propose(judge.scores)
+            trials.propose(evaluator.scores)
         else:
-            trials.add(own, lambda: judge.scores(own))
-        say(f"{name}: trial {len(trials.results())} of {search.trials}: {_sentence(trials.results()[-1])}")
+            trials.add(own, lambda: evaluator.scores(own))
+        say(f"{name}: trial {len(trials.results())} of {search.trials}: {_describe(trials.results()[-1])}")
 
 
-def _sentence(tried: TrialResult) -> str:
-    settings = ", ".join(f"{key} = {_short(value)}" for key, value in tried.params.items())
-    folds = f"cut short after {len(tried.steps)} fold(s)" if tried.is_pruned else f"over {len(tried.steps)} folds"
-    return f"AUC {tried.value:.4f} {folds}; {settings}"
+def _describe(result: TrialResult) -> str:
+    settings = ", ".join(f"{key} = {_short(value)}" for key, value in result.params.items())
+    count = len(result.steps)
+    folds = f"stopped early after {count} fold(s)" if result.is_pruned else f"mean over {count} folds"
+    return f"AUC {result.value:.4f}, {folds}; {settings}"
 
 
-def _report(job: Job, search: Search, settings: Finetune, inner: Inner, tried: list[TrialResult]) -> Path:
+def _report(job: Job, search: Search, settings: Finetune, inner: InnerCases, results: list[TrialResult]) -> Path:
+    """Write trials.csv and the TOML file of the best trial, print the result, and return the path of the TOML file."""
     folder = search_folder(job)
     own = {key: value_of(settings, key) for key in search.ranges}
     with replacing(folder / "trials.csv") as temporary:
-        trials_table(tried, own, inner).to_csv(temporary, index=False)
-    number = best_trial(tried)
-    chosen = tried[number].params if number else own
-    experiment = job.experiment.model_copy(update={"training": changed(settings, chosen)})
-    judged = ", ".join(str(fold) for fold in inner.folds)
-    reason = f"tuned: best of {len(tried)} trials on folds {judged}"
+        trials_table(results, own, inner).to_csv(temporary, index=False)
+    number = best_trial(results)
+    values = results[number].params if number else own
+    experiment = job.experiment.model_copy(update={"training": replace_values(settings, values)})
+    folds = ", ".join(str(fold) for fold in inner.folds)
+    reason = f"tuned: best of {len(results)} trials on folds {folds}"
     path = folder / f"{job.name}_tuned.toml"
-    best, before = tried[number].value, tried[0].value
+    best, before = results[number].value, results[0].value
     head = (
-        f"{job.name}, tuned: trial {number + 1} of {len(tried)}, mean AUC {best:.4f} over folds {judged} "
-        f"({before:.4f} before); fold {inner.outer} was never seen. {_honesty(inner)}"
+        f"{job.name}, tuned: trial {number + 1} of {len(results)}, mean AUC {best:.4f} over folds {folds} "
+        f"({before:.4f} before); fold {inner.outer} was not used. {_optimism_note(inner)}"
     )
-    write_text(path, toml_text(experiment.model_dump(), wrap(head, 110), {f"training.{key}": reason for key in chosen}))
-    won = "its own settings are the best of" if not number else f"trial {number + 1} is the best of"
-    say(f"{job.name}: {won} {len(tried)}: mean AUC {best:.4f}, before {before:.4f}")
-    say(f"{job.name}: {_honesty(inner)}")
-    say(f"{job.name}: train it by: make oof MODELS={path}")
+    write_text(path, toml_text(experiment.model_dump(), wrap(head, 110), {f"training.{key}": reason for key in values}))
+    winner = f"trial {number + 1}" if number else "the model's own settings"
+    say(f"{job.name}: best of {len(results)} trials: {winner}, mean AUC {best:.4f}; before {before:.4f}")
+    say(f"{job.name}: {_optimism_note(inner)}")
+    say(f"{job.name}: {command('oof', models=path)} trains the tuned model")
     return path
 
 
-def _honesty(inner: Inner) -> str:
-    judged = ", ".join(str(fold) for fold in inner.folds)
+def _optimism_note(inner: InnerCases) -> str:
+    folds = ", ".join(str(fold) for fold in inner.folds)
     return (
-        f"The out-of-fold AUC of the tuned model on folds {judged} is optimistic, since they took part in the choice; "
-        f"that on fold {inner.outer} is not."
+        f"The out-of-fold AUC of the tuned model on folds {folds} is optimistic, because the choice was made on them; "
+        f"the AUC on fold {inner.outer} is not."
     )
 
 
-def best_trial(tried: list[TrialResult]) -> int:
-    """Return the number (from 0) of the best trial that was carried through, the earlier where two are equal."""
-    return int(np.argmax([-np.inf if trial.is_pruned else trial.value for trial in tried]))
+def best_trial(results: list[TrialResult]) -> int:
+    """Return the index (from 0) of the best trial that was not stopped early, the earlier one of two equal trials."""
+    return int(np.argmax([-np.inf if trial.is_pruned else trial.value for trial in results]))
 
 
-def trials_table(tried: list[TrialResult], own: Mapping[str, Value], inner: Inner) -> pd.DataFrame:
-    """Return one row per trial: mean AUC, how many folds it was judged on, its settings, the mean after each fold."""
+def trials_table(results: list[TrialResult], own: Mapping[str, Value], inner: InnerCases) -> pd.DataFrame:
+    """Return one row per trial: mean AUC, number of folds, whether it was stopped early, settings, mean per fold."""
     rows = []
-    for number, trial in enumerate(tried):
+    for number, trial in enumerate(results):
         means = {f"mean_after_fold_{fold}": mean for fold, mean in zip(inner.folds, trial.steps, strict=False)}
         facts = {"trial": number + 1, "auc": trial.value, "folds": len(trial.steps), "pruned": trial.is_pruned}
         settings = trial.params if number else own
@@ -238,8 +253,8 @@ def _short(value: Value) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _forget_weights(folder: Path) -> None:
-    """Keep a fold's history and its mark; a trial's weights are of no use, and there are many."""
+def _delete_weights(folder: Path) -> None:
+    """Delete the weights of a fold of a trial, which take much space and are not needed; keep its history and mark."""
     for path in (*folder.glob("model*"), *folder.glob("best.*"), folder / "state.npz"):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)

@@ -1,11 +1,11 @@
-"""Tests of the ranges of a search: read from a TOML, checked against the schema, drawn as the right kind of value."""
+"""Tests of the ranges of a search: read from a TOML file, checked against the schema, proposed in the right type."""
 
 from pathlib import Path
 
 import pytest
 
 from level1_cnn.experiment import CONFIGS, SEARCHES, Finetune, find_experiments
-from level1_cnn.tuning.search_space import Choices, Search, Span, changed, check_search, read_search, value_of
+from level1_cnn.tuning.search_space import Choices, Search, Span, check_search, read_search, replace_values, value_of
 from runtime.errors import InputFault
 from runtime.settings import toml_text
 from tests.level1_cnn.drawn_run import tiny_experiment
@@ -18,56 +18,58 @@ def search(**ranges: Span | Choices) -> Search:
     return Search(trials=2, seed=0, fold=0, ranges={key.replace("__", "."): value for key, value in ranges.items()})
 
 
-def written(folder: Path, ranges: str) -> str:
+def write_search(folder: Path, ranges: str) -> str:
     path = folder / "mine.toml"
     path.write_text(f"trials = 3\nseed = 5\nfold = 1\n[ranges]\n{ranges}\n")
     return str(path)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_search_suits_every_shipped_model(name: str) -> None:
+def test_every_shipped_search_is_valid_for_every_shipped_model(name: str) -> None:
     profiles = sorted(path.name for path in CONFIGS.iterdir() if path.name != SEARCHES)
     models = [model for profile in profiles for model in find_experiments(profile).values()]
-    trained = [model.training for model in models if isinstance(model.training, Finetune)]
-    assert trained
-    for settings in trained:
+    finetuned_models = [model.training for model in models if isinstance(model.training, Finetune)]
+    assert finetuned_models
+    for settings in finetuned_models:
         check_search(read_search(name), settings, name)
 
 
 def test_dotted_quoted_and_nested_keys_are_the_same(tmp_path: Path) -> None:
     expected = {"augmentation.rotation": Span(low=0, high=90), "pooling": Choices(choices=("average", "gem"))}
     pooling = 'pooling = {choices = ["average", "gem"]}\n'
-    for spelled in (
+    for ranges in (
         "augmentation.rotation = {low = 0, high = 90}\n" + pooling,
         '"augmentation.rotation" = {low = 0, high = 90}\n' + pooling,
         pooling + "[ranges.augmentation]\nrotation = {low = 0, high = 90}\n",
     ):
-        found = read_search(written(tmp_path, spelled))
-        assert (found.trials, found.seed, found.fold, found.ranges) == (3, 5, 1, expected)
+        space = read_search(write_search(tmp_path, ranges))
+        assert (space.trials, space.seed, space.fold, space.ranges) == (3, 5, 1, expected)
 
 
 @pytest.mark.parametrize(
     ("ranges", "message"),
     [
-        ("learning_rate = 0.1", r"mine\.toml: ranges\.learning_rate = 0\.1; a range is \{low"),
+        ("learning_rate = 0.1", r"mine\.toml: ranges\.learning_rate = 0\.1 is not a range; write \{low"),
         ("learning_rate = {low = 0.1}", r"mine\.toml: ranges\.learning_rate: 'high' is missing"),
         ("learning_rate = {low = 0.1, hihg = 1}", "unknown key 'hihg'; did you mean 'high'"),
         ('pooling = {choices = ["gem"]}', r"ranges\.pooling: choices"),
         ("", "ranges"),
     ],
 )
-def test_what_is_no_range_is_refused(tmp_path: Path, ranges: str, message: str) -> None:
+def test_an_invalid_range_is_refused(tmp_path: Path, ranges: str, message: str) -> None:
     with pytest.raises(InputFault, match=message):
-        read_search(written(tmp_path, ranges))
+        read_search(write_search(tmp_path, ranges))
 
 
-def test_an_unknown_search_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InputFault, match="no search 'finetun' in level1_cnn/configs/search; did you mean 'finetune'"):
+def test_an_unknown_search_is_refused_with_the_most_similar_name() -> None:
+    with pytest.raises(
+        InputFault, match="search 'finetun' is not in level1_cnn/configs/search; did you mean 'finetune'"
+    ):
         read_search("finetun")
 
 
 @pytest.mark.parametrize(
-    ("key", "limits", "said"),
+    ("key", "limits", "message"),
     [
         ("learning_rat", Span(low=1, high=2), "unknown setting; did you mean 'learning_rate'"),
         ("augmentation.rotaton", Span(low=1, high=2), "unknown setting; did you mean 'rotation'"),
@@ -78,36 +80,42 @@ def test_an_unknown_search_is_refused_with_the_nearest() -> None:
         ("head_dropout", Span(low=0.5, high=0.1), r"low = 0\.5 must be below high = 0\.1"),
         ("label_smoothing", Span(low=0, high=0.1, log=True), "low = 0 has no logarithm"),
         ("pooling", Choices(choices=("gem", "max")), "pooling = 'max': Input should be 'average' or 'gem'"),
-        ("keep", Span(low=1, high=2), "is no number; name its values"),
-        ("batch_size", Span(low=8, high=16), "is no number; name its values"),
-        ("train_batch_norm", Span(low=0, high=1), "is no number; name its values"),
-        ("image_size", Span(low=64, high=128), "it makes another model; give that a TOML of its own"),
+        ("keep", Span(low=1, high=2), "the values are not numbers; list them"),
+        ("batch_size", Span(low=8, high=16), "the values are not numbers; list them"),
+        ("train_batch_norm", Span(low=0, high=1), "the values are not numbers; list them"),
+        (
+            "image_size",
+            Span(low=64, high=128),
+            "another value makes another model; write a separate TOML file for that model",
+        ),
         ("augmentation", Span(low=0, high=1), "is a group of settings; name one of them"),
-        ("pretrain.epochs", Span(low=1, high=2), "this model has no such stage: pretrain = None"),
-        ("epochs.more", Span(low=1, high=2), "this model has no such stage: epochs = 2"),
+        ("pretrain.epochs", Span(low=1, high=2), "this model has no such group of settings: pretrain = None"),
+        ("epochs.more", Span(low=1, high=2), "this model has no such group of settings: epochs = 2"),
         ("augmentation.hair_probability", Span(low=0.1, high=1.2), "Input should be less than or equal to 1"),
     ],
 )
-def test_a_range_that_the_schema_does_not_allow_is_refused_by_name(key: str, limits: Span | Choices, said: str) -> None:
-    with pytest.raises(InputFault, match=rf"mine\.toml: 1 fault\(s\)\n  - ranges\.{key}: .*{said}"):
+def test_a_range_that_the_schema_does_not_allow_is_named(key: str, limits: Span | Choices, message: str) -> None:
+    with pytest.raises(InputFault, match=rf"mine\.toml: 1 fault\(s\)\n  - ranges\.{key}: .*{message}"):
         check_search(Search(trials=1, seed=0, fold=0, ranges={key: limits}), MODEL, "mine.toml")
 
 
-def test_all_wrong_ranges_are_told_together() -> None:
-    wrong = search(learning_rat=Span(low=1, high=2), epochs=Span(low=0, high=3), keep=Choices(choices=("ema", "last")))
+def test_all_invalid_ranges_are_listed_in_one_message() -> None:
+    invalid_search = search(
+        learning_rat=Span(low=1, high=2), epochs=Span(low=0, high=3), keep=Choices(choices=("ema", "last"))
+    )
     with pytest.raises(InputFault, match=r"2 fault\(s\)"):
-        check_search(wrong, MODEL, "mine.toml")
+        check_search(invalid_search, MODEL, "mine.toml")
 
 
-def test_settings_that_mean_nothing_without_each_other_are_judged_together() -> None:
+def test_settings_that_need_each_other_are_checked_together() -> None:
     probability = {"augmentation__blur_probability": Span(low=0.2, high=1.0)}
     with pytest.raises(InputFault, match="has no effect while blur = 0"):
         check_search(search(**probability), MODEL, "mine.toml")
     check_search(search(**probability, augmentation__blur=Span(low=0.001, high=0.02)), MODEL, "mine.toml")
 
 
-class Highest:
-    """Answers with the upper limit, and notes which kind of value was asked for."""
+class HighestValues:
+    """A trial that returns upper limits and records the type of each value."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, str] = {}
@@ -125,14 +133,14 @@ class Highest:
         return choices[-1]
 
 
-def test_the_schema_tells_whole_numbers_from_others_however_they_are_written() -> None:
+def test_the_schema_decides_which_proposed_values_are_whole_numbers() -> None:
     ranges = {
         "epochs": Span(low=1, high=4),
         "augmentation__rotation": Span(low=0, high=180),
         "augmentation__hair": Span(low=1, high=9),
         "batch_size": Choices(choices=(8, 16)),
     }
-    trial = Highest()
+    trial = HighestValues()
     values = search(**ranges).suggest(trial, MODEL)
     assert trial.kinds == {
         "epochs": "int",
@@ -140,23 +148,23 @@ def test_the_schema_tells_whole_numbers_from_others_however_they_are_written() -
         "augmentation.hair": "int",
         "batch_size": "choice",
     }
-    found = changed(MODEL, values)
-    assert (found.epochs, found.augmentation.rotation, found.augmentation.hair, found.batch_size) == (4, 180.0, 9, 16)
-    assert value_of(found, "augmentation.hair") == 9
-    assert found.weight_decay == MODEL.weight_decay
+    settings = replace_values(MODEL, values)
+    assert (settings.epochs, settings.augmentation.rotation, settings.batch_size) == (4, 180.0, 16)
+    assert value_of(settings, "augmentation.hair") == settings.augmentation.hair == 9
+    assert settings.weight_decay == MODEL.weight_decay
 
 
-def test_a_written_experiment_reads_back_as_the_same_with_its_reasons(tmp_path: Path) -> None:
+def test_an_experiment_is_the_same_after_writing_and_reading_and_the_reasons_are_comments(tmp_path: Path) -> None:
     for profile in (path.name for path in CONFIGS.iterdir() if path.name != SEARCHES):
         for name, experiment in find_experiments(profile).items():
             path = tmp_path / f"{name}.toml"
-            path.write_text(toml_text(experiment.model_dump(), ["why it is", ""], {"training.epochs": "as tuned"}))
+            path.write_text(toml_text(experiment.model_dump(), ["a comment", ""], {"training.epochs": "as tuned"}))
             assert find_experiments("laptop", [str(path)]) == {name: experiment}
-            assert path.read_text().startswith("# why it is\n#\nbackbone = ")
+            assert path.read_text().startswith("# a comment\n#\nbackbone = ")
             assert ("# as tuned" in path.read_text()) == isinstance(experiment.training, Finetune)
 
 
-def test_every_kind_of_value_survives_being_written(tmp_path: Path) -> None:
+def test_every_type_of_value_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
     training = {
         "method": "finetune",
         "epochs": 3,
