@@ -1,4 +1,4 @@
-"""From a learner's score to a probability: calibrators, the choice among them, and corrections of the prior."""
+"""Calibrators, which convert a learner's score to a probability, the choice among them, and changes of the prior."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,12 @@ from level2_stack.calibration.likelihood import MIN_SLOPE, fit_coefficients
 from runtime.errors import InputFault, did_you_mean, list_names
 
 Floats = NDArray[np.float64]
-EPSILON = float(np.finfo(np.float64).eps)  # a probability comes no nearer to 0 or 1, so every log loss is finite
-PLATT_SHARE = 0.05  # of Platt's curve in a rank-preserving isotonic one; on real scores it also lowers the log loss
+EPSILON = float(
+    np.finfo(np.float64).eps
+)  # the least distance of a probability to 0 and 1, so that every log loss is finite
+PLATT_SHARE = (
+    0.05  # of Platt's curve in a rank-preserving isotonic calibrator; on real scores it also lowers the log loss
+)
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,11 @@ class Calibrator(ABC):
     name: ClassVar[str]
 
     def __call__(self, margin: Floats) -> Floats:
-        """Return the probability of every ``margin`` (n,), in [EPSILON, 1 - EPSILON]; no row looks at another."""
+        """Return the probability of every ``margin`` (n,), in [EPSILON, 1 - EPSILON], independent of the other rows."""
         return np.clip(np.asarray(expit(self._log_odds(margin)), dtype=np.float64), EPSILON, 1 - EPSILON)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters, fit for JSON; ``from_parameters`` makes the calibrator of them again."""
+        """Return the parameters as JSON values, from which ``from_parameters`` builds the same calibrator."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @abstractmethod
@@ -37,8 +41,8 @@ class Calibrator(ABC):
 
 
 @dataclass(frozen=True)
-class Uncalibrated(Calibrator):
-    """The margin as it is."""
+class Identity(Calibrator):
+    """The margin itself, without calibration."""
 
     name = "none"
 
@@ -48,7 +52,7 @@ class Uncalibrated(Calibrator):
 
 @dataclass(frozen=True)
 class Temperature(Calibrator):
-    """margin / temperature (Guo et al. 2017): mends how sure a score is, never its base rate."""
+    """margin / temperature (Guo et al. 2017): corrects over- or underconfidence, but not the base rate."""
 
     name = "temperature"
     temperature: float
@@ -71,7 +75,7 @@ class Platt(Calibrator):
 
 @dataclass(frozen=True)
 class Beta(Calibrator):
-    """a * log p - b * log(1 - p) + c for the margin's probability p (Kull et al. 2017): a slope for either end."""
+    """a * log p - b * log(1 - p) + c for the margin's probability p (Kull et al. 2017): a slope at either end."""
 
     name = "beta"
     a: float
@@ -79,16 +83,17 @@ class Beta(Calibrator):
     c: float
 
     def _log_odds(self, margin: Floats) -> Floats:
-        below, above = _logs(margin)
-        return self.a * below + self.b * above + self.c
+        log_p, negative_log_rest = _logs(margin)
+        return self.a * log_p + self.b * negative_log_rest + self.c
 
 
 @dataclass(frozen=True)
 class Isotonic(Calibrator):
-    """(1 - share) * the steps of pool-adjacent-violators + share * Platt's curve, a little tilted so that none tie.
+    """(1 - share) * the steps of pool-adjacent-violators + share * Platt's curve, plus a small slope that breaks ties.
 
-    ``margins`` and ``probabilities`` are the steps' knots, joined by straight lines and flat beyond the ends; none is
-    nearer to 0 or 1 than 1 / (n + 2), the rule of succession for n rows. A share of 0 leaves bare steps, which tie.
+    ``margins`` and ``probabilities`` are the knots of the steps, joined by straight lines and constant beyond the ends.
+    No probability is nearer to 0 or 1 than 1 / (n + 2), the rule of succession for n rows. With a share of 0 only the
+    steps are left, and different margins may get equal probabilities.
     """
 
     name = "isotonic"
@@ -104,13 +109,13 @@ class Isotonic(Calibrator):
         return np.asarray(logit(mixture) + self.share * MIN_SLOPE * margin, dtype=np.float64)
 
 
-# From the simplest to the most complex, which is the order in which ``choose`` prefers them.
-KINDS: tuple[type[Calibrator], ...] = (Uncalibrated, Temperature, Platt, Beta, Isotonic)
+# From the simplest to the most complex: ``choose`` prefers the simpler.
+KINDS: tuple[type[Calibrator], ...] = (Identity, Temperature, Platt, Beta, Isotonic)
 CALIBRATORS = {kind.name: kind for kind in KINDS}
 
 
 class CalibratorChoice(NamedTuple):
-    """The calibrator of ``choose``, its name, and the cross-fitted mean log loss of every candidate."""
+    """The calibrator that ``choose`` returns, its name, and the cross-fitted mean log loss of every candidate."""
 
     calibrator: Calibrator
     name: str
@@ -120,17 +125,17 @@ class CalibratorChoice(NamedTuple):
 def fit(
     name: str, margin: Floats, y: Floats, weights: Floats | None = None, *, rank_preserving: bool = True
 ) -> Calibrator:
-    """Return the calibrator called ``name`` fitted to ``margin`` (n,), log odds, and ``y`` (n,) in 0/1.
+    """Fit the calibrator called ``name`` to ``margin`` (n,), log odds, and ``y`` (n,) in 0/1.
 
-    ``weights`` (n,) >= 0 count as rows. Every calibrator keeps the order of the margins, up to the resolution of a
-    float; without ``rank_preserving`` the isotonic one may tie them. Raises InputFault for a name it does not know
-    and for margins that are not finite.
+    A row of weight w counts as w rows (``weights`` (n,) >= 0). Every calibrator keeps the order of the margins, up to
+    the resolution of a float; without ``rank_preserving`` the isotonic one may give ties. Raises InputFault for an
+    unknown name and for margins that are not finite.
     """
     _check([name], margin)
     weights = np.ones_like(margin) if weights is None else weights
     match name:
         case "none":
-            return Uncalibrated()
+            return Identity()
         case "temperature":
             return Temperature(1 / fit_coefficients([margin], y, weights, slopes=1)[0])
         case "platt":
@@ -142,7 +147,7 @@ def fit(
 
 
 def from_parameters(name: str, parameters: Mapping[str, Any]) -> Calibrator:
-    """Return the calibrator called ``name`` with the ``parameters`` it told of itself."""
+    """Return the calibrator called ``name`` with the ``parameters`` that its method ``parameters`` returned."""
     _check([name], np.zeros(0))
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
     return CALIBRATORS[name](**values)
@@ -151,49 +156,55 @@ def from_parameters(name: str, parameters: Mapping[str, Any]) -> Calibrator:
 def choose(
     margin: Floats, y: Floats, folds: NDArray[np.int_], candidates: Sequence[str], *, rank_preserving: bool = True
 ) -> CalibratorChoice:
-    """Return the best of ``candidates`` for ``margin`` (n,) and ``y`` (n,) in 0/1, refitted on all rows.
+    """Choose the best of ``candidates`` for ``margin`` (n,) and ``y`` (n,) in 0/1, and refit it on all rows.
 
-    Each is fitted without one of ``folds`` (n,) and scored by the log loss of that fold's rows. The simplest candidate
-    wins whose loss exceeds the least one by no more than a standard error of that difference, paired by row (the rule
-    of Breiman et al. 1984; rows count as independent). Raises InputFault where ``fit`` does, without candidates, and
-    with fewer than two folds.
+    Each candidate is fitted without each of ``folds`` (n,) in turn and scored by the log loss of that fold's rows. The
+    choice is the simplest candidate whose loss exceeds the lowest loss by at most one standard error of the difference,
+    paired by row (the rule of Breiman et al. 1984; rows count as independent). Raises InputFault as ``fit`` does,
+    without candidates, and with fewer than two folds.
     """
     _check(candidates, margin)
     if not candidates or len(np.unique(folds)) < 2:
-        raise InputFault(f"calibration: {len(candidates)} candidates in {len(np.unique(folds))} folds; needs 1 and 2")
-    ordered = [name for name in CALIBRATORS if name in candidates]
-    losses = {name: _held_out_losses(name, margin, y, folds, rank_preserving) for name in ordered}
-    least = min(losses.values(), key=np.sum)
-    error = {name: (losses[name] - least).std() / np.sqrt(len(y)) for name in ordered}
-    name = next(name for name in ordered if (losses[name] - least).mean() <= error[name])
+        counts = f"{len(candidates)} candidate(s) and {len(np.unique(folds))} fold(s)"
+        raise InputFault(f"calibration: found {counts}; needs at least 1 candidate and 2 folds")
+    names = [name for name in CALIBRATORS if name in candidates]  # from the simplest to the most complex
+    losses = {name: _held_out_losses(name, margin, y, folds, rank_preserving) for name in names}
+    lowest = min(losses.values(), key=np.sum)
+    error = {name: (losses[name] - lowest).std() / np.sqrt(len(y)) for name in names}
+    name = next(name for name in names if (losses[name] - lowest).mean() <= error[name])
     means = {name: float(losses[name].mean()) for name in candidates}
     return CalibratorChoice(fit(name, margin, y, rank_preserving=rank_preserving), name, means)
 
 
-def shift_prior(probability: Floats, trained: float, deployed: float) -> Floats:
-    """Return ``probability`` (n,) of a model for prevalence ``trained`` as it stands where it is ``deployed``.
+def shift_prior(probability: Floats, training_prevalence: float, prevalence: float) -> Floats:
+    """Return ``probability`` (n,) of a model trained at ``training_prevalence``, changed for another ``prevalence``.
 
-    The log odds move by logit(deployed) - logit(trained): Bayes' rule where the classes look the same in both places
-    (Elkan 2001; Saerens et al. 2002). 0 and 1 stay. Raises InputFault for a prevalence outside (0, 1).
+    The log odds change by logit(prevalence) - logit(training_prevalence): Bayes' rule, if the cases of each class look
+    the same in both places (Elkan 2001; Saerens et al. 2002). 0 and 1 do not change. Raises InputFault for a prevalence
+    outside (0, 1).
     """
-    if not (0 < trained < 1 and 0 < deployed < 1):
-        raise InputFault(f"prevalence: trained {trained}, deployed {deployed}; must lie within 0 and 1, such as 0.0176")
-    return np.asarray(expit(logit(probability) + (logit(deployed) - logit(trained))), dtype=np.float64)
+    if not (0 < training_prevalence < 1 and 0 < prevalence < 1):
+        shares = f"{prevalence} for deployment, {training_prevalence} in training"
+        raise InputFault(f"prevalence: found {shares}; both must be between 0 and 1, such as 0.0176")
+    change = logit(prevalence) - logit(training_prevalence)
+    return np.asarray(expit(logit(probability) + change), dtype=np.float64)
 
 
-def calibrated_log_odds(calibrator: Calibrator, trained: float, prevalence: float | None) -> Callable[[Floats], Floats]:
-    """Return what an outer fold makes of a score: calibrated log odds, for the deployment prevalence if there is one.
+def calibrated_log_odds(
+    calibrator: Calibrator, training_prevalence: float, prevalence: float | None
+) -> Callable[[Floats], Floats]:
+    """Return a function from scores to calibrated log odds, for the deployment ``prevalence`` if that is not None.
 
-    ``trained`` is the share of malignant rows that the calibrator was fitted to.
+    ``training_prevalence`` is the share of malignant rows to which the calibrator was fitted.
     """
 
-    def deployed(score: Floats) -> Floats:
+    def to_log_odds(score: Floats) -> Floats:
         probability = calibrator(score)
         if prevalence is not None:
-            probability = shift_prior(probability, trained, prevalence)
+            probability = shift_prior(probability, training_prevalence, prevalence)
         return np.asarray(logit(probability), dtype=np.float64)
 
-    return deployed
+    return to_log_odds
 
 
 def _logs(margin: Floats) -> tuple[Floats, Floats]:
@@ -206,18 +217,18 @@ def _platt(margin: Floats, y: Floats, weights: Floats) -> Platt:
 
 
 def _isotonic(margin: Floats, y: Floats, weights: Floats, share: float) -> Isotonic:
-    floor, line = 1 / (weights.sum() + 2), _platt(margin, y, weights)
+    floor, platt = 1 / (weights.sum() + 2), _platt(margin, y, weights)
     steps = IsotonicRegression(y_min=floor, y_max=1 - floor).fit(margin, y, sample_weight=weights)
     knots = tuple(steps.X_thresholds_.tolist()), tuple(steps.y_thresholds_.tolist())
-    return Isotonic(*knots, line.slope, line.intercept, share)
+    return Isotonic(*knots, platt.slope, platt.intercept, share)
 
 
 def _held_out_losses(name: str, margin: Floats, y: Floats, folds: NDArray[np.int_], rank_preserving: bool) -> Floats:
     losses = np.zeros_like(margin)
     for fold in np.unique(folds):
-        seen, held = folds != fold, folds == fold
-        probability = fit(name, margin[seen], y[seen], rank_preserving=rank_preserving)(margin[held])
-        losses[held] = -np.log(np.where(y[held] == 1, probability, 1 - probability))
+        training, held_out = folds != fold, folds == fold
+        probability = fit(name, margin[training], y[training], rank_preserving=rank_preserving)(margin[held_out])
+        losses[held_out] = -np.log(np.where(y[held_out] == 1, probability, 1 - probability))
     return losses
 
 
@@ -225,6 +236,6 @@ def _check(names: Sequence[str], margin: Floats) -> None:
     for name in names:
         if name not in CALIBRATORS:
             raise InputFault(f"calibrator: unknown name {name!r}; {did_you_mean(name, list(CALIBRATORS))}")
-    unfit = np.flatnonzero(~np.isfinite(margin))
-    if len(unfit):
-        raise InputFault(f"calibration: rows without a finite margin: {list_names(unfit)}; every row needs a score")
+    invalid = np.flatnonzero(~np.isfinite(margin))
+    if len(invalid):
+        raise InputFault(f"calibration: rows without a finite margin: {list_names(invalid)}; every row needs a score")

@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word: reliability curve, calibration errors, proper scores."""
+"""How well probabilities are calibrated: reliability curve, calibration errors, proper scores."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -28,9 +28,9 @@ class CalibrationLine(NamedTuple):
 
 
 def log_losses(y: Floats, probability: Floats) -> Floats:
-    """Return the log loss in nats of every row (n,); 0 and 1 count as EPSILON away from themselves."""
-    clipped = np.clip(probability, EPSILON, 1 - EPSILON)
-    return -np.log(np.where(y == 1, clipped, 1 - clipped))
+    """Return the log loss in nats of every row (n,); probabilities are clipped at EPSILON and 1 - EPSILON."""
+    p = np.clip(probability, EPSILON, 1 - EPSILON)
+    return -np.log(np.where(y == 1, p, 1 - p))
 
 
 def log_loss(y: Floats, probability: Floats, weights: Floats | None = None) -> float:
@@ -50,13 +50,13 @@ def reliability_curve(
     bins: int = 10,
     strategy: Strategy = "equal_count",
 ) -> pd.DataFrame:
-    """Return what was claimed and what came true, a row per bin that has cases, from the lowest bin up.
+    """Return the mean probability and the share of positives per bin, a row per non-empty bin, the lowest bin first.
 
-    ``y`` (n,) is 0/1, ``weights`` (n,) >= 0 count as rows. Bins of equal count hold equal weight, as far as equal
-    probabilities, which stay together, let them; bins of equal width cut [0, 1]. Columns: ``low, high`` (the least and
-    the largest probability in the bin), ``rows``, ``weight``, ``mean_probability``, ``observed`` (the weighted share of
-    1) and its 95 % interval ``observed_low, observed_high`` by Wilson 1927, for the (sum w)^2 / sum w^2 rows that the
-    bin's weights are worth (Kish 1965).
+    ``y`` (n,) is 0/1; a row of weight w >= 0 (``weights`` (n,)) counts as w rows. Bins of equal count have equal
+    weights, as far as possible with equal probabilities in one bin; bins of equal width divide [0, 1]. Columns: ``low,
+    high`` (the lowest and the highest probability in the bin), ``rows``, ``weight``, ``mean_probability``, ``observed``
+    (the weighted share of positives) and its 95 % interval ``observed_low, observed_high`` by Wilson 1927, for an
+    effective number of (sum w)^2 / sum w^2 rows (Kish 1965).
     """
     weights = np.ones_like(probability) if weights is None else weights
     bin_of = _bin_of(probability, weights, bins, strategy)
@@ -65,8 +65,8 @@ def reliability_curve(
     )
     per_bin = rows[weights > 0].groupby(bin_of[weights > 0])
     sums, p = per_bin.sum(), per_bin["p"]
-    observed = sums["wy"] / sums["w"]
-    low, high = wilson(observed, sums["w"] ** 2 / sums["ww"])
+    share = sums["wy"] / sums["w"]
+    low, high = wilson(share, sums["w"] ** 2 / sums["ww"])
     return pd.DataFrame(
         {
             "low": p.min(),
@@ -74,7 +74,7 @@ def reliability_curve(
             "rows": p.size(),
             "weight": sums["w"],
             "mean_probability": sums["wp"] / sums["w"],
-            "observed": observed,
+            "observed": share,
             "observed_low": low,
             "observed_high": high,
         }
@@ -88,11 +88,11 @@ def expected_calibration_error(
     bins: int = 15,
     strategy: Strategy = "equal_count",
 ) -> float:
-    """Return the mean over rows of their bin's |observed share - mean probability|.
+    """Return the mean over rows of |observed share - mean probability| of the row's bin.
 
-    With bins of equal width it is the ECE of Naeini et al. 2015; with bins of equal count the adaptive one of Nixon et
-    al. 2019, which a rare class needs: nearly all its probabilities fall into one bin of equal width. It is above 0
-    even for a perfect model, by chance, so compare models on the same rows and bins.
+    With bins of equal width it is the ECE of Naeini et al. 2015; with bins of equal count the adaptive ECE of Nixon et
+    al. 2019. A rare class needs the latter: nearly all its probabilities are in one bin of equal width. By chance the
+    error of a perfect model is above 0 too, so compare models on the same rows and bins.
     """
     curve = reliability_curve(y, probability, weights, bins, strategy)
     return float(np.average((curve["observed"] - curve["mean_probability"]).abs(), weights=curve["weight"]))
@@ -101,8 +101,9 @@ def expected_calibration_error(
 def calibration_slope_intercept(y: Floats, probability: Floats, weights: Floats | None = None) -> CalibrationLine:
     """Return the logistic regression of ``y`` (n,) on logit(``probability``) (n,): slope 1 and intercept 0 are ideal.
 
-    After Cox 1958. A slope below 1 tells of probabilities too extreme, an ``in_the_large`` below 0 of ones too high.
-    NaN where the data leave a value open: one class, one probability, or classes that a threshold parts.
+    After Cox 1958. A slope below 1 means that probabilities are too extreme, an ``in_the_large`` below 0 that they are
+    too high. A value is NaN if the data do not determine it: one class, one probability, or classes that a threshold
+    separates.
     """
     weights = np.ones_like(probability) if weights is None else weights
     margin = logit(np.clip(probability, EPSILON, 1 - EPSILON))
@@ -113,29 +114,31 @@ def calibration_slope_intercept(y: Floats, probability: Floats, weights: Floats 
 def calibration_report(
     y: Floats, probabilities: Mapping[str, Floats], weights: Floats | None = None, bins: int = 15
 ) -> pd.DataFrame:
-    """Return how well each of ``probabilities`` (name to (n,)) is calibrated for ``y`` (n,) in 0/1, a row per name.
+    """Return the calibration of each of ``probabilities`` (name -> (n,)) for ``y`` (n,) in 0/1, a row per name.
 
     Columns: ``rows, log_loss, brier, ece`` (bins of equal count), ``ece_equal_width, slope, intercept, in_the_large,
-    mean_probability, observed``. A model is judged on the rows where it is not NaN.
+    mean_probability, observed``. They are computed on the rows where the model's probability is not NaN.
     """
     weights = np.ones_like(y) if weights is None else weights
     rows = {}
     for name, probability in probabilities.items():
-        known = ~np.isnan(probability)
-        rows[name] = _report(y[known], probability[known], weights[known], bins)
+        has_value = ~np.isnan(probability)
+        rows[name] = _report(y[has_value], probability[has_value], weights[has_value], bins)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def class_weights(y: Floats, deployed: float) -> Floats:
-    """Return row weights (n,), of mean 1, under which the share of 1 in ``y`` (n,) is the prevalence ``deployed``.
+def class_weights(y: Floats, prevalence: float) -> Floats:
+    """Return row weights (n,), of mean 1, with which the share of positives in ``y`` (n,) equals ``prevalence``.
 
-    With them a case-control table is judged as if its cases came as often as where the model is deployed. Raises
-    InputFault for a prevalence outside (0, 1) and for one class only.
+    With them a model is evaluated on a case-control table at the prevalence of its deployment. Raises InputFault for a
+    prevalence outside (0, 1) and if ``y`` has one class only.
     """
-    observed = float(y.mean())
-    if not (0 < deployed < 1 and 0 < observed < 1):
-        raise InputFault(f"prevalence: deployed {deployed}, in the table {observed}; both must lie within 0 and 1")
-    return np.where(y == 1, deployed / observed, (1 - deployed) / (1 - observed))
+    share = float(y.mean())
+    if not (0 < prevalence < 1 and 0 < share < 1):
+        raise InputFault(
+            f"prevalence: found {prevalence} for deployment, {share} in the table; both must be between 0 and 1"
+        )
+    return np.where(y == 1, prevalence / share, (1 - prevalence) / (1 - share))
 
 
 def log_loss_gain(
@@ -147,7 +150,7 @@ def log_loss_gain(
     replicates: int = 500,
     seed: int = 0,
 ) -> Interval:
-    """Return what ``p`` (n,) gains over ``q`` (n,): log loss of q minus log loss of p, above 0 where p is better.
+    """Return the gain of ``p`` (n,) over ``q`` (n,): log loss of q minus log loss of p, above 0 if p is better.
 
     The limits are the 95 % percentiles over replicates that draw the patients in ``groups`` (n,) with replacement.
     """
@@ -155,10 +158,10 @@ def log_loss_gain(
     patients, patient_of = np.unique(groups.astype(str), return_inverse=True)
     gains = np.bincount(patient_of, weights * (log_losses(y, q) - log_losses(y, p)))
     sizes = np.bincount(patient_of, weights)
-    even = np.full(len(patients), 1 / len(patients))
-    drawn = np.random.default_rng(seed).multinomial(len(patients), even, size=replicates)
-    weight = drawn @ sizes
-    low, high = np.quantile((drawn @ gains)[weight > 0] / weight[weight > 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    equal_shares = np.full(len(patients), 1 / len(patients))
+    counts = np.random.default_rng(seed).multinomial(len(patients), equal_shares, size=replicates)
+    weight = counts @ sizes
+    low, high = np.quantile((counts @ gains)[weight > 0] / weight[weight > 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(gains.sum() / sizes.sum()), float(low), float(high))
 
 
@@ -182,18 +185,18 @@ def _cox_line(y: Floats, margin: Floats, weights: Floats) -> tuple[float, float]
     return float(regression.coef_[0, 0]), float(regression.intercept_[0])
 
 
-def _overlap(one: Floats, other: Floats) -> bool:
-    """Tell whether no threshold parts the two: without it the likelihood has no maximum."""
-    return bool(one.min() < other.max() and other.min() < one.max())
+def _overlap(a: Floats, b: Floats) -> bool:
+    """Return whether no threshold separates ``a`` from ``b``; if one does, the likelihood has no maximum."""
+    return bool(a.min() < b.max() and b.min() < a.max())
 
 
 def _in_the_large(y: Floats, margin: Floats, weights: Floats) -> float:
-    """Return the shift of ``margin`` under which the mean probability is the observed share."""
+    """Return the shift of ``margin`` with which the mean probability equals the share of positives."""
     share = np.average(y, weights=weights)
     if share in (0, 1):
         return float("nan")
-    reach = float(np.abs(margin).max() + abs(logit(share)) + 1)
-    return float(brentq(lambda shift: np.average(expit(margin + shift), weights=weights) - share, -reach, reach))
+    limit = float(np.abs(margin).max() + abs(logit(share)) + 1)
+    return float(brentq(lambda shift: np.average(expit(margin + shift), weights=weights) - share, -limit, limit))
 
 
 def _report(y: Floats, probability: Floats, weights: Floats, bins: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Reliability, calibration errors and scores against scikit-learn, scipy, their definitions and simulation."""
+"""Reliability, calibration errors and scores against scikit-learn, scipy, their definitions and simulations."""
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,8 @@ ROWS = st.lists(
 ).filter(lambda rows: len({row[0] for row in rows}) == 2)
 
 
-def drawn(n=3000, seed=0, mean=-2.0):
-    """Return targets, the probabilities they were drawn with, and three pictures per patient."""
+def draw_rows(n=3000, seed=0, mean=-2.0):
+    """Return random targets, the probabilities from which they were drawn, and patients with three pictures each."""
     random = np.random.default_rng(seed)
     probability = expit(random.normal(mean, 1.5, size=n))
     patients = np.array([f"patient_{i // 3}" for i in range(n)], dtype=object)
@@ -45,20 +45,20 @@ def test_scores_are_those_of_scikit_learn(rows):
     assert log_loss(y, p) == pytest.approx(log_loss_of_scikit_learn(y, p))
 
 
-def test_a_certain_error_costs_much_but_not_everything():
+def test_the_log_loss_of_a_wrong_certainty_is_large_but_finite():
     assert log_loss(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == pytest.approx(36.04, abs=0.01)
 
 
 @pytest.mark.parametrize(("strategy", "theirs"), [("equal_count", "quantile"), ("equal_width", "uniform")])
 def test_the_curve_is_that_of_scikit_learn(strategy, theirs):
-    y, p, _ = drawn()
+    y, p, _ = draw_rows()
     curve = reliability_curve(y, p, bins=10, strategy=strategy)
-    observed, mean_probability = calibration_curve(y, p, n_bins=10, strategy=theirs)
-    np.testing.assert_allclose(curve["observed"], observed)
+    shares, mean_probability = calibration_curve(y, p, n_bins=10, strategy=theirs)
+    np.testing.assert_allclose(curve["observed"], shares)
     np.testing.assert_allclose(curve["mean_probability"], mean_probability)
 
 
-def test_a_curve_of_a_few_rows_is_as_counted_by_hand():
+def test_a_curve_of_a_few_rows_equals_the_one_counted_by_hand():
     y = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0])
     p = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.9])
     curve = reliability_curve(y, p, bins=2)
@@ -66,19 +66,19 @@ def test_a_curve_of_a_few_rows_is_as_counted_by_hand():
     assert curve["mean_probability"].tolist() == pytest.approx([0.2, 2.2 / 3])
     assert curve["observed"].tolist() == pytest.approx([1 / 3, 2 / 3])
     assert expected_calibration_error(y, p, bins=2) == pytest.approx((0.4 / 3 + 0.2 / 3) / 2)
-    tied = np.array([0.1, 0.2, 0.5, 0.5, 0.5, 0.5])  # the middle of the tied lies in the upper half
-    assert reliability_curve(y, tied, bins=2)["rows"].tolist() == [2, 4]
+    with_ties = np.array([0.1, 0.2, 0.5, 0.5, 0.5, 0.5])  # the middle of the ties is in the upper half
+    assert reliability_curve(y, with_ties, bins=2)["rows"].tolist() == [2, 4]
 
 
-def test_the_interval_of_the_observed_share_is_wilson_s():
-    y, p, _ = drawn(n=200)
+def test_the_interval_of_the_observed_share_is_that_of_wilson():
+    y, p, _ = draw_rows(n=200)
     for row in reliability_curve(y, p, bins=4).itertuples():
         interval = binomtest(round(row.observed * row.rows), row.rows).proportion_ci(method="wilson")
         assert (row.observed_low, row.observed_high) == pytest.approx((interval.low, interval.high), abs=1e-9)
 
 
-def test_weights_of_one_size_widen_no_interval_and_uneven_ones_do():
-    y, p, _ = drawn(n=200)
+def test_equal_weights_do_not_widen_an_interval_but_unequal_ones_do():
+    y, p, _ = draw_rows(n=200)
     width = {}
     for name, weights in {"one": np.ones(200), "ten": np.full(200, 10.0), "uneven": np.where(y == 1, 9.0, 1.0)}.items():
         row = reliability_curve(y, p, weights, bins=1).loc[0]
@@ -89,7 +89,7 @@ def test_weights_of_one_size_widen_no_interval_and_uneven_ones_do():
 
 @settings(deadline=None, max_examples=30)
 @given(ROWS, st.sampled_from(["equal_count", "equal_width"]))
-def test_bins_hold_every_row_once_and_never_part_equal_probabilities(rows, strategy):
+def test_every_row_is_in_one_bin_and_equal_probabilities_are_in_the_same(rows, strategy):
     y, p, w = np.array(rows).T
     curve = reliability_curve(y, p, w, bins=5, strategy=strategy)
     assert len(curve) <= 5
@@ -107,12 +107,12 @@ def test_a_weight_counts_as_that_many_rows(rows):
     twice, times = [np.repeat(values, w.astype(int)) for values in (y, p)], w
     assert brier(y, p, times) == pytest.approx(brier(*twice))
     for strategy in ("equal_count", "equal_width"):
-        weighted = expected_calibration_error(y, p, times, 4, strategy)
-        assert weighted == pytest.approx(expected_calibration_error(*twice, None, 4, strategy))
+        error = expected_calibration_error(y, p, times, 4, strategy)
+        assert error == pytest.approx(expected_calibration_error(*twice, None, 4, strategy))
 
 
-def test_rows_without_weight_are_as_if_absent():
-    y, p, _ = drawn(n=400)
+def test_rows_of_weight_0_have_no_effect():
+    y, p, _ = draw_rows(n=400)
     weights = (np.arange(400) % 2).astype(float)
     pd.testing.assert_frame_equal(
         reliability_curve(y, p, weights), reliability_curve(y[1::2], p[1::2]), check_exact=False
@@ -120,7 +120,7 @@ def test_rows_without_weight_are_as_if_absent():
     assert calibration_slope_intercept(y, p, weights) == pytest.approx(calibration_slope_intercept(y[1::2], p[1::2]))
 
 
-def test_the_calibration_error_has_its_anchors():
+def test_the_calibration_error_is_0_for_perfect_and_1_for_reversed_probabilities():
     y = np.array([0.0, 0.0, 1.0, 1.0])
     for strategy in ("equal_count", "equal_width"):
         assert expected_calibration_error(y, y, strategy=strategy) == 0
@@ -129,7 +129,7 @@ def test_the_calibration_error_has_its_anchors():
 
 
 def test_bins_of_equal_width_hide_the_error_of_a_rare_class():
-    # Half of the rows are claimed at 1 % and never come true, half at 5 % and come true at 6 %: one bin sees no error.
+    # Half of the rows have p 1 % and none is positive, half have p 5 % and 6 % are positive: one bin has no error.
     p = np.repeat([0.01, 0.05], 5000)
     y = np.r_[np.zeros(5000), np.arange(5000) < 300].astype(float)
     assert expected_calibration_error(y, p, strategy="equal_width") == pytest.approx(0.0, abs=1e-9)
@@ -137,34 +137,34 @@ def test_bins_of_equal_width_hide_the_error_of_a_rare_class():
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.5, 0.0), (2.0, -1.0)])
-def test_cox_finds_the_line_that_bent_the_probabilities(slope, intercept):
-    y, p, _ = drawn(n=40_000)
-    bent = expit((logit(p) - intercept) / slope)
-    line = calibration_slope_intercept(y, bent)
+def test_cox_finds_the_line_by_which_the_probabilities_were_changed(slope, intercept):
+    y, p, _ = draw_rows(n=40_000)
+    distorted_p = expit((logit(p) - intercept) / slope)
+    line = calibration_slope_intercept(y, distorted_p)
     assert (line.slope, line.intercept) == (pytest.approx(slope, rel=0.05), pytest.approx(intercept, abs=0.1))
-    assert expit(logit(bent) + line.in_the_large).mean() == pytest.approx(y.mean())
+    assert expit(logit(distorted_p) + line.in_the_large).mean() == pytest.approx(y.mean())
 
 
-def test_in_the_large_below_0_tells_of_probabilities_too_high():
-    y, p, _ = drawn(n=40_000)
+def test_in_the_large_is_below_0_if_probabilities_are_too_high():
+    y, p, _ = draw_rows(n=40_000)
     line = calibration_slope_intercept(y, expit(logit(p) + 1.5))
     assert line.in_the_large == pytest.approx(-1.5, abs=0.05)
     assert line.slope == pytest.approx(1, abs=0.05)
 
 
-def test_what_the_data_leave_open_is_not_a_number():
+def test_values_that_the_data_do_not_determine_are_nan():
     y, p = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.2, 0.7, 0.8])
-    parted = calibration_slope_intercept(y, p)
-    assert np.isnan([parted.slope, parted.intercept]).all()
-    assert np.isfinite(parted.in_the_large)
+    separable = calibration_slope_intercept(y, p)
+    assert np.isnan([separable.slope, separable.intercept]).all()
+    assert np.isfinite(separable.in_the_large)
     assert np.isnan(calibration_slope_intercept(np.zeros(4), p)).all()
     constant = calibration_slope_intercept(y, np.full(4, 0.5))
     assert np.isnan(constant.slope)
     assert constant.in_the_large == pytest.approx(0.0)
 
 
-def test_the_report_has_a_row_per_model_of_the_single_figures():
-    y, p, _ = drawn(n=900)
+def test_the_report_has_a_row_per_model_with_the_single_figures():
+    y, p, _ = draw_rows(n=900)
     weights = class_weights(y, 0.0176)
     report = calibration_report(y, {"true": p, "gappy": np.where(np.arange(900) < 300, np.nan, p)}, weights)
     assert report.index.tolist() == ["true", "gappy"]
@@ -179,30 +179,30 @@ def test_the_report_has_a_row_per_model_of_the_single_figures():
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=2).filter(lambda y: 0 < sum(y) < len(y)), st.floats(0.001, 0.999))
-def test_class_weights_make_the_table_s_prevalence_the_deployed_one(labels, deployed):
+def test_with_class_weights_the_table_has_the_deployment_prevalence(labels, prevalence):
     y = np.array(labels)
-    weights = class_weights(y, deployed)
+    weights = class_weights(y, prevalence)
     assert weights.mean() == pytest.approx(1)
-    assert np.average(y, weights=weights) == pytest.approx(deployed)
+    assert np.average(y, weights=weights) == pytest.approx(prevalence)
 
 
-@pytest.mark.parametrize(("y", "deployed"), [([0.0, 1.0], 0.0), ([0.0, 1.0], 1.0), ([0.0, 0.0], 0.5)])
-def test_weights_that_cannot_be_are_refused(y, deployed):
-    with pytest.raises(InputFault, match="both must lie within 0 and 1"):
-        class_weights(np.array(y), deployed)
+@pytest.mark.parametrize(("y", "prevalence"), [([0.0, 1.0], 0.0), ([0.0, 1.0], 1.0), ([0.0, 0.0], 0.5)])
+def test_impossible_weights_are_refused(y, prevalence):
+    with pytest.raises(InputFault, match="both must be between 0 and 1"):
+        class_weights(np.array(y), prevalence)
 
 
-def test_a_case_control_table_judged_by_its_weights_is_judged_as_the_whole():
-    y, p, _ = drawn(n=40_000, mean=-3.0)
-    kept = (y == 1) | (np.random.default_rng(5).random(len(y)) < 0.2)
-    weights = class_weights(y[kept], float(y.mean()))
-    assert log_loss(y[kept], p[kept], weights) == pytest.approx(log_loss(y, p), rel=0.03)
-    assert expected_calibration_error(y[kept], p[kept], weights, bins=5) < 0.005
-    assert expected_calibration_error(y[kept], p[kept], bins=5) > 0.05
+def test_a_case_control_table_with_class_weights_has_the_errors_of_the_whole_table():
+    y, p, _ = draw_rows(n=40_000, mean=-3.0)
+    rows = (y == 1) | (np.random.default_rng(5).random(len(y)) < 0.2)
+    weights = class_weights(y[rows], float(y.mean()))
+    assert log_loss(y[rows], p[rows], weights) == pytest.approx(log_loss(y, p), rel=0.03)
+    assert expected_calibration_error(y[rows], p[rows], weights, bins=5) < 0.005
+    assert expected_calibration_error(y[rows], p[rows], bins=5) > 0.05
 
 
 def test_the_gain_is_the_difference_of_log_losses_within_its_limits():
-    y, p, patients = drawn()
+    y, p, patients = draw_rows()
     worse = expit(logit(p) + 1)
     gain = log_loss_gain(y, p, worse, patients)
     assert gain.value == pytest.approx(log_loss(y, worse) - log_loss(y, p))
@@ -211,21 +211,21 @@ def test_the_gain_is_the_difference_of_log_losses_within_its_limits():
     assert (back.value, back.low, back.high) == pytest.approx((-gain.value, -gain.high, -gain.low))
 
 
-def test_the_gain_over_itself_is_nothing():
-    y, p, patients = drawn(n=300)
+def test_the_gain_over_itself_is_0():
+    y, p, patients = draw_rows(n=300)
     assert log_loss_gain(y, p, p, patients) == (0, 0, 0)
 
 
 def test_the_gain_draws_patients_and_not_rows():
-    y, p, _ = drawn(n=300)
+    y, p, _ = draw_rows(n=300)
     worse, single = expit(logit(p) + 1), np.arange(300).astype(object)
     alone = log_loss_gain(y, p, worse, single)
-    # Every row four times says no more than once, as long as the four belong to one patient.
+    # Four copies of every row add no information, because they belong to one patient.
     assert log_loss_gain(*(np.tile(values, 4) for values in (y, p, worse, single))) == pytest.approx(alone)
 
 
-def test_the_gain_s_interval_is_as_wide_as_the_central_limit_theorem_says():
-    y, p, _ = drawn(n=4000)
+def test_the_width_of_the_gain_s_interval_agrees_with_the_central_limit_theorem():
+    y, p, _ = draw_rows(n=4000)
     worse = expit(logit(p) + 1)
     gain = log_loss_gain(y, p, worse, np.arange(4000).astype(object), replicates=1000)
     rows = np.where(y == 1, np.log(p / worse), np.log((1 - p) / (1 - worse)))
@@ -233,10 +233,10 @@ def test_the_gain_s_interval_is_as_wide_as_the_central_limit_theorem_says():
 
 
 def test_equal_seeds_draw_equal_limits_and_weights_count():
-    y, p, patients = drawn(n=600)
+    y, p, patients = draw_rows(n=600)
     worse = expit(logit(p) + 1)
     assert log_loss_gain(y, p, worse, patients, seed=1) == log_loss_gain(y, p, worse, patients, seed=1)
     assert log_loss_gain(y, p, worse, patients, seed=1).low != log_loss_gain(y, p, worse, patients, seed=2).low
     weights = class_weights(y, 0.5)
-    weighted = log_loss_gain(y, p, worse, patients, weights)
-    assert weighted.value == pytest.approx(log_loss(y, worse, weights) - log_loss(y, p, weights))
+    weighted_gain = log_loss_gain(y, p, worse, patients, weights)
+    assert weighted_gain.value == pytest.approx(log_loss(y, worse, weights) - log_loss(y, p, weights))
