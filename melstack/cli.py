@@ -37,5 +37,6 @@ def build_app() -> typer.Typer:
     )
     parts = (data_commands, level1_commands, plan_commands, level2_commands, bundle_commands)
     commands = [command for part in parts for command in part.app.registered_commands]
-    app.registered_commands = sorted(commands, key=lambda one: ORDER.index(one.name or one.callback.__name__))
+    by_verb = {command.name or getattr(command.callback, "__name__", ""): command for command in commands}
+    app.registered_commands = [by_verb[verb] for verb in ORDER]
     return app

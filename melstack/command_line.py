@@ -4,6 +4,7 @@ import os
 import sys
 
 import typer
+from typer.core import TyperGroup
 
 from melstack.extras import missing_extra
 from melstack.make_words import GOALS, arguments_of
@@ -31,7 +32,7 @@ def _run(app: typer.Typer, program: str) -> None:
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
     goals = os.environ.pop(GOALS, None)  # set by make; a process that this one starts is not called by make
-    if goals is not None:
+    if goals is not None and isinstance(command, TyperGroup):
         arguments = arguments_of(arguments, command, goals.split())
     try:
         command(arguments, prog_name=program)

@@ -1,19 +1,15 @@
 """What `make TARGET NAME=value ...` types: every variable becomes the option of the same name."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from typer.core import TyperGroup, TyperOption
 
 from runtime.errors import InputFault
-
-if TYPE_CHECKING:
-    import click
 
 GOALS = "MELSTACK_GOALS"  # in the environment: every target of this call of make
 VARIABLE = re.compile(r"[A-Z_]+=")
@@ -22,7 +18,7 @@ NEVER_FROM_ENVIRONMENT = {"HOST", "HELP", "OUT", "TABLE", "KEEP", "LAYOUT"}
 YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 
 
-def arguments_of(words: list[str], app: click.Command, goals: Sequence[str]) -> list[str]:
+def arguments_of(words: list[str], app: TyperGroup, goals: Sequence[str]) -> list[str]:
     """Return ``words``, a verb and NAME=value, as the verb and its options; options stay as they are.
 
     A variable that only another of the ``goals``, the targets of the same call of make, takes is left to that one.
@@ -30,12 +26,10 @@ def arguments_of(words: list[str], app: click.Command, goals: Sequence[str]) -> 
     """
     verb, rest = words[0], [word for word in words[1:] if not VARIABLE.match(word)]
     variables = dict(word.split("=", 1) for word in words[1:] if VARIABLE.match(word))
-    verbs = [goal for goal in goals if goal in app.commands]  # type: ignore[attr-defined]
-    options, others = (
-        options_of(app, verb),
-        {name: one for goal in verbs for name, one in options_of(app, goal).items()},
-    )
-    faults = [_no_effect(name, verb, {**others, **options}) for name in variables if name not in {**others, **options}]
+    verbs = [goal for goal in goals if goal in app.commands]
+    options = options_of(app, verb)
+    every = {name: option for goal in (*verbs, verb) for name, option in options_of(app, goal).items()}
+    faults = [_no_effect(name, verb, every) for name in variables if name not in every]
     if faults and len(verbs) == len(goals):
         raise InputFault("\n".join(faults))
     values = _from_environment(options, variables) | variables
@@ -43,26 +37,26 @@ def arguments_of(words: list[str], app: click.Command, goals: Sequence[str]) -> 
     return [verb, *arguments, *rest]
 
 
-def options_of(app: click.Command, verb: str) -> dict[str, click.Parameter]:
+def options_of(app: TyperGroup, verb: str) -> dict[str, TyperOption]:
     """Return make's name of every option of a verb -> the option; raise InputFault for an unknown verb."""
-    commands = app.commands  # type: ignore[attr-defined]
-    if verb not in commands:
-        raise InputFault(f"{verb!r} is not a command; known are {', '.join(commands)}")
+    if verb not in app.commands:
+        raise InputFault(f"{verb!r} is not a command; known are {', '.join(app.commands)}")
     return {
-        text.removeprefix("--").replace("-", "_").upper(): parameter
-        for parameter in commands[verb].params
-        for text in parameter.opts
-        if text.startswith("--") and parameter.name != "help"
+        text.removeprefix("--").replace("-", "_").upper(): option
+        for option in app.commands[verb].params
+        if isinstance(option, TyperOption) and option.name != "help"
+        for text in option.opts
+        if text.startswith("--")
     }
 
 
-def _no_effect(name: str, verb: str, options: dict[str, click.Parameter]) -> str:
+def _no_effect(name: str, verb: str, options: dict[str, TyperOption]) -> str:
     near = get_close_matches(name, options, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(options)}"
     return f"{name}=... has no effect on `make {verb}`; {hint}"
 
 
-def _from_environment(options: dict[str, click.Parameter], from_make: dict[str, str]) -> dict[str, str]:
+def _from_environment(options: dict[str, TyperOption], from_make: dict[str, str]) -> dict[str, str]:
     """Return the variables of the environment that name an option; each is printed, since it may be an accident."""
     settings = {
         name: os.environ[name]
@@ -74,12 +68,12 @@ def _from_environment(options: dict[str, click.Parameter], from_make: dict[str, 
     return settings
 
 
-def _words(name: str, option: click.Parameter, value: str) -> list[str]:
+def _words(name: str, option: TyperOption, value: str) -> list[str]:
     """Return an option and its value as click reads them; an empty value is one that is not given."""
     if not value:
         return []
     long = next(text for text in option.opts if text.startswith("--"))
-    if not getattr(option, "is_flag", False):
+    if not option.is_flag:
         home = value == "~" or value.startswith("~/")  # the shell leaves it alone within NAME=value
         return [f"{long}={Path(value).expanduser() if home else value}"]
     if value.lower() not in YES | NO:

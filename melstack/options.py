@@ -206,7 +206,7 @@ def words(values: Sequence[str] | None) -> list[str]:
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Return ``command`` with every parameter that is a dataclass of options replaced by the fields of that class."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
