@@ -30,14 +30,14 @@ def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
 @app.command("try-server")
 @expand_groups
 def try_server(
-    place: BundleOptions,
+    options: BundleOptions,
     minutes: Annotated[float, typer.Option(min=0, help="how long the clients send requests without a pause")] = 10,
     clients: Annotated[int, typer.Option(min=1, help="the number of clients")] = 2,
 ) -> None:
     """Test the page under load in a separate process: latency, memory; wrong answers end with exit code 1."""
     from benchmarks.page_under_load import run_trial
 
-    raise typer.Exit(1 if run_trial(place.bundle_folder, place.data_folder, minutes, clients) else 0)
+    raise typer.Exit(1 if run_trial(options.bundle_folder, options.data_folder, minutes, clients) else 0)
 
 
 @app.command()
@@ -57,17 +57,19 @@ def bench() -> None:
 @app.command("bench-bundle")
 @expand_groups
 def bench_bundle(
-    place: BundleOptions,
+    options: BundleOptions,
     pictures: Annotated[int, typer.Option(min=1, help="test pictures that pass through every network")] = 32,
 ) -> None:
     """Compare ONNX Runtime and TensorFlow on a bundle's networks and the run's test pictures."""
-    networks = place.bundle_folder / "networks"
+    networks = options.bundle_folder / "networks"
     if not networks.is_dir():
-        raise InputFault(f"{networks}: no such folder; take the bundle of a run with networks trained here")
+        raise InputFault(
+            f"{networks}: this folder does not exist; give the bundle of a run whose networks were trained here"
+        )
     import_tensorflow()
     from benchmarks.bundle_networks import run_portable_benchmark
 
-    run_portable_benchmark(Run(place.folder), networks, pictures)
+    run_portable_benchmark(Run(options.folder), networks, pictures)
 
 
 if __name__ == "__main__":

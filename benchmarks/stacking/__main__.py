@@ -20,8 +20,8 @@ Out = Annotated[Path | None, typer.Option(help="the JSON file to write the figur
 @app.command()
 @expand_groups
 def null(
-    place: RunOptions,
-    options: RecipeOptions,
+    run_options: RunOptions,
+    recipe_options: RecipeOptions,
     seeds: Annotated[int, typer.Option(min=1, help="the number of permutations of the targets")] = 20,
     booster_seeds: Annotated[int | None, typer.Option(min=1, help="seeds per booster, instead of the recipe's")] = None,
     out: Out = None,
@@ -31,7 +31,7 @@ def null(
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    design, settings = _design_of(place.folder, options.file)
+    design, settings = _design_of(run_options.folder, recipe_options.file)
     if booster_seeds is not None:
         settings = settings.model_copy(update={"seeds": booster_seeds})
     report(null_study(design, settings, range(seeds)), out)
@@ -40,7 +40,7 @@ def null(
 @app.command()
 @expand_groups
 def truth(
-    options: RecipeOptions,
+    recipe_options: RecipeOptions,
     cohorts: Annotated[int, typer.Option(min=2, help="the number of synthetic clinics")] = 12,
     train: Annotated[int, typer.Option(min=200, help="training pictures per clinic")] = 1500,
     test: Annotated[int, typer.Option(min=200, help="pictures of other patients per clinic")] = 20000,
@@ -59,7 +59,7 @@ def truth(
     check_out(out)
     if level_one not in KINDS:
         raise InputFault(f"--level-one {level_one!r} is unknown; {did_you_mean(level_one, list(KINDS))}")
-    settings, seeds = read_recipe(options.file), range(cohorts)
+    settings, seeds = read_recipe(recipe_options.file), range(cohorts)
     study = truth_study(settings, seeds, train=train, test=test, networks=KINDS[level_one])
     if overfitting:
         study = join_studies(study, optimism_study(settings, seeds, train=train, test=test))
@@ -69,8 +69,8 @@ def truth(
 @app.command()
 @expand_groups
 def leak(
-    place: RunOptions,
-    options: RecipeOptions,
+    run_options: RunOptions,
+    recipe_options: RecipeOptions,
     strength: Annotated[list[float] | None, typer.Option(help="AUC of the planted column alone; repeatable")] = None,
     out: Out = None,
 ) -> None:
@@ -79,15 +79,15 @@ def leak(
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    design, settings = _design_of(place.folder, options.file)
+    design, settings = _design_of(run_options.folder, recipe_options.file)
     report(leak_study(design, settings, strength or [0.8, 0.9, 0.95, 0.99]), out)
 
 
 @app.command()
 @expand_groups
 def growth(
-    place: RunOptions,
-    options: RecipeOptions,
+    run_options: RunOptions,
+    recipe_options: RecipeOptions,
     rows: Annotated[list[int] | None, typer.Option(min=100, help="train rows of one size; repeatable")] = None,
     out: Out = None,
 ) -> None:
@@ -96,14 +96,14 @@ def growth(
     from benchmarks.stacking.study import check_out, report
 
     check_out(out)
-    report(growth_study(place.folder, options.file, rows or [33_126, 100_000, 401_059]), out)
+    report(growth_study(run_options.folder, recipe_options.file, rows or [33_126, 100_000, 401_059]), out)
 
 
 @app.command()
 @expand_groups
 def memory(
-    place: RunOptions,
-    options: RecipeOptions,
+    run_options: RunOptions,
+    recipe_options: RecipeOptions,
     foreign: Annotated[Path | None, typer.Option(help="<network>/oof.csv and test.csv of other networks")] = None,
     out: Out = None,
 ) -> None:
@@ -113,7 +113,7 @@ def memory(
     from runtime.errors import InputFault
 
     check_out(out)
-    study = memory_study(place.folder, place.data_folder, foreign, options.recipe)
+    study = memory_study(run_options.folder, run_options.data_folder, foreign, recipe_options.recipe)
     report(study, out)
     if study.figures["exit_code"]:
         raise InputFault(f"the last command ended with exit code {study.figures['exit_code']}")

@@ -146,7 +146,9 @@ def file_digests(pipeline: Pipeline) -> dict[str, str]:
         if isinstance(content, dict) and "made_from" in content:
             assert find_damage(mark) == []
             folder = mark.parent.relative_to(pipeline.folder)
-            digests |= {os.path.normpath(folder / name): one["sha256"] for name, one in content["outputs"].items()}
+            digests |= {
+                os.path.normpath(folder / name): record["sha256"] for name, record in content["outputs"].items()
+            }
     return digests
 
 
