@@ -84,6 +84,7 @@ class Order:
         return rows[first - epochs[0] * len(members) :][:count]
 
     def _pattern(self, step: int) -> np.ndarray:
+        """Return the group at each position of one batch (int8 (batch_size,)), in random order."""
         groups = np.array(GROUPS[::-1], dtype=np.int8)
         counts = [self.count_before(group, step + 1) - self.count_before(group, step) for group in GROUPS[::-1]]
         return self._generator(PATTERN, step).permutation(np.repeat(groups, counts))

@@ -145,7 +145,7 @@ class Store:
         return [Part(folder.name, read_table(folder / "index.parquet")) for folder in folders]
 
     def _missing_of(self, part: Part, rows: pd.DataFrame, sizes: Sequence[int]) -> MissingPictures:
-        """Return what a part lacks: all sizes if its pictures must be measured, because its shards show other files."""
+        """Return what a part lacks; if its pictures changed since it was written, all sizes and the statistics."""
         measure = not is_fresh(self._mark(part), part.made_from)
         missing_sizes = [size for size in sizes if measure or not self._has_size(part, size)]
         paths = {str(name): self.source / picture for name, picture in part.index["picture"].items()}

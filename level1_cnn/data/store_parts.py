@@ -66,8 +66,8 @@ def current_index(source: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Return image_name -> picture, file_bytes, mtime (ns) of the files as they are now; -1 for a missing file."""
     facts = {}
     for picture in rows["stored_picture"]:
-        place = parse_record_path(Path(picture)) or parse_entry_path(Path(picture))
-        file = str(source / (place[0] if place else picture))
+        container = parse_record_path(Path(picture)) or parse_entry_path(Path(picture))
+        file = str(source / (container[0] if container else picture))
         if file not in facts:
             facts[file] = _file_facts(Path(file))
         facts[picture] = facts[file]
@@ -80,5 +80,5 @@ def _file_facts(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:
-        return -1, -1  # the decoding reports what is wrong with the file
+        return -1, -1  # the decoder will report the fault of this file
     return status.st_size, status.st_mtime_ns

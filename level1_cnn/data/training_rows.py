@@ -87,7 +87,10 @@ def _pseudo_rows(
     tests = cases[(cases["role"] == "test") & ~cases.index.isin(list(exclusions))]
     probabilities = probability.reindex(tests.index)
     if probabilities.isna().any():
-        raise InputFault(f"pseudo-labels are missing for {list_names(tests.index[probabilities.isna()])}")
+        raise InputFault(
+            f"pseudo-labels are missing for {list_names(tests.index[probabilities.isna()])}; "
+            "their model must predict every test case"
+        )
     targets = soft_targets(probabilities.to_numpy(), settings.targets)
     # Soft targets have no class that class weights could count.
     rows = _rows(tests, targets, settings.model_copy(update={"class_weights": "none"}))
