@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what is known before a model is trained."""
+"""Fixtures of the tests of features/."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.features.small_clinic import small_clinic
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a folder with the small clinic, to be changed as a test likes."""
+    """Return a folder with the small clinic, which a test may change."""
     return small_clinic(tmp_path / "clinic")

@@ -1,4 +1,4 @@
-"""A clinic of four training and two test cases in the layout of the contest, external cases, and changes to them."""
+"""Write a clinic of four training and two test cases in the contest's layout, and external cases, and change them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +19,10 @@ t2,q1,female,,
 """
 SAMPLE = "image_name,target\nt2,0\nt1,0\n"
 PICTURES = ("train/a1.jpg", "train/a2.jpg", "train/b1.jpg", "train/b2.jpg", "test/t1.png", "test/t2.png")
-Spoil = Callable[[Path], object]
+Change = Callable[[Path], object]
 
 
-def draw(path: Path, size: tuple[int, int] = (48, 32), seed: int = 0) -> Path:
+def draw_picture(path: Path, size: tuple[int, int] = (48, 32), seed: int = 0) -> Path:
     """Write a picture of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(60, 200, (size[1], size[0], 3), dtype=np.uint8)
@@ -36,25 +36,25 @@ def small_clinic(folder: Path) -> Path:
     for name, text in (("train.csv", TRAIN), ("test.csv", TEST), ("sample_submission.csv", SAMPLE)):
         (folder / name).write_text(text)
     for number, name in enumerate(PICTURES):
-        draw(folder / "jpeg" / name, seed=number)
+        draw_picture(folder / "jpeg" / name, seed=number)
     return folder
 
 
-def external(folder: Path, names: tuple[str, ...]) -> Path:
+def write_external(folder: Path, names: tuple[str, ...]) -> Path:
     """Write external cases of one lesion into ``folder``."""
     header = "image_name,lesion_id,sex,age_approx,anatom_site_general_challenge,diagnosis,target\n"
     for name in names:
-        draw(folder / "jpeg" / f"{name}.jpg")
+        draw_picture(folder / "jpeg" / f"{name}.jpg")
     (folder / "train.csv").write_text(header + "".join(f"{name},L,male,50,torso,nevus,0\n" for name in names))
     return folder
 
 
-def edited(old: str, new: str, name: str = "train.csv", count: int = -1) -> Spoil:
-    """Return what replaces text in a file of the clinic."""
+def edit_file(old: str, new: str, name: str = "train.csv", count: int = -1) -> Change:
+    """Return a function that replaces text in a file of the clinic."""
 
-    def spoil(data: Path) -> None:
+    def change(data: Path) -> None:
         text = (data / name).read_text()
         assert old in text
         (data / name).write_bytes(text.replace(old, new, count).encode())
 
-    return spoil
+    return change

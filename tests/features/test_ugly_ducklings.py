@@ -1,4 +1,4 @@
-"""Tests for ugly_ducklings.py: who stands apart, and who has nobody to stand apart from."""
+"""Tests of ugly_ducklings.py: which lesions are ugly ducklings, and which cannot be compared."""
 
 import numpy as np
 import pandas as pd
@@ -6,34 +6,34 @@ import pandas as pd
 from features.ugly_ducklings import duckling_distance, ugly_ducklings, ugly_limit
 
 
-def many() -> tuple[pd.Series, pd.Series]:
+def distances_and_patients() -> tuple[pd.Series, pd.Series]:
     names = [f"c{i}" for i in range(202)]
     distance = pd.Series(np.linspace(0.5, 2.0, 202), index=names)
     return distance, pd.Series([f"p{i // 10}" for i in range(200)] + ["pair", "pair"], index=names)
 
 
-def test_ugly_ducklings_are_five_percent_of_those_with_others_to_compare():
-    distance, patients = many()
-    found = ugly_ducklings(distance, patients, ugly_limit(distance, patients))
-    assert found.sum() == 10
-    assert not found[["c200", "c201"]].any()  # the farthest of all, but of a patient with two pictures
+def test_ugly_ducklings_are_five_percent_of_the_comparable_lesions():
+    distance, patients = distances_and_patients()
+    is_ugly = ugly_ducklings(distance, patients, ugly_limit(distance, patients))
+    assert is_ugly.sum() == 10
+    assert not is_ugly[["c200", "c201"]].any()  # the farthest of all, but their patient has only two pictures
 
 
-def test_the_limit_of_a_run_holds_for_new_patients():
-    limit = ugly_limit(*many())
+def test_the_limit_of_a_run_applies_to_new_patients():
+    limit = ugly_limit(*distances_and_patients())
     new = pd.Series([0.9, 1.0, 1.95], index=["a", "b", "c"])
     assert ugly_ducklings(new, pd.Series("new", index=new.index), limit).to_list() == [False, False, True]
     assert not ugly_ducklings(new[1:], pd.Series("new", index=new.index), limit).any()
 
 
-def test_where_all_lesions_are_alike_none_is_ugly():
+def test_equal_lesions_have_no_ugly_duckling():
     distance = pd.Series(1.0, index=["a", "b", "c"])
     patients = pd.Series("p", index=distance.index)
     assert ugly_limit(distance, patients) == 1.0
     assert not ugly_ducklings(distance, patients, 1.0).any()
 
 
-def test_without_anybody_to_compare_with_there_is_no_limit_and_none_is_ugly():
+def test_without_comparable_lesions_the_limit_is_nan_and_none_is_ugly():
     distance = pd.Series([1.0, 3.0], index=["a", "b"])
     patients = pd.Series("p", index=distance.index)
     assert np.isnan(ugly_limit(distance, patients))

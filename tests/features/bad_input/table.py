@@ -10,7 +10,7 @@ import pandas as pd
 from features.cases.case_table import read_cases
 from features.folder.layout import Request
 from runtime.errors import InputFault
-from tests.features.small_clinic import Spoil
+from tests.features.small_clinic import Change
 from tests.sources import ROOT
 
 PAGE = ROOT / "docs" / "bad_input.md"
@@ -40,12 +40,12 @@ def table() -> dict[str, Told]:
     return rows
 
 
-def written(text: str, name: str = "train.csv") -> Spoil:
+def written(text: str, name: str = "train.csv") -> Change:
     """Return what writes ``text`` into a file of the clinic."""
     return lambda data: (data / name).write_bytes(text.encode())
 
 
-def raw(content: bytes, name: str = "train.csv") -> Spoil:
+def raw(content: bytes, name: str = "train.csv") -> Change:
     """Return what writes bytes into a file of the clinic."""
     return lambda data: (data / name).write_bytes(content)
 

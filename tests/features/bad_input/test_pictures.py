@@ -15,7 +15,7 @@ from features.folder.layout import Request
 from features.pictures.scan import measure_pictures, scan
 from tests.features.bad_input.table import check, outcome_of
 from tests.features.pictures.dicom_files import PICTURE, write_dicom
-from tests.features.small_clinic import draw
+from tests.features.small_clinic import draw_picture
 
 Make = Callable[[Path], object]  # given the path of a1.jpg, a sound JPEG of 48 x 32 px
 
@@ -170,13 +170,13 @@ PICTURES: dict[str, Make] = {
     "picture_bomb_by_header": bomb_by_header,
     "picture_bomb_by_compression": bomb_by_compression,
     "picture_bomb_in_text": bomb_in_text,
-    "picture_one_pixel": lambda path: draw(path, (1, 1)),
-    "picture_strip": lambda path: draw(path, (900, 12)),
+    "picture_one_pixel": lambda path: draw_picture(path, (1, 1)),
+    "picture_strip": lambda path: draw_picture(path, (900, 12)),
     "picture_link_to_nowhere": linked,
     "picture_folder": folder,
-    "picture_twice": lambda path: draw(path.with_suffix(".png")),
+    "picture_twice": lambda path: draw_picture(path.with_suffix(".png")),
     "picture_missing": lambda path: path.unlink(),
-    "picture_without_row": lambda path: draw(path.with_name("c1.jpg")),
+    "picture_without_row": lambda path: draw_picture(path.with_name("c1.jpg")),
     "dicom_without_pixels": without_pixels,
     "dicom_of_two_frames": dicom(NumberOfFrames=2),
     "dicom_inverted_grey": dicom(SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME1"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.features.bad_input.table import check_cases, raw, written
-from tests.features.small_clinic import HEADER, TEST, TRAIN, Spoil, draw, edited
+from tests.features.small_clinic import HEADER, TEST, TRAIN, Change, draw_picture, edit_file
 
 LINES = TRAIN.splitlines()
 UMLAUT = TRAIN.replace("nevus", "Nävus")
@@ -36,7 +36,7 @@ def quoted_newline() -> str:
     return TRAIN.replace("a1,p1,male,45,torso", 'a1,p1,male,45,"torso\n"')
 
 
-TABLES: dict[str, Spoil] = {
+TABLES: dict[str, Change] = {
     "csv_utf8_bom": raw(b"\xef\xbb\xbf" + TRAIN.encode()),
     "csv_utf16": raw(TRAIN.encode("utf-16")),
     "csv_utf16_big_endian": raw(b"\xfe\xff" + TRAIN.encode("utf-16-be")),
@@ -46,17 +46,17 @@ TABLES: dict[str, Spoil] = {
     "csv_cp1252": raw(UMLAUT.encode("cp1252")),
     "csv_two_encodings": raw(latin_lines()),
     "csv_no_encoding": raw(TRAIN.replace("nevus", "n?vus").encode().replace(b"?", b"\x81")),
-    "csv_nul_bytes": edited("nevus", "nev\0us"),
+    "csv_nul_bytes": edit_file("nevus", "nev\0us"),
     "csv_semicolons": written(TRAIN.replace(",", ";")),
     "csv_tabs": written(TRAIN.replace(",", "\t")),
     "csv_vertical_bars": written(TRAIN.replace(",", "|")),
     "csv_decimal_commas": written(german()),
-    "csv_decimal_commas_unquoted": edited(",45,", ",45,0,"),
+    "csv_decimal_commas_unquoted": edit_file(",45,", ",45,0,"),
     "csv_sep_line": written("sep=;\n" + TRAIN.replace(",", ";")),
     "csv_comments": written("# exported by the clinic\n# in 2020\n" + TRAIN),
     "csv_quoted_newlines": written(quoted_newline()),
-    "csv_quote_unclosed": edited("b1,p2", 'b1,"p2'),
-    "csv_quote_doubled": edited("torso,nevus", 'torso,"nevus"x"'),
+    "csv_quote_unclosed": edit_file("b1,p2", 'b1,"p2'),
+    "csv_quote_doubled": edit_file("torso,nevus", 'torso,"nevus"x"'),
     "csv_windows_line_ends": written(TRAIN.replace("\n", "\r\n")),
     "csv_old_mac_line_ends": written(TRAIN.replace("\n", "\r")),
     "csv_blank_lines": written("\n" + TRAIN.replace("a2,", "\na2,") + "\n\n"),
@@ -82,7 +82,7 @@ TABLES: dict[str, Spoil] = {
     "csv_old_spreadsheet": raw(b"\xd0\xcf\x11\xe0" + bytes(100)),
     "csv_gzip": raw(gzip.compress(TRAIN.encode())),
     "csv_web_page": raw(b"<!DOCTYPE html><title>Log in</title>"),
-    "csv_picture": lambda data: draw(data / "x.png").rename(data / "train.csv"),
+    "csv_picture": lambda data: draw_picture(data / "x.png").rename(data / "train.csv"),
     "csv_test_semicolons": written(TEST.replace(",", ";"), "test.csv"),
     "csv_sample_semicolons": written("image_name;target\nt2;0\nt1;0\n", "sample_submission.csv"),
     "csv_sample_strays": written("image_name,target\nt2,0\nt1,0\nt9,0\n", "sample_submission.csv"),

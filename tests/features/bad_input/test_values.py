@@ -10,23 +10,23 @@ from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Request
 from tests.features.bad_input.table import check_cases, written
-from tests.features.small_clinic import HEADER, TEST, TRAIN, Spoil, draw, edited
+from tests.features.small_clinic import HEADER, TEST, TRAIN, Change, draw_picture, edit_file
 
 
-def aged(text: str) -> Spoil:
+def aged(text: str) -> Change:
     """Return what writes ``text`` as the age of patient p1."""
-    return edited(",45,", f",{text},")
+    return edit_file(",45,", f",{text},")
 
 
-def targets(benign: str, malignant: str) -> Spoil:
+def targets(benign: str, malignant: str) -> Change:
     return lambda data: (
-        edited("benign,0", f"benign,{benign}")(data),
-        edited("malignant,1", f"malignant,{malignant}")(data),
+        edit_file("benign,0", f"benign,{benign}")(data),
+        edit_file("malignant,1", f"malignant,{malignant}")(data),
     )
 
 
-def renamed(new: str) -> Spoil:
-    return edited("a1,", f"{new},", count=1)
+def renamed(new: str) -> Change:
+    return edit_file("a1,", f"{new},", count=1)
 
 
 def many_faults(data: Path) -> None:
@@ -49,11 +49,11 @@ def as_floats(data: Path) -> None:
 
 def spaced(data: Path) -> None:
     renamed("a 1")(data)
-    draw(data / "jpeg/train/a1.jpg").rename(data / "jpeg/train/a 1.jpg")
+    draw_picture(data / "jpeg/train/a1.jpg").rename(data / "jpeg/train/a 1.jpg")
 
 
-VALUES: dict[str, Spoil] = {
-    "id_blanks_around": edited("a1,p1", " a1 ,p1 "),
+VALUES: dict[str, Change] = {
+    "id_blanks_around": edit_file("a1,p1", " a1 ,p1 "),
     "id_blanks_inside": spaced,
     "id_path": renamed("../../etc/passwd"),
     "id_absolute_path": renamed("/etc/passwd"),
@@ -63,18 +63,18 @@ VALUES: dict[str, Spoil] = {
     "id_reversed_text": renamed("\u202egpj.a1"),
     "id_too_long": renamed("a" * 300),
     "id_formula": renamed("=HYPERLINK(1)"),
-    "id_with_suffix": edited("a1,", "a1.jpg,"),
+    "id_with_suffix": edit_file("a1,", "a1.jpg,"),
     "id_other_case": renamed("A1"),
     "id_without_leading_zeros": leading_zeros,
     "id_as_float": as_floats,
     "id_missing": renamed(""),
     "id_twice_equal": written(TRAIN + TRAIN.splitlines()[1] + "\n"),
     "id_twice_contradictory": written(TRAIN + TRAIN.splitlines()[1].replace(",0", ",1") + "\n"),
-    "id_in_train_and_test": edited("t1,", "a1,", "test.csv"),
-    "patient_in_train_and_test": edited("q1", "p1", "test.csv"),
-    "patient_leading_zeros": lambda data: (edited("p1", "01")(data), edited("p2", "1")(data)),
-    "patient_formula": edited("p1", "@p1"),
-    "patient_missing": edited("p1,male,45,torso", ",male,45,torso"),
+    "id_in_train_and_test": edit_file("t1,", "a1,", "test.csv"),
+    "patient_in_train_and_test": edit_file("q1", "p1", "test.csv"),
+    "patient_leading_zeros": lambda data: (edit_file("p1", "01")(data), edit_file("p2", "1")(data)),
+    "patient_formula": edit_file("p1", "@p1"),
+    "patient_missing": edit_file("p1,male,45,torso", ",male,45,torso"),
     "age_with_unit": aged("45 years"),
     "age_in_months": aged("540 months"),
     "age_decimal_comma": aged('"45,0"'),
@@ -85,19 +85,19 @@ VALUES: dict[str, Spoil] = {
     "age_huge": aged("1e30"),
     "age_infinite": aged("inf"),
     "age_at_least": aged("90+"),
-    "age_unknown": edited(",,", ",unknown,", "test.csv", count=1),
+    "age_unknown": edit_file(",,", ",unknown,", "test.csv", count=1),
     "age_thousands_of_faults": many_faults,
-    "sex_letters": lambda data: (edited(",male,", ",M,")(data), edited(",female,", ",f,")(data)),
-    "sex_other_case": edited(",male,", ",Male,"),
-    "sex_codes": lambda data: (edited(",male,", ",1,")(data), edited(",female,", ",0,")(data)),
-    "sex_mixed_codes": edited(",male,", ",1,"),
-    "sex_unknown": edited(",male,", ",unknown,"),
-    "site_other_case": edited("torso", "Torso", count=1),
-    "site_blanks": edited("torso", "  torso ", count=1),
-    "value_markup_kept": edited("nevus", "<script>"),
-    "value_formula": edited("torso", "=1+1", count=1),
-    "value_control_characters": edited("torso", "to\x07rso", count=1),
-    "value_too_long": edited("nevus", "n" * 300),
+    "sex_letters": lambda data: (edit_file(",male,", ",M,")(data), edit_file(",female,", ",f,")(data)),
+    "sex_other_case": edit_file(",male,", ",Male,"),
+    "sex_codes": lambda data: (edit_file(",male,", ",1,")(data), edit_file(",female,", ",0,")(data)),
+    "sex_mixed_codes": edit_file(",male,", ",1,"),
+    "sex_unknown": edit_file(",male,", ",unknown,"),
+    "site_other_case": edit_file("torso", "Torso", count=1),
+    "site_blanks": edit_file("torso", "  torso ", count=1),
+    "value_markup_kept": edit_file("nevus", "<script>"),
+    "value_formula": edit_file("torso", "=1+1", count=1),
+    "value_control_characters": edit_file("torso", "to\x07rso", count=1),
+    "value_too_long": edit_file("nevus", "n" * 300),
     "target_words": targets("benign", "malignant"),
     "target_booleans": targets("False", "True"),
     "target_floats": targets("0.0", "1.0"),
@@ -106,7 +106,7 @@ VALUES: dict[str, Spoil] = {
     "target_missing": targets("", "1"),
     "target_other_words": targets("no", "yes"),
     "target_one_class": targets("0", "0"),
-    "patients_fewer_than_folds": edited("p2", "p1"),
+    "patients_fewer_than_folds": edit_file("p2", "p1"),
     "case_only_one": written(f"{HEADER}\na1,p1,male,45,torso,nevus,benign,0\n"),
 }
 CHANGED = {

@@ -1,4 +1,4 @@
-"""The contract of every feature block, and how blocks are found, fed and checked."""
+"""Tests of the contract of every feature block, and of how blocks are found, built and checked."""
 
 from functools import partial
 from pathlib import Path
@@ -53,15 +53,15 @@ def cases() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def sources(cases: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Sources:
     folder, rng = tmp_path_factory.mktemp("embeddings"), np.random.default_rng(6)
-    ordered = sorted(cases.index)
+    case_names = sorted(cases.index)
     statistics = pd.DataFrame(
-        [picture_statistics(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)) for _ in ordered], index=ordered
+        [picture_statistics(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)) for _ in case_names], index=case_names
     )
     paths = {model: folder / model / "embeddings.parquet" for model in ("b0_128", "lite0_96")}
     for path in paths.values():
-        values = rng.normal(0.3, 1, (len(ordered), 12)).astype(np.float16)
+        values = rng.normal(0.3, 1, (len(case_names), 12)).astype(np.float16)
         columns = [f"e{number:04d}" for number in range(12)]
-        write_table(path, pd.DataFrame(values, index=pd.Index(ordered, name="image_name"), columns=columns))
+        write_table(path, pd.DataFrame(values, index=pd.Index(case_names, name="image_name"), columns=columns))
     return Sources(statistics, {model: partial(read_table, path) for model, path in paths.items()})
 
 
@@ -74,7 +74,7 @@ def test_the_blocks_are_the_modules_of_the_package():
 
 
 @every_block
-def test_a_block_offers_the_contract(name: str):
+def test_a_block_has_the_attributes_of_the_contract(name: str):
     block = find(name)
 
     assert block.__doc__
@@ -93,10 +93,10 @@ def test_a_block_has_one_row_per_case_in_the_order_of_the_cases(name: str, cases
 
 @every_block
 def test_the_order_of_the_rows_does_not_matter(name: str, cases: pd.DataFrame, sources: Sources):
-    shuffled = cases.sample(frac=1, random_state=9)
+    permutation = cases.sample(frac=1, random_state=9)
 
     assert_frame_equal(
-        build_block(name, shuffled, sources).loc[cases.index], build_block(name, cases, sources), check_exact=True
+        build_block(name, permutation, sources).loc[cases.index], build_block(name, cases, sources), check_exact=True
     )
 
 
@@ -105,12 +105,12 @@ def test_the_order_of_the_rows_does_not_matter(name: str, cases: pd.DataFrame, s
 def test_permuting_a_label_leaves_the_written_file_byte_identical(
     name: str, label: str, cases: pd.DataFrame, sources: Sources, tmp_path: Path
 ):
-    permuted = cases.copy()
-    permuted[label] = np.random.default_rng(2).permutation(cases[label].to_numpy())
-    assert not permuted[label].equals(cases[label])
+    permutation = cases.copy()
+    permutation[label] = np.random.default_rng(2).permutation(cases[label].to_numpy())
+    assert not permutation[label].equals(cases[label])
 
     write_table(tmp_path / "a.parquet", build_block(name, cases, sources))
-    write_table(tmp_path / "b.parquet", build_block(name, permuted, sources))
+    write_table(tmp_path / "b.parquet", build_block(name, permutation, sources))
 
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
@@ -120,8 +120,8 @@ def test_features_of_a_patient_do_not_change_when_other_patients_are_removed(
     name: str, cases: pd.DataFrame, sources: Sources
 ):
     everyone = build_block(name, cases, sources)
-    for kept in (["P0", "P7"], ["P2", "P5"], ["P6"]):
-        few = cases[cases["patient_id"].isin(kept)]
+    for patients in (["P0", "P7"], ["P2", "P5"], ["P6"]):
+        few = cases[cases["patient_id"].isin(patients)]
         assert_frame_equal(build_block(name, few, sources), everyone.loc[few.index], check_exact=True)
 
 
@@ -133,7 +133,7 @@ def test_test_rows_are_treated_as_train_rows(name: str, cases: pd.DataFrame, sou
 
 
 @every_block
-def test_columns_marked_as_acquisition_exist_or_are_known_names(name: str, cases: pd.DataFrame, sources: Sources):
+def test_acquisition_columns_exist_if_the_cases_have_their_metadata(name: str, cases: pd.DataFrame, sources: Sources):
     archive = ["camera", "device", "attribution", "copyright_license", "image_type"]
     more = ["dermoscopic_type", "tbp_tile_type", "pixels_x", "pixels_y"]
     frame = build_block(name, cases.assign(**dict.fromkeys(archive + more, "x")), sources)
@@ -151,24 +151,27 @@ def test_labels_and_role_are_invisible(cases: pd.DataFrame):
     assert {"patient_id", "sex", "width"} <= set(visible(cases).columns)
 
 
-def test_a_block_without_its_source_says_what_it_needs(cases: pd.DataFrame):
+def test_a_block_without_its_source_is_refused_with_the_name_of_the_source(cases: pd.DataFrame):
     assert missing_needs("ugly_duckling", Sources()) == ("embeddings",)
     assert missing_needs("pictures", Sources()) == ()
-    with pytest.raises(InputFault, match="'ugly_duckling' needs embeddings, of which this run has none"):
+    with pytest.raises(InputFault, match="'ugly_duckling' needs embeddings, which this run does not have"):
         build_block("ugly_duckling", cases, Sources())
 
 
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        ("cases[['height']].iloc[::-1]", "the rows are not the cases"),
-        ("cases[['height', 'height']]", r"columns twice: 1 \(height\)"),
-        ("cases[['height']] / 0", r"infinite values in 1 \(height\)"),
-        ("cases[['height']].map(lambda value: [value])", r"neither numbers, strings nor categories: 1 \(height\)"),
+        ("cases[['height']].iloc[::-1]", "the rows must be the given cases"),
+        ("cases[['height', 'height']]", r"repeated columns: 1 \(height\)"),
+        ("cases[['height']] / 0", r"infinite ones are in 1 \(height\)"),
+        (
+            "cases[['height']].map(lambda value: [value])",
+            r"columns must be numbers, strings or categories, not so 1 \(height\)",
+        ),
         ("cases[['target']]", "target"),
     ],
 )
-def test_a_block_that_breaks_the_contract_is_caught(
+def test_a_block_that_breaks_the_contract_is_refused(
     body: str, complaint: str, cases: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     name = f"broken_{tmp_path.name}"  # imported once per name, so every example needs its own
@@ -181,7 +184,7 @@ def test_a_block_that_breaks_the_contract_is_caught(
         build_block(name, cases, Sources())
 
 
-def test_metadata_keeps_strings_and_missing_values_and_counts_the_latter():
+def test_metadata_keeps_strings_and_missing_values_and_counts_the_missing_ones():
     cases = pd.DataFrame(
         {
             "patient_id": ["p", "q"],
@@ -215,7 +218,7 @@ def test_patient_counts_pictures_ages_and_sites():
     )
     frame = build_block("patient", cases, Sources())
 
-    wanted = pd.DataFrame(
+    expected = pd.DataFrame(
         {
             "n_pictures": [4.0, 4, 4, 4, 1],
             "single_picture": [0.0, 0, 0, 0, 1],
@@ -229,10 +232,10 @@ def test_patient_counts_pictures_ages_and_sites():
         },
         index=cases.index,
     )
-    assert_frame_equal(frame, wanted)
+    assert_frame_equal(frame, expected)
 
 
-def test_patient_does_without_ages_and_sites():
+def test_patient_needs_neither_ages_nor_sites():
     cases = pd.DataFrame({"patient_id": ["p", "p"]}, index=pd.Index(["a", "b"], name="image_name"))
 
     assert build_block("patient", cases, Sources()).columns.tolist() == ["n_pictures", "single_picture"]

@@ -1,4 +1,4 @@
-"""The pictures block: sizes, statistics, and z-scores within the patient."""
+"""Tests of the pictures block: sizes, statistics, and z-scores within the patient."""
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,8 @@ def cases(**columns: list) -> pd.DataFrame:
 
 
 def test_sizes_give_area_aspect_and_bytes_per_pixel():
-    known = cases(patient_id=["p", "q"], width=[2000.0, np.nan], height=[1000.0, 10.0], file_bytes=[4e6, 5.0])
-    frame = build_block("pictures", known, Sources())
+    table = cases(patient_id=["p", "q"], width=[2000.0, np.nan], height=[1000.0, 10.0], file_bytes=[4e6, 5.0])
+    frame = build_block("pictures", table, Sources())
 
     assert frame.loc["c0"].to_dict() == {
         "width": 2000,
@@ -27,38 +27,38 @@ def test_sizes_give_area_aspect_and_bytes_per_pixel():
     assert frame.loc["c1"].isna().tolist() == [True, False, False, True, True, True]
 
 
-def test_without_file_sizes_there_are_no_columns_about_them():
-    known = cases(patient_id=["p"], width=[20.0], height=[10.0], file_bytes=[np.nan])
+def test_without_file_sizes_their_columns_are_left_out():
+    table = cases(patient_id=["p"], width=[20.0], height=[10.0], file_bytes=[np.nan])
 
-    assert build_block("pictures", known, Sources()).columns.tolist() == ["width", "height", "megapixels", "aspect"]
+    assert build_block("pictures", table, Sources()).columns.tolist() == ["width", "height", "megapixels", "aspect"]
 
 
 def test_a_size_of_zero_gives_no_infinite_value():
-    known = cases(patient_id=["p", "p"], width=[20.0, 20.0], height=[0.0, 10.0], file_bytes=[9.0, 9.0])
+    table = cases(patient_id=["p", "p"], width=[20.0, 20.0], height=[0.0, 10.0], file_bytes=[9.0, 9.0])
 
-    assert build_block("pictures", known, Sources())["bytes_per_pixel"].isna().tolist() == [True, False]
+    assert build_block("pictures", table, Sources())["bytes_per_pixel"].isna().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("columns", [{}, {"width": [np.nan] * 2, "height": [np.nan] * 2, "file_bytes": [np.nan] * 2}])
-def test_where_nothing_is_known_there_are_rows_and_no_columns(columns: dict):
+def test_without_sizes_and_statistics_the_block_has_rows_but_no_columns(columns: dict):
     assert build_block("pictures", cases(patient_id=["p", "q"], **columns), Sources()).shape == (2, 0)
 
 
 def test_key_statistics_are_compared_within_the_patient():
-    known = cases(patient_id=["p", "p", "q", "r", "r"])
+    table = cases(patient_id=["p", "p", "q", "r", "r"])
     statistics = pd.DataFrame(
-        {"lab_l_mean": [40.0, 60, 55, 70.0, 70.2], "entropy": [1.0, 2, 3, 4, 5]}, index=known.index
+        {"lab_l_mean": [40.0, 60, 55, 70.0, 70.2], "entropy": [1.0, 2, 3, 4, 5]}, index=table.index
     )
-    frame = build_block("pictures", known, Sources(statistics.iloc[::-1]))
+    frame = build_block("pictures", table, Sources(statistics.iloc[::-1]))
 
     assert frame.columns.tolist() == ["lab_l_mean", "entropy", "lab_l_mean_z"]
     # r's pictures differ by less than the floor of 1.0, so their z-scores stay small; q has one picture.
     assert frame["lab_l_mean_z"].tolist() == pytest.approx([-1, 1, 0, -0.1, 0.1])
 
 
-def test_a_picture_without_statistics_has_nan_and_spoils_no_other():
-    known = cases(patient_id=["p", "p", "p"])
+def test_a_picture_without_statistics_has_nan_and_does_not_affect_others():
+    table = cases(patient_id=["p", "p", "p"])
     statistics = pd.DataFrame({"contrast": [0.1, 0.3]}, index=["c0", "c2"])
-    frame = build_block("pictures", known, Sources(statistics))
+    frame = build_block("pictures", table, Sources(statistics))
 
     assert frame["contrast_z"].fillna(9).tolist() == pytest.approx([-1, 9, 1])

@@ -1,4 +1,4 @@
-"""The ugly-duckling block: who stands apart among the lesions of one patient."""
+"""Tests of the ugly-duckling block: which lesions differ from the others of their patient."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from features.blocks.ugly_duckling import NEUTRAL, within_patient
 from runtime.errors import InputFault
 
 
-def embedded(embeddings: np.ndarray, names: list[str]) -> Sources:
+def sources_of(embeddings: np.ndarray, names: list[str]) -> Sources:
     columns = [f"e{number:04d}" for number in range(embeddings.shape[1])]
     frame = pd.DataFrame(embeddings.astype(np.float16), index=pd.Index(names, name="image_name"), columns=columns)
     return Sources(embeddings={"net": lambda: frame})
@@ -23,29 +23,29 @@ def patients(*ids: str) -> pd.DataFrame:
     return pd.DataFrame({"patient_id": list(ids)}, index=index)
 
 
-def test_the_odd_one_out_is_farthest_by_every_measure():
+def test_an_outlier_is_farthest_by_every_measure():
     embeddings = np.random.default_rng(0).normal(1, 0.1, (12, 40))
     embeddings[4] = -1
-    found = within_patient(embeddings)
+    values = within_patient(embeddings)
 
-    assert (found.argmax(axis=0) == 4).all()
-    assert found[4, 3] == 1
-    assert found[4, 2] > 3
-    assert np.delete(found[:, 2], 4).max() < 1.5
+    assert (values.argmax(axis=0) == 4).all()
+    assert values[4, 3] == 1
+    assert values[4, 2] > 3
+    assert np.delete(values[:, 2], 4).max() < 1.5
 
 
-def test_the_centre_leaves_the_case_itself_out():
+def test_the_centre_does_not_include_the_case_itself():
     # Distances from the mean of the other two: 6, 4.5 and 7.5 along a line.
-    found = within_patient(np.array([[0.0, 1], [1, 1], [-8, 1]]))
+    values = within_patient(np.array([[0.0, 1], [1, 1], [-8, 1]]))
     distances = [abs(0 - -3.5), abs(1 - -4.0), abs(-8 - 0.5)]
 
-    assert found[:, 0] == pytest.approx(np.array(distances) / np.median(distances))
-    assert found[:, 3].tolist() == [0, 0.5, 1]
-    assert found[1, 1] == pytest.approx(1 - (1 * -4 + 1) / np.sqrt(2 * 17))
+    assert values[:, 0] == pytest.approx(np.array(distances) / np.median(distances))
+    assert values[:, 3].tolist() == [0, 0.5, 1]
+    assert values[1, 1] == pytest.approx(1 - (1 * -4 + 1) / np.sqrt(2 * 17))
 
 
 def test_a_single_picture_and_identical_pictures_are_neutral():
-    sources = embedded(np.array([[1.0, 2], [0.1, 0.7], [0.1, 0.7], [0.1, 0.7]]), ["c0", "c1", "c2", "c3"])
+    sources = sources_of(np.array([[1.0, 2], [0.1, 0.7], [0.1, 0.7], [0.1, 0.7]]), ["c0", "c1", "c2", "c3"])
     frame = build_block("ugly_duckling", patients("p", "q", "q", "q"), sources)
 
     assert frame.columns.tolist() == [f"net_{name}" for name in NEUTRAL]
@@ -83,23 +83,23 @@ def test_another_patient_with_wild_embeddings_changes_nothing():
     rng = np.random.default_rng(1)
     embeddings = rng.normal(0, 1, (10, 6))
     ids = patients(*"pppppqqqqq")
-    calm = build_block("ugly_duckling", ids, embedded(embeddings, list(ids.index)))
+    calm = build_block("ugly_duckling", ids, sources_of(embeddings, list(ids.index)))
     embeddings[5:] = rng.normal(30, 50, (5, 6))
-    wild = build_block("ugly_duckling", ids, embedded(embeddings, list(ids.index)))
+    wild = build_block("ugly_duckling", ids, sources_of(embeddings, list(ids.index)))
 
     assert calm[:5].equals(wild[:5])
     assert not calm[5:].equals(wild[5:])
 
 
 def test_a_case_without_embedding_is_refused_by_name():
-    sources = embedded(np.ones((2, 3)), ["c0", "c9"])
+    sources = sources_of(np.ones((2, 3)), ["c0", "c9"])
 
-    with pytest.raises(InputFault, match=r"net: no embedding for 2 \(c1, c2\) of 3 cases"):
+    with pytest.raises(InputFault, match=r"net: 3 cases need embeddings; missing for 2 \(c1, c2\)"):
         build_block("ugly_duckling", patients("p", "p", "q"), sources)
 
 
 def test_an_embedding_that_is_not_a_number_is_refused_by_name():
-    sources = embedded(np.array([[1.0, 2], [np.nan, 0]]), ["c0", "c1"])
+    sources = sources_of(np.array([[1.0, 2], [np.nan, 0]]), ["c0", "c1"])
 
-    with pytest.raises(InputFault, match=r"not finite numbers: 1 \(c1\)"):
+    with pytest.raises(InputFault, match=r"must be finite numbers; they are not for 1 \(c1\)"):
         build_block("ugly_duckling", patients("p", "p"), sources)

@@ -1,4 +1,4 @@
-"""Sets of TFRecord files as Kaggle offers them, and the targets of the small clinic's cases in one."""
+"""Write TFRecord files in the form of Kaggle's sets; TRAIN has the targets of the small clinic's cases."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ def record(name: str, **features: bytes | int) -> dict[str, bytes | int]:
 
 
 def write_set(folder: Path, train: Mapping[str, int], test: tuple[str, ...] = (), **features: bytes | int) -> None:
-    """Write Kaggle's files: the training records two a file, the test records in one."""
+    """Write Kaggle's files: two training records per file, all test records in one file."""
     records = [record(name, target=target, **features) for name, target in train.items()]
     for number in range(-(-len(records) // 2)):
         few = records[2 * number : 2 * number + 2]

@@ -1,4 +1,4 @@
-"""Tests for case_table.py and layout.py: one checked case table, all faults of the input named together."""
+"""Tests of case_table.py and layout.py: one checked case table, and all faults of the input listed together."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from features.folder.layout import Request
 from features.pictures.read import read_picture
 from runtime.errors import InputFault
 from tests.features.pictures.dicom_files import write_dicom
-from tests.features.small_clinic import draw, edited
+from tests.features.small_clinic import draw_picture, edit_file
 
 
-def test_the_contest_layout_becomes_a_case_table(data: Path) -> None:
+def test_a_folder_in_the_contests_layout_gives_a_case_table(data: Path) -> None:
     cases = read_cases(Request(data, folds=2))
     assert cases.index.tolist() == ["a1", "a2", "b1", "b2", "t1", "t2"]
     assert cases["role"].tolist() == ["train"] * 4 + ["test"] * 2
@@ -26,8 +26,8 @@ def test_the_contest_layout_becomes_a_case_table(data: Path) -> None:
     assert cases["fold"].groupby(cases["patient_id"]).nunique().max() == 1
 
 
-def test_missing_sex_age_and_site_are_normal(data: Path) -> None:
-    edited("female", "")(data)
+def test_missing_sex_age_and_site_are_accepted(data: Path) -> None:
+    edit_file("female", "")(data)
     cases = read_cases(Request(data, folds=2))
     assert cases["sex"].isna().sum() == 2
     assert cases["age_approx"].isna().sum() == 1
@@ -43,40 +43,40 @@ def test_without_picture_folders_there_are_no_pictures_and_sizes_come_from_the_t
     assert np.isnan(cases.loc["a2", "width"])
 
 
-def test_official_groups_are_used_when_asked_for(data: Path) -> None:
+def test_official_groups_are_used_on_request(data: Path) -> None:
     (data / "train_sizes.csv").write_text("image_name,tfrecord,width,height\na1,3,6,4\na2,-1,6,4\nb1,2,6,4\nb2,2,6,4\n")
     cases = read_cases(Request(data, folds=2, official=True))
     assert cases["fold"].tolist() == [1, 1, 0, 0, -1, -1]
 
 
 def test_official_folds_without_the_column_are_refused(data: Path) -> None:
-    with pytest.raises(InputFault, match="no column gives the grouping"):
+    with pytest.raises(InputFault, match="official folds need a column with the official groups"):
         read_cases(Request(data, folds=2, official=True))
 
 
 def test_a_case_in_train_and_test_is_named(data: Path) -> None:
-    edited("t1,q1", "a1,q1", "test.csv")(data)
-    with pytest.raises(InputFault, match=r"image_name in both train and test: 1 \(a1\)"):
+    edit_file("t1,q1", "a1,q1", "test.csv")(data)
+    with pytest.raises(InputFault, match=r"an image_name must not be in both train and test; found 1 \(a1\)"):
         read_cases(Request(data, folds=2))
 
 
 def test_all_faults_are_listed_together(data: Path) -> None:
-    edited("q1", "p2", "test.csv")(data)
-    edited("t2", "t9", "sample_submission.csv")(data)
+    edit_file("q1", "p2", "test.csv")(data)
+    edit_file("t2", "t9", "sample_submission.csv")(data)
     (data / "jpeg/train/b1.jpg").unlink()
-    with pytest.raises(InputFault) as caught:
+    with pytest.raises(InputFault) as error:
         read_cases(Request(data, folds=2))
-    assert "3 fault(s)" in str(caught.value)
+    assert "3 fault(s)" in str(error.value)
 
 
-def test_a_mapping_says_which_column_is_what(tmp_path: Path) -> None:
+def test_a_mapping_sets_the_names_of_files_and_columns(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("id,who,label,tone\nx1,1,mel,2.5\nx2,1,nv,\nx3,2,mel,1\nx4,2,nv,3\n")
     (tmp_path / "cases.toml").write_text(
         'train = "mine.csv"\ntest = ""\nsample = ""\ntrain_pictures = "img"\npositive = ["mel"]\n'
         '[columns]\nimage_name = "id"\npatient_id = "who"\ntarget = "label"\nmetadata = ["tone"]\n'
     )
     for name in ("x1", "x2", "x3", "x4"):
-        draw(tmp_path / "img" / f"{name}.jpeg")
+        draw_picture(tmp_path / "img" / f"{name}.jpeg")
     cases = read_cases(Request(tmp_path, folds=2))
     assert cases["target"].tolist() == [1, 0, 1, 0]
     assert cases["patient_id"].tolist() == ["1", "1", "2", "2"]
@@ -87,7 +87,7 @@ def test_a_mapping_says_which_column_is_what(tmp_path: Path) -> None:
 def test_external_cases_are_in_no_fold_and_need_no_patient(data: Path, tmp_path: Path) -> None:
     extra = tmp_path / "ham"
     for name in ("e1", "e2"):
-        draw(extra / "jpeg" / f"{name}.jpg")
+        draw_picture(extra / "jpeg" / f"{name}.jpg")
     (extra / "train.csv").write_text(
         "image_name,lesion_id,sex,age_approx,anatom_site_general_challenge,target\ne1,L1,male,50,torso,1\ne2,L1,male,50,,0\n"
     )
@@ -101,13 +101,13 @@ def test_external_cases_are_in_no_fold_and_need_no_patient(data: Path, tmp_path:
     assert Path(rows["picture"].iloc[0]) == (extra / "jpeg/e1.jpg").resolve()
 
 
-def test_an_external_case_under_a_known_name_is_refused(data: Path, tmp_path: Path) -> None:
+def test_an_external_case_with_the_name_of_a_train_case_is_refused(data: Path, tmp_path: Path) -> None:
     extra = tmp_path / "ham"
-    draw(extra / "jpeg" / "a1.jpg")
+    draw_picture(extra / "jpeg" / "a1.jpg")
     (extra / "train.csv").write_text(
         "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,target\na1,P,,,,1\n"
     )
-    with pytest.raises(InputFault, match=r"under the name of a train or test case: 1 \(a1\)"):
+    with pytest.raises(InputFault, match=r"with the name of a train or test case: 1 \(a1\)"):
         read_cases(Request(data, extra=(extra,), folds=2))
 
 
@@ -116,12 +116,12 @@ def test_without_external_cases_there_is_no_source(data: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["dicom/{role}", "{role}"])
-def test_dicom_folders_take_the_place_of_jpeg_folders(data: Path, folder: str) -> None:
+def test_dicom_folders_are_read_like_jpeg_folders(data: Path, folder: str) -> None:
     jpeg, first = read_cases(Request(data, folds=2)), read_picture(data / "jpeg/train/a1.jpg")
     for path in [*data.glob("jpeg/*/*.jpg"), *data.glob("jpeg/*/*.png")]:
-        place = data / folder.format(role=path.parent.name) / f"{path.stem}.dcm"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_dicom(place, np.asarray(Image.open(path)).tobytes(), Rows=32, Columns=48)
+        dicom = data / folder.format(role=path.parent.name) / f"{path.stem}.dcm"
+        dicom.parent.mkdir(parents=True, exist_ok=True)
+        write_dicom(dicom, np.asarray(Image.open(path)).tobytes(), Rows=32, Columns=48)
         path.unlink()
     cases = read_cases(Request(data, folds=2))
     assert cases.loc["t1", "picture"] == f"{folder.format(role='test')}/t1.dcm"
@@ -129,7 +129,7 @@ def test_dicom_folders_take_the_place_of_jpeg_folders(data: Path, folder: str) -
     assert np.array_equal(read_picture(data / cases.loc["a1", "picture"]), first)
 
 
-def test_pictures_beside_the_csvs_are_not_taken_for_the_data_set(data: Path) -> None:
+def test_pictures_next_to_the_csvs_are_not_used_as_the_data_set(data: Path) -> None:
     (data / "jpeg").rename(data / "elsewhere")
-    draw(data / "sheet.png")
+    draw_picture(data / "sheet.png")
     assert "picture" not in read_cases(Request(data, folds=2))

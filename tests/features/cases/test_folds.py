@@ -1,4 +1,4 @@
-"""Tests for folds.py: no patient in two folds, and the folds alike."""
+"""Tests of folds.py: no patient in two folds, and folds that are similar."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def test_malignant_cases_cases_and_patients_are_spread_evenly() -> None:
     assert np.ptp(table["patient"].nunique()) <= 4
 
 
-def test_pictures_per_patient_have_a_like_distribution_in_every_fold() -> None:
+def test_pictures_per_patient_have_a_similar_distribution_in_every_fold() -> None:
     patients, target = cohort(400, 2)
     folds = assign_folds(patients, target, count=5, seed=0)
     per_patient = pd.DataFrame({"size": patients.groupby(patients).size(), "fold": folds.groupby(patients).first()})
@@ -48,20 +48,20 @@ def test_pictures_per_patient_have_a_like_distribution_in_every_fold() -> None:
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     patients, target = cohort(60, 3)
-    shuffled = patients.sample(frac=1, random_state=0)
+    permutation = patients.sample(frac=1, random_state=0)
     folds = assign_folds(patients, target, count=4, seed=7)
-    again = assign_folds(shuffled, target[shuffled.index], count=4, seed=7)
+    again = assign_folds(permutation, target[permutation.index], count=4, seed=7)
     pd.testing.assert_series_equal(again[folds.index], folds)
 
 
 def test_too_few_malignant_patients_are_refused() -> None:
     index = pd.Index(list("abcd"), name="image_name")
     patients, target = pd.Series(list("wxyz"), index=index), pd.Series([1.0, 0, 0, 0], index=index)
-    with pytest.raises(InputFault, match="3 folds need 3 patients with a malignant picture; there are 1"):
+    with pytest.raises(InputFault, match="3 folds need 3 patients with a malignant picture; found 1"):
         assign_folds(patients, target, count=3, seed=0)
 
 
-def test_official_groups_become_folds_and_dropped_duplicates_follow_their_patient() -> None:
+def test_folds_follow_official_groups_and_dropped_duplicates_follow_their_patient() -> None:
     index = pd.Index(list("abcdefgh"), name="image_name")
     patients = pd.Series(["p", "p", "q", "q", "r", "r", "s", "s"], index=index)
     target = pd.Series([1.0, 0, 1, 0, 1, 0, 1, 0], index=index)
@@ -73,5 +73,5 @@ def test_official_groups_become_folds_and_dropped_duplicates_follow_their_patien
 def test_a_patient_in_two_official_groups_is_refused_by_name() -> None:
     index = pd.Index(list("ab"), name="image_name")
     patients, target = pd.Series(["p", "p"], index=index), pd.Series([1.0, 0], index=index)
-    with pytest.raises(InputFault, match=r"patients in two groups: 1 \(p\)"):
+    with pytest.raises(InputFault, match=r"every patient must be in one group; in two are 1 \(p\)"):
         official_folds(pd.Series([0, 1], index=index), patients, target, count=2, seed=0)

@@ -1,4 +1,4 @@
-"""Tables of new cases that are wrong in a thousand ways: read, or refused with a sentence that says where."""
+"""Random damage to tables of new cases: each table is read, or refused with a message that names the place."""
 
 import random
 import warnings
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table(chance: random.Random) -> bytes:
-    """Return a table of four cases with something wrong in its cells, its shape or its bytes."""
+    """Return a table of four cases with random damage to its cells, its shape or its bytes."""
     rows = [HEADER[:], *([f"p{number}", "one", "male", "50", "torso"] for number in range(4))]
     for _ in range(chance.choice([1, 1, 1, 3])):
         rows[chance.randrange(len(rows))][chance.randrange(5)] = chance.choice(STRANGE)
@@ -75,14 +75,14 @@ def table(chance: random.Random) -> bytes:
     text = chance.choice(["\n", "\r\n", "\r"]).join(delimiter.join(row) for row in rows)
     whole = text.encode(chance.choice(["utf-8", "utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-7", "utf-32"]))
     if chance.random() < 0.3:
-        place = chance.randrange(len(whole))
-        whole = whole[:place] + chance.randbytes(chance.randrange(1, 6)) + whole[place:]
+        position = chance.randrange(len(whole))
+        whole = whole[:position] + chance.randbytes(chance.randrange(1, 6)) + whole[position:]
     return b"" if shape == "empty" else whole[: chance.randrange(len(whole))] if chance.random() < 0.2 else whole
 
 
 @pytest.mark.parametrize("tables", [100, pytest.param(1000, marks=pytest.mark.full)])
-def test_strange_tables_are_read_or_refused_with_a_sentence(folder: Path, tables: int) -> None:
-    chance, sentences, read = random.Random(6), list[str](), 0
+def test_damaged_tables_are_read_or_refused_with_a_message(folder: Path, tables: int) -> None:
+    chance, messages, valid_tables = random.Random(6), list[str](), 0
     for number in range(tables):
         content = table(chance)
         (folder / "test.csv").write_bytes(content)
@@ -92,13 +92,13 @@ def test_strange_tables_are_read_or_refused_with_a_sentence(folder: Path, tables
                 cases = read_new_cases(DataFolder.open(folder))
                 rows = match_training_columns(cases, METADATA)
         except InputFault as fault:
-            sentences.append(str(fault))
+            messages.append(str(fault))
         except Exception as error:
             raise AssertionError(f"table {number}, {content!r}: {error!r}") from error
         else:
             assert set(rows.index) <= {"p0", "p1", "p2", "p3"}, (number, content)
             assert np.isfinite(rows["age_approx"].dropna()).all()
-            read += 1
-    assert min(len(sentences), read) > tables / 20
-    told = ("test.csv", str(folder), "age_approx")  # the table, the folder, or the column that is at fault
-    assert [sentence for sentence in sentences if not any(place in sentence for place in told)] == []
+            valid_tables += 1
+    assert min(len(messages), valid_tables) > tables / 20
+    places = ("test.csv", str(folder), "age_approx")  # the table, the folder or the column with the fault
+    assert [message for message in messages if not any(place in message for place in places)] == []

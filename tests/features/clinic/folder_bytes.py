@@ -1,4 +1,4 @@
-"""The bytes of every file of a folder."""
+"""Read the bytes of every file in a folder."""
 
 from pathlib import Path
 

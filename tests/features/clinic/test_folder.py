@@ -1,4 +1,4 @@
-"""The clinic's promises: known risk, contest's layout, same seed same bytes."""
+"""Tests of the synthetic clinic: known risk, the contest's layout, and the same bytes for the same seed."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def _auc(cohort: pd.DataFrame) -> float:
 
 
 @pytest.mark.full
-def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs(tiny, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_jobs(tiny, tmp_path):
     again = draw_clinic(tmp_path / "again", **TINY, jobs=2)
     assert bytes_of(again) == bytes_of(tiny)
 
@@ -62,8 +62,8 @@ def test_the_folder_has_the_contests_layout(tiny):
     assert list(sample.columns) == ["image_name", "target"]
     assert list(sample["image_name"]) == list(test["image_name"])
     for role, table in (("train", train), ("test", test)):
-        drawn = {path.stem for path in (tiny / "jpeg" / role).iterdir()}
-        assert drawn == set(table["image_name"])
+        pictures = {path.stem for path in (tiny / "jpeg" / role).iterdir()}
+        assert pictures == set(table["image_name"])
 
 
 def test_pictures_have_several_resolutions(tiny):
@@ -72,12 +72,12 @@ def test_pictures_have_several_resolutions(tiny):
     assert all(256 <= max(size) <= 400 for size in sizes)
 
 
-def test_truth_is_what_clinic_json_says_and_what_train_csv_holds(tiny):
+def test_truth_csv_agrees_with_clinic_json_and_train_csv(tiny):
     truth = pd.read_csv(tiny / "truth.csv", index_col="image_name")
-    stored = read_json(tiny / "clinic.json")
+    facts = read_json(tiny / "clinic.json")
     for role in ("train", "test"):
         names = pd.read_csv(tiny / f"{role}.csv")["image_name"]
-        assert _auc(truth.loc[names]) == pytest.approx(stored["auc_of_true_risk"][role], abs=1e-12)
+        assert _auc(truth.loc[names]) == pytest.approx(facts["auc_of_true_risk"][role], abs=1e-12)
     train = pd.read_csv(tiny / "train.csv", index_col="image_name")
     assert train["target"].equals(truth.loc[train.index, "target"])
     assert len(truth) == TINY["train"] + TINY["test"]
@@ -89,20 +89,20 @@ def test_a_complete_clinic_is_not_drawn_again(tiny):
     assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*.*")} == before
 
 
-def test_a_half_written_clinic_is_drawn_anew_over_the_top(tiny, tmp_path):
+def test_an_incomplete_clinic_is_drawn_again(tiny, tmp_path):
     draw_clinic(tmp_path, train=8, test=2, seed=9, jobs=1)
     (tmp_path / "clinic.json").unlink()
     assert bytes_of(draw_clinic(tmp_path, **TINY, jobs=1)) == bytes_of(tiny)
 
 
-def test_a_folder_with_another_clinic_is_refused_with_both_named(tiny):
-    with pytest.raises(InputFault, match=r"holds the clinic train=24, .* asked for is train=24, test=8, seed=4"):
+def test_a_folder_with_another_clinic_is_refused_and_both_are_named(tiny):
+    with pytest.raises(InputFault, match=r"holds the clinic train=24, .* requested is train=24, test=8, seed=4"):
         draw_clinic(tiny, **(TINY | {"seed": 4}))
 
 
-@pytest.mark.parametrize("stranger", ["train.csv", "jpeg/train/ISIC_0000001.jpg"])
-def test_data_of_others_are_never_drawn_over(tmp_path, stranger):
-    path = tmp_path / stranger
+@pytest.mark.parametrize("other_file", ["train.csv", "jpeg/train/ISIC_0000001.jpg"])
+def test_other_data_are_never_overwritten(tmp_path, other_file):
+    path = tmp_path / other_file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("image_name,target\nISIC_0000001,0\n", encoding="utf-8")
     with pytest.raises(InputFault, match=path.name):
@@ -117,7 +117,7 @@ def test_impossible_numbers_are_refused(numbers):
 
 
 @pytest.mark.parametrize(("train", "test"), SMALL_SIZES)
-def test_small_clinics_can_be_folded(train, test):
+def test_small_clinics_can_be_split_into_folds(train, test):
     for seed in range(10):
         cohort = draw_cohort(train, test, seed)
         rows = cohort[cohort["role"] == "train"]
@@ -126,7 +126,7 @@ def test_small_clinics_can_be_folded(train, test):
         assert cohort.groupby("role")["target"].nunique().eq(2).all()
 
 
-def test_no_patient_is_in_both_roles_and_no_name_comes_twice(large):
+def test_no_patient_is_in_both_roles_and_names_are_unique(large):
     assert large.groupby("patient_id")["role"].nunique().max() == 1
     assert large.index.is_unique
     assert large.index.str.fullmatch(r"DEMO_\d{7}").all()
@@ -139,7 +139,7 @@ def test_targets_follow_the_risk(large):
 
 
 def test_each_target_is_drawn_with_its_own_risk():
-    # The first malignant case of a sorted cohort must not always be the same one: every risk has its share of luck.
+    # The malignant cases of a sorted cohort must vary: even a low risk is drawn as malignant at its own rate.
     draws = pd.concat([draw_cohort(200, 8, seed).query("role == 'train'") for seed in range(20)])
     unlikely = draws[draws["risk"] < 0.1]
     spread = np.sqrt((unlikely["risk"] * (1 - unlikely["risk"])).sum())
@@ -147,14 +147,14 @@ def test_each_target_is_drawn_with_its_own_risk():
     assert unlikely["target"].sum() > 0
 
 
-def test_names_and_order_tell_nothing_about_target_or_patient(large):
+def test_names_and_order_do_not_depend_on_target_or_patient(large):
     train = large[large["role"] == "train"]
-    place = np.arange(len(train))
-    assert abs(roc_auc_score(train["target"], place) - 0.5) < 0.03
+    row_number = np.arange(len(train))
+    assert abs(roc_auc_score(train["target"], row_number) - 0.5) < 0.03
     assert abs(roc_auc_score(train["target"], train["patient_id"].str[3:].astype(int)) - 0.5) < 0.05
 
 
-def test_the_cohort_looks_like_the_contest(large):
+def test_the_cohort_has_the_proportions_of_the_contest(large):
     assert large["target"].mean() == pytest.approx(0.17, abs=0.02)
     assert large.groupby("patient_id").size().mean() == pytest.approx(7.1, abs=0.2)
     assert set(large["anatom_site_general_challenge"].dropna()) == set(SITES)
@@ -165,30 +165,30 @@ def test_the_cohort_looks_like_the_contest(large):
     assert missing.loc["train", ["sex", "age_approx"]].between(0.002, 0.012).all()
 
 
-def test_the_ceiling_lies_clearly_above_what_one_picture_shows(large):
+def test_the_best_auc_is_clearly_above_that_of_one_picture(large):
     looks = large[list(ATTRIBUTES)]
     typical = looks.groupby(large["patient_id"]).transform("median")
     one_picture = roc_auc_score(large["target"], looks @ (ABSOLUTE + RELATIVE))
-    stands_out = roc_auc_score(large["target"], (looks - typical) @ RELATIVE)
+    ugly_duckling = roc_auc_score(large["target"], (looks - typical) @ RELATIVE)
     assert 0.78 < one_picture < 0.84
-    assert 0.85 < stands_out < 0.90
+    assert 0.85 < ugly_duckling < 0.90
     assert 0.93 < _auc(large) < 0.95
 
 
-def test_risk_is_recomputed_from_what_the_reader_sees(large):
+def test_the_risk_can_be_recomputed_from_the_visible_columns(large):
     assert melanoma_risk(large) == pytest.approx(large["risk"].to_numpy(), abs=1e-12)
 
 
-def test_an_only_picture_does_not_stand_out():
+def test_the_only_picture_of_a_patient_is_not_an_ugly_duckling():
     row = {"patient_id": "a", "age_approx": np.nan, "sex": None, "anatom_site_general_challenge": None}
     alone = pd.DataFrame([row | dict.fromkeys(ATTRIBUTES, 0.5)])
-    calm = pd.DataFrame([row | dict.fromkeys(ATTRIBUTES, 0.1)] * 2)
+    inconspicuous = pd.DataFrame([row | dict.fromkeys(ATTRIBUTES, 0.1)] * 2)
     assert melanoma_risk(alone)[0] == pytest.approx(1 / (1 + np.exp(-INTERCEPT)))
-    beside_calm = melanoma_risk(pd.concat([alone, calm], ignore_index=True))
-    assert beside_calm[0] > 10 * melanoma_risk(alone)[0]
+    risks = melanoma_risk(pd.concat([alone, inconspicuous], ignore_index=True))
+    assert risks[0] > 10 * melanoma_risk(alone)[0]
 
 
-def test_a_contact_sheet_frames_the_malignant_in_red(tiny, tmp_path):
+def test_a_contact_sheet_frames_malignant_cases_in_red(tiny, tmp_path):
     sheet = np.asarray(
         Image.open(contact_sheet(DataFolder.open(tiny), tmp_path / "sheet.png", columns=4, rows=2)).convert("RGB")
     )
@@ -196,7 +196,7 @@ def test_a_contact_sheet_frames_the_malignant_in_red(tiny, tmp_path):
     assert [corner == (220, 30, 30) for corner in corners] == [False] * 4 + [True] * 4
 
 
-def test_a_contact_sheet_names_what_is_missing(tmp_path):
+def test_a_contact_sheet_reports_missing_files(tmp_path):
     with pytest.raises(InputFault, match=r"train\.csv: file not found"):
         contact_sheet(DataFolder.open(tmp_path), tmp_path / "sheet.png")
     (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_2,1\n", encoding="utf-8")

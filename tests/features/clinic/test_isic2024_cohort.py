@@ -1,4 +1,4 @@
-"""The stand-in for ISIC 2024 keeps its promises: known risk, the contest's counts, same seed same bytes."""
+"""Tests of the simulated ISIC 2024: known risk, the contest's counts, and the same bytes for the same seed."""
 
 import h5py
 import numpy as np
@@ -39,7 +39,7 @@ def test_the_full_size_has_the_contests_counts():
     assert shape_of(TEST_ROWS).malignant == 98
 
 
-def test_malignant_lesions_are_as_many_as_asked_for_and_as_the_risks_sum_to(cohort):
+def test_the_number_of_malignant_lesions_is_the_requested_one_and_the_sum_of_the_risks(cohort):
     for role, rows in (("train", 20_000), ("test", 5_000)):
         part = cohort[cohort["role"] == role]
         assert part["target"].sum() == shape_of(rows).malignant
@@ -52,7 +52,7 @@ def test_no_patient_is_in_both_roles_and_some_have_hundreds_of_lesions(cohort):
     assert cohort["patient_id"].value_counts().max() > 500
 
 
-def test_the_risk_is_what_its_formula_says(cohort):
+def test_the_risk_follows_its_formula(cohort):
     train = cohort[cohort["role"] == "train"]
     shift = logit(train["risk"].to_numpy()) - logit_of_risk(train)
     assert np.ptp(shift) < 1e-6
@@ -68,21 +68,21 @@ def test_the_true_risk_ranks_better_than_any_column_alone(cohort):
     assert max(max(alone), 1 - min(alone)) < best
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_bytes(folder, tmp_path):
     again = draw_total_body_clinic(tmp_path / "again", ClinicSize(60, 40, seed=2, crops=4))
     other = draw_total_body_clinic(tmp_path / "other", ClinicSize(60, 40, seed=3))
     assert bytes_of(again) == bytes_of(folder)
     assert (other / "train-metadata.csv").read_bytes() != (folder / "train-metadata.csv").read_bytes()
 
 
-def test_crops_come_again_in_turn_and_every_case_has_one(folder):
+def test_crops_are_repeated_in_turn_and_every_case_has_one(folder):
     names = pd.read_csv(folder / "train-metadata.csv")["isic_id"].tolist()
     with h5py.File(folder / "train-image.hdf5") as file:
         assert sorted(file) == sorted(names)
-        stored = [file[name][()].tobytes() for name in names]
-    assert len(set(stored)) == 4
-    assert stored[0] == stored[4] != stored[1]
-    assert all(content.startswith(b"\xff\xd8\xff") for content in stored)
+        contents = [file[name][()].tobytes() for name in names]
+    assert len(set(contents)) == 4
+    assert contents[0] == contents[4] != contents[1]
+    assert all(content.startswith(b"\xff\xd8\xff") for content in contents)
 
 
 def test_its_cases_have_their_pictures_in_the_hdf5(folder):
@@ -91,7 +91,7 @@ def test_its_cases_have_their_pictures_in_the_hdf5(folder):
     assert (cases[["width", "height"]] == 128).all().all()
 
 
-def test_a_network_with_more_noise_goes_less_with_the_true_risk(tmp_path):
+def test_a_network_with_more_noise_correlates_less_with_the_true_risk(tmp_path):
     data = draw_total_body_clinic(tmp_path, ClinicSize(3_000, 1_000))
     risk = pd.read_csv(data / "truth.csv", index_col="isic_id")["risk"]
     quietest_first = sorted(NETWORKS, key=NETWORKS.__getitem__)
@@ -99,20 +99,20 @@ def test_a_network_with_more_noise_goes_less_with_the_true_risk(tmp_path):
         tables = [
             pd.read_csv(data / "predictions" / name / file, index_col="isic_id")["pred"] for name in quietest_first
         ]
-        related = [table.corr(risk.loc[table.index], method="spearman") for table in tables]
-        assert related == sorted(related, reverse=True)
-        assert related[-1] > 0.3
+        correlations = [table.corr(risk.loc[table.index], method="spearman") for table in tables]
+        assert correlations == sorted(correlations, reverse=True)
+        assert correlations[-1] > 0.3
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):
-    with pytest.raises(InputFault, match="asked for is"):
+def test_a_folder_with_other_data_is_not_changed(folder, tmp_path):
+    with pytest.raises(InputFault, match="requested is"):
         draw_total_body_clinic(folder, ClinicSize(60, 40, seed=9))
     (tmp_path / "train-metadata.csv").write_text("somebody's own")
-    with pytest.raises(InputFault, match="holds data that no clinic wrote"):
+    with pytest.raises(InputFault, match="holds data of another source"):
         draw_total_body_clinic(tmp_path, ClinicSize(60, 40))
     assert (tmp_path / "train-metadata.csv").read_text() == "somebody's own"
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(InputFault, match="39 rows; the layout isic2024 takes 40 or more"):
+    with pytest.raises(InputFault, match="the layout isic2024 needs at least 40 rows per role; found 39"):
         draw_total_body(39, 40, seed=0)

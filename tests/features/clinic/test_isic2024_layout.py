@@ -1,4 +1,4 @@
-"""The layout of ISIC 2024, read as it is: what becomes a feature, what does not, and what is handed in."""
+"""Tests of the layout of ISIC 2024: which columns are features, and what is submitted."""
 
 import json
 import os
@@ -63,30 +63,34 @@ def read(folder):
     return read_cases(Request(folder, folds=3), notes), notes
 
 
-def test_the_layout_is_known_by_its_tables_unless_there_is_a_train_csv(data):
+def test_the_layout_is_recognised_by_its_tables_unless_train_csv_exists(data):
     assert read_layout(data) == ISIC_2024
     (data / "train.csv").write_text("image_name\n")
     assert read_layout(data) == Layout()
 
 
-def test_every_column_that_the_test_cases_have_is_metadata_and_no_other(data):
+def test_exactly_the_columns_that_test_cases_share_are_metadata(data):
     cases, notes = read(data)
     metadata = ["age_approx", "sex", "anatom_site_general_challenge", "clin_size_long_diam_mm", "attribution"]
     facts = ["role", "fold", "patient_id", "target", "width", "height", "file_bytes"]
     assert set(cases.columns) == {*metadata, *facts}
-    assert any("only train cases have the columns 1 (tbp_lv_dnn_lesion_confidence): not features" in n for n in notes)
-    assert any("tell the diagnosis, 3 (lesion_id, iddx_full, mel_thick_mm): not features" in n for n in notes)
+    assert any(
+        "that only train cases have are not used as features: 1 (tbp_lv_dnn_lesion_confidence)" in n for n in notes
+    )
+    assert any(
+        "reveal the diagnosis are not used as features: 3 (lesion_id, iddx_full, mel_thick_mm)" in n for n in notes
+    )
     assert cases.loc["ISIC_0002", "clin_size_long_diam_mm"] == 7.25
 
 
-def test_a_column_of_the_test_cases_alone_is_no_feature_either(data):
+def test_a_column_that_only_test_cases_have_is_not_a_feature(data):
     (data / "test-metadata.csv").write_text(TEST.replace("attribution", "hospital"))
     cases, notes = read(data)
     assert not {"attribution", "hospital"} & set(cases.columns)
-    assert any("only test cases have the columns 1 (hospital)" in note for note in notes)
+    assert any("that only test cases have are not used as features: 1 (hospital)" in note for note in notes)
 
 
-def test_what_tells_the_diagnosis_is_no_feature_even_where_the_test_cases_have_it_or_there_are_none(data):
+def test_columns_that_reveal_the_diagnosis_are_never_features(data):
     (data / "test-metadata.csv").write_text(TEST.replace("attribution", "iddx_full"))
     assert "iddx_full" not in read(data)[0]
     (data / "cases.toml").write_text(
@@ -97,7 +101,7 @@ def test_what_tells_the_diagnosis_is_no_feature_even_where_the_test_cases_have_i
     assert "tbp_lv_dnn_lesion_confidence" in cases
 
 
-def test_a_mapping_that_names_its_columns_is_as_strict_as_before(data):
+def test_every_column_that_a_mapping_lists_is_required(data):
     (data / "cases.toml").write_text(
         'train = "train-metadata.csv"\ntest = "test-metadata.csv"\n[columns]\nimage_name = "isic_id"\n'
         'metadata = ["sex", "tbp_lv_dnn_lesion_confidence"]\n'
@@ -106,23 +110,23 @@ def test_a_mapping_that_names_its_columns_is_as_strict_as_before(data):
         read(data)
 
 
-def test_a_sample_with_an_unknown_id_is_named(data):
+def test_an_unknown_id_in_the_sample_submission_is_listed(data):
     (data / "sample_submission.csv").write_text("isic_id,target\nISIC_0100,0\nISIC_9999,0\n")
-    with pytest.raises(InputFault, match=r"sample_submission.csv: rows without a test case: 1 \(ISIC_9999\)"):
+    with pytest.raises(InputFault, match=r"sample_submission.csv: rows that belong to no test case: 1 \(ISIC_9999\)"):
         read(data)
 
 
-def test_numbers_stay_numbers_and_stand_out_within_their_patient(data):
+def test_numbers_stay_numbers_and_have_z_scores_within_the_patient(data):
     cases, _ = read(data)
     metadata = build_block("metadata", cases, Sources())
-    measured = build_block("measured", cases, Sources())
+    z_scores = build_block("measured", cases, Sources())
     assert metadata["clin_size_long_diam_mm"].dtype == "float64"
     assert metadata.loc["ISIC_0005", "attribution"] == "ACEMID"
-    assert list(measured) == ["clin_size_long_diam_mm_z"]
-    assert measured.loc[["ISIC_0001", "ISIC_0002"], "clin_size_long_diam_mm_z"].tolist() == [-1.0, 1.0]
+    assert list(z_scores) == ["clin_size_long_diam_mm_z"]
+    assert z_scores.loc[["ISIC_0001", "ISIC_0002"], "clin_size_long_diam_mm_z"].tolist() == [-1.0, 1.0]
 
 
-def test_new_cases_come_in_the_contests_layout_too(data):
+def test_new_cases_may_have_the_contests_layout(data):
     (data / "train-metadata.csv").unlink()
     cases = read_new_cases(DataFolder.open(data))
     assert cases.loc["ISIC_0100", "anatom_site_general_challenge"] == "torso"
@@ -130,46 +134,46 @@ def test_new_cases_come_in_the_contests_layout_too(data):
 
 
 @pytest.fixture(scope="module")
-def stand_in(tmp_path_factory):
+def simulation(tmp_path_factory):
     return draw_total_body_clinic(tmp_path_factory.mktemp("stand_in"), ClinicSize(400, 100, seed=1))
 
 
-def test_the_stand_in_has_the_contests_columns_in_their_order(stand_in):
-    train = pd.read_csv(stand_in / "train-metadata.csv", nrows=5)
-    test = pd.read_csv(stand_in / "test-metadata.csv", nrows=5)
+def test_the_simulation_has_the_contests_columns_in_their_order(simulation):
+    train = pd.read_csv(simulation / "train-metadata.csv", nrows=5)
+    test = pd.read_csv(simulation / "test-metadata.csv", nrows=5)
     assert list(train) == ["isic_id", "target", "patient_id", *PUBLIC_COLUMNS, *TRAIN_ONLY]
     assert len(train.columns) == 55
     assert list(test) == ["isic_id", "patient_id", *PUBLIC_COLUMNS]
 
 
-def test_the_stand_in_is_stacked_and_submitted_under_the_contests_header(stand_in, tmp_path, capsys):
+def test_the_simulation_is_stacked_and_submitted_with_the_contests_header(simulation, tmp_path, capsys):
     recipe = tmp_path / "quick.toml"
     recipe.write_text(QUICK)
-    freeze_cases(Run(tmp_path / "run"), Request(stand_in))
-    cross_validate(Run(tmp_path / "run"), StackOptions(str(recipe), stand_in / "predictions"))
+    freeze_cases(Run(tmp_path / "run"), Request(simulation))
+    cross_validate(Run(tmp_path / "run"), StackOptions(str(recipe), simulation / "predictions"))
     write_submission(Run(tmp_path / "run"), recipe)
-    printed = capsys.readouterr().out
-    submitted = pd.read_csv(tmp_path / "run" / "submission.csv")
-    sample = pd.read_csv(stand_in / "sample_submission.csv")
-    assert list(submitted) == ["isic_id", "target"]
-    assert submitted["isic_id"].tolist() == sample["isic_id"].tolist()
-    assert submitted["target"].between(0, 1).all()
-    assert "on the hidden test labels: AUC of" in printed
+    output = capsys.readouterr().out
+    submission = pd.read_csv(tmp_path / "run" / "submission.csv")
+    sample = pd.read_csv(simulation / "sample_submission.csv")
+    assert list(submission) == ["isic_id", "target"]
+    assert submission["isic_id"].tolist() == sample["isic_id"].tolist()
+    assert submission["target"].between(0, 1).all()
+    assert "on the hidden test labels: AUC of" in output
     columns = json.loads((tmp_path / "run" / "level2" / "quick" / "decisions.json").read_text())["columns"]
     assert "measured.tbp_lv_deltaL_z" in columns
     assert not [name for name in columns if "iddx" in name or "mel_" in name or "dnn_lesion" in name]
 
 
-def measured(folder, data, recipe):
-    """Go from the tables to the report in ``folder``, and return the figures of the memory study."""
+def run_memory_study(folder, data, recipe):
+    """Run all steps from the tables to the report in ``folder``; return the figures of the memory study."""
     return memory_study(folder / "run", data, data / "predictions", str(recipe)).figures
 
 
 @pytest.mark.full
-def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path):
+def test_the_memory_study_runs_all_steps_from_the_tables_to_the_report(simulation, tmp_path):
     recipe = tmp_path / "quick.toml"
     recipe.write_text(QUICK)
-    figures = measured(tmp_path, stand_in, recipe)
+    figures = run_memory_study(tmp_path, simulation, recipe)
     assert 0.05 < figures["peak_gib"] < 4
     assert figures["cpu_seconds"] > 0
     for name in ("report.html", "model_card.md", "eda.html", "submission.csv", "level2/quick/explanations.parquet"):
@@ -177,22 +181,22 @@ def test_the_memory_study_goes_from_the_tables_to_the_report(stand_in, tmp_path)
 
 
 @pytest.mark.full
-@pytest.mark.skipif("ROWS" not in os.environ, reason="takes a quarter of an hour and more: ROWS=401059 asks for it")
-def test_level_two_takes_the_contests_rows_within_six_gibibytes(tmp_path):
+@pytest.mark.skipif("ROWS" not in os.environ, reason="takes a quarter of an hour or more; set ROWS=401059 to run it")
+def test_level_two_needs_less_than_six_gibibytes_for_the_contests_rows(tmp_path):
     rows = int(os.environ["ROWS"])
     data = draw_total_body_clinic(tmp_path / "data", ClinicSize(rows, rows // 4))
-    figures = measured(tmp_path, data, "rare")
+    figures = run_memory_study(tmp_path, data, "rare")
     assert figures["peak_gib"] < 6
     board = pd.read_csv(tmp_path / "run" / "level2" / "rare" / "leaderboard.csv", index_col="name")
     assert board.loc["choice", "auc"] > board.loc["rank_mean", "auc"]
 
 
 @pytest.mark.full
-def test_the_memory_study_stops_at_the_first_command_that_fails_and_says_which(tmp_path):
+def test_the_memory_study_stops_at_the_first_command_that_fails_and_names_it(tmp_path):
     options = ["--run", str(tmp_path / "run"), "--data", str(tmp_path), "--out", str(tmp_path / "memory.json")]
     command = [sys.executable, "-m", "benchmarks.stacking", "memory", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "the last command ended with exit code 2" in done.stderr
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert "the last command ended with exit code 2" in process.stderr
     commands = json.loads((tmp_path / "memory.json").read_text())["tables"]["memory: commands"]
-    assert [(each["command"], each["exit_code"]) for each in commands] == [("melstack cases", 2)]
+    assert [(command["command"], command["exit_code"]) for command in commands] == [("melstack cases", 2)]

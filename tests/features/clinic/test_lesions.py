@@ -1,4 +1,4 @@
-"""A picture shows what its description says."""
+"""Tests of the drawn lesions: a picture shows the values of its description."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def _blackness(picture):
 
 
 def _colour_variance(picture):
-    # More or less of one pigment moves log RGB along one line (Beer-Lambert); a second colour leaves that line.
+    # The amount of one pigment moves log RGB along a line (Beer-Lambert); a second colour is away from that line.
     core = binary_erosion(_mask(picture), iterations=3)
     return np.linalg.eigvalsh(np.cov(np.log(picture[core] + 0.02).T))[1]
 
@@ -50,7 +50,7 @@ def _raggedness(picture):
 
 
 def _one_sidedness(picture):
-    # How much darkness does not overlap with itself when turned by half a turn around the outline's middle.
+    # The share of darkness that does not overlap with itself after a rotation by 180 degrees around the middle.
     pigment = np.where(_mask(picture), 1 - picture.mean(axis=2), 0.0)
     rows, columns = (np.flatnonzero(pigment.any(axis=axis)) for axis in (1, 0))
     box = pigment[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -69,11 +69,11 @@ def _one_sidedness(picture):
 )
 def test_each_attribute_is_visible_at_96_pixels(attribute, statistic, least):
     levels = np.linspace(0.02, 0.98, 24)
-    seen = [statistic(_small(replace(CALM, **{attribute: level}), seed)) for seed, level in enumerate(levels)]
-    assert spearmanr(levels, seen).statistic > least
+    values = [statistic(_small(replace(CALM, **{attribute: level}), seed)) for seed, level in enumerate(levels)]
+    assert spearmanr(levels, values).statistic > least
 
 
-def test_a_picture_depends_on_its_generator_and_description_alone():
+def test_a_picture_depends_only_on_its_generator_and_description():
     first, again, other = (draw_lesion(CALM, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -88,7 +88,7 @@ def test_a_file_depends_on_seed_and_case(tmp_path):
 
 
 @pytest.mark.parametrize("camera", range(len(CAMERAS)))
-def test_every_camera_gives_its_own_resolution_and_extremes_do_not_break_it(camera):
+def test_every_camera_has_its_own_resolution_and_accepts_extreme_values(camera):
     for level in (0.0, 1.0):
         extreme = Lesion(*[level] * 12, camera=camera)
         picture = draw_lesion(extreme, np.random.default_rng(camera))

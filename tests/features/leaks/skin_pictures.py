@@ -1,4 +1,4 @@
-"""Pictures of skin that no other picture is like."""
+"""Draw pictures of skin that are not similar to each other."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Tests for audit.py: what the audit of a run finds, what it says is done, and when the run stops."""
+"""Tests of audit.py: the findings of the audit, their actions, and which of them stop the run."""
 
 from pathlib import Path
 
@@ -36,11 +36,11 @@ def run(tmp_path: Path) -> Run:
     (tmp_path / "data").mkdir()
     for name, seed in cases.pop("seed").items():
         Image.fromarray(skin(seed)).save(tmp_path / "data" / f"{name}.png", compress_level=9 if name == "x" else 6)
-    made = Run(tmp_path / "run")
-    write_table(made.cases, cases)
-    write_json(made.cases_mark, {"made_from": {}, "data": str(tmp_path / "data")})
-    pair(made)
-    return made
+    new_run = Run(tmp_path / "run")
+    write_table(new_run.cases, cases)
+    write_json(new_run.cases_mark, {"made_from": {}, "data": str(tmp_path / "data")})
+    pair(new_run)
+    return new_run
 
 
 def pair(run: Run) -> None:
@@ -55,49 +55,49 @@ def change(run: Run, name: str, **values: object) -> None:
     write_table(run.cases, cases)
 
 
-def found(run: Run) -> dict[str, tuple[str, list]]:
+def findings_of(run: Run) -> dict[str, tuple[str, list]]:
     return {finding.what: (finding.severity, finding.names) for finding in audit(run).findings}
 
 
-def test_pairs_are_found_with_what_they_leak_and_what_is_done(run: Run) -> None:
-    assert found(run) == {
+def test_pairs_are_found_with_their_relation_and_severity(run: Run) -> None:
+    assert findings_of(run) == {
         "byte-identical pairs, across folds": ("resolved", [["a", "b"]]),
         "byte-identical pairs, train and test": ("resolved", [["c", "t"]]),
         "near-duplicate pairs, external and validation": ("resolved", [["d", "x"]]),  # compressed in another way
-        "pairs with contradicting targets": ("note", [["a", "b"]]),
+        "pairs with different targets": ("note", [["a", "b"]]),
     }
 
 
-def test_the_audit_is_written_with_a_contact_sheet_and_its_pairs_can_be_read_back(run: Run) -> None:
-    done = audit(run)
-    assert read_json(run.folder / "leaks.json").items() >= done.facts().items()
+def test_the_audit_writes_a_contact_sheet_and_its_pairs_can_be_read_again(run: Run) -> None:
+    result = audit(run)
+    assert read_json(run.folder / "leaks.json").items() >= result.facts().items()
     assert read_pairs(run)[["first", "second"]].to_numpy().tolist() == [["a", "b"], ["c", "t"], ["d", "x"]]
     with Image.open(run.folder / "leaks.png") as sheet:
         assert np.asarray(sheet).std() > 10
-    refuse_leaks(done, "run")  # everything found is mended
+    refuse_leaks(result, "run")  # no finding is blocking
 
 
-def test_an_audit_is_read_back_while_nothing_has_changed(run: Run) -> None:
-    done = audit(run)
-    written = (run.folder / "leaks.json").stat().st_mtime_ns
+def test_an_audit_is_not_repeated_while_its_input_is_unchanged(run: Run) -> None:
+    first = audit(run)
+    time_of_writing = (run.folder / "leaks.json").stat().st_mtime_ns
     again = audit(run)
-    assert (again.looked_at, again.findings) == (done.looked_at, done.findings)
-    assert (run.folder / "leaks.json").stat().st_mtime_ns == written
+    assert (again.looked_at, again.findings) == (first.looked_at, first.findings)
+    assert (run.folder / "leaks.json").stat().st_mtime_ns == time_of_writing
     change(run, "b", fold=0)
-    assert audit(run).findings != done.findings
+    assert audit(run).findings != first.findings
 
 
-def test_tied_patients_in_one_fold_are_told(run: Run) -> None:
+def test_tied_patients_in_one_fold_are_noted(run: Run) -> None:
     change(run, "b", fold=0)
-    what = found(run)
+    what = findings_of(run)
     assert what["byte-identical pairs, within train, one fold"] == ("resolved", [["a", "b"]])
     assert what["groups of cases of several patients"] == ("note", [["a", "b"]])
 
 
-def test_the_official_list_adds_what_the_pictures_do_not_show(run: Run) -> None:
+def test_the_official_list_adds_pairs_that_the_pictures_do_not_show(run: Run) -> None:
     (Path(run.facts()["data"]) / "duplicates.csv").write_text("image_name_1,image_name_2\nb,a\nc,d\n")
     pair(run)
-    what = found(run)
+    what = findings_of(run)
     assert what["listed pairs, across folds"] == ("resolved", [["c", "d"]])
     assert what["byte-identical pairs, across folds"] == ("resolved", [["a", "b"]])
 
@@ -110,38 +110,38 @@ def test_the_official_list_adds_what_the_pictures_do_not_show(run: Run) -> None:
         ("x", {"fold": 1}, "external or test cases in a validation fold"),
     ],
 )
-def test_a_wrong_case_table_stops_the_run(run: Run, name: str, values: dict[str, object], what: str) -> None:
+def test_an_invalid_case_table_stops_the_run(run: Run, name: str, values: dict[str, object], what: str) -> None:
     change(run, name, **values)
-    done = audit(run)
-    assert [finding.what for finding in done.blocking] == [what]
-    with pytest.raises(InputFault, match=f"1 leak.*\n  - stop: 1 {what}"):
-        refuse_leaks(done, "run")
+    result = audit(run)
+    assert [finding.what for finding in result.blocking] == [what]
+    with pytest.raises(InputFault, match=f"1 blocking finding.*\n  - blocking: 1 {what}"):
+        refuse_leaks(result, "run")
 
 
-def test_ids_that_differ_in_case_only_stop_the_run(run: Run) -> None:
+def test_ids_that_differ_only_in_case_stop_the_run(run: Run) -> None:
     write_table(run.cases, run.read_cases().rename(index={"d": "A"}))
     pair(run)
-    assert found(run)["ids that differ in case or file ending only"] == ("stop", ["A", "a"])
+    assert findings_of(run)["ids that differ only in case or file ending"] == ("blocking", ["A", "a"])
 
 
-def network(run: Run, name: str, folds: dict[str, int]) -> None:
-    stored = pd.Series(folds, dtype="int8").rename_axis("image_name")
-    write_table(run.level1 / name / "predictions.parquet", pd.DataFrame({"probability": 0.5, "fold": stored}))
+def write_network(run: Run, name: str, folds: dict[str, int]) -> None:
+    fold = pd.Series(folds, dtype="int8").rename_axis("image_name")
+    write_table(run.level1 / name / "predictions.parquet", pd.DataFrame({"probability": 0.5, "fold": fold}))
 
 
-def test_networks_with_other_folds_are_named_and_split_patients_stop_the_run(run: Run) -> None:
+def test_networks_with_other_folds_are_noted_and_split_patients_stop_the_run(run: Run) -> None:
     change(run, "d", patient_id="A")
-    network(run, "ours", {"a": 0, "b": 1, "c": 1, "d": 0, "t": -1})
-    network(run, "unknown", dict.fromkeys("abcdt", -1))
-    network(run, "split", {"a": 0, "b": 1, "c": 1, "d": 1, "t": -1})
-    network(run, "wide", {"a": 0, "b": 1, "c": 1, "d": 0, "x": 1})
-    what = found(run)
+    write_network(run, "ours", {"a": 0, "b": 1, "c": 1, "d": 0, "t": -1})
+    write_network(run, "unknown", dict.fromkeys("abcdt", -1))
+    write_network(run, "split", {"a": 0, "b": 1, "c": 1, "d": 1, "t": -1})
+    write_network(run, "wide", {"a": 0, "b": 1, "c": 1, "d": 0, "x": 1})
+    what = findings_of(run)
     assert what["networks with other folds than ours"] == ("note", ["split (1 rows)"])
-    assert what["patients in several folds of split"] == ("stop", ["A"])
-    assert what["external or test cases validated by wide"] == ("stop", ["x"])
+    assert what["patients in several folds of split"] == ("blocking", ["A"])
+    assert what["external or test cases validated by wide"] == ("blocking", ["x"])
 
 
-def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_named(tmp_path: Path, run: Run) -> None:
+def test_a_feature_equal_to_the_target_stops_the_run_and_a_similar_one_is_noted(tmp_path: Path, run: Run) -> None:
     rng = np.random.default_rng(0)
     target = pd.Series([0.0, 1.0] * 200, index=[f"n{number}" for number in range(400)]).rename_axis("image_name")
     cases = pd.DataFrame({"role": "train", "fold": np.arange(400) % 5, "target": target}, index=target.index)
@@ -153,9 +153,9 @@ def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_na
         {"word": text, "near": noise - 2.7 * target, "noise": noise, "absent": target.where(target > 0)}
     )
     write_table(run.blocks / "mine.parquet", block)
-    what = found(run)
-    stops = next(names for key, (severity, names) in what.items() if severity == "blocking")
-    assert stops == ["mine.absent (AUC 1.0000)", "mine.word (AUC 1.0000)"]
+    what = findings_of(run)
+    blocking = next(names for key, (severity, names) in what.items() if severity == "blocking")
+    assert blocking == ["mine.absent (AUC 1.0000)", "mine.word (AUC 1.0000)"]
     nearly = next(names for key, (severity, names) in what.items() if severity == "note")
     assert [name.split()[0] for name in nearly] == ["mine.near"]
 
@@ -170,14 +170,14 @@ def test_a_feature_that_is_the_target_stops_the_run_and_one_that_is_nearly_is_na
         (["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"], 0.5),  # every value is rare
     ],
 )
-def test_the_area_of_one_column_counts_in_either_direction(column: list, area: float) -> None:
+def test_the_auc_of_a_column_counts_in_both_directions(column: list, area: float) -> None:
     target = pd.Series([0.0] * 5 + [1.0] * 5)
     assert single_feature_auc(pd.Series(column), target) == pytest.approx(area)
 
 
-def test_a_run_without_pictures_is_audited_too(run: Run) -> None:
+def test_a_run_without_pictures_can_be_audited(run: Run) -> None:
     write_table(run.cases, run.read_cases().drop(columns="picture"))
     pair(run)
-    done = audit(run)
-    assert done.sentences() == ["looked at 6 cases, 0 pictures, 0 networks, 0 feature blocks", "no leak found"]
+    result = audit(run)
+    assert result.sentences() == ["checked 6 cases, 0 pictures, 0 networks, 0 feature blocks", "no leak found"]
     assert not (run.folder / "leaks.png").exists()

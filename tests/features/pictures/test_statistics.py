@@ -192,9 +192,9 @@ def test_a_mirror_symmetric_blob_has_exactly_zero_asymmetry_about_that_axis():
 
 def test_a_blob_with_a_tail_on_one_side_is_asymmetric_and_less_compact():
     disc = ellipse(120, 160, 28, 28)
-    tailed = disc.copy()
-    tailed[40:60, 80:140] = True
-    plain, odd = picture_statistics(skin_with(disc)), picture_statistics(skin_with(tailed))
+    with_tail = disc.copy()
+    with_tail[40:60, 80:140] = True
+    plain, odd = picture_statistics(skin_with(disc)), picture_statistics(skin_with(with_tail))
 
     assert odd["lesion_asymmetry_short"] > plain["lesion_asymmetry_short"] + 0.1
     assert odd["lesion_compactness"] < plain["lesion_compactness"] - 0.1
