@@ -141,11 +141,11 @@ def test_unreadable_input_and_output_paths_are_refused_before_any_network_runs(
     with pytest.raises(InputFault, match=r"elsewhere: no such folder; give the folder"):
         predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, tmp_path / "elsewhere")
     (tmp_path / "new/cases.toml").write_text('test = "new_lesions.csv"')
-    with pytest.raises(InputFault, match=r"new_lesions\.csv: no such file"):
+    with pytest.raises(InputFault, match=r"new_lesions\.csv: the table of cases does not exist"):
         predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, None)
     (tmp_path / "new/cases.toml").unlink()
     (tmp_path / "new/test.csv").mkdir()
-    with pytest.raises(InputFault, match=r"test\.csv: no such file"):
+    with pytest.raises(InputFault, match=r"test\.csv: the table of cases does not exist"):
         predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, None)
     with pytest.raises(InputFault, match="no cases to predict"):
         bundle.predict(first_cases(data)[0].iloc[:0], {})
