@@ -1,1 +1,1 @@
-"""AUC, clinical metrics, intervals, paired tests, subgroups, and a known truth."""
+"""AUC, clinical metrics, intervals, paired tests, subgroups, and evaluation on true labels."""

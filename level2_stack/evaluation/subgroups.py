@@ -1,4 +1,4 @@
-"""For whom a score works: AUC, one working point and calibration by sex, age and site, with intervals."""
+"""The performance of a score in subgroups: AUC, one working point and calibration by sex, age and site."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from level2_stack.evaluation.auc import Draws, Floats, Interval, PatientROC, percentile_interval, ratio, replicate
 from runtime.errors import Faults, did_you_mean, list_names
 
-AGE = "age"  # the kind whose column holds years, which are put into bands
+AGE = "age"  # the kind whose column holds years, which are divided into bands
 COLUMNS = {"sex": "sex", AGE: "age_approx", "site": "anatom_site_general_challenge"}  # kind -> case column
-AGE_LIMITS = (30, 40, 50, 60, 70)  # a band holds its lower limit: 30-39, and 70 is "70 and over"
+AGE_LIMITS = (30, 40, 50, 60, 70)  # a band includes its lower limit: 30-39, and 70 is "70 and over"
 MISSING = "missing"
-MOST_VALUES = 50  # of one column: more are a measurement, not subgroups
-FEWEST = 10  # patients of a class: with fewer the replicates repeat the same few, and limits look surer than they are
+MAX_VALUES = 50  # of one column; a column with more is a measurement, not subgroups
+# Patients of a class; with fewer, all replicates have the same few patients and the limits are too narrow.
+MIN_PATIENTS = 10
 SENSITIVITY = 90  # percent, of the common threshold
 MEASURES = ("auc", "sensitivity", "specificity", "excess")
 
@@ -37,44 +38,47 @@ def subgroup_table(
     replicates: int = 500,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return one row per subgroup, all rows first: how well probabilities rank, decide and are calibrated in it.
+    """Return one row per subgroup, all rows first: AUC, sensitivity, specificity and calibration of the probabilities.
 
     ``y`` (n,) is 0/1, ``score`` (n,) probabilities, ``groups`` (n,) the patients, ``cases`` n rows in the same order.
-    ``columns`` maps a kind to the case column it is read from, {"sex": "gender", "skin": "fitzpatrick"}; by default
-    those of `COLUMNS` that ``cases`` has. The kind "age" is taken as years and banded by `AGE_LIMITS`; every other
-    column is taken as it is, at most `MOST_VALUES` values. Cases without a value are the subgroup "missing". Rows
-    whose score is NaN are left out throughout.
+    ``columns`` maps a kind of subgroups to its case column, {"sex": "gender", "skin": "fitzpatrick"}; by default the
+    kinds of `COLUMNS` whose column ``cases`` has. The column of the kind "age" must hold years, which are divided into
+    bands by `AGE_LIMITS`; each value of another column is a subgroup, at most `MAX_VALUES`. Cases without a value are
+    the subgroup "missing". Rows whose score is NaN are ignored.
 
-    Columns of the table: ``kind, value, rows, positives, patients``; ``auc``; ``threshold``, ONE for all: the highest
-    at which at least 90 % of all positives are called (score at or above it); ``sensitivity`` and ``specificity`` at
-    it; ``mean_predicted`` and ``prevalence``, and ``excess``, the first minus the second. `auc`, `sensitivity`,
-    `specificity` and `excess` have ``_low`` and ``_high``: 95 % percentile limits, the patients of the whole table
-    resampled, the threshold held. ``note`` says why a number is NaN: no row of a class, or, for the limits, fewer than
-    `FEWEST` patients with a positive, or with a negative; no subgroup is dropped.
+    Columns of the table: ``kind, value, rows, positives, patients``; ``auc``; ``threshold``, the same for all
+    subgroups: the highest at which at least 90 % of all positives are predicted malignant (score at or above it);
+    ``sensitivity`` and ``specificity`` at it; ``mean_predicted`` and ``prevalence``, and ``excess``, the first minus
+    the second. `auc`, `sensitivity`, `specificity` and `excess` have ``_low`` and ``_high``: 95 % percentile limits,
+    with the patients of the whole table resampled and the threshold fixed. ``note`` gives the reason if a number is
+    NaN: no row of a class, or, for the limits, fewer than `MIN_PATIENTS` patients with a positive, or with a negative.
+    No subgroup is dropped.
 
-    Raises InputFault for a column that is not there, a kind "age" that is not years, a column with too many values,
-    scores outside 0 to 1 or all NaN.
+    Raises InputFault for a missing column, a column of the kind "age" without years, a column with too many values,
+    scores outside 0 to 1, and scores that are all NaN.
     """
     kinds = _kinds(score, cases, columns)
-    kept = ~np.isnan(score)
-    y, score, groups = y[kept], score[kept], groups[kept]
+    rows = ~np.isnan(score)
+    y, score, groups = y[rows], score[rows], groups[rows]
     draws = Draws(groups, replicates=replicates, seed=seed)
     threshold = common_threshold(y, score)
-    parts = list(_groups({kind: values[kept] for kind, values in kinds.items()}, len(y)))
-    found = {at: _Subgroup(y, score, score >= threshold, draws, group.members) for at, group in enumerate(parts)}
-    drawn = replicate(found, draws, cells=2 * int(y.sum()) + 1)
-    rows = [
-        {"kind": group.kind, "value": group.value, "threshold": threshold, **found[at].row(drawn[at])}
-        for at, group in enumerate(parts)
+    parts = list(_groups({kind: values[rows] for kind, values in kinds.items()}, len(y)))
+    subgroups = {
+        index: _Subgroup(y, score, score >= threshold, draws, part.members) for index, part in enumerate(parts)
+    }
+    measures = replicate(subgroups, draws, cells=2 * int(y.sum()) + 1)
+    table_rows = [
+        {"kind": part.kind, "value": part.value, "threshold": threshold, **subgroups[index].row(measures[index])}
+        for index, part in enumerate(parts)
     ]
-    return pd.DataFrame(rows)[_ordered()]
+    return pd.DataFrame(table_rows)[_columns()]
 
 
 def common_threshold(y: Floats, score: Floats, sensitivity: int = SENSITIVITY) -> float:
-    """Return the highest threshold at which ``sensitivity`` percent of the positives score at or above; or NaN."""
+    """Return the highest threshold with at least ``sensitivity`` percent of the positives at or above it, or NaN."""
     positives = np.sort(score[y == 1])[::-1]
-    needed = -(-sensitivity * len(positives) // 100)  # rounded up, in whole numbers
-    return float(positives[needed - 1]) if len(positives) else float("nan")
+    count = -(-sensitivity * len(positives) // 100)  # rounded up, in whole numbers
+    return float(positives[count - 1]) if len(positives) else float("nan")
 
 
 def age_band(years: pd.Series) -> pd.Series:
@@ -85,48 +89,48 @@ def age_band(years: pd.Series) -> pd.Series:
 
 
 def _kinds(score: Floats, cases: pd.DataFrame, columns: Mapping[str, str] | None) -> dict[str, pd.Series]:
-    """Return the subgroup of each case, a categorical per kind; raise what is wrong, together."""
+    """Return the subgroup of each case, a categorical per kind; raise all faults together."""
     present = {kind: name for kind, name in COLUMNS.items() if name in cases}
-    asked = present if columns is None else columns
+    requested_columns = present if columns is None else columns
     faults = Faults()
     if np.isnan(score).all():
         faults.add("score: every row is NaN; at least one case must have a probability")
     if ((score < 0) | (score > 1)).any():
         limits = f"{np.nanmin(score):.4g} to {np.nanmax(score):.4g}"
-        faults.add(f"score: found {limits}; subgroups compare probabilities, which lie between 0 and 1")
-    known = [str(name) for name in cases.columns]
-    for name in sorted(set(asked.values()) - set(known)):
-        faults.add(f"the cases have no column {name!r}; {did_you_mean(name, known)}")
-    found = {kind: _values(kind, cases[name], faults) for kind, name in asked.items() if name in cases}
+        faults.add(f"score: found {limits}; subgroups need probabilities, which are between 0 and 1")
+    names = [str(name) for name in cases.columns]
+    for name in sorted(set(requested_columns.values()) - set(names)):
+        faults.add(f"the cases have no column {name!r}; {did_you_mean(name, names)}")
+    kinds = {kind: _values(kind, cases[name], faults) for kind, name in requested_columns.items() if name in cases}
     faults.raise_if_any("subgroups")
-    return found
+    return kinds
 
 
-def _values(kind: str, given: pd.Series, faults: Faults) -> pd.Series:
+def _values(kind: str, column: pd.Series, faults: Faults) -> pd.Series:
     if kind == AGE:
-        return age_band(_years(given, faults))
-    values = given.astype("category")
-    if len(values.cat.categories) > MOST_VALUES:
+        return age_band(_years(column, faults))
+    values = column.astype("category")
+    if len(values.cat.categories) > MAX_VALUES:
         count = len(values.cat.categories)
-        faults.add(f"column {given.name!r} has {count} values; a column of subgroups has at most {MOST_VALUES}")
+        faults.add(f"column {column.name!r} has {count} values; a column of subgroups must have at most {MAX_VALUES}")
     return values.cat.remove_unused_categories()
 
 
-def _years(given: pd.Series, faults: Faults) -> pd.Series:
-    years = pd.to_numeric(given, errors="coerce")
-    strange = given[years.isna() & given.notna()].unique()
-    if len(strange):
-        faults.add(f"column {given.name!r} should hold ages in years; found {list_names(strange)}")
+def _years(column: pd.Series, faults: Faults) -> pd.Series:
+    years = pd.to_numeric(column, errors="coerce")
+    invalid = column[years.isna() & column.notna()].unique()
+    if len(invalid):
+        faults.add(f"column {column.name!r} must hold ages in years; found {list_names(invalid)}")
     return years
 
 
 def _groups(kinds: Mapping[str, pd.Series], count: int) -> Iterator[_Group]:
     yield _Group("all", "all", np.ones(count, dtype=np.bool_))
     for kind, values in kinds.items():
-        yield from _of_kind(kind, values)
+        yield from _groups_of_kind(kind, values)
 
 
-def _of_kind(kind: str, values: pd.Series) -> Iterator[_Group]:
+def _groups_of_kind(kind: str, values: pd.Series) -> Iterator[_Group]:
     codes = values.cat.codes.to_numpy()
     names = dict(enumerate(map(str, values.cat.categories))) | {-1: MISSING}
     for code, name in names.items():
@@ -135,55 +139,58 @@ def _of_kind(kind: str, values: pd.Series) -> Iterator[_Group]:
 
 
 class _Subgroup:
-    """The rows of one subgroup: its measures for the patients drawn."""
+    """The rows of one subgroup, and their measures for any draw of patients."""
 
     def __init__(
-        self, y: Floats, score: Floats, called: NDArray[np.bool_], draws: Draws, members: NDArray[np.bool_]
+        self, y: Floats, score: Floats, predicted_malignant: NDArray[np.bool_], draws: Draws, members: NDArray[np.bool_]
     ) -> None:
         self._patient_of, self._patients = draws.patient_of[members], draws.patients
-        y, score, called = y[members], score[members], called[members]
+        y, score, predicted_malignant = y[members], score[members], predicted_malignant[members]
         self._roc = PatientROC(y, score, self._patient_of, draws.patients)
-        self._positive, self._negative = self._summed(y), self._summed(1 - y)
-        self._caught, self._spared = self._summed(y * called), self._summed((1 - y) * ~called)
-        self._predicted = self._summed(score)
+        self._positives, self._negatives = self._sum_by_patient(y), self._sum_by_patient(1 - y)
+        self._true_positives = self._sum_by_patient(y * predicted_malignant)
+        self._true_negatives = self._sum_by_patient((1 - y) * ~predicted_malignant)
+        self._scores = self._sum_by_patient(score)
 
-    def _summed(self, values: Floats) -> Floats:
+    def _sum_by_patient(self, values: Floats) -> Floats:
         return np.bincount(self._patient_of, weights=values, minlength=self._patients).astype(np.float64)
 
     def __call__(self, counts: Floats) -> Floats:
-        positive, negative = self._positive @ counts, self._negative @ counts
-        sensitivity = ratio(self._caught @ counts, positive)
-        specificity = ratio(self._spared @ counts, negative)
-        excess = ratio(self._predicted @ counts - positive, positive + negative)
+        positives, negatives = self._positives @ counts, self._negatives @ counts
+        sensitivity = ratio(self._true_positives @ counts, positives)
+        specificity = ratio(self._true_negatives @ counts, negatives)
+        excess = ratio(self._scores @ counts - positives, positives + negatives)
         return np.stack([self._roc(counts).area(), sensitivity, specificity, excess])
 
-    def row(self, found: Floats) -> dict[str, object]:
-        """Return this subgroup's row of the table from its measures, of the sample and of the replicates."""
-        rows, positives = len(self._patient_of), round(self._positive.sum())
+    def row(self, values: Floats) -> dict[str, object]:
+        """Return this subgroup's table row from ``values`` (measures, 1 + replicates), the sample in column 0."""
+        rows, positives = len(self._patient_of), round(self._positives.sum())
         row: dict[str, object] = {"rows": rows, "positives": positives}
         row |= {"patients": len(np.unique(self._patient_of)), "note": self._note()}
-        row |= {"mean_predicted": self._predicted.sum() / rows, "prevalence": positives / rows}
-        for measure, values in zip(MEASURES, found, strict=True):
-            limits = percentile_interval(values)
-            shown = Interval(limits.value, float("nan"), float("nan")) if self._few() else limits
-            row |= {measure: shown.value, f"{measure}_low": shown.low, f"{measure}_high": shown.high}
+        row |= {"mean_predicted": self._scores.sum() / rows, "prevalence": positives / rows}
+        for measure, replicates in zip(MEASURES, values, strict=True):
+            interval = percentile_interval(replicates)
+            if self._too_few_patients():
+                interval = Interval(interval.value, float("nan"), float("nan"))
+            row |= {measure: interval.value, f"{measure}_low": interval.low, f"{measure}_high": interval.high}
         return row
 
-    def _few(self) -> dict[str, int]:
-        with_positive = int((self._positive > 0).sum())
-        with_negative = int((self._negative > 0).sum())
+    def _too_few_patients(self) -> dict[str, int]:
+        with_positive = int((self._positives > 0).sum())
+        with_negative = int((self._negatives > 0).sum())
         counts = {"with a positive": with_positive, "with a negative": with_negative}
-        return {name: count for name, count in counts.items() if count < FEWEST}
+        return {name: count for name, count in counts.items() if count < MIN_PATIENTS}
 
     def _note(self) -> str:
-        lacking = {"positive": self._positive, "negative": self._negative}
-        said = [f"no {name}" for name, counted in lacking.items() if not counted.any()]
-        said += [f"{count} patient(s) {name}, limits need {FEWEST}" for name, count in self._few().items()]
-        return "; ".join(said)
+        classes = {"positive": self._positives, "negative": self._negatives}
+        notes = [f"no {name}" for name, counts in classes.items() if not counts.any()]
+        too_few = self._too_few_patients()
+        notes += [f"{count} patient(s) {name}, limits need {MIN_PATIENTS}" for name, count in too_few.items()]
+        return "; ".join(notes)
 
 
-def _ordered() -> list[str]:
-    measured = {name: [name, f"{name}_low", f"{name}_high"] for name in MEASURES}
-    leading = ["kind", "value", "rows", "positives", "patients", *measured["auc"], "threshold"]
-    decided = [*measured["sensitivity"], *measured["specificity"]]
-    return [*leading, *decided, "mean_predicted", "prevalence", *measured["excess"], "note"]
+def _columns() -> list[str]:
+    limits = {name: [name, f"{name}_low", f"{name}_high"] for name in MEASURES}
+    first = ["kind", "value", "rows", "positives", "patients", *limits["auc"], "threshold"]
+    rates = [*limits["sensitivity"], *limits["specificity"]]
+    return [*first, *rates, "mean_predicted", "prevalence", *limits["excess"], "note"]

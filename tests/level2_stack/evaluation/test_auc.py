@@ -1,4 +1,4 @@
-"""AUC, bootstrap and DeLong against anchors, scikit-learn and their own definitions."""
+"""AUC, bootstrap and DeLong against exact values, scikit-learn and their own definitions."""
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,12 @@ from tests.level2_stack.evaluation.pair_wins import wins
 
 Y = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
 SCORE = np.array([0.1, 0.4, 0.4, 0.35, 0.8, 0.3, 0.2])
-LABELLED = st.lists(
+WEIGHTED_ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0]), st.integers(-5, 5), st.integers(0, 3)), min_size=2, max_size=30
 ).filter(lambda rows: len({row[0] for row in rows if row[2]}) == 2)
 
 
-def labelled(n=600, seed=0, signal=1.0):
+def draw_rows(n=600, seed=0, signal=1.0):
     random = np.random.default_rng(seed)
     y = (random.random(n) < 0.2).astype(float)
     return y, signal * y + random.normal(size=n), np.array([f"patient_{i // 3}" for i in range(n)], dtype=object)
@@ -38,7 +38,7 @@ def weighted_auc(y, score, weights):
 
 
 @pytest.mark.parametrize(("score", "expected"), [(Y, 1.0), (-Y, 0.0), (np.zeros(7), 0.5)])
-def test_auc_has_its_anchors(score, expected):
+def test_auc_is_1_for_perfect_0_for_reversed_and_one_half_for_constant_scores(score, expected):
     assert auc(Y, score) == expected
     assert weighted_auc(Y, score, np.ones(7)) == expected
 
@@ -49,14 +49,14 @@ def test_auc_of_one_class_is_unknown():
 
 
 @settings(deadline=None, max_examples=50)
-@given(LABELLED)
+@given(WEIGHTED_ROWS)
 def test_weighted_auc_is_that_of_scikit_learn(rows):
     y, score, weights = np.array(rows, dtype=np.float64).T
     assert weighted_auc(y, score, weights) == pytest.approx(roc_auc_score(y, score, sample_weight=weights))
 
 
 @settings(deadline=None, max_examples=50)
-@given(LABELLED)
+@given(WEIGHTED_ROWS)
 def test_a_weight_counts_as_that_many_rows(rows):
     y, score, weights = np.array(rows, dtype=np.float64).T
     times = weights.astype(int)
@@ -64,18 +64,18 @@ def test_a_weight_counts_as_that_many_rows(rows):
 
 
 @settings(deadline=None, max_examples=50)
-@given(LABELLED)
-def test_weights_may_come_together_or_one_by_one(rows):
+@given(WEIGHTED_ROWS)
+def test_several_weightings_together_give_the_same_as_one_by_one(rows):
     y, score, weights = np.array(rows, dtype=np.float64).T
     together = PatientROC(y, score, np.arange(len(y)), len(y))(np.stack([weights, np.ones(len(y))], axis=1)).area()
     assert together == pytest.approx([weighted_auc(y, score, weights), weighted_auc(y, score, np.ones(len(y)))])
 
 
-def test_a_patients_rows_share_its_weight():
+def test_all_rows_of_a_patient_have_its_weight():
     patient_of = np.array([0, 0, 1, 1, 2, 2, 2])
     counts = np.array([2.0, 0.0, 1.0])
-    by_patient = PatientROC(Y, SCORE, patient_of, 3)(counts[:, np.newaxis]).area().item()
-    assert by_patient == pytest.approx(weighted_auc(Y, SCORE, counts[patient_of]))
+    patient_auc = PatientROC(Y, SCORE, patient_of, 3)(counts[:, np.newaxis]).area().item()
+    assert patient_auc == pytest.approx(weighted_auc(Y, SCORE, counts[patient_of]))
 
 
 def test_draws_start_with_the_sample_and_draw_every_patient_once_on_average():
@@ -91,43 +91,43 @@ def test_draws_start_with_the_sample_and_draw_every_patient_once_on_average():
 @pytest.mark.parametrize("cells", [1, 100_000, 10_000_000])
 def test_the_size_of_a_batch_changes_no_replicate(cells):
     draws = Draws(np.array(list("pqqrs"), dtype=object), replicates=25, seed=3)
-    found = replicate({"counts": lambda counts: counts}, draws, cells=cells)["counts"]
+    counts = replicate({"counts": lambda counts: counts}, draws, cells=cells)["counts"]
     expected = np.concatenate(list(draws.batches(width=7)), axis=1)
-    assert np.array_equal(found, expected)
+    assert np.array_equal(counts, expected)
 
 
 def test_the_order_of_rows_changes_no_interval():
-    y, score, groups = labelled()
-    turned = np.random.default_rng(5).permutation(len(y))
-    one = patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=20)
-    other = patient_bootstrap(y[turned], pd.DataFrame({"m": score[turned]}), groups[turned], replicates=20)
-    pd.testing.assert_frame_equal(one, other)
+    y, score, groups = draw_rows()
+    order = np.random.default_rng(5).permutation(len(y))
+    first = patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=20)
+    other = patient_bootstrap(y[order], pd.DataFrame({"m": score[order]}), groups[order], replicates=20)
+    pd.testing.assert_frame_equal(first, other)
 
 
-def test_an_interval_leaves_unknown_replicates_out():
+def test_an_interval_ignores_replicates_without_a_value():
     assert percentile_interval(np.array([0.5, np.nan, 0.4, 0.4, np.nan])) == (0.5, 0.4, 0.4)
     assert percentile_interval(np.array([0.5, np.nan]))[0] == 0.5
     assert np.isnan(percentile_interval(np.array([0.5, np.nan]))[1:]).all()
 
 
-@pytest.mark.parametrize("clustered", [False, True])
-def test_intervals_of_resampled_patients_cover_the_true_auc(clustered):
-    """True AUC 0.760 = Phi(1 / sqrt 2); two scores of one patient correlate 0.7 where clustered, positives too."""
+@pytest.mark.parametrize("is_correlated", [False, True])
+def test_intervals_of_resampled_patients_cover_the_true_auc(is_correlated):
+    """The true AUC is 0.760 = Phi(1 / sqrt 2). A patient has two pictures with one target, and scores may correlate 0.7."""
     random = np.random.default_rng(0)
-    covered = 0
+    n_covering = 0
     for _ in range(100):
         y = np.repeat((random.random(100) < 0.4).astype(float), 2)
-        shared = np.repeat(random.normal(size=100), 2)
+        common = np.repeat(random.normal(size=100), 2)
         own = random.normal(size=200)
-        score = y + (np.sqrt(0.7) * shared + np.sqrt(0.3) * own if clustered else own)
+        score = y + (np.sqrt(0.7) * common + np.sqrt(0.3) * own if is_correlated else own)
         patients = np.repeat(np.arange(100), 2).astype(object)
         row = patient_bootstrap(y, pd.DataFrame({"m": score}), patients, replicates=200).loc["m"]
-        covered += row["low"] <= 0.7602 <= row["high"]
-    assert 88 <= covered <= 100  # 95 expected, standard deviation 2.2
+        n_covering += row["low"] <= 0.7602 <= row["high"]
+    assert 88 <= n_covering <= 100  # 95 expected, standard deviation 2.2
 
 
 def test_bootstrap_with_independent_patients_agrees_with_delong():
-    y, score, _ = labelled(n=2000)
+    y, score, _ = draw_rows(n=2000)
     single = np.arange(2000).astype(object)
     row = patient_bootstrap(y, pd.DataFrame({"m": score}), single, replicates=400).loc["m"]
     interval = delong_interval(y, score)
@@ -135,17 +135,17 @@ def test_bootstrap_with_independent_patients_agrees_with_delong():
 
 
 def test_bootstrap_resamples_patients_and_not_rows():
-    y, score, _ = labelled(n=300)
+    y, score, _ = draw_rows(n=300)
     alone = patient_bootstrap(y, pd.DataFrame({"m": score}), np.arange(300).astype(object), replicates=300).loc["m"]
-    # Every row four times says no more than once, as long as the four belong to one patient.
-    tiled = patient_bootstrap(
+    # Four copies of every row add no information, because they belong to one patient.
+    copies = patient_bootstrap(
         np.tile(y, 4), pd.DataFrame({"m": np.tile(score, 4)}), np.tile(np.arange(300).astype(object), 4), replicates=300
     ).loc["m"]
-    assert tiled["high"] - tiled["low"] == pytest.approx(alone["high"] - alone["low"])
+    assert copies["high"] - copies["low"] == pytest.approx(alone["high"] - alone["low"])
 
 
-def test_paired_gain_is_sharper_than_two_intervals():
-    y, score, groups = labelled()
+def test_the_interval_of_a_paired_gain_is_narrower_than_that_of_an_auc():
+    y, score, groups = draw_rows()
     better = score + 0.1 * y
     frame = patient_bootstrap(y, pd.DataFrame({"old": score, "new": better}), groups, reference="new", replicates=200)
     old = frame.loc["old"]
@@ -156,31 +156,31 @@ def test_paired_gain_is_sharper_than_two_intervals():
 
 
 def test_a_model_with_gaps_is_scored_and_compared_on_its_own_rows():
-    y, score, groups = labelled()
+    y, score, groups = draw_rows()
     gappy = np.where(np.arange(600) < 100, np.nan, -score)
     frame = patient_bootstrap(y, pd.DataFrame({"m": score, "gappy": gappy}), groups, reference="m", replicates=20)
     assert frame.loc["gappy", "auc"] == pytest.approx(auc(y[100:], -score[100:]))
     assert frame.loc["gappy", "gain"] == pytest.approx(auc(y[100:], score[100:]) - auc(y[100:], -score[100:]))
 
 
-def test_equal_seeds_draw_equal_intervals_and_others_do_not():
-    y, score, groups = labelled()
-    one, same, other = (
+def test_equal_seeds_give_equal_intervals_and_others_do_not():
+    y, score, groups = draw_rows()
+    first, same, other = (
         patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=50, seed=seed) for seed in (1, 1, 2)
     )
-    pd.testing.assert_frame_equal(one, same)
-    assert one.loc["m", "low"] != other.loc["m", "low"]
+    pd.testing.assert_frame_equal(first, same)
+    assert first.loc["m", "low"] != other.loc["m", "low"]
 
 
-def test_delong_variance_is_its_definition():
-    won = wins(Y, SCORE)
-    by_definition = won.mean(axis=1).var(ddof=1) / 3 + won.mean(axis=0).var(ddof=1) / 4
-    assert delong_variance(Y, SCORE) == pytest.approx(by_definition)
-    assert delong_interval(Y, SCORE).value == pytest.approx(won.mean())
+def test_delong_variance_agrees_with_its_definition():
+    pair_wins = wins(Y, SCORE)
+    expected = pair_wins.mean(axis=1).var(ddof=1) / 3 + pair_wins.mean(axis=0).var(ddof=1) / 4
+    assert delong_variance(Y, SCORE) == pytest.approx(expected)
+    assert delong_interval(Y, SCORE).value == pytest.approx(pair_wins.mean())
 
 
 @settings(deadline=None, max_examples=50)
-@given(LABELLED)
+@given(WEIGHTED_ROWS)
 def test_delong_components_are_shares_of_won_pairs(rows):
     y, score, _ = np.array(rows, dtype=np.float64).T
     of_positives, of_negatives = delong_components(y, score)

@@ -1,4 +1,4 @@
-"""Clinical metrics against scikit-learn, their definitions written out, and repeated patients."""
+"""Clinical metrics against scikit-learn, their definitions, and tables with repeated patients."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def columns(rows):
     return y, score, patient.astype(int)
 
 
-def standing(y, score, weights=None):
+def roc_weights(y, score, weights=None):
     counts = np.ones(len(y)) if weights is None else weights
     return PatientROC(y, score, np.arange(len(y)), len(y))(counts[:, np.newaxis])
 
@@ -51,74 +51,78 @@ def clinic(n=900, seed=0):
 
 @settings(deadline=None, max_examples=40)
 @given(ROWS)
-def test_partial_auc_is_that_of_the_flipped_curve_left_of_a_fifth(rows):
+def test_partial_auc_is_that_of_the_reversed_curve_left_of_a_fifth(rows):
     y, score, _ = columns(rows)
-    most = 0.2
-    standardised = roc_auc_score(1 - y, -score, max_fpr=most)  # scikit-learn: 0.5 for chance, 1 for perfect
-    least = most**2 / 2
-    expected = least + (standardised - 0.5) / 0.5 * (most - least)
-    assert partial_area(standing(y, score)).item() == pytest.approx(expected)
+    max_fpr = 0.2
+    standard_auc = roc_auc_score(1 - y, -score, max_fpr=max_fpr)  # scikit-learn: 0.5 for chance, 1 for perfect
+    chance = max_fpr**2 / 2
+    expected = chance + (standard_auc - 0.5) / 0.5 * (max_fpr - chance)
+    assert partial_area(roc_weights(y, score)).item() == pytest.approx(expected)
 
 
-def of_the_contest(y, score, least=0.8):
-    """Return the partial AUC as ISIC 2024 defines it: labels and scores flipped, left of 0.2, the last step cut."""
-    false, true, _ = roc_curve(1 - y, -score)
-    most = 1 - least
-    stop = np.searchsorted(false, most, "right")
-    end = np.interp(most, false[stop - 1 : stop + 1], true[stop - 1 : stop + 1])
-    return auc(np.r_[false[:stop], most], np.r_[true[:stop], end])
+def contest_metric(y, score, min_sensitivity=0.8):
+    """Return the partial AUC as ISIC 2024 defines it: labels and scores reversed, left of 0.2, the last step cut."""
+    fpr, tpr, _ = roc_curve(1 - y, -score)
+    max_fpr = 1 - min_sensitivity
+    stop = np.searchsorted(fpr, max_fpr, "right")
+    end = np.interp(max_fpr, fpr[stop - 1 : stop + 1], tpr[stop - 1 : stop + 1])
+    return auc(np.r_[fpr[:stop], max_fpr], np.r_[tpr[:stop], end])
 
 
 @pytest.mark.parametrize("decimals", [1, 8])  # many ties, and none
-def test_partial_auc_is_the_contests_own_at_one_malignant_lesion_in_a_thousand(decimals):
+def test_partial_auc_is_that_of_the_contest_at_one_malignant_lesion_in_a_thousand(decimals):
     random = np.random.default_rng(decimals)
     y = np.zeros(40_000)
-    y[random.choice(len(y), 39, replace=False)] = 1  # a fifth of 39 is no whole number: the last step is cut
+    y[random.choice(len(y), 39, replace=False)] = 1  # a fifth of 39 is not a whole number: the last step is cut
     score = (y * 1.5 + random.normal(size=len(y))).round(decimals)
-    assert partial_area(standing(y, score)).item() == pytest.approx(of_the_contest(y, score), abs=1e-12)
+    assert partial_area(roc_weights(y, score)).item() == pytest.approx(contest_metric(y, score), abs=1e-12)
 
 
 @pytest.mark.parametrize(("score", "expected"), [([0, 0, 1, 1], 0.2), ([1, 1, 0, 0], 0.0), ([5, 5, 5, 5], 0.02)])
-def test_partial_auc_has_its_anchors(score, expected):
+def test_partial_auc_of_perfect_reversed_and_constant_scores(score, expected):
     y = np.array([0.0, 0.0, 1.0, 1.0])
-    assert partial_area(standing(y, np.array(score, dtype=float))).item() == pytest.approx(expected)
+    assert partial_area(roc_weights(y, np.array(score, dtype=float))).item() == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=40)
 @given(ROWS)
-def test_partial_auc_above_no_sensitivity_is_the_auc(rows):
+def test_partial_auc_above_sensitivity_0_is_the_auc(rows):
     y, score, _ = columns(rows)
-    assert partial_area(standing(y, score), percent=0).item() == pytest.approx(roc_auc_score(y, score))
+    assert partial_area(roc_weights(y, score), percent=0).item() == pytest.approx(roc_auc_score(y, score))
 
 
 @settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_average_precision_is_that_of_scikit_learn(rows):
     y, score, _ = columns(rows)
-    assert average_precision(standing(y, score)).item() == pytest.approx(average_precision_score(y, score))
+    assert average_precision(roc_weights(y, score)).item() == pytest.approx(average_precision_score(y, score))
 
 
 @settings(deadline=None, max_examples=40)
 @given(ROWS, st.sampled_from([95, 90, 80, 50]))
 def test_working_points_are_the_best_of_all_thresholds(rows, percent):
     y, score, _ = columns(rows)
-    called = score >= np.append(score, np.inf)[:, np.newaxis]
-    caught, spared = called[:, y == 1].mean(axis=1), (~called)[:, y == 0].mean(axis=1)
+    is_malignant = score >= np.append(score, np.inf)[:, np.newaxis]
+    sensitivity, specificity = is_malignant[:, y == 1].mean(axis=1), (~is_malignant)[:, y == 0].mean(axis=1)
     enough = percent / 100 - 1e-12
-    assert sensitivity_at(standing(y, score), percent).item() == pytest.approx(caught[spared >= enough].max())
-    assert specificity_at(standing(y, score), percent).item() == pytest.approx(spared[caught >= enough].max())
+    assert sensitivity_at(roc_weights(y, score), percent).item() == pytest.approx(
+        sensitivity[specificity >= enough].max()
+    )
+    assert specificity_at(roc_weights(y, score), percent).item() == pytest.approx(
+        specificity[sensitivity >= enough].max()
+    )
 
 
 def test_nineteen_of_twenty_are_95_percent():
     y = np.r_[np.ones(1), np.zeros(20)]
     one_above, two_above = (np.r_[0.5, np.zeros(20 - above), np.ones(above)] for above in (1, 2))
-    assert sensitivity_at(standing(y, one_above), 95).item() == 1.0
-    assert sensitivity_at(standing(y, two_above), 95).item() == 0.0
+    assert sensitivity_at(roc_weights(y, one_above), 95).item() == 1.0
+    assert sensitivity_at(roc_weights(y, two_above), 95).item() == 0.0
 
 
 @settings(deadline=None, max_examples=40)
 @given(ROWS)
-def test_ranks_have_the_metrics_of_their_scores(rows):
+def test_ranks_have_the_same_metrics_as_their_scores(rows):
     y, score, patients = columns(rows)
     pd.testing.assert_series_equal(values(y, score, patients), values(y, rankdata(score), patients))
 
@@ -129,73 +133,73 @@ def test_a_patient_drawn_twice_counts_as_two_patients(rows, times):
     y, score, patients = columns(rows)
     copies = np.array([copy for patient in patients for copy in range(times[patient])], dtype=int)
     repeats = np.array(times)[patients]
-    repeated_y, repeated_score = np.repeat(y, repeats), np.repeat(score, repeats)
+    long_y, long_score = np.repeat(y, repeats), np.repeat(score, repeats)
     weights = repeats.astype(float)
-    together, apart = standing(y, score, weights), standing(repeated_y, repeated_score)
+    together, apart = roc_weights(y, score, weights), roc_weights(long_y, long_score)
     for metric in CURVE_METRICS.values():
         assert metric(together) == pytest.approx(metric(apart), nan_ok=True)
     hits = (y * top_chance(score, patients, top=2) * weights).sum()
     new_patients = np.repeat(patients, repeats) * 10 + copies
-    assert hits == pytest.approx((repeated_y * top_chance(repeated_score, new_patients, top=2)).sum())
+    assert hits == pytest.approx((long_y * top_chance(long_score, new_patients, top=2)).sum())
 
 
-def test_metrics_of_one_class_are_unknown_but_hits_are_counted():
+def test_metrics_of_one_class_are_nan_but_hits_are_counted():
     groups = np.array(list("pqr"), dtype=object)
-    without = values(np.zeros(3), np.arange(3.0), groups)
-    assert without["top15_hits"] == 0
-    assert without.drop("top15_hits").isna().all()
-    only = values(np.ones(3), np.arange(3.0), groups)
-    assert (only[list(TOP_METRICS)] == [3, 1, 1]).all()
-    assert only.drop(list(TOP_METRICS)).isna().all()
+    negatives = values(np.zeros(3), np.arange(3.0), groups)
+    assert negatives["top15_hits"] == 0
+    assert negatives.drop("top15_hits").isna().all()
+    positives = values(np.ones(3), np.arange(3.0), groups)
+    assert (positives[list(TOP_METRICS)] == [3, 1, 1]).all()
+    assert positives.drop(list(TOP_METRICS)).isna().all()
 
 
-def test_the_highest_of_a_patient_are_taken_and_no_others_patients():
+def test_the_top_scores_are_those_within_each_patient():
     score = np.array([0.9, 0.1, 0.5, 0.2, 0.3])
     patient_of = np.array([0, 0, 0, 1, 1])
     assert top_chance(score, patient_of, top=1).tolist() == [1, 0, 0, 0, 1]
     assert top_chance(score, patient_of, top=2).tolist() == [1, 0, 1, 1, 1]
 
 
-def test_equal_scores_share_the_last_places():
+def test_equal_scores_share_the_last_ranks():
     score = np.array([0.9, 0.5, 0.5, 0.5, 0.1])
     chance = top_chance(score, np.zeros(5, dtype=int), top=3)
     assert chance.tolist() == pytest.approx([1, 2 / 3, 2 / 3, 2 / 3, 0])
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=30), st.integers(1, 8))
-def test_every_patient_has_as_many_top_places_as_pictures_or_fifteen(rows, top):
+def test_every_patient_has_the_top_number_of_hits_or_as_many_as_pictures(rows, top):
     score, patient_of = np.array(rows, dtype=int).reshape(-1, 2).T
     chance = top_chance(score.astype(float), patient_of, top=top)
     for patient in set(patient_of):
-        mine = patient_of == patient
-        assert chance[mine].sum() == pytest.approx(min(top, mine.sum()))
+        own = patient_of == patient
+        assert chance[own].sum() == pytest.approx(min(top, own.sum()))
 
 
 def test_top_hits_are_counted_over_pictures_and_averaged_over_patients():
-    """Of a's two melanomas one stands among the first 15 of 17, b's only one does."""
+    """One of the two melanomas of patient a is among the first 15 of 17 pictures, and so is the only one of b."""
     y, score = np.zeros(19), np.arange(19.0)
     y[[0, 16, 18]] = 1
     groups = np.array(["a"] * 17 + ["b"] * 2, dtype=object)
-    found = values(y, score, groups)
-    assert found["top15_hits"] == 2
-    assert found["top15_sensitivity"] == pytest.approx(2 / 3)
-    assert found["top15_patient_sensitivity"] == pytest.approx((1 / 2 + 1) / 2)
+    metrics = values(y, score, groups)
+    assert metrics["top15_hits"] == 2
+    assert metrics["top15_sensitivity"] == pytest.approx(2 / 3)
+    assert metrics["top15_patient_sensitivity"] == pytest.approx((1 / 2 + 1) / 2)
 
 
-def test_the_table_has_every_model_and_metric_within_its_interval():
+def test_the_table_has_every_model_and_metric_and_intervals_contain_the_value():
     y, score, groups = clinic()
     table = clinical_metrics(y, pd.DataFrame({"good": score + y, "bad": score}), groups, replicates=200)
     assert table["model"].value_counts().to_dict() == {"good": 13, "bad": 13}
     assert list(table["metric"][:3]) == ["auc", "auc_delong", PARTIAL]
-    drawn = table[table["metric"] != "auc_delong"]
-    assert (drawn["replicates"] == 200).all()
-    assert (drawn["low"] <= drawn["value"]).all()
-    assert (drawn["value"] <= drawn["high"]).all()
-    bounded = drawn[~drawn["metric"].eq("top15_hits")]
-    assert bounded[["low", "high"]].stack().between(0, 1).all()
+    resampled_rows = table[table["metric"] != "auc_delong"]
+    assert (resampled_rows["replicates"] == 200).all()
+    assert (resampled_rows["low"] <= resampled_rows["value"]).all()
+    assert (resampled_rows["value"] <= resampled_rows["high"]).all()
+    shares = resampled_rows[~resampled_rows["metric"].eq("top15_hits")]
+    assert shares[["low", "high"]].stack().between(0, 1).all()
 
 
-def test_the_interval_of_the_auc_is_that_of_the_leaderboard_and_of_delong():
+def test_the_intervals_of_the_auc_are_those_of_the_leaderboard_and_of_delong():
     y, score, groups = clinic()
     scores = pd.DataFrame({"m": score})
     table = clinical_metrics(y, scores, groups, replicates=60, seed=4).set_index("metric")
@@ -209,19 +213,19 @@ def test_a_model_with_gaps_is_scored_on_its_own_rows():
     gappy = np.where(np.arange(900) < 100, np.nan, score)
     table = clinical_metrics(y, pd.DataFrame({"whole": score, "gappy": gappy}), groups, replicates=0)
     alone = values(y[100:], score[100:], groups[100:])
-    found = table[table["model"] == "gappy"].set_index("metric")
-    pd.testing.assert_series_equal(found["value"], alone)
-    assert (found[["rows", "positives", "patients"]] == [800, y[100:].sum(), 40]).all(axis=None)
+    rows = table[table["model"] == "gappy"].set_index("metric")
+    pd.testing.assert_series_equal(rows["value"], alone)
+    assert (rows[["rows", "positives", "patients"]] == [800, y[100:].sum(), 40]).all(axis=None)
 
 
-def test_replicates_that_say_nothing_are_counted_out():
+def test_replicates_with_one_class_are_not_counted():
     y, score = np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.9, 0.1, 0.95, 0.2])
     table = clinical_metrics(y, pd.DataFrame({"m": score}), np.array(list("pqrs"), dtype=object), replicates=200)
-    informative = table.set_index("metric").loc["auc", "replicates"]
-    assert informative == pytest.approx(200 * (1 - 0.75**4), abs=25)  # the chance that the one melanoma is drawn
+    n_replicates = table.set_index("metric").loc["auc", "replicates"]
+    assert n_replicates == pytest.approx(200 * (1 - 0.75**4), abs=25)  # the probability that the only melanoma is drawn
 
 
-def test_a_model_without_any_score_is_unknown_and_stops_nothing():
+def test_a_model_without_any_score_has_nan_metrics():
     y, _, groups = clinic(n=40)
     table = clinical_metrics(y, pd.DataFrame({"empty": np.full(40, np.nan)}), groups, replicates=3).set_index("metric")
     assert table.drop(index="top15_hits")["value"].isna().all()
@@ -229,14 +233,14 @@ def test_a_model_without_any_score_is_unknown_and_stops_nothing():
 
 
 def test_intervals_of_partial_auc_cover_its_true_value():
-    """The truth is that of a sample so large that its own error is far below an interval's width."""
+    """The true value comes from a sample so large that its error is far smaller than an interval."""
     random = np.random.default_rng(1)
     many = np.r_[np.ones(100_000), np.zeros(100_000)]
-    truth = partial_area(standing(many, many * 1.5 + random.normal(size=len(many)))).item()
-    covered = 0
+    truth = partial_area(roc_weights(many, many * 1.5 + random.normal(size=len(many)))).item()
+    n_covering = 0
     for _ in range(50):
         y = np.r_[np.ones(80), np.zeros(240)]
         score = pd.DataFrame({"m": 1.5 * y + random.normal(size=320)})
         row = clinical_metrics(y, score, np.arange(320).astype(object), replicates=120).set_index("metric").loc[PARTIAL]
-        covered += row["low"] <= truth <= row["high"]
-    assert 42 <= covered <= 50  # 47.5 expected, standard deviation 1.5
+        n_covering += row["low"] <= truth <= row["high"]
+    assert 42 <= n_covering <= 50  # 47.5 expected, standard deviation 1.5

@@ -1,4 +1,4 @@
-"""Paired tests against DeLong's covariance written out, their behaviour under the null, and each other."""
+"""Paired tests against DeLong's covariance from its definition, under the null hypothesis, and against each other."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ ROWS = st.lists(
 ).filter(lambda rows: 2 <= sum(row[0] for row in rows) <= len(rows) - 2)
 
 
-def variance_written_out(y, score, against):
+def delong_variance(y, score, against):
     """Return var + var - 2 cov of DeLong et al. 1988, from all pairs of a positive and a negative."""
     parts = [np.stack([wins(y, s).mean(axis=axis) for s in (score, against)]) for axis in (1, 0)]
     covariance = sum(np.cov(part) / part.shape[1] for part in parts)
@@ -24,13 +24,13 @@ def variance_written_out(y, score, against):
 
 
 def delong(y, score, against):
-    """Return z and p of DeLong's test as `compare` gives them."""
+    """Return z and p of DeLong's test from `compare`."""
     scores = pd.DataFrame({"score": score, "against": against})
     row = compare(y, scores, np.arange(len(y)).astype(object), replicates=1).iloc[0]
     return row["z_delong"], row["p_delong"]
 
 
-def labelled(n=400, seed=0):
+def draw_scores(n=400, seed=0):
     random = np.random.default_rng(seed)
     y = (random.random(n) < 0.25).astype(float)
     base = y + random.normal(size=n)
@@ -40,9 +40,9 @@ def labelled(n=400, seed=0):
 
 @settings(deadline=None, max_examples=50)
 @given(ROWS)
-def test_paired_delong_is_its_covariance_over_all_pairs(rows):
+def test_paired_delong_agrees_with_its_covariance_over_all_pairs(rows):
     y, score, against = np.array(rows, dtype=np.float64).T
-    (z, p), variance = delong(y, score, against), variance_written_out(y, score, against)
+    (z, p), variance = delong(y, score, against), delong_variance(y, score, against)
     gain = wins(y, score).mean() - wins(y, against).mean()
     if variance < 1e-12:
         assert z == 0 if abs(gain) < 1e-12 else np.isnan(z)
@@ -53,7 +53,7 @@ def test_paired_delong_is_its_covariance_over_all_pairs(rows):
 
 @settings(deadline=None, max_examples=50)
 @given(ROWS)
-def test_scores_that_order_alike_differ_by_chance_alone(rows):
+def test_scores_with_the_same_order_have_z_0_and_p_1(rows):
     y, score, _ = np.array(rows, dtype=np.float64).T
     assert delong(y, score, score) == (0, 1)
     assert delong(y, score, np.exp(score) / 7) == (0, 1)
@@ -61,18 +61,18 @@ def test_scores_that_order_alike_differ_by_chance_alone(rows):
 
 @settings(deadline=None, max_examples=50)
 @given(ROWS)
-def test_turning_the_pair_turns_the_sign(rows):
+def test_the_reversed_pair_has_the_opposite_sign(rows):
     y, score, against = np.array(rows, dtype=np.float64).T
-    (z, p), (turned_z, turned_p) = delong(y, score, against), delong(y, against, score)
-    assert (z, p) == pytest.approx((-turned_z, turned_p), nan_ok=True)
+    (z, p), (other_z, other_p) = delong(y, score, against), delong(y, against, score)
+    assert (z, p) == pytest.approx((-other_z, other_p), nan_ok=True)
 
 
-def test_a_difference_without_variance_is_no_evidence():
+def test_a_difference_without_variance_has_no_p():
     y = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
     assert np.isnan(delong(y, y, -y)).all()
 
 
-def test_one_positive_allows_no_test():
+def test_with_one_positive_the_test_is_nan():
     y = np.array([1.0, 0.0, 0.0, 0.0])
     assert np.isnan(delong(y, np.arange(4.0), np.arange(4.0)[::-1])).all()
 
@@ -92,8 +92,8 @@ def test_bootstrap_p_is_twice_the_smaller_side(gains, expected):
     assert bootstrap_p(np.array(gains)) == pytest.approx(expected, nan_ok=True)
 
 
-def test_every_two_models_are_compared_once_by_default():
-    y, scores, groups = labelled()
+def test_by_default_every_two_models_are_compared_once():
+    y, scores, groups = draw_scores()
     table = compare(y, scores, groups, replicates=50)
     assert list(zip(table["model"], table["against"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
     assert (table["gain"] == table["auc"] - table["auc_against"]).all()
@@ -103,21 +103,21 @@ def test_every_two_models_are_compared_once_by_default():
 
 
 def test_a_pair_has_the_gain_of_the_leaderboard():
-    y, scores, groups = labelled()
+    y, scores, groups = draw_scores()
     row = compare(y, scores, groups, pairs=[("b", "a")], replicates=80, seed=2).iloc[0]
-    led = patient_bootstrap(y, scores, groups, reference="b", replicates=80, seed=2).loc["a"]
-    assert row[["gain", "low", "high"]].to_list() == led[["gain", "gain_low", "gain_high"]].to_list()
+    leaderboard_row = patient_bootstrap(y, scores, groups, reference="b", replicates=80, seed=2).loc["a"]
+    assert row[["gain", "low", "high"]].to_list() == leaderboard_row[["gain", "gain_low", "gain_high"]].to_list()
 
 
-def test_a_model_against_itself_gains_nothing():
-    y, scores, groups = labelled()
+def test_a_model_has_no_gain_over_itself():
+    y, scores, groups = draw_scores()
     row = compare(y, scores, groups, pairs=[("a", "a")], replicates=30).iloc[0]
     assert row[["gain", "low", "high", "z_delong"]].to_list() == [0, 0, 0, 0]
     assert row[["p_bootstrap", "p_delong"]].to_list() == [1, 1]
 
 
 def test_a_pair_is_compared_on_the_rows_both_have():
-    y, scores, groups = labelled()
+    y, scores, groups = draw_scores()
     scores = scores.assign(b=scores["b"].where(np.arange(400) >= 90), c=scores["c"].where(np.arange(400) < 350))
     row = compare(y, scores, groups, pairs=[("b", "c")], replicates=10).iloc[0]
     both = slice(90, 350)
@@ -127,23 +127,23 @@ def test_a_pair_is_compared_on_the_rows_both_have():
     assert (row["z_delong"], row["p_delong"]) == pytest.approx(delong(y[both], b, c))
 
 
-def test_models_without_a_row_together_are_not_compared():
-    y, scores, groups = labelled()
+def test_models_without_common_rows_are_not_compared():
+    y, scores, groups = draw_scores()
     scores = scores.assign(a=scores["a"].where(np.arange(400) < 200), b=scores["b"].where(np.arange(400) >= 200))
     row = compare(y, scores, groups, pairs=[("a", "b")], replicates=5).iloc[0]
     assert row["rows"] == 0
     assert row[["gain", "low", "high", "p_bootstrap", "z_delong", "p_delong"]].isna().all()
 
 
-def test_no_pairs_make_an_empty_table_with_its_columns():
-    y, scores, groups = labelled()
+def test_without_pairs_the_table_is_empty_but_has_its_columns():
+    y, scores, groups = draw_scores()
     table = compare(y, scores[["a"]], groups, replicates=5)
     assert table.empty
     assert {"model", "gain", "p_bootstrap", "p_delong"} <= set(table.columns)
 
 
-def test_a_true_gain_is_found_by_both_tests():
-    y, scores, groups = labelled(n=1200)
+def test_both_tests_find_a_true_gain():
+    y, scores, groups = draw_scores(n=1200)
     scores = scores.assign(c=scores["a"] - y)
     row = compare(y, scores, groups, pairs=[("a", "c")], replicates=200).iloc[0]
     assert row["low"] > 0
@@ -151,11 +151,11 @@ def test_a_true_gain_is_found_by_both_tests():
     assert row["p_delong"] < 1e-6
 
 
-def test_equal_models_are_called_different_in_about_one_of_twenty():
-    """b and c carry the same signal under independent noise, patients are single rows: both tests hold their level."""
+def test_about_one_of_twenty_comparisons_of_equal_models_is_significant():
+    """b and c have the same signal with independent noise, and every row is a patient of its own."""
     tables = []
     for seed in range(100):
-        y, scores, _ = labelled(n=240, seed=seed)
+        y, scores, _ = draw_scores(n=240, seed=seed)
         tables.append(compare(y, scores, np.arange(240).astype(object), pairs=[("b", "c")], replicates=150, seed=seed))
     table = pd.concat(tables)
     assert 1 <= (table["p_delong"] < 0.05).sum() <= 12  # 5 expected, standard deviation 2.2

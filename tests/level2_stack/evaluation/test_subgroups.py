@@ -1,4 +1,4 @@
-"""Subgroups: who is in them, what is the same for all, and what is said where there are too few."""
+"""Subgroups: their cases, the threshold that all share, and the notes if there are too few patients."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from level2_stack.evaluation.auc import auc, patient_bootstrap
-from level2_stack.evaluation.subgroups import FEWEST, age_band, common_threshold, subgroup_table
+from level2_stack.evaluation.subgroups import MIN_PATIENTS, age_band, common_threshold, subgroup_table
 from runtime.errors import InputFault
 
 SITE = "anatom_site_general_challenge"
@@ -47,11 +47,11 @@ def test_ages_fall_into_their_bands():
     assert bands.dropna().to_list() == expected
     assert bands.isna().to_list() == [False] * 9 + [True]
     y, score, groups, cases = clinic()
-    in_order = by_value(subgroup_table(y, score, groups, cases, replicates=2), "age").index.to_list()
-    assert in_order == ["under 30", "30-39", "60-69", "70 and over"]
+    kinds = by_value(subgroup_table(y, score, groups, cases, replicates=2), "age").index.to_list()
+    assert kinds == ["under 30", "30-39", "60-69", "70 and over"]
 
 
-def test_missing_is_a_subgroup_of_its_own_and_the_last():
+def test_cases_without_a_value_are_the_last_subgroup():
     y, score, groups, cases = clinic()
     cases.loc[:99, ["sex", "age_approx", SITE]] = np.nan
     table = subgroup_table(y, score, groups, cases, replicates=2)
@@ -76,11 +76,11 @@ def test_measures_are_those_of_the_subgroups_rows_at_the_common_threshold():
     assert row["excess"] == pytest.approx(score[men].mean() - y[men].mean())
 
 
-def test_all_rows_have_the_interval_of_the_leaderboard():
+def test_the_interval_of_all_rows_is_that_of_the_leaderboard():
     y, score, groups, cases = clinic()
     row = subgroup_table(y, score, groups, cases, replicates=40, seed=3).iloc[0]
-    led = patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=40, seed=3).loc["m"]
-    assert row[["auc", "auc_low", "auc_high"]].to_list() == led[["auc", "low", "high"]].to_list()
+    leaderboard_row = patient_bootstrap(y, pd.DataFrame({"m": score}), groups, replicates=40, seed=3).loc["m"]
+    assert row[["auc", "auc_low", "auc_high"]].to_list() == leaderboard_row[["auc", "low", "high"]].to_list()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=40))
@@ -95,7 +95,7 @@ def test_the_threshold_is_the_highest_with_90_percent_of_the_positives(rows):
     assert (positives > threshold).sum() * 10 < 9 * len(positives)
 
 
-def test_measures_lie_within_their_limits():
+def test_measures_are_between_their_limits():
     y, score, groups, cases = clinic()
     table = subgroup_table(y, score, groups, cases, replicates=200)
     for measure in ("auc", "sensitivity", "specificity", "excess"):
@@ -104,14 +104,14 @@ def test_measures_lie_within_their_limits():
     assert (table["note"] == "").all()
 
 
-def test_too_few_patients_leave_the_limits_open_and_say_so():
+def test_with_too_few_patients_there_are_no_limits_but_a_note():
     y, score, groups, cases = clinic()
     positives = np.flatnonzero(y == 1)
     cases.loc[:, "sex"] = "female"
     cases.loc[positives[:40:8], "sex"] = "male"  # five melanomas, of five patients
     cases.loc[np.flatnonzero(y == 0)[:200], "sex"] = "male"
     men = by_value(subgroup_table(y, score, groups, cases, replicates=20), "sex").loc["male"]
-    assert men["note"] == f"5 patient(s) with a positive, limits need {FEWEST}"
+    assert men["note"] == f"5 patient(s) with a positive, limits need {MIN_PATIENTS}"
     assert men[["auc", "sensitivity", "specificity", "excess"]].notna().all()
     assert men[["auc_low", "auc_high", "sensitivity_low", "specificity_high", "excess_low"]].isna().all()
 
@@ -126,7 +126,7 @@ def test_a_subgroup_without_a_positive_is_kept_and_explained():
     assert palms["note"].startswith("no positive; 0 patient(s) with a positive")
 
 
-def test_other_columns_are_read_through_the_mapping():
+def test_other_columns_can_be_mapped_to_kinds():
     y, score, groups, cases = clinic()
     cases = cases.rename(columns={"sex": "gender", "age_approx": "years"}).assign(skin=np.arange(1200) % 3 + 1)
     columns = {"sex": "gender", "age": "years", "skin": "skin"}
@@ -136,7 +136,7 @@ def test_other_columns_are_read_through_the_mapping():
     assert by_value(table, "age").index[0] == "under 30"
 
 
-def test_columns_that_the_cases_lack_are_left_out_by_default():
+def test_by_default_only_existing_columns_are_used():
     y, score, groups, cases = clinic()
     table = subgroup_table(y, score, groups, cases[["sex"]], replicates=2)
     assert table["kind"].unique().tolist() == ["all", "sex"]
@@ -153,13 +153,13 @@ def test_a_value_called_missing_is_not_confused_with_a_missing_value():
 
 def test_cases_without_a_score_are_left_out():
     y, score, groups, cases = clinic()
-    kept = np.arange(1200) >= 100
-    table = subgroup_table(y, np.where(kept, score, np.nan), groups, cases, replicates=5)
-    expected = subgroup_table(y[kept], score[kept], groups[kept], cases[kept], replicates=5)
+    rows = np.arange(1200) >= 100
+    table = subgroup_table(y, np.where(rows, score, np.nan), groups, cases, replicates=5)
+    expected = subgroup_table(y[rows], score[rows], groups[rows], cases[rows], replicates=5)
     pd.testing.assert_frame_equal(table, expected)
 
 
-def test_everything_wrong_is_said_together():
+def test_all_faults_are_reported_together():
     y, score, groups, cases = clinic()
     cases = cases.assign(age_approx="old", many=np.arange(1200))
     columns = {"sex": "sexx", "age": "age_approx", "many": "many"}
@@ -168,18 +168,18 @@ def test_everything_wrong_is_said_together():
     message = str(fault.value)
     assert "4 fault(s)" in message
     assert "no column 'sexx'; did you mean 'sex'?" in message
-    assert "'age_approx' should hold ages in years; found 1 (old)" in message
+    assert "'age_approx' must hold ages in years; found 1 (old)" in message
     assert "'many' has 1200 values" in message
     assert "between 0 and 1" in message
 
 
-def test_no_score_at_all_is_refused():
+def test_scores_that_are_all_nan_are_refused():
     y, score, groups, cases = clinic()
     with pytest.raises(InputFault, match="every row is NaN"):
         subgroup_table(y, np.full_like(score, np.nan), groups, cases)
 
 
-def test_scores_at_the_threshold_are_called():
+def test_scores_at_the_threshold_are_predicted_malignant():
     y, score = np.array([1.0] * 10 + [0.0] * 10), np.r_[np.full(9, 0.8), 0.1, np.full(4, 0.8), np.full(6, 0.2)]
     row = subgroup_table(y, score, np.arange(20).astype(object), pd.DataFrame(index=range(20)), replicates=2).iloc[0]
     assert row[["threshold", "sensitivity", "specificity"]].to_list() == pytest.approx([0.8, 0.9, 0.6])
