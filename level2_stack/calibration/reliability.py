@@ -20,7 +20,7 @@ Strategy = Literal["equal_count", "equal_width"]
 
 
 class CalibrationLine(NamedTuple):
-    """Cox's line: log odds = slope * logit(p) + intercept; ``in_the_large`` is the intercept where the slope is 1."""
+    """Cox's line: log odds = slope * logit(p) + intercept; ``in_the_large`` is the intercept for a slope of 1."""
 
     slope: float
     intercept: float

@@ -1,4 +1,4 @@
-"""The choice of the learner to submit: the one that nested evaluation prefers if it beats the rank mean, else that."""
+"""The choice of the learner to submit: the preferred learner if it beats the rank mean, else the rank mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ class ClusterWorkers:
 
 @contextmanager
 def open_workers(address: str | None, run: Path) -> Iterator[ClusterWorkers | None]:
-    """Connect to the Dask scheduler at ``address``, whose workers must see the folder ``run``; None has no workers."""
+    """Connect to the Dask scheduler at ``address``, whose workers must see the folder ``run``; or yield None."""
     if address is None:
         yield None
         return

@@ -65,7 +65,7 @@ def assemble(
     recipe: Recipe,
     acquisition: Mapping[str, Collection[str]],
 ) -> Design:
-    """Join what ``recipe`` names into a design over the train and test rows of ``cases``.
+    """Join the networks and blocks of ``recipe`` into a design over the train and test rows of ``cases``.
 
     ``predictions`` holds a level-one table per network, ``blocks`` a table per feature block, ``acquisition`` the
     columns of each block that depend on how a picture was taken; they are left out only if the recipe drops them.

@@ -77,7 +77,7 @@ class FittedBooster:
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
 
     def _margin(self, rows: "Pool", start: int, end: int) -> NDArray[np.float64]:
-        """Return what trees ``start`` to ``end`` add to the margin; tree 0 includes the bias."""
+        """Return the contribution of trees ``start`` to ``end`` to the margin; that of tree 0 includes the bias."""
         threads = self.params.thread_count
         margin = self.booster.predict(
             rows, prediction_type="RawFormulaVal", ntree_start=start, ntree_end=end, thread_count=threads

@@ -1,4 +1,4 @@
-"""LightGBM on all columns: small trees, strong regularisation; categories and missing values need no encoding."""
+"""LightGBM on all columns: small trees, strong regularisation, no encoding of categories or gaps."""
 
 import re
 import warnings

@@ -17,7 +17,7 @@ BASELINE = True
 
 
 class Params(Settings):
-    """The settings, of which there are none."""
+    """No settings: there is nothing to choose."""
 
 
 class Mean:

@@ -19,7 +19,7 @@ SORTED_LOGITS = "ordered.npz"
 
 
 class Params(Settings):
-    """The settings, of which there are none."""
+    """No settings: there is nothing to choose."""
 
 
 class Percentiles:

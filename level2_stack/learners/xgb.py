@@ -1,4 +1,4 @@
-"""XGBoost on all columns: shallow histogram trees, strong regularisation; categories and missing values as they are."""
+"""XGBoost on all columns: shallow histogram trees, strong regularisation, no encoding of categories or gaps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal

@@ -112,7 +112,7 @@ def test_an_interval_ignores_replicates_without_a_value():
 
 @pytest.mark.parametrize("is_correlated", [False, True])
 def test_intervals_of_resampled_patients_cover_the_true_auc(is_correlated):
-    """The true AUC is 0.760 = Phi(1 / sqrt 2). A patient has two pictures with one target, and scores may correlate 0.7."""
+    """The true AUC is 0.760 = Phi(1 / sqrt 2). A patient has two pictures; their scores may correlate 0.7."""
     random = np.random.default_rng(0)
     n_covering = 0
     for _ in range(100):
