@@ -170,9 +170,9 @@ def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Expe
     cheap, so that errors show early. Raises InputFault for an unknown profile or model, or when two files have the
     same name.
     """
-    own = {path.stem: path for path in _profile_files(profile)}
-    files = {path.stem: path for path in sorted(CONFIGS.glob("*/*.toml")) if path.parent.name != SEARCHES} | own
-    paths = [_file_of(model, files) for model in models] or list(own.values())
+    profile_files = {path.stem: path for path in _profile_files(profile)}
+    files = {path.stem: path for path in sorted(CONFIGS.glob("*/*.toml")) if path.parent.name != SEARCHES}
+    paths = [_file_of(model, files | profile_files) for model in models] or list(profile_files.values())
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         raise InputFault(f"two models have the same name among {', '.join(names)}; rename one of the TOML files")

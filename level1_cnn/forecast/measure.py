@@ -25,7 +25,7 @@ def measure(request: Request) -> Measurements | None:
 
 
 def find_hardware(devices: str, experiments: Mapping[str, Experiment]) -> Hardware:
-    """Return what ``devices`` means on this machine; a separate process finds out and then frees the devices."""
+    """Return the hardware that ``devices`` names on this machine; a separate process looks it up and frees it again."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(_find_hardware, devices, dict(experiments)).result()
 

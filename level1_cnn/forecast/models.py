@@ -34,7 +34,7 @@ HEAD_RANGE = (0.5, 2.5)  # the same for a head: random embeddings are fitted fas
 HALF_FLOAT, FLOAT = 2, 4  # bytes
 HEAD_BYTES = 12  # bytes per number of an embedding while a head is fitted: read in 16 bits, standardised, used in 32
 TABLE_BYTES = 8  # bytes per number in a table of probabilities, which hardly compresses
-RETAINED = 400 << 20  # bytes that TensorFlow retains for every model that a process has finished; 0.3 to 0.6 GB seen
+MODEL_RESIDUE = 400 << 20  # bytes that TensorFlow does not free after a model; 0.3 to 0.6 GB were measured
 FRESH = "fresh: nothing left to do"
 
 
@@ -70,7 +70,8 @@ def forecast_models(
     with tempfile.TemporaryDirectory(prefix="melstack-plan-") as folder:
         sample = make_sample(run, Path(folder), sorted({job.experiment.image_size for job in jobs}))
         parts = [_model(job, experiments, sample, hardware, machine) for job in jobs]
-    models = [part.model_copy(update={"memory": part.memory + RETAINED * number}) for number, part in enumerate(parts)]
+    memory = [part.memory + MODEL_RESIDUE * number for number, part in enumerate(parts)]
+    models = [part.model_copy(update={"memory": total}) for part, total in zip(parts, memory, strict=True)]
     return [*decoding, *fresh, *models], machine
 
 

@@ -61,9 +61,9 @@ def measure_decoding(missing: Sequence[MissingPictures]) -> Decoding:
     return Decoding(Span.of(seconds[1:] or seconds), count, means)
 
 
-def _rounds(names: Sequence[str], rounds: int, each: int) -> list[list[str]]:
-    """Return up to ``rounds`` lists of about ``each`` names, evenly spread over ``names`` and without repetition."""
-    sample = [names[index] for index in _spread(len(names), rounds * each)]
+def _rounds(names: Sequence[str], rounds: int, size: int) -> list[list[str]]:
+    """Return up to ``rounds`` lists of about ``size`` names, evenly spread over ``names`` and without repetition."""
+    sample = [names[index] for index in _spread(len(names), rounds * size)]
     count = max(1, min(rounds, len(sample) // CHUNK))
     return [sample[number::count] for number in range(count)] if sample else []
 

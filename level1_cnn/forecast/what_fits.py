@@ -18,7 +18,7 @@ SIDE_STEP = 32  # px between the sides that are proposed as a remedy
 
 
 def with_gpu(hardware: Hardware, machine: Machine, experiments: Mapping[str, Experiment]) -> Hardware:
-    """Return ``hardware`` with the GPU memory of ``machine``, if ``machine`` is given with another GPU.
+    """Return ``hardware`` with the GPU memory of ``machine``, if that is the GPU of another machine.
 
     ``batch_size = "auto"`` becomes the batch of that GPU in mixed precision; ``kind`` remains the one of this machine.
     """
@@ -117,8 +117,8 @@ def _side(experiment: Experiment, pictures: int, hardware: Hardware, limit: int)
 def _variant(experiment: Experiment, pictures: int, hardware: Hardware, limit: int) -> str | None:
     """Return the largest smaller network of the family that fits at the same side; the native side orders networks."""
     variants = backbones.find(experiment.backbone).VARIANTS
-    own = variants[experiment.variant].resolution
-    smaller = sorted((facts.resolution, name) for name, facts in variants.items() if facts.resolution < own)
+    native_side = variants[experiment.variant].resolution
+    smaller = sorted((facts.resolution, name) for name, facts in variants.items() if facts.resolution < native_side)
     for _, name in reversed(smaller):
         if memory_to_train(experiment.model_copy(update={"variant": name}), pictures, hardware) <= limit:
             return str(name)

@@ -37,7 +37,7 @@ _CALL_PIXELS = 4 * 128 * 128
 def export(model: keras.Model, path: Path) -> Path:
     """Write ``model`` (pixels, or pixels and metadata -> one or more outputs, float32, any batch size) as ONNX.
 
-    Return ``path``. The file appears only when it is complete. As in Keras' inference, there is no dropout, and batch
+    Return ``path``. The file appears only when it is complete. As in Keras' inference, dropout is off, and batch
     normalisation uses its moving averages.
     """
     # Keras refuses to export a model that has never been called.

@@ -1,1 +1,1 @@
-"""Looks at how a network learns and what it sees."""
+"""Inspection of networks: augmentations, learning rates, heat maps, contributions of views."""

@@ -33,7 +33,7 @@ def view_contributions(views: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame
     ``views`` has the out-of-fold probabilities, one column per view; the AUCs are over all training cases with a
     target, folds pooled. ``adds`` is the AUC of the mean over all views minus ``without``. The last row is the mean
     over all views: there ``without`` is the AUC of the unchanged picture. ``error`` is the standard error of ``adds``
-    by DeLong et al. (1988); it assumes independent cases, so it is too small if patients have several pictures.
+    by DeLong et al. (1988); it assumes independent cases and is too small if patients have several pictures.
     """
     train = cases[(cases["role"] == "train") & cases["target"].notna()]
     scores = views.reindex(train.index).dropna()

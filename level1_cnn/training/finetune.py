@@ -151,9 +151,9 @@ class FinetuneTrainer:
 
 def _pretrain_settings(settings: Finetune, pretrain: Pretraining) -> Finetune:
     """Return the settings of a pretraining stage: the model's settings, with the stage's own values in their place."""
-    own = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
+    stage_values = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
     keep = "ema" if settings.keep == "best" else settings.keep
-    return settings.model_copy(update={**own, "keep": keep, "pseudo": None, "external_share": 0.0})
+    return settings.model_copy(update={**stage_values, "keep": keep, "pseudo": None, "external_share": 0.0})
 
 
 def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:

@@ -32,13 +32,17 @@ def stage_files(folder: Path) -> list[Path]:
     return [folder / WEIGHTS, (folder / WEIGHTS).with_suffix(".json"), folder / BACKBONE_FILE]
 
 
-def starting_weights(folder: Path, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights of a stage whose path and shape also occur in ``own``, the weights of the network to train.
+def starting_weights(folder: Path, network_weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of a stage whose path and shape also occur in ``network_weights``, those of the new network.
 
     A head for other targets has another shape, and keeps its own first weights.
     """
     weights = load_weights(folder / WEIGHTS)
-    return {path: value for path, value in weights.items() if path in own and own[path].shape == value.shape}
+    return {
+        path: value
+        for path, value in weights.items()
+        if path in network_weights and network_weights[path].shape == value.shape
+    }
 
 
 def assign_weights(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:

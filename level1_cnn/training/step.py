@@ -192,10 +192,10 @@ class Stepper:
         values = self._variables.tensors()
         shift = tf.cast(context.replica_id_in_sync_group, tf.int64) * tf.constant([SEED_STRIDE, 0], tf.int64)
         values = values._replace(seeds=[seed + shift for seed in values.seeds])
-        own = self._gradients(values, batch, total, self._optimizer.scale_loss(tf.constant(1.0)))
-        loss, gradients, moving = context.all_reduce(add, (own.loss, list(own.gradients), list(own.moving)))
+        outcome = self._gradients(values, batch, total, self._optimizer.scale_loss(tf.constant(1.0)))
+        loss, gradients, moving = context.all_reduce(add, (outcome.loss, list(outcome.gradients), list(outcome.moving)))
         moving = [value / self._plan.replicas for value in moving]
-        context.merge_call(self._write_forward, args=(moving, [seed - shift for seed in own.seeds]))
+        context.merge_call(self._write_forward, args=(moving, [seed - shift for seed in outcome.seeds]))
         self._optimizer.apply(gradients, self._variables.weights)
         self._move_averages()
         return loss

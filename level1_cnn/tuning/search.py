@@ -184,12 +184,12 @@ def _made_from(job: Job, search: Search) -> str:
 
 
 def _search(trials: Trials, search: Search, settings: Finetune, evaluator: _TrialEvaluator, name: str) -> None:
-    own = {key: value_of(settings, key) for key in search.ranges}
+    model_values = {key: value_of(settings, key) for key in search.ranges}
     while len(trials.results()) < search.trials:
         if trials.results():
             trials.propose(evaluator.scores)
         else:
-            trials.add(own, lambda: evaluator.scores(own))
+            trials.add(model_values, lambda: evaluator.scores(model_values))
         say(f"{name}: trial {len(trials.results())} of {search.trials}: {_describe(trials.results()[-1])}")
 
 
@@ -203,11 +203,11 @@ def _describe(result: TrialResult) -> str:
 def _report(job: Job, search: Search, settings: Finetune, inner: InnerCases, results: list[TrialResult]) -> Path:
     """Write trials.csv and the TOML file of the best trial, print the result, and return the path of the TOML file."""
     folder = search_folder(job)
-    own = {key: value_of(settings, key) for key in search.ranges}
+    model_values = {key: value_of(settings, key) for key in search.ranges}
     with replacing(folder / "trials.csv") as temporary:
-        trials_table(results, own, inner).to_csv(temporary, index=False)
+        trials_table(results, model_values, inner).to_csv(temporary, index=False)
     number = best_trial(results)
-    values = results[number].params if number else own
+    values = results[number].params if number else model_values
     experiment = job.experiment.model_copy(update={"training": replace_values(settings, values)})
     folds = ", ".join(str(fold) for fold in inner.folds)
     reason = f"tuned: best of {len(results)} trials on folds {folds}"
@@ -238,13 +238,13 @@ def best_trial(results: list[TrialResult]) -> int:
     return int(np.argmax([-np.inf if trial.is_pruned else trial.value for trial in results]))
 
 
-def trials_table(results: list[TrialResult], own: Mapping[str, Value], inner: InnerCases) -> pd.DataFrame:
+def trials_table(results: list[TrialResult], model_values: Mapping[str, Value], inner: InnerCases) -> pd.DataFrame:
     """Return one row per trial: mean AUC, number of folds, whether it was stopped early, settings, mean per fold."""
     rows = []
     for number, trial in enumerate(results):
         means = {f"mean_after_fold_{fold}": mean for fold, mean in zip(inner.folds, trial.steps, strict=False)}
         facts = {"trial": number + 1, "auc": trial.value, "folds": len(trial.steps), "pruned": trial.is_pruned}
-        settings = trial.params if number else own
+        settings = trial.params if number else model_values
         rows.append({**facts, "seconds": round(trial.seconds, 1), **settings, **means})
     return pd.DataFrame(rows)
 

@@ -26,7 +26,7 @@ class Span(Settings):
 
 
 class Choices(Settings):
-    """A list of values, of which a trial has one."""
+    """A list of values; a trial has one of them."""
 
     choices: Annotated[tuple[bool | int | float | str, ...], Field(min_length=2)]
 

@@ -1,4 +1,4 @@
-"""A run of drawn pictures and the tiny networks that tests train on it."""
+"""A run of drawn pictures, and settings of the tiny networks that tests train on it."""
 
 import shutil
 import subprocess
@@ -17,20 +17,20 @@ from tests.sources import ROOT
 
 HEADER = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge"
 TINY = 'backbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\nviews = ["identity", "mirror"]\n'
-FROZEN = TINY + '[training]\nmethod = "frozen"\nregularisation = 0.01\n'
-FINETUNE = TINY + '[training]\nmethod = "finetune"\nepochs = 2\nbatch_size = 8\nlearning_rate = 0.01\n'
-MODELS = {"finetuned": FINETUNE, "frozen": FROZEN}
+FROZEN_TOML = TINY + '[training]\nmethod = "frozen"\nregularisation = 0.01\n'
+FINETUNE_TOML = TINY + '[training]\nmethod = "finetune"\nepochs = 2\nbatch_size = 8\nlearning_rate = 0.01\n'
+MODELS = {"finetuned": FINETUNE_TOML, "frozen": FROZEN_TOML}
 TABLES = ("predictions.parquet", "views.parquet", "embeddings.parquet")
 
 
 def tiny_experiment(training: Any, **changes: Any) -> Experiment:
-    """Return a model of the tiny network with these ``training`` settings: a table as in a TOML, or what it becomes."""
+    """Return a model with the tiny network and these ``training`` settings: a dict as in a TOML file, or an object."""
     tiny = {"backbone": "tiny", "variant": "tiny", "weights": "none", "image_size": 32}
     return Experiment.model_validate({**tiny, "training": training, **changes})
 
 
 def draw(path: Path, malignant: bool, rng: np.random.Generator) -> None:
-    """Draw a blob of its own shape on light skin; a malignant one is bluish."""
+    """Draw a blob of random shape on light skin; a malignant one is bluish."""
     rows, columns = np.mgrid[:40, :40]
     middle, axes = rng.uniform(14, 26, 2), rng.uniform(5, 13, 2)
     blob = ((rows - middle[0]) / axes[0]) ** 2 + ((columns - middle[1]) / axes[1]) ** 2 < 1
@@ -41,17 +41,15 @@ def draw(path: Path, malignant: bool, rng: np.random.Generator) -> None:
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=95)
 
 
-def draw_data(
-    folder: Path, *, patients: int = 24, noise_target: bool = False, seed: int = 4, prefix: str = "c"
-) -> Path:
-    """Draw four pictures of each patient, every third malignant; a quarter of the patients are tests."""
+def draw_data(folder: Path, *, patients: int = 24, noise_target: bool = False, seed: int = 4) -> Path:
+    """Draw four pictures per patient, every third one malignant; a quarter of the patients are test cases."""
     rng = np.random.default_rng(seed)
     tables = {"train": [f"{HEADER},target"], "test": [HEADER]}
     for number in range(patients * 4):
         role = "train" if number // 4 < patients * 3 // 4 else "test"
         target = rng.random() < 0.4 if noise_target else number % 3 == 0
-        name, known = f"c{number:03d}", f",{int(target)}" if role == "train" else ""
-        tables[role].append(f"{name},p{number // 4},male,50,torso{known}")
+        name, label = f"c{number:03d}", f",{int(target)}" if role == "train" else ""
+        tables[role].append(f"{name},p{number // 4},male,50,torso{label}")
         draw(folder / "jpeg" / role / f"{name}.jpg", number % 3 == 0, rng)
     for role, lines in tables.items():
         (folder / f"{role}.csv").write_text("\n".join(lines) + "\n")
@@ -59,14 +57,14 @@ def draw_data(
 
 
 def make_run(folder: Path, *, patients: int = 24, folds: int = 3) -> Run:
-    """Return a run of drawn pictures with its cases frozen."""
+    """Return a run of drawn pictures with its case table."""
     run = Run(folder / "run")
     freeze_cases(run, Request(draw_data(folder / "data", patients=patients), folds=folds))
     return run
 
 
-def copied(run: Run, folder: Path) -> Run:
-    """Return a copy of ``run`` in ``folder``, with its decoded pictures beside it, that a test may change."""
+def copy_run(run: Run, folder: Path) -> Run:
+    """Copy ``run`` and its decoded pictures to ``folder``; a test may change the copy."""
     return Run(Path(shutil.copytree(run.folder.parent, folder / "copied")) / run.folder.name)
 
 
@@ -78,7 +76,7 @@ def write_model(folder: Path, name: str, text: str) -> str:
 
 
 def train_alone(run: Run, models: list[str], *options: str) -> str:
-    """Train in a process of its own, as the deterministic mode lasts until it ends; return what the command says."""
+    """Train in a separate process, because the deterministic mode lasts until its end; return the printed lines."""
     line = [sys.executable, "-m", "melstack", "oof", "--run", str(run.folder), "--models", " ".join(models)]
     line += ["--deterministic", "--devices", "cpu", *options]
     return subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout

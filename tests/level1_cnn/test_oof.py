@@ -1,4 +1,4 @@
-"""Tests for level one as a whole, on drawn pictures and the tiny backbone: covered, leak-free, resumable."""
+"""Tests of level one as a whole, with drawn pictures and the tiny backbone: complete, without leaks, resumable."""
 
 import shutil
 from pathlib import Path
@@ -21,11 +21,11 @@ from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
 from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
-from tests.level1_cnn.drawn_run import FINETUNE, FROZEN, copied, draw_data, make_run, write_model
+from tests.level1_cnn.drawn_run import FINETUNE_TOML, FROZEN_TOML, copy_run, draw_data, make_run, write_model
 
 SIDE, FOLDS = 32, 2
-LEARNING = {"frozen": FROZEN, "finetuned": FINETUNE.replace("epochs = 2", "epochs = 6")}
-every_model = pytest.mark.parametrize("name", LEARNING)
+MODEL_TEXTS = {"frozen": FROZEN_TOML, "finetuned": FINETUNE_TOML.replace("epochs = 2", "epochs = 6")}
+every_model = pytest.mark.parametrize("name", MODEL_TEXTS)
 
 
 def train(run: Run, folder: Path, name: str, text: str) -> pd.DataFrame:
@@ -35,11 +35,11 @@ def train(run: Run, folder: Path, name: str, text: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a run with both models trained."""
+    """Train both models and return their run."""
     folder = tmp_path_factory.mktemp("level1")
-    made = make_run(folder, folds=FOLDS)
-    command.train(made, NetworkOptions(models=[write_model(folder, *model) for model in LEARNING.items()]))
-    return made
+    run = make_run(folder, folds=FOLDS)
+    command.train(run, NetworkOptions(models=[write_model(folder, *model) for model in MODEL_TEXTS.items()]))
+    return run
 
 
 def auc(run: Run, table: pd.DataFrame) -> float:
@@ -53,7 +53,7 @@ def times(run: Run) -> dict[Path, int]:
 
 
 @every_model
-def test_every_train_and_test_case_has_a_probability_and_the_fold_that_did_not_see_it(run: Run, name: str) -> None:
+def test_every_train_and_test_case_has_a_probability_a_spread_and_its_fold(run: Run, name: str) -> None:
     cases, table = run.read_cases(), read_table(run.level1 / name / "predictions.parquet")
     assert table.index.equals(cases.index)
     assert table["probability"].between(0, 1).all()
@@ -62,7 +62,7 @@ def test_every_train_and_test_case_has_a_probability_and_the_fold_that_did_not_s
 
 
 @every_model
-def test_a_network_learns_a_colour_that_decides(run: Run, name: str) -> None:
+def test_a_network_learns_to_tell_the_classes_by_their_colour(run: Run, name: str) -> None:
     assert auc(run, read_table(run.level1 / name / "predictions.parquet")) > 0.9
 
 
@@ -74,49 +74,49 @@ def test_embeddings_are_float16_for_every_case(run: Run, name: str) -> None:
     assert np.isfinite(table.to_numpy(dtype=np.float32)).all()
 
 
-def test_a_test_case_is_the_mean_of_the_fold_models(run: Run) -> None:
+def test_the_prediction_of_a_test_case_is_the_mean_over_the_folds(run: Run) -> None:
     folder = run.level1 / "finetuned"
     tests = run.read_cases().query("role == 'test'").index
     parts = [
         read_table(folder / f"fold_{fold}" / "predictions.parquet").loc[tests, "probability"] for fold in range(FOLDS)
     ]
-    merged = read_table(folder / "predictions.parquet").loc[tests, "probability"]
-    np.testing.assert_allclose(merged, np.mean(parts, axis=0))
+    probabilities = read_table(folder / "predictions.parquet").loc[tests, "probability"]
+    np.testing.assert_allclose(probabilities, np.mean(parts, axis=0))
     assert np.ptp(np.array(parts), axis=0).max() > 0
 
 
-def test_a_networks_mark_remembers_in_which_mode_each_fold_was_made(run: Run) -> None:
+def test_the_mark_of_a_network_records_the_mode_of_each_fold(run: Run) -> None:
     assert [fold["deterministic"] for fold in read_json(run.level1 / "finetuned" / "run.json")["folds"]] == [False] * 2
 
 
-def test_a_second_run_does_nothing_and_says_fresh(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_changes_nothing_and_prints_fresh(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = times(run)
-    train(run, tmp_path, "finetuned", LEARNING["finetuned"])
+    train(run, tmp_path, "finetuned", MODEL_TEXTS["finetuned"])
     assert "finetuned: fresh" in capsys.readouterr().out
     assert times(run) == before
 
 
 @every_model
-def test_a_fold_lost_to_an_interruption_is_made_again_and_the_result_is_the_same(
-    run: Run, name: str, tmp_path: Path
-) -> None:
-    other = copied(run, tmp_path)
+def test_an_interrupted_fold_is_trained_again_with_the_same_result(run: Run, name: str, tmp_path: Path) -> None:
+    other = copy_run(run, tmp_path)
     (other.level1 / name / "run.json").unlink()
     (other.level1 / name / "fold_1" / "done.json").unlink()
     (other.level1 / name / "fold_1" / "predictions.parquet").write_bytes(b"half")
-    again = train(other, tmp_path, name, LEARNING[name])
+    second = train(other, tmp_path, name, MODEL_TEXTS[name])
     first = read_table(run.level1 / name / "predictions.parquet")
-    np.testing.assert_allclose(again["probability"], first["probability"], atol=1e-6)
+    np.testing.assert_allclose(second["probability"], first["probability"], atol=1e-6)
 
 
-def test_a_changed_toml_under_a_trained_name_is_refused_with_the_key(run: Run, tmp_path: Path) -> None:
+def test_a_changed_toml_of_a_finished_model_is_refused_with_the_changed_key(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputFault, match=r"settings\.training\.epochs: 6 -> 7"):
-        train(run, tmp_path, "finetuned", LEARNING["finetuned"].replace("epochs = 6", "epochs = 7"))
+        train(run, tmp_path, "finetuned", MODEL_TEXTS["finetuned"].replace("epochs = 6", "epochs = 7"))
 
 
 def test_an_unknown_backbone_is_refused_before_anything_is_trained(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputFault, match="tiny"):
-        train(run, tmp_path, "other", FROZEN.replace('"tiny"\nvariant', '"tinny"\nvariant'))
+        train(run, tmp_path, "other", FROZEN_TOML.replace('"tiny"\nvariant', '"tinny"\nvariant'))
     assert not (run.level1 / "other").exists()
 
 
@@ -125,12 +125,12 @@ def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr("runtime.cluster.scheduler.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputFault, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
-        command.train(run, NetworkOptions(models=[write_model(tmp_path, "far", FROZEN)]), "tcp://127.0.0.1:9")
+        command.train(run, NetworkOptions(models=[write_model(tmp_path, "far", FROZEN_TOML)]), "tcp://127.0.0.1:9")
     assert not list(run.level1.glob("far/fold_*"))
 
 
-def test_training_shows_no_case_of_the_held_out_fold(run: Run) -> None:
-    """With augmentation off, every picture a fold trains on is one of the other folds' pictures in the shards."""
+def test_the_training_of_a_fold_uses_none_of_its_pictures(run: Run) -> None:
+    """Without augmentation a training picture has the same bytes as in the shards, so that they can be compared."""
     cases = run.read_cases()
     settings = Finetune(method="finetune", epochs=1, learning_rate=1e-3, augmentation=NO_CHANGES)
     files = shard_files(run, SIDE)
@@ -139,24 +139,26 @@ def test_training_shows_no_case_of_the_held_out_fold(run: Run) -> None:
     batches = feed.batches(
         NO_CHANGES, batch_size=6, malignant_share=0, seed=1, first_step=0, steps=len(rows.names) // 6, rows=rows
     )
-    shown = {
+    training_pictures = {
         picture.astype(np.uint8).tobytes() for (pictures, _), *_ in batches.as_numpy_iterator() for picture in pictures
     }
-    held_out = cases.index[(cases["role"] == "train") & (cases["fold"] == 0)]
-    hidden = {picture.tobytes() for _, pictures in picture_batches(files, 16, held_out) for picture in pictures}
-    assert len(shown) > len(rows.names) // 2
-    assert not shown & hidden
+    validation = cases.index[(cases["role"] == "train") & (cases["fold"] == 0)]
+    fold_pictures = {
+        picture.tobytes() for _, pictures in picture_batches(files, 16, validation) for picture in pictures
+    }
+    assert len(training_pictures) > len(rows.names) // 2
+    assert not training_pictures & fold_pictures
 
 
-def test_a_target_of_pure_noise_gives_an_auc_near_one_half(tmp_path: Path) -> None:
+def test_random_targets_give_an_auc_near_one_half(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     freeze_cases(run, Request(draw_data(tmp_path / "data", noise_target=True), folds=FOLDS))
-    table = train(run, tmp_path, "frozen", FROZEN)
+    table = train(run, tmp_path, "frozen", FROZEN_TOML)
     # Standard error of an AUC over 72 cases, 40 % positive: 0.07 (Hanley and McNeil 1982).
     assert abs(auc(run, table) - 0.5) < 3 * 0.07
 
 
-def test_without_pictures_level_one_is_skipped_with_a_sentence(
+def test_without_pictures_level_one_is_skipped_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = draw_data(tmp_path / "data", patients=8)

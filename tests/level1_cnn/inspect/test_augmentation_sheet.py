@@ -1,4 +1,4 @@
-"""Tests for augmentation_sheet.py: a row per change, the same again for the same settings."""
+"""Tests for augmentation_sheet.py: one row per augmentation; the same settings give the same sheet."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from level1_cnn.augment.settings import AMOUNTS, Augmentation
 from level1_cnn.inspect.augmentation_sheet import COLUMNS, GAP, LABEL, augmentation_sheet
 
 
-def test_the_sheet_has_a_row_for_every_change_and_is_the_same_again(tmp_path: Path) -> None:
+def test_the_sheet_has_a_row_for_every_augmentation_and_is_the_same_for_the_same_settings(tmp_path: Path) -> None:
     pictures = [np.full((32, 32, 3), value, np.uint8) for value in (60, 180)]
     settings = Augmentation(dropout=0.5)
     first = augmentation_sheet(pictures, settings, tmp_path / "first.png")

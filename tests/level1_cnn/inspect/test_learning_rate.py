@@ -14,7 +14,7 @@ from level1_cnn.inspect.learning_rate import Suggestion, describe, find_rate, sm
 from level1_cnn.job import Job
 from runtime.errors import InputFault
 from runtime.run_folder import Run
-from tests.level1_cnn.drawn_run import copied, tiny_experiment
+from tests.level1_cnn.drawn_run import copy_run, tiny_experiment
 
 
 def job(run: Run, **changes: object) -> Job:
@@ -71,19 +71,19 @@ def test_the_lines_for_the_user_name_both_suggestions_their_reasons_and_the_curr
 def test_a_range_test_writes_a_table_and_a_plot_and_does_not_change_the_models_folder(
     drawn_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = copied(drawn_run, tmp_path)
+    run = copy_run(drawn_run, tmp_path)
     shutil.rmtree(run.level1, ignore_errors=True)
     cases = run.read_cases()
     names: list[str] = []
 
-    class RecordingFeed(Feed):
+    class FeedWithNames(Feed):
         """Records the names of its cases."""
 
         def __init__(self, files, rows, side):
             names.extend(rows.names)
             super().__init__(files, rows, side)
 
-    monkeypatch.setattr(rate_finder, "Feed", RecordingFeed)
+    monkeypatch.setattr(rate_finder, "Feed", FeedWithNames)
     suggestion = find_rate(job(run), fold=1, steps=80, low=1e-5)
     folder = run.folder / "level1_search" / "tiny"
     table = pd.read_csv(folder / "lr_find.csv")

@@ -1,4 +1,4 @@
-"""Trainings on several devices, each in a process of its own that writes what came of it: a test starts them."""
+"""Trainings on several devices; test_distribution.py starts each in a separate process, which writes its results."""
 
 import sys
 from dataclasses import replace
@@ -17,9 +17,9 @@ STEPS, BATCH = 8, 8
 
 
 def train(devices: str, target: str) -> None:
-    """Train the tiny network on shared-out batches and write all that came of it (in a fresh process)."""
+    """Train the tiny network twice, with batches split over the devices, and write losses and state to ``target``."""
     plan = plan_devices(devices, deterministic=True)
-    # Kept batch normalisation and no dropout: what a picture gives then depends on no other picture of its device.
+    # Without training of batch normalisation and without dropout a result does not depend on how a batch is split.
     settings = Finetune(
         method="finetune",
         epochs=2,
@@ -33,25 +33,25 @@ def train(devices: str, target: str) -> None:
         network = build_network(tiny_experiment(settings), settings)
     stepper = Stepper(network, settings, STEPS, plan, _loss)
 
-    def share(shard: tuple[int, int]) -> tf.data.Dataset:
+    def make_batches(shard: tuple[int, int]) -> tf.data.Dataset:
         count, index = shard
         return (
             tf.data.Dataset.from_tensor_slices(_rows()).batch(BATCH // count, drop_remainder=True).shard(count, index)
         )
 
     def run() -> list[float]:
-        return [float(stepper(batch)) for batch in distribute(plan, share)]
+        return [float(stepper(batch)) for batch in distribute(plan, make_batches)]
 
     losses = run()
     state = stepper.state()
     stepper.reset()
-    again = run()
-    found = {"losses": losses, "again": again, "traces": stepper.traces, "replicas": plan.replicas}
-    np.savez(target, chief=plan.is_chief, **found, **{name.replace("/", "_"): value for name, value in state.items()})
+    second = run()
+    results = {"losses": losses, "second": second, "traces": stepper.traces, "replicas": plan.replicas}
+    np.savez(target, chief=plan.is_chief, **results, **{name.replace("/", "_"): value for name, value in state.items()})
 
 
-def mixed(target: str) -> None:
-    """Train in float16 with dropout and moving batch statistics on two devices, one broken batch among others."""
+def train_in_float16(target: str) -> None:
+    """Train with dropout and moving batch statistics on two devices; the second of three batches overflows."""
     plan = replace(plan_devices("cpu:2"), precision="mixed_float16")
     keras.mixed_precision.set_global_policy(plan.precision)
     settings = Finetune(
@@ -61,18 +61,18 @@ def mixed(target: str) -> None:
         network = build_network(tiny_experiment(settings), settings)
     stepper = Stepper(network, settings, STEPS, plan, _loss)
     (pictures, metadata), targets, weights = (_first(part) for part in _rows())
-    broken = targets.copy()
-    broken[-1] = np.nan  # a loss that only the second device sees
-    moved = []
-    for wanted in (targets, broken, targets):
+    nan_targets = targets.copy()
+    nan_targets[-1] = np.nan  # only the second device has this row
+    changes = []
+    for batch_targets in (targets, nan_targets, targets):
         before = {path: value for path, value in stepper.weights().items() if "moving" not in path}
-        stepper(((pictures, metadata), wanted, weights))
+        stepper(((pictures, metadata), batch_targets, weights))
         after = stepper.weights()
-        moved.append(max(float(np.abs(after[path] - value).max()) for path, value in before.items()))
+        changes.append(max(float(np.abs(after[path] - value).max()) for path, value in before.items()))
     copies = [[copy.numpy() for copy in variable.value.values] for variable in network.variables]
     equal = all(np.array_equal(*pair) for pair in copies)
     statistics = max(float(np.abs(v.numpy()).max()) for v in network.variables if v.name == "moving_mean")
-    np.savez(target, moved=moved, equal=equal, statistics=statistics, count=len(copies), traces=stepper.traces)
+    np.savez(target, changes=changes, equal=equal, statistics=statistics, count=len(copies), traces=stepper.traces)
 
 
 def _loss(logits, targets):
@@ -80,7 +80,7 @@ def _loss(logits, targets):
 
 
 def _rows() -> tuple:
-    """Return STEPS batches of bright malignant and dark benign pictures, of unequal weights, in the order of steps."""
+    """Return STEPS batches of bright malignant and dark benign pictures with different weights, in order."""
     rng = np.random.default_rng(0)
     count = STEPS * BATCH
     targets = (np.arange(count) % 2)[:, None].astype(np.float32)
@@ -93,4 +93,4 @@ def _first(part):
 
 
 if __name__ == "__main__":
-    {"train": train, "mixed": mixed}[sys.argv[1]](*sys.argv[2:])
+    {"train": train, "train_in_float16": train_in_float16}[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,4 @@
-"""Tests of training on several devices and hosts: logical devices and real processes, which equal one device."""
+"""Tests of training on several devices (logical ones) and hosts (processes): the result is that of one device."""
 
 import json
 import os
@@ -12,16 +12,16 @@ import pytest
 
 from tests.sources import ROOT
 
-pytestmark = pytest.mark.full  # every test starts TensorFlow anew, some of them twice
+pytestmark = pytest.mark.full  # every test starts TensorFlow in one or two new processes
 
 
 def start(function: str, *arguments: object, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    inherited = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
-    own = {**inherited, "TF_CPP_MIN_LOG_LEVEL": "2", **(environment or {})}
+    outer = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
+    variables = {**outer, "TF_CPP_MIN_LOG_LEVEL": "2", **(environment or {})}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.level1_cnn.training.on_devices", function, *map(str, arguments)],
         cwd=ROOT,
-        env=own,
+        env=variables,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -30,8 +30,8 @@ def start(function: str, *arguments: object, environment: dict[str, str] | None 
 def wait(processes: list[subprocess.Popen]) -> None:
     try:
         for process in processes:
-            complaint = process.communicate(timeout=120)[1]
-            assert process.returncode == 0, complaint[-3000:]
+            errors = process.communicate(timeout=120)[1]
+            assert process.returncode == 0, errors[-3000:]
     finally:
         for process in processes:
             process.kill()
@@ -42,13 +42,13 @@ def read(file: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def differences(one, other) -> dict[str, float]:
+def differences(first, second) -> dict[str, float]:
     """Return the largest absolute difference of losses, weights, optimiser state and averages."""
     groups: dict[str, float] = {}
-    for name in one:
+    for name in first:
         group = name.split("_")[0]
         if group in {"losses", "model", "optimizer", "ema"}:
-            groups[group] = max(groups.get(group, 0.0), float(np.abs(one[name] - other[name]).max()))
+            groups[group] = max(groups.get(group, 0.0), float(np.abs(first[name] - second[name]).max()))
     return groups
 
 
@@ -63,20 +63,20 @@ def single(folder):
     return read(folder / "single.npz")
 
 
-def test_one_device_learns_and_repeats_itself_to_the_bit_after_a_reset(single) -> None:
+def test_one_device_learns_and_gives_the_same_bits_again_after_a_reset(single) -> None:
     assert single["losses"][-1] < 0.9 * single["losses"][0]
-    assert np.array_equal(single["losses"], single["again"])
+    assert np.array_equal(single["losses"], single["second"])
     assert int(single["traces"]) == 1
 
 
-def test_two_devices_equal_one(single, folder) -> None:
-    wait([start("train", "cpu:2", folder / "mirrored.npz")])
-    mirrored = read(folder / "mirrored.npz")
-    assert (int(single["replicas"]), int(mirrored["replicas"]), int(mirrored["traces"])) == (1, 2, 1)
-    found = differences(single, mirrored)
-    assert set(found) == {"losses", "model", "optimizer", "ema"}
-    assert max(found.values()) < 1e-5
-    assert np.array_equal(mirrored["losses"], mirrored["again"])
+def test_two_devices_give_the_result_of_one(single, folder) -> None:
+    wait([start("train", "cpu:2", folder / "two.npz")])
+    two = read(folder / "two.npz")
+    assert (int(single["replicas"]), int(two["replicas"]), int(two["traces"])) == (1, 2, 1)
+    largest = differences(single, two)
+    assert set(largest) == {"losses", "model", "optimizer", "ema"}
+    assert max(largest.values()) < 1e-5
+    assert np.array_equal(two["losses"], two["second"])
 
 
 def free_port() -> int:
@@ -85,7 +85,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_two_hosts_agree_equal_one_and_have_one_chief(single, folder) -> None:
+def test_two_hosts_give_the_result_of_one_and_have_one_chief(single, folder) -> None:
     cluster = {"worker": [f"127.0.0.1:{free_port()}" for _ in range(2)]}
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(2)]
     files = [folder / f"worker{index}.npz" for index in range(2)]
@@ -103,12 +103,12 @@ def test_two_hosts_agree_equal_one_and_have_one_chief(single, folder) -> None:
     assert max(differences(workers[0], workers[1]).values()) == 0
 
 
-def test_float16_on_two_devices_skips_a_step_that_overflows_on_one_and_keeps_the_devices_alike(folder) -> None:
-    wait([start("mixed", folder / "mixed.npz")])
-    found = read(folder / "mixed.npz")
-    before, broken, after = found["moved"]
-    assert broken == 0
-    assert min(before, after) > 1e-4
-    assert bool(found["equal"])
-    assert float(found["statistics"]) > 0
-    assert (int(found["traces"]), int(found["count"]) > 10) == (1, True)
+def test_float16_on_two_devices_skips_an_overflow_of_one_and_keeps_both_devices_equal(folder) -> None:
+    wait([start("train_in_float16", folder / "float16.npz")])
+    results = read(folder / "float16.npz")
+    first, overflow, last = results["changes"]
+    assert overflow == 0
+    assert min(first, last) > 1e-4
+    assert bool(results["equal"])
+    assert float(results["statistics"]) > 0
+    assert (int(results["traces"]), int(results["count"]) > 10) == (1, True)

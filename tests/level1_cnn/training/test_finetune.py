@@ -1,4 +1,4 @@
-"""Tests for finetune.py: the fits of a model on drawn pictures, interrupted and whole, every setting."""
+"""Tests for finetune.py: fits of a model on drawn pictures, undisturbed and killed, with various settings."""
 
 import json
 import shutil
@@ -25,47 +25,47 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
-from tests.level1_cnn.drawn_run import FINETUNE, copied, draw_data, tiny_experiment, write_model
+from tests.level1_cnn.drawn_run import FINETUNE_TOML, copy_run, draw_data, tiny_experiment, write_model
 
 PLAN = Plan("CPU", False, "float32", False, 32)
 FOLDS = 2
-BODY = FINETUNE.replace("epochs = 2", "epochs = 1")
-COPIED = 6  # every sixth training picture is in the external folder too
+BODY = FINETUNE_TOML.replace("epochs = 2", "epochs = 1")
+COPY_STEP = 6  # every sixth training picture is in the external folder, too
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run with external pictures: other drawings of the same two kinds, and copies of some training pictures."""
+    """Return a run with external pictures: drawings of the same two classes, and copies of some training pictures."""
     folder = tmp_path_factory.mktemp("training")
     data, extra = draw_data(folder / "data"), draw_data(folder / "external", seed=9)
     own = pd.read_csv(extra / "train.csv").assign(image_name=lambda rows: "x" + rows["image_name"])
     for path in (extra / "jpeg/train").iterdir():
         path.rename(path.with_name(f"x{path.name}"))
-    copied = pd.read_csv(data / "train.csv").iloc[::COPIED]
-    for name in copied["image_name"]:
+    copies = pd.read_csv(data / "train.csv").iloc[::COPY_STEP]
+    for name in copies["image_name"]:
         shutil.copy(data / f"jpeg/train/{name}.jpg", extra / f"jpeg/train/copy_{name}.jpg")
-    table = pd.concat([own, copied.assign(image_name="copy_" + copied["image_name"])])
+    table = pd.concat([own, copies.assign(image_name="copy_" + copies["image_name"])])
     table.assign(diagnosis=table["target"].map({0: "nevus", 1: "melanoma"})).to_csv(extra / "train.csv", index=False)
-    place = Run(folder / "runs" / "run")
-    freeze_cases(place, Request(data, extra=(extra,), folds=FOLDS))
-    decode_pictures(place, place.read_cases(), [32])
-    return place
+    run = Run(folder / "runs" / "run")
+    freeze_cases(run, Request(data, extra=(extra,), folds=FOLDS))
+    decode_pictures(run, run.read_cases(), [32])
+    return run
 
 
-def opened(job: Job) -> FinetuneTrainer:
-    keras.utils.set_random_seed(0)  # as the entry point does: the first weights are the same in every process
+def open_trainer(job: Job) -> FinetuneTrainer:
+    keras.utils.set_random_seed(0)  # as crossval.open_trainer does, so that the first weights are always the same
     assert job.experiment.training.method == "finetune"
     return FinetuneTrainer(job, job.experiment.training, PLAN, job.run.read_cases())
 
 
 def trainer(run: Run, name: str, **changes: object) -> FinetuneTrainer:
     training = {"method": "finetune", "epochs": 3, "batch_size": 8, "learning_rate": 0.01, **changes}
-    return opened(Job(run, name, tiny_experiment(training), "{}"))
+    return open_trainer(Job(run, name, tiny_experiment(training), "{}"))
 
 
 @pytest.fixture(scope="module")
 def first(run: Run) -> FinetuneTrainer:
-    """A trainer; a second one of the same settings stands for another process."""
+    """Return a trainer; ``second`` has the same settings and stands for another process."""
     return trainer(run, "first", external="apart", head_dropout=0.3)
 
 
@@ -75,30 +75,33 @@ def second(run: Run) -> FinetuneTrainer:
 
 
 @pytest.fixture(scope="module")
-def whole(first: FinetuneTrainer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ViewPredictions]:
-    """The folder and the predictions of a fit that nothing disturbed, the first of its trainer."""
-    folder = tmp_path_factory.mktemp("whole")
-    predicted = first.fit_fold(1, folder)
-    assert predicted is not None
+def reference(first: FinetuneTrainer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ViewPredictions]:
+    """Return the folder and the predictions of an undisturbed fit, the first one of its trainer."""
+    folder = tmp_path_factory.mktemp("reference")
+    predictions = first.fit_fold(1, folder)
+    assert predictions is not None
     assert first.facts()["kept"] == "ema"
-    return folder, predicted
+    return folder, predictions
 
 
-def assert_same(found: ViewPredictions | None, whole: tuple[Path, ViewPredictions]) -> None:
-    assert found is not None
-    assert found.names == whole[1].names
-    np.testing.assert_allclose(found.logits, whole[1].logits, atol=1e-5)
+def assert_same(predictions: ViewPredictions | None, reference: tuple[Path, ViewPredictions]) -> None:
+    assert predictions is not None
+    assert predictions.names == reference[1].names
+    np.testing.assert_allclose(predictions.logits, reference[1].logits, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
-def chained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A copy of the run with a model and those that start from its backbone; one of them learns from it, too."""
-    folder = tmp_path_factory.mktemp("chained")
-    other = copied(run, folder)
-    started = BODY.replace('weights = "none"', 'weights = "pretrained:source"').replace("size = 32", "size = 48")
+def dependent_models(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a copy of the run with the model `source`, and two models that start from its backbone.
+
+    The model `follower` also uses the predictions of `source` as pseudo-labels.
+    """
+    folder = tmp_path_factory.mktemp("dependent")
+    other = copy_run(run, folder)
+    follower = BODY.replace('weights = "none"', 'weights = "pretrained:source"').replace("size = 32", "size = 48")
     texts = {
-        "frozen": started.partition("[training]")[0] + '[training]\nmethod = "frozen"\nregularisation = 1.0\n',
-        "follower": started + 'external_share = 0.5\n[training.pseudo]\nmodel = "source"\n',
+        "frozen": follower.partition("[training]")[0] + '[training]\nmethod = "frozen"\nregularisation = 1.0\n',
+        "follower": follower + 'external_share = 0.5\n[training.pseudo]\nmodel = "source"\n',
         "source": BODY + 'external = "apart"\n[training.pretrain]\nepochs = 1\nlearning_rate = 0.05\n',
     }
     files = {name: write_model(folder, name, text) for name, text in texts.items()}
@@ -108,7 +111,7 @@ def chained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return other
 
 
-def test_external_copies_of_a_folds_pictures_are_left_out_of_that_folds_training_alone(run: Run) -> None:
+def test_external_copies_of_a_folds_pictures_are_only_left_out_of_the_training_of_that_fold(run: Run) -> None:
     model, cases = trainer(run, "copies"), run.read_cases()
     copies = set(cases.index[cases.index.str.startswith("copy_")])
     left_out = []
@@ -121,85 +124,87 @@ def test_external_copies_of_a_folds_pictures_are_left_out_of_that_folds_training
     assert sum(left_out) == len(copies) > 10
 
 
-class Killed(Exception):
+class KillSignal(Exception):
     """Stands for the end of the process."""
 
 
-def test_one_graph_serves_all_folds_and_a_fold_does_not_depend_on_those_before(
-    second: FinetuneTrainer, whole: tuple[Path, ViewPredictions], tmp_path: Path
+def test_all_folds_use_one_graph_and_no_fold_depends_on_earlier_ones(
+    second: FinetuneTrainer, reference: tuple[Path, ViewPredictions], tmp_path: Path
 ) -> None:
     second.fit_fold(0, tmp_path / "0")
-    assert_same(second.fit_fold(1, tmp_path / "1"), whole)
+    assert_same(second.fit_fold(1, tmp_path / "1"), reference)
     assert second.stage.stepper.traces == 1
 
 
-def test_a_training_killed_after_an_epoch_goes_on_to_the_same_predictions(
+def test_a_training_killed_after_an_epoch_continues_to_the_same_predictions(
     first: FinetuneTrainer,
     second: FinetuneTrainer,
-    whole: tuple[Path, ViewPredictions],
+    reference: tuple[Path, ViewPredictions],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     original = second.stage._run_epoch
 
-    def dying(epoch: int, *rest: object) -> None:
+    def run_epoch_or_die(epoch: int, *rest: object) -> None:
         if epoch == 2:
-            raise Killed
+            raise KillSignal
         original(epoch, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(second.stage, "_run_epoch", dying)
-    with pytest.raises(Killed):
+    monkeypatch.setattr(second.stage, "_run_epoch", run_epoch_or_die)
+    with pytest.raises(KillSignal):
         second.fit_fold(1, tmp_path)
-    saved = load_state(tmp_path / STATE)
-    assert saved is not None
-    assert saved[1] == 2
-    assert_same(first.fit_fold(1, tmp_path), whole)
+    content = load_state(tmp_path / STATE)
+    assert content is not None
+    assert content[1] == 2
+    assert_same(first.fit_fold(1, tmp_path), reference)
 
 
 def test_a_fit_killed_after_its_last_epoch_only_predicts(
-    second: FinetuneTrainer, whole: tuple[Path, ViewPredictions]
+    second: FinetuneTrainer, reference: tuple[Path, ViewPredictions]
 ) -> None:
-    state = whole[0] / STATE  # the mark, written after the predictions, is what makes it unnecessary
-    written = state.stat().st_mtime_ns
-    assert_same(second.fit_fold(1, whole[0]), whole)
-    assert state.stat().st_mtime_ns == written
+    state = (
+        reference[0] / STATE
+    )  # it is deleted only after the mark of the fold, which is written after the predictions
+    time = state.stat().st_mtime_ns
+    assert_same(second.fit_fold(1, reference[0]), reference)
+    assert state.stat().st_mtime_ns == time
 
 
-def test_a_pretraining_stage_is_done_once_and_every_fold_starts_from_it(chained: Run) -> None:
-    folder = chained.level1 / "source" / "pretrain"
-    written = (folder / "weights.npz").stat().st_mtime_ns
-    external = chained.read_cases().query("role == 'extra'").index
+def test_a_pretraining_stage_is_trained_once_and_every_fold_starts_from_it(dependent_models: Run) -> None:
+    folder = dependent_models.level1 / "source" / "pretrain"
+    time = (folder / "weights.npz").stat().st_mtime_ns
+    external = dependent_models.read_cases().query("role == 'extra'").index
     copies = int(external.str.startswith("copy_").sum())
     mark = read_json(folder / "done.json")
     assert (mark["pictures"], mark["excluded"]) == (len(external) - copies, copies)
-    made_from = json.dumps(read_json(chained.level1 / "source" / "run.json")["made_from"])
-    experiment = read_experiment(chained.folder.parents[1] / "source.toml")
-    model = opened(Job(chained, "source", experiment, made_from))
+    made_from = json.dumps(read_json(dependent_models.level1 / "source" / "run.json")["made_from"])
+    experiment = read_experiment(dependent_models.folder.parents[1] / "source.toml")
+    model = open_trainer(Job(dependent_models, "source", experiment, made_from))
     model.prepare()
-    assert (folder / "weights.npz").stat().st_mtime_ns == written
+    assert (folder / "weights.npz").stat().st_mtime_ns == time
     start = model.stage.stepper.weights()
-    plain = trainer(chained, "plain", external="apart").stage.stepper.weights()
+    plain = trainer(dependent_models, "plain", external="apart").stage.stepper.weights()
     kernel = next(path for path in start if path.startswith("block1_conv"))
     assert not np.allclose(start[kernel], plain[kernel])
-    # Nine classes there, one output here: the head is new.
+    # The stage has nine classes and the folds one output, so that the folds have a new head.
     assert start["logits/kernel"].shape == (32, 1)
 
 
-def test_another_model_starts_from_the_backbone_of_a_finished_stage(chained: Run) -> None:
-    stage = load_weights(chained.level1 / "source" / "pretrain" / "weights.npz")
-    experiment = read_experiment(chained.folder.parents[1] / "follower.toml")
-    start = opened(Job(chained, "again", experiment, "{}")).stage.stepper.weights()
-    shared = [path for path in stage if not path.startswith("logits")]
-    assert len(shared) > 4
-    for path in shared:
+def test_another_model_starts_from_the_backbone_of_a_finished_stage(dependent_models: Run) -> None:
+    stage = load_weights(dependent_models.level1 / "source" / "pretrain" / "weights.npz")
+    experiment = read_experiment(dependent_models.folder.parents[1] / "follower.toml")
+    start = open_trainer(Job(dependent_models, "again", experiment, "{}")).stage.stepper.weights()
+    backbone_paths = [path for path in stage if not path.startswith("logits")]
+    assert len(backbone_paths) > 4
+    for path in backbone_paths:
         np.testing.assert_array_equal(start[path], stage[path])
-    assert (chained.level1 / "follower" / "predictions.parquet").is_file()
-    made_from = read_json(chained.level1 / "frozen" / "run.json")["made_from"]
+    assert (dependent_models.level1 / "follower" / "predictions.parquet").is_file()
+    made_from = read_json(dependent_models.level1 / "frozen" / "run.json")["made_from"]
     assert made_from["settings"]["weights"] == "pretrained:source"
     assert made_from["pretrained"]
 
 
-def test_a_model_without_a_stage_is_refused_as_a_start(run: Run, tmp_path: Path) -> None:
+def test_starting_from_a_model_without_a_pretraining_stage_is_refused(run: Run, tmp_path: Path) -> None:
     models = [write_model(tmp_path, "plain", BODY)]
     models.append(write_model(tmp_path, "follower", BODY.replace('weights = "none"', 'weights = "pretrained:plain"')))
     with pytest.raises(InputFault, match=r"follower: weights: 'plain' has no \[training.pretrain\]"):
@@ -224,16 +229,16 @@ def test_models_that_need_external_pictures_are_refused_before_anything_is_train
     ],
     ids=["nine classes", "three classes", "metadata"],
 )
-def test_every_kind_of_target_head_and_kept_weights_learns_a_colour_that_decides(
+def test_every_kind_of_target_head_and_kept_weights_learns_to_tell_the_classes_by_colour(
     run: Run, tmp_path: Path, keep: str, changes: dict[str, object]
 ) -> None:
-    kept = {"keep": keep, **({"mean_epochs": 2} if keep == "mean" else {})}
-    model = trainer(run, "kinds", epochs=6, **kept, **changes)
-    predicted = model.fit_fold(0, tmp_path)
-    assert predicted is not None
-    assert predicted.logits.shape[1] == 8
+    averages = {"keep": keep, **({"mean_epochs": 2} if keep == "mean" else {})}
+    model = trainer(run, "kinds", epochs=6, **averages, **changes)
+    predictions = model.fit_fold(0, tmp_path)
+    assert predictions is not None
+    assert predictions.logits.shape[1] == 8
     cases = run.read_cases()
-    table = predicted.table().loc[lambda rows: cases.loc[rows.index, "role"].to_numpy() == "train"]
+    table = predictions.table().loc[lambda rows: cases.loc[rows.index, "role"].to_numpy() == "train"]
     assert roc_auc_score(cases.loc[table.index, "target"], table["probability"]) > 0.9
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -245,17 +250,19 @@ def test_every_kind_of_target_head_and_kept_weights_learns_a_colour_that_decides
     }
 
 
-def test_pseudo_labels_of_a_fold_are_what_the_same_fold_of_the_other_model_said(chained: Run) -> None:
-    model = trainer(chained, "third", pseudo={"model": "source"})
-    tests = chained.read_cases().query("role == 'test'").index
+def test_pseudo_labels_of_a_fold_are_the_predictions_of_the_same_fold_of_the_other_model(dependent_models: Run) -> None:
+    model = trainer(dependent_models, "third", pseudo={"model": "source"})
+    tests = dependent_models.read_cases().query("role == 'test'").index
     for fold in range(FOLDS):
-        said = read_table(chained.level1 / "source" / f"fold_{fold}" / "predictions.parquet")["probability"]
+        probabilities = read_table(dependent_models.level1 / "source" / f"fold_{fold}" / "predictions.parquet")[
+            "probability"
+        ]
         rows = model.rows_of(fold)
-        found = dict(zip(rows.names, rows.targets[:, 0], strict=True))
-        assert [found[name] for name in tests] == pytest.approx(said.reindex(tests).tolist())
+        targets = dict(zip(rows.names, rows.targets[:, 0], strict=True))
+        assert [targets[name] for name in tests] == pytest.approx(probabilities.reindex(tests).tolist())
 
 
-def test_a_missing_source_of_pseudo_labels_is_refused_with_what_there_is(run: Run, tmp_path: Path) -> None:
-    model = write_model(tmp_path, "orphan", BODY + '[training.pseudo]\nmodel = "nobody"\n')
-    with pytest.raises(InputFault, match=r"training\.pseudo\.model: 'nobody' is not in this run"):
+def test_an_unknown_source_of_pseudo_labels_is_refused(run: Run, tmp_path: Path) -> None:
+    model = write_model(tmp_path, "orphan", BODY + '[training.pseudo]\nmodel = "absent"\n')
+    with pytest.raises(InputFault, match=r"training\.pseudo\.model: 'absent' is not in this run"):
         command.train(run, NetworkOptions(models=[model]))

@@ -1,4 +1,4 @@
-"""Tests that every backbone family repeats itself: runs to the byte, forward passes over thread counts to 1e-6."""
+"""Tests that every backbone family is reproducible: runs to the byte, forward passes over thread counts to 1e-6."""
 
 import json
 import os
@@ -26,7 +26,7 @@ every_family = pytest.mark.parametrize("family", backbones.names())
 
 
 def smallest(family: str) -> str:
-    """Return the network of a family that is made for the smallest pictures."""
+    """Return the variant of a family with the smallest native side."""
     variants = backbones.find(family).VARIANTS
     return min(variants, key=lambda name: variants[name].resolution)
 
@@ -43,12 +43,12 @@ def two_runs(tmp_path_factory) -> list[dict[tuple[str, str], bytes]]:
     names = [f"{family}_{method}" for family in backbones.names() for method in METHODS]
     texts = [model_text(family, method) for family in backbones.names() for method in METHODS]
     models = [write_model(folder, name, text) for name, text in zip(names, texts, strict=True)]
-    found = []
+    contents = []
     for number in range(2):
         run = make_run(folder / str(number), patients=12, folds=2)
         train_alone(run, models)
-        found.append({(name, table): (run.level1 / name / table).read_bytes() for name in names for table in TABLES})
-    return found
+        contents.append({(name, table): (run.level1 / name / table).read_bytes() for name in names for table in TABLES})
+    return contents
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -96,10 +96,10 @@ def forward_passes(tmp_path_factory) -> Path:
 
 
 def probabilities(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return what a head would make of features: one whose log odds are 0 on average, with a deviation of 2."""
+    """Return probabilities by a random head whose log odds on ``reference`` have mean 0 and standard deviation 2."""
     kernel = np.random.default_rng(1).normal(size=reference.shape[1])
-    known = reference.astype(np.float64) @ kernel
-    return expit((features.astype(np.float64) @ kernel - known.mean()) * 2 / known.std())
+    odds = reference.astype(np.float64) @ kernel
+    return expit((features.astype(np.float64) @ kernel - odds.mean()) * 2 / odds.std())
 
 
 @every_family
@@ -107,8 +107,8 @@ def test_a_forward_pass_by_tensorflow_is_the_same_on_any_number_of_threads(forwa
     features = [np.load(forward_passes / f"{family}_{threads}.npy") for threads in THREADS]
     assert np.ptp(probabilities(features[0], features[0])) > 0.1
     for other in features[1:]:
-        expected, found = (probabilities(each, features[0]) for each in (features[0], other))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        expected, actual = (probabilities(values, features[0]) for values in (features[0], other))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
 @every_family
@@ -118,5 +118,5 @@ def test_a_forward_pass_by_onnx_runtime_is_the_same_on_any_number_of_threads(for
     features = [open_session(path, threads=threads)(pictures)[0] for threads in THREADS]
     assert np.ptp(probabilities(features[0], features[0])) > 0.1
     for other in features[1:]:
-        expected, found = (probabilities(each, features[0]) for each in (features[0], other))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        expected, actual = (probabilities(values, features[0]) for values in (features[0], other))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)

@@ -15,7 +15,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
 from runtime.trials import TrialResult
-from tests.level1_cnn.drawn_run import FINETUNE, make_run, tiny_experiment, write_model
+from tests.level1_cnn.drawn_run import FINETUNE_TOML, make_run, tiny_experiment, write_model
 from tests.sources import ROOT
 
 SEARCH = """
@@ -49,7 +49,7 @@ main()
 def tune(run: Run, folder: Path, *program: str) -> int:
     """Run the command in a separate process and return its exit code."""
     command = ["tune", "--run", str(run.folder), "--devices", "cpu"]
-    command += ["--model", write_model(folder, "small", FINETUNE), "--search", write_model(folder, "mine", SEARCH)]
+    command += ["--model", write_model(folder, "small", FINETUNE_TOML), "--search", write_model(folder, "mine", SEARCH)]
     return subprocess.run([sys.executable, *(program or ("-m", "melstack")), *command], cwd=ROOT).returncode
 
 
@@ -60,19 +60,20 @@ def read_trials(run: Run) -> pd.DataFrame:
 
 @pytest.mark.full
 def test_a_killed_search_continues_and_its_result_is_a_model_to_train(tmp_path: Path) -> None:
-    whole, interrupted = make_run(tmp_path / "whole"), make_run(tmp_path / "interrupted")
-    assert tune(whole, tmp_path) == 0
-    assert tune(interrupted, tmp_path, "-c", KILLED_PROGRAM) == -signal.SIGKILL
-    marks = list((interrupted.folder / "level1_search").rglob("done.json"))
+    undisturbed_run, killed_run = make_run(tmp_path / "undisturbed"), make_run(tmp_path / "killed")
+    assert tune(undisturbed_run, tmp_path) == 0
+    assert tune(killed_run, tmp_path, "-c", KILLED_PROGRAM) == -signal.SIGKILL
+    marks = list((killed_run.folder / "level1_search").rglob("done.json"))
     before = {mark: mark.stat().st_mtime_ns for mark in marks}
     assert len(marks) == 3
-    assert tune(interrupted, tmp_path) == 0
-    pd.testing.assert_frame_equal(read_trials(interrupted)[SETTINGS], read_trials(whole)[SETTINGS])
-    # Without the deterministic mode two trainings differ in the last bits, and an AUC of so few pictures by a few ranks.
-    assert read_trials(interrupted)["auc"].to_numpy() == pytest.approx(read_trials(whole)["auc"].to_numpy(), abs=0.05)
+    assert tune(killed_run, tmp_path) == 0
+    pd.testing.assert_frame_equal(read_trials(killed_run)[SETTINGS], read_trials(undisturbed_run)[SETTINGS])
+    # Without the deterministic mode two trainings differ in the last bits, and the AUC of few pictures by some ranks.
+    expected_aucs = pytest.approx(read_trials(undisturbed_run)["auc"].to_numpy(), abs=0.05)
+    assert read_trials(killed_run)["auc"].to_numpy() == expected_aucs
     assert all(mark.stat().st_mtime_ns == time for mark, time in before.items())
 
-    table, folder = read_trials(whole), whole.folder / "level1_search" / "small"
+    table, folder = read_trials(undisturbed_run), undisturbed_run.folder / "level1_search" / "small"
     assert len(table) == 4
     assert table.loc[0, ["learning_rate", "pooling"]].tolist() == [0.01, "average"]
     text = (folder / "small_tuned.toml").read_text()
@@ -82,7 +83,7 @@ def test_a_killed_search_continues_and_its_result_is_a_model_to_train(tmp_path: 
     assert experiment.training.learning_rate == pytest.approx(best["learning_rate"])
     assert "# tuned: best of 4 trials on folds 0, 2" in text
     assert "is optimistic" in text
-    assert not whole.level1.exists()
+    assert not undisturbed_run.level1.exists()
     assert not list(folder.rglob("*.h5"))
     assert {read_json(mark)["made_from"]["outer"] for mark in folder.rglob("done.json")} == {1}
 
@@ -106,7 +107,7 @@ def test_an_outer_fold_that_the_run_does_not_have_is_refused(drawn_run: Run) -> 
     [
         (
             {"method": "frozen", "regularisation": 0.1},
-            "method = 'frozen' has no settings to tune; tune a model with method = 'finetune'",
+            "method = 'frozen' has no settings to tune",
         ),
         ({"keep": "best"}, "keep = 'best' chooses an epoch on the fold that evaluates a trial"),
         ({"pseudo": {"model": "other"}}, "the networks that made its pseudo-labels were trained on the outer fold"),

@@ -11,7 +11,7 @@ from runtime.settings import toml_text
 from tests.level1_cnn.drawn_run import tiny_experiment
 
 MODEL = Finetune(method="finetune", epochs=2, learning_rate=1e-3)
-SHIPPED = sorted(path.stem for path in (CONFIGS / SEARCHES).glob("*.toml"))
+SEARCH_NAMES = sorted(path.stem for path in (CONFIGS / SEARCHES).glob("*.toml"))
 
 
 def search(**ranges: Span | Choices) -> Search:
@@ -24,7 +24,7 @@ def write_search(folder: Path, ranges: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", SEARCH_NAMES)
 def test_every_shipped_search_is_valid_for_every_shipped_model(name: str) -> None:
     profiles = sorted(path.name for path in CONFIGS.iterdir() if path.name != SEARCHES)
     models = [model for profile in profiles for model in find_experiments(profile).values()]
@@ -86,7 +86,7 @@ def test_an_unknown_search_is_refused_with_the_most_similar_name() -> None:
         (
             "image_size",
             Span(low=64, high=128),
-            "another value makes another model; write a separate TOML file for that model",
+            "another value makes another model; write a separate TOML",
         ),
         ("augmentation", Span(low=0, high=1), "is a group of settings; name one of them"),
         ("pretrain.epochs", Span(low=1, high=2), "this model has no such group of settings: pretrain = None"),
