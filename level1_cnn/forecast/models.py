@@ -35,7 +35,7 @@ HALF_FLOAT, FLOAT = 2, 4  # bytes
 HEAD_BYTES = 12  # bytes per number of an embedding while a head is fitted: read in 16 bits, standardised, used in 32
 TABLE_BYTES = 8  # bytes per number in a table of probabilities, which hardly compresses
 MODEL_RESIDUE = 400 << 20  # bytes that TensorFlow does not free after a model; 0.3 to 0.6 GB were measured
-FRESH = "fresh: nothing left to do"
+FRESH = "fresh: nothing is left to do"
 
 
 def plan_models(run: Run, experiments: Mapping[str, Experiment], jobs: Sequence[Job], machine: Machine) -> None:

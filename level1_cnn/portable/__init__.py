@@ -1,1 +1,1 @@
-"""Networks that run without TensorFlow: exported, and run by ONNX Runtime."""
+"""Networks exported as ONNX files and run by ONNX Runtime, without TensorFlow."""
