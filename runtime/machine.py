@@ -4,19 +4,8 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from runtime.errors import InputFault
 
 GIGABYTE = 10**9
-FreeBytes = Annotated[
-    int | None,
-    typer.Option(
-        parser=lambda text: parse_gigabytes(text), metavar="GB", help="plan for a machine with this many GB free"
-    ),
-]
 NO_LIMIT = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no limit"
 
 
@@ -28,17 +17,6 @@ class Machine:
     memory: int
     gpu: int | None = None
     cores: int = 1
-
-
-def parse_gigabytes(gigabytes: str) -> int:
-    """Return a number of GB (10^9 bytes) in bytes; raise InputFault for a text that is not such a number or below 0."""
-    try:
-        count = round(float(gigabytes) * GIGABYTE)
-    except (ValueError, OverflowError) as error:
-        raise InputFault(f"{gigabytes!r} is not a number of GB; give one such as 16 or 0.5") from error
-    if count < 0:
-        raise InputFault(f"{gigabytes} GB is negative; give 0 or more")
-    return count
 
 
 def this_machine(

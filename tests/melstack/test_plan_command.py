@@ -13,23 +13,24 @@ from features.freeze_cases import freeze_cases
 from level1_cnn.experiment import read_experiment
 from level1_cnn.forecast.work import count_work
 from level1_cnn.job import Job
+from melstack.options import StackOptions
+from melstack.plan_commands import plan_level2
+from runtime.errors import InputFault
 from runtime.forecasts import HOUR
+from runtime.machine import this_machine
 from runtime.run_folder import Run
 from tests.command_line import typed
 from tests.sources import ROOT
 from tests.tiny_project import MODELS, FinishedRun, TinyProject
 
 
-def plan(run: Run, command: str, *options: object) -> tuple[int, str]:
-    """Return the exit code of a command `plan` and what it says."""
-    line = [sys.executable, "-m", "melstack", command, "--run", str(run.folder), *map(str, options)]
-    ended = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, text=True)
-    return ended.returncode, ended.stdout + ended.stderr
-
-
 def plan_models(run: Run, *models: Path, **limits: object) -> tuple[int, str]:
-    options = [part for name, value in limits.items() for part in (f"--{name}", value)]
-    return plan(run, "plan", "--models", " ".join(map(str, models)), "--devices", "cpu", *options)
+    """Return the exit code of `melstack plan` and its output."""
+    options = [part for name, value in limits.items() for part in (f"--free-{name}", str(value))]
+    options += ["--models", " ".join(map(str, models)), "--devices", "cpu"]
+    line = [sys.executable, "-m", "melstack", "plan", "--run", str(run.folder), *options]
+    process = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, text=True)
+    return process.returncode, process.stdout + process.stderr
 
 
 def frozen_cases(project: TinyProject, folder: Path) -> Run:
@@ -39,7 +40,7 @@ def frozen_cases(project: TinyProject, folder: Path) -> Run:
     return run
 
 
-def changed(folder: Path, name: str, old: str, new: str) -> Path:
+def write_variant(folder: Path, name: str, old: str, new: str) -> Path:
     """Write the tuned model with another setting."""
     path = folder / f"{name}.toml"
     assert old in MODELS["tuned"]
@@ -52,30 +53,28 @@ def parts(run: Run) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def planned(project: TinyProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
-    """Return a run of which both levels were forecast, and what was said."""
-    run = frozen_cases(project, tmp_path_factory.mktemp("planned"))
-    code, said = plan_models(run, *project.models)
-    assert code == 0, said
-    code, more = plan(run, "plan-stack")
-    assert code == 0, more
-    return run, said + more
+def forecast(project: TinyProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """Return a run with a forecast of both levels, and the output of the command."""
+    run = frozen_cases(project, tmp_path_factory.mktemp("forecast"))
+    code, output = plan_models(run, *project.models)
+    assert code == 0, output
+    return run, output
 
 
 @pytest.mark.full
-def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned: tuple[Run, str]) -> None:
-    run, said = planned
-    found = parts(run)
-    assert list(found) == ["decoding", *MODELS, "default"]
-    assert found["decoding"]["seconds"]["decoding"]["low"] > 0
+def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(forecast: tuple[Run, str]) -> None:
+    run, output = forecast
+    by_name = parts(run)
+    assert list(by_name) == ["decoding", *MODELS, "default"]
+    assert by_name["decoding"]["seconds"]["decoding"]["low"] > 0
     for name in MODELS:
-        assert set(found[name]["seconds"]) == {"training", "prediction", "bundle"}
-        assert all(0 < span["low"] <= span["high"] for span in found[name]["seconds"].values())
-        assert found[name]["memory"] > 300e6
-    assert "6 steps of 16 pictures" in found["tuned"]["how"]
-    assert "3 of 3 folds left" in said
+        assert set(by_name[name]["seconds"]) == {"training", "prediction", "bundle"}
+        assert all(0 < span["low"] <= span["high"] for span in by_name[name]["seconds"].values())
+        assert by_name[name]["memory"] > 300e6
+    assert "6 steps of 16 pictures" in by_name["tuned"]["how"]
+    assert "3 of 3 folds left" in output
     together = json.loads((run.folder / "plan.json").read_text())["together"]
-    highs = [span["high"] for part in found.values() for span in part["seconds"].values()]
+    highs = [span["high"] for part in by_name.values() for span in part["seconds"].values()]
     assert together["hours"][1] == pytest.approx(sum(highs) / HOUR)
     assert not list(run.level1.glob("*"))
     assert not (run.folder.parent / "pictures").exists()
@@ -83,26 +82,26 @@ def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(planned: tu
 
 @pytest.mark.full
 def test_what_is_finished_counts_as_done_and_the_forecast_of_its_disk_was_near(
-    planned: tuple[Run, str], finished_run: FinishedRun, tmp_path: Path
+    forecast: tuple[Run, str], finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     run = finished_run.copy_to(tmp_path)
-    code, said = plan_models(run, *finished_run.project.models)
-    assert code == 0, said
-    assert all(not part["seconds"] for part in parts(run).values())
-    kept = sum(path.stat().st_size for path in (run.level1 / "frozen").rglob("*.npy"))
-    assert kept == pytest.approx(parts(planned[0])["frozen"]["disk"]["embeddings"], rel=0.5)
+    code, output = plan_models(run, *finished_run.project.models)
+    assert code == 0, output
+    assert not any(parts(run)[name]["seconds"] for name in MODELS)
+    embeddings = sum(path.stat().st_size for path in (run.level1 / "frozen").rglob("*.npy"))
+    assert embeddings == pytest.approx(parts(forecast[0])["frozen"]["disk"]["embeddings"], rel=0.5)
 
 
 @pytest.mark.full
 def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(project: TinyProject, tmp_path: Path) -> None:
-    large = changed(tmp_path, "large", "batch_size = 16", "batch_size = 64")
+    large = write_variant(tmp_path, "large", "batch_size = 16", "batch_size = 64")
     large.write_text(large.read_text().replace("image_size = 32", "image_size = 512"))
-    code, said = plan_models(frozen_cases(project, tmp_path), large, memory=1, disk=0.001)
+    code, output = plan_models(frozen_cases(project, tmp_path), large, memory=1, disk=0.001)
     assert code == 2
-    assert "large: training on 64 picture(s) of 512 px at once takes" in said
-    assert "batch_size = 64 with accumulation = " in said
-    assert "of disk, and 1 MB are free there" in said
-    assert "ESTIMATED" in said
+    assert "large: training on 64 picture(s) of 512 px at once takes" in output
+    assert "batch_size = 64 with accumulation = " in output
+    assert "of disk, and 1 MB are free there" in output
+    assert "ESTIMATED" in output
 
 
 @pytest.mark.full
@@ -110,30 +109,29 @@ def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(
     project: TinyProject, tmp_path: Path
 ) -> None:
     run = frozen_cases(project, tmp_path)
-    code, said = plan_models(run, changed(tmp_path, "short", "batch_size = 16", "batch_size = 64"))
-    assert code == 0, said
+    code, output = plan_models(run, write_variant(tmp_path, "short", "batch_size = 16", "batch_size = 64"))
+    assert code == 0, output
     assert "6 steps of 64 pictures" in parts(run)["short"]["how"]
 
 
-def test_nothing_to_stack_is_refused(finished_run: FinishedRun, tmp_path: Path) -> None:
+def test_a_run_without_networks_is_refused(finished_run: FinishedRun, tmp_path: Path) -> None:
     run = finished_run.copy_to(tmp_path)
     shutil.rmtree(run.level1)
-    refused = typed("plan-stack", "--run", run.folder)
-    assert refused.code == 2
-    assert "the stack will have no network" in refused.err
+    with pytest.raises(InputFault, match="the stack will have no network"):
+        plan_level2(run, StackOptions(), this_machine(run.folder))
 
 
-def test_a_limit_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    refused = typed("plan-stack", "--run", tmp_path, "--memory", "plenty")
+def test_a_limit_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    refused = typed("plan", "--run", tmp_path, "--free-memory", "plenty")
     assert refused.code == 2
-    assert "'plenty' is not a number of GB" in " ".join(refused.err.replace("│", " ").split())
+    assert "unable to parse string as a number" in " ".join(refused.err.replace("│", " ").split())
 
 
 def test_the_work_of_a_model_is_counted_from_the_cases(finished_run: FinishedRun) -> None:
-    frozen, tuned = (read_experiment(path) for path in finished_run.project.models)
-    work = count_work(Job(finished_run.run, "new", tuned, "{}"), 8)
+    embedding, training = (read_experiment(path) for path in finished_run.project.models)
+    work = count_work(Job(finished_run.run, "new", training, "{}"), 8)
     # 120 training pictures in three folds of 40; 30 test pictures.
     assert (work.folds, work.pending, work.cases, work.predictions) == (3, 3, 150, 40 + 30)
     assert (work.epochs, work.steps, work.rows, work.embeddings_left) == (1, 10, 120, 0)
-    work = count_work(Job(finished_run.run, "new", frozen, "{}"), 0)
+    work = count_work(Job(finished_run.run, "new", embedding, "{}"), 0)
     assert (work.embeddings_left, work.rows, work.head_pictures, work.steps) == (150, 150, 80, 0)

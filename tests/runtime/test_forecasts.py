@@ -16,7 +16,7 @@ from runtime.forecasts import (
     total_time,
     write_forecasts,
 )
-from runtime.machine import Machine, available_memory, free_disk, parse_gigabytes, this_machine
+from runtime.machine import Machine, available_memory, free_disk, this_machine
 from runtime.run_folder import Run
 
 GB = 10**9
@@ -116,10 +116,3 @@ def test_cgroups_of_version_1_are_read_and_their_largest_number_means_no_limit(t
 def test_a_missing_folder_has_the_disk_of_its_nearest_existing_parent(tmp_path: Path) -> None:
     assert free_disk(tmp_path / "run" / "deeper") > 0
     assert this_machine(tmp_path, disk=5, memory=6) == Machine(5, 6, None, this_machine(tmp_path).cores)
-
-
-def test_only_a_number_of_gigabytes_is_read_as_bytes() -> None:
-    assert parse_gigabytes("1.5") == 1_500_000_000
-    for wrong in ("much", "-1", "inf"):
-        with pytest.raises(InputFault, match=r"GB"):
-            parse_gigabytes(wrong)
