@@ -23,7 +23,7 @@ def compute_blocks(run: Run) -> None:
     made_from = _ingredients(run)
     fresh = [name for name in blocks.names() if is_fresh(*_block_files(run, name, made_from))]
     if fresh:
-        say(f"blocks already up to date: {', '.join(fresh)}")
+        say(f"blocks: fresh, {', '.join(fresh)}")
     for name in blocks.names():
         if name not in fresh:
             _compute(run, name, cases, sources, made_from)
