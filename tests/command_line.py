@@ -9,7 +9,7 @@ from melstack.cli import main
 
 
 @dataclass(frozen=True)
-class Ended:
+class Output:
     """How a command ended."""
 
     code: int
@@ -17,7 +17,7 @@ class Ended:
     err: str
 
 
-def typed(*words: object) -> Ended:
+def run_melstack(*words: object) -> Output:
     """Return how `melstack` with these words ends: its exit code and what it prints, as a user would see them."""
     out, err, before = StringIO(), StringIO(), sys.argv
     sys.argv = ["melstack", *map(str, words)]
@@ -25,7 +25,7 @@ def typed(*words: object) -> Ended:
         with redirect_stdout(out), redirect_stderr(err):
             main()
     except SystemExit as ended:
-        return Ended(int(ended.code or 0), out.getvalue(), err.getvalue())
+        return Output(int(ended.code or 0), out.getvalue(), err.getvalue())
     finally:
         sys.argv = before
     raise AssertionError("a command line ends with an exit code")

@@ -21,12 +21,12 @@ def test_every_folder_stands_in_the_tree_with_its_caption() -> None:
 
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-    named = set(re.findall(r"make ([a-z][a-z-]+)", README)) | set(re.findall(r"`make ([a-z][a-z-]+)", README))
-    assert len(named) > 8
-    assert named <= targets | {"removes"}
+    mentions = set(re.findall(r"make ([a-z][a-z-]+)", README)) | set(re.findall(r"`make ([a-z][a-z-]+)", README))
+    assert len(mentions) > 8
+    assert mentions <= targets | {"removes"}
 
 
 def test_every_setting_it_passes_to_make_is_one_the_makefile_reads() -> None:
     lists = re.findall(r"^(?:SETTINGS|OF_MAKE) := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)
-    known = set(" ".join(lists).replace("\\\n", " ").split())
-    assert set(re.findall(r"\b([A-Z_]{2,})=", README)) <= known | {"NAME"}
+    settings = set(" ".join(lists).replace("\\\n", " ").split())
+    assert set(re.findall(r"\b([A-Z_]{2,})=", README)) <= settings | {"NAME"}

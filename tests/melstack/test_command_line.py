@@ -17,7 +17,7 @@ from melstack.make_words import arguments_of, options_of
 from melstack.options import words
 from runtime.errors import InputFault
 from runtime.invocation import TYPED_BY, command, option
-from tests.command_line import typed
+from tests.command_line import run_melstack
 from tests.sources import ROOT
 
 APP = typer.main.get_command(build_app())
@@ -27,24 +27,24 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_help_lists_every_command_in_one_of_three_groups() -> None:
-    shown = typed("--help")
-    assert shown.code == 0
-    titles = [shown.out.index(f"─ {title} ─") for title in ("Daily", "Looking closer", "Maintaining")]
+    output = run_melstack("--help")
+    assert output.code == 0
+    titles = [output.out.index(f"─ {title} ─") for title in ("Daily", "Looking closer", "Maintaining")]
     assert titles == sorted(titles)
-    assert [verb for verb in ORDER if f"│ {verb} " not in shown.out] == []
+    assert [verb for verb in ORDER if f"│ {verb} " not in output.out] == []
     assert sorted(ORDER) == sorted(APP.commands)
 
 
 @pytest.mark.parametrize("verb", ORDER)
 def test_h_explains_a_command_with_an_example_that_can_be_typed(verb: str) -> None:
-    shown = typed(verb, "-h")
-    assert shown.code == 0
+    output = run_melstack(verb, "-h")
+    assert output.code == 0
     example = re.search(r"Example: melstack (.+)", APP.commands[verb].epilog or "")
     assert example
-    assert "Example: melstack" in shown.out
-    given = shlex.split(example[1])
-    assert given[0] == verb
-    APP.commands[verb].make_context(verb, given[1:])
+    assert "Example: melstack" in output.out
+    variables = shlex.split(example[1])
+    assert variables[0] == verb
+    APP.commands[verb].make_context(verb, variables[1:])
 
 
 def test_an_option_has_a_sentence_of_help() -> None:
@@ -64,17 +64,17 @@ try:
 except SystemExit:
     print({{"tensorflow", "pandas", "numpy", "sklearn", "lightgbm"}} & sys.modules.keys())
 """
-    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[-1] == "set()"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert output.stdout.splitlines()[-1] == "set()"
 
 
 def test_the_makefile_knows_every_option_and_no_other() -> None:
-    listed = re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)
-    assert listed
+    settings = re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)
+    assert settings
     trials = typer.main.get_command(speed.app)
-    known = {name for verb in APP.commands for name in options_of(APP, verb)}
-    known |= {name for verb in ("try-server", "bench", "bench-bundle") for name in options_of(trials, verb)}
-    assert set(listed[1].replace("\\\n", " ").split()) == known
+    names = {name for verb in APP.commands for name in options_of(APP, verb)}
+    names |= {name for verb in ("try-server", "bench", "bench-bundle") for name in options_of(trials, verb)}
+    assert set(settings[1].replace("\\\n", " ").split()) == names
 
 
 def test_the_makefile_has_a_target_for_every_command() -> None:
@@ -83,7 +83,7 @@ def test_the_makefile_has_a_target_for_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "passed"),
+    ("variables", "options"),
     [
         (["DATA=a b"], ["--data=a b"]),
         (["DATA=-x", "FOLDS=3"], ["--data=-x", "--folds=3"]),
@@ -92,8 +92,8 @@ def test_the_makefile_has_a_target_for_every_command() -> None:
         (["EXTRA=a b"], ["--extra=a b"]),
     ],
 )
-def test_a_variable_of_make_is_the_option_of_its_name(given: list[str], passed: list[str]) -> None:
-    assert arguments_of(["cases", *given], APP, ["cases"]) == ["cases", *passed]
+def test_a_variable_of_make_is_the_option_of_its_name(variables: list[str], options: list[str]) -> None:
+    assert arguments_of(["cases", *variables], APP, ["cases"]) == ["cases", *options]
 
 
 def test_a_home_folder_is_found_although_the_shell_leaves_it_alone() -> None:
@@ -143,15 +143,15 @@ def test_a_missing_extra_is_named_with_what_installs_it(monkeypatch: pytest.Monk
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
 
     monkeypatch.setattr("melstack.bundle_commands.BundleOptions.data_folder", property(lacking))
-    ended = typed("predict", "--run", tmp_path)
-    assert ended.code == 2
-    assert "pip install 'melstack[predict]'" in ended.err
+    output = run_melstack("predict", "--run", tmp_path)
+    assert output.code == 2
+    assert "pip install 'melstack[predict]'" in output.err
 
 
 def test_a_run_that_does_not_exist_is_not_begun(tmp_path: Path) -> None:
-    ended = typed("submission", "--run", tmp_path / "typo")
-    assert ended.code == 2
-    assert f"{tmp_path / 'typo'}: no such run; to begin one, --data folder" in ended.err
+    output = run_melstack("submission", "--run", tmp_path / "typo")
+    assert output.code == 2
+    assert f"{tmp_path / 'typo'}: no such run; to begin one, --data folder" in output.err
     assert not (tmp_path / "typo").exists()
 
 
@@ -161,11 +161,11 @@ def test_a_package_that_hides_ours_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name / "__init__.py").touch()
     for line, code in ((["-c", "from melstack import Bundle"], 1), (["-m", "melstack", "-h"], 2)):
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-        ended = subprocess.run(
+        output = subprocess.run(
             [sys.executable, *line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
-        assert ended.returncode == code
-        assert f"{tmp_path / name / '__init__.py'} hides a package of melstack, {ROOT / name}" in ended.stderr
+        assert output.returncode == code
+        assert f"{tmp_path / name / '__init__.py'} hides a package of melstack, {ROOT / name}" in output.stderr
 
 
 def test_the_library_has_its_three_names() -> None:
@@ -180,24 +180,24 @@ def test_the_library_has_its_three_names() -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the page: the words of the line, and what is printed."""
+    """A row of the page: the words of the line, and a part of the output."""
 
     words: list[str]
-    printed: str
+    message: str
 
     @classmethod
     def read(cls, line: str, outcome: str, folder: Path) -> "Row":
         """Return the row of ``line``; a file that it names by relative path is made in ``folder``."""
-        typed_words = shlex.split(line.replace(r"\|", "|"))
-        name, _, value = typed_words[2].partition("=")
+        words_of_line = shlex.split(line.replace(r"\|", "|"))
+        name, _, value = words_of_line[2].partition("=")
         if outcome == "the path":
-            return cls(typed_words, f"{value}: no such")
-        printed = re.fullmatch(r"`+ ?(.+?) ?`+", outcome)
+            return cls(words_of_line, f"{value}: no such")
+        message = re.fullmatch(r"`+ ?(.+?) ?`+", outcome)
         if outcome == f"`{value}`":
             path = folder / value
             path.mkdir() if name == "EXTRA" else path.write_text("unknown = 1")
-            return cls([*typed_words[:2], f"{name}={path}", f"RUN={folder / 'run'}", f"DATA={folder}"], value)
-        return cls(typed_words, printed[1] if printed else "")
+            return cls([*words_of_line[:2], f"{name}={path}", f"RUN={folder / 'run'}", f"DATA={folder}"], value)
+        return cls(words_of_line, message[1] if message else "")
 
 
 def test_the_page_has_at_least_thirty_rows() -> None:
@@ -205,20 +205,20 @@ def test_the_page_has_at_least_thirty_rows() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("text", "before", "outcome"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize(("line", "before", "outcome"), ROWS, ids=[row[0] for row in ROWS])
 def test_difficult_input_has_the_outcome_that_the_page_gives(
-    text: str, before: str, outcome: str, tmp_path: Path
+    line: str, before: str, outcome: str, tmp_path: Path
 ) -> None:
     if outcome == "not deterministic":
         assert arguments_of(["oof", "DETERMINISTIC=0"], APP, ["oof"]) == ["oof"]
         return
-    row = Row.read(text, outcome, tmp_path)
-    line = ["make", "--no-print-directory", *row.words[1:]]
-    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-    assert ended.returncode == 2
-    shown = " ".join((ended.stdout + ended.stderr).replace("│", " ").split())
-    assert row.printed
-    assert " ".join(row.printed.split()) in shown
+    row = Row.read(line, outcome, tmp_path)
+    call = ["make", "--no-print-directory", *row.words[1:]]
+    output = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert output.returncode == 2
+    text = " ".join((output.stdout + output.stderr).replace("│", " ").split())
+    assert row.message
+    assert " ".join(row.message.split()) in text
     assert not (ROOT / "x").exists()
 
 
@@ -244,7 +244,7 @@ def test_a_system_without_flock_is_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("runtime.folder_lock.fcntl", None)
-    ended = typed("cases", "--data", tmp_path, "--run", tmp_path / "run")
-    assert ended.code == 2
-    assert "on Windows use WSL" in ended.err
+    output = run_melstack("cases", "--data", tmp_path, "--run", tmp_path / "run")
+    assert output.code == 2
+    assert "on Windows use WSL" in output.err
     assert not (tmp_path / "run").exists()

@@ -19,7 +19,7 @@ from runtime.errors import InputFault
 from runtime.forecasts import HOUR
 from runtime.machine import this_machine
 from runtime.run_folder import Run
-from tests.command_line import typed
+from tests.command_line import run_melstack
 from tests.sources import ROOT
 from tests.tiny_project import MODELS, FinishedRun, TinyProject
 
@@ -122,7 +122,7 @@ def test_a_run_without_networks_is_refused(finished_run: FinishedRun, tmp_path: 
 
 
 def test_a_limit_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
-    refused = typed("plan", "--run", tmp_path, "--free-memory", "plenty")
+    refused = run_melstack("plan", "--run", tmp_path, "--free-memory", "plenty")
     assert refused.code == 2
     assert "unable to parse string as a number" in " ".join(refused.err.replace("│", " ").split())
 

@@ -14,7 +14,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.provenance import MARK_KEYS, check_outputs, find_damage, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
-from tests.command_line import typed
+from tests.command_line import run_melstack
 from tests.features.small_clinic import small_clinic
 from tests.tiny_project import TRAIN, FinishedRun, TinyProject
 
@@ -197,7 +197,7 @@ def run_with_cases(tmp_path: Path) -> Run:
     """Return a run of the small clinic with its cases and their audit."""
     run = Run(tmp_path / "run")
     freeze_cases(run, Request(small_clinic(tmp_path / "data"), folds=2))
-    assert typed("audit", "--run", run.folder).code == 0
+    assert run_melstack("audit", "--run", run.folder).code == 0
     return run
 
 
@@ -219,7 +219,7 @@ def test_a_damaged_case_table_that_cannot_be_made_again_is_refused_and_left(
     run.cases.write_bytes(b"of another program")
     write_mark(run.cases_mark, mark["made_from"], [run.cases, run.pairs], **facts)
     truncate(run.cases)
-    end = typed("cases", "--run", run.folder, "--data", tmp_path / "data", "--folds", 2)
+    end = run_melstack("cases", "--run", run.folder, "--data", tmp_path / "data", "--folds", 2)
     assert end.code == 2
     assert "the same data now give another table" in end.err
     assert run.cases.read_bytes() == b"of another program"[:-7]

@@ -13,7 +13,7 @@ import pytest
 
 from runtime.errors import InputFault
 from runtime.folder_lock import Holder, lock_folder, read_holder
-from tests.command_line import typed
+from tests.command_line import run_melstack
 from tests.sources import ROOT
 
 NO_PROCESS = 2**22 + 1  # more than the largest process id
@@ -130,8 +130,8 @@ def test_with_wait_the_second_command_waits_and_says_for_which(
 
 def test_a_command_on_a_run_that_another_command_uses_ends_with_code_2(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
-        end = typed("cases", "--run", tmp_path)
+        end = run_melstack("cases", "--run", tmp_path)
     assert end.code == 2
     assert end.err.startswith(f"error: {tmp_path}: {refusal()}")
-    assert typed("cases", "--run", tmp_path / "typo").code == 2
+    assert run_melstack("cases", "--run", tmp_path / "typo").code == 2
     assert not (tmp_path / "typo").exists()

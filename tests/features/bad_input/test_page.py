@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from features.folder.csv_file import read_csv
 from runtime.errors import InputFault
-from tests.command_line import typed
+from tests.command_line import run_melstack
 from tests.features.bad_input.table import check, table
 from tests.sources import ROOT
 
@@ -53,13 +53,13 @@ def test_the_command_refuses_with_2_in_a_sentence_and_leaves_no_run(name: str, d
     COMMANDS[name](data)
     if name == "records_empty":
         (data / "train.csv").unlink()
-    answer = typed("cases", "--run", tmp_path / "run", "--data", data, "--folds", 2)
+    answer = run_melstack("cases", "--run", tmp_path / "run", "--data", data, "--folds", 2)
     assert (answer.code, answer.err[:7]) == (2, "error: "), answer.err
     assert [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()] in ([], ["lock"])
 
 
 def test_one_fold_is_refused_by_the_command(data: Path, tmp_path: Path) -> None:
-    answer = typed("cases", "--run", tmp_path / "run", "--data", data, "--folds", 1)
+    answer = run_melstack("cases", "--run", tmp_path / "run", "--data", data, "--folds", 1)
     said = " ".join(answer.err.replace("│", " ").split())
     check("option_folds", ("refused" if answer.code == 2 else "read", said, None))
 

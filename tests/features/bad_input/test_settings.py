@@ -18,7 +18,7 @@ from level2_stack.recipe_files import recipe_file
 from melstack.bundle.serving.limits import Limits, read_limits
 from runtime.errors import InputFault
 from runtime.settings import Settings, check_settings, toml_text
-from tests.command_line import typed
+from tests.command_line import run_melstack
 from tests.features.bad_input.table import check, outcome_of
 
 MODEL = """
@@ -135,7 +135,7 @@ VALUES = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_out_of_range_is_refused_before_anything_is_read(name: str) -> None:
-    answer = typed(*VALUES[name])
+    answer = run_melstack(*VALUES[name])
     said = " ".join(answer.err.replace("│", " ").split())
     check(name, ("refused" if answer.code else "read", said, None))
 
