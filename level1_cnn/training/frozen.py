@@ -47,7 +47,7 @@ class FrozenTrainer:
 
     @property
     def _external(self) -> pd.Series:
-        """Which cases are external ones that the head is fitted to."""
+        """A mask of the external cases that the head is fitted to."""
         return (self._cases["role"] == "extra") & (self._settings.external == "joint")
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
@@ -66,7 +66,7 @@ class FrozenTrainer:
         return self.fit_cases(folder, list(training), list(evaluation))
 
     def fit_cases(self, folder: Path, training: Collection[str], evaluation: Collection[str]) -> ViewPredictions:
-        """Fit the head to the views of the ``training`` cases, write it to ``folder``, predict the others."""
+        """Fit the head to the ``training`` cases, write it to ``folder``, and predict the ``evaluation`` cases."""
         self._head_cases = len(training)
         target = self._cases.loc[list(training), "target"].to_numpy(dtype=int)
         weights, intercept = fit_head(self._views_of(training), target, self._settings)
