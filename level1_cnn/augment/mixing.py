@@ -20,17 +20,17 @@ def mix(pictures: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: A
         return pictures, targets, weights
     count = tf.shape(pictures)[0]
     seeds = tf.unstack(tf.random.split(seed, 5))
-    lots = uniform(seeds[0], 0.0, 1.0, count)
+    draws = uniform(seeds[0], 0.0, 1.0, count)
     partners = _partners(seeds[1], count)
     others = tf.gather(pictures, partners)
     shares = tf.zeros([count])
     if settings.mixup:
-        use_mixup = lots < settings.mixup_probability
+        use_mixup = draws < settings.mixup_probability
         shares = tf.where(use_mixup, _draw_shares(seeds[2], settings.mixup, count), 0.0)
         pictures = mix_up(pictures, others, shares)
     if settings.cutmix:
         # Mixup takes the low end of the same draw and cutmix the high end, so no picture gets both.
-        use_cutmix = lots >= 1.0 - settings.cutmix_probability
+        use_cutmix = draws >= 1.0 - settings.cutmix_probability
         area = tf.where(use_cutmix, _draw_shares(seeds[3], settings.cutmix, count), 0.0)
         pictures, pixel_shares = cut_mix(pictures, others, area, seeds[4])
         shares = tf.where(use_cutmix, pixel_shares, shares)

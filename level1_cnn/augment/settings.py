@@ -30,23 +30,23 @@ class Augmentation(Settings):
     shares of the side, so that the same settings work at every resolution.
     """
 
-    dihedral: bool = True  # the 8 symmetries of the square, drawn per picture
-    rotation: float = Field(default=30.0, ge=0, le=180, description="degrees either way")
+    dihedral: bool = True  # a random one of the 8 symmetries of the square
+    rotation: float = Field(default=30.0, ge=0, le=180, description="degrees, in both directions")
     zoom: Share = 0.15
-    shift: Share = 0.08  # of the side
-    shear: float = Field(default=0.0, ge=0, le=45, description="degrees either way")
-    brightness: Share = 0.15  # of the full range
+    shift: Share = 0.08  # share of the side
+    shear: float = Field(default=0.0, ge=0, le=45, description="degrees, in both directions")
+    brightness: Share = 0.15  # share of the full range of pixel values
     contrast: Share = 0.2
     saturation: Share = 0.2
-    hue: float = Field(default=0.0, ge=0, le=180, description="degrees either way around the colour circle")
-    blur: float = Field(default=0.0, ge=0, le=0.05, description="sigma of a Gaussian, of the side")
+    hue: float = Field(default=0.0, ge=0, le=180, description="degrees around the colour circle, in both directions")
+    blur: float = Field(default=0.0, ge=0, le=0.05, description="sigma of a Gaussian, as a share of the side")
     blur_probability: Probability = 1.0
-    noise: Share = 0.0  # standard deviation of grey noise, of the full range
-    colour_noise: Share = 0.0  # the same, drawn for each of the three colours
+    noise: Share = 0.0  # standard deviation of grey noise, as a share of the full range
+    colour_noise: Share = 0.0  # the same, but independent for the three colours
     noise_probability: Probability = 1.0
-    local_contrast: float = Field(default=0.0, ge=0, le=39, description="greys stretched by up to 1 + this")
+    local_contrast: float = Field(default=0.0, ge=0, le=39, description="grey levels are stretched by up to 1 + this")
     local_contrast_probability: Probability = 1.0
-    dropout: Share = 0.0  # side of one square set to the mean colour, as a share of the picture's side
+    dropout: Share = 0.0  # side of a square that is set to the mean colour, as a share of the picture's side
     dropout_holes: int = Field(default=1, ge=1, le=64)
     dropout_probability: Probability = 1.0
     vignette: Share = (
@@ -75,9 +75,9 @@ class Augmentation(Settings):
     @field_validator("cutmix_probability")
     @classmethod
     def _leaves_room_for_mixup(cls, value: float, info: ValidationInfo) -> float:
-        both = info.data.get("mixup") and info.data.get("cutmix")
+        has_both = info.data.get("mixup") and info.data.get("cutmix")
         total = value + info.data.get("mixup_probability", 0)
-        if both and total > 1:
+        if has_both and total > 1:
             raise ValueError(
                 f"mixup_probability + cutmix_probability = {total:g}, but their sum may be at most 1, because a "
                 "picture gets mixup or cutmix, never both; lower one of them"

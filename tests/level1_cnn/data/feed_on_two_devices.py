@@ -20,11 +20,13 @@ if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     # This module makes tensors when it is imported, which starts TensorFlow; after that, no device can be split.
-    from tests.level1_cnn.data.grey_shards import CASES, SIDE, WAYS, cases_of_batches, draw_batches, rows_of
+    from tests.level1_cnn.data.grey_shards import CACHE_SIZES, CASES, SIDE, cases_of_batches, draw_batches, rows_of
 
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    for way in ("decoded", "streamed"):
-        feed = Feed([Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[way])
+    for storage in ("decoded", "streamed"):
+        feed = Feed(
+            [Path(file) for file in sys.argv[1:]], rows_of(list(range(CASES))), SIDE, cache_bytes=CACHE_SIZES[storage]
+        )
         whole = draw_batches(feed, malignant_share=0.5)
         print(cases_of_batches(whole))
         print(list(parts(strategy, strategy.experimental_distribute_dataset(whole))))

@@ -12,7 +12,7 @@ from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
 
 SIDE, CASES, FILES, MALIGNANT = 32, 24, 3, 6
 # Cache sizes in bytes: enough for the decoded pictures; enough for the JPEGs only; enough for nothing.
-WAYS = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
+CACHE_SIZES = {"decoded": 1 << 30, "jpegs": 60_000, "streamed": 0}
 
 
 def write_shard(path: Path, pictures: Mapping[str, np.ndarray]) -> Path:

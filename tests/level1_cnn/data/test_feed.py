@@ -18,11 +18,11 @@ from level1_cnn.data.training_rows import TrainingRows
 from runtime.errors import InputFault
 from tests.level1_cnn.augment.noise_pictures import NO_CHANGES
 from tests.level1_cnn.data.grey_shards import (
+    CACHE_SIZES,
     CASES,
     FILES,
     MALIGNANT,
     SIDE,
-    WAYS,
     cases_of_batches,
     draw_batches,
     grey,
@@ -46,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module", params=["decoded", "streamed"])
 def feed(request: pytest.FixtureRequest, files: list[Path]) -> Feed:
-    return Feed(files, rows_of(list(range(CASES))), SIDE, cache_bytes=WAYS[request.param])
+    return Feed(files, rows_of(list(range(CASES))), SIDE, cache_bytes=CACHE_SIZES[request.param])
 
 
 def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(feed: Feed) -> None:
@@ -57,7 +57,7 @@ def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(feed: Feed)
 
 
 def test_no_picture_outside_the_rows_is_ever_shown(files: list[Path]) -> None:
-    for cache_bytes in WAYS.values():
+    for cache_bytes in CACHE_SIZES.values():
         own = [1, 4, 7, 11, 20]
         feed = Feed(files, rows_of(own), SIDE, cache_bytes=cache_bytes)
         assert Counter(flat(cases_of_batches(draw_batches(feed, batch_size=5, steps=8)))) == {
@@ -175,7 +175,7 @@ def test_workers_that_cannot_share_a_batch_are_refused(feed: Feed) -> None:
 
 def test_jpegs_in_memory_give_the_same_batches_as_decoded_pictures(files: list[Path]) -> None:
     rows = rows_of(list(range(CASES)))
-    first, second = (Feed(files, rows, SIDE, cache_bytes=WAYS[way]) for way in ("decoded", "jpegs"))
+    first, second = (Feed(files, rows, SIDE, cache_bytes=CACHE_SIZES[storage]) for storage in ("decoded", "jpegs"))
     assert first.in_memory
     assert not second.in_memory
     mixup = Augmentation(mixup=1.0)
