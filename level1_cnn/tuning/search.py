@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inspect.learning_rate import search_folder
 from level1_cnn.job import Job
 from level1_cnn.training.finetune import FinetuneTrainer
 from level1_cnn.training.trainers import plan_of
+from level1_cnn.tuning.inner_cases import InnerCases, inner_cases
 from level1_cnn.tuning.search_space import Choices, Search, check_search, read_search, replace_values, value_of
-from runtime.errors import InputFault, list_names
+from runtime.errors import InputFault
 from runtime.files import read_json, replacing, write_text
 from runtime.invocation import command, option
 from runtime.progress import say
@@ -43,15 +43,6 @@ class SearchRun(Run):
     def level1(self) -> Path:
         """One folder per trial."""
         return self.networks_folder
-
-
-@dataclass(frozen=True)
-class InnerCases:
-    """The cases that a search may use: all without those of the outer fold and the test."""
-
-    cases: pd.DataFrame
-    outer: int  # the outer fold
-    folds: list[int]  # all other folds
 
 
 def tune_model(job: Job, search: str) -> Path:
@@ -81,29 +72,6 @@ def tune_model(job: Job, search: str) -> Path:
         )
         _search(trials, space, settings, evaluator, job.name)
     return _report(job, space, settings, inner, trials.results()[: space.trials])
-
-
-def inner_cases(run: Run, outer: int) -> InnerCases:
-    """Return the cases of a search: without the outer fold, the test cases, and the copies and near-duplicates of both.
-
-    Raises InputFault for an outer fold that the run does not have, for fewer than three folds, and for other folds
-    with one class only.
-    """
-    cases = run.read_cases()
-    folds = sorted(int(fold) for fold in cases.loc[cases["role"] == "train", "fold"].unique())
-    if outer not in folds or len(folds) < 3:
-        rule = "a search needs an outer fold of the run and at least two other folds"
-        raise InputFault(f"outer fold {outer} of folds {folds}: {rule}; change fold in the search")
-    cases = cases[cases["picture"].notna()]
-    classes = cases[cases["role"] == "train"].groupby("fold")["target"].nunique()
-    one_class_folds = [int(fold) for fold in classes.index[classes < 2] if fold != outer]
-    if one_class_folds:
-        rule = "an AUC needs both classes; use fewer folds"
-        raise InputFault(f"folds with one class only: {list_names(one_class_folds)}; {rule}")
-    is_outside = (cases["role"] == "test") | ((cases["role"] == "train") & (cases["fold"] == outer))
-    copies = Lookalikes(run, cases).of_fold(outer)
-    inner = cases[~is_outside & ~cases.index.isin(list(copies))]
-    return InnerCases(inner, outer, [fold for fold in folds if fold != outer])
 
 
 class _TrialEvaluator:
@@ -164,9 +132,7 @@ class _TrialEvaluator:
 def _check(job: Job, search: Search, name: str) -> Finetune:
     settings = job.experiment.training
     if not isinstance(settings, Finetune):
-        raise InputFault(
-            f"{job.name}: method = 'frozen' has no settings to tune; tune a model with method = 'finetune'"
-        )
+        raise InputFault(f"{job.name}: method = 'frozen' has no settings to tune; method = 'finetune' is needed")
     if settings.pseudo is not None:
         rule = "the networks that made its pseudo-labels were trained on the outer fold"
         raise InputFault(f"{job.name}: {rule}; remove [training.pseudo] to tune the model")
@@ -209,28 +175,19 @@ def _report(job: Job, search: Search, settings: Finetune, inner: InnerCases, res
     number = best_trial(results)
     values = results[number].params if number else model_values
     experiment = job.experiment.model_copy(update={"training": replace_values(settings, values)})
-    folds = ", ".join(str(fold) for fold in inner.folds)
-    reason = f"tuned: best of {len(results)} trials on folds {folds}"
+    reason = f"tuned: best of {len(results)} trials on folds {inner.fold_list}"
     path = folder / f"{job.name}_tuned.toml"
     best, before = results[number].value, results[0].value
     head = (
-        f"{job.name}, tuned: trial {number + 1} of {len(results)}, mean AUC {best:.4f} over folds {folds} "
-        f"({before:.4f} before); fold {inner.outer} was not used. {_optimism_note(inner)}"
+        f"{job.name}, tuned: trial {number + 1} of {len(results)}, mean AUC {best:.4f} over folds {inner.fold_list} "
+        f"({before:.4f} before); fold {inner.outer} was not used. {inner.optimism_note}"
     )
     write_text(path, toml_text(experiment.model_dump(), wrap(head, 110), {f"training.{key}": reason for key in values}))
     winner = f"trial {number + 1}" if number else "the model's own settings"
     say(f"{job.name}: best of {len(results)} trials: {winner}, mean AUC {best:.4f}; before {before:.4f}")
-    say(f"{job.name}: {_optimism_note(inner)}")
+    say(f"{job.name}: {inner.optimism_note}")
     say(f"{job.name}: {command('oof', models=path)} trains the tuned model")
     return path
-
-
-def _optimism_note(inner: InnerCases) -> str:
-    folds = ", ".join(str(fold) for fold in inner.folds)
-    return (
-        f"The out-of-fold AUC of the tuned model on folds {folds} is optimistic, because the choice was made on them; "
-        f"the AUC on fold {inner.outer} is not."
-    )
 
 
 def best_trial(results: list[TrialResult]) -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from level1_cnn.experiment import Finetune, find_experiments
 from level1_cnn.job import Job
-from level1_cnn.tuning.search import InnerCases, best_trial, inner_cases, trials_table, tune_model
+from level1_cnn.tuning.inner_cases import InnerCases, inner_cases
+from level1_cnn.tuning.search import best_trial, trials_table, tune_model
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
