@@ -1,4 +1,4 @@
-"""Fixtures of the tests of bad input: the cases of a sound clinic."""
+"""Fixtures of the tests of bad input."""
 
 import pandas as pd
 import pytest
@@ -9,6 +9,6 @@ from tests.features.small_clinic import small_clinic
 
 
 @pytest.fixture(scope="package")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Return the case table of the small clinic as it is, to be compared with."""
-    return read_cases(Request(small_clinic(tmp_path_factory.mktemp("sound") / "clinic"), folds=2))
+def clean_cases(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Return the case table of the undamaged small clinic."""
+    return read_cases(Request(small_clinic(tmp_path_factory.mktemp("clean") / "clinic"), folds=2))

@@ -1,4 +1,4 @@
-"""The table of docs/bad_input.md, and what becomes of a small clinic that was spoilt."""
+"""Read the table of docs/bad_input.md, and compare it with the outcome for a damaged small clinic."""
 
 import re
 from collections.abc import Callable
@@ -14,66 +14,68 @@ from tests.features.small_clinic import Change
 from tests.sources import ROOT
 
 PAGE = ROOT / "docs" / "bad_input.md"
-ROW = re.compile(r"^\| `(?P<name>[a-z0-9_]+)` \| (?P<what>.+) \| (?P<outcome>read|said|refused) \| (?P<told>.*) \|$")
+ROW = re.compile(
+    r"^\| `(?P<name>[a-z0-9_]+)` \| (?P<what>.+) \| (?P<outcome>read|noted|refused) \| (?P<message>.*) \|$"
+)
 
 
 @dataclass(frozen=True)
-class Told:
-    """A row of the page: what becomes of a kind of bad input, and a part of the sentence that is printed."""
+class ExpectedOutcome:
+    """A row of the page: the outcome for a kind of bad input, and a part of the message that is printed."""
 
     section: str
     outcome: str
-    sentence: str
+    message: str
 
 
-def table() -> dict[str, Told]:
-    """Return kind -> what the page says of it, and fail where it names a kind twice."""
-    rows, section = dict[str, Told](), ""
+def expected_outcomes() -> dict[str, ExpectedOutcome]:
+    """Return kind -> its row of the page; fail if a kind has two rows."""
+    rows, section = dict[str, ExpectedOutcome](), ""
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         section = line[3:] if line.startswith("## ") else section
-        found = ROW.match(line)
-        if found:
-            assert found["name"] not in rows, found["name"]
-            quoted = re.search(r"`` (.+) ``|`(.+)`", found["told"])
-            sentence = (quoted[1] or quoted[2]).replace(r"\|", "|") if quoted else ""
-            rows[found["name"]] = Told(section, found["outcome"], sentence)
+        row = ROW.match(line)
+        if row:
+            assert row["name"] not in rows, row["name"]
+            quote = re.search(r"`` (.+) ``|`(.+)`", row["message"])
+            message = (quote[1] or quote[2]).replace(r"\|", "|") if quote else ""
+            rows[row["name"]] = ExpectedOutcome(section, row["outcome"], message)
     return rows
 
 
-def written(text: str, name: str = "train.csv") -> Change:
-    """Return what writes ``text`` into a file of the clinic."""
+def write_text(text: str, name: str = "train.csv") -> Change:
+    """Return a function that writes ``text`` to a file of the clinic."""
     return lambda data: (data / name).write_bytes(text.encode())
 
 
-def raw(content: bytes, name: str = "train.csv") -> Change:
-    """Return what writes bytes into a file of the clinic."""
+def write_bytes(content: bytes, name: str = "train.csv") -> Change:
+    """Return a function that writes bytes to a file of the clinic."""
     return lambda data: (data / name).write_bytes(content)
 
 
 def outcome_of(read: Callable[[list[str]], object]) -> tuple[str, str, object]:
-    """Return what becomes of an input: read, said or refused; what is printed; and what ``read`` returned."""
+    """Return the outcome (read, noted or refused), the messages, and the result of ``read``."""
     notes = list[str]()
     try:
-        made = read(notes)
+        result = read(notes)
     except InputFault as fault:
         return "refused", str(fault), None
-    return ("said" if notes else "read"), "\n".join(notes), made
+    return ("noted" if notes else "read"), "\n".join(notes), result
 
 
 def check(name: str, outcome: tuple[str, str, object]) -> None:
-    """Fail unless the outcome of a kind is the one that the page tells."""
-    told = table()[name]
-    assert (outcome[0], told.sentence in outcome[1]) == (told.outcome, True), f"{told}\n{outcome[1]}"
+    """Fail unless the outcome of a kind is that of the page."""
+    expected = expected_outcomes()[name]
+    assert (outcome[0], expected.message in outcome[1]) == (expected.outcome, True), f"{expected}\n{outcome[1]}"
 
 
-def check_cases(name: str, data: Path, clean: pd.DataFrame, changed: frozenset[str] = frozenset()) -> None:
-    """Fail unless a spoilt clinic has the outcome of the page, and, where it is read, the cases of the ``clean`` one.
+def check_cases(name: str, data: Path, clean: pd.DataFrame, differing_columns: frozenset[str] = frozenset()) -> None:
+    """Fail unless a damaged clinic has the outcome of the page and, if it is read, the cases of the ``clean`` clinic.
 
-    ``changed`` are the columns in which the cases differ.
+    ``differing_columns`` are not compared.
     """
     outcome = outcome_of(lambda notes: read_cases(Request(data, folds=2), notes))
     check(name, outcome)
     if outcome[0] != "refused":
         assert isinstance(outcome[2], pd.DataFrame)
-        left = [column for column in clean if column not in changed]
-        pd.testing.assert_frame_equal(outcome[2][left], clean[left], check_dtype=False)
+        columns = [column for column in clean if column not in differing_columns]
+        pd.testing.assert_frame_equal(outcome[2][columns], clean[columns], check_dtype=False)

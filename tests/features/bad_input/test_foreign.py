@@ -1,4 +1,4 @@
-"""Other networks' predictions: the kinds of docs/bad_input.md, "Foreign predictions", that are checked most."""
+"""Tests of the section "Foreign predictions" of docs/bad_input.md."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,10 +38,10 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_foreign_predictions_have_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
+def test_foreign_predictions_have_the_outcome_of_the_page(name: str, tmp_path: Path) -> None:
     FOREIGN[name](tmp_path)
-    outcome, said, made = outcome_of(lambda _: import_predictions(tmp_path, small_cases()))
-    if made is not None:
-        assert not made.refusals
-        outcome, said = "said", "\n".join(made.networks[0].notes)
-    check(name, (outcome, said, made))
+    outcome, messages, result = outcome_of(lambda _: import_predictions(tmp_path, small_cases()))
+    if result is not None:
+        assert not result.refusals
+        outcome, messages = "noted", "\n".join(result.networks[0].notes)
+    check(name, (outcome, messages, result))

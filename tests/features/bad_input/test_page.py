@@ -1,4 +1,4 @@
-"""The page docs/bad_input.md and the tests are one: every kind is told and tested; the command lines refuse with 2."""
+"""Tests that docs/bad_input.md and the tests have the same kinds, and that commands refuse bad input with code 2."""
 
 import ast
 import shutil
@@ -11,33 +11,33 @@ from hypothesis import strategies as st
 from features.folder.csv_file import read_csv
 from runtime.errors import InputFault
 from tests.command_line import run_melstack
-from tests.features.bad_input.table import check, table
+from tests.features.bad_input.table import check, expected_outcomes
 from tests.sources import ROOT
 
 TESTS = sorted((ROOT / "tests" / "features" / "bad_input").glob("test_*.py"))
 
 
-def kinds_tested() -> set[str]:
-    """Return every kind that a test checks: keys of the tables of kinds, and names given to ``check``."""
-    found = set()
+def kinds_in_tests() -> set[str]:
+    """Return every kind that a test checks: the keys of the tables of kinds, and the names passed to ``check``."""
+    kinds = set()
     for path in TESTS:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(node.value, ast.Dict):
                 target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-                is_table = isinstance(target, ast.Name) and target.id.isupper() and target.id != "CHANGED"
-                found |= {key.value for key in node.value.keys if is_table and isinstance(key, ast.Constant)}
+                is_table = isinstance(target, ast.Name) and target.id.isupper() and target.id != "DIFFERING_COLUMNS"
+                kinds |= {key.value for key in node.value.keys if is_table and isinstance(key, ast.Constant)}
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check":
-                found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
-    return {str(name) for name in found}
+                kinds |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+    return {str(name) for name in kinds}
 
 
-def test_every_kind_of_the_page_is_tested_and_every_tested_kind_is_told() -> None:
-    assert kinds_tested() == set(table())
-    assert len(table()) >= 90
+def test_the_page_and_the_tests_have_the_same_kinds() -> None:
+    assert kinds_in_tests() == set(expected_outcomes())
+    assert len(expected_outcomes()) >= 90
 
 
-def test_every_refusal_and_every_repair_is_told_in_words() -> None:
-    assert [name for name, told in table().items() if told.outcome != "read" and len(told.sentence) < 10] == []
+def test_the_page_has_a_message_for_every_refusal_and_every_note() -> None:
+    assert [name for name, row in expected_outcomes().items() if row.outcome != "read" and len(row.message) < 10] == []
 
 
 COMMANDS = {
@@ -49,7 +49,9 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_command_refuses_with_2_in_a_sentence_and_leaves_no_run(name: str, data: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_with_exit_code_2_and_a_message_and_leaves_no_run(
+    name: str, data: Path, tmp_path: Path
+) -> None:
     COMMANDS[name](data)
     if name == "records_empty":
         (data / "train.csv").unlink()
@@ -60,8 +62,8 @@ def test_the_command_refuses_with_2_in_a_sentence_and_leaves_no_run(name: str, d
 
 def test_one_fold_is_refused_by_the_command(data: Path, tmp_path: Path) -> None:
     answer = run_melstack("cases", "--run", tmp_path / "run", "--data", data, "--folds", 1)
-    said = " ".join(answer.err.replace("│", " ").split())
-    check("option_folds", ("refused" if answer.code == 2 else "read", said, None))
+    message = " ".join(answer.err.replace("│", " ").split())
+    check("option_folds", ("refused" if answer.code == 2 else "read", message, None))
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8).map("v".__add__)
@@ -75,7 +77,7 @@ ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
     ends=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(ENCODINGS),
 )
-def test_a_table_is_the_same_however_it_is_written(
+def test_a_table_has_the_same_rows_in_every_format(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], mark: str, ends: str, encoding: str
 ) -> None:
     import csv
@@ -83,19 +85,21 @@ def test_a_table_is_the_same_however_it_is_written(
 
     text = io.StringIO()
     csv.writer(text, delimiter=mark, lineterminator=ends, quoting=csv.QUOTE_ALL).writerows([("image_name", "b"), *rows])
-    path = tmp_path_factory.mktemp("written") / "train.csv"
+    path = tmp_path_factory.mktemp("tables") / "train.csv"
     path.write_bytes(text.getvalue().encode(encoding))
     assert list(read_csv(path, "image_name", "b").itertuples(index=False, name=None)) == rows
 
 
 @settings(max_examples=150, deadline=None)
 @given(content=st.binary(max_size=120) | st.binary(max_size=60).map(b"image_name,b\na,1\n".__add__))
-def test_any_bytes_are_a_table_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_bytes_are_read_as_a_table_or_refused_with_a_message(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.mktemp("bytes") / "train.csv"
     path.write_bytes(content)
     try:
-        columns, said = read_csv(path, "image_name").columns, "train.csv"
+        columns, message = read_csv(path, "image_name").columns, "train.csv"
     except InputFault as fault:
-        columns, said = None, str(fault)
-    assert "train.csv" in said
+        columns, message = None, str(fault)
+    assert "train.csv" in message
     assert columns is None or columns.is_unique

@@ -1,4 +1,4 @@
-"""TFRecord files as people bring them: every kind of docs/bad_input.md, "TFRecord files", has its outcome."""
+"""Tests of the section "TFRecord files" of docs/bad_input.md."""
 
 import gzip
 from collections.abc import Callable
@@ -17,28 +17,28 @@ Record = dict[str, bytes | int]
 
 
 def record(number: int, **others: bytes | int) -> Record:
-    known: Record = {"image": encode_jpeg(lesion(40, 40, number)), "image_name": f"r{number}".encode()}
-    return known | {"patient_id": number // 2, "target": number % 2, "age_approx": 50} | others
+    identity: Record = {"image": encode_jpeg(lesion(40, 40, number)), "image_name": f"r{number}".encode()}
+    return identity | {"patient_id": number // 2, "target": number % 2, "age_approx": 50} | others
 
 
 def without(number: int, key: str) -> Record:
     return {name: value for name, value in record(number).items() if name != key}
 
 
-def spoilt(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+def change_bytes(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
 def holding(*last: Record) -> Callable[[Path], object]:
-    """Return what writes three sound records and ``last`` into the file of four."""
+    """Return a function that writes a file of four records, the ``last`` of which are given."""
     return lambda path: write_records(path, [*(record(number) for number in range(4 - len(last))), *last])
 
 
 RECORDS: dict[str, Callable[[Path], object]] = {
-    "records_cut": spoilt(lambda content: content[:-30]),
-    "records_flipped_byte": spoilt(lambda content: content[:50] + bytes([content[50] ^ 1]) + content[51:]),
-    "records_flipped_length": spoilt(lambda content: bytes([content[0] ^ 1]) + content[1:]),
-    "records_gzip": spoilt(gzip.compress),
+    "records_cut": change_bytes(lambda content: content[:-30]),
+    "records_flipped_byte": change_bytes(lambda content: content[:50] + bytes([content[50] ^ 1]) + content[51:]),
+    "records_flipped_length": change_bytes(lambda content: bytes([content[0] ^ 1]) + content[1:]),
+    "records_gzip": change_bytes(gzip.compress),
     "records_empty": lambda path: (path.write_bytes(b""), path.rename(path.with_name("train.tfrec"))),
     "records_web_page": lambda path: path.write_text("<html>404 not found</html>"),
     "records_wrong_count": lambda path: path.rename(path.with_name("train00-2071.tfrec")),
@@ -52,14 +52,14 @@ RECORDS: dict[str, Callable[[Path], object]] = {
     "records_target_missing": holding(without(3, "target")),
     "records_image_is_text": holding(record(3, image=b"no picture")),
     "records_image_cut": holding(record(3, image=encode_jpeg(lesion(40, 40))[:-60])),
-    "records_age_negative": holding(record(3, age_approx=200)),
+    "records_age_too_high": holding(record(3, age_approx=200)),
     "records_sex_letter": holding(record(3, sex=b"F")),
     "records_sex_codes": holding(record(3, sex=1)),
 }
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_records_have_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
+def test_records_have_the_outcome_of_the_page(name: str, tmp_path: Path) -> None:
     path = write_records(tmp_path / "tfrecords" / "train00-4.tfrec", [record(number) for number in range(4)])
     (tmp_path / "cases.toml").write_text('test = ""\nsample = ""\n')
     RECORDS[name](path)

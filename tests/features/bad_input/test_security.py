@@ -1,4 +1,4 @@
-"""What could harm whoever reads it: every kind of docs/bad_input.md, "Paths, markup and formulas", has its outcome."""
+"""Tests of the section "Paths, markup and formulas" of docs/bad_input.md: input that could harm its reader."""
 
 import re
 from collections.abc import Callable
@@ -28,13 +28,13 @@ from tests.melstack.report.written_runs import EVIL, cases_of, write_run
 
 
 def bundle(folder: Path, network: str = "net") -> Path:
-    """Write a bundle that holds a manifest and one file."""
+    """Write a bundle with a manifest and one file."""
     (folder / "stack").mkdir(parents=True)
     (folder / "stack" / "stack.json").write_text("{}")
-    known = {"run": "r", "recipe": "default", "blocks": (), "contrasts": (), "metadata": {}, "reference": None}
+    values = {"run": "r", "recipe": "default", "blocks": (), "contrasts": (), "metadata": {}, "reference": None}
     entry = NetworkEntry.model_construct(name=network, foreign=False)
-    nothing = {"ugly_limit": None, "facts": {}, "versions": {}, "files": {}}
-    write_manifest(folder, Manifest.model_construct(format=1, networks=(entry,), **known, **nothing))
+    empty = {"ugly_limit": None, "facts": {}, "versions": {}, "files": {}}
+    write_manifest(folder, Manifest.model_construct(format=1, networks=(entry,), **values, **empty))
     return folder
 
 
@@ -46,36 +46,36 @@ def changed_bundle(change: Callable[[Path], object]) -> Callable[[Path], object]
     return reading
 
 
-def listed(name: str) -> Callable[[Path], object]:
-    """Return what puts a file into the manifest's list."""
+def add_to_manifest(name: str) -> Callable[[Path], object]:
+    """Return a function that adds a file to the list in the manifest."""
 
     def change(folder: Path) -> None:
         (folder.parent / "secret").write_text("s")
-        told = read_json(folder / "manifest.json")
-        told["files"] |= {name: told["files"]["stack/stack.json"]}
-        write_json(folder / "manifest.json", told)
+        manifest = read_json(folder / "manifest.json")
+        manifest["files"] |= {name: manifest["files"]["stack/stack.json"]}
+        write_json(folder / "manifest.json", manifest)
 
     return change
 
 
-def linked_out(folder: Path) -> None:
+def link_outside(folder: Path) -> None:
     (folder / "stack" / "stack.json").rename(folder.parent / "stack.json")
     (folder / "stack" / "stack.json").symlink_to(folder.parent / "stack.json")
 
 
-def network_with_weights_at(place: str) -> Callable[[Path], object]:
-    """Return what opens an ONNX network whose weights lie in another file."""
+def network_with_weights_at(location: str) -> Callable[[Path], object]:
+    """Return a function that opens an ONNX network with its weights in another file."""
 
     def reading(folder: Path) -> object:
         (folder / "secret.bin").write_bytes(np.arange(3, dtype=np.float32).tobytes())
         weights = TensorProto(name="w", data_type=1, dims=[3], data_location=TensorProto.EXTERNAL)
         entry = weights.external_data.add()
-        entry.key, entry.value = "location", place
+        entry.key, entry.value = "location", location
         ends = [helper.make_tensor_value_info(name, 1, [3]) for name in ("x", "y")]
         graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         (folder / "inside").mkdir()
-        onnx.save(made, folder / "inside" / "network.onnx")
+        onnx.save(network, folder / "inside" / "network.onnx")
         return open_session(folder / "inside" / "network.onnx")
 
     return reading
@@ -90,14 +90,14 @@ def gallery_outside(folder: Path) -> object:
 
 
 HARMFUL: dict[str, Callable[[Path], object]] = {
-    "bundle_lists_a_path_outside": changed_bundle(listed("../secret")),
-    "bundle_lists_an_absolute_path": changed_bundle(listed("/etc/passwd")),
-    "bundle_link_outside": changed_bundle(linked_out),
+    "bundle_lists_a_path_outside": changed_bundle(add_to_manifest("../secret")),
+    "bundle_lists_an_absolute_path": changed_bundle(add_to_manifest("/etc/passwd")),
+    "bundle_link_outside": changed_bundle(link_outside),
     "bundle_network_is_a_path": lambda folder: read_manifest(bundle(folder / "bundle", "../../elsewhere")),
     "bundle_file_changed": changed_bundle(lambda folder: (folder / "stack" / "stack.json").write_text("{ }")),
     "bundle_file_added": changed_bundle(lambda folder: (folder / "stack" / "more.py").write_text("")),
     "bundle_file_missing": changed_bundle(lambda folder: (folder / "stack" / "stack.json").unlink()),
-    "bundle_manifest_no_json": changed_bundle(lambda folder: (folder / "manifest.json").write_text("{")),
+    "bundle_manifest_not_json": changed_bundle(lambda folder: (folder / "manifest.json").write_text("{")),
     "bundle_manifest_a_list": changed_bundle(lambda folder: (folder / "manifest.json").write_text("[]")),
     "bundle_missing": lambda folder: read_manifest(folder / "bundle"),
     "network_weights_outside": network_with_weights_at("../secret.bin"),
@@ -107,7 +107,7 @@ HARMFUL: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", HARMFUL)
-def test_what_leads_outside_is_refused(name: str, tmp_path: Path) -> None:
+def test_references_to_outside_files_are_refused(name: str, tmp_path: Path) -> None:
     check(name, outcome_of(lambda _: HARMFUL[name](tmp_path)))
 
 
@@ -123,25 +123,25 @@ def report(folder: Path) -> str:
     return make_report(write_run(folder / "run", site=EVIL), "default").read_text(encoding="utf-8")
 
 
-def served(folder: Path) -> str:
-    """Return the page for one patient, of a model whose card holds markup."""
+def served_page(folder: Path) -> str:
+    """Return the page for one patient, for a model whose card contains markup."""
 
-    class Wicked(DarknessPredictor):
+    class MarkupPredictor(DarknessPredictor):
         card, name = f"# {EVIL}", EVIL
 
-    return str(PageClient(make_application(Wicked(), SMALL)).get("/").text)
+    return str(PageClient(make_application(MarkupPredictor(), SMALL)).get("/").text)
 
 
 MARKUP: dict[str, Callable[[Path], str]] = {
     "markup_in_report": report,
     "markup_in_data_page": page_of_the_data,
-    "markup_in_served_page": served,
+    "markup_in_served_page": served_page,
     "markup_in_model_card": lambda _: str(escape_markdown(EVIL)),
 }
 
 
 @pytest.mark.parametrize("name", MARKUP)
-def test_markup_is_shown_and_not_obeyed(name: str, tmp_path: Path) -> None:
+def test_markup_is_escaped(name: str, tmp_path: Path) -> None:
     page = MARKUP[name](tmp_path)
     assert "<script>alert(" not in page
     check(name, ("read", page, None))
@@ -151,35 +151,35 @@ FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "=HYPERLINK(0)")
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_a_formula_in_an_upload_is_no_formula_in_the_csv(formula: str) -> None:
-    asked = PageClient(make_application(DarknessPredictor(), SMALL))
-    sent = files(jpeg(), names=(f"{formula}.jpg",))
-    answer = asked.post("/api/predict.csv", files=sent, data={"site": formula.strip()})
+def test_a_formula_in_an_upload_is_text_in_the_csv(formula: str) -> None:
+    client = PageClient(make_application(DarknessPredictor(), SMALL))
+    uploads = files(jpeg(), names=(f"{formula}.jpg",))
+    answer = client.post("/api/predict.csv", files=uploads, data={"site": formula.strip()})
     assert answer.status_code == 200, answer.text
     cells = re.split(r'[,\n]"?', answer.text)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t")) or re.match(r"-\D", cell)]
     check("formula_in_upload", ("read", answer.text, None))
 
 
-def test_markup_and_formulas_in_an_upload_leave_the_pdf_a_pdf() -> None:
-    asked = PageClient(make_application(DarknessPredictor(), SMALL))
-    sent = files(jpeg(), names=("<b>**=1+1**</b>.jpg",))
-    answer = asked.post("/api/predict.pdf", files=sent, data={"site": "<a href='http://x'>=1</a>"})
+def test_markup_and_formulas_in_an_upload_are_text_in_the_pdf() -> None:
+    client = PageClient(make_application(DarknessPredictor(), SMALL))
+    uploads = files(jpeg(), names=("<b>**=1+1**</b>.jpg",))
+    answer = client.post("/api/predict.pdf", files=uploads, data={"site": "<a href='http://x'>=1</a>"})
     content = answer.content
     assert b"/URI" not in content
     assert b"/JavaScript" not in content
     check("markup_in_pdf", ("read", content[:5].decode(), None))
 
 
-def test_no_case_whose_name_a_table_would_compute_gets_past_a_bundle(tmp_path: Path) -> None:
+def test_a_case_with_a_formula_as_its_name_is_refused(tmp_path: Path) -> None:
     from features.cases.new_cases import read_new_cases
 
     (tmp_path / "=1+1.jpg").write_bytes(jpeg())
-    with pytest.raises(InputFault, match="a spreadsheet would compute it"):
+    with pytest.raises(InputFault, match="spreadsheets compute it"):
         read_new_cases(DataFolder.open(tmp_path))
 
 
-def test_a_name_in_a_sentence_cannot_command_the_terminal() -> None:
+def test_control_characters_in_a_name_are_escaped_in_messages() -> None:
     from runtime.errors import list_names
 
     assert list_names(["a\x1b[2J", "b"]) == "2 ('a\\x1b[2J', b)"

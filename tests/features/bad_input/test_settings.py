@@ -1,4 +1,4 @@
-"""Settings as people write them: every kind of docs/bad_input.md, "Settings", has the outcome that the page tells."""
+"""Tests of the section "Settings" of docs/bad_input.md."""
 
 import tomllib
 from collections.abc import Callable
@@ -35,13 +35,13 @@ RECIPE = 'learners = ["lgbm", "logistic"]\nblend = ["lgbm", "logistic"]\n'
 
 
 def in_file(name: str, text: str, read: Callable[[Path], object]) -> Callable[[Path], object]:
-    """Return what writes ``text`` into a file and reads it."""
+    """Return a function that writes ``text`` to a file and reads it."""
 
-    def reading(folder: Path) -> object:
+    def write_and_read(folder: Path) -> object:
         (folder / name).write_bytes(text.encode())
         return read(folder / name)
 
-    return reading
+    return write_and_read
 
 
 def model(old: str, new: str) -> Callable[[Path], object]:
@@ -62,11 +62,11 @@ def limits(text: str) -> Callable[[Path], object]:
 
 
 def in_bytes(content: bytes) -> Callable[[Path], object]:
-    def reading(folder: Path) -> object:
+    def write_and_read(folder: Path) -> object:
         (folder / "mine.toml").write_bytes(content)
         return read_experiment(folder / "mine.toml")
 
-    return reading
+    return write_and_read
 
 
 SETTINGS: dict[str, Callable[[Path], object]] = {
@@ -105,7 +105,7 @@ SETTINGS: dict[str, Callable[[Path], object]] = {
     "recipe_unknown_parameter": recipe(RECIPE + "[lgbm]\nround = 10"),
     "recipe_prevalence_in_percent": recipe(RECIPE + "[calibration]\nprevalence = 1.76"),
     "recipe_table_without_effect": recipe(RECIPE + "[xgb]\nrounds = 10"),
-    "recipe_blend_of_a_stranger": recipe('learners = ["lgbm"]\nblend = ["xgb"]'),
+    "recipe_blend_of_an_unused_learner": recipe('learners = ["lgbm"]\nblend = ["xgb"]'),
     "recipe_learner_twice": recipe('learners = ["lgbm", "lgbm"]\nblend = ["lgbm"]'),
     "mapping_unknown_key": mapping("trian = 'x.csv'"),
     "mapping_file_outside": mapping('train = "../train.csv"'),
@@ -122,7 +122,7 @@ SETTINGS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_settings_have_the_outcome_that_the_page_tells(name: str, tmp_path: Path) -> None:
+def test_settings_have_the_outcome_of_the_page(name: str, tmp_path: Path) -> None:
     check(name, outcome_of(lambda _: SETTINGS[name](tmp_path)))
 
 
@@ -136,8 +136,8 @@ VALUES = {
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_out_of_range_is_refused_before_anything_is_read(name: str) -> None:
     answer = run_melstack(*VALUES[name])
-    said = " ".join(answer.err.replace("│", " ").split())
-    check(name, ("refused" if answer.code else "read", said, None))
+    message = " ".join(answer.err.replace("│", " ").split())
+    check(name, ("refused" if answer.code else "read", message, None))
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1, max_size=12)
@@ -151,16 +151,16 @@ LIMITS = st.builds(Limits, pictures=st.integers(1, 10**6), picture_mb=st.floats(
 
 
 @settings(max_examples=60, deadline=None)
-@given(written=LAYOUTS | LIMITS)
-def test_settings_are_read_back_as_they_were_written(written: Settings) -> None:
-    values = tomllib.loads(toml_text(written.model_dump()))
-    assert check_settings(values, type(written), "mine.toml") == written
+@given(values=LAYOUTS | LIMITS)
+def test_written_settings_are_read_unchanged(values: Settings) -> None:
+    table = tomllib.loads(toml_text(values.model_dump()))
+    assert check_settings(table, type(values), "mine.toml") == values
 
 
 @settings(max_examples=60, deadline=None)
 @given(key=TEXTS)
 def test_any_unknown_key_is_refused_by_its_name(key: str) -> None:
     assume(key not in Limits.model_fields)
-    with pytest.raises(InputFault) as caught:
+    with pytest.raises(InputFault) as error:
         check_settings({key: 1}, Limits, "limits.toml")
-    assert f"limits.toml: unknown key {key!r}" in str(caught.value)
+    assert f"limits.toml: unknown key {key!r}" in str(error.value)

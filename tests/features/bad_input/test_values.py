@@ -1,4 +1,4 @@
-"""Names and values as people write them: every kind of docs/bad_input.md, "Names and values", has its outcome."""
+"""Tests of the section "Names and values" of docs/bad_input.md."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from features.cases.case_table import read_cases
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Request
-from tests.features.bad_input.table import check_cases, written
+from tests.features.bad_input.table import check_cases, write_text
 from tests.features.small_clinic import HEADER, TEST, TRAIN, Change, draw_picture, edit_file
 
 
-def aged(text: str) -> Change:
-    """Return what writes ``text`` as the age of patient p1."""
+def write_age(text: str) -> Change:
+    """Return a function that writes ``text`` as the age of patient p1."""
     return edit_file(",45,", f",{text},")
 
 
@@ -25,7 +25,7 @@ def targets(benign: str, malignant: str) -> Change:
     )
 
 
-def renamed(new: str) -> Change:
+def rename_case(new: str) -> Change:
     return edit_file("a1,", f"{new},", count=1)
 
 
@@ -38,53 +38,53 @@ def many_faults(data: Path) -> None:
 
 
 def leading_zeros(data: Path) -> None:
-    renamed("7")(data)
+    rename_case("7")(data)
     (data / "jpeg/train/a1.jpg").rename(data / "jpeg/train/007.jpg")
 
 
 def as_floats(data: Path) -> None:
-    renamed("123.0")(data)
+    rename_case("123.0")(data)
     (data / "jpeg/train/a1.jpg").rename(data / "jpeg/train/123.jpg")
 
 
-def spaced(data: Path) -> None:
-    renamed("a 1")(data)
+def blank_in_name(data: Path) -> None:
+    rename_case("a 1")(data)
     draw_picture(data / "jpeg/train/a1.jpg").rename(data / "jpeg/train/a 1.jpg")
 
 
 VALUES: dict[str, Change] = {
     "id_blanks_around": edit_file("a1,p1", " a1 ,p1 "),
-    "id_blanks_inside": spaced,
-    "id_path": renamed("../../etc/passwd"),
-    "id_absolute_path": renamed("/etc/passwd"),
-    "id_backslash": renamed(r"..\a1"),
-    "id_dots": renamed(".."),
-    "id_control_characters": renamed("a\x1b[2J1"),
-    "id_reversed_text": renamed("\u202egpj.a1"),
-    "id_too_long": renamed("a" * 300),
-    "id_formula": renamed("=HYPERLINK(1)"),
+    "id_blanks_inside": blank_in_name,
+    "id_path": rename_case("../../etc/passwd"),
+    "id_absolute_path": rename_case("/etc/passwd"),
+    "id_backslash": rename_case(r"..\a1"),
+    "id_dots": rename_case(".."),
+    "id_control_characters": rename_case("a\x1b[2J1"),
+    "id_reversed_text": rename_case("\u202egpj.a1"),
+    "id_too_long": rename_case("a" * 300),
+    "id_formula": rename_case("=HYPERLINK(1)"),
     "id_with_suffix": edit_file("a1,", "a1.jpg,"),
-    "id_other_case": renamed("A1"),
+    "id_other_case": rename_case("A1"),
     "id_without_leading_zeros": leading_zeros,
     "id_as_float": as_floats,
-    "id_missing": renamed(""),
-    "id_twice_equal": written(TRAIN + TRAIN.splitlines()[1] + "\n"),
-    "id_twice_contradictory": written(TRAIN + TRAIN.splitlines()[1].replace(",0", ",1") + "\n"),
+    "id_missing": rename_case(""),
+    "id_twice_equal": write_text(TRAIN + TRAIN.splitlines()[1] + "\n"),
+    "id_twice_contradictory": write_text(TRAIN + TRAIN.splitlines()[1].replace(",0", ",1") + "\n"),
     "id_in_train_and_test": edit_file("t1,", "a1,", "test.csv"),
     "patient_in_train_and_test": edit_file("q1", "p1", "test.csv"),
     "patient_leading_zeros": lambda data: (edit_file("p1", "01")(data), edit_file("p2", "1")(data)),
     "patient_formula": edit_file("p1", "@p1"),
     "patient_missing": edit_file("p1,male,45,torso", ",male,45,torso"),
-    "age_with_unit": aged("45 years"),
-    "age_in_months": aged("540 months"),
-    "age_decimal_comma": aged('"45,0"'),
-    "age_range": aged("45-50"),
-    "age_date": aged("1975-03-02"),
-    "age_year_of_birth": aged("1975"),
-    "age_negative": aged("-45"),
-    "age_huge": aged("1e30"),
-    "age_infinite": aged("inf"),
-    "age_at_least": aged("90+"),
+    "age_with_unit": write_age("45 years"),
+    "age_in_months": write_age("540 months"),
+    "age_decimal_comma": write_age('"45,0"'),
+    "age_range": write_age("45-50"),
+    "age_date": write_age("1975-03-02"),
+    "age_year_of_birth": write_age("1975"),
+    "age_negative": write_age("-45"),
+    "age_huge": write_age("1e30"),
+    "age_infinite": write_age("inf"),
+    "age_at_least": write_age("90+"),
     "age_unknown": edit_file(",,", ",unknown,", "test.csv", count=1),
     "age_thousands_of_faults": many_faults,
     "sex_letters": lambda data: (edit_file(",male,", ",M,")(data), edit_file(",female,", ",f,")(data)),
@@ -94,7 +94,7 @@ VALUES: dict[str, Change] = {
     "sex_unknown": edit_file(",male,", ",unknown,"),
     "site_other_case": edit_file("torso", "Torso", count=1),
     "site_blanks": edit_file("torso", "  torso ", count=1),
-    "value_markup_kept": edit_file("nevus", "<script>"),
+    "value_with_markup": edit_file("nevus", "<script>"),
     "value_formula": edit_file("torso", "=1+1", count=1),
     "value_control_characters": edit_file("torso", "to\x07rso", count=1),
     "value_too_long": edit_file("nevus", "n" * 300),
@@ -107,35 +107,40 @@ VALUES: dict[str, Change] = {
     "target_other_words": targets("no", "yes"),
     "target_one_class": targets("0", "0"),
     "patients_fewer_than_folds": edit_file("p2", "p1"),
-    "case_only_one": written(f"{HEADER}\na1,p1,male,45,torso,nevus,benign,0\n"),
+    "case_only_one": write_text(f"{HEADER}\na1,p1,male,45,torso,nevus,benign,0\n"),
 }
-CHANGED = {
+DIFFERING_COLUMNS = {
     "patient_leading_zeros": {"patient_id", "fold"},
     "patient_missing": {"patient_id", "fold"},
     "sex_unknown": {"sex"},
-    "value_markup_kept": {"diagnosis"},
+    "value_with_markup": {"diagnosis"},
 }
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_has_the_outcome_that_the_page_tells(name: str, data: Path, sound: pd.DataFrame) -> None:
+def test_a_value_has_the_outcome_of_the_page(name: str, data: Path, clean_cases: pd.DataFrame) -> None:
     VALUES[name](data)
     if name == "id_blanks_inside":
-        sound = sound.rename({"a1": "a 1"}).replace("jpeg/train/a1.jpg", "jpeg/train/a 1.jpg")
-    check_cases(name, data, sound, frozenset({*CHANGED.get(name, ()), *(["fold"] if name.startswith("id_") else [])}))
+        clean_cases = clean_cases.rename({"a1": "a 1"}).replace("jpeg/train/a1.jpg", "jpeg/train/a 1.jpg")
+    check_cases(
+        name,
+        data,
+        clean_cases,
+        frozenset({*DIFFERING_COLUMNS.get(name, ()), *(["fold"] if name.startswith("id_") else [])}),
+    )
 
 
-def test_patients_whose_names_differ_by_zeros_stay_two(data: Path) -> None:
+def test_patients_whose_names_differ_in_leading_zeros_are_two(data: Path) -> None:
     VALUES["patient_leading_zeros"](data)
     assert sorted(read_cases(Request(data, folds=2))["patient_id"].unique()) == ["01", "1", "q1"]
 
 
-def test_new_cases_are_repaired_as_training_cases_are(data: Path) -> None:
-    sound = read_new_cases(DataFolder.open(data))
-    strange = TEST.replace("t1,q1,female,30,torso", ' t1,q1,F,"30,0 years", Torso').replace(
+def test_new_cases_are_repaired_like_training_cases(data: Path) -> None:
+    clean_cases = read_new_cases(DataFolder.open(data))
+    variants = TEST.replace("t1,q1,female,30,torso", ' t1,q1,F,"30,0 years", Torso').replace(
         "t2,q1,female,,", "t2,q1,FEMALE,?,-"
     )
-    (data / "test.csv").write_text(strange)
+    (data / "test.csv").write_text(variants)
     notes = list[str]()
-    pd.testing.assert_frame_equal(read_new_cases(DataFolder.open(data, notes=notes)), sound, check_dtype=False)
+    pd.testing.assert_frame_equal(read_new_cases(DataFolder.open(data, notes=notes)), clean_cases, check_dtype=False)
     assert len(notes) == 4
