@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shift", "ablation")  # .csv
-EXPLANATIONS = ("explanations.parquet", "explanations.json")
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack features --data mydata")
@@ -100,58 +99,6 @@ def bundle(
         make_bundle(run.folder, str(recipe), run.folder / "bundle_slim", cluster)
 
 
-@app.command(rich_help_panel=DAILY, epilog="Example: melstack explain --data mydata")
-@expand_groups
-def explain(
-    place: RunOptions,
-    options: RecipeOptions,
-    patients: Annotated[list[str] | None, setting("patients whose boards are drawn", "NAME", "a choice")] = None,
-    cluster: ClusterAddress = None,
-) -> None:
-    """Compute what every column adds to every probability; draw heat maps, galleries and patient boards."""
-    with place.lock():
-        run = _run_with_stack(place, options, " to explain")
-        _explain_columns(run, options.file, cluster)
-        if not run.facts()["pictures"]:
-            say("galleries: the cases have no pictures, so no gallery is drawn")
-            return
-        from level1_cnn.hardware.import_tensorflow import import_tensorflow
-
-        import_tensorflow()
-        from melstack.report.galleries.make import make_galleries
-
-        make_galleries(run, options.file.stem, patients=words(patients) or None)
-
-
-@app.command(rich_help_panel=DAILY, epilog="Example: melstack report --data mydata")
-@expand_groups
-def report(place: RunOptions, options: RecipeOptions) -> None:
-    """Write report.html and model_card.md of the finished stack; `explain` first adds explanations and galleries."""
-    from level2_stack.finished import changed_since
-
-    with place.lock():
-        run = _run_with_stack(place, options)
-        from melstack.report.model_card.writing import write_card
-        from melstack.report.run_page.page import make_report
-
-        say(f"model card: {write_card(run, run.level2 / options.file.stem)}")
-        path = make_report(run, options.file.stem, changed_since(run, options.file))
-        say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
-
-
-@app.command(rich_help_panel=DAILY, epilog="Example: melstack leaderboard --runs runs/a --runs runs/b")
-def leaderboard(
-    runs: Annotated[list[str] | None, setting("run folders", "FOLDER", "all with a finished stack")] = None,
-    root: Annotated[Path, setting("where the runs are, and leaderboard.csv is written", "FOLDER")] = Path("runs"),
-    against: Annotated[str, setting("<run>/<recipe> that others are tested against", "NAME", "the best")] = "",
-    mlflow: Annotated[Path | None, setting("folder of a local MLflow store to log to", "FOLDER", "")] = None,
-) -> None:
-    """Compare finished stacks: paired tests where the cases are the same, and which settings differ."""
-    from melstack.report.run_history.table import compare_runs
-
-    compare_runs([Path(name) for name in words(runs)], root, against, mlflow)
-
-
 @app.command(
     rich_help_panel=MAINTAINING,
     epilog="Example: melstack spread --table parquet --cluster tcp://host:8786 --out spread",
@@ -194,7 +141,7 @@ def design(
     from runtime.folder_lock import lock_folder
 
     with place.lock(), lock_folder(out):
-        run = _run_with_stack(place, options)
+        run = run_with_stack(place, options)
         size = write_design(run, options.file, run.level2 / options.file.stem, parts, out)
         say(f"design: {size} in {parts} files, {out}")
 
@@ -260,22 +207,7 @@ def write_submission(run: Run, file: Path) -> None:
     write_mark(mark, made_from, [run.submission])
 
 
-def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:
-    from level2_stack.finished import explanation_ingredients
-    from runtime.provenance import is_fresh, write_mark
-
-    folder = run.level2 / file.stem
-    outputs, made_from = [folder / name for name in EXPLANATIONS], explanation_ingredients(folder)
-    if is_fresh(folder / "explained.json", made_from, outputs):
-        say(f"explanations: fresh, {outputs[0]}")
-        return
-    from level2_stack.explain.explanations import make_explanations
-
-    make_explanations(run, file, folder, cluster)
-    write_mark(folder / "explained.json", made_from, outputs)
-
-
-def _run_with_stack(place: RunOptions, options: RecipeOptions, purpose: str = "") -> Run:
+def run_with_stack(place: RunOptions, options: RecipeOptions, purpose: str = "") -> Run:
     """Return the run; raise InputFault where the recipe's stack is not finished, or is damaged."""
     from runtime.provenance import check_outputs
     from runtime.run_folder import Run

@@ -161,9 +161,9 @@ def _differences(kinds: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
             yield f"{name_of(url)}: column(s) missing: {list_names(lacking)}"
         if additional := sorted(columns.keys() - first_kinds.keys() - set(KEYS)):
             yield f"{name_of(url)}: column(s) that {name_of(first)} does not have: {list_names(additional)}"
-        for name in sorted(columns.keys() & first_kinds.keys() - set(KEYS)):
-            if columns[name] != first_kinds[name]:
-                yield f"{name_of(url)}: column {name!r} is {columns[name]}, but {first_kinds[name]} in {name_of(first)}"
+        shared = sorted(columns.keys() & first_kinds.keys() - set(KEYS))
+        for name in (name for name in shared if columns[name] != first_kinds[name]):
+            yield f"{name_of(url)}: column {name!r} is {columns[name]}, but {first_kinds[name]} in {name_of(first)}"
 
 
 def _labels(files: Sequence[str], readable: Sequence[str], faults: Faults) -> pd.DataFrame:

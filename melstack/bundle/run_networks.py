@@ -64,10 +64,10 @@ def run_networks(
         for batch in _batches(scan_results):
             advance(len(batch))
             faults |= {item.name: item.fault for item in batch if item.fault is not None}
-            if faults:  # the remaining pictures are only decoded, so that the error lists all faults
-                continue
-            statistics += [ScanResult(item.name, item.statistics) for item in batch]
-            _run_batch(networks, rows, batch, parts)
+            # After a fault the remaining pictures are only decoded, so that the error lists all faults.
+            sound = [] if faults else batch
+            statistics += [ScanResult(item.name, item.statistics) for item in sound]
+            _run_batch(networks, rows, sound, parts)
     raise_undecodable(faults)
     outputs = {name: NetworkOutputs.concatenate(part) for name, part in parts.items()}
     return PictureResults(names, statistics_table(statistics), networks, outputs)
@@ -118,6 +118,8 @@ def _run_batch(
     batch: list[ScanResult],
     parts: dict[str, list[NetworkOutputs]],
 ) -> None:
+    if not batch:
+        return
     own = rows.loc[[item.name for item in batch]]
     for name, network in networks.items():
         parts[name].append(network.predict(_squares(batch, network), network.metadata_of(own)))

@@ -76,8 +76,7 @@ class Cluster:
             _check_workers(self.client, self.address, self._requirements)
             workers = self.worker_addresses()
             try:
-                with self.client.as_current(), self._cancel_on_loss(workers):
-                    return fit(self.client)
+                return self._fit_once(fit, workers)
             except Exception as error:
                 cause, reason = error, self._recover(error, workers)
             action = "the fit is repeated" if attempt < ATTEMPTS else "that was the last attempt"
@@ -85,6 +84,10 @@ class Cluster:
         raise InputFault(
             f"{self.address}: a fit over all workers was interrupted {ATTEMPTS} times; {RESUME_HINT}"
         ) from cause
+
+    def _fit_once(self, fit: Callable[[Client], Result], workers: set[str]) -> Result:
+        with self.client.as_current(), self._cancel_on_loss(workers):
+            return fit(self.client)
 
     def load(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Load Dask's ``frames`` into the workers' memory and return them; raise the error of a frame that fails."""
