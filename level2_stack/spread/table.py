@@ -161,8 +161,8 @@ def _differences(kinds: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
             yield f"{name_of(url)}: column(s) missing: {list_names(lacking)}"
         if additional := sorted(columns.keys() - first_kinds.keys() - set(KEYS)):
             yield f"{name_of(url)}: column(s) that {name_of(first)} does not have: {list_names(additional)}"
-        shared = sorted(columns.keys() & first_kinds.keys() - set(KEYS))
-        for name in (name for name in shared if columns[name] != first_kinds[name]):
+        common = sorted(columns.keys() & first_kinds.keys() - set(KEYS))
+        for name in (name for name in common if columns[name] != first_kinds[name]):
             yield f"{name_of(url)}: column {name!r} is {columns[name]}, but {first_kinds[name]} in {name_of(first)}"
 
 
