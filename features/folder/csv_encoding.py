@@ -11,10 +11,10 @@ Notes = list[str]
 OTHER_FILES = (
     (b"PK\x03\x04", "a spreadsheet (.xlsx, .ods) or another ZIP archive; export the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls); export the sheet as CSV"),
-    (b"\x1f\x8b", "compressed by gzip; unpack it"),
-    (b"BZh", "compressed by bzip2; unpack it"),
-    (b"\xfd7zXZ", "compressed by xz; unpack it"),
-    (b"(\xb5/\xfd", "compressed by zstandard; unpack it"),
+    (b"\x1f\x8b", "a file compressed by gzip; unpack it"),
+    (b"BZh", "a file compressed by bzip2; unpack it"),
+    (b"\xfd7zXZ", "a file compressed by xz; unpack it"),
+    (b"(\xb5/\xfd", "a file compressed by zstandard; unpack it"),
     (b"PAR1", "a Parquet file; write it as CSV"),
     (b"%PDF", "a PDF; export the table as CSV"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -93,7 +93,7 @@ def _from_cp1252(content: bytes, notes: Notes) -> bytes:
         numbers = ", ".join(str(number) for number, _ in other_lines[:5])
         raise InputFault(
             f"a file must have one encoding: {len(lines) - len(other_lines)} line(s) are UTF-8, {len(other_lines)} are "
-            f"not (lines {numbers}); save it as UTF-8"
+            f"not, in line(s) {numbers}; save it as UTF-8"
         )
     try:
         text = content.decode("cp1252")
