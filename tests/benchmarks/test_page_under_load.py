@@ -6,7 +6,7 @@ from random import Random
 import httpx
 import pytest
 
-from benchmarks.page_under_load import KINDS, AnswerCheck, Question, random_question, request_content
+from benchmarks.page_under_load import IDLE_SECONDS, KINDS, AnswerCheck, Question, random_question, request_content
 from melstack.bundle.serving.limits import Limits
 from tests.melstack.bundle.serving.doubles import PageServer, jpeg
 
@@ -50,7 +50,8 @@ def test_a_broken_picture_must_be_refused(pictures: list[Path]) -> None:
 
 def test_the_page_answers_every_kind_of_question_correctly(pictures: list[Path]) -> None:
     check = AnswerCheck(pictures)
-    with PageServer(Limits()) as server, httpx.Client(base_url=server.address, timeout=60) as client:
+    limits = httpx.Limits(keepalive_expiry=IDLE_SECONDS)
+    with PageServer(Limits()) as server, httpx.Client(base_url=server.address, timeout=60, limits=limits) as client:
         for kind in sorted(set(KINDS)):
             question = Question(kind, (2, 0), 33)
             response = client.post(question.path, **request_content(question, pictures))
