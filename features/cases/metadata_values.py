@@ -163,10 +163,10 @@ def _note_repairs(value_of: Mapping[str, Value], texts: pd.Series, column: str, 
         ]
         examples = ", ".join(pairs[:MOST_SHOWN]) + (", ..." if len(pairs) > MOST_SHOWN else "")
         notes.append(f"{where}: {column}: read {examples} in {list_names(texts.index[texts.isin(list(repairs))])}")
-    alike: dict[str, list[str]] = {}
+    by_lower_case: dict[str, list[str]] = {}
     for value in {value for value in value_of.values() if isinstance(value, str)}:
-        alike.setdefault(value.casefold(), []).append(value)
-    twins = [sorted(words) for words in alike.values() if len(words) > 1]
+        by_lower_case.setdefault(value.casefold(), []).append(value)
+    twins = [sorted(words) for words in by_lower_case.values() if len(words) > 1]
     if twins:
         notes.append(f"{where}: {column}: values that differ only in case are kept apart: {list_names(sorted(twins))}")
 

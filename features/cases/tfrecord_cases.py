@@ -54,8 +54,8 @@ def index_records(files: Sequence[Path], where: str, faults: Faults) -> pd.DataF
 def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
     """Return case rows from records alone: patient_id, metadata; for train and extra also target, labels, fold_group.
 
-    A numeric patient becomes ``<where>:<number>``, because every data set starts its numbers at 0. Kaggle writes -1
-    for a missing value. Codes without a key are left missing, with a note.
+    A numeric patient becomes ``<where>:<number>``, because every data set numbers its patients separately. Kaggle
+    writes -1 for a missing value. Codes without a key are left missing, with a note.
     """
     part = pd.DataFrame(index=table.index)
     part["patient_id"] = _patients(table, where)

@@ -18,7 +18,7 @@ ROWS, PATIENTS, MALIGNANT, TEST_ROWS = (
     1_042,
     393,
     100_000,
-)  # the contest's training set, and a test set of our choice
+)  # the contest's; its hidden test set is not counted
 FEWEST = {"rows": 40, "patients": 8, "malignant": 8}  # least numbers of a part that can be split into folds
 LOOKS = ("size", "colour", "border", "darkness", "asymmetry")  # attributes that the camera measures, in deviations
 # Weights in the logit of the risk: deviation from the patient's median per attribute; the attribute that pictures show

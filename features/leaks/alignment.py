@@ -14,7 +14,7 @@ ZOOMS = (0.84, 0.92, 1.0, 1.09, 1.19)  # the range by which two crops that keep 
 SHIFT = 8  # px of 32
 PADDED_SIDE = 40  # px; room for a square enlarged by 1.19 or shifted by SHIFT
 BEST_VIEWS = 3  # of eight: the views in which the blurred squares agree best
-DETAIL_SCALE = 1.5  # px; coarser structure is light and shade, and that there is a mole at all
+DETAIL_SCALE = 1.5  # px; coarser structure is light and shade, or the mole as a whole
 NOISE = 1.5  # grey levels; weaker detail is a rounding error
 BLACK = 40  # grey levels; black corners come from the dermatoscope and are similar in unrelated pictures
 BLUR = 3.0  # px of 64
@@ -51,7 +51,7 @@ def views(squares: Floats) -> Floats:
 def detail(grey: NDArray[np.uint8] | Floats) -> Floats:
     """Return the structure finer than DETAIL_SCALE in squares (n, side, side), divided by its local strength.
 
-    Without the division, a mole would dominate and any two small moles would correlate. Black pixels become 0.
+    Without the division, a mole would dominate and any two small moles would correlate. Black pixels are set to 0.
     """
     light, scale = grey.astype(np.float32), (0, DETAIL_SCALE, DETAIL_SCALE)
     fine = light - ndimage.gaussian_filter(light, scale)
@@ -77,7 +77,7 @@ def align(one: Floats, other: Floats, soft_one: Floats, soft_other: Floats) -> A
     """Return the alignment of each of ``other`` with its partner in ``one``.
 
     ``one`` and ``other`` are details (k, 32, 32), ``soft_one`` and ``soft_other`` blurred squares (k, 16, 16). The
-    cross-correlation (by FFT) is computed for the VIEWS_TRIED best views, every zoom whose axes differ by at most one
+    cross-correlation (by FFT) is computed for the BEST_VIEWS best views, every zoom whose axes differ by at most one
     step, and every shift; it is divided by the lengths of both whole squares.
     """
     rows = np.arange(len(one))[:, None]

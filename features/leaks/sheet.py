@@ -21,7 +21,7 @@ LABEL_LENGTH = 40  # characters that fit below a pair
 def leak_sheet(pairs: pd.DataFrame, paths: Mapping[str, Path], out: Path, *, columns: int = 4, most: int = 60) -> Path:
     """Compose the first ``most`` of ``pairs`` (first, second, kind, alike, relation) into one PNG at ``out``.
 
-    ``paths`` maps names to picture files; a missing or unreadable picture becomes a grey tile. Pairs that could leak
+    ``paths`` maps names to picture files; a missing or unreadable picture is a grey tile. Pairs that could leak
     come first, with a red label. Return ``out``.
     """
     order = pairs["relation"].isin(HARMLESS).to_numpy().argsort(kind="stable")

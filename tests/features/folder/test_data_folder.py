@@ -129,10 +129,10 @@ def test_a_table_in_memory_is_checked_like_one_in_a_file(data: Path) -> None:
 
 
 def test_all_faults_of_a_table_in_memory_are_listed_together(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "damaged.jpg").write_bytes(b"no picture")
     table = pd.DataFrame({"sex": ["male", "female", 1], "age_approx": [200, 5, np.inf]}, index=["t1", "t1", "a/b"])
     with pytest.raises(InputFault) as refused:
-        check_new_cases(table, METADATA, {"t1": tmp_path / "broken.jpg"}, [])
+        check_new_cases(table, METADATA, {"t1": tmp_path / "damaged.jpg"}, [])
     for message in (
         "cases: image_name must not contain a path; found 1 (a/b)",
         "cases: the same image_name in rows that differ: 1 (t1); keep one row",

@@ -13,15 +13,15 @@ from tests.features.pictures.lesion_pictures import lesion, save_picture
 
 def test_a_scan_yields_statistics_squares_and_faults_in_order(tmp_path: Path):
     paths = {name: save_picture(tmp_path / f"{name}.jpg", lesion(400, 300, seed)) for seed, name in enumerate("cab")}
-    paths["broken"] = tmp_path / "broken.jpg"
-    paths["broken"].write_bytes(paths["c"].read_bytes()[:2000])
+    paths["damaged"] = tmp_path / "damaged.jpg"
+    paths["damaged"].write_bytes(paths["c"].read_bytes()[:2000])
     paths["small"] = save_picture(tmp_path / "small.png", lesion(60, 50))
 
     results = list(scan(paths, sizes=(32, 64), jobs=1))
 
-    assert [result.name for result in results] == ["c", "a", "b", "broken", "small"]
+    assert [result.name for result in results] == ["c", "a", "b", "damaged", "small"]
     assert [result.fault is None for result in results] == [True, True, True, False, True]
-    assert "broken.jpg" in str(results[3].fault)
+    assert "damaged.jpg" in str(results[3].fault)
     assert results[3].statistics == results[3].jpegs == {}
     assert results[4].statistics == picture_statistics(read_picture(paths["small"]))
     assert {size: Image.open(io.BytesIO(jpeg)).size for size, jpeg in results[0].jpegs.items()} == {
