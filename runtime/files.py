@@ -62,8 +62,8 @@ def _is_alive(process: int) -> bool:
 def reserve_disk(path: Path) -> None:
     """Allocate disk space for every byte of a file that is mapped into memory; raise OSError when there is too little.
 
-    Without it, writing a mapped page to a full disk ends the process with a bus error, which cannot be caught. macOS
-    and Windows have no such call; there nothing is allocated.
+    Without this call, writing a mapped page to a full disk ends the process with a bus error, which cannot be caught.
+    macOS and Windows have no such call; there nothing is allocated.
     """
     if not hasattr(os, "posix_fallocate"):
         return

@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that the kernel releases when its holder dies, and whose file names the holder.
+"""One writer per folder: a lock that the kernel releases when its holder dies; the lock file describes the holder.
 
 The file ``lock`` is locked with flock(2) and holds the holder's description. flock alone does not suffice: on a file
 system that two machines share, it may be local to each. A lock of another machine counts until its file is removed.

@@ -25,24 +25,25 @@ class Span(Settings):
     high: float = 0.0
 
     def __add__(self, other: "Span") -> "Span":
-        """Return the range of both works, one after the other."""
+        """Return the range of seconds for both parts of work, one after the other."""
         return Span(low=self.low + other.low, high=self.high + other.high)
 
     def times(self, count: float) -> "Span":
-        """Return the range of ``count`` times this work."""
+        """Return the range of seconds for ``count`` repetitions of this work."""
         return Span(low=self.low * count, high=self.high * count)
 
     @staticmethod
     def of(seconds: Sequence[float]) -> "Span":
-        """Return the range from the least to the most of the measured ``seconds``; 0 to 0 for an empty sequence."""
+        """Return the range from the shortest to the longest of the measured ``seconds``; 0 to 0 if there are none."""
         return Span(low=min(seconds), high=max(seconds)) if seconds else Span()
 
 
 class Forecast(Settings):
-    """What one part of the work takes: seconds by step, bytes by kind of file.
+    """The resources that one part of the work needs: ``seconds`` by step, ``disk`` in bytes by kind of file.
 
-    ``scratch`` is disk that is freed at the end, ``memory`` the host's at the peak, ``gpu`` the memory of one GPU (None
-    without a GPU), ``how`` says what was measured, ``refused`` why the machine cannot do this work and what it can do.
+    In bytes: ``scratch`` is disk that is freed at the end, ``memory`` the host's memory at the peak, ``gpu`` the memory
+    of one GPU (None without a GPU). ``how`` describes what was measured; ``refused`` is the reason why the machine
+    cannot do this work, with alternatives, or None.
     """
 
     level: Level
@@ -97,17 +98,17 @@ def write_forecasts(run: Run, parts: Sequence[Forecast], machine: Machine) -> Pa
 
 
 def total_time(parts: Sequence[Forecast]) -> Span:
-    """Return the seconds of all ``parts``, one after the other."""
+    """Return the seconds that all ``parts`` take, one after the other."""
     return sum((part.time for part in parts), Span())
 
 
 def total_disk(parts: Sequence[Forecast]) -> int:
-    """Return the bytes that ``parts`` need on the disk: all that stay, and the largest ``scratch``."""
+    """Return the bytes of disk that ``parts`` need: the files that stay, and the largest ``scratch``."""
     return sum(part.bytes for part in parts) + max((part.scratch for part in parts), default=0)
 
 
 def missing_resources(run: Run, parts: Sequence[Forecast], machine: Machine) -> list[str]:
-    """Return a message for every part that ``machine`` cannot do and for a lack of disk, each with a remedy."""
+    """Return a message, with a remedy, for every part that ``machine`` cannot do, and one if the disk is too small."""
     reasons = [f"{part.name}: {part.refused}" for part in parts if part.refused]
     demand = total_disk(parts)
     if demand > machine.disk:

@@ -11,7 +11,7 @@ NO_LIMIT = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no lim
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes and cores that work may use; ``gpu`` is the memory of one GPU, None without a GPU."""
+    """The bytes of disk and memory and the cores that work may use; ``gpu``: bytes of one GPU, None without a GPU."""
 
     disk: int
     memory: int

@@ -66,6 +66,7 @@ class _Rate(ProgressColumn):
         self._unit = unit
 
     def render(self, task: Task) -> Text:
+        """Return the text of the column: pictures done, of how many, and per second."""
         return Text(f"{task.completed:.0f}/{task.total or 0:.0f} {self._unit}, {task.speed or 0:.0f}/s")
 
 

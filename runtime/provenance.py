@@ -92,7 +92,7 @@ def examine_mark(mark: Path) -> tuple[dict[str, Any] | None, str]:
 
 
 def find_damage(mark: Path, *, hash_all: bool = True) -> list[str]:
-    """Return a message for every file that ``mark`` records and that is missing or changed, or one if it is damaged.
+    """Return a message for every missing or changed file of ``mark``; one message if the mark itself is damaged.
 
     Without ``hash_all`` only the size of large files is compared.
     """
@@ -110,7 +110,7 @@ def outputs_of(mark: Path, content: Mapping[str, Any]) -> dict[Path, Mapping[str
 
 
 def check_outputs(mark: Path, remedy: str) -> None:
-    """Raise InputFault that names the missing or changed files of a mark and ends with ``remedy``; remove the mark.
+    """If files of ``mark`` are missing or changed, remove the mark; raise InputFault with their names and ``remedy``.
 
     Without its mark, the artefact is made again by the command that ``remedy`` names.
     """

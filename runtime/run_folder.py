@@ -33,12 +33,12 @@ class Run:
 
     @property
     def pairs(self) -> Path:
-        """The pairs of pictures that show the same lesion, found when the cases were frozen."""
+        """The JSON file of the pairs of pictures that show the same lesion, found when the cases were frozen."""
         return self.folder / "leaks" / "pairs.json"
 
     @property
     def shards(self) -> Path:
-        """One folder of TFRecord files per resolution."""
+        """The folder with a folder of TFRecord files per resolution."""
         return self.folder / "shards"
 
     @property
@@ -53,22 +53,22 @@ class Run:
 
     @property
     def blocks(self) -> Path:
-        """One feature table per block."""
+        """The folder of the feature tables, one per block."""
         return self.folder / "features"
 
     @property
     def level1(self) -> Path:
-        """One folder per network."""
+        """The folder of level one, with a folder per network."""
         return self.folder / "level1"
 
     @property
     def level2(self) -> Path:
-        """One folder per recipe."""
+        """The folder of level two, with a folder per recipe."""
         return self.folder / "level2"
 
     @property
     def submission(self) -> Path:
-        """The submitted probabilities, in the order of the sample submission."""
+        """The CSV of the submitted probabilities, in the order of the sample submission."""
         return self.folder / "submission.csv"
 
     def networks(self) -> list[str]:

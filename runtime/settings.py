@@ -40,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def check_settings(values: dict[str, Any], model: type[Model], where: str) -> Model:
-    """Return ``values`` as ``model``; raise InputFault that names every wrong key and ``where`` it is."""
+    """Return ``values`` as ``model``; raise InputFault that names every wrong key; ``where`` is their file."""
     # From JSON pydantic accepts a list for a tuple; strict, because "384" or true instead of a number is a mistake.
     content = json.dumps(values, default=str)
     try:

@@ -46,7 +46,7 @@ Suggest = Callable[[Trial], Mapping[str, Value]]
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A finished trial: its settings, their value after each step, its seconds, and whether it was stopped early."""
+    """A finished trial: its settings, the value (score) after each step, its seconds, whether it was stopped early."""
 
     params: dict[str, Value]
     steps: tuple[float, ...]
@@ -79,7 +79,10 @@ class Trials:
         return [_result(trial) for trial in self._study.get_trials(deepcopy=False, states=FINISHED_STATES)]
 
     def add(self, params: Mapping[str, Value], scores: Callable[[], Scores]) -> None:
-        """Run a trial with the given settings to its last step; the sampler ignores settings outside their limits."""
+        """Run a trial with the settings ``params`` to its last step; ``scores()`` yields its value after each step.
+
+        The sampler ignores settings outside their limits.
+        """
         start = time.perf_counter()
         recorder = _LimitsRecorder()
         self._suggest(recorder)
@@ -95,7 +98,10 @@ class Trials:
         self._study.add_trial(trial)
 
     def propose(self, scores: Callable[[Mapping[str, Value]], Scores]) -> None:
-        """Run a trial with the settings that look most promising so far; stop it early if it falls behind."""
+        """Run a trial with the settings that the sampler proposes; stop it early as the class describes.
+
+        ``scores(settings)`` yields the value after each step.
+        """
         start = time.perf_counter()
         # Every trial has its own sampler, so that no random state has to survive the process.
         state = np.random.SeedSequence([self._seed, len(self.results())]).generate_state(1)
@@ -139,6 +145,7 @@ class _StepMedianPruner(BasePruner):  # type: ignore[misc]
     """
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Return whether to stop ``trial`` after its last step."""
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         step = trial.last_step
         others = [other.intermediate_values[step] for other in complete if step in other.intermediate_values]
@@ -156,14 +163,17 @@ class _LimitsRecorder:
         self.limits: dict[str, Limits] = {}
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """Record the limits of a number and return the lower one."""
         self.limits[name] = FloatDistribution(low, high, log=log)
         return low
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """Record the limits of a whole number and return the lower one."""
         self.limits[name] = IntDistribution(low, high, log=log)
         return low
 
     def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
+        """Record the choices and return the first."""
         self.limits[name] = CategoricalDistribution(choices)
         return choices[0]
 

@@ -40,9 +40,9 @@ class Cluster:
         self._facts = requirements.facts()
 
     def results(self, tasks: Sequence[Task], *, keep_order: bool = False) -> Iterator[Any]:
-        """Yield the results of the tasks as they finish, or in the order of the tasks; raise the first task's error.
+        """Yield the result of each task when it finishes, or in the order of ``tasks``; raise the first task's error.
 
-        Raises InputFault when the scheduler is lost or one task ends several workers.
+        Raises InputFault when the scheduler is lost, or when several workers die while they run the same task.
         """
         calls = [delayed(run_on_worker)(self._requirements, self._facts, *task) for task in tasks]
         order = "generator" if keep_order else "generator_unordered"
@@ -90,7 +90,7 @@ class Cluster:
             return fit(self.client)
 
     def load(self, frames: Sequence[Any]) -> Sequence[Any]:
-        """Load Dask's ``frames`` into the workers' memory and return them; raise the error of a frame that fails."""
+        """Load the Dask collections ``frames`` into the workers' memory and return them; raise the first error."""
         collections: Sequence[Any] = self.client.persist(list(frames))
         futures = futures_of(collections)
         wait(futures)
@@ -114,6 +114,7 @@ class Cluster:
         finish = Event()
 
         def watch() -> None:
+            """Check the workers every second until the fit is finished."""
             while not finish.wait(1):
                 try:
                     is_complete = self.worker_addresses() >= workers
@@ -171,6 +172,7 @@ class ReportingBackend(DaskDistributedBackend):  # type: ignore[misc]
         batch = super().submit(func, callback)
 
         def report_error(future: "Future[Any]") -> None:
+            """Call ``callback`` with the error of a failed batch."""
             if callback is not None and not future.cancelled() and future.exception() is not None:
                 callback(future.exception())
 
@@ -178,7 +180,7 @@ class ReportingBackend(DaskDistributedBackend):  # type: ignore[misc]
         return batch
 
     def retrieve_result_callback(self, out: Any) -> Any:  # noqa: ANN401  joblib's own
-        """Return a result; raise it when it is an error."""
+        """Return ``out``, the result of a batch; raise ``out`` if it is an error."""
         if isinstance(out, BaseException):
             raise out
         return super().retrieve_result_callback(out)

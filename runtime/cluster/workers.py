@@ -45,7 +45,7 @@ class Requirements:
     gpu: bool = False
 
     def facts(self) -> dict[str, str]:
-        """Return what must be equal everywhere, as this process sees it: digests and versions by name."""
+        """Return digests and versions in this process by name: they must be equal on all machines."""
         facts = {**self.data_facts(), "code": _code(self.code)}
         return facts | {"python": platform.python_version()} | {name: _version(name) for name in self.packages}
 
@@ -98,7 +98,11 @@ def worker_facts(requirements: Requirements, dask_worker: Any) -> dict[str, str]
 def run_on_worker(
     requirements: Requirements, expected: Mapping[str, str], task: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Any, BaseException | None]:
-    """Run the task and return (result, None) or (None, error); an error is returned as Dask loses unpicklable ones."""
+    """Run ``task(*arguments)`` and return (result, None), or (None, error) if it raises.
+
+    Errors are returned, because Dask would lose those that cannot be pickled. The error is an InputFault if this worker
+    does not meet the ``requirements``.
+    """
     try:
         # Checked again before every task, because workers can join the cluster at any time.
         worker = get_worker()
