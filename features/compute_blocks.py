@@ -49,7 +49,7 @@ def _block_files(run: Run, name: str, made_from: dict[str, Any]) -> tuple[Path, 
 
 
 def block_marks(run: Run) -> dict[Path, dict[str, Any]]:
-    """Return the mark of every block -> the current digests of its sources."""
+    """Return, for every block, the path of its mark -> the current digests of its sources."""
     made_from = _ingredients(run)
     return dict(_block_files(run, name, made_from)[:2] for name in blocks.names())
 

@@ -37,6 +37,7 @@ def freeze_cases(run: Run, request: Request) -> bool:
     data, expected = folders.data, _expected_digest(run)
 
     def pairs_of(cases: pd.DataFrame) -> pd.DataFrame:
+        """Find the pairs of ``cases`` and store them beside the table."""
         pairs = find_pairs(cases, data, run.pairs.parent)
         write_pairs(run.pairs, pairs)
         return pairs

@@ -16,7 +16,7 @@ def duckling_distance(block: pd.DataFrame) -> pd.Series:
 
 
 def ugly_limit(distance: pd.Series, patients: pd.Series) -> float:
-    """Return the distance that 5 % of the comparable lesions exceed, at least 1; NaN without any.
+    """Return the distance that 5 % of the comparable lesions exceed, but at least 1; NaN if no lesion is comparable.
 
     Lesions of patients with fewer than three pictures are not comparable.
     """

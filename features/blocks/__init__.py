@@ -61,7 +61,7 @@ def missing_needs(name: str, sources: Sources) -> tuple[Need, ...]:
     return tuple(need for need in find(name).NEEDS if not available[need])
 
 
-def visible(cases: pd.DataFrame) -> pd.DataFrame:
+def without_labels(cases: pd.DataFrame) -> pd.DataFrame:
     """Return ``cases`` without LABELS, which must not enter a feature: the target, the diagnosis, fold and role."""
     return cases.drop(columns=list(LABELS), errors="ignore")
 
@@ -75,7 +75,7 @@ def build_block(name: str, cases: pd.DataFrame, sources: Sources) -> pd.DataFram
     missing = missing_needs(name, sources)
     if missing:
         raise InputFault(f"feature block {name!r} needs {' and '.join(missing)}, which this run does not have")
-    rows = visible(cases).sort_index()
+    rows = without_labels(cases).sort_index()
     frame = find(name).build(rows, sources)
     _check(name, frame, rows.index)
     return frame.loc[cases.index]

@@ -22,7 +22,7 @@ SAME = 1e-9  # share of an embedding's length below which a distance is a roundi
 
 
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-    """Return four columns per model of ``sources.embeddings``, computed within each patient.
+    """Return the four values of ``within_patient`` for each case and each model of ``sources.embeddings``.
 
     Patients are not compared with each other, since patients of two folds were embedded by two networks. Raises
     InputFault if a table of embeddings lacks a case or holds NaN.
@@ -46,7 +46,8 @@ def _of_model(model: str, table: pd.DataFrame, index: pd.Index, rows_of: Sequenc
 def within_patient(embeddings: Floats) -> Floats:
     """Return the four values of each row of ``embeddings`` (n pictures of one patient, n >= 2): (n, 4), as in NEUTRAL.
 
-    * distance_ratio: Euclidean distance from the mean of the patient's other rows, over the median of such distances;
+    * distance_ratio: Euclidean distance from the mean of the patient's other rows, divided by the median of these
+    distances;
     * cosine_distance: 1 - cosine of the angle to the mean of the others;
     * outlier_factor: local outlier factor (Breunig et al. 2000) of the patient's rows, 1 with fewer than 4 of them;
     * distance_rank: rank of the distance within the patient, 0 (nearest) to 1 (farthest).

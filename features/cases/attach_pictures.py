@@ -50,8 +50,8 @@ def attach_files(
 ) -> pd.DataFrame:
     """Add picture (from ``files``: image_name -> path), width, height and file_bytes of every case.
 
-    ``location`` is where the files are, if not all of them were named one by one. Faults and notes are those of
-    ``attach_pictures``.
+    ``location`` is the place of the files, None if the caller named every file. ``faults`` and ``notes`` collect the
+    same as in ``attach_pictures``.
     """
     _report_missing(part.index, pd.Index(files), where, faults, location)
     paths = {name: files[name] for name in part.index if name in files}
@@ -73,7 +73,7 @@ def attach_records(
 ) -> pd.DataFrame:
     """Add picture, width, height and file_bytes from the records of ``table``, and the fold group if it is missing.
 
-    A size from another source is kept if the record holds only the size of its own, reduced picture.
+    A width and height that ``part`` already has are kept if the record knows only the size of its reduced picture.
     """
     where, twice = location.name, table.index.duplicated()
     if twice.any():

@@ -96,7 +96,7 @@ def _metadata_values(
 
 
 def without_duplicates(part: pd.DataFrame, where: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
-    """Return the first row of every name; ``notes`` collects equal repeats.
+    """Return the first row of every name; ``notes`` collects repeated rows that are identical.
 
     ``faults`` collects rows without a name and repeated names whose rows differ.
     """
@@ -121,7 +121,7 @@ def without_duplicates(part: pd.DataFrame, where: str, faults: Faults, notes: li
 def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
     """Add width, height and the official fold group from the table of sizes of ``role``, if the folder has one.
 
-    Sizes that are not numbers are set to missing, with a note.
+    Sizes that are not numbers are set to missing, with a note. Raises InputFault if the table has no column of names.
     """
     sizes = data.sizes(role)
     if sizes is None:

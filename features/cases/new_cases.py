@@ -22,8 +22,8 @@ def read_new_cases(data: DataFolder) -> pd.DataFrame:
 
     Index image_name; picture is a path in the folder, missing if the folder has no pictures. Only names or pictures
     are required. Without a CSV every picture of the folder is a case; without a patient id every case is a patient of
-    its own; values of an absent metadata column are missing in every case. The folder's notes say so. Raises
-    InputFault that lists all faults together.
+    its own; values of an absent metadata column are missing in every case. ``data.notes`` lists these
+    substitutions. Raises InputFault that lists all faults together.
     """
     layout, location, faults = data.layout, data.picture_location(NEW), Faults()
     if data.has(layout.test):

@@ -13,7 +13,7 @@ def group_tied_patients(patients: pd.Series, pairs: pd.DataFrame) -> pd.Series:
     """Return ``patients`` (index image_name) with one name per group of tied patients, for ``assign_folds``.
 
     Two patients are tied if ``pairs`` (columns first, second: names of pictures) connect a picture of one to a picture
-    of the other, also through pictures without a patient here, such as test or external ones. The name of a group
+    of the other, also through pictures that are not in ``patients``, such as test or external ones. The name of a group
     is its first in alphabetical order; patients who are not tied keep their names.
     """
     owner = pd.Series("patient " + patients.astype(str), index=patients.index)

@@ -39,7 +39,7 @@ CAMERAS = (
 
 
 def photograph(skin: Picture, camera: Camera, hair: float, rng: Generator) -> NDArray[np.uint8]:
-    """Return the picture of ``skin`` by ``camera``, uint8 (height, width, 3); ``hair`` in [0, 1] is the patient's."""
+    """Return the picture that ``camera`` takes of ``skin``, uint8 (height, width, 3); ``hair``: from 0 to 1."""
     shape = (camera.height, camera.width)
     hairy_skin = skin * np.exp(-_hairs(shape, hair, rng)[..., None] * HAIR_ABSORBANCE)
     light = _uneven_light(shape, rng) * _corners(shape, camera.vignette, rng)

@@ -51,7 +51,7 @@ BENIGN = ("Benign", "Benign melanocytic proliferations", "Nevus")
 
 
 @dataclass(frozen=True)
-class Shape:
+class PartCounts:
     """The numbers of rows, patients and malignant lesions in a part."""
 
     rows: int
@@ -59,13 +59,16 @@ class Shape:
     malignant: int
 
 
-def shape_of(rows: int) -> Shape:
-    """Return the shape of ``rows`` rows in the contest's proportions, with enough patients and cancers for folds."""
+def part_counts(rows: int) -> PartCounts:
+    """Return the counts for ``rows`` rows in the contest's proportions, with enough patients and cancers for folds.
+
+    Raises InputFault for too few rows.
+    """
     if rows < FEWEST["rows"]:
         raise InputFault(f"clinic: the layout isic2024 needs at least {FEWEST['rows']} rows per role; found {rows}")
     share = rows / ROWS
     patients = max(round(PATIENTS * share), min(24, rows // 5))
-    return Shape(rows, patients, max(round(MALIGNANT * share), min(24, rows // 5)))
+    return PartCounts(rows, patients, max(round(MALIGNANT * share), min(24, rows // 5)))
 
 
 def draw_total_body(train: int, test: int, seed: int) -> pd.DataFrame:
@@ -79,7 +82,7 @@ def draw_total_body(train: int, test: int, seed: int) -> pd.DataFrame:
     parts = []
     for number, (role, rows) in enumerate((("train", train), ("test", test))):
         rng = default_rng(SeedSequence(seed, spawn_key=(24, number)))
-        parts.append(_draw_part(rng, shape_of(rows)).assign(role=role))
+        parts.append(_draw_part(rng, part_counts(rows)).assign(role=role))
     cohort = pd.concat(parts, ignore_index=True)
     _name(cohort, default_rng(SeedSequence(seed, spawn_key=(24, 2))))
     return cohort.sort_values(["role", "image_name"], ascending=[False, True]).set_index("image_name")
@@ -96,37 +99,37 @@ def logit_of_risk(part: pd.DataFrame) -> Floats:
     return np.asarray(logit + sites.fillna(0.0).to_numpy(), np.float64)
 
 
-def _draw_part(rng: Generator, shape: Shape) -> pd.DataFrame:
-    share = rng.gamma(1.5, size=shape.patients)  # from a few to some thousand lesions per patient
-    counts = 1 + rng.multinomial(shape.rows - shape.patients, share / share.sum())
-    patient = np.repeat(np.arange(shape.patients), counts)
+def _draw_part(rng: Generator, counts: PartCounts) -> pd.DataFrame:
+    share = rng.gamma(1.5, size=counts.patients)  # from a few to some thousand lesions per patient
+    lesions_per_patient = 1 + rng.multinomial(counts.rows - counts.patients, share / share.sum())
+    patient = np.repeat(np.arange(counts.patients), lesions_per_patient)
     part = pd.DataFrame({"patient_id": patient})
-    level = rng.standard_normal((shape.patients, len(LOOKS)))
-    part[list(LOOKS)] = 0.7 * level[patient] + np.sqrt(1 - 0.7**2) * rng.standard_normal((shape.rows, len(LOOKS)))
-    part["hidden"] = rng.standard_normal(shape.rows)
-    _patient_facts(part, rng, patient, shape)
+    level = rng.standard_normal((counts.patients, len(LOOKS)))
+    part[list(LOOKS)] = 0.7 * level[patient] + np.sqrt(1 - 0.7**2) * rng.standard_normal((counts.rows, len(LOOKS)))
+    part["hidden"] = rng.standard_normal(counts.rows)
+    _patient_facts(part, rng, patient, counts)
     sites = np.array(list(SITES), object)
     shares = np.array([site[0] for site in SITES.values()])
-    part["anatom_site_general"] = rng.choice(sites, shape.rows, p=shares / shares.sum())
-    part.loc[rng.random(shape.rows) < SITELESS, "anatom_site_general"] = None
+    part["anatom_site_general"] = rng.choice(sites, counts.rows, p=shares / shares.sum())
+    part.loc[rng.random(counts.rows) < SITELESS, "anatom_site_general"] = None
     logit = logit_of_risk(part)
-    part["risk"] = expit(logit + brentq(lambda shift: expit(logit + shift).sum() - shape.malignant, -60, 60))
-    part["target"] = _targets(rng, part["risk"].to_numpy(), shape.malignant)
+    part["risk"] = expit(logit + brentq(lambda shift: expit(logit + shift).sum() - counts.malignant, -60, 60))
+    part["target"] = _targets(rng, part["risk"].to_numpy(), counts.malignant)
     return pd.concat([part, _measurements(part, rng), _biopsy_results(part, rng)], axis=1)
 
 
-def _patient_facts(part: pd.DataFrame, rng: Generator, patient: NDArray[np.int64], shape: Shape) -> None:
-    age = np.clip(5.0 * np.round((58 + 13 * rng.standard_normal(shape.patients)) / 5), 15.0, 85.0)
-    age[rng.random(shape.patients) < 0.007] = np.nan
-    sex = np.where(rng.random(shape.patients) < 0.66, "male", "female").astype(object)
-    sex[rng.random(shape.patients) < 0.029] = None
+def _patient_facts(part: pd.DataFrame, rng: Generator, patient: NDArray[np.int64], counts: PartCounts) -> None:
+    age = np.clip(5.0 * np.round((58 + 13 * rng.standard_normal(counts.patients)) / 5), 15.0, 85.0)
+    age[rng.random(counts.patients) < 0.007] = np.nan
+    sex = np.where(rng.random(counts.patients) < 0.66, "male", "female").astype(object)
+    sex[rng.random(counts.patients) < 0.029] = None
     part["age_approx"], part["sex"] = age[patient], sex[patient]
-    source = rng.choice(np.array(ATTRIBUTIONS, object), shape.patients)
+    source = rng.choice(np.array(ATTRIBUTIONS, object), counts.patients)
     part["attribution"] = source[patient]
     licences = np.array(["CC-BY", "CC-BY-NC", "CC-0"], object)
-    part["copyright_license"] = rng.choice(licences, shape.patients)[patient]
+    part["copyright_license"] = rng.choice(licences, counts.patients)[patient]
     part["image_type"] = "TBP tile: close-up"
-    tile = np.where(rng.random(shape.patients) < 0.71, "3D: XP", "3D: white").astype(object)
+    tile = np.where(rng.random(counts.patients) < 0.71, "3D: XP", "3D: white").astype(object)
     part["tbp_tile_type"] = tile[patient]
 
 

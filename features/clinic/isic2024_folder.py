@@ -143,7 +143,10 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> None:
-    """Write a JPEG per lesion of ``cohort`` into ``folder``; after ``crops`` of a role they are repeated in turn."""
+    """Write an HDF5 file of JPEGs per role into ``folder``, one JPEG per lesion of ``cohort``.
+
+    After ``crops`` different pictures of a role, these are repeated in turn.
+    """
     import h5py
 
     for role, name in FILES.items():

@@ -26,7 +26,7 @@ PATCHES = np.array(
 
 @dataclass(frozen=True)
 class Lesion:
-    """Describe one picture: the lesion, the patient's phenotype and the camera; every float is in [0, 1]."""
+    """The description of one picture: lesion, patient's phenotype and camera; every float is in [0, 1]."""
 
     asymmetry: float  # one-sided bulge, pigment heavier on one side
     border: float  # notches and ragged edge

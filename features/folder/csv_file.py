@@ -31,7 +31,7 @@ def read_csv(
     parse_missing: bool = True,
     content: bytes | None = None,
 ) -> pd.DataFrame:
-    """Return a CSV with its id column and ``others`` as strings; raise InputFault if it is absent or unreadable.
+    """Return a CSV with its id column and ``others`` as strings; raise InputFault if the file is absent or unreadable.
 
     Unambiguous defects are repaired, each with a note: the encoding, the delimiter, column names in another case
     (also those of the ``optional`` columns) and blank rows (csv_encoding.py, csv_format.py). With ``parse_missing``,

@@ -55,7 +55,7 @@ class DataFolder:
         return self._locations[role]
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """Return name -> digest of the files in ``names`` that exist, and keep their bytes to read them as tables."""
+        """Return name -> digest of the files in ``names`` that exist; the bytes are kept, to read each file once."""
         return {name: digest_of_bytes(self._content(name)) for name in names if self.has(name)}
 
     def picture_digests(self, roles: Iterable[str]) -> dict[str, str]:

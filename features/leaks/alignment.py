@@ -38,7 +38,7 @@ class Alignment:
     shift: Numbers
 
     def part(self, rows: NDArray[np.bool_]) -> "Alignment":
-        """Return the alignment of the pairs in ``rows`` (k,)."""
+        """Return the alignment of the pairs for which ``rows`` (k,) is true."""
         return Alignment(self.alike[rows], self.view[rows], self.zoom[rows], self.shift[rows])
 
 
@@ -73,25 +73,26 @@ def blur(grey: NDArray[np.uint8]) -> Floats:
     return np.asarray(small / np.sqrt(np.square(small).sum(axis=(1, 2), keepdims=True) + 1e-6), np.float32)
 
 
-def align(one: Floats, other: Floats, soft_one: Floats, soft_other: Floats) -> Alignment:
-    """Return the alignment of each of ``other`` with its partner in ``one``.
+def align(first: Floats, second: Floats, blurred_first: Floats, blurred_second: Floats) -> Alignment:
+    """Return the alignment of every pair: square i of ``second`` with square i of ``first``.
 
-    ``one`` and ``other`` are details (k, 32, 32), ``soft_one`` and ``soft_other`` blurred squares (k, 16, 16). The
-    cross-correlation (by FFT) is computed for the BEST_VIEWS best views, every zoom whose axes differ by at most one
+    ``first`` and ``second`` are results of ``detail`` (k, 32, 32), the blurred ones of ``blur`` (k, 16, 16). The
+        cross-correlation (by FFT) is computed for the BEST_VIEWS best views, every zoom whose axes differ by at most
+        one
     step, and every shift; it is divided by the lengths of both whole squares.
     """
-    rows = np.arange(len(one))[:, None]
-    agreement = np.einsum("kij,kvij->kv", soft_one, views(soft_other))
+    rows = np.arange(len(first))[:, None]
+    agreement = np.einsum("kij,kvij->kv", blurred_first, views(blurred_second))
     best_views = np.argsort(-agreement, axis=1, kind="stable")[:, :BEST_VIEWS]
-    candidate_views = views(other)[rows, best_views]
+    candidate_views = views(second)[rows, best_views]
     downs, rights = ZOOM_STEPS.T
     enlarged_views = np.matmul(
         np.matmul(ZOOM_MATRICES[downs], candidate_views[:, :, None]), ZOOM_MATRICES[rights].transpose(0, 2, 1)
     )
     lengths = (
-        np.sqrt(np.square(enlarged_views).sum(axis=(3, 4)) * np.square(one).sum(axis=(1, 2))[:, None, None]) + 1e-6
+        np.sqrt(np.square(enlarged_views).sum(axis=(3, 4)) * np.square(first).sum(axis=(1, 2))[:, None, None]) + 1e-6
     )
-    spectrum = fft.rfft2(one, (PADDED_SIDE, PADDED_SIDE))[:, None, None] * fft.rfft2(enlarged_views).conj()
+    spectrum = fft.rfft2(first, (PADDED_SIDE, PADDED_SIDE))[:, None, None] * fft.rfft2(enlarged_views).conj()
     return _best(_small_shifts(fft.irfft2(spectrum, (PADDED_SIDE, PADDED_SIDE))) / lengths[..., None, None], best_views)
 
 
@@ -152,17 +153,17 @@ class _Axis:
         return np.asarray(weights, np.float32)
 
 
-def correlate_details(one: Floats, other: Floats, start: Alignment) -> Numbers:
-    """Return the correlation (k,) of the details ``one`` and ``other`` (k, 64, 64) in their overlap, best aligned.
+def correlate_details(first: Floats, second: Floats, start: Alignment) -> Numbers:
+    """Return the correlation (k,) of the details ``first`` and ``second`` (k, 64, 64) in their overlap, best aligned.
 
-    ``other`` must have the view of ``start``. Beginning there, zoom and shift are searched on one axis at a time; the
+    ``second`` must have the view of ``start``. Beginning there, zoom and shift are searched on one axis at a time; the
     interpolation along the other axis is then fixed, so that each step costs one product of matrices.
     """
     axes = [_start_axis(start, 0), _start_axis(start, 1)]
-    best = np.zeros(len(one))
+    best = np.zeros(len(first))
     for zoom_step, shift_step in ROUNDS:
-        best = _search_axis(one, other, axes, zoom_step, shift_step)
-        transposed_arguments = one.swapaxes(1, 2), other.swapaxes(1, 2), axes[::-1]
+        best = _search_axis(first, second, axes, zoom_step, shift_step)
+        transposed_arguments = first.swapaxes(1, 2), second.swapaxes(1, 2), axes[::-1]
         best = _search_axis(*transposed_arguments, zoom_step, shift_step)
     return best
 
@@ -172,16 +173,16 @@ def _start_axis(start: Alignment, axis: int) -> _Axis:
     return _Axis(zoom.copy(), SIDE * (start.shift[:, axis] + (zoom - 1) / 2))
 
 
-def _search_axis(one: Floats, other: Floats, axes: list[_Axis], zoom_step: float, shift_step: float) -> Numbers:
+def _search_axis(first: Floats, second: Floats, axes: list[_Axis], zoom_step: float, shift_step: float) -> Numbers:
     """Change the first of ``axes`` by the best of MOVES and return the correlation there."""
     moving, across = axes[0], axes[1].matrix()
-    interpolated_lines, columns = one @ across.swapaxes(1, 2), _covered_pixels(across)
-    best, zoom, shift = np.full(len(one), -np.inf), moving.zoom, moving.shift
+    interpolated_lines, columns = first @ across.swapaxes(1, 2), _covered_pixels(across)
+    best, zoom, shift = np.full(len(first), -np.inf), moving.zoom, moving.shift
     best_axis = _Axis(zoom.copy(), shift.copy())
     for zoom_move, shift_move in MOVES:
         candidate = _Axis(zoom + zoom_move * zoom_step, shift + shift_move * shift_step)
         lines = candidate.matrix()
-        correlation = _correlation(lines @ interpolated_lines, other, _covered_pixels(lines), columns)
+        correlation = _correlation(lines @ interpolated_lines, second, _covered_pixels(lines), columns)
         better = correlation > best
         best[better], best_axis.zoom[better], best_axis.shift[better] = (
             correlation[better],
@@ -196,8 +197,8 @@ def _covered_pixels(matrix: Floats) -> Floats:
     return np.asarray(matrix.any(axis=2), np.float32)
 
 
-def _correlation(moved_one: Floats, other: Floats, rows: Floats, columns: Floats) -> Numbers:
+def _correlation(moved_first: Floats, second: Floats, rows: Floats, columns: Floats) -> Numbers:
     """Return the correlation (k,) inside the covered ``rows`` and ``columns`` (k, 64); 0 without an overlap."""
-    energy = np.einsum("ki,kij,kj->k", rows, other * other, columns, optimize=True)
-    lengths = np.sqrt(np.square(moved_one).sum(axis=(1, 2)) * energy)
-    return np.asarray((moved_one * other).sum(axis=(1, 2)) / (lengths + 1e-3), np.float64)
+    energy = np.einsum("ki,kij,kj->k", rows, second * second, columns, optimize=True)
+    lengths = np.sqrt(np.square(moved_first).sum(axis=(1, 2)) * energy)
+    return np.asarray((moved_first * second).sum(axis=(1, 2)) / (lengths + 1e-3), np.float64)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from features.cases.tied_patients import tied_case_groups
-from features.leaks.pairs import read_pairs, relate
+from features.leaks.pairs import add_relations, read_pairs
 from features.leaks.sheet import leak_sheet
 from features.leaks.tables import (
     BLOCKING,
@@ -45,9 +45,9 @@ ONE_FOLD = "within train, one fold"
 
 @dataclass(frozen=True)
 class Audit:
-    """The counts of what was checked, the findings, and the pairs of pictures of the same lesion (as of ``relate``)."""
+    """The ``counts`` of checked items by kind, the findings, and the table that ``add_relations`` returned."""
 
-    looked_at: dict[str, int]
+    counts: dict[str, int]
     findings: list[Finding]
     pairs: pd.DataFrame
 
@@ -57,8 +57,8 @@ class Audit:
         return [finding for finding in self.findings if finding.severity == BLOCKING]
 
     def sentences(self) -> list[str]:
-        """Return the audit in a few lines."""
-        counts = ", ".join(f"{count} {what}" for what, count in self.looked_at.items())
+        """Return one line on the checked items, then a line per finding."""
+        counts = ", ".join(f"{count} {what}" for what, count in self.counts.items())
         sentences = [finding.sentence() for finding in self.findings]
         return [f"checked {counts}", *(sentences or ["no leak found"])]
 
@@ -66,7 +66,7 @@ class Audit:
         """Return the audit as JSON values."""
         pairs = self.pairs.to_dict("records")
         rows = [{str(key): None if pd.isna(value) else value for key, value in pair.items()} for pair in pairs]
-        return {"looked_at": self.looked_at, "findings": [finding.facts() for finding in self.findings], "pairs": rows}
+        return {"looked_at": self.counts, "findings": [finding.facts() for finding in self.findings], "pairs": rows}
 
 
 def audit(run: Run) -> Audit:
@@ -80,13 +80,13 @@ def audit(run: Run) -> Audit:
     if is_fresh(mark, made_from):
         return _read(mark)
     cases = run.read_cases()
-    pairs = relate(read_pairs(run), cases)
+    pairs = add_relations(read_pairs(run), cases)
     findings = [*case_findings(cases), *_pair_findings(pairs, cases), *network_findings(run, cases)]
     findings += feature_findings(run, cases)
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
     blocks = len(list(run.blocks.glob("*.parquet")))
-    looked_at = {"cases": len(cases), "pictures": pictures, "networks": len(run.networks()), "feature blocks": blocks}
-    result = Audit(looked_at, findings, pairs)
+    counts = {"cases": len(cases), "pictures": pictures, "networks": len(run.networks()), "feature blocks": blocks}
+    result = Audit(counts, findings, pairs)
     if pictures and len(pairs):
         data = Path(run.facts()["data"])
         paths = {str(name): data / str(picture) for name, picture in cases["picture"].dropna().items()}

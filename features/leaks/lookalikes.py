@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from features.leaks.alignment import align, blur, correlate_details, detail, halve, views
-from features.leaks.traces import descriptors, greys
+from features.leaks.traces import descriptors, grey_squares
 from runtime.progress import progress_bar
 
 COARSE_LIMIT = 0.33  # correlation of the 32 px details; 80 to 90 % of the unrelated pairs are below it
@@ -45,7 +45,7 @@ def find_lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
     pixels, since their few details agree by chance when they are enlarged. ``jobs`` processes compare pictures (-1:
     one per core).
     """
-    with_content = traces[np.ptp(greys(traces), axis=(1, 2)) > PLAIN]
+    with_content = traces[np.ptp(grey_squares(traces), axis=(1, 2)) > PLAIN]
     large = with_content[with_content["shortest"] >= SMALL]
     names = large.index.to_numpy(dtype=object)
     similar = [_with_names(names, *part) for part in _compare_proposals(large, jobs)]
@@ -58,7 +58,7 @@ def _compare_proposals(traces: pd.DataFrame, jobs: int) -> Iterator[tuple[NDArra
     """Yield in parts the pairs (k, 2) of rows with a correlation of ALIKE or more, and the correlations."""
     if len(traces) < 2:
         return
-    grey = greys(traces)
+    grey = grey_squares(traces)
     pairs = propose_pairs(descriptors(traces), descriptors(traces, "cropped"))
     parts = [pairs[start : start + PAIRS_PER_TASK] for start in range(0, len(pairs), PAIRS_PER_TASK)]
     stacks = (grey, *_in_blocks(grey))
@@ -113,8 +113,8 @@ def propose_pairs(descriptors: Floats, crop_descriptors: Floats) -> NDArray[np.i
     """Return sorted pairs of rows (k, 2), first < second, that may show the same lesion.
 
     ``descriptors`` (n, d) belong to the pictures, ``crop_descriptors`` (n, d) to one crop of each. A pair is proposed
-    if one is among the NEIGHBOURS nearest of the other and, with at least MANY pictures, not farther than FAR. n rows
-    need n^2 * 64 operations, half a minute for 44,000.
+    if either picture is among the NEIGHBOURS nearest of the other and, with at least MANY pictures, not farther than
+    FAR. n rows need n^2 * 64 operations, half a minute for 44,000.
     """
     count = len(descriptors)
     if count <= ALL_PAIRS:

@@ -54,7 +54,7 @@ def read_pairs(run: Run) -> pd.DataFrame:
     return pairs.astype({"first": object, "second": object, "kind": object, "alike": float})
 
 
-def relate(pairs: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+def add_relations(pairs: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """Return ``pairs`` with columns relation and same_patient.
 
     Relations: "within train, one fold"; "across folds"; "train and test"; "external and validation" (a training case

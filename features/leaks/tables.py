@@ -21,7 +21,7 @@ RUN_STOPS = "; the run stops"
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of leak: ``what``, its count, the severity (blocking, resolved, note), the action and the names."""
+    """A kind of leak: ``what`` was found, how often, the severity (blocking, resolved, note), the action, the names."""
 
     what: str
     count: int

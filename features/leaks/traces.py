@@ -95,7 +95,7 @@ def trace(picture: NDArray[np.uint8], seed: int = 0) -> dict[str, Any]:
     return facts | {"grey": grey.tobytes(), "descriptor": descriptor.tobytes(), "cropped": crop_descriptor.tobytes()}
 
 
-def greys(traces: pd.DataFrame) -> NDArray[np.uint8]:
+def grey_squares(traces: pd.DataFrame) -> NDArray[np.uint8]:
     """Return the grey squares, uint8 (n, 64, 64)."""
     return np.frombuffer(b"".join(traces["grey"]), np.uint8).reshape(-1, SIDE, SIDE)
 

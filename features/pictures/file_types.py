@@ -36,14 +36,14 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - TABLES
 
 
 def other_kind(start: bytes) -> str:
-    """Return the kind of an unsupported file, by its first 16 bytes, with the remedy."""
+    """Return in words what an unsupported file is, by its first 16 bytes, and the remedy."""
     matches = (kind for position, magic, kind in OTHER_KINDS if start[position : position + len(magic)] == magic)
     kind = next(matches, None)
     return f"{kind}; convert it to JPEG or PNG" if kind else f"it begins with {start[:8]!r}"
 
 
 def remarks(image: ImageFile) -> tuple[str, ...]:
-    """Return how reading changes ``image``, of which only the header was read."""
+    """Return phrases on how reading changes the pixels of ``image``; only its header is used."""
     changes = []
     if image.mode == "CMYK":
         changes.append("in CMYK, converted to RGB")
@@ -59,7 +59,7 @@ def remarks(image: ImageFile) -> tuple[str, ...]:
 
 
 def remark_on_name(kind: str, suffix: str) -> tuple[str, ...]:
-    """Return a remark if ``suffix`` is not one of the picture's ``kind`` (JPEG, PNG or DICOM)."""
+    """Return one remark if ``suffix`` does not belong to the picture's ``kind`` (JPEG, PNG or DICOM), else none."""
     return (
         ()
         if suffix.lower() in SUFFIXES[kind]

@@ -40,7 +40,7 @@ def read_entry(path: Path, name: str) -> bytes:
 
 
 def read_entries(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes | InputFault]]:
-    """Yield each of ``names`` with the bytes of its entry, or with the InputFault that describes its defect.
+    """Yield each of ``names`` with the bytes of its entry, or with an unraised InputFault that describes its defect.
 
     An entry is an opaque scalar (as in the contest), a byte string, or a one-dimensional array of uint8.
     """

@@ -81,7 +81,7 @@ def refuse_damage(stream: BinaryIO) -> None:
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise InputFault for an icon, a decompression bomb or a strip."""
+    """Raise InputFault if a picture of these px is too small, has too many pixels, or is too narrow for its length."""
     if min(width, height) < SHORTEST_SIDE:
         raise InputFault(f"{width} x {height} px; each side must have at least {SHORTEST_SIDE} px")
     if width * height > MOST_MEGAPIXELS * 1e6:
@@ -93,7 +93,7 @@ def check_size(width: int, height: int) -> None:
 def decode(image: ImageFile, shortest: int | None = None) -> Picture:
     """Return the pixels of ``image`` as RGB, uint8 (height, width, 3).
 
-    A JPEG is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size, which saves time, as long as its short side keeps at
+    A JPEG is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size, which saves time, as long as the short side keeps at
     least ``shortest`` px. Greyscale, palette and CMYK are converted to RGB, 16 bits to 8; transparency is dropped.
     """
     shrink_decode(image, shortest)
@@ -102,7 +102,7 @@ def decode(image: ImageFile, shortest: int | None = None) -> Picture:
 
 
 def shrink_decode(image: ImageFile, shortest: int | None) -> None:
-    """Let a JPEG be decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 that keeps ``shortest`` px; ignore other kinds."""
+    """Make a JPEG decode at the smallest of 1/1, 1/2, 1/4 and 1/8 that keeps ``shortest`` px; do nothing to a PNG."""
     factor = 1 if shortest is None else min(image.size) // shortest
     scale = next((scale for scale in (8, 4, 2) if scale <= factor), 1)
     if scale > 1:

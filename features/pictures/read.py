@@ -95,7 +95,7 @@ def read_picture(path: Path, *, shortest: int | None = None) -> Picture:
     """Return the pixels of the picture at ``path`` as RGB, uint8 (height, width, 3).
 
     A JPEG, also one inside a DICOM or TFRecord file, is decoded by libjpeg at 1/2, 1/4 or 1/8 of its size, which saves
-    time, as long as its short side keeps at least ``shortest`` px; other pictures are returned in full size.
+    time, as long as the short side keeps at least ``shortest`` px; other pictures are returned in full size.
     Greyscale, palette and CMYK are converted to RGB, 16 bits to 8; transparency is dropped. The EXIF orientation is
     ignored: readers of TFRecords ignore it too, the header's width and height stay correct, and a lesion has no up or
     down. Raises InputFault if the file is missing, of an unknown kind, cut off, damaged or animated.

@@ -9,7 +9,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from features import blocks
-from features.blocks import LABELS, Sources, build_block, find, missing_needs, names, visible
+from features.blocks import LABELS, Sources, build_block, find, missing_needs, names, without_labels
 from features.pictures.statistics import picture_statistics
 from runtime.errors import InputFault
 from runtime.tables import read_table, write_table
@@ -147,8 +147,8 @@ def test_an_unknown_block_is_refused_with_the_nearest_name():
 
 
 def test_labels_and_role_are_invisible(cases: pd.DataFrame):
-    assert not set(LABELS) & set(visible(cases).columns)
-    assert {"patient_id", "sex", "width"} <= set(visible(cases).columns)
+    assert not set(LABELS) & set(without_labels(cases).columns)
+    assert {"patient_id", "sex", "width"} <= set(without_labels(cases).columns)
 
 
 def test_a_block_without_its_source_is_refused_with_the_name_of_the_source(cases: pd.DataFrame):

@@ -15,7 +15,7 @@ from features.clinic.isic2024_cohort import (
     TEST_ROWS,
     draw_total_body,
     logit_of_risk,
-    shape_of,
+    part_counts,
 )
 from features.clinic.isic2024_folder import NETWORKS, ClinicSize, draw_total_body_clinic
 from features.folder.layout import Request
@@ -34,17 +34,17 @@ def folder(tmp_path_factory):
 
 
 def test_the_full_size_has_the_contests_counts():
-    shape = shape_of(ROWS)
-    assert (shape.rows, shape.patients, shape.malignant) == (401_059, PATIENTS, MALIGNANT) == (401_059, 1_042, 393)
-    assert shape_of(TEST_ROWS).malignant == 98
+    counts = part_counts(ROWS)
+    assert (counts.rows, counts.patients, counts.malignant) == (401_059, PATIENTS, MALIGNANT) == (401_059, 1_042, 393)
+    assert part_counts(TEST_ROWS).malignant == 98
 
 
 def test_the_number_of_malignant_lesions_is_the_requested_one_and_the_sum_of_the_risks(cohort):
     for role, rows in (("train", 20_000), ("test", 5_000)):
         part = cohort[cohort["role"] == role]
-        assert part["target"].sum() == shape_of(rows).malignant
-        assert part["risk"].sum() == pytest.approx(shape_of(rows).malignant)
-        assert part["patient_id"].nunique() == shape_of(rows).patients
+        assert part["target"].sum() == part_counts(rows).malignant
+        assert part["risk"].sum() == pytest.approx(part_counts(rows).malignant)
+        assert part["patient_id"].nunique() == part_counts(rows).patients
 
 
 def test_no_patient_is_in_both_roles_and_some_have_hundreds_of_lesions(cohort):
