@@ -49,7 +49,7 @@ class PseudoLabels(Settings):
 
 
 class Finetune(Settings):
-    """Train all weights of the network."""
+    """Settings of the method that trains all weights of the network."""
 
     method: Literal["finetune"]
     epochs: Count
@@ -93,7 +93,7 @@ class Finetune(Settings):
 
 
 class FrozenFeatures(Settings):
-    """Leave the network's weights unchanged and fit a regularised logistic head on its embeddings."""
+    """Settings of the method that leaves the weights unchanged and fits a regularised logistic head on embeddings."""
 
     method: Literal["frozen"]
     regularisation: Positive  # C of scikit-learn's LogisticRegression, on standardised embeddings
@@ -101,7 +101,7 @@ class FrozenFeatures(Settings):
 
 
 class Experiment(Settings):
-    """A level-one model."""
+    """Settings of one level-one model: the network, its input, and how it is trained."""
 
     backbone: str
     variant: str
@@ -180,8 +180,8 @@ def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Expe
     return dict(sorted(experiments.items(), key=lambda item: item[1].image_size))
 
 
-def own_file(name: str, models: Sequence[str]) -> str | None:
-    """Return the path in ``models`` of the user's TOML file for the model ``name``; None for a model of a profile."""
+def user_file(name: str, models: Sequence[str]) -> str | None:
+    """Return the path in ``models`` of the TOML file that defines the model ``name``; None for a profile's model."""
     paths = [Path(model) for model in models if model.endswith(".toml")]
     return next((str(path.resolve()) for path in paths if path.stem == name), None)
 

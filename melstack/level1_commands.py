@@ -135,7 +135,7 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> Non
 
 
 def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: NetworkOptions, cluster: str | None) -> None:
-    from level1_cnn.experiment import own_file, training_groups
+    from level1_cnn.experiment import training_groups, user_file
     from level1_cnn.finished import make_job
     from level1_cnn.training.crossval import merge_model
     from level1_cnn.training.tasks import run_tasks
@@ -147,7 +147,7 @@ def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: Networ
     for group in training_groups(pending):
         jobs = [make_job(run, name, pending[name], networks.devices, networks.deterministic) for name in group]
         for job in jobs:
-            write_mark(job.folder / "begun.json", job.made_from, toml=own_file(job.name, words(networks.models)))
+            write_mark(job.folder / "begun.json", job.made_from, toml=user_file(job.name, words(networks.models)))
         run_tasks(jobs, folds, trainers, cluster)
         for job in jobs:
             merge_model(job)

@@ -123,7 +123,7 @@ def _part_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
         return
     cases = run.read_cases()
     for store, rows in find_stores(run, cases):
-        yield from ((mark, partial(store.made_from_now, mark, rows)) for mark in store.marks())
+        yield from ((mark, partial(store.current_inputs, mark, rows)) for mark in store.marks())
 
 
 def _network_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:

@@ -28,6 +28,7 @@ def apply_to_some(
     indices = tf.where(uniform(seeds[0], 0.0, 1.0, tf.shape(pictures)[0]) < probability)
 
     def replace_selection() -> tf.Tensor:
+        """Return all pictures, with the selected ones changed."""
         results = change(tf.gather_nd(pictures, indices), seeds[1])
         return tf.ensure_shape(tf.tensor_scatter_nd_update(pictures, indices, results), pictures.shape)
 

@@ -20,7 +20,7 @@ def transform(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> t
 
 
 def apply_symmetry(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return the square pictures, each in a random one of the 8 symmetries of the square; no pixel value changes."""
+    """Return pictures (n, side, side, c), each in a random one of the square's 8 symmetries, values unchanged."""
     shape = tf.shape(pictures)
     transpose, flip_rows, flip_columns = tf.unstack(uniform(seed, 0.0, 1.0, 3, shape[0], 1, 1) < 0.5)
     positions = tf.range(shape[1])
@@ -35,7 +35,7 @@ def apply_symmetry(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def apply_affine(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Return the pictures, each rotated, zoomed and sheared about its centre and shifted by its own random amounts."""
+    """Return pictures (n, side, side, c), each randomly rotated, zoomed and sheared about its centre, and shifted."""
     count = tf.shape(pictures)[0]
     seeds = tf.unstack(tf.random.split(seed, 2))
     angle, zoom, shear, right, down = tf.unstack(uniform(seeds[0], -1.0, 1.0, 5, count))

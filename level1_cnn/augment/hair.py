@@ -38,6 +38,7 @@ def draw_hair(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> t
         return pictures
 
     def change(selection: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the selected pictures with hairs in colours from black to brown."""
         seeds = tf.unstack(tf.random.split(seed, 2))
         cover = coverage(draw_strokes(seeds[0], tf.shape(selection)[0], settings.hair), tf.shape(selection)[1])
         light = uniform(seeds[1], 0.0, 1.0, tf.shape(selection)[0], 1, 1, 1)

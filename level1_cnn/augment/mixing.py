@@ -38,7 +38,7 @@ def mix(pictures: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: A
 
 
 def mix_up(pictures: tf.Tensor, others: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-    """Return the means of pictures and others (n, side, side, 3), with the weights ``shares`` (n,) of the others."""
+    """Return (1 - share) * picture + share * other for pictures and others (n, side, side, 3) and ``shares`` (n,)."""
     return pictures + per_picture(shares) * (others - pictures)
 
 

@@ -17,6 +17,7 @@ def erase_squares(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) 
         return pictures
 
     def change(selection: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the selected pictures with squares of their mean colour."""
         count, side = tf.shape(selection)[0], tf.shape(selection)[1]
         length = tf.cast(settings.dropout * tf.cast(side, tf.float32), tf.int32)
         corners = tf.random.stateless_uniform(
@@ -48,11 +49,12 @@ def paste(pictures: tf.Tensor, others: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def add_vignette(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Return the pictures, some as through a microscope: dark outside a circle of random position and size."""
+    """Return the pictures (n, side, side, 3), some of them dark outside a random circle, as through a microscope."""
     if not settings.vignette:
         return pictures
 
     def change(selection: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the selected pictures with a dark border."""
         radius, down, across, soft, dark = tf.unstack(uniform(seed, 0.0, 1.0, 5, tf.shape(selection)[0]))
         centres = MAX_SHIFT * (2.0 * tf.stack([down, across], axis=1) - 1.0)
         soft = SOFTNESS[0] + (SOFTNESS[1] - SOFTNESS[0]) * soft

@@ -17,6 +17,7 @@ def blur(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Ten
         return pictures
 
     def change(selection: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the selected pictures blurred, each by its own sigma."""
         side = tf.cast(tf.shape(selection)[1], tf.float32)
         sigmas = uniform(seed, 0.0, 1.0, tf.shape(selection)[0]) * settings.blur * side
         radius = tf.cast(tf.math.ceil(BLUR_REACH * settings.blur * side), tf.int32)
@@ -43,11 +44,12 @@ def blur_by(pictures: tf.Tensor, sigmas: tf.Tensor, radius: tf.Tensor) -> tf.Ten
 
 
 def add_noise(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Return the pictures, some with a random amount of Gaussian noise: grey, coloured or both."""
+    """Return the pictures (n, side, side, 3), some with a random amount of Gaussian noise: grey, coloured or both."""
     if not (settings.noise or settings.colour_noise):
         return pictures
 
     def change(selection: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the selected pictures with noise."""
         seeds = tf.unstack(tf.random.split(seed, 3))
         grey, colour = tf.unstack(uniform(seeds[0], 0.0, 255.0, 2, tf.shape(selection)[0]))
         if settings.noise:
@@ -62,11 +64,12 @@ def add_noise(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> t
 
 
 def equalise_contrast(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Return the pictures, some with their contrast equalised within tiles, up to a random limit."""
+    """Return the pictures (n, side, side, 3), some with the contrast equalised within tiles, up to a random limit."""
     if not settings.local_contrast:
         return pictures
 
     def change(selection: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the selected pictures equalised, each up to its own limit."""
         return equalise(selection, uniform(seed, 0.0, settings.local_contrast, tf.shape(selection)[0]))
 
     return apply_to_some(pictures, settings.local_contrast_probability, seed, change)
@@ -75,10 +78,10 @@ def equalise_contrast(pictures: tf.Tensor, settings: Augmentation, seed: tf.Tens
 def equalise(pictures: tf.Tensor, limits: tf.Tensor) -> tf.Tensor:
     """Return pictures (n, side, side, 3) after contrast-limited adaptive histogram equalisation of their luma.
 
-    Each tile maps its grey levels by its own cumulative histogram, clipped at ``limits`` (n,) times its mean height, so
-    that no grey level is stretched more than 1 + limit times. A pixel gets the bilinear mixture of the maps of the four
-    tiles around it (Zuiderveld, Graphics Gems IV, 1994). The change of luma is added to all three colours, which keeps
-    the hue.
+    Each tile maps its grey levels by its own cumulative histogram, clipped at ``limits`` (n,) times the mean height of
+    the histogram, so that no grey level is stretched more than 1 + limit times. A pixel gets the bilinear mixture of
+    the maps of the four tiles around it (Zuiderveld, Graphics Gems IV, 1994). The change of luma is added to all three
+    colours, which keeps the hue.
     """
     grey = luma(pictures)
     side = tf.shape(pictures)[1]
@@ -89,6 +92,7 @@ def equalise(pictures: tf.Tensor, limits: tf.Tensor) -> tf.Tensor:
     picture = (tf.range(tf.shape(pictures)[0]) * tiles * tiles)[:, tf.newaxis, tf.newaxis]
 
     def map_greys(row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+        """Return the grey levels mapped by the tiles in ``row`` and ``column`` of every pixel."""
         return tf.gather(maps, (picture + row[:, tf.newaxis] * tiles + column) * BINS + bins)
 
     above = map_greys(near, near) * (1 - share) + map_greys(near, far) * share

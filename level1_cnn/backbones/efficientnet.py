@@ -71,6 +71,7 @@ def _with_preprocessing(network: keras.Model, shape: tuple[int, int, int]) -> ke
     normalise = keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")
 
     def call(layer: keras.layers.Layer, x: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  Keras tensors
+        """Call ``layer``, on normalised pixels if it is the first convolution."""
         return layer(normalise(x) if layer.name == "stem_conv" else x, *rest, **options)
 
     return keras.models.clone_model(network, input_tensors=keras.Input(shape, name="pixels"), call_function=call)

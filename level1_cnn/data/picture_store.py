@@ -32,7 +32,7 @@ Write: TypeAlias = Callable[[Mapping[int, Path], Codes], pd.DataFrame | None]
 
 @dataclass(frozen=True)
 class MissingPictures:
-    """The pictures of one part that a store lacks at ``sizes`` px; ``measure``: it lacks their statistics too."""
+    """The pictures of a part that a store lacks at ``sizes`` px; ``measure``: whether it lacks their statistics too."""
 
     cases: pd.DataFrame
     paths: dict[str, Path]  # image_name -> the source picture
@@ -112,7 +112,7 @@ class Store:
         return matches
 
     def shard(self, part: Part, size: int) -> Path:
-        """Return the path of a part's TFRecord file at ``size`` px; its name ends with the count, as on Kaggle."""
+        """Return the path of a part's TFRecord file at ``size`` px; its name has the count, as on Kaggle."""
         return self.folder / str(size) / f"{part.name}-{len(part.index)}.tfrec"
 
     def statistics(self, part: Part) -> Path:
@@ -123,10 +123,10 @@ class Store:
         """Return the marks of all parts: one for the contents of each part, and one for each of its sizes."""
         return sorted((self.folder / "parts").glob("*/*.json"))
 
-    def made_from_now(self, mark: Path, rows: pd.DataFrame) -> Mapping[str, Any] | None:
-        """Return what the part of ``mark`` would be made from now; it names the ``rows`` whose files changed since.
+    def current_inputs(self, mark: Path, rows: pd.DataFrame) -> Mapping[str, Any] | None:
+        """Return the current inputs of the part of ``mark``, in the form that the mark records; None without the part.
 
-        Returns None when the part no longer exists.
+        If files of ``rows`` changed since, the value of ``pictures`` is a text that names them.
         """
         part = next((part for part in self._parts("") if part.name == mark.parent.name), None)
         if part is None:

@@ -61,6 +61,7 @@ class Shards:
         read = self._reader(indices)
 
         def epoch(number: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
+            """Return the shuffled records of one epoch."""
             # tf.data mixes the graph's seed into a shuffle. Setting it here, for the graph of this function alone,
             # keeps a global seed that is set elsewhere from changing the order.
             tf.random.set_seed(1)
@@ -80,6 +81,7 @@ class Shards:
         files, starts, all_indices = tf.constant(self.files), tf.constant(self.starts), tf.constant(indices)
 
         def read(file: tf.Tensor) -> tf.data.Dataset:
+            """Return (index, record) of the wanted records of file number ``file``."""
             own = tf.data.Dataset.from_tensor_slices(all_indices[starts[file] : starts[file + 1]])
             # Other records are dropped before parsing, so that a stream never holds a case that must not be seen.
             return tf.data.Dataset.zip(own, tf.data.TFRecordDataset(files[file], buffer_size=READ_BYTES)).filter(
@@ -117,6 +119,7 @@ def _read_names_and_shapes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the names (object (n,)) and picture shapes (int32 (n, 3)) of one file, in the order of its records."""
 
     def name_and_shape(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the name and the picture shape of one record."""
         features = _parse(record)
         return features["image_name"], tf.io.extract_jpeg_shape(features["image"])
 

@@ -16,14 +16,14 @@ VERSION = 2  # increase it when the bytes of a shard, a statistic or the tables 
 
 @dataclass(frozen=True)
 class Part:
-    """Some pictures of one role that were decoded together."""
+    """The pictures of one role that were decoded together into one file per size."""
 
     name: str  # train00, train01, ..., test00
     index: pd.DataFrame  # image_name -> picture (path in the source folder), file_bytes, mtime (ns)
 
     @property
     def made_from(self) -> dict[str, object]:
-        """The source of the part's shards, as their marks record it."""
+        """The inputs of the part as its marks record them: a digest of its pictures, and the version of the format."""
         columns = [self.index.index.tolist(), *(self.index[name].tolist() for name in self.index)]
         return {"pictures": digest(columns), "version": VERSION}
 
@@ -36,7 +36,7 @@ class Part:
         return bool(same.any() and not (self.index.index.isin(names) & ~same).any())
 
     def refresh(self, now: pd.DataFrame) -> "Part":
-        """Return this part if its files did not change; else a part of the pictures in ``now``, the current index."""
+        """Return this part if its files did not change; else a part with the same name and its rows of ``now``."""
         current = now.loc[self.index.index.intersection(now.index)]
         return self if current.equals(self.index.loc[current.index]) else Part(self.name, current)
 

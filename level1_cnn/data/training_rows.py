@@ -40,7 +40,8 @@ def fold_rows(
 ) -> TrainingRows:
     """Return the rows that the network of fold ``fold`` is trained on: no case of the fold and none of ``exclusions``.
 
-    ``pseudo`` holds melanoma probabilities of test cases, by a model that was trained without this fold.
+    ``pseudo`` holds melanoma probabilities of test cases, by a model that was trained without this fold. Raises
+    InputFault if one of them is missing.
     """
     roles = {"train", "extra"} if settings.external == "joint" else {"train"}
     in_training = cases["role"].isin(roles) & ~((cases["role"] == "train") & (cases["fold"] == fold))
@@ -52,7 +53,7 @@ def fold_rows(
 
 
 def epoch_pictures(rows: TrainingRows, settings: Finetune) -> float:
-    """Return the number of pictures in an epoch: every row once, or with an external share every own row once."""
+    """Return the pictures of an epoch: every row once or, with an external share, every own row once."""
     if not settings.external_share:
         return len(rows.names)
     return float((~rows.external).sum() / (1 - settings.external_share))
@@ -99,6 +100,7 @@ def _pseudo_rows(
 
 def _concatenate(first: TrainingRows, second: TrainingRows) -> TrainingRows:
     def both(name: str) -> np.ndarray:
+        """Return the array ``name`` of both tables as one."""
         return np.concatenate([getattr(first, name), getattr(second, name)])
 
     arrays = {name: both(name) for name in ("targets", "weights", "metadata", "malignant", "external")}

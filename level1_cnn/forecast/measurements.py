@@ -10,7 +10,10 @@ HEAD_CASES = 400  # number of cases to which the head of a frozen model is fitte
 
 @dataclass(frozen=True)
 class Hardware:
-    """The devices for networks: ``memory`` of one in bytes (None: the host's), training ``batches`` of the models."""
+    """The devices for networks.
+
+    ``memory`` is the bytes of one device (None: it uses the host's), ``batches`` maps a model to its pictures per step.
+    """
 
     kind: str
     memory: int | None

@@ -38,7 +38,7 @@ def make_sample(run: Run, folder: Path, sizes: Sequence[int]) -> Run:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Seconds to decode one picture, with all cores in use, and the mean bytes of its square JPEG for each side."""
+    """Seconds to decode one picture, with all cores in use, and the mean bytes of a square JPEG by side in px."""
 
     seconds: Span
     pictures: int  # number of pictures that were measured

@@ -111,6 +111,7 @@ def _time_views(job: Job, plan: Plan, forward: Forward, metadata: pd.DataFrame |
     next(batches)
 
     def time_batch() -> float:
+        """Return the seconds per picture of the next batch."""
         (batch, _), seconds = _time(lambda: next(batches))
         return seconds / len(batch)
 

@@ -15,7 +15,7 @@ from level1_cnn.training.frozen import shared_embeddings
 
 @dataclass(frozen=True)
 class Work:
-    """Counts for one model: work that is left, and sizes of its files."""
+    """Counts for one model: the folds, steps and pictures that are left, and the rows of its tables."""
 
     folds: int
     pending: int  # folds that are not finished

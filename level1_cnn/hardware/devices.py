@@ -95,11 +95,13 @@ def distribute(plan: Plan, make_dataset: Callable[[tuple[int, int]], tf.data.Dat
 
     ``make_dataset((count, index))`` returns the part of host ``index`` of every global batch. Its batches must have
     equal lengths, a multiple of ``plan.local_replicas``, because they are split into one piece per device, in order.
+    Raises ValueError for other lengths.
     """
     if plan.replicas == 1:
         return make_dataset((1, 0))
 
     def own(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """Return this host's part of the batches, cut into one piece per local device."""
         dataset = make_dataset((context.num_input_pipelines, context.input_pipeline_id))
         if plan.local_replicas == 1:
             return dataset
@@ -113,7 +115,10 @@ def distribute(plan: Plan, make_dataset: Callable[[tuple[int, int]], tf.data.Dat
 
 
 def split_batch(plan: Plan, batch: Any) -> Any:  # noqa: ANN401
-    """Split this host's ``batch`` of tensors into one piece per local device; return split batches unchanged."""
+    """Split this host's ``batch`` of tensors into one piece per local device; return a split batch unchanged.
+
+    Raises ValueError unless its length is a multiple of the number of local devices.
+    """
     leaves = tf.nest.flatten(batch)
     if plan.local_replicas == 1 or isinstance(leaves[0], tf.distribute.DistributedValues):
         return batch
@@ -122,6 +127,7 @@ def split_batch(plan: Plan, batch: Any) -> Any:  # noqa: ANN401
         raise ValueError(f"a batch of {len(leaves[0])} cannot be split into {plan.local_replicas} equal pieces")
 
     def piece(context: tf.distribute.experimental.ValueContext) -> Any:  # noqa: ANN401
+        """Return the piece of the device that ``context`` names."""
         first = context.replica_id_in_sync_group % plan.local_replicas * rows
         return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf[first : first + rows]), batch)
 

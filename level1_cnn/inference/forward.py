@@ -39,6 +39,7 @@ class TensorFlowForward:
 
         @tf.function(jit_compile=plan.xla, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def run(inputs: list[tf.Tensor]) -> list[tf.Tensor]:
+            """Return the outputs of the network as a list."""
             self.traces += 1  # Python code of a tf.function runs only while its graph is built
             outputs = model(inputs if len(inputs) > 1 else inputs[0], training=False)
             return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

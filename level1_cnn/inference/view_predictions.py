@@ -71,7 +71,8 @@ def merge_folds(cases: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataF
     """Return one table of train and test cases from the tables of all folds.
 
     The values of a training case are those of the fold whose model was not trained on its patient; the values of a test
-    case are the mean over the folds. Raises ValueError when a case has no prediction: it must not become a number.
+    case are the mean over the folds. Raises ValueError when a case has no prediction, because no number could replace
+    it.
     """
     rows = cases[cases["role"].isin(["train", "test"])]
     folds = rows["fold"].to_numpy()

@@ -46,7 +46,7 @@ class RateSweep:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Two suggestions of a range test for the peak of a schedule, ``steepest`` and ``tenth``."""
+    """Two suggestions of a range test for the peak learning rate of a schedule: ``steepest`` and ``tenth``."""
 
     steepest: float  # rate at which the loss falls fastest over the logarithm of the rate
     tenth: float  # a tenth of ``lowest``
@@ -198,6 +198,7 @@ def _train(job: Job, settings: Finetune, plan: Plan, sweep: RateSweep) -> pd.Dat
     with progress_bar(text, sweep.steps, unit="steps") as advance:
 
         def losses() -> Iterator[tuple[float, float]]:
+            """Yield (rate, loss) of every step."""
             for batch in _batches(job, settings, plan, sweep, feed):
                 yield stepper.learning_rate, float(stepper(batch))
                 advance(1)
@@ -222,6 +223,7 @@ def _stepper(job: Job, settings: Finetune, plan: Plan, sweep: RateSweep, metadat
 
 def _batches(job: Job, settings: Finetune, plan: Plan, sweep: RateSweep, feed: Feed) -> Any:  # noqa: ANN401  tf.data
     def make(shard: tuple[int, int]) -> Any:  # noqa: ANN401  a tf.data.Dataset
+        """Return the batches of one worker."""
         return feed.batches(
             settings.augmentation,
             batch_size=plan.training_batch(job.experiment),

@@ -32,6 +32,7 @@ def make_loss(settings: Finetune, *, scheme: Targets | None = None) -> Loss:
     smoothing = settings.label_smoothing
 
     def loss(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Return the loss of every case, (n,) float32."""
         z, targets = tf.cast(logits, tf.float32), tf.cast(targets, tf.float32)
         if target_scheme == "binary":
             return _sigmoid_loss(z[:, 0], targets[:, 0], smoothing, gamma)

@@ -115,7 +115,7 @@ class GeneralizedMean(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**{"dtype": "float32", **options})
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the power, one for all channels; training keeps it at 1 or above."""
+        """Create the trainable power, one number for all channels, which training keeps at 1 or above."""
         self.power = self.add_weight(
             shape=(),
             initializer=keras.initializers.Constant(GEM_POWER),
@@ -124,7 +124,7 @@ class GeneralizedMean(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the power mean over rows and columns."""
+        """Return the power mean of ``maps`` over rows and columns, (n, channels)."""
         powers = self.power * ops.log(ops.maximum(maps, GEM_FLOOR))
         cells = maps.shape[1] * maps.shape[2]
         return ops.exp((ops.logsumexp(powers, axis=(1, 2)) - math.log(cells)) / self.power)

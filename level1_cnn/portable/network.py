@@ -52,7 +52,7 @@ class NetworkOutputs:
 
     @staticmethod
     def concatenate(parts: "list[NetworkOutputs]") -> "NetworkOutputs":
-        """Return the outputs of several batches as one."""
+        """Return the outputs of several batches as one, in the order of ``parts``."""
         return NetworkOutputs(
             np.concatenate([part.logits for part in parts], axis=1),
             np.concatenate([part.embeddings for part in parts], axis=1),

@@ -32,11 +32,11 @@ class Trainer(Protocol):
         ...
 
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
-        """Train without the fold's cases, then predict them and the test cases; None except on the chief host."""
+        """Train without the fold's cases, then predict these and the test cases; return None except on the chief."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Return facts about the last fold for its mark."""
+        """Return facts about the fold that was trained last, for the mark of the fold."""
         ...
 
 

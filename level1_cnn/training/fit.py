@@ -41,7 +41,7 @@ class Fit:
 
 
 class Stage:
-    """A network with its training step; both are built once, and every fit starts from the same weights."""
+    """A network with its training step: built once, reset to the same first weights before every fit."""
 
     def __init__(self, job: Job, settings: Finetune, plan: Plan, feed: Feed, scheme: Targets, steps: int) -> None:
         self.settings, self.plan, self._feed = settings, plan, feed
@@ -55,7 +55,7 @@ class Stage:
 
     @cached_property
     def forward(self) -> Forward:
-        """The forward pass with the current weights."""
+        """The forward pass of the network, which uses the weights of the moment."""
         return TensorFlowForward(self.model, self.plan)
 
     def run(self, fit: Fit) -> pd.DataFrame:
@@ -73,7 +73,10 @@ class Stage:
             return history.table
 
     def weights(self, fit: Fit, table: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Return the weights of a finished fit that the settings keep."""
+        """Return path in the network -> weights of a finished ``fit``: last, best or averaged, by ``settings.keep``.
+
+        ``table`` is the history that ``run`` returned. Raises InputFault when the stored best weights are damaged.
+        """
         if self.settings.keep == "best":
             return _best_weights(fit.folder)
         with self.stepper.use(self._which(table)):
@@ -86,6 +89,7 @@ class Stage:
         """Return the batches of a fit from ``first_epoch`` (from 0) on, each already on its devices."""
 
         def make(shard: tuple[int, int]) -> Any:  # noqa: ANN401  a tf.data.Dataset
+            """Return the batches of one worker."""
             return self._feed.batches(
                 self.settings.augmentation,
                 batch_size=self._batch,

@@ -66,7 +66,10 @@ class FrozenTrainer:
         return self.fit_cases(folder, list(training), list(evaluation))
 
     def fit_cases(self, folder: Path, training: Collection[str], evaluation: Collection[str]) -> ViewPredictions:
-        """Fit the head to the ``training`` cases, write it to ``folder``, and predict the ``evaluation`` cases."""
+        """Fit the head to the ``training`` cases, write it to ``folder``, and predict the ``evaluation`` cases.
+
+        Raises ValueError for cases without embeddings.
+        """
         self._head_cases = len(training)
         target = self._cases.loc[list(training), "target"].to_numpy(dtype=int)
         weights, intercept = fit_head(self._views_of(training), target, self._settings)
@@ -76,7 +79,7 @@ class FrozenTrainer:
         return ViewPredictions(list(evaluation), logits, None, self._job.experiment.views)
 
     def facts(self) -> dict[str, Any]:
-        """Return facts about the last fold for its mark: the number of training pictures."""
+        """Return, for the mark of the fold that was trained last, the number of its training pictures."""
         return {"pictures": self._head_cases}
 
     def _views_of(self, names: Collection[str]) -> np.ndarray:

@@ -25,7 +25,7 @@ class Variables(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Results of the forward and the backward pass on one device."""
+    """Results of the forward and the backward pass over one device's share of a batch."""
 
     loss: Any  # this device's share of the mean loss
     gradients: Values  # of that share, times the loss scale
@@ -69,6 +69,7 @@ class AccumulatedGradients:
         parts = tf.nest.map_structure(self._split, batch)
 
         def add_part(part: tf.Tensor, sums: Outcome) -> tuple[tf.Tensor, Outcome]:
+            """Add the loss and the gradients of one part to ``sums``."""
             rows = tf.nest.map_structure(lambda array: array[part], parts)
             outcome = self._part(values._replace(moving=sums.moving, seeds=sums.seeds), rows, total, scale)
             gradients = [a + b for a, b in zip(sums.gradients, outcome.gradients, strict=True)]

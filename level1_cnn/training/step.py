@@ -153,26 +153,27 @@ class Stepper:
         self._epochs_in_sum += 1
 
     @contextmanager
-    def use(self, which: Literal["current", "ema", "mean"]) -> Iterator[None]:
-        """Give the network its moving average, or the mean of its last epochs, inside a ``with`` block.
+    def use(self, weights: Literal["current", "ema", "mean"]) -> Iterator[None]:
+        """Inside a ``with`` block, give the network the moving average (ema) or the last epochs' mean of its weights.
 
-        Raises ValueError when ``settings.keep`` names another average, or no epoch has been added to the mean yet.
+        The current weights return afterwards. Raises ValueError when ``settings.keep`` names another average, or no
+        epoch has been added to the mean yet.
         """
         current = [np.array(variable.numpy()) for variable in self._sources]
-        values = current if which == "current" else self._average(which)
+        values = current if weights == "current" else self._average(weights)
         _assign(self._sources, values)
         try:
             yield
         finally:
             _assign(self._sources, current)
 
-    def _average(self, which: str) -> Sequence[np.ndarray]:
-        if which == "ema" and self._ema:
+    def _average(self, name: str) -> Sequence[np.ndarray]:
+        if name == "ema" and self._ema:
             return [average.numpy() for average in self._ema]
-        if which == "mean" and self._epochs_in_sum:
+        if name == "mean" and self._epochs_in_sum:
             return [total / self._epochs_in_sum for total in self._sums]
         raise ValueError(
-            f"the average {which!r} of the weights does not exist: keep = {self._settings.keep!r}, "
+            f"the average {name!r} of the weights does not exist: keep = {self._settings.keep!r}, "
             f"epochs in the mean so far: {self._epochs_in_sum}"
         )
 

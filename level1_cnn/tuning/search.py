@@ -41,7 +41,7 @@ class SearchRun(Run):
 
     @property
     def level1(self) -> Path:
-        """One folder per trial."""
+        """The folder of the search, with a folder per trial."""
         return self.networks_folder
 
 

@@ -172,6 +172,7 @@ def _corners(search: Search) -> "list[dict[str, Value]]":
     """Return the lowest values of all ranges, and the highest values of all ranges."""
 
     def end(limits: Span | Choices, last: bool) -> "Value":
+        """Return the last or the first value of a range."""
         return limits.choices[-1 if last else 0] if isinstance(limits, Choices) else (limits.low, limits.high)[last]
 
     return [{key: end(limits, last) for key, limits in search.ranges.items()} for last in (False, True)]
