@@ -83,10 +83,13 @@ class Tunable(Protocol):
 
 @runtime_checkable
 class DistributedLearner(Protocol):
-    """A learner that can spread one fit over several machines, none of which holds all rows."""
+    """A learner that can spread one fit over several machines, where no machine holds all rows."""
 
     def fit_dask(self, params: Settings, X: "dd.DataFrame", y: "dd.Series", *, seed: int, client: "Client") -> Predict:
-        """Fit to rows that Dask's workers hold; every partition of ``X`` must have all categories."""
+        """Return the fit to rows in the memory of Dask's workers; every partition of ``X`` must have all categories.
+
+        Raises ConnectionError if the workers lose their connection.
+        """
 
 
 @runtime_checkable
@@ -97,7 +100,7 @@ class HasImportance(Protocol):
 
 
 def stage_ends(rounds: int) -> list[int]:
-    """Return the number of rounds at each of ``STAGES``; at least one, so that every stage has a tree."""
+    """Return the number of rounds at each of ``STAGES``, 1 or more: every stage needs a tree."""
     return [max(1, round(share * rounds)) for share in STAGES]
 
 

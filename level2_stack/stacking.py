@@ -102,7 +102,7 @@ def design_of_run(
         f"and {sum(1 for table in tables.values() if len(table.columns))} feature blocks{left_out}"
     )
     if recipe.acquisition == "auto":
-        for sentence in shift.sentences(shift_table, recipe.shift_threshold):
+        for sentence in shift.describe_shifts(shift_table, recipe.shift_threshold):
             say(f"  {sentence}")
     return design, shift_table
 

@@ -20,7 +20,7 @@ HEADER = ["image_name", "target"]  # unless the sample names its first column is
 
 
 def read_sample(path: Path) -> pd.DataFrame:
-    """Read the sample submission at ``path``: its target column, indexed by the ids (str) in the order of the file.
+    """Return the target column of the sample submission at ``path``, indexed by the ids (str) in the file's order.
 
     Raises InputFault for a missing or unreadable file, wrong columns, an empty id or a repeated id.
     """

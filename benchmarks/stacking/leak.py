@@ -48,7 +48,7 @@ def leak_study(design: Design, recipe: Recipe, strengths: Sequence[float], seed:
     for strength, variant in designs.items():
         cross_validation = cross_validate(variant, recipe)
         ablation_table = ablation.ablate(variant, recipe, cross_validation)
-        warnings = [sentence for sentence in ablation.sentences(ablation_table, best) if "may leak" in sentence]
+        warnings = [sentence for sentence in ablation.describe_losses(ablation_table, best) if "may leak" in sentence]
         is_named = any(LEAK_COLUMN in warning for warning in warnings)
         row = _row(strength, variant, cross_validation, ablation_table, leading)
         rows.append(row | {"named": is_named, "warnings": len(warnings)})

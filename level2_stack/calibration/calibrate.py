@@ -42,7 +42,7 @@ class Calibrator(ABC):
 
 @dataclass(frozen=True)
 class Identity(Calibrator):
-    """The margin itself, without calibration."""
+    """The map of a model without calibration: the log odds are the margin."""
 
     name = "none"
 
@@ -52,7 +52,7 @@ class Identity(Calibrator):
 
 @dataclass(frozen=True)
 class Temperature(Calibrator):
-    """margin / temperature (Guo et al. 2017): corrects over- or underconfidence, but not the base rate."""
+    """Log odds = margin / temperature (Guo et al. 2017): corrects over- or underconfidence, but not the base rate."""
 
     name = "temperature"
     temperature: float
@@ -63,7 +63,7 @@ class Temperature(Calibrator):
 
 @dataclass(frozen=True)
 class Platt(Calibrator):
-    """slope * margin + intercept, by maximum likelihood on smoothed targets (Platt 1999)."""
+    """Log odds = slope * margin + intercept, by maximum likelihood on smoothed targets (Platt 1999)."""
 
     name = "platt"
     slope: float
@@ -75,7 +75,7 @@ class Platt(Calibrator):
 
 @dataclass(frozen=True)
 class Beta(Calibrator):
-    """a * log p - b * log(1 - p) + c for the margin's probability p (Kull et al. 2017): a slope at either end."""
+    """Log odds = a * log p - b * log(1 - p) + c for the margin's probability p (Kull et al. 2017): two slopes."""
 
     name = "beta"
     a: float
@@ -89,11 +89,12 @@ class Beta(Calibrator):
 
 @dataclass(frozen=True)
 class Isotonic(Calibrator):
-    """(1 - share) * the steps of pool-adjacent-violators + share * Platt's curve, plus a small slope that breaks ties.
+    """Isotonic regression, mixed with Platt's curve: (1 - share) * steps + share * curve + a small slope against ties.
 
-    ``margins`` and ``probabilities`` are the knots of the steps, joined by straight lines and constant beyond the ends.
-    No probability is nearer to 0 or 1 than 1 / (n + 2), the rule of succession for n rows. With a share of 0 only the
-    steps are left, and different margins may get equal probabilities.
+    The steps come from pool-adjacent-violators; ``margins`` and ``probabilities`` are the knots of the steps,
+    joined by straight lines and constant beyond the ends. No probability is nearer to 0 or 1 than 1 / (n + 2), the rule
+    of succession for n rows. With a share of 0 only the steps are left, and different margins may get equal
+    probabilities.
     """
 
     name = "isotonic"
@@ -147,7 +148,10 @@ def fit(
 
 
 def from_parameters(name: str, parameters: Mapping[str, Any]) -> Calibrator:
-    """Return the calibrator called ``name`` with the ``parameters`` that its method ``parameters`` returned."""
+    """Return the calibrator called ``name`` with the ``parameters`` that its method ``parameters`` returned.
+
+    Raises InputFault for an unknown name.
+    """
     _check([name], np.zeros(0))
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
     return CALIBRATORS[name](**values)
@@ -199,6 +203,7 @@ def calibrated_log_odds(
     """
 
     def to_log_odds(score: Floats) -> Floats:
+        """Return the calibrated log odds of ``score``."""
         probability = calibrator(score)
         if prevalence is not None:
             probability = shift_prior(probability, training_prevalence, prevalence)

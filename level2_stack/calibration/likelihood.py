@@ -53,6 +53,7 @@ class _Logistic:
         options, rows = {"ftol": 1e-15, "gtol": 1e-9}, self._weights.sum()
 
         def loss_and_gradient(solution: Floats) -> tuple[float, Floats]:
+            """Return the mean loss per row and its gradient."""
             loss, gradient, _ = self._derivatives(solution)
             return loss / rows, gradient / rows
 

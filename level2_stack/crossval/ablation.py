@@ -93,12 +93,12 @@ def leading_booster(recipe: Recipe) -> str | None:
     return next((name for name in recipe.learners if learners.find(name).USES == "all"), None)
 
 
-def sentences(table: pd.DataFrame, best_network: float) -> Iterator[str]:
+def describe_losses(table: pd.DataFrame, best_network: float) -> Iterator[str]:
     """Yield the loss without each part, then a warning for every block with a column that may leak the target.
 
-    A block is suspicious in two cases. Its strongest column has, beyond chance, a higher AUC than the best network,
-    whose AUC is ``best_network``: of two leaks with the same information neither is missed, although the booster then
-    loses nothing without one of them. Or the booster loses, beyond chance, more than MIN_LEAK_LOSS without the block.
+    A block is suspicious in two cases, both beyond chance. First, the booster loses more than MIN_LEAK_LOSS without the
+    block. Second, the block's strongest column has a higher AUC than the best network, ``best_network``: this also
+    finds two leaks with the same information, where the booster loses nothing without one of them.
     """
     for name, row in table.iterrows():
         auc_without = f"AUC of {row['learner']} {row['auc_without']:.4f}"

@@ -51,10 +51,10 @@ def prefer(
     replicates: int = 300,
     seed: int = 0,
 ) -> Preference:
-    """Return which of ``candidates``, columns of ``scores`` (n x models), is preferred for its AUC on ``y`` (0/1, n).
+    """Return the preference among ``candidates``, columns of ``scores`` (n x models), by the AUC on ``y`` (0/1, n).
 
     The blend is preferred unless the candidate with the highest AUC beats it beyond chance: small differences between
-    learners are noise, and the best of them changes from sample to sample. ``groups`` (n,) are the patients, which are
+    learners are noise, and the best learner changes from sample to sample. ``groups`` (n,) are the patients, which are
     resampled. The gain is NaN if ``scores`` has no rank mean (a table without networks) or the rank mean is preferred.
     """
     aucs = {name: auc(y, scores[name].to_numpy(dtype=np.float64)) for name in candidates}

@@ -28,7 +28,7 @@ class ClusterWorkers:
 
 @contextmanager
 def open_workers(address: str | None, run: Path) -> Iterator[ClusterWorkers | None]:
-    """Connect to the Dask scheduler at ``address``, whose workers must see the folder ``run``; or yield None."""
+    """Yield the workers of the Dask scheduler at ``address``, which must see folder ``run``; None without address."""
     if address is None:
         yield None
         return
@@ -42,7 +42,7 @@ def open_workers(address: str | None, run: Path) -> Iterator[ClusterWorkers | No
 
 @contextmanager
 def open_table_cluster(address: str, location: str) -> "Iterator[Cluster]":
-    """Connect to the Dask scheduler at ``address``, whose workers must see the table's files in ``location``."""
+    """Yield the cluster of the scheduler at ``address``, whose workers must see the table's files in ``location``."""
     from runtime.cluster.scheduler import connect_cluster
     from runtime.cluster.workers import TableRequirements
 

@@ -96,7 +96,7 @@ def build_table(design: Design) -> Table:
 
 
 class Machines(Protocol):
-    """Other machines that run jobs; the table is sent to each of them once."""
+    """Machines of a cluster, which run jobs instead of local processes; each machine gets the table once."""
 
     def run_in_parallel(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
         """Yield ``work(job, table)`` for every job, in the order of ``jobs``."""

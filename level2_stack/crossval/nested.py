@@ -44,7 +44,7 @@ class Scores:
 class CrossValidation:
     """The result of nested cross-validation: ``folds`` (n,) as 0..k-1, ``scores`` per learner, and what the fits chose.
 
-    ``stage`` holds per staged learner and outer fold the share of its rounds that the inner folds chose; ``weights``
+    ``stage`` holds, per booster, the share of its rounds that the inner folds chose for each outer fold; ``weights``
     the mean weight of each network, per learner that has weights; ``importance`` the mean gain of each feature;
     ``models`` per learner and outer fold the fitted models, one per seed, if they were kept; ``tuned_params`` the
     parameters that replaced the recipe's.
@@ -138,6 +138,7 @@ class _Plan:
         self._n_folds, self._keep_models = n_folds, keep_models
 
     def seeds(self, learner: str) -> int:
+        """Return the number of fits of ``learner`` per outer fold."""
         return self._recipe.seeds if learners.find(learner).USES_SEED else 1
 
     def tasks(self) -> list[Task]:
@@ -203,6 +204,7 @@ class _ScoreSums:
         self.importance: list[Mapping[str, float]] = []
 
     def add(self, task: Task, outcome: FitResult, plan: _Plan) -> None:
+        """Add the predictions of the fit ``task`` to the entries that it fills."""
         if not self._train.size:
             self._allocate(len(next(iter(outcome.fold_scores.values()))))
         share = np.float32(plan.share(task))

@@ -84,6 +84,7 @@ def tune(
     suggest = _check_tunable(learner, rows).suggest
 
     def score(overrides: "Mapping[str, Value]") -> list[float]:
+        """Return the objective of the parameters with ``overrides``, as the only step of a trial."""
         return [mean_score(learner, _with_overrides(params, overrides), rows, seed, objective)]
 
     with quiet():
@@ -97,9 +98,9 @@ def tune(
 
 
 def mean_score(learner: str, params: Settings, rows: Rows, seed: int, objective: Objective) -> float:
-    """Return the mean objective over inner folds, each predicted by a fit without it; of the best stage if staged.
+    """Return the mean objective over inner folds, each predicted by a fit without it; for a booster, the best stage's.
 
-    The stage is the same for all folds. A learner without stages counts as having one.
+    The stage is the same for all folds. A learner without stages has one stage, all of its fit.
     """
     curves = [_curve(learner, params, rows, int(fold), seed, objective) for fold in np.unique(rows.folds)]
     means = np.mean(curves, axis=0)

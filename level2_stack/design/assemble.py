@@ -28,7 +28,7 @@ class Design:
     """The training data of level two.
 
     ``X`` has the train rows first, then the test rows, and columns ``<family>.<name>``. ``y`` (0/1), ``folds`` and
-    ``groups`` (patients) belong to the train rows. ``missing_blocks`` are in the recipe but
+    ``groups`` (patients), each (n,), are those of the n train rows. ``missing_blocks`` are blocks of the recipe that
     were not computed.
     """
 
@@ -49,7 +49,7 @@ class Design:
         return self.X.iloc[len(self.y) :]
 
     def without(self, columns: Collection[str]) -> "Design":
-        """Return the design without ``columns``, full names of X."""
+        """Return the design without ``columns``, which are full names ``<family>.<name>``."""
         return replace(self, X=self.X.drop(columns=list(columns)))
 
     @property

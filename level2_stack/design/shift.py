@@ -105,8 +105,8 @@ def columns_to_exclude(
     }
 
 
-def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> Iterator[str]:
-    """Yield a sentence per row of ``table``: the AUC, its interval, and whether ``columns_to_exclude`` lists it."""
+def describe_shifts(table: pd.DataFrame, threshold: float = THRESHOLD) -> Iterator[str]:
+    """Yield a sentence per row of ``table``: the AUC, its interval, and whether its columns are left out."""
     if table.empty:
         yield "shift: no train and test rows to compare; acquisition columns left out"
     for name, row in table.iterrows():

@@ -83,19 +83,19 @@ def _count_rows(entry_of: NDArray[np.intp], patient_of: NDArray[np.intp], shape:
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """Return ``part / whole``, NaN where the whole is 0."""
+    """Return ``part / whole`` of two arrays of one shape, NaN where the whole is 0."""
     return np.asarray(part / np.where(whole == 0, np.nan, whole))
 
 
 class Draws:
-    """Patients drawn with replacement; every pass repeats the same draws, so its results are paired."""
+    """Random draws of patients with replacement; each call of ``batches`` repeats them, so that results are paired."""
 
     def __init__(self, groups: NDArray[np.object_], *, replicates: int, seed: int) -> None:
         self.patient_of, names = pd.factorize(groups, sort=True, use_na_sentinel=False)
         self.patients, self.replicates, self._seed = len(names), replicates, seed
 
     def batches(self, width: int) -> Iterator[Floats]:
-        """Yield counts (patients, b) with b <= ``width``: first the sample itself, all ones, then the replicates."""
+        """Yield counts of draws (patients, b), b <= ``width``; the first column is the sample: every patient once."""
         random = np.random.default_rng(self._seed)
         yield np.ones((self.patients, 1))
         for start in range(0, self.replicates, width):
@@ -135,7 +135,8 @@ def auc_replicates(
     """Return for every pair (a, b) of ``pairs`` the AUC of model a on the rows where a and b are both not NaN.
 
     Each result is (1 + replicates,): of the sample, then of the replicates, which are the same draws of patients for
-    all pairs. A model is computed once per set of rows, so without gaps all pairs take no longer than all models.
+    all pairs. A model is computed once per set of rows; without missing scores, that is once per model for any number
+    of pairs.
     """
     present = {name: score.notna().to_numpy() for name, score in scores.items()}
     draws = Draws(groups, replicates=replicates, seed=seed)
@@ -186,7 +187,7 @@ def patient_bootstrap(
 
 
 def delong_components(y: Floats, score: Floats) -> tuple[Floats, Floats]:
-    """Return the share of negatives below each positive, and the share of positives above each negative.
+    """Return, per positive, the share of negatives below it; per negative, the share of positives above it.
 
     These are the structural components V10 and V01 of DeLong et al. 1988, in the O(n log n) form of Sun & Xu 2014
     (mid-ranks; ties count half); the mean of either is the AUC. Rows keep their order; both classes must occur.

@@ -26,9 +26,9 @@ PERCENTS = (95, 90, 80)
 def partial_area(weights: RocWeights, percent: int = MIN_SENSITIVITY) -> Floats:
     """Return the area under the ROC curve and above ``percent`` sensitivity, (b,): the metric of ISIC 2024.
 
-    After reversing labels and scores it is the area under the ROC curve left of max_fpr = 1 - percent / 100. Its
-    range is 0 to 1 - percent / 100 (0.2 for 80 %), and a random score has half the square of that (0.02). Between
-    points the curve is a straight line. NaN with one class.
+    After reversing labels and scores it is the area under the ROC curve left of max_fpr = 1 - percent / 100. The area
+    is from 0 to 1 - percent / 100 (0.2 for 80 %), and half the square of that maximum (0.02) for a random score.
+    Between points the curve is a straight line. NaN with one class.
     """
     all_positives, positives = weights.all_positives, weights.positives_at
     below = np.cumsum(positives, axis=0) - positives  # positives with a lower score: the reversed curve's abscissa

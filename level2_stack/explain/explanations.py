@@ -61,7 +61,9 @@ class StackDecisions:
 
 @dataclass(frozen=True)
 class Explanations:
-    """``table`` has a row per case, and a column per column of the design and ``base``; rows add up to ``log_odds``.
+    """The explanations of a stack: ``table`` has a row per case, and columns ``base`` and one per column of the design.
+
+    The values of a row add up to its ``log_odds``.
 
     ``rounding`` is the largest difference between a fit's score and the sum of its parts, in log odds, before this
     difference was added to the parts.
@@ -116,7 +118,7 @@ def explain(
     *,
     processes: Workers | None = None,
 ) -> Explanations:
-    """Return what every column of ``design`` adds to the log odds of ``probability``, the submitted probabilities.
+    """Return what every column of ``design`` adds to the log odds of the submitted probabilities, ``probability``.
 
     The outer models are refitted; a training case is explained by those that left out its fold, which also scored it.
     Each learner's logit is split exactly: trees by their SHAP values, linear models by their terms, all others by

@@ -39,7 +39,7 @@ class HasContributions(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """A learner to refit; ``stages`` holds the share of the rounds that each outer fold chose (None: no booster)."""
+    """A learner to refit; ``stages`` holds the share of the rounds chosen for each outer fold (None: no booster)."""
 
     learner: str
     seeds: int
@@ -109,7 +109,7 @@ def _score_fit(task: Task, table: Table, *, stages: Mapping[str, Sequence[float]
 
 
 def stage_of(shares: Sequence[float] | None, fold: int) -> tuple[float, int]:
-    """Return the share of the rounds that outer ``fold`` chose, and its index among the learner's stages.
+    """Return the share of the rounds that was chosen for outer ``fold``, and the index of this share in STAGES.
 
     ``shares`` has one share per outer fold; None stands for a learner without stages, which has index 0.
     """
@@ -131,7 +131,7 @@ def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> F
     if not len(X):
         return np.zeros((0, X.shape[1] + 1))
     if not isinstance(model.predict, HasContributions):
-        return by_hiding(lambda rows: np.asarray(model.margins(rows)[stage], dtype=np.float64), X)
+        return split_by_hiding(lambda rows: np.asarray(model.margins(rows)[stage], dtype=np.float64), X)
     parts = model.predict.contributions(X, share)
     parts[:, -1] += model.correction
     return parts
@@ -151,11 +151,11 @@ def rounding(scores: MemberScores) -> float:
 
 
 def exact_split(scores: MemberScores) -> Split:
-    """Return the split that adds up to the stored score: the rounding difference is added to the parts."""
+    """Return the split with the rounding difference added to the parts, so that it adds up to the stored score."""
     return match_total(scores.split, scores.score.astype(np.float64))
 
 
-def by_hiding(score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame) -> Floats:
+def split_by_hiding(score: Callable[[pd.DataFrame], Floats], X: pd.DataFrame) -> Floats:
     """Return (n, columns + 1): what every column of ``X`` adds to ``score`` (n,), then the score with all hidden.
 
     A hidden column is missing in all rows, which every learner accepts. The columns are revealed one after the other;

@@ -13,7 +13,7 @@ NEAR = 1e-6  # log odds: with a smaller difference, a difference quotient loses 
 
 @dataclass(frozen=True)
 class Split:
-    """``parts`` (n, columns) and ``base`` (n,), which add up to the score of every row."""
+    """A score of n rows, split into ``parts`` (n, columns) and ``base`` (n,), which add up to it."""
 
     parts: Floats
     base: Floats

@@ -77,7 +77,10 @@ def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Mac
 def forecast_stack(
     run: Run, name: str, recipe: Recipe, new_networks: Sequence[str], foreign: Sequence[str], machine: Machine
 ) -> Forecast:
-    """Return the forecast of stacking the ``new_networks``, the ``foreign`` ones and those of the run."""
+    """Return the forecast of stacking the ``new_networks``, the ``foreign`` networks and those of the run.
+
+    Raises InputFault if there is no network at all.
+    """
     if not [*new_networks, *foreign, *run.networks()]:
         raise InputFault(
             f"{run.folder}: the stack will have no network; {command('oof')} trains networks on the pictures, "

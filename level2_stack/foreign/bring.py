@@ -81,7 +81,10 @@ def _print_networks(networks: dict[str, Any], status: str) -> None:
 
 
 def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[str, Any]:
-    """Return what an import depends on: the cases, the files in ``folder``, the trusted networks, and the code."""
+    """Return what an import depends on: the cases, the files in ``folder``, the trusted networks, and the code.
+
+    Raises InputFault if ``folder`` does not exist.
+    """
     _check_folder(folder)
     files = [path / name for path in sorted(folder.iterdir()) if path.is_dir() for name in FILES]
     code = Path(__file__).parent.glob("*.py")

@@ -198,7 +198,7 @@ def _fold_sentence(folds: pd.Series, run_folds: pd.Series) -> str:
 def check_target_leak(scores: pd.Series, views: pd.DataFrame, target: pd.Series, findings: Findings) -> None:
     """Add a fault for out-of-fold ``scores`` with an AUC above 0.999 and for ``views`` equal to the target.
 
-    A note has the AUC.
+    The AUC is added as a note.
     """
     area = _area(scores, target)
     findings.notes.append(f"oof.csv: out-of-fold AUC {area:.4f} over {scores.notna().sum()} cases")

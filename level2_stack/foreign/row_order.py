@@ -144,7 +144,7 @@ def _repair_scale(network: Candidate, comparisons: Collection[Comparison], is_tr
     if not network.is_valid:
         return
     before, oof = network.score("test"), network.score("train").dropna()
-    after = by_quantile(before, oof)
+    after = map_quantiles(before, oof)
     network.parts["test"] = network.parts["test"].assign(score=after)
     cause = f"{problem}, but its row order is confirmed {correlations}; " if is_confirmed else "test.csv: "
     findings.notes.append(
@@ -168,7 +168,7 @@ def _in_words(comparisons: Collection[Comparison]) -> str:
     return ", ".join(str(comparison) for comparison in comparisons)
 
 
-def by_quantile(scores: pd.Series, onto: pd.Series) -> pd.Series:
-    """Return ``scores`` mapped onto the distribution of ``onto``, both without NaN; the order and ties stay."""
+def map_quantiles(scores: pd.Series, onto: pd.Series) -> pd.Series:
+    """Return ``scores`` with each value replaced by the same quantile of ``onto``, both without NaN; ties stay."""
     levels = (scores.rank() - 0.5) / len(scores)
     return pd.Series(np.quantile(onto, levels), index=scores.index)

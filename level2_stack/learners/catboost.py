@@ -52,7 +52,7 @@ class Params(Settings):
 
 
 class FittedBooster:
-    """A predictor: the probability of every row of a design; ``importance`` sums to 100 and is not a gain."""
+    """A predictor: the probability of every row of a design; ``importance`` is in percent, not a gain."""
 
     def __init__(self, booster: "CatBoost", template: pd.DataFrame, params: Params) -> None:
         self.booster = booster

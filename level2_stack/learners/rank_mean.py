@@ -30,7 +30,7 @@ class Percentiles:
 
     @classmethod
     def from_rows(cls, X: pd.DataFrame) -> "Percentiles":
-        """Return the percentiles of the training rows ``X``."""
+        """Return the conversion that ranks among the training rows ``X`` (n x networks)."""
         return cls({str(name): np.sort(column.dropna().to_numpy(dtype=np.float64)) for name, column in X.items()})
 
     def __call__(self, X: pd.DataFrame) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def print_findings(folder: Path, findings: Findings) -> None:
         say(line)
     if findings.ablation is not None:
         best = float(findings.board["auc"][findings.best_network])
-        for line in ablation.sentences(findings.ablation, best):
+        for line in ablation.describe_losses(findings.ablation, best):
             say(f"  {line}")
     say(_calibration_line(folder, findings))
     for line in _clinical_lines(folder, findings):
@@ -95,7 +95,7 @@ def print_findings(folder: Path, findings: Findings) -> None:
 
 
 def decisions(findings: Findings) -> dict[str, Any]:
-    """Return the content of decisions.json: the submitted model, and what each outer fold's inner scores chose."""
+    """Return the content of decisions.json: the submitted model, and the choices made for each outer fold."""
     result, cross_validation = findings.result, findings.cross_validation
     preference = result.preference
     return {

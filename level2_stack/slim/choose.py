@@ -34,7 +34,7 @@ class NetworkChoice:
 
 
 def slim(names: Sequence[str], design_of: Callable[[Names], Design], recipe: Recipe, max_loss: float) -> NetworkChoice:
-    """Return the fewest of ``names`` with which a ridge loses at most ``max_loss`` of AUC on inner folds.
+    """Return the fewest networks of ``names`` with which ridge loses at most ``max_loss`` AUC on inner folds.
 
     ``design_of`` returns the design with only the given networks. Networks are added one by one, each time the one with
     the largest gain in AUC (a greedy search: another set of the same size may be better). Inner scores come from fits

@@ -45,8 +45,9 @@ def _choose(run: Run, recipe: Recipe, columns: Sequence[str], max_loss: float) -
     predictions, cases = read_predictions(run), run.read_cases()
     names = [name.removeprefix("logit.") for name in columns if name.startswith("logit.")]
 
-    def design_of(some: Names) -> Design:
-        design = unfiltered_design(run, recipe.model_copy(update={"networks": list(some)}), cases, predictions)
+    def design_of(networks: Names) -> Design:
+        """Return the design with only the given ``networks``."""
+        design = unfiltered_design(run, recipe.model_copy(update={"networks": list(networks)}), cases, predictions)
         return replace(design, X=design.X[[name for name in design.X if name in set(columns)]])
 
     say(f"slim: choosing among {len(names)} networks by the AUC of a {LEARNER} on inner folds")
@@ -59,7 +60,7 @@ def _facts(choice: NetworkChoice, max_loss: float) -> dict[str, object]:
         "networks": list(choice.networks),
         "inner_auc": dict(zip(choice.steps.index, choice.steps["auc"].tolist(), strict=True)),
         "inner_auc_of_all": choice.full,
-        "chosen_by_fold": [list(some) for some in choice.by_fold],
+        "chosen_by_fold": [list(networks) for networks in choice.by_fold],
         "nested_loss": dict(zip(("auc", "low", "high"), choice.loss, strict=True)),
     }
 

@@ -16,7 +16,7 @@ from level2_stack.crossval.cluster import open_table_cluster
 from level2_stack.evaluation.auc import delong_interval
 from level2_stack.learner_contract import DistributedLearner, Predict
 from level2_stack.recipe import Recipe
-from level2_stack.spread.table import NUMBERS, TEXT, StoredTable, digests, numbers_of, read_rows
+from level2_stack.spread.table import NUMBERS, TEXT, StoredTable, digests, numeric_column, read_rows
 from runtime.cluster.scheduler import Cluster  # says what to install where Dask is not
 from runtime.errors import Faults
 from runtime.files import replacing
@@ -58,7 +58,7 @@ class Spread:
     out: Path
 
     def made_from(self) -> dict[str, Any]:
-        """Return what the scores depend on: the table, the parameters and the code."""
+        """Return what the scores depend on: the table, the parameters of the learners and the code."""
         here = Path(__file__).parents[1]
         return {
             "table": digests(self.table.files),
@@ -67,7 +67,7 @@ class Spread:
         }
 
     def scores(self, name: str) -> Path:
-        """Return the folder of a learner's scores; the prefix keeps a stack from confusing it with its own learner."""
+        """Return the folder of a learner's scores; the prefix tells a stack that they are not its own learner's."""
         return self.out / "predictions" / f"spread_{name}"
 
     def outputs(self) -> list[Path]:
@@ -100,7 +100,8 @@ def make_spread(spread: Spread, address: str) -> None:
     """Write ``predictions/spread_<learner>/oof.csv`` and ``test.csv`` of every learner, and print their AUCs.
 
     ``address`` is that of a Dask scheduler whose workers can read the table's files. Every fit is stored in ``models``
-    as soon as it is finished; an interrupted command continues from there. This process reads no feature values.
+    as soon as it is finished; an interrupted command continues from there. This process reads no feature values. Raises
+    InputFault when the cluster is lost and for a text column with too many different texts.
     """
     with open_table_cluster(address, spread.table.folder) as cluster:
         schema = _feature_columns(spread.table, cluster)
@@ -117,14 +118,14 @@ def features_without(url: str, schema: FeatureColumns, fold: int) -> pd.DataFram
 def targets_without(url: str, fold: int) -> pd.Series:
     """Return the targets of the train rows of a file outside ``fold``; runs on a worker."""
     rows = read_rows(url, NUMBERS)
-    return pd.Series(numbers_of(rows, "target")[_outside(rows, fold)], name="target")
+    return pd.Series(numeric_column(rows, "target")[_outside(rows, fold)], name="target")
 
 
 def predict_file(url: str, schema: FeatureColumns, fold: int, model: Predict) -> tuple[Floats, Floats]:
     """Return the probabilities of ``model`` for a file's train rows of ``fold`` and its test rows, in file order."""
     rows = read_rows(url, [*schema.features, *NUMBERS])
-    frame, target = schema.frame(rows), numbers_of(rows, "target")
-    masks = (~np.isnan(target) & (numbers_of(rows, "fold") == fold), np.isnan(target))
+    frame, target = schema.frame(rows), numeric_column(rows, "target")
+    masks = (~np.isnan(target) & (numeric_column(rows, "fold") == fold), np.isnan(target))
     held_out, test = (model(frame[mask]) if mask.any() else np.zeros(0) for mask in masks)
     return held_out, test
 
@@ -136,13 +137,13 @@ def texts_in(url: str, columns: Sequence[str]) -> dict[str, set[str]]:
 
 
 def _outside(rows: pa.Table, fold: int) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = ~np.isnan(numbers_of(rows, "target")) & (numbers_of(rows, "fold") != fold)
+    mask: NDArray[np.bool_] = ~np.isnan(numeric_column(rows, "target")) & (numeric_column(rows, "fold") != fold)
     return mask
 
 
 def _column(rows: pa.Table, name: str, categories: Sequence[str] | None) -> Floats | pd.Categorical:
     if categories is None:
-        return numbers_of(rows, name)
+        return numeric_column(rows, name)
     return pd.Categorical(rows[name].cast(pa.string()).to_numpy(), categories=list(categories))
 
 
@@ -193,6 +194,7 @@ def _fit(name: str, fold: int, spread: Spread, schema: FeatureColumns, cluster: 
     y = dd.from_map(targets_without, files, fold=fold, meta=pd.Series([], name="target", dtype=np.float64))
 
     def fit(client: "Client") -> Predict:
+        """Load the rows into the workers and fit."""
         collections = cluster.load([X, y])
         return cast(DistributedLearner, learner).fit_dask(params, *collections, seed=SEED, client=client)
 

@@ -59,7 +59,7 @@ def open_table(folder: str) -> StoredTable:
         try:
             kinds[url] = _kinds(url)
         except (OSError, pa.ArrowException) as error:
-            faults.add(f"{name_of(url)}: not a readable Parquet file ({error})")
+            faults.add(f"{file_name(url)}: not a readable Parquet file ({error})")
     first = next(iter(kinds.values()), {})
     for fault in [*_faults_of_columns(first), *_differences(kinds)]:
         faults.add(fault)
@@ -68,28 +68,28 @@ def open_table(folder: str) -> StoredTable:
     return StoredTable(folder, files, {name: kind for name, kind in first.items() if name not in KEYS}, labels)
 
 
-def name_of(url: str) -> str:
+def file_name(url: str) -> str:
     """Return the name of a file, without its folder."""
     return url.rsplit("/", 1)[-1]
 
 
 def read_rows(url: str, columns: Sequence[str]) -> pa.Table:
-    """Read ``columns`` of a file."""
+    """Return the ``columns`` of all rows of the file at ``url``."""
     with fsspec.open(url, "rb") as stream:
         return pq.read_table(stream, columns=list(columns))
 
 
-def numbers_of(rows: pa.Table, column: str) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN for missing values; raise pyarrow.ArrowException for values like text."""
+def numeric_column(rows: pa.Table, column: str) -> NDArray[np.float64]:
+    """Return a column as float64 (rows,), NaN for missing values; raise pyarrow.ArrowException if it is not numeric."""
     return np.asarray(rows[column].cast(pa.float64()).to_numpy(), np.float64)
 
 
 def digests(files: Sequence[str]) -> dict[str, str]:
-    """Return name -> digest of every file: of all bytes of a small file, of the size and footer of a large one.
+    """Return name -> digest of every file: of all bytes of a small file, of the size and the footer of a large file.
 
     The footer of a Parquet file has the size, and usually the smallest and largest value, of every piece of a column.
     """
-    return {name_of(url): _digest(url) for url in files}
+    return {file_name(url): _digest(url) for url in files}
 
 
 def _digest(url: str) -> str:
@@ -158,12 +158,12 @@ def _differences(kinds: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for url, columns in kinds.items():
         lacking = sorted((first_kinds.keys() | set(KEYS)) - columns.keys())
         if lacking:
-            yield f"{name_of(url)}: column(s) missing: {list_names(lacking)}"
+            yield f"{file_name(url)}: column(s) missing: {list_names(lacking)}"
         if additional := sorted(columns.keys() - first_kinds.keys() - set(KEYS)):
-            yield f"{name_of(url)}: column(s) that {name_of(first)} does not have: {list_names(additional)}"
+            yield f"{file_name(url)}: column(s) that {file_name(first)} does not have: {list_names(additional)}"
         common = sorted(columns.keys() & first_kinds.keys() - set(KEYS))
         for name in (name for name in common if columns[name] != first_kinds[name]):
-            yield f"{name_of(url)}: column {name!r} is {columns[name]}, but {first_kinds[name]} in {name_of(first)}"
+            yield f"{file_name(url)}: column {name!r} is {columns[name]}, but {first_kinds[name]} in {file_name(first)}"
 
 
 def _labels(files: Sequence[str], readable: Sequence[str], faults: Faults) -> pd.DataFrame:
@@ -173,7 +173,7 @@ def _labels(files: Sequence[str], readable: Sequence[str], faults: Faults) -> pd
         try:
             tables.append(_labels_of(read_rows(url, KEYS)).assign(file=np.int32(files.index(url))))
         except (OSError, pa.ArrowException) as error:
-            faults.add(f"{name_of(url)}: fold and target must be numbers ({error})")
+            faults.add(f"{file_name(url)}: fold and target must be numbers ({error})")
     labels = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     for fault in _faults_of_labels(labels) if len(tables) == len(files) else ():
         faults.add(fault)
@@ -183,7 +183,7 @@ def _labels(files: Sequence[str], readable: Sequence[str], faults: Faults) -> pd
 def _labels_of(rows: pa.Table) -> pd.DataFrame:
     # Text in Arrow's format: ids as Python strings would take more memory than the features of some tables.
     texts = {key: pd.array(rows[key].cast(pa.string()), dtype="string[pyarrow]") for key in IDS}
-    return pd.DataFrame(texts | {key: numbers_of(rows, key).astype(np.float32) for key in NUMBERS})
+    return pd.DataFrame(texts | {key: numeric_column(rows, key).astype(np.float32) for key in NUMBERS})
 
 
 def _faults_of_labels(labels: pd.DataFrame) -> Iterator[str]:

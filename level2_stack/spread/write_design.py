@@ -22,13 +22,13 @@ def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path
     refuse_table_in(out)
     design = rebuild_design(run, read_recipe(recipe_file), read_json(stack / "decisions.json")["columns"])
     patients = run.read_cases().loc[design.X.index, "patient_id"]
-    for number, part in enumerate(parts_of(design, patients, count)):
+    for number, part in enumerate(split_rows(design, patients, count)):
         with replacing(out / f"part_{number:05d}.parquet") as temporary:
             part.to_parquet(temporary, index=False)
     return f"{design.X.shape[0]:,} rows x {design.X.shape[1]} columns"
 
 
-def parts_of(design: Design, patients: pd.Series, count: int) -> list[pd.DataFrame]:
+def split_rows(design: Design, patients: pd.Series, count: int) -> list[pd.DataFrame]:
     """Return the rows of ``design`` in ``count`` tables, train and test rows assigned to them in turn.
 
     ``patients`` has the patient of every row; the tables have columns for id, patient, fold and target.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, ablate, leading_booster, list_parts, sentences
+from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, ablate, describe_losses, leading_booster, list_parts
 from level2_stack.crossval.nested import cross_validate
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc
@@ -61,7 +61,7 @@ def test_every_part_has_a_row_and_the_largest_loss_comes_first(table):
 
 
 def test_a_leak_is_reported_with_its_column(table):
-    lines = list(sentences(table, best_network=0.85))
+    lines = list(describe_losses(table, best_network=0.85))
     (leak,) = [sentence for sentence in lines if sentence.startswith("pictures may leak the target: ")]
     strongest_auc = table.loc["pictures", "strongest_auc"]
     assert strongest_auc > 0.99
@@ -76,7 +76,7 @@ def test_a_leak_in_a_text_column_is_found_although_its_codes_have_no_order(desig
     codes = design.train["table.site"].cat.codes.to_numpy()
     assert abs(auc(design.y, codes.astype(float)) - 0.5) < 0.3
     assert table.loc["table", "strongest_auc"] > 0.85
-    assert any("table may leak" in sentence for sentence in sentences(table, best_network=0.8))
+    assert any("table may leak" in sentence for sentence in describe_losses(table, best_network=0.8))
 
 
 def test_a_useless_text_column_is_not_reported_as_a_leak():
@@ -97,11 +97,13 @@ def test_the_loss_without_a_useless_block_is_chance_and_without_networks_it_is_n
 
 
 def test_networks_are_not_reported_as_a_leak(table):
-    assert not [sentence for sentence in sentences(table, best_network=0.5) if sentence.startswith("all networks may")]
+    assert not [
+        sentence for sentence in describe_losses(table, best_network=0.5) if sentence.startswith("all networks may")
+    ]
 
 
 def test_without_a_network_to_compare_with_only_a_large_loss_is_reported_as_a_leak(table):
-    suspicious = [sentence for sentence in sentences(table, best_network=float("nan")) if "may leak" in sentence]
+    suspicious = [sentence for sentence in describe_losses(table, best_network=float("nan")) if "may leak" in sentence]
     assert [sentence.split()[0] for sentence in suspicious] == ["pictures"]
     assert table.loc["pictures", "low"] > MIN_LEAK_LOSS > table.drop(index="pictures")["low"].max()
 
@@ -160,7 +162,7 @@ def test_without_a_learner_that_uses_all_columns_the_table_is_empty():
     table = ablate(design, stack, cross_validate(design, stack))
     assert table.empty
     assert list(table.columns) == COLUMNS
-    assert list(sentences(table, 0.5)) == []
+    assert list(describe_losses(table, 0.5)) == []
 
 
 def test_the_leading_booster_is_the_first_of_the_recipe():

@@ -9,7 +9,7 @@ from level2_stack.design.shift import (
     adversarial_validation,
     column_families,
     columns_to_exclude,
-    sentences,
+    describe_shifts,
 )
 
 ACQUISITION = {"patient": ("n_pictures",), "pictures": ("width", "height"), "metadata": ()}
@@ -158,7 +158,7 @@ def test_without_test_or_without_train_rows_the_table_is_empty(value):
     table = adversarial_validation(X, np.full(len(X), value), groups, {"all": list(X)})
     assert list(table.columns) == ["auc", "low", "high", "n_columns", "leaned_on"]
     assert table.empty
-    assert list(sentences(table)) == ["shift: no train and test rows to compare; acquisition columns left out"]
+    assert list(describe_shifts(table)) == ["shift: no train and test rows to compare; acquisition columns left out"]
     assert columns_to_exclude(table, ACQUISITION) == {"patient": ("n_pictures",), "pictures": ("width", "height")}
 
 
@@ -198,7 +198,7 @@ def test_sentences_have_the_auc_the_threshold_and_the_consequence():
             "extra (acquisition)": (np.nan, np.nan, np.nan),
         }
     )
-    assert list(sentences(table)) == [
+    assert list(describe_shifts(table)) == [
         "shift: AUC of networks 0.66 [0.64, 0.68] > 0.60; most important: pictures.width",
         "shift: AUC of metadata 0.51 [0.49, 0.53] <= 0.60",
         "shift: AUC of patient (acquisition) 0.71 [0.69, 0.73] > 0.60; columns left out",
@@ -212,7 +212,7 @@ def test_the_sentences_name_the_blocks_whose_columns_are_left_out():
     X, is_test, groups = clinic()
     X["pictures.width"] = np.random.default_rng(1).normal(size=len(X)) + 1.5 * is_test
     table = adversarial_validation(X, is_test, groups, column_families(X, ACQUISITION))
-    blocks = {line.split()[3] for line in sentences(table) if line.endswith("left out")}
+    blocks = {line.split()[3] for line in describe_shifts(table) if line.endswith("left out")}
     acquisition = {"patient": ("n_pictures",), "pictures": ("width",)}
     assert blocks == columns_to_exclude(table, acquisition).keys() >= {"pictures"}
 

@@ -22,7 +22,7 @@ from level2_stack.explain.explanations import (
     read_decisions,
     summary,
 )
-from level2_stack.explain.fits import by_hiding
+from level2_stack.explain.fits import split_by_hiding
 from level2_stack.explain.scales import Split, apply_function, match_total, mean_probability, weighted_sum
 from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
@@ -187,7 +187,7 @@ def test_shap_values_of_a_tree_follow_their_definition():
 
 def test_hiding_columns_of_an_additive_score_gives_its_terms():
     X = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": [10.0, 0.0, 5.0], "c": [0.5, 0.5, 0.5]})
-    parts = by_hiding(lambda rows: rows.fillna(0.0).sum(axis=1).to_numpy() + 7, X)
+    parts = split_by_hiding(lambda rows: rows.fillna(0.0).sum(axis=1).to_numpy() + 7, X)
     np.testing.assert_allclose(parts, [[1, 10, 0.5, 7], [2, 0, 0.5, 7], [0, 5, 0.5, 7]])
 
 
@@ -198,7 +198,7 @@ def test_hiding_two_columns_gives_the_mean_over_both_orders():
         numbers = rows.fillna(0.0)
         return (3 * numbers["a"] * numbers["b"] + numbers["a"]).to_numpy()
 
-    np.testing.assert_allclose(by_hiding(product, X), [[1 + 1.5, 1.5, 0]])
+    np.testing.assert_allclose(split_by_hiding(product, X), [[1 + 1.5, 1.5, 0]])
 
 
 @pytest.mark.parametrize("columns", [1, 3, 5, 30])
@@ -208,7 +208,7 @@ def test_parts_by_hiding_columns_add_up_for_any_score_and_number_of_columns(colu
     def score(rows: pd.DataFrame) -> np.ndarray:
         return np.tanh(rows.fillna(0.0).cumsum(axis=1)).prod(axis=1).to_numpy() + rows.mean(axis=1).fillna(2).to_numpy()
 
-    np.testing.assert_allclose(by_hiding(score, X).sum(axis=1), score(X), atol=1e-12)
+    np.testing.assert_allclose(split_by_hiding(score, X).sum(axis=1), score(X), atol=1e-12)
 
 
 SPLIT = Split(np.array([[1.0, -3.0], [0.0, 0.0], [2.0, 1.0]]), np.array([-2.0, -2.0, -2.0]))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from level2_stack.foreign.read import import_predictions
-from level2_stack.foreign.row_order import by_quantile
+from level2_stack.foreign.row_order import map_quantiles
 from runtime.errors import InputFault
 from tests.level2_stack.foreign.foreign_files import write_foreign
 
@@ -140,7 +140,7 @@ def test_up_to_a_tenth_of_the_train_cases_may_be_missing(tmp_path):
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_mapping_by_quantile_keeps_the_order_and_the_range(scores, onto):
     before, target = pd.Series(scores), pd.Series(onto)
-    after = by_quantile(before, target)
+    after = map_quantiles(before, target)
     assert after.between(target.min(), target.max()).all()
     order = before.argsort()
     assert (np.diff(after.to_numpy()[order]) >= -1e-12).all()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from level2_stack.spread.evaluate import FeatureColumns, features_without, predict_file, targets_without, texts_in
-from level2_stack.spread.table import NUMBER, TEXT, digests, name_of, open_table
+from level2_stack.spread.table import NUMBER, TEXT, digests, file_name, open_table
 from runtime.errors import InputFault
 
 SCHEMA = FeatureColumns({"a": None, "site": ("arm", "leg"), "old": None})
@@ -50,7 +50,7 @@ def test_a_table_has_files_kinds_and_labels_on_any_file_system(tmp_path, in_memo
 
 
 def check_table(table):
-    assert [name_of(url) for url in table.files] == ["0.parquet", "1.parquet"]
+    assert [file_name(url) for url in table.files] == ["0.parquet", "1.parquet"]
     assert table.kinds == {"a": NUMBER, "site": TEXT, "old": NUMBER}
     assert table.folds == [0, 1, 2]
     assert list(table.labels["file"]) == [0] * 14 + [1] * 14
@@ -135,7 +135,7 @@ def test_a_fit_does_not_read_files_without_train_rows_outside_its_fold(tmp_path)
         for fold in range(3)
     ]
     table = open_table(write_table(tmp_path, only_tests, *folds))
-    assert [name_of(url) for url in table.files_without(1)] == ["1.parquet", "3.parquet"]
+    assert [file_name(url) for url in table.files_without(1)] == ["1.parquet", "3.parquet"]
 
 
 def test_a_fit_reads_the_rows_with_a_target_outside_its_fold(tmp_path):
