@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack predict --bundle bundle --data newdata --out predicted")
 @expand_groups
 def predict(
-    place: BundleOptions,
+    bundle_options: BundleOptions,
     out: Annotated[Path | None, setting("folder of the tables", "FOLDER", "RUN/predicted")] = None,
     mapping: MappingFile = None,
     foreign: Annotated[
@@ -25,14 +25,14 @@ def predict(
     """Predict the cases of a data folder with a bundle, without training: probabilities, reasons, notices."""
     from melstack.bundle.predicting import predict_folder
 
-    tables = out or place.folder / "predicted"
-    predict_folder(place.bundle_folder, place.data_folder, tables, mapping, foreign, threads=threads)
+    tables = out or bundle_options.folder / "predicted"
+    predict_folder(bundle_options.bundle_folder, bundle_options.data_folder, tables, mapping, foreign, threads=threads)
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack serve --bundle bundle --port 8000")
 @expand_groups
 def serve(
-    place: BundleOptions,
+    bundle_options: BundleOptions,
     host: Annotated[str, setting("address that the page is bound to", "ADDRESS")] = "127.0.0.1",
     port: Annotated[int, setting("0: one that is free", "N", min=0, max=65535)] = 8000,
     open_to_others: Annotated[
@@ -49,15 +49,15 @@ def serve(
     from melstack.bundle.serving.limits import read_limits
 
     check_host(host, open_to_others)
-    bundle = Bundle.load(place.bundle_folder, threads=threads)
+    bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
     serve_page(bundle, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
 
 
 @app.command("check-bundle", rich_help_panel=MAINTAINING, epilog="Example: melstack check-bundle --bundle bundle")
 @expand_groups
-def check(place: BundleOptions) -> None:
+def check(bundle_options: BundleOptions) -> None:
     """Check the digest of every file of a bundle."""
     from melstack.bundle.manifest import bundle_digest, read_manifest
 
-    manifest = read_manifest(place.bundle_folder)
-    say(f"bundle: {len(manifest.files)} files are unchanged, {bundle_digest(place.bundle_folder)}")
+    manifest = read_manifest(bundle_options.bundle_folder)
+    say(f"bundle: {len(manifest.files)} files are unchanged, {bundle_digest(bundle_options.bundle_folder)}")

@@ -14,7 +14,7 @@ ORDER = (
 
 
 def main() -> None:
-    """Run the command that was typed; exit with code 2 and a sentence where its input is wrong."""
+    """Run the command that was typed; print a message and exit with code 2 if its input is wrong."""
     try:
         check_own_packages()
     except ImportError as error:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def build_app() -> typer.Typer:
-    """Return the app with every verb, in the order of ``ORDER``: daily ones, closer looks, maintenance."""
+    """Return the app with every verb, in the order of ``ORDER``: daily verbs, closer looks, maintenance."""
     from melstack import (
         bundle_commands,
         data_commands,

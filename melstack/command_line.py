@@ -1,4 +1,4 @@
-"""How a command line of this project starts and ends: its help, what make typed, missing extras, exit codes."""
+"""How a command line of this project starts and ends: help, translation of make's variables, missing extras, errors."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from runtime.exit_codes import run_command
 
 
 def new_app(help_text: str, epilog: str = "") -> typer.Typer:
-    """Return an app without commands, whose every command has -h."""
+    """Return an app without commands; every command that is added to it has the option -h."""
     return typer.Typer(
         help=help_text,
         epilog=epilog,
@@ -24,7 +24,7 @@ def new_app(help_text: str, epilog: str = "") -> typer.Typer:
 
 
 def run_app(app: typer.Typer, program: str) -> None:
-    """Run the command that was typed; print what ends it early as a sentence, exit with code 2 or the signal's."""
+    """Run the command that was typed; exit with a message on expected errors and signals, as ``run_command`` does."""
     run_command(lambda: _run(app, program))
 
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, expand_groups, setting, words
+from melstack.options import (
+    CLOSER,
+    DAILY,
+    DEMO,
+    MAINTAINING,
+    CasesOptions,
+    RunOptions,
+    expand_groups,
+    setting,
+    split_names,
+)
 from runtime.errors import InputFault
 from runtime.invocation import command, option
 from runtime.progress import say
@@ -84,21 +94,21 @@ def contact_sheet(source: CasesOptions) -> None:
 
 @app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack verify --data mydata")
 @expand_groups
-def verify(place: RunOptions) -> None:
+def verify(run_options: RunOptions) -> None:
     """Check every file of a run: unchanged, damaged, or made from something that has changed since."""
     from melstack.verify import print_verdicts, verify_run
     from runtime.run_folder import Run
 
-    run = Run(place.folder)
+    run = Run(run_options.folder)
     if print_verdicts(run, verify_run(run)):
         remedy = f"the command that made them makes them again ({command('submission')} makes all)"
-        raise InputFault(f"{place.folder}: damaged files; {remedy}")
+        raise InputFault(f"{run_options.folder}: damaged files; {remedy}")
 
 
 def freeze(source: CasesOptions) -> Run:
-    """Return the run with its frozen cases; the demo is drawn first where it is the data folder.
+    """Freeze the cases of the run unless they are fresh, and return the run; draw the demo first if it is the data.
 
-    A run that is named without a data folder is taken as it is; raises InputFault where it has no cases yet.
+    If the options name a run but no data folder, its cases are used as they are; raises InputFault if it has none.
     """
     from runtime.run_folder import Run
 
@@ -113,7 +123,7 @@ def freeze(source: CasesOptions) -> Run:
 
     if source.data_folder == DEMO:
         clinic(DEMO, source.clinic_train, source.clinic_test, source.clinic_seed)
-    extra = tuple(Path(folder) for folder in words(source.extra))
+    extra = tuple(Path(folder) for folder in split_names(source.extra))
     request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
     is_new = freeze_cases(run, request)
     say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
@@ -123,7 +133,7 @@ def freeze(source: CasesOptions) -> Run:
 
 
 def audit_cases(run: Run, *, print_all: bool = False) -> None:
-    """Look for leaks and write leaks.json; raise InputFault where one of them has no remedy."""
+    """Look for leaks, write leaks.json and print the result; raise InputFault for blocking findings."""
     from features.leaks.audit import REPORT, refuse_leaks
     from features.leaks.audit import audit as find_leaks
 

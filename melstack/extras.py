@@ -1,4 +1,4 @@
-"""Which extra of the installation brings a package that is missing."""
+"""Name the extra of the installation that contains a missing package."""
 
 # Package -> the extra that brings it.
 EXTRAS = {
@@ -13,7 +13,7 @@ EXTRAS = {
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """Return the message for a package that an extra brings; None for any other package."""
+    """Return the message for a missing package that an extra contains; None for any other package."""
     package = (error.name or "").split(".")[0]
     if package not in EXTRAS:
         return None

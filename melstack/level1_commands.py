@@ -18,7 +18,7 @@ from melstack.options import (
     RunOptions,
     expand_groups,
     setting,
-    words,
+    split_names,
 )
 from runtime.errors import InputFault
 from runtime.invocation import option
@@ -45,15 +45,17 @@ def oof(source: CasesOptions, networks: NetworkOptions, cluster: ClusterAddress 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack views --data mydata")
 @expand_groups
-def views(place: RunOptions, models: Annotated[list[str] | None, setting("only these", "NAME", "all")] = None) -> None:
+def views(
+    run_options: RunOptions, models: Annotated[list[str] | None, setting("only these", "NAME", "all")] = None
+) -> None:
     """Print what every test-time view of the trained networks contributes."""
     from pathlib import Path
 
     from level1_cnn.inspect.view_contributions import print_view_contributions
     from runtime.run_folder import Run
 
-    run = Run(place.folder)
-    names = [Path(name).name.removesuffix(".toml") for name in words(models)]
+    run = Run(run_options.folder)
+    names = [Path(name).name.removesuffix(".toml") for name in split_names(models)]
     for name in names or run.networks():
         print_view_contributions(run, name)
 
@@ -112,7 +114,7 @@ def check_networks(networks: NetworkOptions) -> None:
     """Raise InputFault for an unknown profile or model, or an invalid TOML file, before anything is computed."""
     from level1_cnn.experiment import find_experiments
 
-    find_experiments(networks.profile, words(networks.models))
+    find_experiments(networks.profile, split_names(networks.models))
 
 
 def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> None:
@@ -122,7 +124,7 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> Non
     from level1_cnn.experiment import find_experiments
     from level1_cnn.finished import unfinished_models
 
-    experiments = find_experiments(networks.profile, words(networks.models))
+    experiments = find_experiments(networks.profile, split_names(networks.models))
     pending = unfinished_models(run, experiments)
     for name in experiments:
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
@@ -147,14 +149,14 @@ def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: Networ
     for group in training_groups(pending):
         jobs = [make_job(run, name, pending[name], networks.devices, networks.deterministic) for name in group]
         for job in jobs:
-            write_mark(job.folder / "begun.json", job.made_from, toml=user_file(job.name, words(networks.models)))
+            write_mark(job.folder / "begun.json", job.made_from, toml=user_file(job.name, split_names(networks.models)))
         run_tasks(jobs, folds, trainers, cluster)
         for job in jobs:
             merge_model(job)
 
 
 def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
-    """Refuse models that need external pictures where there are none; else name those that do not use them."""
+    """Raise InputFault for models that need external pictures, if there are none; else print which do not use them."""
     has_external = bool((run.read_cases()["role"] == "extra").any())
     need_external = [name for name, experiment in pending.items() if experiment.needs_external]
     if need_external and not has_external:
@@ -166,7 +168,7 @@ def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
 
 
 def has_pictures(run: Run) -> bool:
-    """Return whether the cases have pictures, and print it if not; raise InputFault where only some have one."""
+    """Return whether the cases have pictures; print a line if not; raise InputFault if only some cases have one."""
     facts = run.facts()
     if not facts["pictures"]:
         say("level one: the cases have no pictures, so no network is trained; level two uses foreign predictions")

@@ -21,7 +21,7 @@ from melstack.options import (
     StackOptions,
     expand_groups,
     setting,
-    words,
+    split_names,
 )
 from runtime.errors import InputFault
 from runtime.invocation import command
@@ -131,7 +131,7 @@ def spread(
 @app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack design --data mydata --out parquet --parts 4")
 @expand_groups
 def design(
-    place: RunOptions,
+    run_options: RunOptions,
     options: RecipeOptions,
     out: Annotated[Path, setting("folder of the files", "FOLDER")],
     parts: Annotated[int, setting("number of files", "N", min=1)] = 4,
@@ -140,14 +140,14 @@ def design(
     from level2_stack.spread.write_design import write_design
     from runtime.folder_lock import lock_folder
 
-    with place.lock(), lock_folder(out):
-        run = run_with_stack(place, options)
+    with run_options.lock(), lock_folder(out):
+        run = run_with_stack(run_options, options)
         size = write_design(run, options.file, run.level2 / options.file.stem, parts, out)
         say(f"design: {size} in {parts} files, {out}")
 
 
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
-    """Return the run of ``source`` with both levels made where they are not fresh."""
+    """Return the run of ``source`` after freezing, auditing, training and stacking; fresh steps are skipped."""
     check_networks(networks)
     check_recipe(options)
     run = freeze(source)
@@ -173,7 +173,7 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None) 
 
     file = options.file
     if options.foreign is not None:
-        import_into_run(run, options.foreign, words(options.trust))
+        import_into_run(run, options.foreign, split_names(options.trust))
     compute_blocks(run)
     audit_cases(run)  # again: there may be more feature columns now
     folder, made_from = run.level2 / file.stem, stack_ingredients(run, file, options.prevalence)
@@ -207,12 +207,12 @@ def write_submission(run: Run, file: Path) -> None:
     write_mark(mark, made_from, [run.submission])
 
 
-def run_with_stack(place: RunOptions, options: RecipeOptions, purpose: str = "") -> Run:
-    """Return the run; raise InputFault where the recipe's stack is not finished, or is damaged."""
+def run_with_stack(run_options: RunOptions, options: RecipeOptions, purpose: str = "") -> Run:
+    """Return the run; raise InputFault if the stack is damaged or not finished; ``purpose`` is part of the message."""
     from runtime.provenance import check_outputs
     from runtime.run_folder import Run
 
-    run = Run(place.folder)
+    run = Run(run_options.folder)
     run.facts()
     folder = run.level2 / options.file.stem
     if not (folder / "run.json").is_file():

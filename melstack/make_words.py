@@ -1,4 +1,4 @@
-"""What `make TARGET NAME=value ...` types: every variable becomes the option of the same name."""
+"""Translate `make TARGET NAME=value ...` to a command line: every variable becomes the option of the same name."""
 
 import os
 import re
@@ -19,9 +19,9 @@ YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 
 
 def arguments_of(words: list[str], app: TyperGroup, goals: Sequence[str]) -> list[str]:
-    """Return ``words``, a verb and NAME=value, as the verb and its options; options stay as they are.
+    """Return ``words`` (a verb and NAME=value) as the verb and its options; all other words stay.
 
-    A variable that only another of the ``goals``, the targets of the same call of make, takes is left to that one.
+    ``goals`` are all targets of the same call of make: a variable that only another target takes is left out.
     Raises InputFault for a variable that no target takes, with the nearest name.
     """
     verb, rest = words[0], [word for word in words[1:] if not VARIABLE.match(word)]
@@ -38,7 +38,7 @@ def arguments_of(words: list[str], app: TyperGroup, goals: Sequence[str]) -> lis
 
 
 def options_of(app: TyperGroup, verb: str) -> dict[str, TyperOption]:
-    """Return make's name of every option of a verb -> the option; raise InputFault for an unknown verb."""
+    """Return make's name -> option, for every option of a verb; raise InputFault for an unknown verb."""
     if verb not in app.commands:
         raise InputFault(f"{verb!r} is not a command; known are {', '.join(app.commands)}")
     return {

@@ -27,7 +27,7 @@ def setting(
     max: float | None = None,
     callback: Callable[[float | None], float | None] | None = None,
 ) -> OptionInfo:
-    """Return a typer option; ``default`` says in words what an option that is not given means, "" says nothing."""
+    """Return a typer option; the help shows ``default`` as its default value (None: the real one, "": none)."""
     show_default: str | bool = True if default is None else default or False
     option: OptionInfo = typer.Option(
         help=help_text, metavar=metavar, show_default=show_default, min=min, max=max, callback=callback
@@ -36,13 +36,13 @@ def setting(
 
 
 def flag(name: str, help_text: str) -> OptionInfo:
-    """Return a typer option that is either given or not."""
+    """Return a typer option without a value: True if it is given."""
     option: OptionInfo = typer.Option(name, help=help_text, show_default=False)
     return option
 
 
 def check_share(value: float | None) -> float | None:
-    """Return ``value``; refuse a prevalence outside 0 and 1 before anything is computed."""
+    """Return ``value``, a prevalence or None; raise typer.BadParameter unless it is between 0 and 1."""
     if value is not None and not 0 < value < 1:
         raise typer.BadParameter(f"{value:g} is not a share between 0 and 1; 1.76 % is 0.0176")
     return value
@@ -59,14 +59,14 @@ Threads = Annotated[int | None, setting("threads per network", "N", "all cores",
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which run is used."""
+    """Options for the data folder and the run folder."""
 
     data: Annotated[Path | None, setting("folder of pictures and CSVs", "FOLDER", f"the demo, {DEMO}")] = None
     run: Annotated[Path | None, setting("folder that keeps everything", "FOLDER", "runs/<name of DATA>")] = None
 
     @property
     def data_folder(self) -> Path:
-        """The data folder; the demo's where none is given."""
+        """The data folder; the folder of the demo if none is given."""
         return self.data or DEMO
 
     @property
@@ -75,7 +75,7 @@ class RunOptions:
         return self.run or Path("runs") / self.data_folder.resolve().name
 
     def lock(self, *, create: bool = False) -> AbstractContextManager[None]:
-        """Return a lock on the run, so that a second command on it is refused; a missing run is only made on demand."""
+        """Return a lock that refuses a second command on the run; a missing run folder is made only with ``create``."""
         from runtime.folder_lock import lock_folder
 
         return lock_folder(self.folder) if create or self.folder.is_dir() else nullcontext()
@@ -83,7 +83,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class CasesOptions(RunOptions):
-    """Where the cases come from, and how they are divided into folds."""
+    """Options for the source of the cases and their division into folds."""
 
     mapping: MappingFile = None
     extra: Annotated[
@@ -101,7 +101,7 @@ class CasesOptions(RunOptions):
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Which networks are trained, and on what."""
+    """Options for the networks to train and the devices to train them on."""
 
     profile: Annotated[str, setting("networks: laptop, desktop, external, gpu or tpu", "NAME")] = "laptop"
     models: Annotated[
@@ -117,7 +117,7 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The one model that a command looks at."""
+    """Options for the one model that a command reads."""
 
     model: Annotated[str, setting("a model's name, or its TOML file", "NAME")]
     profile: Annotated[str, setting("the profile that is searched for it first", "NAME")] = "laptop"
@@ -125,7 +125,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class RecipeOptions:
-    """Which recipe of level two is used."""
+    """The option for the recipe of level two."""
 
     recipe: Annotated[str, setting("recipe of level two: a built-in name, or a TOML file", "NAME")] = "default"
 
@@ -139,7 +139,7 @@ class RecipeOptions:
 
 @dataclass(frozen=True)
 class StackOptions(RecipeOptions):
-    """What level two stacks, and for which prevalence."""
+    """Options for the stack: recipe, foreign networks and the deployment prevalence."""
 
     foreign: Annotated[
         Path | None, setting("other networks' predictions: <network>/oof.csv and test.csv", "FOLDER", "")
@@ -168,7 +168,7 @@ class StackOptions(RecipeOptions):
 
 @dataclass(frozen=True)
 class FreeOptions:
-    """Resources of another machine, to plan for it."""
+    """Options for the resources of another machine, to plan work there; GB are 10^9 bytes."""
 
     free_disk: Annotated[float | None, setting("GB of free disk", "GB", "this machine's", min=0)] = None
     free_memory: Annotated[float | None, setting("GB of free memory", "GB", "this machine's", min=0)] = None
@@ -177,20 +177,21 @@ class FreeOptions:
 
 @dataclass(frozen=True)
 class BundleOptions(RunOptions):
-    """Which bundle is applied."""
+    """Options for the bundle and the data that it is applied to."""
 
     bundle: Annotated[Path | None, setting("the bundle's folder", "FOLDER", "RUN/bundle")] = None
 
     @property
     def bundle_folder(self) -> Path:
-        """The bundle's folder, by default the run's."""
+        """The folder of the bundle, by default the one inside the run folder."""
         return self.bundle or self.folder / "bundle"
 
 
-def words(values: Sequence[str] | None) -> list[str]:
-    """Return what an option that takes several values names: ``--x a --x b`` and ``--x 'a b'`` are the same.
+def split_names(values: Sequence[str] | None) -> list[str]:
+    """Return the names in the values of an option: ``--x a --x b`` and ``--x 'a b'`` both give a and b.
 
-    A value that is an existing path is one word, also with blanks and quotes in its name.
+    A value that is an existing path is one name, even with blanks and quotes in it. Raises InputFault for an unclosed
+    quote.
     """
     import shlex
 
@@ -217,6 +218,7 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**values: object) -> None:
+        """Call ``command`` with the values collected into its dataclasses."""
         arguments = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group)})
             for name, group in groups.items()

@@ -1,4 +1,4 @@
-"""Whether the packages that melstack is made of are its own, and not the user's of the same name."""
+"""Check that Python imports melstack's own packages, and not a user's package or file of the same name."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +7,7 @@ PACKAGES = ("runtime", "features", "level1_cnn", "level2_stack")
 
 
 def check_own_packages() -> None:
-    """Raise ImportError that names the file of the user's which Python finds in place of a package of melstack."""
+    """Raise ImportError if Python finds a user's file instead of a package of melstack; the message names the file."""
     home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
         spec = find_spec(name)

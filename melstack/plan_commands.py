@@ -9,7 +9,7 @@ import typer
 from melstack.data_commands import freeze
 from melstack.level1_commands import check_external, check_networks, has_pictures
 from melstack.level2_commands import check_recipe
-from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, expand_groups, words
+from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, expand_groups, split_names
 
 if TYPE_CHECKING:
     from runtime.machine import Machine
@@ -37,7 +37,7 @@ def plan_networks(run: Run, networks: NetworkOptions, machine: Machine) -> None:
     from level1_cnn.finished import forecast_job, unfinished_models
     from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
-    experiments = find_experiments(networks.profile, words(networks.models)) if has_pictures(run) else {}
+    experiments = find_experiments(networks.profile, split_names(networks.models)) if has_pictures(run) else {}
     pending = unfinished_models(run, experiments)
     check_external(run, pending)
     jobs = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from melstack.level2_commands import run_with_stack
-from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, expand_groups, setting, words
+from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, expand_groups, setting, split_names
 from runtime.progress import say
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ EXPLANATIONS = ("explanations.parquet", "explanations.json")
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack explain --data mydata")
 @expand_groups
 def explain(
-    place: RunOptions,
+    run_options: RunOptions,
     options: RecipeOptions,
     patients: Annotated[list[str] | None, setting("patients whose boards are drawn", "NAME", "a choice")] = None,
     cluster: ClusterAddress = None,
 ) -> None:
     """Compute what every column adds to every probability; draw heat maps, galleries and patient boards."""
-    with place.lock():
-        run = run_with_stack(place, options, " to explain")
+    with run_options.lock():
+        run = run_with_stack(run_options, options, " to explain")
         _explain_columns(run, options.file, cluster)
         if not run.facts()["pictures"]:
             say("galleries: the cases have no pictures, so no gallery is drawn")
@@ -38,17 +38,17 @@ def explain(
         import_tensorflow()
         from melstack.report.galleries.make import make_galleries
 
-        make_galleries(run, options.file.stem, patients=words(patients) or None)
+        make_galleries(run, options.file.stem, patients=split_names(patients) or None)
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack report --data mydata")
 @expand_groups
-def report(place: RunOptions, options: RecipeOptions) -> None:
+def report(run_options: RunOptions, options: RecipeOptions) -> None:
     """Write report.html and model_card.md of the finished stack; `explain` first adds explanations and galleries."""
     from level2_stack.finished import changed_since
 
-    with place.lock():
-        run = run_with_stack(place, options)
+    with run_options.lock():
+        run = run_with_stack(run_options, options)
         from melstack.report.model_card.writing import write_card
         from melstack.report.run_page.page import make_report
 
@@ -67,7 +67,7 @@ def leaderboard(
     """Compare finished stacks: paired tests where the cases are the same, and which settings differ."""
     from melstack.report.run_history.table import compare_runs
 
-    compare_runs([Path(name) for name in words(runs)], root, against, mlflow)
+    compare_runs([Path(name) for name in split_names(runs)], root, against, mlflow)
 
 
 def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:

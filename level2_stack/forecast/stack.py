@@ -79,7 +79,7 @@ def forecast_stack(
 ) -> Forecast:
     """Return the forecast of stacking the ``new_networks``, the ``foreign`` networks and those of the run.
 
-    Raises InputFault if there is no network at all.
+    Raises InputFault if all three are empty.
     """
     if not [*new_networks, *foreign, *run.networks()]:
         raise InputFault(

@@ -33,7 +33,7 @@ def build_blocks(
     statistics: pd.DataFrame | None,
     embeddings: Mapping[str, pd.DataFrame],
 ) -> dict[str, pd.DataFrame]:
-    """Return the feature blocks ``names`` of ``rows``, without those that need statistics or embeddings not given."""
+    """Return name -> feature table of ``rows``, without blocks whose statistics or embeddings are not given."""
     sources = Sources(
         statistics=statistics, embeddings={name: partial(embeddings.__getitem__, name) for name in embeddings}
     )

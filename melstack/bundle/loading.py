@@ -87,7 +87,7 @@ class Bundle:
         pictures: Mapping[str, Path],
         foreign: Mapping[str, pd.DataFrame] | None = None,
     ) -> Predictions:
-        """Return the predictions for cases that ``read_new_cases`` has checked; see ``predict`` for the rest."""
+        """Return the predictions for cases that ``read_new_cases`` has checked; all else is as in ``predict``."""
         rows = match_training_columns(cases, self.manifest.metadata)
         foreign_tables = self._foreign_tables(rows, foreign or {})
         results = run_networks(self._networks, rows, pictures)

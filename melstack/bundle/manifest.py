@@ -19,7 +19,7 @@ FORMAT = 1  # raise it when bundles of an earlier version can no longer be read
 
 
 class NetworkEntry(Settings):
-    """A network of the stack; ``foreign``: its predictions are read from the user's tables, the bundle lacks it."""
+    """A network of the stack; a ``foreign`` one is not in the bundle: its predictions come from the user's tables."""
 
     name: str
     foreign: bool

@@ -64,7 +64,7 @@ def learn_novelty(embeddings: pd.DataFrame, patients: pd.Series, folds: pd.Serie
 
 
 def write_novelty(novelty: Novelty, folder: Path) -> None:
-    """Write ``novelty`` into ``folder``."""
+    """Write the arrays of ``novelty`` as one .npz file into ``folder``."""
     arrays = {
         f"{name}_{number}": value.astype(np.float16) if name == "points" else value
         for number, space in enumerate(novelty.spaces)
@@ -124,7 +124,7 @@ def describe_differences(
 ) -> dict[str, list[str]]:
     """Return per case sentences on how it differs from the training cases: its picture, its metadata values.
 
-    ``unusual`` (n,) is NaN where it is not known.
+    ``unusual`` (n,) is how unusual each picture is, 0 to 1, as ``Novelty.unusual`` returns it; NaN if unknown.
     """
     return {
         str(name): [*_picture_notices(share), *_value_notices(row, metadata)]

@@ -49,7 +49,7 @@ def run_networks(
 ) -> PictureResults:
     """Return the outputs of ``networks`` for the ``pictures`` of ``rows``, and the pictures' statistics.
 
-    Raises InputFault when there are networks but no pictures, and one that lists every undecodable picture.
+    Raises InputFault when there are networks but no pictures, and when pictures cannot be decoded (it lists them all).
     """
     _require_pictures(networks, pictures)
     names = list(map(str, rows.index))

@@ -45,7 +45,7 @@ VERSIONS = ("melstack", "onnxruntime", "lightgbm", "xgboost-cpu", "xgboost", "nu
 
 
 def make_bundle(run: Path, recipe: str, folder: Path, cluster: str | None = None) -> None:
-    """Write the bundle of a run to ``folder``, unless it is there already, of the same stack and by the same code.
+    """Write the bundle of a run to ``folder``, unless it exists already, made from the same stack by the same code.
 
     Raises InputFault when the stack of ``recipe`` is not finished or its files are damaged.
     """

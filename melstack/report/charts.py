@@ -95,11 +95,11 @@ class Chart:
     note: str = ""
 
     def at_x(self, value: float) -> float:
-        """Return the horizontal position of ``value`` in the drawing's units."""
+        """Return the horizontal position of ``value`` in units of the SVG's view box, from the left."""
         return round(LEFT_MARGIN + self.x.fraction(value) * (WIDTH - LEFT_MARGIN - RIGHT_MARGIN), 1)
 
     def at_y(self, value: float) -> float:
-        """Return the vertical position of ``value`` in the drawing's units, from the top."""
+        """Return the vertical position of ``value`` in units of the SVG's view box, from the top."""
         return round(HEIGHT - BOTTOM_MARGIN - self.y.fraction(value) * (HEIGHT - TOP_MARGIN - BOTTOM_MARGIN), 1)
 
     def path(self, line: Line) -> str:

@@ -14,7 +14,7 @@ import typer
 from benchmarks import __main__ as speed
 from melstack.cli import ORDER, build_app
 from melstack.make_words import arguments_of, options_of
-from melstack.options import words
+from melstack.options import split_names
 from runtime.errors import InputFault
 from runtime.invocation import TYPED_BY, command, option
 from tests.command_line import run_melstack
@@ -123,10 +123,10 @@ def test_options_among_the_words_stay_as_they_are() -> None:
 
 def test_several_values_are_divided_at_blanks_but_a_path_that_exists_is_one(tmp_path: Path) -> None:
     (tmp_path / "it's mine").mkdir()
-    assert words(["a b", "c"]) == ["a", "b", "c"]
-    assert words([str(tmp_path / "it's mine"), "'d e' f"]) == [str(tmp_path / "it's mine"), "d e", "f"]
+    assert split_names(["a b", "c"]) == ["a", "b", "c"]
+    assert split_names([str(tmp_path / "it's mine"), "'d e' f"]) == [str(tmp_path / "it's mine"), "d e", "f"]
     with pytest.raises(InputFault, match="No closing quotation"):
-        words(["it's not there"])
+        split_names(["it's not there"])
 
 
 def test_messages_name_the_next_command_as_the_user_typed_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def make_application(
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        """Close the queue when the server stops."""
         yield
         queue.close()
 
@@ -78,10 +79,12 @@ def make_application(
 def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> None:
     @application.get("/", response_class=HTMLResponse, include_in_schema=False)
     def page() -> str:
+        """Return the patient's page."""
         return patient_page(predictor, limits)
 
     @application.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     def interface() -> str:
+        """Return the page about the interface for programs."""
         return interface_page(application.openapi())
 
     @application.get("/health")
@@ -98,6 +101,7 @@ def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> No
 
 def _add_predictions(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:
     async def respond(request: Request, render: Callable[[Answer], Rendering], **images: bool) -> Rendering:
+        """Read the form of ``request`` and return the answer, converted by ``render``."""
         with queue.reserve_place():
             async with receive_form(request, limits) as form:
                 return await queue.submit(form, render, **images)

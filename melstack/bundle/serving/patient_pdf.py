@@ -43,7 +43,7 @@ def render_pdf(answer: Answer) -> bytes:
 def write(
     pdf: FPDF, text: str, size: float, colour: tuple[int, int, int], *, bold: bool = False, align: str = "L"
 ) -> None:
-    """Write ``text`` of ``size`` points from the current position to the right margin, and move below it."""
+    """Write ``text`` of ``size`` points in RGB ``colour`` up to the right margin, and move below it."""
     pdf.set_font("Helvetica", "B" if bold else "", size)
     pdf.set_text_color(*colour)
     plain = text.encode("latin-1", "replace").decode("latin-1")

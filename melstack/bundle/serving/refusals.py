@@ -42,15 +42,18 @@ def add_error_handlers(application: FastAPI) -> None:
 
     @application.exception_handler(RefusedError)
     async def answer_refusal(request: Request, error: RefusedError) -> Response:
+        """Answer with the refusal itself."""
         return refusal_response(error.status, error.refusal)
 
     @application.exception_handler(RequestValidationError)
     async def answer_invalid_query(request: Request, error: RequestValidationError) -> Response:
+        """Answer invalid parameters of the address with 422."""
         first = error.errors()[0]
         return refusal_response(422, Refusal(error=f"{first['msg']}", where=str(first["loc"][-1])))
 
     @application.exception_handler(HTTPException)
     async def answer_http_error(request: Request, error: HTTPException) -> Response:
+        """Answer an unknown address or method."""
         sentence = f"{error.detail}: {request.method} is not available here; /docs lists the requests"
         response = refusal_response(error.status_code, Refusal(error=sentence, where=request.url.path))
         response.headers.update(error.headers or {})
@@ -58,8 +61,10 @@ def add_error_handlers(application: FastAPI) -> None:
 
     @application.exception_handler(ClientDisconnect)
     async def answer_disconnect(request: Request, error: ClientDisconnect) -> Response:
+        """Answer 400, so that the log has no traceback; the client is gone."""
         return refusal_response(400, Refusal(error="the client closed the connection before the request was complete"))
 
     @application.exception_handler(Exception)
     async def answer_unexpected_error(request: Request, error: Exception) -> Response:
+        """Answer 500 without details of the error."""
         return refusal_response(500, Refusal(error=SERVER_FAULT))

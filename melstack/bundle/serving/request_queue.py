@@ -57,6 +57,7 @@ class RequestQueue:
         """
 
         def work() -> Rendering:
+            """Compute the answer in a worker's thread, and store it if the server keeps answers."""
             with self._request_folder() as folder:
                 answer = self._compute_answer(form, folder, attention, thumbnails)
                 if self._keep is not None:

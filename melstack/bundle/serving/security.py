@@ -35,6 +35,7 @@ class SecurityMiddleware:
             return
 
         async def send_with_headers(message: Message) -> None:
+            """Send ``message``, with the security headers if it starts the answer."""
             if message["type"] == "http.response.start":
                 self._set_headers(MutableHeaders(scope=message))
             await send(message)

@@ -32,7 +32,7 @@ def make_galleries(run: Run, recipe: str, *, max_cases: int = 12, patients: Sequ
     """
     results, folder = CaseResults(run, recipe), run.folder / "galleries"
     boards = make_boards(results, folder, patients)
-    cases_of = {name: hardest(results.cases, results.risk, name, max_cases) for name in HARDEST}
+    cases_of = {name: hardest_cases(results.cases, results.risk, name, max_cases) for name in HARDEST}
     heat_maps = network_heat_maps(results, [case for cases in cases_of.values() for case in cases])
     galleries = [
         {"name": name, "kind": "cases", "title": HARDEST[name][2], "items": _items(results, name, cases, heat_maps)}
@@ -42,7 +42,7 @@ def make_galleries(run: Run, recipe: str, *, max_cases: int = 12, patients: Sequ
     say(f"galleries: {folder / 'index.json'}")
 
 
-def hardest(cases: pd.DataFrame, risk: pd.Series, gallery: str, max_cases: int) -> list[str]:
+def hardest_cases(cases: pd.DataFrame, risk: pd.Series, gallery: str, max_cases: int) -> list[str]:
     """Return the train cases of ``gallery`` (a key of ``HARDEST``) with the largest errors of ``risk``, worst first."""
     target, low_first, _ = HARDEST[gallery]
     own = cases.index[(cases["role"] == "train") & (cases["target"] == target)]
@@ -52,7 +52,8 @@ def hardest(cases: pd.DataFrame, risk: pd.Series, gallery: str, max_cases: int) 
 def network_heat_maps(results: CaseResults, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
     """Return for each train case one heat map per network of this run, from the fold model not trained on the case.
 
-    Negative heat is set to 0 and the maximum of each map is 1; a map without positive heat is all 0.
+    A map is (rows, columns). Negative heat is set to 0 and the maximum of each map is 1; a map without positive heat is
+    all 0.
     """
     models = [model for name in results.run.networks() if (model := _heat_maps(results.run, name)) is not None]
     heat_maps: dict[str, list[np.ndarray]] = {name: [] for name in names}

@@ -63,7 +63,7 @@ class CaseResults:
         return self._data / str(self.cases.loc[name, "picture"])
 
     def tile(self, name: str) -> Picture:
-        """Return the picture of a case, scaled to ``TILE`` px on its longer side."""
+        """Return the picture of a case, uint8 (height, width, 3), reduced to ``TILE`` px on its longer side."""
         return shrink(read_picture(self.path(name), shortest=TILE), TILE)
 
     def _scores(self, name: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ Settings = dict[str, str]
 
 
 def settings_of(run: Run, folder: Path, networks: Sequence[str]) -> Settings:
-    """Return the settings of the stack in ``folder`` of ``run``: data, folds, recipe, networks and each one's own.
+    """Return the settings of the stack in ``folder`` of ``run``: data, folds, recipe, and those of each network.
 
     Keys are joined by dots (``recipe.calibration.prevalence``); a list has one key per element and ignores their order.
     The recipe is that of decisions.json, with all defaults and the prevalence of the command line.

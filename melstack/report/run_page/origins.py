@@ -34,7 +34,7 @@ def origins(run: Run, recipe: str) -> list[Origin]:
     marks |= {f"network {name}": run.level1 / name / "run.json" for name in run.networks()}
     marks |= {f"block {path.stem}": path for path in sorted(run.blocks.glob("*.json"))}
     marks |= {f"stack {recipe}": run.level2 / recipe / "run.json"}
-    return [Origin(name, _modification_time(path), list(flat(read_json(path)))) for name, path in marks.items()]
+    return [Origin(name, _modification_time(path), list(flatten(read_json(path)))) for name, path in marks.items()]
 
 
 def versions() -> list[tuple[str, str]]:
@@ -59,14 +59,14 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def flat(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the leaves of nested JSON as (dotted key, text); a list without objects is one text."""
+def flatten(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, text) of every value of nested JSON; a list without objects is one text."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
         for index, inner in enumerate(value):
-            yield from flat(inner, f"{prefix}.{index}")
+            yield from flatten(inner, f"{prefix}.{index}")
     else:
         yield prefix.removeprefix("made_from."), _text(value)
 

@@ -135,7 +135,7 @@ def _origins(stack: StackResults) -> dict[str, Any]:
         "data": stack.run.facts().get("data", ""),
         "origins": origins.origins(stack.run, stack.recipe),
         "modes": modes(stack.run, stack.recipe),
-        "settings": list(origins.flat(stack.decisions["recipe"])),
+        "settings": list(origins.flatten(stack.decisions["recipe"])),
         "versions": origins.versions(),
         "machine": origins.machine(),
         "build_time": origins.now(),

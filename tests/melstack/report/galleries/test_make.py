@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from level1_cnn.experiment import Experiment, FrozenFeatures
-from melstack.report.galleries.make import HARDEST, hardest, make_galleries, positive_heat
+from melstack.report.galleries.make import HARDEST, hardest_cases, make_galleries, positive_heat
 from melstack.report.galleries.tiles import CaseResults, metadata, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
 from runtime.files import write_json
@@ -67,8 +67,8 @@ def galleries_of(run: Run) -> dict[str, dict]:
 
 def test_the_hardest_cases_are_malignant_with_the_lowest_risk_and_benign_with_the_highest(run: Run):
     cases = run.read_cases()
-    assert hardest(cases, RISK, "false_negatives", 2) == ["c7", "c5"]
-    assert hardest(cases, RISK, "false_positives", 3) == ["c0", "c2", "c4"]
+    assert hardest_cases(cases, RISK, "false_negatives", 2) == ["c7", "c5"]
+    assert hardest_cases(cases, RISK, "false_positives", 3) == ["c0", "c2", "c4"]
 
 
 def test_galleries_hold_tiles_overlays_scores_and_metadata(run: Run):

@@ -8,7 +8,7 @@ from melstack.report.run_page.gallery_section import PictureSources
 from melstack.report.run_page.inputs import read_stack
 from melstack.report.run_page.learning import learning_section
 from melstack.report.run_page.modes import mode_of, modes
-from melstack.report.run_page.origins import flat
+from melstack.report.run_page.origins import flatten
 from melstack.report.run_page.page import make_report
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
@@ -146,7 +146,7 @@ def test_a_history_without_a_loss_is_refused(tmp_path: Path) -> None:
 
 def test_a_nested_json_file_is_listed_leaf_by_leaf() -> None:
     mark = {"made_from": {"settings": {"seed": 0, "views": ["a", "b"], "external": None}}, "folds": [{"rows": 3}]}
-    assert list(flat(mark)) == [
+    assert list(flatten(mark)) == [
         ("settings.seed", "0"),
         ("settings.views", "a, b"),
         ("settings.external", "none"),
