@@ -41,7 +41,7 @@ def is_finished(run: Run, name: str, experiment: Experiment, others: Mapping[str
 def has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str, Experiment]) -> bool:
     """Return whether all models that this one starts from or learns from are finished.
 
-    Raises InputFault where such a model is neither in the run nor among ``others``, or has no pretraining stage.
+    Raises InputFault if a source is neither in the run nor among ``others``, or has no pretraining stage to start from.
     """
     is_complete = True
     for setting, source in experiment.sources.items():
@@ -61,7 +61,7 @@ def has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str
 def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
     """Return settings, case table and source models of a model, as its mark records them under ``made_from``.
 
-    Raises InputFault where a model that it starts from is missing.
+    Raises InputFault if a source model is missing.
     """
     made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
     if experiment.pseudo_model is not None:
@@ -78,7 +78,7 @@ def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
 
 
 def make_job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
-    """Return the model as a job with its current inputs; raise InputFault where a source model is missing."""
+    """Return the model as a job with its current inputs; raise InputFault if a source model is missing."""
     return Job(run, name, experiment, json.dumps(model_inputs(run, experiment)), devices, deterministic)
 
 

@@ -57,11 +57,11 @@ class Recipe(Settings):
     was taken (size, camera, counts) are kept, dropped, or ("auto") kept unless they separate test from train rows with
     an AUC above ``shift_threshold``. ``contrasts`` are the families of contrasts within the patient. For a learner that
     depends on a seed, ``seeds`` is the number of fits per outer fold, ``inner_seeds`` the number per pair of folds.
-    ``negatives_per_positive`` is how many negatives per positive such a fit samples (its probabilities are corrected).
-    ``choose_rounds`` lets the inner folds choose how many rounds of a booster are used. ``blend`` lists the learners
-    whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the learner
-    whose test probabilities are submitted, "blend", or "auto": the one that nested evaluation prefers. ``ablation``
-    measures how much every block contributes.
+    ``negatives_per_positive`` is how many negatives per positive a fit of such a learner samples (its probabilities are
+    corrected). ``choose_rounds`` lets the inner folds choose how many rounds of a booster are used. ``blend`` lists the
+    learners whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the
+    learner whose test probabilities are submitted, "blend", or "auto": the one that nested evaluation prefers.
+    ``ablation`` measures how much every block contributes.
     """
 
     networks: list[str] = Field(["*"], min_length=1)

@@ -32,8 +32,8 @@ def make_stack(
 ) -> None:
     """Cross-validate the recipe in ``recipe_file`` over ``run``; write the results into ``folder`` and print them.
 
-    ``folder`` gets the tables listed in ``write_findings``. ``prevalence`` replaces that of the recipe. ``cluster`` is
-    the address of a Dask scheduler whose workers do the fits; None: processes of this machine.
+    ``folder`` gets the tables listed in ``write_findings``. ``prevalence`` replaces the recipe's prevalence.
+    ``cluster`` is the address of a Dask scheduler whose workers do the fits; None: processes of this machine.
     """
     recipe = with_prevalence(read_recipe(recipe_file), prevalence)
     with open_workers(cluster, run.folder) as processes:

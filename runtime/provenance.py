@@ -58,8 +58,8 @@ def digest_of_code(files: Iterable[Path]) -> str:
 def is_fresh(mark: Path, made_from: Inputs, outputs: Sequence[Path] = (), *, hash_all: bool = False) -> bool:
     """Return whether ``mark`` exists, records exactly the inputs ``made_from``, and all files are as they were written.
 
-    The ``outputs`` must exist. Files that the mark records must have the recorded size and digest; of large ones the
-    digest is compared only with ``hash_all``. Prints a message for a damaged mark or file.
+    The ``outputs`` must exist. Files that the mark records must have the recorded size and digest; for large files
+    the digest is compared only with ``hash_all``. Prints a message for a damaged mark or file.
     """
     content = read_mark(mark)
     if content is None or differences_of(content, made_from) or not all(path.exists() for path in outputs):

@@ -32,7 +32,7 @@ class Sources:
 class Block(Protocol):
     """The names that every module of this package defines.
 
-    ``ACQUISITION``: its columns that describe how the picture was taken and not what it shows.
+    ``ACQUISITION``: the block's columns that describe how a picture was taken, not what the picture shows.
     ``NEEDS``: the sources that the block requires.
     """
 

@@ -23,7 +23,7 @@ WITHIN_PATIENT = {
 
 
 def build(cases: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-    """Return sizes (px, bytes), picture statistics, and z-scores of the key ones within the patient (``<name>_z``).
+    """Return sizes (px, bytes), picture statistics, and within-patient z-scores of the main statistics (``<name>_z``).
 
     Columns without any value are left out; a picture without statistics has NaN. The z-scores of a patient's only
     picture are 0.

@@ -148,8 +148,8 @@ def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
 def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, notes: list[str]) -> np.ndarray:
     """Return the targets of the rows of a training CSV, float64, NaN where the column or value is missing.
 
-    With ``positive`` in the layout, its values are 1 and all others 0. Without it a target is 0 or 1, or a word for
-    one of them, which is noted. ``faults`` collects missing and invalid targets.
+    With ``positive`` in the layout, its values are 1 and all others 0. Without it a target is 0 or 1, or a word that
+    means 0 or 1, which is noted. ``faults`` collects missing and invalid targets.
     """
     name = layout.columns.target
     if name not in raw:

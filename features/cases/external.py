@@ -20,8 +20,8 @@ GROUP_SEPARATOR = ":"
 def read_externals(folders: Sequence[DataFolder], own_names: pd.Index, faults: Faults) -> pd.DataFrame:
     """Return the cases of external folders, with the folder's name as ``source`` and absolute paths of pictures.
 
-    ``own_names`` are the names of the train and test cases. A CSV that holds one of them has a fault; a TFRecord
-    file, which users cannot edit, loses that row. Names that an earlier folder has are left out too, with a note.
+    ``own_names`` are the names of the train and test cases. A CSV that holds such a name has a fault; of a TFRecord
+    file, which users cannot edit, that row is left out. Names of an earlier folder are left out with a note.
     """
     names = [source_name(folder.path) for folder in folders]
     if len(set(names)) < len(names):

@@ -33,7 +33,7 @@ def choose_metadata(raw: pd.DataFrame, columns: Columns) -> dict[str, str]:
 
 
 def requested_metadata(parts: Mapping[str, pd.DataFrame], layout: Layout) -> list[str]:
-    """Return the names of the requested metadata columns; "*" requests those of the training cases in ``parts``."""
+    """Return the names of the requested metadata columns; "*" requests all of the training cases in ``parts``."""
     if EVERY not in layout.columns.metadata:
         return list(layout.columns.metadata)
     return [str(name) for name in parts["train"] if name not in NO_METADATA and not reveals_diagnosis(str(name))]

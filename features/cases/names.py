@@ -62,7 +62,7 @@ def is_formula(text: str) -> bool:
 
 
 def likely_names(missing: Iterable[str], files: Iterable[str]) -> str:
-    """Return a hint about names in ``files`` that are similar to ``missing`` ones; empty if there are none.
+    """Return a hint about names in ``files`` that are similar to ``missing`` names; empty if no name is similar.
 
     Similar names differ in suffix, case, leading zeros, a number's ``.0``, or how accents are stored.
     """

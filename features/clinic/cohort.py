@@ -55,7 +55,8 @@ def melanoma_risk(cohort: pd.DataFrame) -> NDArray[np.float64]:
 
     Its logit is linear in each attribute's deviation from the median over the patient's pictures (the ugly duckling
     sign; zero for a patient's only picture), in the attributes themselves, and in age, sex and site, where a missing
-    value counts as neutral. The AUC of this risk is the best attainable one, and it can be attained.
+    value counts as neutral. No model has a higher expected AUC than this risk, and a model can reach it, because all
+    its inputs are visible.
     """
     looks = cohort[list(ATTRIBUTES)]
     typical = looks.groupby(cohort["patient_id"]).transform("median")

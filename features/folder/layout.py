@@ -105,7 +105,7 @@ ISIC_2024 = Layout(
 
 
 def read_layout(data: Path, mapping: Path | None = None) -> Layout:
-    """Return the layout of ``data``: from ``mapping``, else from its cases.toml, else that of a contest.
+    """Return the layout of ``data``: from ``mapping``, else from the folder's cases.toml, else a contest's layout.
 
     A folder without train.csv and test.csv that has ISIC 2024's tables has that contest's layout; every other folder
     has SIIM-ISIC 2020's. Raises InputFault if the folder or ``mapping`` does not exist, or for an unknown key.

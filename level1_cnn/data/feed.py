@@ -227,7 +227,7 @@ def picture_batches(
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield (image_names, pictures uint8 (n, side, side, 3)), n <= batch_size, in the order of the ``files``.
 
-    With ``names``, yield only those cases; raise InputFault before the first batch when one of them is in no file.
+    With ``names``, yield only those cases; raise InputFault before the first batch when a name is in no file.
     """
     shards = find_shards(files)
     selection = list(shards.names if names is None else names)

@@ -51,7 +51,7 @@ COLUMNS = (
 def encode_metadata(cases: pd.DataFrame) -> np.ndarray:
     """Return float32 (n, len(COLUMNS)), all in 0..1: sex and site one-hot, age / 90 clipped (0 where it is missing).
 
-    Where the table has no such column, the value is missing in every row; a site outside the vocabulary is "other".
+    If the table lacks a column, its value is missing in every row; a site outside the vocabulary is "other".
     Only age, sex and site are read. Raises InputFault for an unknown sex and for an age that is not a number.
     """
     sex = _one_hot(_sexes(_column(cases, SEX_COLUMNS)), SEX_NAMES)

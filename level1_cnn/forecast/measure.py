@@ -15,7 +15,7 @@ from runtime.run_folder import Run
 def measure(request: Request) -> Measurements | None:
     """Measure a few steps of ``request`` in a new process; return None when the system killed it for lack of memory.
 
-    The peak of memory is then that of this model alone, and all memory is free again when the process ends.
+    The process's peak of memory is then caused by this model alone, and all memory is free again when the process ends.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:

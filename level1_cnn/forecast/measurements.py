@@ -29,7 +29,9 @@ class Request:
     job: Job
     folder: Path  # for temporary files
     epoch_steps: int  # optimiser steps per epoch in the real run
-    train: bool  # False: a training step would not fit the memory or would take too long; measure forward passes
+    measure_training: (
+        bool  # False: a training step would not fit the memory or would take too long; measure forward passes
+    )
 
 
 @dataclass

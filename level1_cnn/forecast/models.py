@@ -41,7 +41,7 @@ FRESH = "fresh: nothing is left to do"
 def plan_models(run: Run, experiments: Mapping[str, Experiment], jobs: Sequence[Job], machine: Machine) -> None:
     """Forecast ``experiments``: print a table and write plan.json; ``jobs`` are the models that are not finished.
 
-    Raises InputFault where the memory or the disk of ``machine`` is too small, with alternatives that fit.
+    Raises InputFault, with alternatives that fit, if the memory or the disk of ``machine`` is too small.
     """
     for job in jobs:
         check_experiment(job.name, job.experiment)

@@ -36,7 +36,7 @@ STEP_SECONDS = 20.0  # no further step starts after this time
 
 
 def measure_steps(request: Request) -> Measurements:
-    """Measure the steps of ``request``; call it in a new process, so that the peak of memory is that of the model."""
+    """Measure the steps of ``request``; call it in a new process, whose peak of memory is then the model's."""
     job, measurements = request.job, Measurements()
     plan = plan_devices(job.devices, deterministic=job.deterministic)
     keras.utils.set_random_seed(job.experiment.seed)
@@ -70,7 +70,7 @@ def _measure_finetuning(request: Request, settings: Finetune, plan: Plan, measur
     # The feed ends with the schedule, which must not be shorter than the measurement.
     steps = max(STEPS + 1, request.epoch_steps)
     stage, measurements.start = _time(lambda: Stage(job, settings, plan, feed, settings.targets, steps))
-    if request.train:
+    if request.measure_training:
         batches = stage.batches(Fit(rows, request.folder, 0, ""), 0)
         measurements.start += _time_step(stage.stepper, batches)
         measurements.steps = _repeat(lambda: _time_step(stage.stepper, batches))

@@ -57,7 +57,7 @@ def is_step_measurable(experiment: Experiment, batch: int, hardware: Hardware) -
 def memory_refusal(
     name: str, experiments: Mapping[str, Experiment], hardware: Hardware, machine: Machine, peak: int | None = None
 ) -> str | None:
-    """Return why the fine-tuning of ``name`` does not fit the memory, with alternatives that fit; None where it fits.
+    """Return why the fine-tuning of ``name`` does not fit the memory, with alternatives that fit; None if it fits.
 
     ``peak`` is the measured host memory in bytes; on a CPU it is used instead of the estimate.
     """

@@ -23,7 +23,7 @@ def tpu_name(request: str, environment: Mapping[str, str], devices: Path = Path(
     """Return the name for TensorFlow's resolver: ``local``, ``grpc://host:port`` or the name of a Cloud TPU.
 
     ``request`` is a name, an address with or without ``grpc://``, or empty for the TPU of the environment or of this
-    machine. Raises InputFault when it is empty and there is no such TPU.
+    machine. Raises InputFault when ``request`` is empty and no TPU is found.
     """
     name = request or _default_name(environment, devices)
     if not name:

@@ -70,8 +70,8 @@ def predict_views(
 def merge_folds(cases: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return one table of train and test cases from the tables of all folds.
 
-    The values of a training case are those of the fold whose model was not trained on its patient; the values of a test
-    case are the mean over the folds. Raises ValueError when a case has no prediction, because no number could replace
+    A training case gets the values of the fold whose model was not trained on its patient; a test case gets
+    the mean over the folds. Raises ValueError when a case has no prediction, because no number could replace
     it.
     """
     rows = cases[cases["role"].isin(["train", "test"])]

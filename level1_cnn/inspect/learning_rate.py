@@ -60,7 +60,7 @@ def find_rate(
 
     Cases of the fold are not used, and the model's own folder is not changed: lr_find.csv and lr_find.png are written
     to the run's level1_search/<model>. Ends early when the running mean of the loss exceeds 4 times its best value or
-    the loss is not finite. Prints the suggestions and returns them; None where the loss never falls. Raises InputFault
+    the loss is not finite. Prints the suggestions and returns them; None if the loss never falls. Raises InputFault
     for a frozen model, a fold that the run does not have, or an empty range.
     """
     sweep = RateSweep(fold, steps, low, high)
@@ -121,7 +121,7 @@ def smooth_losses(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def suggest(table: pd.DataFrame) -> Suggestion | None:
-    """Return the suggestion from a table of learning_rate, loss and smoothed; None where the loss never falls.
+    """Return the suggestion from a table of learning_rate, loss and smoothed loss; None if the loss never falls.
 
     ``steepest`` is where a straight line through the smoothed loss over the logarithm of the rate, in a window of a
     tenth of the steps, has the lowest slope; only steps before the lowest loss are used.

@@ -16,7 +16,7 @@ WEIGHTS = "weights.npz"
 
 
 def save_stage(folder: Path, experiment: Experiment, weights: Mapping[str, np.ndarray]) -> None:
-    """Write the weights of a stage for the model's folds, and those of its backbone as a Keras weights file.
+    """Write the weights of a stage for the model's folds, and the weights of its backbone as a Keras weights file.
 
     ``weights`` maps the path in the whole network to values. A TOML file can name the Keras file as ``weights``.
     """
@@ -33,7 +33,7 @@ def stage_files(folder: Path) -> list[Path]:
 
 
 def starting_weights(folder: Path, network_weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights of a stage whose path and shape also occur in ``network_weights``, those of the new network.
+    """Return the weights of a stage whose path and shape also occur in the new network's ``network_weights``.
 
     A head for other targets has another shape, and keeps its own first weights.
     """

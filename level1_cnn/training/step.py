@@ -144,7 +144,7 @@ class Stepper:
         self._start = self.state()
 
     def end_epoch(self, epoch: int) -> None:
-        """Add the weights to the mean of the last epochs, if keep = "mean" and ``epoch`` (from 0) is one of them."""
+        """Add the weights to the mean of the last epochs, if keep = "mean" and ``epoch`` (from 0) is among them."""
         if self._settings.keep != "mean" or epoch < self._settings.epochs - self._settings.mean_epochs:
             return
         values = [variable.numpy().astype(np.float64) for variable in self._sources]

@@ -11,7 +11,7 @@ from runtime.run_folder import Run
 
 @dataclass(frozen=True)
 class InnerCases:
-    """The cases that a search may use: all without those of the outer fold and the test."""
+    """The cases that a search may use: all except the cases of the outer fold and the test cases."""
 
     cases: pd.DataFrame
     outer: int  # the outer fold

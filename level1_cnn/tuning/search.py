@@ -53,7 +53,7 @@ def tune_model(job: Job, search: str) -> Path:
     the other folds. It is stopped early when its mean over the folds so far is below the median of the other trials.
     The first trial has the model's own settings, so that the best trial is never worse on these folds. After a kill,
     the search continues; the current trial continues after its last finished epoch. Writes trials.csv and
-    <model>_tuned.toml to level1_search/<model> and returns the path of the TOML file. Raises InputFault where model,
+    <model>_tuned.toml to level1_search/<model> and returns the path of the TOML file. Raises InputFault if model,
     ranges and folds do not fit together.
     """
     space = read_search(search)

@@ -26,7 +26,7 @@ class Span(Settings):
 
 
 class Choices(Settings):
-    """A list of values; a trial has one of them."""
+    """A list of values; a trial gets one value from the list."""
 
     choices: Annotated[tuple[bool | int | float | str, ...], Field(min_length=2)]
 
@@ -49,7 +49,7 @@ class Search(Settings):
     ranges: dict[str, Span | Choices]
 
     def suggest(self, trial: "Trial", settings: Finetune) -> "dict[str, Value]":
-        """Return one value per range, proposed by ``trial``; whole numbers where the type in ``settings`` is int."""
+        """Return dotted key -> value proposed by ``trial`` for every range; whole numbers for settings of type int."""
         return {key: _propose(trial, key, limits, _kind(settings, key)) for key, limits in self.ranges.items()}
 
 
@@ -85,7 +85,7 @@ def check_search(search: Search, settings: Finetune, where: str) -> None:
 
 
 def replace_values(settings: Finetune, values: "Mapping[str, Value]", where: str = "trial") -> Finetune:
-    """Return the settings with ``values`` (dotted key -> value) replaced; raise InputFault where these are invalid."""
+    """Return the settings with ``values`` (dotted key -> value) replaced; raise InputFault if the result is invalid."""
     content = settings.model_dump()
     for key, value in values.items():
         *parents, name = key.split(".")

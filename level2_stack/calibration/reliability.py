@@ -91,8 +91,8 @@ def expected_calibration_error(
     """Return the mean over rows of |observed share - mean probability| of the row's bin.
 
     With bins of equal width it is the ECE of Naeini et al. 2015; with bins of equal count the adaptive ECE of Nixon et
-    al. 2019. A rare class needs the latter: nearly all its probabilities are in one bin of equal width. By chance the
-    error of a perfect model is above 0 too, so compare models on the same rows and bins.
+    al. 2019. A rare class needs bins of equal count: nearly all its probabilities are in one bin of equal width. By
+    chance the error of a perfect model is above 0 too, so compare models on the same rows and bins.
     """
     curve = reliability_curve(y, probability, weights, bins, strategy)
     return float(np.average((curve["observed"] - curve["mean_probability"]).abs(), weights=curve["weight"]))

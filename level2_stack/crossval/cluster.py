@@ -21,7 +21,7 @@ class ClusterWorkers:
         self.cluster = cluster
 
     def run_in_parallel(self, work: Work[Outcome], jobs: Sequence[Job], table: Table) -> Iterator[Outcome]:
-        """Yield ``work(job, table)`` for every job, in the order of ``jobs``; the results are those of one machine."""
+        """Yield ``work(job, table)`` for every job, in the order of ``jobs``; the results are as on one machine."""
         table_on_workers = self.cluster.share(table)
         yield from self.cluster.results([(work, (job, table_on_workers)) for job in jobs], keep_order=True)
 

@@ -107,7 +107,7 @@ def list_tasks(design: Design, recipe: Recipe, tuned_params: TunedParams | None 
 
 
 def params_for(recipe: Recipe, tuned_params: TunedParams, learner: str, fold: int) -> Settings:
-    """Return the parameters of ``learner`` for outer fold ``fold``: those tuned for it, or the recipe's."""
+    """Return the parameters of ``learner`` for outer fold ``fold``: tuned for this fold, or from the recipe."""
     return tuned_params.get((learner, fold), recipe.parameters(learner))
 
 

@@ -10,7 +10,7 @@ MIN_FOLDS = 3  # with two, the only inner fold would be all training rows of an 
 
 
 def check_folds(design: Design) -> None:
-    """Raise InputFault unless each patient is in one fold, there are 3 or more folds, and each has both classes."""
+    """Raise InputFault unless each patient is in one fold, and there are 3 or more folds, each with both classes."""
     spans = pd.Series(design.folds).groupby(design.groups).nunique()
     if (spans > 1).any():
         raise InputFault(

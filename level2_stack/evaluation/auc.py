@@ -34,9 +34,9 @@ class RocWeights(NamedTuple):
     """Weights of positives and negatives at every distinct score of a positive, ascending, under b weightings of rows.
 
     For such a score t, a row of the arrays (scores, b) has: ``positives_at`` and ``negatives_at``, the weights of the
-    positives and of the negatives with score t, and ``negatives_below``, that of the negatives with a lower score;
-    ``all_negatives`` (b,) is the weight of all negatives. Every measure of the ROC or precision-recall curve can be
-    computed from them, because between these scores only the specificity changes.
+    positives and of the negatives with score t, and ``negatives_below``, the weight of the negatives with a lower
+    score; ``all_negatives`` (b,) is the weight of all negatives. Every measure of the ROC or precision-recall curve can
+    be computed from them, because between these scores only the specificity changes.
     """
 
     positives_at: Floats

@@ -38,7 +38,7 @@ def truth_sentences(
 ) -> list[str]:
     """Return sentences with the AUC of ``scores`` (name -> probability per case) on the rows of ``role``.
 
-    Every other score is compared with that of ``submitted_model``. The list is empty if the folder ``data`` has no
+    Every other score is compared with the score of ``submitted_model``. The list is empty if the folder ``data`` has no
     truth.csv, or if its rows of ``role`` have one class only. The AUC of a column ``risk`` is the best attainable one.
     """
     path = data / TRUTH

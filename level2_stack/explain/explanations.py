@@ -125,8 +125,8 @@ def explain(
     hiding columns. The mean over seeds and the blend are linear in logits, so their splits are weighted sums. The
     calibration of a fold multiplies all parts of a case by one slope (``scales.apply_function``; Platt's slope is the
     same for all cases). For a test case, the mean probability over the folds is split in the same way. The base is the
-    score with all parts 0, in log odds: the same for all training cases of a fold, and for all test cases.
-    Raises InputFault, which names ``where``, if the log odds of the refitted models are not those of ``probability``.
+    score with all parts 0, in log odds: the same for all training cases of a fold, and for all test cases. Raises
+    InputFault, which names ``where``, if the log odds of the refitted models differ from those of ``probability``.
     """
     table = build_table(design)
     members = members_of(recipe, decisions.members, decisions.rounds)

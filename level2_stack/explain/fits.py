@@ -138,7 +138,7 @@ def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> F
 
 
 def mean_over_seeds(by_seed: Sequence[MemberScores]) -> MemberScores:
-    """Return the mean of the seeds' scores, computed in float32, seed after seed, like that of the stack."""
+    """Return the mean of the seeds' scores, computed in float32, seed after seed, as the stack computes its mean."""
     share, score = np.float32(1 / len(by_seed)), np.zeros_like(by_seed[0].score)
     for each in by_seed:
         score += share * each.score

@@ -54,7 +54,7 @@ SCORE_BYTES = 4  # a score in memory; there is one per stage, fold and row
 
 
 def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Machine, *, fresh: bool = False) -> None:
-    """Forecast a recipe over ``run``; print the forecast and write it, with that of level one, to plan.json.
+    """Forecast a recipe over ``run``; print the forecast and write it to plan.json, beside the forecast of level one.
 
     ``fresh`` says that the finished stack is up to date. Raises InputFault if the work needs more memory or disk than
     ``machine`` has, or if there will be no network to stack.

@@ -135,7 +135,7 @@ def finite_numbers(column: pd.Series, where: str, findings: Findings) -> pd.Seri
 
 
 def within_rounding(scores: pd.Series, where: str, findings: Findings) -> pd.Series:
-    """Return ``scores`` clipped to [0, 1], with a note, if all are within 1e-6 of it; else return them unchanged."""
+    """Return ``scores`` clipped to [0, 1], with a note, if all are within 1e-6 of this range; else unchanged."""
     outside = (scores < 0) | (scores > 1)
     in_range = scores.clip(0, 1)
     if not outside.any() or (scores - in_range).abs().max() > ROUNDING:

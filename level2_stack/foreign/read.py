@@ -45,11 +45,11 @@ def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str]
     """Read and check ``folder``/<network>/{oof.csv,test.csv} against the case table, each network on its own.
 
     The networks named in ``trust`` are accepted even if the others do not confirm the order of their test rows; a note
-    warns of it. Any other fault refuses them too.
+    warns of it. Any other fault refuses these networks too.
 
     A table has one row per train and test case, in the order of ``cases`` (without role extra): probability (float64;
     NaN for a train case without a row), spread (float64; standard deviation over the views, ddof 0; NaN without views),
-    fold (int8; that of the file, else -1). Raises InputFault if all networks are refused.
+    fold (int8; from the file, -1 without one). Raises InputFault if all networks are refused.
     """
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     folders = [path for path in inside if path.is_dir() and not path.name.startswith(".")]

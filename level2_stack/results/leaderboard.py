@@ -27,10 +27,10 @@ def leaderboard(
 
     Columns: ``kind``; ``auc`` over the pooled out-of-fold probabilities of the train rows, with ``low`` and ``high``
     (95 %, patients resampled ``replicates`` times); ``gain``, ``gain_low``, ``gain_high``: the AUC of the headline (the
-    choice, or the model that the recipe submits) minus that of this row, paired; ``auc_fold_<k>`` in level two's folds
-    (a foreign network may have been trained in others), and their mean ``auc_fold_mean``; ``seeds``, the number fitted,
-    and ``auc_seed_std``, the standard deviation of the AUC of single seeds; ``rows``, the number with a score, and
-    ``complete``: whether these are all train rows. An incomplete network is scored and compared on its own rows.
+    choice, or the model that the recipe submits) minus the AUC of this row, paired; ``auc_fold_<k>`` in level two's
+    folds (a foreign network may have been trained in others), and their mean ``auc_fold_mean``; ``seeds``, the number
+    fitted, and ``auc_seed_std``, the standard deviation of the AUC of single seeds; ``rows``, the number with a score,
+    and ``complete``: whether these are all train rows. An incomplete network is scored and compared on its own rows.
     """
     train = design.train.index
     networks = {name: predictions[name]["probability"].loc[train] for name in design.networks}

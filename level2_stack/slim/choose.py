@@ -20,10 +20,10 @@ Names = tuple[str, ...]
 class NetworkChoice:
     """The chosen ``networks``, those with the largest gain first, and the AUC that choosing them loses.
 
-    ``steps`` has a row per number of networks: its index is the network added last, ``auc`` the inner AUC with it.
-    ``full`` is the inner AUC of all networks. ``by_fold`` has the choice of each outer fold, made on its inner folds.
-    ``loss`` is the AUC of all networks minus that of ``by_fold``, where every outer fold is evaluated with its own
-    choice, with 95 % limits (patients resampled).
+    ``steps`` has a row per number of networks: its index is the network added last, ``auc`` the inner AUC with that
+    network. ``full`` is the inner AUC of all networks. ``by_fold`` has the choice of each outer fold, made on its inner
+    folds. ``loss`` is the AUC of all networks minus the AUC of ``by_fold``, where every outer fold is evaluated with
+    its own choice, with 95 % limits (patients resampled).
     """
 
     networks: Names

@@ -99,9 +99,9 @@ def spread_learners(recipe: Recipe, where: str) -> dict[str, Settings]:
 def make_spread(spread: Spread, address: str) -> None:
     """Write ``predictions/spread_<learner>/oof.csv`` and ``test.csv`` of every learner, and print their AUCs.
 
-    ``address`` is that of a Dask scheduler whose workers can read the table's files. Every fit is stored in ``models``
-    as soon as it is finished; an interrupted command continues from there. This process reads no feature values. Raises
-    InputFault when the cluster is lost and for a text column with too many different texts.
+    ``address`` is the address of a Dask scheduler whose workers can read the table's files. Every fit is stored in
+    ``models`` as soon as it is finished; an interrupted command continues from there. This process reads no feature
+    values. Raises InputFault when the cluster is lost and for a text column with too many different texts.
     """
     with open_table_cluster(address, spread.table.folder) as cluster:
         schema = _feature_columns(spread.table, cluster)

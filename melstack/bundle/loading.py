@@ -104,7 +104,7 @@ class Bundle:
         return Predictions(table, networks, contributions, notices)
 
     def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
-        """Return per case a map of where the networks see melanoma, float32 (rows, columns), 0 to 1.
+        """Return image_name -> attention map, float32 (rows, columns), 0 to 1: high where the networks see melanoma.
 
         The map covers the square picture. The result is empty if the bundle has no network.
         """

@@ -19,7 +19,7 @@ class Predictions:
     if the bundle has no network); ugly_duckling (whether the distance to the patient's other pictures among these cases
     exceeds that of 95 % of the run's lesions).
     ``networks``: per network, probability and spread over its views.
-    ``contributions``: what each column of level two, and base, adds to the log odds; they sum to those of probability.
+    ``contributions``: what each column of level two, and base, adds to the log odds; a row sums to those of the case.
     ``notices``: per case, sentences that say how it differs from the training cases; empty for most cases.
     ``notes``: one sentence per repair of the cases' values, and per column that is missing.
     """
@@ -55,7 +55,7 @@ class Predictor(Protocol):
         """
 
     def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
-        """Return per case a map of where the networks see melanoma, float32 (rows, columns), 0 to 1.
+        """Return image_name -> attention map, float32 (rows, columns), 0 to 1: high where the networks see melanoma.
 
         The map covers the square picture.
         """

@@ -19,27 +19,27 @@ CLIPPED_SHARE = 0.005  # of the values at each end: a few extreme pictures would
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis from ``low`` to ``high``; with ``root`` on a square-root scale, which gives small values more room.
+    """One axis from ``low`` to ``high``; a square-root scale (``is_square_root``) gives small values more room.
 
-    A tick label shows ``times`` the value of the tick: 1,000 where the axis label says "per 1,000".
+    A tick label shows the value times ``label_factor``: 1,000 if the axis label says "per 1,000".
     """
 
     label: str
     low: float
     high: float
-    root: bool = False
+    is_square_root: bool = False
     percent: bool = False
-    times: int = 1
+    label_factor: int = 1
 
     def fraction(self, value: float) -> float:
         """Return the position of ``value`` on the axis: 0 at ``low``, 1 at ``high``."""
-        if self.root:
+        if self.is_square_root:
             return float((np.sqrt(max(value, 0.0)) - np.sqrt(self.low)) / (np.sqrt(self.high) - np.sqrt(self.low)))
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
         """Return about five round values within the axis."""
-        if self.root:
+        if self.is_square_root:
             return self._root_ticks()
         step = round_step((self.high - self.low) / 4)
         values = step * np.arange(np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9) + 1)
@@ -56,7 +56,7 @@ class Axis:
 
     def tick_text(self, value: float) -> str:
         """Return the label of a tick at ``value``."""
-        return f"{100 * value:.4g} %" if self.percent else f"{self.times * value:.4g}"
+        return f"{100 * value:.4g} %" if self.percent else f"{self.label_factor * value:.4g}"
 
 
 @dataclass(frozen=True)

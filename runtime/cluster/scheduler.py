@@ -66,7 +66,7 @@ class Cluster:
             return self.client.submit(_same, value, pure=False)
 
     def run_fit(self, fit: Callable[[Client], Result]) -> Result:
-        """Return ``fit(client)``, one fit over all current workers, which stops when one of them is lost.
+        """Return ``fit(client)``, one fit over all current workers; the fit stops when any worker is lost.
 
         When a worker is lost, or ``fit`` raises ConnectionError, the other workers are restarted and the fit is
         repeated. Raises InputFault after ``ATTEMPTS`` interrupted fits, or when the scheduler is lost.

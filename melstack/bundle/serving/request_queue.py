@@ -68,7 +68,7 @@ class RequestQueue:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, work))
 
     def close(self) -> None:
-        """Wait for the requests that are being computed, drop the waiting ones, and end the workers."""
+        """Wait for the requests that are being computed, drop the requests that wait, and end the workers."""
         self._pool.shutdown(cancel_futures=True)
 
     @contextmanager

@@ -12,7 +12,7 @@ LARGE_DIFFERENCE = 0.1  # between the training and test shares of a picture size
 
 
 def summary_sentences(cases: pd.DataFrame, groups: Sequence[dict[str, Any]], sizes: Rows, shifts: Rows) -> list[str]:
-    """Return sentences on prevalence, age, picture sizes and shift, for those of them that the tables have."""
+    """Return sentences on prevalence, age, picture sizes and shift, without topics that the tables lack."""
     target = cases.loc[cases["role"] == "train", "target"]
     first = f"{100 * target.mean():.2f} % of the training pictures are malignant ({int(target.sum()):,})."
     return [first, *_age(groups), *_size(sizes), *_shift(shifts)]

@@ -18,7 +18,7 @@ def settings_of(run: Run, folder: Path, networks: Sequence[str]) -> Settings:
     """Return the settings of the stack in ``folder`` of ``run``: data, folds, recipe, and those of each network.
 
     Keys are joined by dots (``recipe.calibration.prevalence``); a list has one key per element and ignores their order.
-    The recipe is that of decisions.json, with all defaults and the prevalence of the command line.
+    The recipe is read from decisions.json, with all defaults and the prevalence of the command line.
     """
     facts, decisions, stack = run.facts(), read_json(folder / "decisions.json"), read_json(folder / "run.json")
     cases = facts["made_from"]

@@ -39,7 +39,7 @@ class Explanations(Attachment):
 
 
 class Finding(Attachment):
-    """One finding of the leak audit: what it is, its count, the names, the severity, and the action taken."""
+    """One finding of the leak audit: ``what`` was found, count, names, severity, and the action (``done``)."""
 
     what: str
     count: int = Field(ge=0)

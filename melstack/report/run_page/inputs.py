@@ -83,7 +83,7 @@ class StackResults:
 
     @property
     def deployment_prevalence(self) -> float | None:
-        """Return the prevalence that the recipe sets for the probabilities; None for that of the training rows."""
+        """Return the prevalence that the recipe sets for the probabilities; None means that of the training rows."""
         prevalence = self.decisions["recipe"].get("calibration", {}).get("prevalence")
         return None if prevalence is None else float(prevalence)
 

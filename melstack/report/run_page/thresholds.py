@@ -90,8 +90,8 @@ def _reliability(stack: StackResults) -> Chart:
     table = stack.tables["reliability"]
     high = _round_up(float(table[["mean_probability", "observed_high"]].max().max()))
     rare = stack.prevalence < RARE
-    x = Axis("predicted probability", 0, high, root=rare, percent=True)
-    y = Axis("observed share", 0, high, root=rare, percent=True)
+    x = Axis("predicted probability", 0, high, is_square_root=rare, percent=True)
+    y = Axis("observed share", 0, high, is_square_root=rare, percent=True)
     line = Line(stack.headline, "first", table[["mean_probability", "observed"]].to_numpy(dtype=np.float64))
     ideal = Line("perfectly calibrated", "guide", np.array([[0.0, 0.0], [high, high]]))
     bars = [_bar(row) for row in table.to_dict("records")]
@@ -120,7 +120,7 @@ def _decision(stack: StackResults) -> Chart:
     x = Axis("threshold probability", 0, high, percent=True)
     cases = 1 if prevalence > RARE else 1000  # 0.00025 per case would be too long for a tick label
     label = "net benefit per case" if cases == 1 else f"net benefit per {cases:,} cases"
-    y = Axis(label, -0.25 * prevalence, 1.05 * prevalence, times=cases)
+    y = Axis(label, -0.25 * prevalence, 1.05 * prevalence, label_factor=cases)
     return Chart("Decision curve", x, y, [all_benign, all_malignant, *lines], marker="decision")
 
 

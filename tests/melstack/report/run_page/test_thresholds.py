@@ -58,9 +58,9 @@ def test_a_thinned_line_keeps_both_ends_and_a_short_line_is_unchanged() -> None:
 def test_ticks_are_round_numbers_within_the_axis_and_never_minus_zero() -> None:
     assert Axis("", 0, 1).ticks() == [0, 0.25, 0.5, 0.75, 1]
     assert [str(tick) for tick in Axis("", -0.04, 0.18).ticks()] == ["0.0", "0.05", "0.1", "0.15"]
-    assert Axis("", 0, 0.15, root=True).ticks() == [0, 0.005, 0.02, 0.05, 0.1]
+    assert Axis("", 0, 0.15, is_square_root=True).ticks() == [0, 0.005, 0.02, 0.05, 0.1]
     assert Axis("", 0, 0.15, percent=True).tick_text(0.005) == "0.5 %"
-    assert Axis("per 1,000", 0, 0.001, times=1000).tick_text(0.00025) == "0.25"
+    assert Axis("per 1,000", 0, 0.001, label_factor=1000).tick_text(0.00025) == "0.25"
     assert [round_step(step) for step in (0.24, 0.26, 7.0)] == pytest.approx([0.2, 0.25, 5.0])
 
 
@@ -73,7 +73,7 @@ def test_a_chart_has_its_corners_at_the_margins_and_its_lines_leave_out_nan() ->
 
 
 def test_a_square_root_axis_has_a_quarter_of_its_maximum_at_the_middle() -> None:
-    assert Axis("", 0, 0.16, root=True).fraction(0.04) == pytest.approx(0.5)
+    assert Axis("", 0, 0.16, is_square_root=True).fraction(0.04) == pytest.approx(0.5)
 
 
 def test_a_scale_contains_every_known_value_and_clips_values_outside() -> None:
