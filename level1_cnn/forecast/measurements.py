@@ -29,9 +29,8 @@ class Request:
     job: Job
     folder: Path  # for temporary files
     epoch_steps: int  # optimiser steps per epoch in the real run
-    measure_training: (
-        bool  # False: a training step would not fit the memory or would take too long; measure forward passes
-    )
+    # False: a training step would not fit the memory or would take too long, so only forward passes are measured.
+    measure_training: bool
 
 
 @dataclass

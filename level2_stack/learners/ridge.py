@@ -36,7 +36,7 @@ class Params(Settings):
 
 
 class Numbers(NamedTuple):
-    """Columns of numbers, the medians that replace missing values, and the columns with a missing-value indicator."""
+    """Columns of numbers, the medians that replace gaps, and the ``gappy`` columns, which get an indicator."""
 
     names: list[str]
     medians: list[float]
