@@ -191,7 +191,7 @@ class Row:
         words_of_line = shlex.split(line.replace(r"\|", "|"))
         name, _, value = words_of_line[2].partition("=")
         if outcome == "the path":
-            return cls(words_of_line, f"{value}: no such")
+            return cls(words_of_line, f"{value}: the data folder does not exist")
         message = re.fullmatch(r"`+ ?(.+?) ?`+", outcome)
         if outcome == f"`{value}`":
             path = folder / value
