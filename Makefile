@@ -9,17 +9,33 @@ SETTINGS := DATA RUN MAPPING EXTRA FOLDS OFFICIAL_FOLDS FOLD_SEED CLINIC_TRAIN C
   TRAIN TEST SEED MINUTES CLIENTS PICTURES
 OF_MAKE := GPU TESTS KILLS PIPELINE_KILLS PROOF PROOF_OPTIONS TF_CPP_MIN_LOG_LEVEL OMP_WAIT_POLICY SHELL MAKEFLAGS
 
+# Everything that was typed is checked before anything is installed or run.
 quote = '$(subst ','\'',$(1))'
+define newline
+
+
+endef
+NEAREST = import difflib, sys; known = sys.argv[2].split(); near = difflib.get_close_matches(sys.argv[1].upper(), known, 1, 0.6) \
+  or difflib.get_close_matches(sys.argv[1], known, 1, 0.6); print("did you mean " + near[0] + "?" if near else "known are " + ", ".join(known))
+nearest = $(shell python3 -c $(call quote,$(NEAREST)) $(call quote,$(1)) $(call quote,$(2)))
+TARGETS := $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-UNKNOWN := $(filter-out $(SETTINGS) $(OF_MAKE),$(GIVEN))
+UNKNOWN := $(firstword $(filter-out $(SETTINGS) $(OF_MAKE),$(GIVEN)))
+STRANGE := $(firstword $(filter-out $(TARGETS),$(MAKECMDGOALS)))
 ifneq ($(UNKNOWN),)
-NEAREST = import difflib, sys; known = sys.argv[2].split(); near = difflib.get_close_matches(sys.argv[1].upper(), known, 1, 0.5); \
-  print("did you mean " + near[0] + "?" if near else "known are " + ", ".join(known))
-$(error unknown variable $(firstword $(UNKNOWN)): $(shell python3 -c $(call quote,$(NEAREST)) \
-  $(call quote,$(firstword $(UNKNOWN))) $(call quote,$(SETTINGS) $(OF_MAKE))))
+$(error unknown variable $(UNKNOWN): $(call nearest,$(UNKNOWN),$(SETTINGS) $(OF_MAKE)))
+endif
+ifneq ($(STRANGE),)
+$(error unknown target $(STRANGE): $(call nearest,$(STRANGE),$(TARGETS)); a data folder is given as DATA=$(STRANGE))
+endif
+ifeq ($(wildcard pyproject.toml),)
+$(error make works in the folder of its Makefile: make -C $(dir $(firstword $(MAKEFILE_LIST))) $(MAKECMDGOALS))
 endif
 # A value is text: make expands no `$` in it, neither here nor where it exports it.
 $(foreach name,$(filter $(SETTINGS),$(GIVEN)),$(eval override $(name) := $$(value $(name))))
+ifneq ($(findstring $(newline),$(foreach name,$(GIVEN),$(value $(name)))),)
+$(error a value holds a line end; rename the file or folder, or call .venv/bin/melstack)
+endif
 WORDS = $(foreach name,$(filter $(SETTINGS),$(GIVEN)),$(call quote,$(name)=$($(name))))
 
 LOCK := requirements$(if $(GPU),-gpu).lock
@@ -53,7 +69,7 @@ lr-find: ## range test of MODEL's learning rate on the training rows of one fold
 tune: ## search MODEL's settings within the ranges of SEARCH, on training folds alone
 bundle: ## the bundle alone;   SLIM=0.005: one with the fewest networks within that loss of AUC
 ##@ Maintaining
-verify: ## every file of RUN against its digest: unchanged, damaged or stale
+verify: ## every file of RUN against its digest: intact, damaged or stale
 check-bundle: ## every file of BUNDLE against its digest
 clinic: ## draw the synthetic clinic, the demo, into data/clinic
 spread: ## RECIPE's boosters over a TABLE larger than one machine, on CLUSTER's workers: scores in OUT

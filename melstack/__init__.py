@@ -19,6 +19,11 @@ HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """Return the names of the library, also before their first use."""
+    return [*globals(), *__all__]
+
+
 def __getattr__(name: str) -> object:
     """Import a name of the library when it is first used: the command line needs none of them."""
     if name not in HOMES:

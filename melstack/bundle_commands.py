@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads, expand_groups, flag, setting
+from runtime.errors import InputFault
 from runtime.progress import say
 
 app = typer.Typer()
@@ -49,6 +50,8 @@ def serve(
     from melstack.bundle.serving.limits import read_limits
 
     check_host(host, open_to_others)
+    if keep is not None and keep.exists() and not keep.is_dir():
+        raise InputFault(f"{keep}: a file; --keep needs a folder")
     bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
     serve_page(bundle, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
 

@@ -1,6 +1,8 @@
 """The command `melstack`: every verb of the project under one name."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -46,4 +48,20 @@ def build_app() -> typer.Typer:
     commands = [command for part in parts for command in part.app.registered_commands]
     by_verb = {command.name or getattr(command.callback, "__name__", ""): command for command in commands}
     app.registered_commands = [by_verb[verb] for verb in ORDER]
+    app.callback()(main_options)
     return app
+
+
+def print_version(is_requested: bool) -> None:
+    """Print the version and exit if the option is given."""
+    if is_requested:
+        print(f"melstack {metadata.version('melstack')}")
+        raise typer.Exit
+
+
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Take the options of ``melstack`` itself."""

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import typer
 from typer.core import TyperGroup
@@ -10,6 +12,11 @@ from melstack.extras import missing_extra
 from melstack.make_words import GOALS, arguments_of
 from runtime.errors import InputFault
 from runtime.exit_codes import run_command
+
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's messages at its start would hide ours
+    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin make boosting many times slower on shared cores
+}
 
 
 def new_app(help_text: str, epilog: str = "") -> typer.Typer:
@@ -29,11 +36,15 @@ def run_app(app: typer.Typer, program: str) -> None:
 
 
 def _run(app: typer.Typer, program: str) -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
     goals = os.environ.pop(GOALS, None)  # set by make; a process that this one starts is not called by make
     if goals is not None and isinstance(command, TyperGroup):
         arguments = arguments_of(arguments, command, goals.split())
+    arguments = [_with_home(word) for word in arguments]
+    _refuse_empty_values(arguments)
     try:
         command(arguments, prog_name=program)
     except ModuleNotFoundError as error:
@@ -41,3 +52,17 @@ def _run(app: typer.Typer, program: str) -> None:
         if message is None:
             raise
         raise InputFault(message) from error
+
+
+def _with_home(word: str) -> str:
+    """Return ``word`` with the home folder instead of a leading ~ of its value, which shells leave after ``=``."""
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    is_home = value == "~" or value.startswith("~/")
+    return f"{name}{equals}{Path(value).expanduser()}" if is_home else word
+
+
+def _refuse_empty_values(arguments: list[str]) -> None:
+    """Raise InputFault for an option whose value is empty, as of a shell variable that is not set."""
+    for before, word in pairwise(["", *arguments]):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise InputFault(f"{before if word == '' else word[:-1]}: empty; give a value, or leave the option out")

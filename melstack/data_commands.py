@@ -95,7 +95,7 @@ def contact_sheet(source: CasesOptions) -> None:
 @app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack verify --data mydata")
 @expand_groups
 def verify(run_options: RunOptions) -> None:
-    """Check every file of a run: unchanged, damaged, or made from something that has changed since."""
+    """Check every file of a run: intact, damaged, or stale, which means that its inputs have changed since."""
     from melstack.verify import print_verdicts, verify_run
     from runtime.run_folder import Run
 
@@ -122,7 +122,7 @@ def freeze(source: CasesOptions) -> Run:
     from features.freeze_cases import freeze_cases
 
     if source.data_folder == DEMO:
-        clinic(DEMO, source.clinic_train, source.clinic_test, source.clinic_seed)
+        _draw_demo(source)
     extra = tuple(Path(folder) for folder in split_names(source.extra))
     request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
     is_new = freeze_cases(run, request)
@@ -130,6 +130,17 @@ def freeze(source: CasesOptions) -> Run:
     for line in run.facts()["summary"]:
         say(f"  {line}")
     return run
+
+
+def _draw_demo(source: CasesOptions) -> None:
+    """Draw the demo; one that exists is used as it is, unless the options name another size or seed."""
+    requested = (source.clinic_train, source.clinic_test, source.clinic_seed)
+    if requested == (None, None, None) and (DEMO / "clinic.json").is_file():
+        return
+    train, test, seed = (
+        default if number is None else number for number, default in zip(requested, (1000, 400, 0), strict=True)
+    )
+    clinic(DEMO, train, test, seed)
 
 
 def audit_cases(run: Run, *, print_all: bool = False) -> None:
@@ -143,5 +154,6 @@ def audit_cases(run: Run, *, print_all: bool = False) -> None:
             say(f"audit: {line}")
     else:
         findings, blocking = len(report.findings), len(report.blocking)
-        say(f"audit: {findings} finding(s), {blocking} of them blocking; {run.folder / REPORT}")
+        counts = f"{findings} finding(s), {blocking} of them blocking" if findings else "no findings"
+        say(f"audit: {counts}; {run.folder / REPORT}")
     refuse_leaks(report, str(run.folder))

@@ -16,11 +16,12 @@ from melstack.options import (
     ModelOptions,
     NetworkOptions,
     RunOptions,
+    check_devices,
     expand_groups,
     setting,
     split_names,
 )
-from runtime.errors import InputFault
+from runtime.errors import InputFault, did_you_mean
 from runtime.invocation import option
 from runtime.progress import say
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.run_folder import Run
 
 app = typer.Typer()
-Devices = Annotated[str, setting("auto, cpu, gpu:0, tpu", "NAME")]
+Devices = Annotated[str, setting("auto, cpu, gpu:0, tpu", "NAME", callback=check_devices)]
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack oof --data mydata --profile gpu --devices mirrored")
@@ -55,7 +56,11 @@ def views(
     from runtime.run_folder import Run
 
     run = Run(run_options.folder)
+    run.facts()
     names = [Path(name).name.removesuffix(".toml") for name in split_names(models)]
+    for name in names:
+        if name not in run.networks():
+            raise InputFault(f"{run.folder}: network {name!r} is not finished; {did_you_mean(name, run.networks())}")
     for name in names or run.networks():
         print_view_contributions(run, name)
 

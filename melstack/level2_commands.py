@@ -149,7 +149,7 @@ def design(
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
     """Return the run of ``source`` after freezing, auditing, training and stacking; fresh steps are skipped."""
     check_networks(networks)
-    check_recipe(options)
+    check_stack_options(options)
     run = freeze(source)
     audit_cases(run, print_all=True)
     train(run, networks, cluster)
@@ -157,11 +157,14 @@ def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOpti
     return run
 
 
-def check_recipe(options: RecipeOptions) -> None:
-    """Raise InputFault for an unknown or invalid recipe, before anything is computed."""
+def check_stack_options(options: StackOptions) -> None:
+    """Raise InputFault for an invalid recipe or a missing folder of networks, before anything is computed."""
+    from level2_stack.foreign.bring import networks_in
     from level2_stack.recipe import read_recipe
 
     read_recipe(options.file)
+    if options.foreign is not None:
+        networks_in(options.foreign)
 
 
 def cross_validate(run: Run, options: StackOptions, cluster: str | None = None) -> None:

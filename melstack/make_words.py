@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 
 from typer.core import TyperGroup, TyperOption
 
@@ -32,6 +31,8 @@ def arguments_of(words: list[str], app: TyperGroup, goals: Sequence[str]) -> lis
     faults = [_no_effect(name, verb, every) for name in variables if name not in every]
     if faults and len(verbs) == len(goals):
         raise InputFault("\n".join(faults))
+    if empty := [name for name, value in variables.items() if not value]:
+        raise InputFault(f"{', '.join(empty)}: empty; give a value, or leave it out")
     values = _from_environment(options, variables) | variables
     arguments = [word for name, option in options.items() for word in _words(name, option, values.get(name, ""))]
     return [verb, *arguments, *rest]
@@ -69,13 +70,12 @@ def _from_environment(options: dict[str, TyperOption], from_make: dict[str, str]
 
 
 def _words(name: str, option: TyperOption, value: str) -> list[str]:
-    """Return an option and its value as click reads them; an empty value is one that is not given."""
+    """Return an option and its value as click reads them; an empty value stands for an option that is not given."""
     if not value:
         return []
     long = next(text for text in option.opts if text.startswith("--"))
     if not option.is_flag:
-        home = value == "~" or value.startswith("~/")  # the shell leaves it alone within NAME=value
-        return [f"{long}={Path(value).expanduser() if home else value}"]
+        return [f"{long}={value}"]
     if value.lower() not in YES | NO:
         raise InputFault(f"{name}={value}: must be 1 (yes) or 0 (no)")
     return [long] if value.lower() in YES else []

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -15,6 +17,7 @@ from runtime.errors import InputFault
 from runtime.invocation import option
 
 DEMO = Path("data/clinic")
+DEVICES = "auto, cpu, cpu:2, gpu:0, gpu:0,1, mirrored, workers, tpu"
 DAILY, CLOSER, MAINTAINING = "Daily", "Looking closer", "Maintaining"
 
 
@@ -25,7 +28,7 @@ def setting(
     *,
     min: float | None = None,
     max: float | None = None,
-    callback: Callable[[float | None], float | None] | None = None,
+    callback: Callable[..., object] | None = None,
 ) -> OptionInfo:
     """Return a typer option; the help shows ``default`` as its default value (None: the real one, "": none)."""
     show_default: str | bool = True if default is None else default or False
@@ -48,8 +51,35 @@ def check_share(value: float | None) -> float | None:
     return value
 
 
+def check_address(value: str | None) -> str | None:
+    """Return ``value``, the address of a scheduler or None; raise typer.BadParameter unless it is PROTOCOL://HOST:PORT."""
+    if value is not None and not re.fullmatch(r"\w+://\S+", value):
+        raise typer.BadParameter(f"{value} is not an address such as tcp://host:8786")
+    return value
+
+
+def check_devices(value: str) -> str:
+    """Return ``value``; raise typer.BadParameter unless it has the form of a choice of devices."""
+    if not re.fullmatch(r"auto|cpu(:\d+)?|gpu:\d+(,\d+)*|mirrored|workers|tpu", value):
+        raise typer.BadParameter(f"{value} is not one of {DEVICES}")
+    return value
+
+
+def check_finite(value: float | None) -> float | None:
+    """Return ``value``, a number of GB or None; raise typer.BadParameter if it is infinite or not a number."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number of GB, such as 16 or 0.5")
+    return value
+
+
+def gigabytes(help_text: str) -> OptionInfo:
+    """Return a typer option for a number of GB, by default this machine's."""
+    return setting(help_text, "GB", "this machine's", min=0, callback=check_finite)
+
+
 ClusterAddress = Annotated[
-    str | None, setting("Dask scheduler whose workers train and fit: tcp://host:8786", "ADDRESS")
+    str | None,
+    setting("Dask scheduler whose workers train and fit: tcp://host:8786", "ADDRESS", callback=check_address),
 ]
 MappingFile = Annotated[
     Path | None, setting("TOML that says where things are in DATA", "FILE", "DATA/cases.toml, if it exists")
@@ -78,7 +108,18 @@ class RunOptions:
         """Return a lock that refuses a second command on the run; a missing run folder is made only with ``create``."""
         from runtime.folder_lock import lock_folder
 
+        if create:
+            self._refuse_folder_of_others()
         return lock_folder(self.folder) if create or self.folder.is_dir() else nullcontext()
+
+    def _refuse_folder_of_others(self) -> None:
+        """Raise InputFault if the files of the run would be among the data, or among other runs."""
+        run, data = self.folder.resolve(), self.data_folder.resolve()
+        if data.is_relative_to(run) or any(run.glob("*/cases.json")):
+            raise InputFault(
+                f"{self.folder}: holds data or other runs; name a folder for this run alone, such as "
+                f"{option('run', 'runs/mine')}"
+            )
 
 
 @dataclass(frozen=True)
@@ -87,16 +128,16 @@ class CasesOptions(RunOptions):
 
     mapping: MappingFile = None
     extra: Annotated[
-        list[str] | None, setting("folders of external cases: trained on, never validated", "FOLDER", "")
+        list[str] | None, setting("folders of external cases ('a b'): trained on, never validated", "FOLDER", "")
     ] = None
     folds: Annotated[int, setting("number of folds", "N", min=2)] = 5
     official_folds: Annotated[
         bool, flag("--official-folds", "folds from the contest's patient groups (column tfrecord)")
     ] = False
     fold_seed: Annotated[int, setting("breaks ties between patients", "N")] = 0
-    clinic_train: Annotated[int, setting("training pictures of the demo", "N", min=1)] = 1000
-    clinic_test: Annotated[int, setting("test pictures of the demo", "N", min=1)] = 400
-    clinic_seed: Annotated[int, setting("seed of the demo", "N")] = 0
+    clinic_train: Annotated[int | None, setting("training pictures of the demo", "N", "1000", min=1)] = None
+    clinic_test: Annotated[int | None, setting("test pictures of the demo", "N", "400", min=1)] = None
+    clinic_seed: Annotated[int | None, setting("seed of the demo", "N", "0")] = None
 
 
 @dataclass(frozen=True)
@@ -105,10 +146,16 @@ class NetworkOptions:
 
     profile: Annotated[str, setting("networks: laptop, desktop, external, gpu or tpu", "NAME")] = "laptop"
     models: Annotated[
-        list[str] | None, setting("only these networks: names of any profile, or your own TOML files", "NAME", "all")
+        list[str] | None,
+        setting("only these networks ('a b'): names of any profile, or TOML files", "NAME", "all"),
     ] = None
     devices: Annotated[
-        str, setting("auto, cpu, cpu:2, gpu:0, gpu:0,1, mirrored (all GPUs), workers (TF_CONFIG), tpu", "NAME")
+        str,
+        setting(
+            "auto, cpu, cpu:2, gpu:0, gpu:0,1, mirrored (all GPUs), workers (TF_CONFIG), tpu",
+            "NAME",
+            callback=check_devices,
+        ),
     ] = "auto"
     deterministic: Annotated[bool, flag("--deterministic", "the same bytes in every run on one machine; slower")] = (
         False
@@ -134,7 +181,10 @@ class RecipeOptions:
         """The recipe's TOML file."""
         from level2_stack.recipe_files import recipe_file
 
-        return recipe_file(self.recipe)
+        path = recipe_file(self.recipe)
+        if not path.is_file():
+            raise InputFault(f"{path}: no such recipe; give a TOML file that exists, or the name of a built-in recipe")
+        return path
 
 
 @dataclass(frozen=True)
@@ -145,7 +195,7 @@ class StackOptions(RecipeOptions):
         Path | None, setting("other networks' predictions: <network>/oof.csv and test.csv", "FOLDER", "")
     ] = None
     trust: Annotated[
-        list[str] | None, setting("networks in FOREIGN to admit without confirmed row order", "NAME", "")
+        list[str] | None, setting("networks in FOREIGN ('a b') to admit without confirmed row order", "NAME", "")
     ] = None
     prevalence: Annotated[
         float | None,
@@ -170,9 +220,15 @@ class StackOptions(RecipeOptions):
 class FreeOptions:
     """Options for the resources of another machine, to plan work there; GB are 10^9 bytes."""
 
-    free_disk: Annotated[float | None, setting("GB of free disk", "GB", "this machine's", min=0)] = None
-    free_memory: Annotated[float | None, setting("GB of free memory", "GB", "this machine's", min=0)] = None
-    free_gpu: Annotated[float | None, setting("GB of memory of one GPU", "GB", "this machine's", min=0)] = None
+    free_disk: Annotated[
+        float | None, setting("GB of free disk", "GB", "this machine's", min=0, callback=check_finite)
+    ] = None
+    free_memory: Annotated[
+        float | None, setting("GB of free memory", "GB", "this machine's", min=0, callback=check_finite)
+    ] = None
+    free_gpu: Annotated[
+        float | None, setting("GB of memory of one GPU", "GB", "this machine's", min=0, callback=check_finite)
+    ] = None
 
 
 @dataclass(frozen=True)

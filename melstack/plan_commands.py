@@ -8,7 +8,7 @@ import typer
 
 from melstack.data_commands import freeze
 from melstack.level1_commands import check_external, check_networks, has_pictures
-from melstack.level2_commands import check_recipe
+from melstack.level2_commands import check_stack_options
 from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, expand_groups, split_names
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ app = typer.Typer()
 def plan(source: CasesOptions, networks: NetworkOptions, stack: StackOptions, free: FreeOptions) -> None:
     """Forecast hours, disk and memory of both levels from a few measured steps; refuse what cannot fit."""
     check_networks(networks)
-    check_recipe(stack)
+    check_stack_options(stack)
     with source.lock(create=True):
         run = freeze(source)
         machine = _machine(run, free)

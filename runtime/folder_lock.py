@@ -63,6 +63,8 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         raise InputFault(
             f"{folder}: this system has no flock(2) to lock a run with; on Windows use WSL, or a container"
         )
+    if folder.exists() and not folder.is_dir():
+        raise InputFault(f"{folder}: a file, but the files of the command need a folder; name another path")
     is_new = not folder.is_dir()
     with _acquire(folder, wait) as file:
         previous = _read(file)

@@ -13,7 +13,9 @@ from rich.text import Text
 Item = TypeVar("Item")
 PLAIN_SECONDS = 20.0  # between two plain lines, to keep log files short
 # A log file has no width of its own, and rich's default of 80 columns would cut tables.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+console = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else 120
+)
 
 
 def say(text: str) -> None:

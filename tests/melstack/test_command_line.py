@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_the_makefile_has_a_target_for_every_command() -> None:
         (["DATA=a b"], ["--data=a b"]),
         (["DATA=-x", "FOLDS=3"], ["--data=-x", "--folds=3"]),
         (["OFFICIAL_FOLDS=1"], ["--official-folds"]),
-        (["OFFICIAL_FOLDS=0", "EXTRA="], []),
+        (["OFFICIAL_FOLDS=0"], []),
         (["EXTRA=a b"], ["--extra=a b"]),
     ],
 )
@@ -97,7 +98,9 @@ def test_a_variable_of_make_is_the_option_of_its_name(variables: list[str], opti
 
 
 def test_a_home_folder_is_found_although_the_shell_leaves_it_alone() -> None:
-    assert arguments_of(["cases", "DATA=~/mine"], APP, ["cases"]) == ["cases", f"--data={Path.home() / 'mine'}"]
+    for words in (["--data", "~/mine"], ["--data=~/mine"]):
+        output = run_melstack("cases", *words)
+        assert f"{Path.home() / 'mine'}: the data folder does not exist" in output.err
 
 
 def test_a_variable_of_another_target_of_the_call_is_left_to_it() -> None:
@@ -115,6 +118,40 @@ def test_a_variable_of_the_environment_counts_and_is_printed(
     assert arguments_of(["serve"], APP, ["serve"]) == ["serve", "--run=runs/mine"]
     assert capsys.readouterr().err == "RUN=runs/mine: taken from the environment\n"
     assert arguments_of(["serve", "RUN=runs/other"], APP, ["serve"]) == ["serve", "--run=runs/other"]
+
+
+@pytest.mark.parametrize("words", [["--data", ""], ["--data="], ["--folds", "3", "--run", ""]])
+def test_an_empty_value_is_refused(words: list[str]) -> None:
+    output = run_melstack("cases", *words)
+    assert output.code == 2
+    assert ": empty; give a value, or leave the option out" in output.err
+    with pytest.raises(InputFault, match="DATA: empty"):
+        arguments_of(["cases", "DATA="], APP, ["cases"])
+
+
+def test_the_version_is_printed() -> None:
+    assert run_melstack("--version").out == f"melstack {metadata.version('melstack')}\n"
+
+
+def test_a_run_is_refused_where_its_files_would_be_among_data_or_other_runs(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "cases.json").touch()
+    for run in (tmp_path / "data", tmp_path, tmp_path / "runs"):
+        output = run_melstack("cases", "--data", tmp_path / "data", "--run", run)
+        assert output.code == 2
+        assert f"{run}: holds data or other runs" in output.err
+
+
+def test_the_demo_that_exists_is_used_unless_another_size_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    size = ["--clinic-train", 60, "--clinic-test", 20]
+    assert run_melstack("cases", "--folds", 2, *size).code == 0
+    assert "cases: fresh" in run_melstack("cases", "--folds", 2).out
+    refused = run_melstack("cases", "--folds", 2, "--clinic-train", 61)
+    assert refused.code == 2
+    assert "the folder holds the clinic train=60" in refused.err
 
 
 def test_options_among_the_words_stay_as_they_are() -> None:
