@@ -134,11 +134,11 @@ def freeze(source: CasesOptions) -> Run:
 
 def _draw_demo(source: CasesOptions) -> None:
     """Draw the demo; one that exists is used as it is, unless the options name another size or seed."""
-    requested = (source.clinic_train, source.clinic_test, source.clinic_seed)
-    if requested == (None, None, None) and (DEMO / "clinic.json").is_file():
+    numbers = (source.clinic_train, source.clinic_test, source.clinic_seed)
+    if numbers == (None, None, None) and (DEMO / "clinic.json").is_file():
         return
     train, test, seed = (
-        default if number is None else number for number, default in zip(requested, (1000, 400, 0), strict=True)
+        default if number is None else number for number, default in zip(numbers, (1000, 400, 0), strict=True)
     )
     clinic(DEMO, train, test, seed)
 
