@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads, expand_groups, flag, setting
+from melstack.option_types import flag, setting
+from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads, expand_groups
 from runtime.errors import InputFault
 from runtime.progress import say
 

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from melstack.options import (
-    CLOSER,
-    DAILY,
-    DEMO,
-    MAINTAINING,
-    CasesOptions,
-    RunOptions,
-    expand_groups,
-    setting,
-    split_names,
-)
+from melstack.option_types import setting
+from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, expand_groups, split_names
 from runtime.errors import InputFault
 from runtime.invocation import command, option
 from runtime.progress import say

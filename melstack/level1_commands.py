@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from melstack.data_commands import audit_cases, freeze
+from melstack.option_types import check_devices, setting
 from melstack.options import (
     CLOSER,
     DAILY,
@@ -16,9 +17,7 @@ from melstack.options import (
     ModelOptions,
     NetworkOptions,
     RunOptions,
-    check_devices,
     expand_groups,
-    setting,
     split_names,
 )
 from runtime.errors import InputFault, did_you_mean

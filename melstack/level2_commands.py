@@ -9,6 +9,7 @@ import typer
 
 from melstack.data_commands import audit_cases, freeze
 from melstack.level1_commands import check_networks, train
+from melstack.option_types import setting
 from melstack.options import (
     CLOSER,
     DAILY,
@@ -20,7 +21,6 @@ from melstack.options import (
     RunOptions,
     StackOptions,
     expand_groups,
-    setting,
     split_names,
 )
 from runtime.errors import InputFault

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from melstack.level2_commands import run_with_stack
-from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, expand_groups, setting, split_names
+from melstack.option_types import setting
+from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, expand_groups, split_names
 from runtime.progress import say
 
 if TYPE_CHECKING:
