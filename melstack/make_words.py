@@ -12,8 +12,11 @@ from runtime.errors import InputFault
 
 GOALS = "MELSTACK_GOALS"  # in the environment: every target of this call of make
 VARIABLE = re.compile(r"[A-Z_]+=")
-# Set by many systems for their own purposes: read from make's command line only.
-NEVER_FROM_ENVIRONMENT = {"HOST", "HELP", "OUT", "TABLE", "KEEP", "LAYOUT"}
+# Names that hardly mean anything else; HOST, TEST, ROOT or SEED of the environment may be another program's.
+FROM_ENVIRONMENT = {
+    *("DATA", "RUN", "MAPPING", "EXTRA", "PROFILE", "MODELS", "DEVICES", "DETERMINISTIC", "CLUSTER"),
+    *("RECIPE", "FOREIGN", "TRUST", "PREVALENCE", "BUNDLE"),
+}
 YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 
 
@@ -62,7 +65,7 @@ def _from_environment(options: dict[str, TyperOption], from_make: dict[str, str]
     settings = {
         name: os.environ[name]
         for name in options
-        if name not in from_make and name not in NEVER_FROM_ENVIRONMENT and os.environ.get(name)
+        if name not in from_make and name in FROM_ENVIRONMENT and os.environ.get(name)
     }
     for name, value in settings.items():
         print(f"{name}={value}: taken from the environment", file=sys.stderr)
