@@ -125,13 +125,12 @@ def freeze(source: CasesOptions) -> Run:
 
 def _draw_demo(source: CasesOptions) -> None:
     """Draw the demo; one that exists is used as it is, unless the options name another size or seed."""
-    numbers = (source.clinic_train, source.clinic_test, source.clinic_seed)
-    if numbers == (None, None, None) and (DEMO / "clinic.json").is_file():
-        return
-    train, test, seed = (
-        default if number is None else number for number, default in zip(numbers, (1000, 400, 0), strict=True)
-    )
-    clinic(DEMO, train, test, seed)
+    numbers = {"train": source.clinic_train, "test": source.clinic_test, "seed": source.clinic_seed}
+    requested_numbers = {name: number for name, number in numbers.items() if number is not None}
+    if requested_numbers or not (DEMO / "clinic.json").is_file():
+        from features.clinic.folder import draw_clinic
+
+        draw_clinic(DEMO, **requested_numbers)
 
 
 def audit_cases(run: Run, *, print_all: bool = False) -> None:

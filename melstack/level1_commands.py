@@ -36,11 +36,8 @@ Devices = Annotated[str, setting("auto, cpu, gpu:0, tpu", "NAME", callback=check
 @expand_groups
 def oof(source: CasesOptions, networks: NetworkOptions, cluster: ClusterAddress = None) -> None:
     """Level one: train every network of a profile fold by fold; out-of-fold and test predictions."""
-    check_networks(networks)
     with source.lock(create=True):
-        run = freeze(source)
-        audit_cases(run, print_all=True)
-        train(run, networks, cluster)
+        train_run(source, networks, cluster)
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack views --data mydata")
@@ -112,6 +109,15 @@ def tune(
         from level1_cnn.tuning.search import tune_model
 
         tune_model(make_job(run, name, experiment, devices, False), search)
+
+
+def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | None) -> Run:
+    """Return the run of ``source`` after freezing, auditing and level one; unknown networks are refused first."""
+    check_networks(networks)
+    run = freeze(source)
+    audit_cases(run, print_all=True)
+    train(run, networks, cluster)
+    return run
 
 
 def check_networks(networks: NetworkOptions) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from melstack.data_commands import audit_cases, freeze
-from melstack.level1_commands import check_networks, train
-from melstack.option_types import setting
+from melstack.data_commands import audit_cases
+from melstack.level1_commands import train_run
+from melstack.option_types import check_address, setting
 from melstack.options import (
     CLOSER,
     DAILY,
@@ -39,9 +39,7 @@ FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shif
 def features(source: CasesOptions, networks: NetworkOptions, cluster: ClusterAddress = None) -> None:
     """Compute the feature blocks, each from the cases without their target and fold, after level one."""
     with source.lock(create=True):
-        run = freeze(source)
-        audit_cases(run, print_all=True)
-        train(run, networks, cluster)
+        run = train_run(source, networks, cluster)
         from features.compute_blocks import compute_blocks
 
         compute_blocks(run)
@@ -107,7 +105,9 @@ def bundle(
 def spread(
     options: RecipeOptions,
     table: Annotated[str, setting("folder or URL of Parquet files: ids, folds, targets and features", "FOLDER")],
-    cluster: Annotated[str, setting("Dask scheduler whose workers read the table: tcp://host:8786", "ADDRESS")],
+    cluster: Annotated[
+        str, setting("Dask scheduler whose workers read the table: tcp://host:8786", "ADDRESS", callback=check_address)
+    ],
     out: Annotated[Path, setting("folder of the scores", "FOLDER")],
 ) -> None:
     """Cross-validate the boosters of a recipe over a table larger than one machine: Dask workers read it."""
@@ -148,11 +148,8 @@ def design(
 
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
     """Return the run of ``source`` after freezing, auditing, training and stacking; fresh steps are skipped."""
-    check_networks(networks)
     check_stack_options(options)
-    run = freeze(source)
-    audit_cases(run, print_all=True)
-    train(run, networks, cluster)
+    run = train_run(source, networks, cluster)
     cross_validate(run, options, cluster)
     return run
 
