@@ -29,22 +29,15 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """Return the app with every verb, in the order of ``ORDER``: daily verbs, closer looks, maintenance."""
-    from melstack import (
-        bundle_commands,
-        data_commands,
-        level1_commands,
-        level2_commands,
-        plan_commands,
-        report_commands,
-    )
     from melstack.command_line import new_app
+    from melstack.commands import bundle, data, level1, level2, plan, report
 
     app = new_app(
         "From skin-lesion pictures and a CSV to a leak-free, calibrated melanoma probability per picture.",
         "`melstack VERB -h` shows a verb's options with an example. To begin: `melstack submission` on the demo, "
         "`melstack submission --data mydata` on your own pictures.",
     )
-    parts = (data_commands, level1_commands, plan_commands, level2_commands, report_commands, bundle_commands)
+    parts = (data, level1, plan, level2, report, bundle)
     commands = [command for part in parts for command in part.app.registered_commands]
     by_verb = {command.name or getattr(command.callback, "__name__", ""): command for command in commands}
     app.registered_commands = [by_verb[verb] for verb in ORDER]

@@ -91,10 +91,10 @@ def toml_text(settings: Mapping[str, Any], head: Sequence[str] = (), reasons: Ma
 
     ``reasons`` maps a dotted key ('training.learning_rate') to the comment above its value.
     """
-    import tomli_w  # only needed here; commands that only read settings start faster
+    import tomlkit  # only needed here; commands that only read settings start faster
 
     lines, section = [f"# {line}".rstrip() for line in head], ""
-    for line in tomli_w.dumps(_without_none(settings)).splitlines():
+    for line in tomlkit.dumps(_without_none(settings)).splitlines():
         if line.startswith("["):
             section = line.strip("[]") + "."
         reason = (reasons or {}).get(section + line.partition(" = ")[0])

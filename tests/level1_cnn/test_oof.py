@@ -14,7 +14,7 @@ from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import fold_rows, model_rows
 from level1_cnn.experiment import Finetune
-from melstack import level1_commands as command
+from melstack.commands import level1 as command
 from melstack.options import NetworkOptions
 from runtime.errors import InputFault
 from runtime.files import read_json

@@ -179,7 +179,7 @@ def test_a_missing_extra_is_named_with_what_installs_it(monkeypatch: pytest.Monk
     def lacking(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
 
-    monkeypatch.setattr("melstack.bundle_commands.BundleOptions.data_folder", property(lacking))
+    monkeypatch.setattr("melstack.commands.bundle.BundleOptions.data_folder", property(lacking))
     output = run_melstack("predict", "--run", tmp_path)
     assert output.code == 2
     assert "pip install 'melstack[predict]'" in output.err
@@ -263,7 +263,7 @@ def test_difficult_input_has_the_outcome_that_the_page_gives(
 def test_predict_and_serve_import_nothing_that_only_unix_has() -> None:
     modules = (
         "melstack.cli",
-        "melstack.bundle_commands",
+        "melstack.commands.bundle",
         "melstack.bundle.predicting",
         "melstack.bundle.serving.application",
     )

@@ -13,8 +13,8 @@ from features.freeze_cases import freeze_cases
 from level1_cnn.experiment import read_experiment
 from level1_cnn.forecast.work import count_work
 from level1_cnn.job import Job
+from melstack.commands.plan import plan_level2
 from melstack.options import StackOptions
-from melstack.plan_commands import plan_level2
 from runtime.errors import InputFault
 from runtime.forecasts import HOUR
 from runtime.machine import this_machine

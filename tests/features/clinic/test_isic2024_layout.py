@@ -16,7 +16,7 @@ from features.clinic.isic2024_folder import PUBLIC_COLUMNS, TRAIN_ONLY, ClinicSi
 from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
 from features.freeze_cases import freeze_cases
-from melstack.level2_commands import cross_validate, write_submission
+from melstack.commands.level2 import cross_validate, write_submission
 from melstack.options import StackOptions
 from runtime.errors import InputFault
 from runtime.run_folder import Run

@@ -19,7 +19,7 @@ from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE, load_state, load_weights
 from level1_cnn.training.finetune import FinetuneTrainer
-from melstack import level1_commands as command
+from melstack.commands import level1 as command
 from melstack.options import NetworkOptions
 from runtime.errors import InputFault
 from runtime.files import read_json

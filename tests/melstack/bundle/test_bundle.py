@@ -15,7 +15,7 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
 from melstack.bundle.writing import make_bundle
-from melstack.level2_commands import cross_validate, write_submission
+from melstack.commands.level2 import cross_validate, write_submission
 from melstack.options import StackOptions
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json

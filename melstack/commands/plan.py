@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from melstack.data_commands import freeze
-from melstack.level1_commands import check_external, check_networks, has_pictures
-from melstack.level2_commands import check_stack_options
+from melstack.commands.data import freeze
+from melstack.commands.level1 import check_external, check_networks, has_pictures
+from melstack.commands.level2 import check_stack_options
 from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, expand_groups, split_names
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from melstack.data_commands import audit_cases
-from melstack.level1_commands import train_run
+from melstack.commands.data import audit_cases
+from melstack.commands.level1 import train_run
 from melstack.option_types import check_address, setting
 from melstack.options import (
     CLOSER,

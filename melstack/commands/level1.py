@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from melstack.data_commands import audit_cases, freeze
+from melstack.commands.data import audit_cases, freeze
 from melstack.option_types import check_devices, setting
 from melstack.options import (
     CLOSER,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from melstack.level2_commands import run_with_stack
+from melstack.commands.level2 import run_with_stack
 from melstack.option_types import setting
 from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, expand_groups, split_names
 from runtime.progress import say

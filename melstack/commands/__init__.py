@@ -1,0 +1,1 @@
+"""The verbs of `melstack`: one module per group, one function per verb."""
