@@ -4,7 +4,7 @@
 
 # The variables that somebody may set; all but the last two lines are options of `melstack`: --free-disk is FREE_DISK.
 SETTINGS := DATA RUN MAPPING EXTRA FOLDS OFFICIAL_FOLDS FOLD_SEED CLINIC_TRAIN CLINIC_TEST CLINIC_SEED PROFILE MODELS \
-  DEVICES DETERMINISTIC CLUSTER RECIPE FOREIGN TRUST PREVALENCE SLIM BUNDLE OUT THREADS HOST PORT OPEN_TO_OTHERS KEEP \
+  DEVICES DETERMINISTIC CLUSTER RECIPE FOREIGN TRUST PREVALENCE RESET SLIM BUNDLE OUT THREADS HOST PORT OPEN_TO_OTHERS KEEP \
   LIMITS PATIENTS RUNS ROOT AGAINST MLFLOW FREE_DISK FREE_MEMORY FREE_GPU MODEL FOLD SEARCH TABLE PARTS LAYOUT CROPS \
   TRAIN TEST SEED MINUTES CLIENTS PICTURES
 OF_MAKE := GPU TESTS KILLS PIPELINE_KILLS PROOF PROOF_OPTIONS TF_CPP_MIN_LOG_LEVEL OMP_WAIT_POLICY SHELL MAKEFLAGS
@@ -60,6 +60,7 @@ leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv
 predict: ## the cases of DATA through BUNDLE, without training: tables in OUT
 serve: ## BUNDLE's page for one patient, on this machine alone
 ##@ Looking closer
+init: ## write run.toml, the settings of a new run on DATA, to be edited before the first command
 eda: ## the data's own page, before anything is trained: eda.html
 contact-sheet: ## pictures of DATA on one PNG, malignant ones in red
 features: ## the feature blocks

@@ -7,7 +7,8 @@ import typer
 
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
 from melstack.command_line import new_app, run_app
-from melstack.options import BundleOptions, expand_groups
+from melstack.option_groups import expand_groups
+from melstack.options import BundleOptions
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run

@@ -1,5 +1,6 @@
 """Compute the feature blocks of a run that are not fresh, from cases without target and fold."""
 
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,21 @@ import pandas as pd
 from features import blocks
 from features.blocks import Sources
 from runtime.progress import say, track
-from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
+from runtime.provenance import digest_of_code, digest_of_file, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from runtime.tables import read_table, write_table
 
 
-def compute_blocks(run: Run) -> None:
-    """Write features/<block>.parquet for every block whose required sources the run has."""
+def compute_blocks(run: Run, networks: Collection[str] | None = None) -> None:
+    """Write features/<block>.parquet for every block whose required sources the run has.
+
+    ``networks`` are the only ones of the run whose embeddings a block may use; None: all.
+    """
     cases = run.read_cases()
     run.check_networks()
     cases = cases[cases["role"].isin(["train", "test"])]
-    sources = _sources(run, cases)
-    made_from = _ingredients(run)
+    embeddings = {name: path for name, path in run.embeddings().items() if networks is None or name in networks}
+    sources, made_from = _sources(run, cases, embeddings), _ingredients(run, embeddings)
     fresh = [name for name in blocks.names() if is_fresh(*_block_files(run, name, made_from))]
     if fresh:
         say(f"blocks: fresh, {', '.join(fresh)}")
@@ -30,12 +34,14 @@ def compute_blocks(run: Run) -> None:
 
 
 def _compute(run: Run, name: str, cases: pd.DataFrame, sources: Sources, made_from: dict[str, Any]) -> None:
+    mark, block_sources, (table,) = _block_files(run, name, made_from)
     missing = blocks.missing_needs(name, sources)
     if missing:
         say(f"block {name}: left out because the run has no {' and no '.join(missing)}")
+        for path in (mark, table):  # an earlier table may be of networks that are left out now
+            path.unlink(missing_ok=True)
         return
     block = blocks.build_block(name, cases, sources)
-    mark, block_sources, (table,) = _block_files(run, name, made_from)
     write_table(table, block)
     write_mark(mark, block_sources, [table])
     say(f"block {name}: {block.shape[1]} columns for {len(block)} cases")
@@ -50,26 +56,31 @@ def _block_files(run: Run, name: str, made_from: dict[str, Any]) -> tuple[Path, 
 
 def block_marks(run: Run) -> dict[Path, dict[str, Any]]:
     """Return, for every block, the path of its mark -> the current digests of its sources."""
-    made_from = _ingredients(run)
-    return dict(_block_files(run, name, made_from)[:2] for name in blocks.names())
+    marks: dict[Path, dict[str, Any]] = {}
+    for name in blocks.names():
+        content = read_mark(run.blocks / f"{name}.json")
+        # A network that came later, or that the stack leaves out, does not make a block stale.
+        networks = run.embeddings() if content is None else content["made_from"]["embeddings"]
+        embeddings = {each: path for each, path in run.embeddings().items() if each in networks}
+        marks |= [_block_files(run, name, _ingredients(run, embeddings))[:2]]
+    return marks
 
 
-def _ingredients(run: Run) -> dict[str, Any]:
+def _ingredients(run: Run, embeddings: Mapping[str, Path]) -> dict[str, Any]:
     """Return the digests of all sources; a block may not use all of them, but recomputing it costs little."""
     return {
         "cases": run.cases_digest(),
         "statistics": digest_of_file(run.statistics) if run.statistics.is_file() else None,
-        "embeddings": {model: digest_of_file(path) for model, path in run.embeddings().items()},
+        "embeddings": {model: digest_of_file(path) for model, path in embeddings.items()},
     }
 
 
-def _sources(run: Run, cases: pd.DataFrame) -> Sources:
+def _sources(run: Run, cases: pd.DataFrame, embeddings: Mapping[str, Path]) -> Sources:
     if not run.has_statistics() and "picture" in cases and cases["picture"].notna().all():
         _measure_pictures(run, cases)
     statistics = read_table(run.statistics) if run.statistics.is_file() else None
-    return Sources(
-        statistics=statistics, embeddings={model: partial(read_table, path) for model, path in run.embeddings().items()}
-    )
+    readers = {model: partial(read_table, path) for model, path in embeddings.items()}
+    return Sources(statistics=statistics, embeddings=readers)
 
 
 def _measure_pictures(run: Run, cases: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from level1_cnn.experiment import Experiment
 from level1_cnn.job import Job, part_marks, pretrained_backbone
 from runtime.errors import InputFault, did_you_mean
+from runtime.files import read_json
 from runtime.provenance import check_inputs, digest_of_file, find_damage, is_fresh
 from runtime.run_folder import Run
 
@@ -75,6 +76,13 @@ def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
             )
         made_from["pretrained"] = digest_of_file(backbone)
     return made_from
+
+
+def own_file(run: Run, model: str) -> str | None:
+    """Return the user's TOML file that a model of the run was begun with; None for a model of a profile."""
+    mark = run.level1 / model / "begun.json"
+    file = read_json(mark).get("toml") if mark.is_file() else None
+    return None if file is None else str(file)
 
 
 def make_job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:

@@ -1,5 +1,6 @@
 """List what level two's tables depend on, without importing the learners: checking a finished stack takes a second."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,29 @@ def explanation_ingredients(folder: Path) -> dict[str, Any]:
     }
 
 
-def stack_ingredients(run: Run, recipe: Path, prevalence: float | None = None) -> dict[str, Any]:
-    """Return what a stack depends on: recipe, cases, tables, code and, unless it is None, ``prevalence``."""
-    tables = [*run.level1.glob("*/predictions.parquet"), *run.blocks.glob("*.parquet")]
-    code = Path(__file__).parent
+def stack_ingredients(
+    run: Run, recipe: Path, prevalence: float | None = None, networks: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return what a stack depends on: recipe, cases, tables, code and, unless they are None, the other arguments.
+
+    ``networks`` are the only ones of the run that the recipe may use; None: all.
+    """
+    names = run.networks() if networks is None else networks
+    level_one = [path for name in names if (path := run.level1 / name / "predictions.parquet").is_file()]
+    tables, code = [*level_one, *run.blocks.glob("*.parquet")], Path(__file__).parent
+    restrictions = {"prevalence": prevalence, "networks": None if networks is None else sorted(networks)}
     return {
         "recipe": read_toml(recipe),
         "cases": run.cases_digest(),
         "tables": {str(path.relative_to(run.folder)): digest_of_file(path) for path in sorted(tables)},
         "code": digest_of_code(path for name in CODE_FOLDERS for path in code.glob(f"{name}*.py")),
-    } | ({} if prevalence is None else {"prevalence": prevalence})
+    } | {name: value for name, value in restrictions.items() if value is not None}
+
+
+def current_ingredients(run: Run, mark: Path, recipe: Path) -> dict[str, Any]:
+    """Return what the finished stack of ``mark`` depends on, as it is now, with its own prevalence and networks."""
+    made_from = read_json(mark)["made_from"]
+    return stack_ingredients(run, recipe, made_from.get("prevalence"), made_from.get("networks"))
 
 
 def changed_since(run: Run, recipe: Path) -> list[str]:
@@ -46,4 +60,4 @@ def changed_since(run: Run, recipe: Path) -> list[str]:
     mark = run.level2 / recipe.stem / "run.json"
     if not mark.is_file():
         return []
-    return differences(mark, stack_ingredients(run, recipe, read_json(mark)["made_from"].get("prevalence")))
+    return differences(mark, current_ingredients(run, mark, recipe))

@@ -1,6 +1,6 @@
 """The level-two recipe, read from one TOML file: the networks, blocks and learners of a stack."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -112,6 +112,14 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         faults.add(message)
     faults.raise_if_any(where)
     return recipe
+
+
+def recipe_of_stack(decisions: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that a finished stack was made with, from the content of its decisions.json.
+
+    It lists the networks of the stack by name, and has the prevalence that the command line gave.
+    """
+    return check_settings(decisions["recipe"], _model_with_tables(), "decisions.json: recipe")
 
 
 def _model_with_tables() -> type[Recipe]:

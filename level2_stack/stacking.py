@@ -1,6 +1,6 @@
 """Run one level-two recipe: build the design, tune, cross-validate, choose, calibrate, write and print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +28,23 @@ from runtime.tables import read_table
 
 
 def make_stack(
-    run: Run, recipe_file: Path, folder: Path, prevalence: float | None = None, cluster: str | None = None
+    run: Run,
+    recipe_file: Path,
+    folder: Path,
+    prevalence: float | None = None,
+    cluster: str | None = None,
+    networks: Collection[str] | None = None,
 ) -> None:
     """Cross-validate the recipe in ``recipe_file`` over ``run``; write the results into ``folder`` and print them.
 
     ``folder`` gets the tables listed in ``write_findings``. ``prevalence`` replaces the recipe's prevalence.
     ``cluster`` is the address of a Dask scheduler whose workers do the fits; None: processes of this machine.
+    ``networks`` are the only ones of the run that the recipe may use; None: all.
     """
     recipe = with_prevalence(read_recipe(recipe_file), prevalence)
     with open_workers(cluster, run.folder) as processes:
-        cases, predictions = run.read_cases(), read_predictions(run)
+        cases, predictions = run.read_cases(), read_predictions(run, networks)
+        recipe = recipe.model_copy(update={"networks": recipe.select_networks(list(predictions))})
         design, shift_table = design_of_run(run, recipe, cases, predictions)
         params = _tune(design, recipe, folder / "tuning", processes)
         cross_validation = _cross_validate(design, recipe, params, processes)
@@ -62,15 +69,15 @@ def with_prevalence(recipe: Recipe, prevalence: float | None) -> Recipe:
     return recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"prevalence": prevalence})})
 
 
-def read_predictions(run: Run) -> dict[str, pd.DataFrame]:
-    """Return the level-one table of every network of a run; raise InputFault when it has none."""
-    networks = run.networks()
-    if not networks:
+def read_predictions(run: Run, networks: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
+    """Return the level-one table of every network of a run, or only of ``networks``; raise InputFault without any."""
+    names = [name for name in run.networks() if networks is None or name in networks]
+    if not names:
         raise InputFault(
             f"{run.folder}: it has no level-one predictions to stack; {command('oof')} trains networks on the "
             f"pictures, {option('foreign', 'folder')} imports predictions of other networks"
         )
-    return {name: read_table(run.level1 / name / "predictions.parquet") for name in networks}
+    return {name: read_table(run.level1 / name / "predictions.parquet") for name in names}
 
 
 def design_of_run(

@@ -10,7 +10,7 @@ from melstack.own_packages import check_own_packages
 
 ORDER = (
     *("submission", "cases", "audit", "plan", "oof", "stack", "explain", "report", "leaderboard", "predict", "serve"),
-    *("eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
+    *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
     *("verify", "check-bundle", "clinic", "spread", "design"),
 )
 

@@ -1,12 +1,10 @@
 """Options that several commands share, grouped as dataclasses; a command takes whole groups."""
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated, Protocol
 
 from melstack.option_types import check_address, check_devices, check_share, flag, gigabytes, setting
 from runtime.errors import InputFault
@@ -26,12 +24,26 @@ MappingFile = Annotated[
 Threads = Annotated[int | None, setting("threads per network", "N", "all cores", min=1)]
 
 
+class Memory(Protocol):
+    """The settings of a run, as its file has them before and after a command."""
+
+    def changes(self) -> list[str]:
+        """Return a line for every setting that the options of this command change."""
+
+    def others(self) -> list[str]:
+        """Return a text for every other setting that is not the default."""
+
+    def save(self, names: Collection[str] = ()) -> None:
+        """Write the settings to the file of the run: only ``names``, if there are any."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
-    """Options for the data folder and the run folder."""
+    """Options for the data folder and the run folder; ``memory``: the run's settings, None without a command line."""
 
     data: Annotated[Path | None, setting("folder of pictures and CSVs", "FOLDER", f"the demo, {DEMO}")] = None
     run: Annotated[Path | None, setting("folder that keeps everything", "FOLDER", "runs/<name of DATA>")] = None
+    memory: Memory | None = None
 
     @property
     def data_folder(self) -> Path:
@@ -49,7 +61,17 @@ class RunOptions:
 
         if create:
             self._refuse_folder_of_others()
+        self._print_settings()
         return lock_folder(self.folder) if create or self.folder.is_dir() else nullcontext()
+
+    def _print_settings(self) -> None:
+        """Print which settings of the run this command changes, and which others are not the defaults."""
+        from runtime.progress import say
+
+        for line in self.memory.changes() if self.memory else []:
+            say(line)
+        if self.memory and (others := self.memory.others()):
+            say(f"settings of {self.folder}/run.toml: {', '.join(others)}")
 
     def _refuse_folder_of_others(self) -> None:
         """Raise InputFault if the files of the run would be among the data, or among other runs."""
@@ -77,6 +99,9 @@ class CasesOptions(RunOptions):
     clinic_train: Annotated[int | None, setting("training pictures of the demo", "N", "1000", min=1)] = None
     clinic_test: Annotated[int | None, setting("test pictures of the demo", "N", "400", min=1)] = None
     clinic_seed: Annotated[int | None, setting("seed of the demo", "N", "0")] = None
+    reset: Annotated[
+        list[str] | None, setting("settings of the run ('a b') that return to their defaults", "NAME", "")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -193,33 +218,6 @@ def split_names(values: Sequence[str] | None) -> list[str]:
     return split
 
 
-def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Return ``command`` with every parameter that is a dataclass of options replaced by the fields of that class."""
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:
-            own = get_type_hints(groups[name], include_extras=True)
-            parameters += [_parameter(field.name, field.default, own[field.name]) for field in fields(groups[name])]
-        else:
-            parameters.append(_parameter(name, parameter.default, hints[name]))
-
-    @functools.wraps(command)
-    def run(**values: object) -> None:
-        """Call ``command`` with the values collected into its dataclasses."""
-        arguments = {
-            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
-        command(**arguments, **values)
-
-    # typer reads both.
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
-
-
-def _parameter(name: str, default: object, hint: object) -> inspect.Parameter:
-    default = inspect.Parameter.empty if default is MISSING else default
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+def model_name(model: str) -> str:
+    """Return the name of a model that is given by its name or its TOML file."""
+    return Path(model).name.removesuffix(".toml")

@@ -15,7 +15,7 @@ from level1_cnn.data.run_pictures import find_stores
 from level1_cnn.experiment import CONFIGS, read_experiment
 from level1_cnn.finished import model_inputs
 from level1_cnn.job import part_marks
-from level2_stack.finished import explanation_ingredients, stack_ingredients, submission_ingredients
+from level2_stack.finished import current_ingredients, explanation_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
 from runtime.errors import InputFault, list_names
@@ -156,9 +156,7 @@ def _foreign_inputs(run: Run) -> Mapping[str, Any] | None:
 
 
 def _stack_inputs(run: Run, mark: Path) -> Mapping[str, Any]:
-    content = read_json(mark)
-    recipe = recipe_file(content.get("recipe", mark.parent.name))
-    return stack_ingredients(run, recipe, content["made_from"].get("prevalence"))
+    return current_ingredients(run, mark, recipe_file(read_json(mark).get("recipe", mark.parent.name)))
 
 
 def _submission_inputs(run: Run) -> Mapping[str, Any]:

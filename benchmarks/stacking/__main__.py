@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from melstack.command_line import new_app, run_app
-from melstack.options import RecipeOptions, RunOptions, expand_groups
+from melstack.option_groups import expand_groups
+from melstack.options import RecipeOptions, RunOptions
 from runtime.run_folder import Run
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from level2_stack.crossval.nested import TunedParams
 from level2_stack.design.assemble import Design
 from level2_stack.explain.fits import Member, MemberScores, exact_split, members_of, rounding, score_folds, tasks_of
 from level2_stack.explain.scales import Floats, Split, apply_function, mean_probability, weighted_sum
-from level2_stack.recipe import BLEND, Recipe, read_recipe
-from level2_stack.stacking import rebuild_design, with_prevalence
+from level2_stack.recipe import BLEND, Recipe, recipe_of_stack
+from level2_stack.stacking import rebuild_design
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_json
 from runtime.invocation import command
@@ -79,16 +79,16 @@ class Explanations:
         return float(np.abs(self.table.sum(axis=1).to_numpy() - self.log_odds).max(initial=0.0))
 
 
-def make_explanations(run: Run, recipe_file: Path, folder: Path, cluster: str | None = None) -> None:
-    """Write explanations.parquet and explanations.json into ``folder``, which holds the stack of ``recipe_file``.
+def make_explanations(run: Run, folder: Path, cluster: str | None = None) -> None:
+    """Write explanations.parquet and explanations.json into ``folder``, level2/<recipe> of a finished stack.
 
     Raises InputFault when the stack is not finished, or when its refitted models give other probabilities.
     """
     for name in ("decisions.json", "predictions.parquet"):
         if not (folder / name).is_file():
             raise InputFault(f"{folder}: no {name}; {command('stack')} writes it")
-    decisions = read_decisions(read_json(folder / "decisions.json"))
-    recipe = with_prevalence(read_recipe(recipe_file), decisions.prevalence)
+    content = read_json(folder / "decisions.json")
+    decisions, recipe = read_decisions(content), recipe_of_stack(content)
     design = rebuild_design(run, recipe, decisions.columns)
     probability = read_table(folder / "predictions.parquet")["probability"]
     with open_workers(cluster, run.folder) as processes:

@@ -6,21 +6,22 @@ import numpy as np
 import pandas as pd
 
 from level2_stack.design.assemble import Design
-from level2_stack.recipe import read_recipe
+from level2_stack.recipe import recipe_of_stack
 from level2_stack.stacking import rebuild_design
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.run_folder import Run
 
 
-def write_design(run: Run, recipe_file: Path, stack: Path, count: int, out: Path) -> str:
+def write_design(run: Run, stack: Path, count: int, out: Path) -> str:
     """Write the design of the finished stack in the folder ``stack`` into ``out``, in ``count`` files.
 
     Return its size in words. Raises InputFault if ``out`` already has Parquet files: they would be read as a part of
     the table.
     """
     refuse_table_in(out)
-    design = rebuild_design(run, read_recipe(recipe_file), read_json(stack / "decisions.json")["columns"])
+    decisions = read_json(stack / "decisions.json")
+    design = rebuild_design(run, recipe_of_stack(decisions), decisions["columns"])
     patients = run.read_cases().loc[design.X.index, "patient_id"]
     for number, part in enumerate(split_rows(design, patients, count)):
         with replacing(out / f"part_{number:05d}.parquet") as temporary:

@@ -17,9 +17,9 @@ from features.ugly_ducklings import duckling_distance, ugly_limit
 from level2_stack.crossval.cluster import open_workers
 from level2_stack.explain.explanations import StackDecisions, read_decisions
 from level2_stack.portable.export import write_portable_stack
-from level2_stack.recipe import read_recipe
+from level2_stack.recipe import Recipe, recipe_of_stack
 from level2_stack.recipe_files import recipe_file as file_of
-from level2_stack.stacking import rebuild_design, with_prevalence
+from level2_stack.stacking import rebuild_design
 from melstack.bundle.manifest import (
     CARD,
     FORMAT,
@@ -79,13 +79,14 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None 
     partial_folder = folder.with_name(f".{folder.name}-writing")
     shutil.rmtree(partial_folder, ignore_errors=True)
     partial_folder.mkdir(parents=True)
-    decisions = read_decisions(read_json(level2 / "decisions.json"))
+    content = read_json(level2 / "decisions.json")
+    decisions, recipe = read_decisions(content), recipe_of_stack(content)
     entries = _networks(run, decisions)
     own = [entry.name for entry in entries if not entry.foreign]
-    _write_parts(run, recipe_file, decisions, own, partial_folder, cluster)
+    _write_parts(run, level2, recipe, decisions, own, partial_folder, cluster)
     write_text(partial_folder / CARD, card(run, level2))
     reference = _write_reference(run, own, partial_folder)
-    write_manifest(partial_folder, _manifest(run, recipe_file, decisions, entries, reference))
+    write_manifest(partial_folder, _manifest(run, level2, recipe, decisions, entries, reference))
     shutil.rmtree(folder, ignore_errors=True)
     partial_folder.replace(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -99,11 +100,16 @@ def _networks(run: Run, decisions: StackDecisions) -> tuple[NetworkEntry, ...]:
 
 
 def _write_parts(
-    run: Run, recipe_file: Path, decisions: StackDecisions, own: Sequence[str], folder: Path, cluster: str | None
+    run: Run,
+    level2: Path,
+    recipe: Recipe,
+    decisions: StackDecisions,
+    own: Sequence[str],
+    folder: Path,
+    cluster: str | None,
 ) -> None:
-    recipe = with_prevalence(read_recipe(recipe_file), decisions.prevalence)
     design = rebuild_design(run, recipe, decisions.columns)
-    probability = read_table(run.level2 / recipe_file.stem / "predictions.parquet")["probability"]
+    probability = read_table(level2 / "predictions.parquet")["probability"]
     with open_workers(cluster, run.folder) as processes:
         write_portable_stack(design, recipe, decisions, probability, folder / STACK, processes=processes)
     if own:
@@ -132,22 +138,26 @@ def _write_reference(run: Run, own: Sequence[str], folder: Path) -> str | None:
 
 
 def _manifest(
-    run: Run, recipe_file: Path, decisions: StackDecisions, entries: tuple[NetworkEntry, ...], reference: str | None
+    run: Run,
+    level2: Path,
+    recipe: Recipe,
+    decisions: StackDecisions,
+    entries: tuple[NetworkEntry, ...],
+    reference: str | None,
 ) -> Manifest:
-    recipe = with_prevalence(read_recipe(recipe_file), decisions.prevalence)
     prefixes = {column.split(".")[0] for column in decisions.columns}
     versions = {name: _version(name) for name in VERSIONS}
     return Manifest(
         format=FORMAT,
         run=run.folder.resolve().name,
-        recipe=recipe_file.stem,
+        recipe=level2.name,
         networks=entries,
         blocks=tuple(name for name in recipe.blocks if name in prefixes and name in blocks.names()),
         contrasts=tuple(recipe.contrasts),
         metadata=_metadata(run.read_cases()),
         reference=reference,
         ugly_limit=_ugly_limit(run),
-        facts=_facts(run, recipe_file, decisions),
+        facts=_facts(run, level2, decisions),
         versions={name: text for name, text in versions.items() if text is not None},
         files={},
     )
@@ -176,9 +186,9 @@ def _metadata_column(values: pd.Series) -> MetadataColumn:
     return MetadataColumn(kind="number", low=low, high=high)
 
 
-def _facts(run: Run, recipe_file: Path, decisions: StackDecisions) -> dict[str, Any]:
-    board = pd.read_csv(run.level2 / recipe_file.stem / "leaderboard.csv", index_col="name")
-    headline = read_json(run.level2 / recipe_file.stem / "decisions.json")["headline"]
+def _facts(run: Run, level2: Path, decisions: StackDecisions) -> dict[str, Any]:
+    board = pd.read_csv(level2 / "leaderboard.csv", index_col="name")
+    headline = read_json(level2 / "decisions.json")["headline"]
     row, cases = board.loc[headline], run.read_cases()
     train = cases[cases["role"] == "train"]
     prevalence = decisions.prevalence if decisions.prevalence is not None else float(train["target"].mean())

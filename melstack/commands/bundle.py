@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from melstack.option_groups import expand_groups
 from melstack.option_types import flag, setting
-from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads, expand_groups
+from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads
 from runtime.errors import InputFault
 from runtime.progress import say
 

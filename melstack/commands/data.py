@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from melstack.option_groups import expand_groups
 from melstack.option_types import setting
-from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, expand_groups, split_names
+from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, split_names
 from runtime.errors import InputFault
 from runtime.invocation import command, option
 from runtime.progress import say
@@ -49,6 +51,20 @@ def cases(source: CasesOptions) -> None:
     """Check the CSVs and pictures of a data folder, and freeze the case table with its folds."""
     with source.lock(create=True):
         freeze(source)
+
+
+@app.command(rich_help_panel=CLOSER, epilog="Example: melstack init mydata")
+def init(
+    folder: Annotated[Path | None, typer.Argument(help="the data folder, as with --data", show_default=False)] = None,
+    data: Annotated[Path | None, setting("folder of pictures and CSVs", "FOLDER", f"the demo, {DEMO}")] = None,
+    run: Annotated[Path | None, setting("folder that keeps everything", "FOLDER", "runs/<name of DATA>")] = None,
+) -> None:
+    """Write run.toml of a new run, every setting with a comment, to be edited before the first command."""
+    if folder is not None and data is not None:
+        raise InputFault(f"{folder} and --data {data}: name the data folder once")
+    options = RunOptions(folder or data, run)
+    with options.lock(create=True):
+        say(f"settings of the run: {write_settings(options)}")
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack audit --data mydata")
@@ -96,27 +112,51 @@ def verify(run_options: RunOptions) -> None:
         raise InputFault(f"{run_options.folder}: damaged files; {remedy}")
 
 
-def freeze(source: CasesOptions) -> Run:
+def write_settings(options: RunOptions) -> Path:
+    """Write the run's run.toml with comments and with what the data folder holds; return its path.
+
+    Raises InputFault if the run has such a file, or if the data folder does not exist.
+    """
+    from features.folder.data_folder import DataFolder
+    from features.folder.describe import describe_folder
+    from melstack.run_settings import NAME, recall
+    from runtime.files import write_text
+
+    path = options.folder / NAME
+    if path.exists():
+        raise InputFault(f"{path}: is there already; edit it, or name another run with {option('run')}")
+    notes = describe_folder(DataFolder.open(options.data_folder))
+    memory = recall(options.folder, {"data": options.data_folder}, {"data"}, is_named=options.run is not None)
+    write_text(path, memory.text(notes))
+    return path
+
+
+def freeze(source: CasesOptions, names: Collection[str] = ()) -> Run:
     """Freeze the cases of the run unless they are fresh, and return the run; draw the demo first if it is the data.
 
-    If the options name a run but no data folder, its cases are used as they are; raises InputFault if it has none.
+    The settings of the command, or only ``names``, are then written to the run's run.toml. If the data folder of a
+    frozen run is not there, its cases are used as they are. Raises InputFault if the options name a run that does not
+    exist, without a data folder.
     """
     from runtime.run_folder import Run
 
     run = Run(source.folder)
     if source.run is not None and source.data is None:
-        if not run.cases_mark.is_file():
-            remedy = f"{option('data', 'folder')} names the pictures and CSVs, {option('data', DEMO)} the demo's"
-            raise InputFault(f"{source.run}: no such run; to begin one, {remedy}")
-        return run
+        remedy = f"{option('data', 'folder')} names the pictures and CSVs, {option('data', DEMO)} the demo's"
+        raise InputFault(f"{source.run}: no such run; to begin one, {remedy}")
     from features.folder.layout import Request
     from features.freeze_cases import freeze_cases
 
-    if source.data_folder == DEMO:
+    if source.data_folder.resolve() == DEMO.resolve():
         _draw_demo(source)
+    elif not source.data_folder.is_dir() and run.cases_mark.is_file():
+        say(f"cases: {source.data_folder} is not there; the frozen cases are used, {run.cases}")
+        return run
     extra = tuple(Path(folder) for folder in split_names(source.extra))
     request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
     is_new = freeze_cases(run, request)
+    if source.memory is not None:
+        source.memory.save(names)
     say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
     for line in run.facts()["summary"]:
         say(f"  {line}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from melstack.commands.data import audit_cases, freeze
+from melstack.option_groups import expand_groups
 from melstack.option_types import check_devices, setting
 from melstack.options import (
     CLOSER,
@@ -17,14 +18,16 @@ from melstack.options import (
     ModelOptions,
     NetworkOptions,
     RunOptions,
-    expand_groups,
+    model_name,
     split_names,
 )
-from runtime.errors import InputFault, did_you_mean
+from runtime.errors import InputFault, did_you_mean, list_names
 from runtime.invocation import option
 from runtime.progress import say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from level1_cnn.experiment import Experiment
     from runtime.run_folder import Run
 
@@ -46,14 +49,12 @@ def views(
     run_options: RunOptions, models: Annotated[list[str] | None, setting("only these", "NAME", "all")] = None
 ) -> None:
     """Print what every test-time view of the trained networks contributes."""
-    from pathlib import Path
-
     from level1_cnn.inspect.view_contributions import print_view_contributions
     from runtime.run_folder import Run
 
     run = Run(run_options.folder)
     run.facts()
-    names = [Path(name).name.removesuffix(".toml") for name in split_names(models)]
+    names = [model_name(name) for name in split_names(models)]
     for name in names:
         if name not in run.networks():
             raise InputFault(f"{run.folder}: network {name!r} is not finished; {did_you_mean(name, run.networks())}")
@@ -111,30 +112,61 @@ def tune(
         tune_model(make_job(run, name, experiment, devices, False), search)
 
 
-def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | None) -> Run:
-    """Return the run of ``source`` after freezing, auditing and level one; unknown networks are refused first."""
-    check_networks(networks)
+def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | None, foreign: Path | None = None) -> Run:
+    """Return the run of ``source`` after freezing, auditing and level one; unknown networks are refused first.
+
+    ``foreign`` is a folder of other networks' predictions; models that are in it are not trained.
+    """
+    others = check_networks(source, networks, foreign)
     run = freeze(source)
     audit_cases(run, print_all=True)
-    train(run, networks, cluster)
+    train(run, networks, cluster, others)
     return run
 
 
-def check_networks(networks: NetworkOptions) -> None:
-    """Raise InputFault for an unknown profile or model, or an invalid TOML file, before anything is computed."""
+def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path | None = None) -> list[str]:
+    """Return the networks in ``foreign`` and those that the run imported before: they are not to be trained.
+
+    Raises InputFault for an unknown profile or model, for an invalid TOML file, and for a model that is also a network
+    in ``foreign``, before anything is computed.
+    """
+    from level2_stack.foreign.bring import networks_in
+    from level2_stack.networks_to_stack import imported_networks
+    from runtime.run_folder import Run
+
+    run, inside = Run(source.folder), [] if foreign is None else networks_in(foreign)
+    others = [*inside, *imported_networks(run)]
+    clashes = [] if networks.models else [name for name in experiments_of(run, networks, []) if name in inside]
+    if clashes:
+        raise InputFault(
+            f"{foreign}: has networks with the names of models of profile {networks.profile!r}: {list_names(clashes)}; "
+            f"rename their folders, or name the models to use with {option('models')}"
+        )
+    experiments_of(run, networks, others)
+    return others
+
+
+def experiments_of(run: Run, networks: NetworkOptions, others: Collection[str]) -> dict[str, Experiment]:
+    """Return model name -> experiment: all models of the profile, or only those that the option models names.
+
+    Names in ``others`` are imported networks. A name that no profile has may be that of a network of the run, whose
+    TOML file the run records. Raises InputFault as `find_experiments` does.
+    """
     from level1_cnn.experiment import find_experiments
+    from level1_cnn.finished import own_file
 
-    find_experiments(networks.profile, split_names(networks.models))
+    names = split_names(networks.models)
+    models = [own_file(run, name) or name for name in names if name not in others]
+    return {} if names and not models else find_experiments(networks.profile, models)
 
 
-def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> None:
+def train(run: Run, networks: NetworkOptions, cluster: str | None = None, others: Collection[str] = ()) -> None:
     """Train the networks that are not finished, fold by fold; without pictures there is nothing to train."""
     if not has_pictures(run):
         return
-    from level1_cnn.experiment import find_experiments
     from level1_cnn.finished import unfinished_models
 
-    experiments = find_experiments(networks.profile, split_names(networks.models))
+    experiments = experiments_of(run, networks, others)
     pending = unfinished_models(run, experiments)
     for name in experiments:
         say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
@@ -148,7 +180,7 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None) -> Non
 
 def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: NetworkOptions, cluster: str | None) -> None:
     from level1_cnn.experiment import training_groups, user_file
-    from level1_cnn.finished import make_job
+    from level1_cnn.finished import make_job, own_file
     from level1_cnn.training.crossval import merge_model
     from level1_cnn.training.tasks import run_tasks
     from level1_cnn.training.trainers import Trainers
@@ -159,7 +191,8 @@ def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: Networ
     for group in training_groups(pending):
         jobs = [make_job(run, name, pending[name], networks.devices, networks.deterministic) for name in group]
         for job in jobs:
-            write_mark(job.folder / "begun.json", job.made_from, toml=user_file(job.name, split_names(networks.models)))
+            toml = user_file(job.name, split_names(networks.models)) or own_file(run, job.name)
+            write_mark(job.folder / "begun.json", job.made_from, toml=toml)
         run_tasks(jobs, folds, trainers, cluster)
         for job in jobs:
             merge_model(job)

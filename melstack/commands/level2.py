@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from melstack.commands.data import audit_cases
 from melstack.commands.level1 import train_run
+from melstack.option_groups import expand_groups
 from melstack.option_types import check_address, setting
 from melstack.options import (
     CLOSER,
@@ -20,7 +22,7 @@ from melstack.options import (
     RecipeOptions,
     RunOptions,
     StackOptions,
-    expand_groups,
+    model_name,
     split_names,
 )
 from runtime.errors import InputFault
@@ -93,7 +95,8 @@ def bundle(
 
         recipe = run.folder / "slim" / f"{options.file.stem}_slim.toml"
         make_slim_recipe(run, options.file, slim, recipe)
-        cross_validate(run, StackOptions(str(recipe), prevalence=options.prevalence))
+        slim_options = StackOptions(str(recipe), options.foreign, options.trust, options.prevalence)
+        cross_validate(run, slim_options, models=split_names(networks.models))
         make_bundle(run.folder, str(recipe), run.folder / "bundle_slim", cluster)
 
 
@@ -142,15 +145,15 @@ def design(
 
     with run_options.lock(), lock_folder(out):
         run = run_with_stack(run_options, options)
-        size = write_design(run, options.file, run.level2 / options.file.stem, parts, out)
+        size = write_design(run, run.level2 / options.file.stem, parts, out)
         say(f"design: {size} in {parts} files, {out}")
 
 
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
     """Return the run of ``source`` after freezing, auditing, training and stacking; fresh steps are skipped."""
     check_stack_options(options)
-    run = train_run(source, networks, cluster)
-    cross_validate(run, options, cluster)
+    run = train_run(source, networks, cluster, options.foreign)
+    cross_validate(run, options, cluster, models=split_names(networks.models))
     return run
 
 
@@ -164,26 +167,36 @@ def check_stack_options(options: StackOptions) -> None:
         networks_in(options.foreign)
 
 
-def cross_validate(run: Run, options: StackOptions, cluster: str | None = None) -> None:
-    """Import foreign networks, compute the feature blocks, and cross-validate the recipe's learners."""
+def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, *, models: Sequence[str] = ()) -> None:
+    """Import foreign networks, compute the feature blocks, and cross-validate the recipe's learners.
+
+    ``models`` are the only networks to use, by name or TOML file; without them, all networks of the run.
+    """
     from features.compute_blocks import compute_blocks
     from level2_stack.finished import OUTPUTS, stack_ingredients
     from level2_stack.foreign.bring import import_into_run
+    from level2_stack.networks_to_stack import left_out, networks_to_stack
     from runtime.provenance import is_fresh, write_mark
 
     file = options.file
     if options.foreign is not None:
         import_into_run(run, options.foreign, split_names(options.trust))
-    compute_blocks(run)
+    has_foreign = options.foreign is not None
+    networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=has_foreign)
+    for sentence in left_out(run, networks, has_foreign=has_foreign):
+        say(f"level two: {sentence}")
+    compute_blocks(run, networks)
     audit_cases(run)  # again: there may be more feature columns now
-    folder, made_from = run.level2 / file.stem, stack_ingredients(run, file, options.prevalence)
+    folder, made_from = run.level2 / file.stem, stack_ingredients(run, file, options.prevalence, networks)
     outputs = [folder / name for name in OUTPUTS]
     if is_fresh(folder / "run.json", made_from, outputs):
         say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
         return
     from level2_stack.stacking import make_stack
+    from melstack.history import keep_stack
 
-    make_stack(run, file, folder, options.prevalence, cluster)
+    keep_stack(run, file.stem, made_from)
+    make_stack(run, file, folder, options.prevalence, cluster, networks)
     further = [path for name in FURTHER if (path := folder / f"{name}.csv").is_file()]
     write_mark(
         folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=options.recipe
@@ -202,7 +215,9 @@ def write_submission(run: Run, file: Path) -> None:
         say(f"submission: fresh, {run.submission}")
         return
     from level2_stack.submission import make_submission
+    from melstack.history import keep_submission
 
+    keep_submission(run, file.stem)
     make_submission(run, file)
     write_mark(mark, made_from, [run.submission])
 

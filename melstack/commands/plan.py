@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import typer
 
 from melstack.commands.data import freeze
-from melstack.commands.level1 import check_external, check_networks, has_pictures
+from melstack.commands.level1 import check_external, check_networks, experiments_of, has_pictures
 from melstack.commands.level2 import check_stack_options
-from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, expand_groups, split_names
+from melstack.option_groups import expand_groups
+from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, model_name, split_names
 
 if TYPE_CHECKING:
     from runtime.machine import Machine
@@ -22,22 +25,22 @@ app = typer.Typer()
 @expand_groups
 def plan(source: CasesOptions, networks: NetworkOptions, stack: StackOptions, free: FreeOptions) -> None:
     """Forecast hours, disk and memory of both levels from a few measured steps; refuse what cannot fit."""
-    check_networks(networks)
     check_stack_options(stack)
+    others = check_networks(source, networks, stack.foreign)
     with source.lock(create=True):
-        run = freeze(source)
+        # A forecast may be for another machine: only the settings of the cases are those of the run from now on.
+        run = freeze(source, [field.name for field in fields(source)])
         machine = _machine(run, free)
-        plan_networks(run, networks, machine)
-        plan_level2(run, stack, machine)
+        plan_networks(run, networks, machine, others)
+        plan_level2(run, stack, machine, split_names(networks.models))
 
 
-def plan_networks(run: Run, networks: NetworkOptions, machine: Machine) -> None:
+def plan_networks(run: Run, networks: NetworkOptions, machine: Machine, others: Collection[str] = ()) -> None:
     """Print the forecast of the networks that are not finished."""
-    from level1_cnn.experiment import find_experiments
     from level1_cnn.finished import forecast_job, unfinished_models
     from level1_cnn.hardware.import_tensorflow import import_tensorflow
 
-    experiments = find_experiments(networks.profile, split_names(networks.models)) if has_pictures(run) else {}
+    experiments = experiments_of(run, networks, others) if has_pictures(run) else {}
     pending = unfinished_models(run, experiments)
     check_external(run, pending)
     jobs = [
@@ -50,15 +53,17 @@ def plan_networks(run: Run, networks: NetworkOptions, machine: Machine) -> None:
     plan_models(run, experiments, jobs, machine)
 
 
-def plan_level2(run: Run, options: StackOptions, machine: Machine) -> None:
+def plan_level2(run: Run, options: StackOptions, machine: Machine, models: Sequence[str] = ()) -> None:
     """Print the forecast of the stack, with level one's forecast before it."""
     from level2_stack.finished import OUTPUTS, stack_ingredients
     from level2_stack.forecast.stack import plan_stack
     from level2_stack.foreign.bring import networks_in
+    from level2_stack.networks_to_stack import networks_to_stack
     from runtime.provenance import is_fresh
 
     file, names = options.file, networks_in(options.foreign) if options.foreign is not None else []
-    made_from, folder = stack_ingredients(run, file, options.prevalence), run.level2 / options.file.stem
+    networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=bool(names))
+    made_from, folder = stack_ingredients(run, file, options.prevalence, networks), run.level2 / file.stem
     fresh = is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS])
     plan_stack(run, file, names, machine, fresh=fresh and set(names) <= set(run.networks()))
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from melstack.commands.level2 import run_with_stack
+from melstack.option_groups import expand_groups
 from melstack.option_types import setting
-from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, expand_groups, split_names
+from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, split_names
 from runtime.progress import say
 
 if TYPE_CHECKING:
@@ -82,5 +83,5 @@ def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:
         return
     from level2_stack.explain.explanations import make_explanations
 
-    make_explanations(run, file, folder, cluster)
+    make_explanations(run, folder, cluster)
     write_mark(folder / "explained.json", made_from, outputs)

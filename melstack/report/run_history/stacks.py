@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from melstack.history import FOLDER, history_of
 from melstack.report.run_history.settings import Settings, settings_of
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json
@@ -43,8 +44,13 @@ class Experiment:
 
 
 def finished_stacks(run: Path) -> list[Path]:
-    """Return the folders level2/<recipe> of a run folder that have a run.json, sorted."""
-    return sorted(mark.parent for mark in Run(run).level2.glob("*/run.json"))
+    """Return the folders level2/<recipe> of a run folder that have a run.json, sorted, then those of its history."""
+    return [*sorted(mark.parent for mark in Run(run).level2.glob("*/run.json")), *history_of(Run(run))]
+
+
+def is_replaced(stack: Path) -> bool:
+    """Return whether the stack in the folder ``stack`` lies in the history of its run."""
+    return stack.parents[2].name == FOLDER
 
 
 def run_folders(names: Sequence[Path], root: Path) -> list[Path]:
@@ -68,7 +74,8 @@ def run_folders(names: Sequence[Path], root: Path) -> list[Path]:
 def read_history(folders: Sequence[Path]) -> list[Experiment]:
     """Return every finished stack of the run ``folders``; raise InputFault that lists all unreadable stacks.
 
-    The name of an experiment is <run>/<recipe>, with the whole path of the run if two runs have the same name.
+    The name of an experiment is <run>/<recipe>, with the whole path of the run if two runs have the same name, and
+    with @<time>-<digest> if another stack has replaced it.
     """
     names = [folder.resolve().name for folder in folders]
     labels = [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
@@ -76,7 +83,8 @@ def read_history(folders: Sequence[Path]) -> list[Experiment]:
     faults, experiments = Faults(), []
     for run, name, stack in [(Run(folder), name, stack) for folder, name in pairs for stack in finished_stacks(folder)]:
         try:
-            experiments.append(_experiment(run, stack, f"{name}/{stack.name}"))
+            replaced = f"@{stack.parents[1].name}" if is_replaced(stack) else ""
+            experiments.append(_experiment(run, stack, f"{name}/{stack.name}{replaced}"))
         except InputFault as fault:
             faults.add(f"{stack}: {fault}")
     faults.raise_if_any("finished stacks that cannot be read")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from level2_stack.evaluation.paired import compare
 from melstack.report.run_history.settings import ABSENT, differing_keys
-from melstack.report.run_history.stacks import Experiment, read_history, run_folders
+from melstack.report.run_history.stacks import Experiment, is_replaced, read_history, run_folders
 from runtime.errors import InputFault, did_you_mean
 from runtime.files import write_text
 from runtime.invocation import option
@@ -100,6 +100,8 @@ def _full_name(experiments: Sequence[Experiment], text: str) -> str:
 
 def _aliases(experiment: Experiment) -> tuple[str, ...]:
     folder, name = experiment.folder, experiment.name
+    if is_replaced(folder):
+        return name, str(folder)
     return name, name.rpartition("/")[0], str(folder), str(folder.parents[1])
 
 

@@ -1,0 +1,51 @@
+"""Describe what a data folder holds, in a few sentences, before anything is read in earnest."""
+
+from collections.abc import Iterator
+
+from features.folder.data_folder import PAIRS, DataFolder
+from features.folder.layout import MAPPING
+from runtime.errors import list_names
+
+MOST_COLUMNS = 20  # that a sentence lists; some tables have hundreds
+
+
+def describe_folder(data: DataFolder) -> list[str]:
+    """Return sentences on the tables, the pictures, and the other CSV files of ``data``; raise as ``read_csv`` does."""
+    has_mapping = data.mapping is not None or data.has(MAPPING)
+    names = data.mapping or MAPPING if has_mapping else "the usual ones"
+    return [
+        f"{data.path}: the names of files and columns are {names}",
+        *_tables(data),
+        *_pictures(data),
+        *_other_tables(data),
+    ]
+
+
+def _tables(data: DataFolder) -> Iterator[str]:
+    for role in ("train", "test"):
+        name = str(getattr(data.layout, role))
+        if not data.has(name):
+            yield f"{name or role}: not there"
+            continue
+        table = data.cases(role)
+        yield f"{name}: {len(table)} rows, columns {list_names(table.columns, MOST_COLUMNS)}"
+    yield f"{data.layout.sample}: {'there' if data.has(data.layout.sample) else 'not there'}"
+
+
+def _pictures(data: DataFolder) -> Iterator[str]:
+    for role in ("train", "test"):
+        location = data.picture_location(role)
+        if location is None:
+            yield f"pictures of {role}: none"
+        elif location.records:
+            yield f"pictures of {role}: {len(location.records)} TFRecord files, {location.name}"
+        else:
+            yield f"pictures of {role}: {len(location.pictures())} in {location.name}"
+
+
+def _other_tables(data: DataFolder) -> Iterator[str]:
+    layout = data.layout
+    known = {layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS}
+    others = sorted(path.name for path in data.path.glob("*.csv") if path.name not in known)
+    if others:
+        yield f"CSV files that are not read: {list_names(others)}; a {MAPPING} can name them"

@@ -1,0 +1,79 @@
+"""Keep what a command replaces: runs/<name>/history/<time>-<digest>/ has the replaced stack, submission and pages."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runtime.progress import say
+from runtime.provenance import Inputs, differences_of, digest_of_file, read_mark
+from runtime.run_folder import Run
+
+FOLDER = "history"
+PAGES = ("model_card.md", "report.html")
+TUNING = "tuning"  # of a stack: its trials count for the next stack of the recipe too
+
+
+def replaced_runs(run: Run) -> list[Run]:
+    """Return what was replaced in ``run``, the oldest first: folders with the same paths as a run, but few files."""
+    return [Run(folder) for folder in sorted((run.folder / FOLDER).glob("*/"))]
+
+
+def keep_stack(run: Run, recipe: str, made_from: Inputs) -> None:
+    """Move the finished stack of ``recipe``, and the submission and pages made from it, to the run's history.
+
+    Does nothing without a finished stack, or if it was made from ``made_from``, so that the next is the same. A stack
+    that the history has already is only removed.
+    """
+    folder = run.level2 / recipe
+    content = read_mark(folder / "run.json")
+    if content is None or not differences_of(content, made_from) or not (folder / "predictions.parquet").is_file():
+        return
+    stack = digest_of_file(folder / "predictions.parquet")
+    place = _place(run, stack)
+    if _submitted_stack(run) == stack:
+        _move_submission(run, place)
+    kept = place.level2 / recipe
+    if kept.exists():
+        shutil.rmtree(folder)
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(kept)
+    if (kept / TUNING).is_dir():
+        folder.mkdir()
+        (kept / TUNING).rename(folder / TUNING)
+    say(f"the stack that is replaced is kept in {place.folder}")
+
+
+def keep_submission(run: Run, recipe: str) -> None:
+    """Move submission.csv and the pages beside it to the run's history, unless they are of the stack of ``recipe``."""
+    stack = _submitted_stack(run)
+    if stack is not None and stack != digest_of_file(run.level2 / recipe / "predictions.parquet"):
+        place = _place(run, stack)
+        _move_submission(run, place)
+        say(f"the submission that is replaced is kept in {place.folder}")
+
+
+def _submitted_stack(run: Run) -> str | None:
+    """Return the digest of the predictions that submission.csv was made from; None without a submission."""
+    content = read_mark(run.submission.with_suffix(".json"))
+    return None if content is None else str(content["made_from"]["predictions"])
+
+
+def _place(run: Run, stack: str) -> Run:
+    """Return the folder of the history for the stack with this digest: the one that has files of it, or a new one."""
+    name = next((place.folder for place in replaced_runs(run) if place.folder.name.endswith(f"-{stack[:8]}")), None)
+    return Run(name or run.folder / FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{stack[:8]}")
+
+
+def _move_submission(run: Run, place: Run) -> None:
+    place.folder.mkdir(parents=True, exist_ok=True)
+    mark = run.submission.with_suffix(".json")
+    # The mark goes last: after a kill in between, the next command moves the rest.
+    for path in (*(run.folder / page for page in PAGES), run.submission, mark):
+        if path.is_file():
+            path.replace(place.folder / path.name)
+
+
+def history_of(run: Run) -> list[Path]:
+    """Return the folders of the finished stacks in the run's history, the oldest first."""
+    return sorted(mark.parent for place in replaced_runs(run) for mark in place.level2.glob("*/run.json"))

@@ -1,0 +1,228 @@
+"""run.toml: the settings that a run was made with; the first command writes them, and later ones read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import typer
+from pydantic import Field, create_model
+from typer.models import OptionInfo
+
+from melstack.options import CasesOptions, NetworkOptions, RecipeOptions, RunOptions, StackOptions, split_names
+from runtime.errors import InputFault, did_you_mean
+from runtime.files import read_json, write_text
+from runtime.invocation import option
+from runtime.settings import Settings, check_settings, read_toml
+
+NAME = "run.toml"
+NOT_SETTINGS = ("run", "memory", "reset", "clinic_train", "clinic_test", "clinic_seed")
+# Setting -> the settings that have another meaning when it changes; they return to their defaults.
+DEPENDENT = {"data": ("mapping",), "profile": ("models",), "foreign": ("trust",)}
+HEAD = (
+    "The settings of this run. Every command on the run reads them; an option of a command changes its line.",
+    "A setting that has no line has its default (melstack submission -h). Relative paths start at the current folder.",
+)
+# Values for the comments of a new file, where the default is no value.
+EXAMPLES = {
+    "mapping": "mydata/cases.toml",
+    "extra": ["ham10000"],
+    "models": ["lite0_96_frozen", "mine.toml"],
+    "foreign": "predictions",
+    "trust": ["network"],
+    "prevalence": 0.0176,
+}
+Values = Mapping[str, Any]
+
+
+def _declarations() -> dict[str, tuple[Any, OptionInfo]]:
+    """Return setting -> its type and its option, in the order of the file."""
+    groups = (CasesOptions, NetworkOptions, StackOptions)
+    hints = {name: hint for group in groups for name, hint in get_type_hints(group, include_extras=True).items()}
+    names = dict.fromkeys(field.name for group in groups for field in fields(group))
+    return {name: get_args(hints[name]) for name in names if name not in NOT_SETTINGS}
+
+
+DECLARATIONS = _declarations()
+MODEL: type[Settings] = create_model(
+    "RunSettings",
+    __base__=Settings,
+    **{name: (kind | None, Field(None, ge=declared.min)) for name, (kind, declared) in DECLARATIONS.items()},  # type: ignore[call-overload]
+)
+GROUPS = (RunOptions, CasesOptions, NetworkOptions, RecipeOptions, StackOptions)  # options of these may be settings
+
+
+@dataclass(frozen=True)
+class RunMemory:
+    """The settings in the file of a run, ``before`` this command and ``now``, as values of TOML."""
+
+    path: Path
+    before: Values
+    now: Values
+
+    def changes(self) -> list[str]:
+        """Return ``setting: before -> now`` for every setting that the options of this command change."""
+        names = [name for name in DECLARATIONS if name in self.before and self.before[name] != self.now.get(name)]
+        added = [name for name in DECLARATIONS if self.before and name in self.now and name not in self.before]
+        added = [name for name in added if self.now[name] != _default(name)]
+        return [
+            f"{name}: {in_words(name, self.before.get(name))} -> {in_words(name, self.now.get(name))}"
+            for name in [*names, *added]
+        ]
+
+    def others(self) -> list[str]:
+        """Return ``setting value`` for every setting of the file that is not the default and did not change."""
+        same = [name for name in DECLARATIONS if name in self.before and self.before[name] == self.now.get(name)]
+        same = [name for name in same if name != "data" and self.now[name] != _default(name)]
+        return [f"{name} {in_words(name, self.now[name])}" for name in same]
+
+    def text(self, notes: Sequence[str]) -> str:
+        """Return a new file: ``notes`` as comments, and every setting with its help; a default is commented out."""
+        lines = [f"# {line}" for line in (*HEAD, "", *notes)]
+        for name, (_, declared) in DECLARATIONS.items():
+            default = in_words(name, _default(name))
+            lines += ["", f"# {declared.help} (default: {default})"]
+            is_set = name in self.now and self.now[name] != _default(name)
+            line = _line(name, self.now[name] if is_set else EXAMPLES.get(name, _default(name)))
+            lines.append(line if is_set else f"# {line}")
+        return "\n".join(line.rstrip() for line in lines) + "\n"
+
+    def save(self, names: Collection[str] = ()) -> None:
+        """Write the settings, only ``names`` if there are any; comments and order of an existing file stay."""
+        import tomlkit
+
+        now = {name: value for name, value in self.now.items() if not names or name in names or name in self.before}
+        is_new = not self.path.is_file()
+        document = tomlkit.parse("" if is_new else self.path.read_text(encoding="utf-8-sig"))
+        if not is_new and document.unwrap() == now:
+            return
+        if is_new:
+            for line in HEAD:
+                document.add(tomlkit.comment(line))
+        for name in [name for name in document if name not in now]:
+            document.remove(name)
+        for name, value in now.items():
+            if name not in document or document[name] != value:
+                document[name] = value
+        write_text(self.path, tomlkit.dumps(document))
+
+
+def read_run_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings in run.toml of the run ``folder``; an older run without this file gives those of its cases.
+
+    Raises InputFault for an unknown key or an invalid value.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return _settings_of_cases(folder)
+    values = check_settings(read_toml(path), MODEL, str(path)).model_dump(exclude_unset=True, mode="json")
+    for name, value in values.items():
+        check = DECLARATIONS[name][1].callback
+        try:
+            if check is not None:
+                check(value)
+        except typer.BadParameter as error:
+            raise InputFault(f"{path}: {name}: {error.message}") from error
+    return {name: as_toml(name, value) for name, value in values.items() if value is not None}
+
+
+def _settings_of_cases(folder: Path) -> dict[str, Any]:
+    """Return the settings that the frozen case table and the import of a run without run.toml record; {} without."""
+    cases, foreign = folder / "cases.json", folder / "foreign.json"
+    request = read_json(cases).get("request") if cases.is_file() else None
+    if request is None:
+        return {}
+    values = {
+        **{name: request[name] for name in ("data", "mapping", "extra", "folds")},
+        "official_folds": request["official"],
+        "fold_seed": request["seed"],
+    }
+    if foreign.is_file():
+        summary = read_json(foreign)
+        values |= {"foreign": summary.get("folder"), "trust": summary.get("trust")}
+    return {name: as_toml(name, value) for name, value in values.items() if value not in (None, [])}
+
+
+def recall(
+    folder: Path, values: Values, given: Collection[str], reset: Collection[str] = (), *, is_named: bool = True
+) -> RunMemory:
+    """Return the settings of the run in ``folder`` before and after a command with the options ``values``.
+
+    ``given`` are the options that were typed; all others have their defaults in ``values``, and the file's values
+    count instead. ``reset`` are settings that return to their defaults. Raises InputFault for an unknown setting in
+    ``reset``, and if the run belongs to another data folder, unless the run was named (``is_named``).
+    """
+    if unknown := [name for name in reset if name not in DECLARATIONS]:
+        raise InputFault(
+            f"{option('reset', unknown[0])}: not a setting of a run; {did_you_mean(unknown[0], list(DECLARATIONS))}"
+        )
+    before = read_run_settings(folder)
+    typed = {name: as_toml(name, values[name]) for name in given if name in DECLARATIONS}
+    if not is_named:
+        _refuse_other_data(folder, before, typed)
+    dropped = {*reset, *_dependent(before, typed)} - typed.keys()
+    defaults = {name: as_toml(name, value) for name, value in values.items() if name in DECLARATIONS}
+    now = {name: value for name, value in (defaults | before | typed).items() if value is not None}
+    for name in dropped & now.keys():
+        now[name] = _default(name)
+    return RunMemory(folder / NAME, before, {name: now[name] for name in DECLARATIONS if now.get(name) is not None})
+
+
+def _dependent(before: Values, typed: Values) -> Iterator[str]:
+    for name, others in DEPENDENT.items():
+        if name in typed and name in before and typed[name] != before[name]:
+            yield from others
+
+
+def _refuse_other_data(folder: Path, before: Values, typed: Values) -> None:
+    """Raise InputFault if the run of this name was made from another data folder, which is still there."""
+    ours, theirs = typed.get("data"), before.get("data")
+    if ours is None or theirs is None or ours == theirs or not Path(theirs).is_dir():
+        return
+    remedy = option("run", f"{folder}-2")
+    raise InputFault(f"{folder}: a run on {theirs}, not on {ours}; give the new data a run of its own: {remedy}")
+
+
+def as_toml(name: str, value: object) -> Any:  # noqa: ANN401  any value of TOML
+    """Return the value of a setting as TOML holds it: paths absolute, names in a list, None for a missing value."""
+    if isinstance(value, list | tuple):
+        return [_absolute(str(text), must_exist=True) for text in split_names([str(text) for text in value])] or None
+    if isinstance(value, Path) or name in ("data", "mapping", "foreign"):
+        return None if value is None else _absolute(str(value), must_exist=False)
+    return _absolute(value, must_exist=True) if isinstance(value, str) and value.endswith(".toml") else value
+
+
+def _absolute(text: str, *, must_exist: bool) -> str:
+    """Return a path as an absolute one; with ``must_exist`` a text that is no path of a file or folder stays."""
+    path = Path(text).expanduser()
+    return text if must_exist and not path.exists() else str(path.resolve())
+
+
+def from_toml(name: str, value: object) -> Any:  # noqa: ANN401  the type of the option
+    """Return the value of TOML as the option ``name`` has it."""
+    return Path(str(value)) if name in ("data", "mapping", "foreign") and value is not None else value
+
+
+def in_words(name: str, value: object) -> str:
+    """Return the value of a setting as a text for people; a missing value by what the help calls it."""
+    if value is None:
+        shown = DECLARATIONS[name][1].show_default
+        return shown if isinstance(shown, str) else "none"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return (
+        "yes" if value is True else "no" if value is False else f"{value:g}" if isinstance(value, float) else str(value)
+    )
+
+
+def _line(name: str, value: object) -> str:
+    import tomlkit
+
+    return tomlkit.dumps({name: value}).strip()
+
+
+def _default(name: str) -> Any:  # noqa: ANN401  any value of TOML
+    owner = next(group for group in (CasesOptions, NetworkOptions, StackOptions) if hasattr(group, name))
+    return as_toml(name, getattr(owner, name))
