@@ -2,17 +2,13 @@
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
-from runtime.errors import InputFault, list_names
+from runtime.errors import list_names
 
-SCORES = ("pred", "prediction", "probability")
-TEST_SCORES = (*SCORES, "target")  # a submission file names its score target; in oof.csv that may be the diagnosis
 MAY_MISS = 0.10  # share of the train cases: authors often drop duplicates; a missing fold (20 %) is a fault
 ROUNDING = 1e-6  # float32 and printing with six digits can put a probability this far outside [0, 1]
 MOST_FOLDS = 127  # int8
@@ -26,48 +22,6 @@ class Findings:
 
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-
-
-def read_file(path: Path, findings: Findings) -> pd.DataFrame | None:
-    """Read a CSV file: columns in lower case, index image_name (str). Return None, with a fault, if it is unusable."""
-    if not path.is_file():
-        findings.faults.append(f"{path.name} is missing")
-        return None
-    try:
-        frame = read_csv(path, *ID_COLUMNS, optional=TEST_SCORES, notes=findings.notes)
-    except InputFault as fault:
-        findings.faults.append(str(fault).replace(str(path), path.name))
-        return None
-    return _with_ids(frame, path.name, findings)
-
-
-def _with_ids(frame: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame | None:
-    frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
-    frame = frame.rename(columns={id_column(frame.columns): ID_COLUMNS[0]})
-    repeats = frame.columns[frame.columns.duplicated()].unique()
-    if len(repeats) or "image_name" not in frame:
-        problem = f"repeated columns: {', '.join(repeats)}" if len(repeats) else "no column image_name"
-        findings.faults.append(f"{where}: {problem}; found {', '.join(frame.columns)}")
-        return None
-    no_name = frame["image_name"].isna()
-    if no_name.any():
-        findings.faults.append(f"{where}: rows without image_name: {int(no_name.sum())}")
-    return frame[~no_name].astype({"image_name": str}).set_index("image_name")
-
-
-def score_column(columns: list[str], role: str, where: str, findings: Findings) -> str | None:
-    """Return the column that holds the scores of ``role``; return None, with a fault, if there are none or several."""
-    allowed_names = SCORES if role == "train" else TEST_SCORES
-    matches = [name for name in allowed_names if name in columns]
-    if len(matches) == 1:
-        return matches[0]
-    problem = f"several score columns ({', '.join(matches)})" if matches else "no score column"
-    if not matches and "target" in columns:
-        problem += " ('target' may be the diagnosis here: name the score column 'pred')"
-    findings.faults.append(
-        f"{where}: {problem}; expected one of {', '.join(allowed_names)}; found image_name, {', '.join(columns)}"
-    )
-    return None
 
 
 def numbered_columns(frame: pd.DataFrame, prefix: str) -> list[str]:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from level2_stack.foreign import checks
 from level2_stack.foreign.checks import Findings, numbered_columns
+from level2_stack.foreign.columns import read_file, score_column
 from level2_stack.foreign.row_order import Candidate, check_orders
-from runtime.errors import Faults, InputFault, did_you_mean
+from runtime.errors import Faults, InputFault, did_you_mean, list_names
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str]
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     folders = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
     if not folders:
-        raise InputFault(f"{folder}: no predictions; expected sub-folders <network>/ with oof.csv and test.csv")
+        files = sorted(path.name for path in inside if path.suffix == ".csv")
+        flat = f"; found {list_names(files)}: move each network's two files into a folder of its own" if files else ""
+        raise InputFault(f"{folder}: no predictions; expected sub-folders <network>/ with oof.csv and test.csv{flat}")
     unknown = sorted(set(trust) - {path.name for path in folders})
     if unknown:
         raise InputFault(
@@ -121,10 +124,10 @@ def _read_network(folder: Path, cases: pd.DataFrame) -> Candidate:
 def _read_part(network: Candidate, path: Path, role: str, cases: pd.DataFrame) -> None:
     """Read one file into ``network.parts[role]``, one row per case of ``role``; add its faults to the findings."""
     findings, where = network.findings, path.name
-    frame = checks.read_file(path, findings)
+    frame = read_file(path, cases, findings)
     if frame is None:
         return
-    score = checks.score_column(list(frame.columns), role, where, findings)
+    score = score_column(frame, role, cases, where, findings)
     if score is None:
         return
     columns = [name for name in frame.columns if name == score or re.fullmatch(r"fold|(fold|tta)\d+", name)]

@@ -63,22 +63,61 @@ def test_a_score_other_than_the_mean_of_its_views_gets_a_note(tmp_path, views, h
     assert ("not the mean of tta0..tta1 in 1 of 4 rows" in read_notes(tmp_path)) is has_note
 
 
-@pytest.mark.parametrize("name", ["Pred", "prediction", "PROBABILITY"])
+@pytest.mark.parametrize("name", ["Pred", "prediction", "PROBABILITY", "preds", "oof", " OOF_pred "])
 def test_the_score_column_may_have_several_names_in_upper_or_lower_case(tmp_path, name):
     write_foreign(tmp_path, oof=OOF.replace("pred", name), test=TEST.replace("pred", name))
     assert read_one_table(tmp_path)["probability"].notna().all()
 
 
-def test_target_is_a_score_in_test_csv_only(tmp_path):
-    write_foreign(tmp_path / "good", test=TEST.replace("pred", "target"))
-    write_foreign(tmp_path / "bad", oof=OOF.replace("pred", "target"))
-    assert read_one_table(tmp_path / "good").at["x", "probability"] == 0.3
-    assert "'target' may be the diagnosis here" in read_refusal(tmp_path / "bad")
+def test_target_is_the_score_where_it_cannot_be_the_diagnosis(tmp_path):
+    write_foreign(tmp_path / "good", oof=OOF.replace("pred", "target"), test=TEST.replace("pred", "target"))
+    table = read_one_table(tmp_path / "good")
+    assert table["probability"].tolist() == [0.1, 0.6, 0.5, 0.3, 0.4, 0.2]
+    write_foreign(tmp_path / "bad", oof="image_name,target\na,0\nb,1\nc,0\nd,1\n")
+    assert "no score column ('target', which is 0 or 1, is the diagnosis" in read_refusal(tmp_path / "bad")
 
 
-def test_a_target_column_next_to_the_score_is_ignored(tmp_path):
-    write_foreign(tmp_path, oof="image_name,target,pred\na,0,0.1\nb,1,0.6\nc,0,0.5\nd,1,0.4\n")
+def test_a_target_column_next_to_the_score_is_ignored_if_it_is_the_diagnosis(tmp_path):
+    write_foreign(tmp_path, oof="image_name,target,pred\na,0,0.1\nb,1.0,0.6\nc,0,0.5\nd,1,0.4\n")
     assert read_one_table(tmp_path).at["b", "probability"] == 0.6
+
+
+def test_a_target_column_that_is_not_the_diagnosis_leaves_two_scores(tmp_path):
+    write_foreign(tmp_path / "other", oof="image_name,target,pred\na,0,0.1\nb,0,0.6\nc,0,0.5\nd,1,0.4\n")
+    refusal = read_refusal(tmp_path / "other")
+    assert "several columns could be the score (target, pred); keep one of them" in refusal
+    assert "'target' is 0 or 1, but not the case table's target in rows 1 (b)" in refusal
+    write_foreign(tmp_path / "both", oof="image_name,target,oof\na,0.1,0.1\nb,0.3,0.6\nc,0,0.5\nd,1,0.4\n")
+    assert "several columns could be the score (target, oof)" in read_refusal(tmp_path / "both")
+
+
+@pytest.mark.parametrize("name", ["image_id", "image", "ISIC_ID", " id ", "Filename"])
+def test_the_id_column_may_have_several_names(tmp_path, name):
+    write_foreign(tmp_path, oof=OOF.replace("image_name", name), test=TEST.replace("image_name", name))
+    assert read_one_table(tmp_path).at["y", "probability"] == 0.2
+
+
+@pytest.mark.parametrize("path", ["{}.jpg", "train/{}.JPEG", "D:\\pictures\\{}.png", "jpeg/train/{}", " {}.dcm"])
+def test_ids_may_be_paths_of_pictures(tmp_path, path):
+    rows = OOF.splitlines()
+    oof = "\n".join(["filename,pred", *(path.format(row[0]) + row[1:] for row in rows[1:])])
+    write_foreign(tmp_path, oof=oof)
+    assert read_one_table(tmp_path).at["b", "probability"] == 0.6
+    assert f"ids with a folder or a file ending: 4; {path.format('a')!r} is read as 'a'" in read_notes(tmp_path)
+
+
+def test_a_path_that_is_the_id_of_a_case_stays(tmp_path):
+    cases = small_cases().rename(index={"a": "set/a.jpg", "b": "a"})
+    write_foreign(tmp_path, oof="image,pred\nset/a.jpg,0.1\na,0.6\nc,0.5\nd,0.4\n")
+    table = import_predictions(tmp_path, cases).networks[0].table
+    assert table.loc[["set/a.jpg", "a"], "probability"].tolist() == [0.1, 0.6]
+
+
+def test_of_several_id_columns_the_one_with_cases_is_read(tmp_path):
+    write_foreign(tmp_path, oof="id,image_name,image,pred\n0,a,a,0.1\n1,b,b,0.6\n2,c,c,0.5\n3,d,d,0.4\n")
+    assert read_one_table(tmp_path).at["b", "probability"] == 0.6
+    write_foreign(tmp_path, oof="image_name,image,pred\na,b,0.1\nb,a,0.6\nc,c,0.5\nd,d,0.4\n")
+    assert "several columns hold ids, and not the same ones (image_name, image)" in read_refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +125,11 @@ def test_a_target_column_next_to_the_score_is_ignored(tmp_path):
     [
         ({"oof": None}, "oof.csv is missing"),
         ({"test": ""}, "test.csv: not a readable CSV file"),
-        ({"oof": OOF.replace("pred", "score")}, "no score column; expected one of pred, prediction, probability"),
+        ({"oof": OOF.replace("pred", "score")}, "no score column; expected one of target, pred, prediction, preds, oof"),
         ({"oof": OOF.replace("pred", "score")}, "found image_name, score"),
-        ({"test": TEST.replace("image_name", "id")}, "test.csv: no column image_name; found id, pred"),
-        ({"test": "image_name,pred,target\nx,0.3,0.3\ny,0.2,0.2\n"}, "several score columns (pred, target)"),
+        ({"test": TEST.replace("image_name", "key")}, "test.csv: no column of ids; expected one of image_name, image_id"),
+        ({"test": TEST.replace("image_name", "key")}, "found key, pred"),
+        ({"test": "image_name,pred,target\nx,0.3,0.3\ny,0.2,0.2\n"}, "several columns could be the score (target, pred)"),
         ({"test": "image_name,pred,Pred\nx,0.3,0.3\ny,0.2,0.2\n"}, "repeated columns: pred"),
         ({"test": f"{TEST},0.5\n"}, "test.csv: rows without image_name: 1"),
         ({"oof": f"{OOF}w,0.1\n"}, "oof.csv: ids that are not in the case table: 1 (w)"),
@@ -174,3 +214,13 @@ def test_folds_are_stored_and_compared_with_those_of_the_run(tmp_path, folds, se
 def test_a_file_without_folds_gets_a_note(tmp_path):
     write_foreign(tmp_path)
     assert "no column fold: it cannot be checked that no patient was in two folds" in read_notes(tmp_path)
+
+
+def test_files_under_other_names_are_named_with_the_step_that_mends_it(tmp_path):
+    write_foreign(tmp_path / "one", test=None)
+    (tmp_path / "one" / "net" / "submission.csv").write_text(TEST)
+    assert "test.csv is missing; found submission.csv: rename the file" in read_refusal(tmp_path / "one")
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "oof_1.csv").write_text(OOF)
+    message = "found 1 (oof_1.csv): move each network's two files into a folder of its own"
+    assert message in read_refusal(tmp_path / "flat")
