@@ -39,10 +39,10 @@ def read_file(path: Path, cases: pd.DataFrame, findings: Findings) -> pd.DataFra
     return _with_ids(frame, cases.index, path.name, findings)
 
 
-def _with_ids(frame: pd.DataFrame, known: pd.Index, where: str, findings: Findings) -> pd.DataFrame | None:
+def _with_ids(frame: pd.DataFrame, case_ids: pd.Index, where: str, findings: Findings) -> pd.DataFrame | None:
     """Return ``frame`` indexed by its ids; None, with a fault, if no column or more than one can hold them."""
-    columns = {name: _ids(frame[name], known) for name in IDS if name in frame}
-    with_cases = {name: ids for name, ids in columns.items() if ids.isin(known).any()} or columns
+    columns = {name: _ids(frame[name], case_ids) for name in IDS if name in frame}
+    with_cases = {name: ids for name, ids in columns.items() if ids.isin(case_ids).any()} or columns
     if not columns:
         findings.faults.append(
             f"{where}: no column of ids; expected one of {', '.join(IDS)}; found {', '.join(frame.columns)}"
@@ -65,19 +65,19 @@ def _with_ids(frame: pd.DataFrame, known: pd.Index, where: str, findings: Findin
     return frame.astype({"image_name": str}).set_index("image_name")
 
 
-def _ids(column: pd.Series, known: pd.Index) -> pd.Series:
+def _ids(column: pd.Series, case_ids: pd.Index) -> pd.Series:
     """Return the ids in ``column``; one that no case has loses its folder and file ending if a case is then meant."""
-    unknown = column[column.notna() & ~column.isin(known)]
+    unknown = column[column.notna() & ~column.isin(case_ids)]
     ids = column.astype(object)
-    ids[unknown.index] = [_known_id(str(text), known) for text in unknown]
+    ids[unknown.index] = [_known_id(str(text), case_ids) for text in unknown]
     return ids
 
 
-def _known_id(text: str, known: pd.Index) -> str:
+def _known_id(text: str, case_ids: pd.Index) -> str:
     path = text.strip().replace("\\", "/")
     file = path.rsplit("/", 1)[-1]
     readings = (path, file, FILE_ENDING.sub("", path), FILE_ENDING.sub("", file))
-    return next((reading for reading in readings if reading in known), text)
+    return next((reading for reading in readings if reading in case_ids), text)
 
 
 def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str, findings: Findings) -> str | None:
