@@ -32,15 +32,15 @@ def keep_stack(run: Run, recipe: str, made_from: Inputs) -> None:
     place = _place(run, stack)
     if _submitted_stack(run) == stack:
         _move_submission(run, place)
-    kept = place.level2 / recipe
-    if kept.exists():
+    copy = place.level2 / recipe
+    if copy.exists():
         shutil.rmtree(folder)
         return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    folder.rename(kept)
-    if (kept / TUNING).is_dir():
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(copy)
+    if (copy / TUNING).is_dir():
         folder.mkdir()
-        (kept / TUNING).rename(folder / TUNING)
+        (copy / TUNING).rename(folder / TUNING)
     say(f"the stack that is replaced is kept in {place.folder}")
 
 

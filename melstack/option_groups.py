@@ -1,4 +1,4 @@
-"""Make a command of typer from a function that takes groups of options; the run's settings fill what is not typed."""
+"""Make a command of typer from a function that takes groups of options; a run's settings are the defaults."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ CONTEXT = "typer_context"  # name of the parameter by which typer says which opt
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Return ``command`` with every parameter that is a dataclass of options replaced by the fields of that class.
 
-    What was not typed comes from the run's settings, if the command works on a run that has them.
+    What the command line does not say comes from the run's settings, if the command works on a run that has them.
     """
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
@@ -35,7 +35,7 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:  # noqa: ANN401  the values of any options
         """Call ``command`` with the values collected into its dataclasses."""
         context = values.pop(CONTEXT)
-        values = _with_settings(groups, values, _typed(context, values))
+        values = _with_settings(groups, values, _names_in_line(context, values))
         arguments = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group) if field.name in values})
             for name, group in groups.items()
@@ -53,13 +53,13 @@ def _parameter(name: str, default: object, hint: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def _typed(context: typer.Context, options: Collection[str]) -> set[str]:
+def _names_in_line(context: typer.Context, options: Collection[str]) -> set[str]:
     """Return the names of the options that were typed."""
     sources = {name: context.get_parameter_source(name) for name in options}
     return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
 
 
-def _with_settings(groups: dict[str, type], values: Values, typed: set[str]) -> Values:
+def _with_settings(groups: dict[str, type], values: Values, names_in_line: set[str]) -> Values:
     """Return ``values`` with the run's settings for the options that were not typed, and with its memory."""
     run_group = next((group for group in groups.values() if issubclass(group, RunOptions)), None)
     if run_group is None:
@@ -74,9 +74,9 @@ def _with_settings(groups: dict[str, type], values: Values, typed: set[str]) -> 
     own = {name: values[name] for name in names}
     own["data"] = options.data_folder if options.run is None else options.data
     reset = split_names(values.get("reset"))
-    memory = recall(options.folder, own, typed & names, reset, is_named=options.run is not None)
-    recalled = {name: from_toml(name, memory.now.get(name)) for name in (names - typed) & memory.before.keys()}
-    return values | recalled | {"memory": memory}
+    memory = recall(options.folder, own, names_in_line & names, reset, is_named=options.run is not None)
+    from_file = {name: from_toml(name, memory.now.get(name)) for name in (names - names_in_line) & memory.before.keys()}
+    return values | from_file | {"memory": memory}
 
 
 def _data_of_run(folder: Path, options: Collection[str]) -> Values:

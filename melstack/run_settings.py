@@ -21,11 +21,12 @@ NAME = "run.toml"
 NOT_SETTINGS = ("run", "memory", "reset", "clinic_train", "clinic_test", "clinic_seed")
 # Setting -> the settings that have another meaning when it changes; they return to their defaults.
 DEPENDENT = {"data": ("mapping",), "profile": ("models",), "foreign": ("trust",)}
+PATHS = ("data", "mapping", "foreign")
 HEAD = (
     "The settings of this run. Every command on the run reads them; an option of a command changes its line.",
     "A setting that has no line has its default (melstack submission -h). Relative paths start at the current folder.",
 )
-# Values for the comments of a new file, where the default is no value.
+# Values for the comments of a new file, where the default is empty.
 EXAMPLES = {
     "mapping": "mydata/cases.toml",
     "extra": ["ham10000"],
@@ -49,7 +50,7 @@ DECLARATIONS = _declarations()
 MODEL: type[Settings] = create_model(
     "RunSettings",
     __base__=Settings,
-    **{name: (kind | None, Field(None, ge=declared.min)) for name, (kind, declared) in DECLARATIONS.items()},  # type: ignore[call-overload]
+    **{name: (kind | None, Field(None, ge=info.min)) for name, (kind, info) in DECLARATIONS.items()},  # type: ignore[call-overload]
 )
 GROUPS = (RunOptions, CasesOptions, NetworkOptions, RecipeOptions, StackOptions)  # options of these may be settings
 
@@ -65,11 +66,11 @@ class RunMemory:
     def changes(self) -> list[str]:
         """Return ``setting: before -> now`` for every setting that the options of this command change."""
         names = [name for name in DECLARATIONS if name in self.before and self.before[name] != self.now.get(name)]
-        added = [name for name in DECLARATIONS if self.before and name in self.now and name not in self.before]
-        added = [name for name in added if self.now[name] != _default(name)]
+        new_names = [name for name in DECLARATIONS if self.before and name in self.now and name not in self.before]
+        new_names = [name for name in new_names if self.now[name] != _default(name)]
         return [
             f"{name}: {in_words(name, self.before.get(name))} -> {in_words(name, self.now.get(name))}"
-            for name in [*names, *added]
+            for name in [*names, *new_names]
         ]
 
     def others(self) -> list[str]:
@@ -81,9 +82,9 @@ class RunMemory:
     def text(self, notes: Sequence[str]) -> str:
         """Return a new file: ``notes`` as comments, and every setting with its help; a default is commented out."""
         lines = [f"# {line}" for line in (*HEAD, "", *notes)]
-        for name, (_, declared) in DECLARATIONS.items():
+        for name, (_, info) in DECLARATIONS.items():
             default = in_words(name, _default(name))
-            lines += ["", f"# {declared.help} (default: {default})"]
+            lines += ["", f"# {info.help} (default: {default})"]
             is_set = name in self.now and self.now[name] != _default(name)
             line = _line(name, self.now[name] if is_set else EXAMPLES.get(name, _default(name)))
             lines.append(line if is_set else f"# {line}")
@@ -146,11 +147,11 @@ def _settings_of_cases(folder: Path) -> dict[str, Any]:
 
 
 def recall(
-    folder: Path, values: Values, given: Collection[str], reset: Collection[str] = (), *, is_named: bool = True
+    folder: Path, values: Values, line: Collection[str], reset: Collection[str] = (), *, is_named: bool = True
 ) -> RunMemory:
     """Return the settings of the run in ``folder`` before and after a command with the options ``values``.
 
-    ``given`` are the options that were typed; all others have their defaults in ``values``, and the file's values
+    ``line`` are the options on the command line; all others have their defaults in ``values``, and the file's values
     count instead. ``reset`` are settings that return to their defaults. Raises InputFault for an unknown setting in
     ``reset``, and if the run belongs to another data folder, unless the run was named (``is_named``).
     """
@@ -159,26 +160,26 @@ def recall(
             f"{option('reset', unknown[0])}: not a setting of a run; {did_you_mean(unknown[0], list(DECLARATIONS))}"
         )
     before = read_run_settings(folder)
-    typed = {name: as_toml(name, values[name]) for name in given if name in DECLARATIONS}
+    from_line = {name: as_toml(name, values[name]) for name in line if name in DECLARATIONS}
     if not is_named:
-        _refuse_other_data(folder, before, typed)
-    dropped = {*reset, *_dependent(before, typed)} - typed.keys()
+        _refuse_other_data(folder, before, from_line)
+    names_to_drop = {*reset, *_dependent(before, from_line)} - from_line.keys()
     defaults = {name: as_toml(name, value) for name, value in values.items() if name in DECLARATIONS}
-    now = {name: value for name, value in (defaults | before | typed).items() if value is not None}
-    for name in dropped & now.keys():
+    now = {name: value for name, value in (defaults | before | from_line).items() if value is not None}
+    for name in names_to_drop & now.keys():
         now[name] = _default(name)
     return RunMemory(folder / NAME, before, {name: now[name] for name in DECLARATIONS if now.get(name) is not None})
 
 
-def _dependent(before: Values, typed: Values) -> Iterator[str]:
+def _dependent(before: Values, from_line: Values) -> Iterator[str]:
     for name, others in DEPENDENT.items():
-        if name in typed and name in before and typed[name] != before[name]:
+        if name in from_line and name in before and from_line[name] != before[name]:
             yield from others
 
 
-def _refuse_other_data(folder: Path, before: Values, typed: Values) -> None:
+def _refuse_other_data(folder: Path, before: Values, from_line: Values) -> None:
     """Raise InputFault if the run of this name was made from another data folder, which is still there."""
-    ours, theirs = typed.get("data"), before.get("data")
+    ours, theirs = from_line.get("data"), before.get("data")
     if ours is None or theirs is None or ours == theirs or not Path(theirs).is_dir():
         return
     remedy = option("run", f"{folder}-2")
@@ -188,28 +189,27 @@ def _refuse_other_data(folder: Path, before: Values, typed: Values) -> None:
 def as_toml(name: str, value: object) -> Any:  # noqa: ANN401  any value of TOML
     """Return the value of a setting as TOML holds it: paths absolute, names in a list, None for a missing value."""
     if isinstance(value, list | tuple):
-        return [_absolute(str(text), must_exist=True) for text in split_names([str(text) for text in value])] or None
-    if isinstance(value, Path) or name in ("data", "mapping", "foreign"):
-        return None if value is None else _absolute(str(value), must_exist=False)
-    return _absolute(value, must_exist=True) if isinstance(value, str) and value.endswith(".toml") else value
+        names = split_names([str(text) for text in value])
+        return [_absolute(text) if name == "extra" or text.endswith(".toml") else text for text in names] or None
+    if value is not None and (name in PATHS or str(value).endswith(".toml")):
+        return _absolute(str(value))
+    return value
 
 
-def _absolute(text: str, *, must_exist: bool) -> str:
-    """Return a path as an absolute one; with ``must_exist`` a text that is no path of a file or folder stays."""
-    path = Path(text).expanduser()
-    return text if must_exist and not path.exists() else str(path.resolve())
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
 
 
 def from_toml(name: str, value: object) -> Any:  # noqa: ANN401  the type of the option
     """Return the value of TOML as the option ``name`` has it."""
-    return Path(str(value)) if name in ("data", "mapping", "foreign") and value is not None else value
+    return Path(str(value)) if name in PATHS and value is not None else value
 
 
 def in_words(name: str, value: object) -> str:
     """Return the value of a setting as a text for people; a missing value by what the help calls it."""
     if value is None:
-        shown = DECLARATIONS[name][1].show_default
-        return shown if isinstance(shown, str) else "none"
+        text = DECLARATIONS[name][1].show_default
+        return text if isinstance(text, str) else "none"
     if isinstance(value, list):
         return " ".join(map(str, value))
     return (

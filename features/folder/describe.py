@@ -45,7 +45,7 @@ def _pictures(data: DataFolder) -> Iterator[str]:
 
 def _other_tables(data: DataFolder) -> Iterator[str]:
     layout = data.layout
-    known = {layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS}
-    others = sorted(path.name for path in data.path.glob("*.csv") if path.name not in known)
+    read_names = {layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS}
+    others = sorted(path.name for path in data.path.glob("*.csv") if path.name not in read_names)
     if others:
         yield f"CSV files that are not read: {list_names(others)}; a {MAPPING} can name them"

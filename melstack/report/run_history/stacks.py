@@ -49,7 +49,7 @@ def finished_stacks(run: Path) -> list[Path]:
 
 
 def is_replaced(stack: Path) -> bool:
-    """Return whether the stack in the folder ``stack`` lies in the history of its run."""
+    """Return whether the stack in the folder ``stack`` is in the history of its run."""
     return stack.parents[2].name == FOLDER
 
 
@@ -83,8 +83,8 @@ def read_history(folders: Sequence[Path]) -> list[Experiment]:
     faults, experiments = Faults(), []
     for run, name, stack in [(Run(folder), name, stack) for folder, name in pairs for stack in finished_stacks(folder)]:
         try:
-            replaced = f"@{stack.parents[1].name}" if is_replaced(stack) else ""
-            experiments.append(_experiment(run, stack, f"{name}/{stack.name}{replaced}"))
+            suffix = f"@{stack.parents[1].name}" if is_replaced(stack) else ""
+            experiments.append(_experiment(run, stack, f"{name}/{stack.name}{suffix}"))
         except InputFault as fault:
             faults.add(f"{stack}: {fault}")
     faults.raise_if_any("finished stacks that cannot be read")
