@@ -45,6 +45,7 @@ def _run(app: typer.Typer, program: str) -> None:
         arguments = arguments_of(arguments, command, goals.split())
     arguments = [_with_home(word) for word in arguments]
     _refuse_empty_values(arguments)
+    sys.argv[1:] = arguments  # the run's record of commands has a command of make as `melstack` takes it
     try:
         command(arguments, prog_name=program)
     except ModuleNotFoundError as error:

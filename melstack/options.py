@@ -57,12 +57,14 @@ class RunOptions:
 
     def lock(self, *, create: bool = False) -> AbstractContextManager[None]:
         """Return a lock that refuses a second command on the run; a missing run folder is made only with ``create``."""
+        from runtime.command_record import recording
         from runtime.folder_lock import lock_folder
 
         if create:
             self._refuse_folder_of_others()
         self._print_settings()
-        return lock_folder(self.folder) if create or self.folder.is_dir() else nullcontext()
+        has_folder = create or self.folder.is_dir()
+        return recording(self.folder, lock_folder(self.folder)) if has_folder else nullcontext()
 
     def _print_settings(self) -> None:
         """Print which settings of the run this command changes, and which others are not the defaults."""

@@ -18,6 +18,7 @@ from level1_cnn.job import part_marks
 from level2_stack.finished import current_ingredients, explanation_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
+from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
 from runtime.folder_lock import NAME as LOCK
@@ -172,7 +173,7 @@ def _bundle_inputs(run: Run, mark: Path) -> Mapping[str, Any] | None:
 
 def _strays(run: Run, verdicts: list[Verdict]) -> list[str]:
     listed_files = {path for verdict in verdicts for path in (verdict.mark, *verdict.files)}
-    listed_files.add(run.folder / LOCK)
+    listed_files |= {run.folder / LOCK, run.folder / COMMANDS}
     files = (path for path in sorted(run.folder.rglob("*")) if path.is_file() and path not in listed_files)
     return [str(path.relative_to(run.folder)) for path in files]
 
