@@ -17,6 +17,7 @@ FROM_ENVIRONMENT = {
     *("DATA", "RUN", "MAPPING", "EXTRA", "PROFILE", "MODELS", "DEVICES", "DETERMINISTIC", "CLUSTER"),
     *("RECIPE", "FOREIGN", "TRUST", "PREVALENCE", "BUNDLE"),
 }
+RUN_FLAGS = ("DETERMINISTIC", "OFFICIAL_FOLDS")  # flags that a run remembers: 0 returns them to their default
 YES, NO = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 
 
@@ -38,7 +39,8 @@ def arguments_of(words: list[str], app: TyperGroup, goals: Sequence[str]) -> lis
         raise InputFault(f"{', '.join(empty)}: empty; give a value, or leave it out")
     values = _from_environment(options, variables) | variables
     arguments = [word for name, option in options.items() for word in _words(name, option, values.get(name, ""))]
-    return [verb, *arguments, *rest]
+    resets = [name.lower() for name in options if name in RUN_FLAGS and values.get(name, "").lower() in NO]
+    return [verb, *arguments, *(["--reset", " ".join(resets)] if resets else []), *rest]
 
 
 def options_of(app: TyperGroup, verb: str) -> dict[str, TyperOption]:

@@ -18,7 +18,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def frozen(clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def mine(clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the run of `melstack cases --folds 3` in a new current folder."""
     monkeypatch.chdir(tmp_path)
     assert run_melstack("cases", "--data", clinic, "--folds", "3").code == 0
@@ -30,25 +30,25 @@ def settings(run: Path) -> dict[str, object]:
     return tomllib.loads((run / "run.toml").read_text(encoding="utf-8"))
 
 
-def test_the_first_command_writes_its_settings_and_later_ones_take_them(frozen: Path, clinic: Path) -> None:
-    first = settings(frozen)
+def test_the_first_command_writes_its_settings_and_later_ones_take_them(mine: Path, clinic: Path) -> None:
+    first = settings(mine)
     assert first == {"data": str(clinic.resolve()), "folds": 3, "official_folds": False, "fold_seed": 0}
-    content = (frozen / "run.toml").read_bytes()
-    output = run_melstack("cases", "--run", frozen)
+    content = (mine / "run.toml").read_bytes()
+    output = run_melstack("cases", "--run", mine)
     assert output.code == 0
     assert "settings of runs/mine/run.toml: folds 3" in output.out
-    assert (frozen / "run.toml").read_bytes() == content
+    assert (mine / "run.toml").read_bytes() == content
 
 
-def test_a_setting_that_cannot_change_is_said_refused_and_not_written(frozen: Path) -> None:
+def test_a_setting_that_cannot_change_is_said_refused_and_not_written(mine: Path) -> None:
     for words in (["--folds", "4"], ["--reset", "folds"]):
-        output = run_melstack("cases", "--run", frozen, *words)
+        output = run_melstack("cases", "--run", mine, *words)
         assert output.code == 2
         assert f"folds: 3 -> {4 if words[0] == '--folds' else 5}" in output.out
-    assert settings(frozen)["folds"] == 3
+    assert settings(mine)["folds"] == 3
 
 
-def test_two_data_folders_of_one_name_do_not_share_a_run(frozen: Path, tmp_path: Path) -> None:
+def test_two_data_folders_of_one_name_do_not_share_a_run(mine: Path, tmp_path: Path) -> None:
     other = draw_clinic(tmp_path / "elsewhere" / "mine", train=60, test=20, seed=1)
     for verb in ("cases", "report"):
         output = run_melstack(verb, "--data", other)
@@ -57,16 +57,16 @@ def test_two_data_folders_of_one_name_do_not_share_a_run(frozen: Path, tmp_path:
         assert "--run runs/mine-2" in output.err
 
 
-def test_a_data_folder_that_moved_is_found_where_the_command_says(frozen: Path, clinic: Path, tmp_path: Path) -> None:
+def test_a_data_folder_that_moved_is_found_where_the_command_says(mine: Path, clinic: Path, tmp_path: Path) -> None:
     import shutil
 
     copy = shutil.copytree(clinic, tmp_path / "copy")
-    output = run_melstack("cases", "--data", copy, "--run", frozen)
+    output = run_melstack("cases", "--data", copy, "--run", mine)
     assert output.code == 0, output.err
     assert f"data: {clinic.resolve()} -> {copy}" in output.out
-    assert settings(frozen)["data"] == str(copy)
+    assert settings(mine)["data"] == str(copy)
     shutil.rmtree(copy)
-    output = run_melstack("cases", "--run", frozen)
+    output = run_melstack("cases", "--run", mine)
     assert output.code == 0
     assert f"{copy} is not there; the frozen cases are used" in output.out
 
@@ -95,9 +95,9 @@ def test_a_file_written_by_hand_counts_and_keeps_its_comments(
         ('devices = "gpu"', "devices: gpu is not one of"),
     ],
 )
-def test_a_wrong_line_is_refused_with_the_file_and_the_rule(frozen: Path, line: str, message: str) -> None:
-    (frozen / "run.toml").write_text(line)
-    output = run_melstack("report", "--run", frozen)
+def test_a_wrong_line_is_refused_with_the_file_and_the_rule(mine: Path, line: str, message: str) -> None:
+    (mine / "run.toml").write_text(line)
+    output = run_melstack("report", "--run", mine)
     assert output.code == 2
     assert output.err.startswith("error: runs/mine/run.toml: ")
     assert message in output.err
@@ -113,20 +113,20 @@ def test_init_writes_every_setting_with_a_comment_and_what_the_folder_holds(
     assert "# pictures of test: 20 in jpeg/test" in text
     assert tomllib.loads(text) == {"data": str(clinic.resolve())}
     lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
-    uncommented = tomllib.loads("\n".join(lines))
-    assert set(uncommented) > {"folds", "models", "recipe", "prevalence", "foreign", "deterministic"}
+    lines_as_toml = tomllib.loads("\n".join(lines))
+    assert set(lines_as_toml) > {"folds", "models", "recipe", "prevalence", "foreign", "deterministic"}
     again = run_melstack("init", clinic)
     assert (again.code, "is there already" in again.err) == (2, True)
     assert run_melstack("cases", "--data", clinic, "--folds", "3").code == 0
     assert "# our settings" not in text
 
 
-def test_a_run_of_an_earlier_version_gives_the_settings_of_its_cases(frozen: Path, clinic: Path) -> None:
-    (frozen / "run.toml").unlink()
-    output = run_melstack("cases", "--run", frozen)
+def test_a_run_of_an_earlier_version_gives_the_settings_of_its_cases(mine: Path, clinic: Path) -> None:
+    (mine / "run.toml").unlink()
+    output = run_melstack("cases", "--run", mine)
     assert output.code == 0, output.err
-    assert settings(frozen)["folds"] == 3
-    assert settings(frozen)["data"] == str(clinic.resolve())
+    assert settings(mine)["folds"] == 3
+    assert settings(mine)["data"] == str(clinic.resolve())
 
 
 def test_a_changed_profile_frees_the_models_and_a_changed_folder_its_trust(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_an_unknown_setting_to_reset_is_refused_with_the_nearest(tmp_path: Path)
         recall(tmp_path, {}, [], ["model"])
 
 
-def test_predict_takes_the_data_of_the_run(frozen: Path, clinic: Path) -> None:
-    output: Output = run_melstack("predict", "--run", frozen)
+def test_predict_takes_the_data_of_the_run(mine: Path, clinic: Path) -> None:
+    output: Output = run_melstack("predict", "--run", mine)
     assert output.code == 2
     assert "bundle" in output.err
