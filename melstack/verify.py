@@ -18,6 +18,8 @@ from level1_cnn.job import part_marks
 from level2_stack.finished import current_ingredients, explanation_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
+from melstack.exchange.exports import MARK as EXPORTS
+from melstack.exchange.exports import export_inputs
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
@@ -101,7 +103,8 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing({run.folder / REPORT: partial(audit_ingredients, run)})
     for folder in sorted(run.level2.glob("*/")):
         stack = {folder / "run.json": partial(_stack_inputs, run, folder / "run.json")}
-        yield from _existing({**stack, folder / "explained.json": partial(explanation_ingredients, folder)})
+        further = {folder / "explained.json": partial(explanation_ingredients, folder)}
+        yield from _existing({**stack, **further, folder / EXPORTS: partial(export_inputs, run, folder)})
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for manifest in sorted(run.folder.glob("*/manifest.json")):
@@ -128,12 +131,12 @@ def _part_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
 
 
 def _network_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
-    yield from _existing({run.folder / "foreign.json": partial(_foreign_inputs, run)})
+    yield from _existing({run.folder / "foreign.json": partial(_foreign_inputs, run, run.folder / "foreign.json")})
     for folder in sorted(run.level1.glob("*/")):
-        own = (folder / "begun.json").is_file()
-        inputs_now = partial(_network_inputs, run, folder) if own else partial(_foreign_inputs, run)
+        own, mark = (folder / "begun.json").is_file(), folder / "run.json"
+        inputs_now = partial(_network_inputs, run, folder) if own else partial(_foreign_inputs, run, mark)
         marks = [folder / "begun.json", *part_marks(folder), folder / "run.json"]
-        yield from _existing(dict.fromkeys(marks, inputs_now))
+        yield from _existing(dict.fromkeys(marks, inputs_now) | {folder / EXPORTS: partial(export_inputs, run, folder)})
 
 
 def _network_inputs(run: Run, folder: Path) -> Mapping[str, Any]:
@@ -149,11 +152,12 @@ def _network_inputs(run: Run, folder: Path) -> Mapping[str, Any]:
     return next(matching, candidates[0])
 
 
-def _foreign_inputs(run: Run) -> Mapping[str, Any] | None:
-    summary, _ = examine_mark(run.folder / "foreign.json")
-    if summary is None or "folder" not in summary:
+def _foreign_inputs(run: Run, mark: Path) -> Mapping[str, Any] | None:
+    """Return the current inputs of an import, or of one network of it, by the folder that ``mark`` records."""
+    content, _ = examine_mark(mark)
+    if content is None or "folder" not in content:
         return None
-    return import_ingredients(run, Path(summary["folder"]), summary["trust"])
+    return import_ingredients(run, Path(content["folder"]), content["trust"])
 
 
 def _stack_inputs(run: Run, mark: Path) -> Mapping[str, Any]:

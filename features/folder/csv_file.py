@@ -29,13 +29,16 @@ def read_csv(
     optional: Collection[str] = (),
     notes: list[str] | None = None,
     parse_missing: bool = True,
+    exact: bool = False,
     content: bytes | None = None,
 ) -> pd.DataFrame:
     """Return a CSV with its id column and ``others`` as strings; raise InputFault if the file is absent or unreadable.
 
     Unambiguous defects are repaired, each with a note: the encoding, the delimiter, column names in another case
     (also those of the ``optional`` columns) and blank rows (csv_encoding.py, csv_format.py). With ``parse_missing``,
-    words such as NA stand for a missing value. ``content`` holds the bytes of the file if they were read before.
+    words such as NA stand for a missing value. With ``exact``, every number is the float64 nearest to its text; without
+    it, parsing is faster, and the last digit may differ. ``content`` holds the bytes of the file if they were read
+    before.
     """
     import pandas as pd  # slow to import, and not needed to see that a run is fresh
 
@@ -57,6 +60,7 @@ def read_csv(
             dtype=types,
             keep_default_na=parse_missing,
             low_memory=False,
+            float_precision="round_trip" if exact else None,
         )
     except FileNotFoundError:
         raise InputFault(f"{path}: no such file") from None

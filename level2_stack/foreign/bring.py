@@ -1,9 +1,9 @@
 """Import a folder of foreign networks' predictions into a run, as level-one models like those trained in it."""
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
@@ -12,49 +12,73 @@ from runtime.provenance import digest_of_code, digest_of_file, is_fresh, read_ma
 from runtime.run_folder import Run
 from runtime.tables import write_table
 
-FILES = ("oof.csv", "test.csv")
+if TYPE_CHECKING:
+    from level2_stack.foreign.read import ForeignImport
+
+FILES = ("oof.csv", "test.csv")  # of a network in a folder of predictions
+RUN_FILES = ("predictions.parquet", "run.json", "begun.json")  # of a network in a run
 
 
 def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
     """Check every network in ``folder``; write level1/<network>/predictions.parquet for those without faults.
 
+    ``folder`` has <network>/oof.csv and test.csv, or it is another run, whose networks are taken from its tables.
     Repairs and refusals are printed with their reasons, also when nothing has changed since the last import. Raises
-    InputFault if a network has the name of one trained in this run, or if all networks are refused.
+    InputFault if a network has the name of another network of this run, or if all networks are refused.
     """
+    _refuse_own_folder(run, folder)
     made_from = import_ingredients(run, folder, trust)
     summary = run.folder / "foreign.json"
     if is_fresh(summary, made_from, _tables(run, summary)):
-        _print_networks(read_json(summary)["networks"], "fresh")
+        _print_networks(read_json(summary), "fresh")
         return
-    own_names = [path.name for path in folder.iterdir() if path.is_dir() and _is_own(run, path.name)]
-    if own_names:
+    clashes = [name for name in networks_in(folder) if _is_own(run, name) or _is_from_elsewhere(run, name, folder)]
+    if clashes:
         raise InputFault(
-            f"{folder}: foreign networks with the name of a network trained in this run: {list_names(own_names)}; "
-            "rename their folders"
+            f"{folder}: foreign networks with the name of a network of this run: {list_names(clashes)}; "
+            f"{rename_remedy(folder)}"
         )
-    networks = _import(run, folder, trust, made_from)
-    outputs = [_table(run, name) for name, network in networks.items() if not network["refusal"]]
-    write_mark(summary, made_from, outputs, networks=networks, folder=str(folder), trust=sorted(trust))
-    _print_networks(networks, "imported")
+    foreign = _import(run, folder, trust, made_from)
+    networks = {each.name: {"notes": list(each.notes), "refusal": list(each.refusal)} for each in foreign.networks}
+    outputs = [_table(run, network.name) for network in foreign.valid_networks]
+    facts = {"networks": networks, "notes": list(foreign.notes), "folder": str(folder), "trust": sorted(trust)}
+    write_mark(summary, made_from, outputs, **facts)
+    _print_networks(facts, "imported")
 
 
 def networks_in(folder: Path) -> list[str]:
-    """Return the sorted names of the networks with an oof.csv in ``folder``; raise InputFault if it does not exist."""
+    """Return the sorted names of the networks in ``folder`` that can be imported; raise InputFault without a folder.
+
+    They have an oof.csv or, if the folder is another run, are finished there.
+    """
     _check_folder(folder)
+    if _is_run(folder):
+        return Run(folder).networks()
     return sorted(path.parent.name for path in folder.glob(f"*/{FILES[0]}"))
 
 
-def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str, Any]) -> dict[str, Any]:
+def rename_remedy(folder: Path) -> str:
+    """Return what to do if a network in ``folder`` has the name of a network of the run."""
+    if _is_run(folder):
+        return f"copy their folders from {folder / 'level1'} to a new folder, under other names, and import that folder"
+    return "rename their folders"
+
+
+def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str, Any]) -> "ForeignImport":
+    from level2_stack.foreign.other_run import import_run
     from level2_stack.foreign.read import import_predictions
 
-    foreign = import_predictions(folder, run.read_cases(), trust)
+    foreign = (import_run if _is_run(folder) else import_predictions)(folder, run.read_cases(), trust)
     for network in foreign.networks:
+        if network.table is None and (_is_own(run, network.name) or _is_from_elsewhere(run, network.name, folder)):
+            continue
         # A network that was imported before and is refused now must not be stacked.
         shutil.rmtree(run.level1 / network.name, ignore_errors=True)
         if network.table is not None:
-            write_table(_table(run, network.name), network.table)
-            write_mark(run.level1 / network.name / "run.json", made_from, [_table(run, network.name)])
-    return {each.name: {"notes": list(each.notes), "refusal": list(each.refusal)} for each in foreign.networks}
+            table, mark = _table(run, network.name), run.level1 / network.name / "run.json"
+            write_table(table, network.table)
+            write_mark(mark, made_from, [table], folder=str(folder.resolve()), trust=sorted(trust))
+    return foreign
 
 
 def _table(run: Run, network: str) -> Path:
@@ -68,13 +92,25 @@ def _tables(run: Run, summary: Path) -> list[Path]:
     return [path for name in names for path in (_table(run, name), run.level1 / name / "run.json")]
 
 
+def _is_run(folder: Path) -> bool:
+    return Run(folder).cases_mark.is_file()
+
+
 def _is_own(run: Run, name: str) -> bool:
     """Return whether the training of a network of this name has begun in the run."""
     return (run.level1 / name / "begun.json").is_file()
 
 
-def _print_networks(networks: dict[str, Any], status: str) -> None:
-    for name, network in networks.items():
+def _is_from_elsewhere(run: Run, name: str, folder: Path) -> bool:
+    """Return whether a network of this name was imported from elsewhere, and ``folder``, a run, would replace it."""
+    content = read_mark(run.level1 / name / "run.json") or {}
+    return _is_run(folder) and content.get("folder", str(folder.resolve())) != str(folder.resolve())
+
+
+def _print_networks(facts: Mapping[str, Any], status: str) -> None:
+    for note in facts.get("notes", []):
+        say(f"foreign networks: {note}")
+    for name, network in facts["networks"].items():
         say(f"foreign network {name}: {'REFUSED' if network['refusal'] else status}")
         for sentence in [*network["notes"], *network["refusal"]]:
             say(f"  {sentence}")
@@ -86,18 +122,26 @@ def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[s
     Raises InputFault if ``folder`` does not exist.
     """
     _check_folder(folder)
-    files = [path / name for path in sorted(folder.iterdir()) if path.is_dir() for name in FILES]
-    code = Path(__file__).parent.glob("*.py")
-    return {
+    ingredients = {
         "cases": run.cases_digest(),
-        "files": {f"{path.parent.name}/{path.name}": digest_of_file(path) for path in files if path.is_file()},
         "trust": sorted(trust),
-        "code": digest_of_code(code),
+        "code": digest_of_code(Path(__file__).parent.glob("*.py")),
     }
+    if _is_run(folder):
+        ingredients["cases of the other run"] = Run(folder).cases_digest()
+    base, names = (Run(folder).level1, RUN_FILES) if _is_run(folder) else (folder, FILES)
+    files = [path for path in sorted(base.glob("*/*")) if path.name in names and path.is_file()]
+    return ingredients | {"files": {f"{path.parent.name}/{path.name}": digest_of_file(path) for path in files}}
+
+
+def _refuse_own_folder(run: Run, folder: Path) -> None:
+    if folder.resolve() in [path.resolve() for path in (run.folder, run.level1, run.level2)]:
+        raise InputFault(f"{folder}: the predictions of this run itself; name a folder of other networks' predictions")
 
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputFault(
-            f"{folder}: no such folder; foreign predictions are expected in <network>/oof.csv and <network>/test.csv"
+            f"{folder}: no such folder; foreign predictions are expected in <network>/oof.csv and <network>/test.csv, "
+            "or in another run"
         )

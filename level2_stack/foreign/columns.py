@@ -27,7 +27,7 @@ def read_file(path: Path, cases: pd.DataFrame, findings: Findings) -> pd.DataFra
         findings.faults.append(f"{path.name} is missing{hint}")
         return None
     try:
-        frame = read_csv(path, *IDS, optional=SCORES, notes=findings.notes)
+        frame = read_csv(path, *IDS, optional=SCORES, notes=findings.notes, exact=True)
     except InputFault as fault:
         findings.faults.append(str(fault).replace(str(path), path.name))
         return None
@@ -69,11 +69,11 @@ def _ids(column: pd.Series, case_ids: pd.Index) -> pd.Series:
     """Return the ids in ``column``; one that no case has loses its folder and file ending if a case is then meant."""
     unknown = column[column.notna() & ~column.isin(case_ids)]
     ids = column.astype(object)
-    ids[unknown.index] = [_known_id(str(text), case_ids) for text in unknown]
+    ids[unknown.index] = [_id_of_case(str(text), case_ids) for text in unknown]
     return ids
 
 
-def _known_id(text: str, case_ids: pd.Index) -> str:
+def _id_of_case(text: str, case_ids: pd.Index) -> str:
     path = text.strip().replace("\\", "/")
     file = path.rsplit("/", 1)[-1]
     readings = (path, file, FILE_ENDING.sub("", path), FILE_ENDING.sub("", file))

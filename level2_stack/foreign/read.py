@@ -27,9 +27,10 @@ class ForeignNetwork:
 
 @dataclass(frozen=True)
 class ForeignImport:
-    """All networks of a folder, sorted by name."""
+    """All networks of a folder, sorted by name, and ``notes`` on the folder as a whole."""
 
     networks: tuple[ForeignNetwork, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def valid_networks(self) -> tuple[ForeignNetwork, ...]:

@@ -117,10 +117,13 @@ def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | Non
 
     ``foreign`` is a folder of other networks' predictions; models that are in it are not trained.
     """
+    from melstack.exchange.exports import export_predictions
+
     others = check_networks(source, networks, foreign)
     run = freeze(source)
     audit_cases(run, print_all=True)
     train(run, networks, cluster, others)
+    export_predictions(run)
     return run
 
 
@@ -130,17 +133,17 @@ def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path
     Raises InputFault for an unknown profile or model, for an invalid TOML file, and for a model that is also a network
     in ``foreign``, before anything is computed.
     """
-    from level2_stack.foreign.bring import networks_in
+    from level2_stack.foreign.bring import networks_in, rename_remedy
     from level2_stack.networks_to_stack import imported_networks
     from runtime.run_folder import Run
 
     run, inside = Run(source.folder), [] if foreign is None else networks_in(foreign)
     others = [*inside, *imported_networks(run)]
     clashes = [] if networks.models else [name for name in experiments_of(run, networks, []) if name in inside]
-    if clashes:
+    if foreign is not None and clashes:
         raise InputFault(
             f"{foreign}: has networks with the names of models of profile {networks.profile!r}: {list_names(clashes)}; "
-            f"rename their folders, or name the models to use with {option('models')}"
+            f"{rename_remedy(foreign)}, or name the models to use with {option('models')}"
         )
     experiments_of(run, networks, others)
     return others

@@ -173,12 +173,9 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, 
     ``models`` are the only networks to use, by name or TOML file; without them, all networks of the run.
     """
     from features.compute_blocks import compute_blocks
-    from level2_stack.finished import OUTPUTS, stack_ingredients
     from level2_stack.foreign.bring import import_into_run
     from level2_stack.networks_to_stack import left_out, networks_to_stack
-    from runtime.provenance import is_fresh, write_mark
 
-    file = options.file
     if options.foreign is not None:
         import_into_run(run, options.foreign, split_names(options.trust))
     has_foreign = options.foreign is not None
@@ -187,10 +184,21 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, 
         say(f"level two: {sentence}")
     compute_blocks(run, networks)
     audit_cases(run)  # again: there may be more feature columns now
+    stack_networks(run, options, networks, cluster)
+
+
+def stack_networks(run: Run, options: StackOptions, networks: list[str] | None, cluster: str | None = None) -> None:
+    """Cross-validate the recipe's learners over ``networks`` (None: all of the run), unless that stack is fresh."""
+    from level2_stack.finished import OUTPUTS, stack_ingredients
+    from melstack.exchange.exports import export_predictions
+    from runtime.provenance import is_fresh, write_mark
+
+    file = options.file
     folder, made_from = run.level2 / file.stem, stack_ingredients(run, file, options.prevalence, networks)
     outputs = [folder / name for name in OUTPUTS]
     if is_fresh(folder / "run.json", made_from, outputs):
         say(f"level two: {file.stem}: fresh, {folder / 'leaderboard.csv'}")
+        export_predictions(run)
         return
     from level2_stack.stacking import make_stack
     from melstack.history import keep_stack
@@ -201,6 +209,7 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, 
     write_mark(
         folder / "run.json", made_from, [*outputs, *further, folder / "uncalibrated.parquet"], recipe=options.recipe
     )
+    export_predictions(run)
 
 
 def write_submission(run: Run, file: Path) -> None:

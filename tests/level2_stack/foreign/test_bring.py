@@ -58,7 +58,7 @@ def test_a_network_whose_files_become_invalid_is_removed(
 def test_a_network_trained_in_the_run_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     write_foreign(tmp_path / "foreign", "net")
     write_mark(run.level1 / "net" / "begun.json", {"settings": 1})
-    with pytest.raises(InputFault, match=r"the name of a network trained in this run: 1 \(net\)"):
+    with pytest.raises(InputFault, match=r"the name of a network of this run: 1 \(net\); rename"):
         import_into_run(run, tmp_path / "foreign", [])
 
 
