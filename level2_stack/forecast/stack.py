@@ -53,10 +53,19 @@ PROGRAM = 330 << 20  # bytes of memory of the main process
 SCORE_BYTES = 4  # a score in memory; there is one per stage, fold and row
 
 
-def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Machine, *, fresh: bool = False) -> None:
+def plan_stack(
+    run: Run,
+    recipe_file: Path,
+    foreign: Sequence[str],
+    machine: Machine,
+    *,
+    fresh: bool = False,
+    networks: Sequence[str] | None = None,
+) -> None:
     """Forecast a recipe over ``run``; print the forecast and write it to plan.json, beside the forecast of level one.
 
-    ``fresh`` says that the finished stack is up to date. Raises InputFault if the work needs more memory or disk than
+    ``fresh`` says that the finished stack is up to date. ``networks`` are the only finished networks of the run that
+    the stack may use; None: all. Raises InputFault if the work needs more memory or disk than
     ``machine`` has, or if there will be no network to stack.
     """
     level_one = read_forecasts(run, "one")
@@ -65,8 +74,10 @@ def plan_stack(run: Run, recipe_file: Path, foreign: Sequence[str], machine: Mac
     if fresh and all(each.time.high == 0 for each in level_one):
         part = Forecast(level="two", name=name, how="fresh: nothing is left to do")
     else:
-        networks = [each.name for each in level_one if each.name != "decoding"]
-        part = forecast_stack(run, name, recipe, networks, foreign, machine)
+        new_networks = [each.name for each in level_one if each.name != "decoding"]
+        pool = {*new_networks, *foreign, *(run.networks() if networks is None else networks)}
+        recipe = recipe.model_copy(update={"networks": recipe.select_networks(sorted(pool))} if pool else {})
+        part = forecast_stack(run, name, recipe, new_networks, foreign, machine)
     parts = [*level_one, part]
     write_forecasts(run, parts, machine)
     print_forecasts([part], "level two, forecast")

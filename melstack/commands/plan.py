@@ -65,7 +65,8 @@ def plan_level2(run: Run, options: StackOptions, machine: Machine, models: Seque
     networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=bool(names))
     made_from, folder = stack_ingredients(run, file, options.prevalence, networks), run.level2 / file.stem
     fresh = is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS])
-    plan_stack(run, file, names, machine, fresh=fresh and set(names) <= set(run.networks()))
+    fresh = fresh and set(names) <= set(run.networks())
+    plan_stack(run, file, names, machine, fresh=fresh, networks=networks)
 
 
 def _machine(run: Run, free: FreeOptions) -> Machine:
