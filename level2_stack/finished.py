@@ -1,5 +1,6 @@
 """List what level two's tables depend on, without importing the learners: checking a finished stack takes a second."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,24 @@ CODE_FOLDERS = ("", "foreign/", "design/", "learners/", "crossval/", "calibratio
 OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")  # of a stack
 
 
+def stack_digest(folder: Path) -> str:
+    """Return the digest of the finished stack in ``folder``, by which pages, galleries and the history name it.
+
+    It is that of the stack's probabilities: a stack that is made again to the same bytes has the same digest.
+    """
+    return digest_of_file(folder / "predictions.parquet")
+
+
+def networks_of_stack(folder: Path) -> list[str]:
+    """Return the sorted names of the networks that the finished stack in ``folder`` combines."""
+    with (folder / "leaderboard.csv").open(encoding="utf-8", newline="") as stream:
+        return sorted(row["name"] for row in csv.DictReader(stream) if row["kind"] == "network")
+
+
 def submission_ingredients(run: Run, recipe: str) -> dict[str, Any]:
     """Return what submission.csv depends on: the probabilities of the stack of ``recipe``, and the code."""
-    predictions = run.level2 / recipe / "predictions.parquet"
     code = [Path(__file__).parent / name for name in ("submission.py", "evaluation/known_truth.py")]
-    return {"recipe": recipe, "predictions": digest_of_file(predictions), "code": digest_of_code(code)}
+    return {"recipe": recipe, "predictions": stack_digest(run.level2 / recipe), "code": digest_of_code(code)}
 
 
 def explanation_ingredients(folder: Path) -> dict[str, Any]:

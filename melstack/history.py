@@ -4,8 +4,9 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from level2_stack.finished import stack_digest
 from runtime.progress import say
-from runtime.provenance import Inputs, differences_of, digest_of_file, read_mark
+from runtime.provenance import Inputs, differences_of, read_mark
 from runtime.run_folder import Run
 
 FOLDER = "history"
@@ -28,7 +29,7 @@ def keep_stack(run: Run, recipe: str, made_from: Inputs) -> None:
     content = read_mark(folder / "run.json")
     if content is None or not differences_of(content, made_from) or not (folder / "predictions.parquet").is_file():
         return
-    stack = digest_of_file(folder / "predictions.parquet")
+    stack = stack_digest(folder)
     place = _place(run, stack)
     if _submitted_stack(run) == stack:
         _move_submission(run, place)
@@ -47,7 +48,7 @@ def keep_stack(run: Run, recipe: str, made_from: Inputs) -> None:
 def keep_submission(run: Run, recipe: str) -> None:
     """Move submission.csv and the pages beside it to the run's history, unless they are of the stack of ``recipe``."""
     stack = _submitted_stack(run)
-    if stack is not None and stack != digest_of_file(run.level2 / recipe / "predictions.parquet"):
+    if stack is not None and stack != stack_digest(run.level2 / recipe):
         place = _place(run, stack)
         _move_submission(run, place)
         say(f"the submission that is replaced is kept in {place.folder}")

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -61,11 +61,12 @@ def recording(folder: Path, lock: AbstractContextManager[None]) -> Iterator[None
         try:
             yield
         except BaseException as error:
-            write_text(path, before + _line(replace(record, end=REFUSAL if isinstance(error, InputFault) else STOP)))
+            with suppress(OSError):  # the disk may be full, or the folder gone: the first error is the one to report
+                write_text(
+                    path, before + _line(replace(record, end=REFUSAL if isinstance(error, InputFault) else STOP))
+                )
+                _remove_alone(path)
             raise
-        finally:
-            if {each.name for each in folder.iterdir()} <= {NAME, LOCK}:
-                path.unlink()
 
 
 def this_command() -> CommandRecord:
@@ -116,6 +117,12 @@ def _version() -> str:
         return metadata.version("melstack")
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _remove_alone(path: Path) -> None:
+    """Remove the file if its folder has nothing else except the lock."""
+    if {each.name for each in path.parent.iterdir()} <= {NAME, LOCK}:
+        path.unlink()
 
 
 def _line(record: CommandRecord) -> str:

@@ -1,5 +1,6 @@
 """Clinical metrics with intervals: partial AUC, average precision, working points and top-15 hits."""
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 
@@ -21,6 +22,7 @@ from level2_stack.evaluation.auc import (
 TOP = 15  # pictures of a patient that a physician has time to look at; the metric of the second prize of ISIC 2024
 MIN_SENSITIVITY = 80  # percent; below it the ROC curve has no clinical use; the metric of the first prize of ISIC 2024
 PERCENTS = (95, 90, 80)
+AVERAGE_PRECISION = "average_precision"  # the only of these metrics that depends on the share of malignant cases
 
 
 def partial_area(weights: RocWeights, percent: int = MIN_SENSITIVITY) -> Floats:
@@ -38,13 +40,18 @@ def partial_area(weights: RocWeights, percent: int = MIN_SENSITIVITY) -> Floats:
     return ratio((width * middle).sum(axis=0), all_positives * weights.all_negatives)
 
 
-def average_precision(weights: RocWeights) -> Floats:
+def average_precision(weights: RocWeights, prevalence: float | None = None) -> Floats:
     """Return the average precision, (b,): the mean over positives of the precision with their score as threshold.
 
-    Scores at the threshold are predicted malignant. A random score has the prevalence. NaN with one class.
+    Scores at the threshold are predicted malignant. The precision is that among cases of which the share ``prevalence``
+    is malignant; None: the share of the rows. A random score has the prevalence. NaN with one class.
     """
-    true_positives = _true_positives(weights)
-    precision = ratio(true_positives, true_positives + weights.all_negatives - weights.negatives_below)
+    true_positives, false_positives = _true_positives(weights), weights.all_negatives - weights.negatives_below
+    if prevalence is not None:
+        false_positives = false_positives * (
+            ratio(weights.all_positives, weights.all_negatives) * (1 - prevalence) / prevalence
+        )
+    precision = ratio(true_positives, true_positives + false_positives)
     total = np.where(weights.positives_at == 0, 0.0, weights.positives_at * precision).sum(axis=0)
     return ratio(total, weights.all_positives * (weights.all_negatives > 0))
 
@@ -78,10 +85,11 @@ def _true_positives(weights: RocWeights) -> Floats:
 CURVE_METRICS: Mapping[str, Callable[[RocWeights], Floats]] = {
     "auc": RocWeights.area,
     f"partial_auc_above_{MIN_SENSITIVITY}_sensitivity": partial_area,
-    "average_precision": average_precision,
+    AVERAGE_PRECISION: average_precision,
     **{f"sensitivity_at_{p}_specificity": partial(sensitivity_at, specificity=p) for p in PERCENTS},
     **{f"specificity_at_{p}_sensitivity": partial(specificity_at, sensitivity=p) for p in PERCENTS},
 }
+COLUMNS = ["model", "metric", "value", "low", "high", "replicates", "prevalence", "rows", "positives", "patients"]
 TOP_METRICS = (f"top{TOP}_hits", f"top{TOP}_sensitivity", f"top{TOP}_patient_sensitivity")
 
 
@@ -105,38 +113,50 @@ def top_chance(score: Floats, patient_of: NDArray[np.intp], top: int = TOP) -> F
 
 
 def clinical_metrics(
-    y: Floats, scores: pd.DataFrame, groups: NDArray[np.object_], *, replicates: int = 500, seed: int = 0
+    y: Floats,
+    scores: pd.DataFrame,
+    groups: NDArray[np.object_],
+    *,
+    prevalence: float | None = None,
+    replicates: int = 500,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Return one row per model and metric: the value and its 95 % interval, patients resampled.
 
     ``y`` (n,) is 0/1, ``scores`` n x models, ``groups`` (n,) the patients. Columns: ``model, metric, value, low, high,
-    replicates`` (the number of replicates with a value; those with one class have none) and ``rows, positives,
-    patients``, counted on the rows where the model is not NaN.
+    replicates`` (the number of replicates with a value; those with one class have none), ``prevalence`` (for which the
+    metric holds: ``prevalence``, or with None the share of the rows; NaN where it does not matter) and ``rows,
+    positives, patients``, counted on the rows where the model is not NaN. Metrics without a value are left out, and so
+    are those of the 15 highest scores if no patient with a positive has more pictures: they are then 1 for any score.
 
     Metrics: ``auc``; ``auc_delong``, the same with the normal interval of DeLong et al. 1988, which treats pictures of
     a patient as independent and needs no replicates; ``partial_auc_above_80_sensitivity`` (0 to 0.2; see
     `partial_area`); ``average_precision``; ``sensitivity_at_95_specificity`` and so on, the best value of any
     threshold, chosen again in each replicate; ``top15_hits``, the number of positives among the 15 highest-scored
     pictures of their own patient; ``top15_sensitivity``, the share of these in all positives;
-    ``top15_patient_sensitivity``, the mean of that share over the patients with a positive. All positives of a patient
-    with 15 pictures or fewer are hits. All models use the same draws; a patient drawn twice counts as two patients.
+    ``top15_patient_sensitivity``, the mean of that share over the patients with a positive. All models use the same
+    draws; a patient drawn twice counts as two patients.
     """
     draws = Draws(groups, replicates=replicates, seed=seed)
     models = {}
     for name, score in scores.items():
         has_score = score.notna().to_numpy()
         values = score[has_score].to_numpy(dtype=np.float64)
-        models[name] = _ModelMetrics(y[has_score], values, draws.patient_of[has_score], draws)
+        models[name] = _ModelMetrics(y[has_score], values, draws.patient_of[has_score], draws, prevalence)
     replicates_of = replicate(models, draws, cells=2 * int(y.sum()) + 1)
     rows = [row for name, model in models.items() for row in model.rows(name, replicates_of[name])]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 class _ModelMetrics:
     """The metrics of one model on the rows that have its score, for any draw of patients."""
 
-    def __init__(self, y: Floats, score: Floats, patient_of: NDArray[np.intp], draws: Draws) -> None:
-        self._y, self._score = y, score
+    def __init__(
+        self, y: Floats, score: Floats, patient_of: NDArray[np.intp], draws: Draws, prevalence: float | None
+    ) -> None:
+        self._y, self._score, self._prevalence = y, score, prevalence
+        self._curve_metrics = CURVE_METRICS | {AVERAGE_PRECISION: partial(average_precision, prevalence=prevalence)}
+        self._pictures = np.bincount(patient_of, minlength=draws.patients)
         self._roc = PatientROC(y, score, patient_of, draws.patients)
         hits = np.where(y == 1, top_chance(score, patient_of), 0.0)
         self._hits = np.bincount(patient_of, weights=hits, minlength=draws.patients)
@@ -145,7 +165,7 @@ class _ModelMetrics:
 
     def __call__(self, counts: Floats) -> Floats:
         weights = self._roc(counts)
-        return np.vstack([*(metric(weights) for metric in CURVE_METRICS.values()), *self._top(counts)])
+        return np.vstack([*(metric(weights) for metric in self._curve_metrics.values()), *self._top(counts)])
 
     def _top(self, counts: Floats) -> tuple[Floats, Floats, Floats]:
         has_positive = self._positives > 0
@@ -162,7 +182,20 @@ class _ModelMetrics:
             for metric, row in zip((*CURVE_METRICS, *TOP_METRICS), values, strict=True)
         }
         first = {"auc": intervals.pop("auc"), "auc_delong": self._delong()}
-        return [{"model": name, "metric": metric, **row, **counts} for metric, row in (first | intervals).items()]
+        return [
+            {"model": name, "metric": metric, **row, "prevalence": self._prevalence_of(metric), **counts}
+            for metric, row in (first | intervals).items()
+            if not np.isnan(row["value"]) and (metric not in TOP_METRICS or self._has_more_than_top())
+        ]
+
+    def _prevalence_of(self, metric: str) -> float:
+        if metric != AVERAGE_PRECISION:
+            return math.nan
+        return float(self._y.mean()) if self._prevalence is None else self._prevalence
+
+    def _has_more_than_top(self) -> bool:
+        """Return whether a patient with a positive has more pictures than the top: else all positives are hits."""
+        return bool((self._pictures[self._positives > 0] > TOP).any())
 
     def _delong(self) -> dict[str, float]:
         return delong_interval(self._y, self._score)._asdict() | {"replicates": 0}

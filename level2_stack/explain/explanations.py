@@ -23,6 +23,7 @@ from level2_stack.crossval.nested import TunedParams
 from level2_stack.design.assemble import Design
 from level2_stack.explain.fits import Member, MemberScores, exact_split, members_of, rounding, score_folds, tasks_of
 from level2_stack.explain.scales import Floats, Split, apply_function, mean_probability, weighted_sum
+from level2_stack.finished import stack_digest
 from level2_stack.recipe import BLEND, Recipe, recipe_of_stack
 from level2_stack.stacking import rebuild_design
 from runtime.errors import InputFault, list_names
@@ -97,6 +98,7 @@ def make_explanations(run: Run, folder: Path, cluster: str | None = None) -> Non
     acquisition = {name: blocks.find(name).ACQUISITION for name in recipe.blocks}
     out_of_fold = explanations.table.loc[design.train.index].drop(columns=BASE)
     facts = {
+        "stack": stack_digest(folder),
         "explains": decisions.submitted,
         "additivity_error": explanations.error,
         "rounding": explanations.rounding,

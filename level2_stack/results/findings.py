@@ -66,7 +66,12 @@ def write_findings(
     models = dict.fromkeys([result.headline, result.submitted_model, "rank_mean", findings.best_network])
     tables = {
         "leaderboard": findings.board,
-        "metrics": clinical_metrics(design.y, train[[name for name in models if name in train]], design.groups),
+        "metrics": clinical_metrics(
+            design.y,
+            train[[name for name in models if name in train]],
+            design.groups,
+            prevalence=findings.recipe.calibration.prevalence,
+        ),
         "paired": compare(design.y, train, design.groups, replicates=500),
         "subgroups": _subgroups(findings, cases),
         "calibration": calibration_table(findings),

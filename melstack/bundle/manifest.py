@@ -54,7 +54,7 @@ class Manifest(Settings):
     metadata: dict[str, MetadataColumn]
     reference: str | None  # the network whose embeddings decide whether a picture is unusual
     ugly_limit: float | None  # an ugly duckling is at least this far from the patient's other lesions
-    facts: dict[str, Any]  # auc, auc_low, auc_high, prevalence, ...: shown by the page
+    facts: dict[str, Any]  # stack (its digest), auc, auc_low, auc_high, prevalence, ...: shown by the page
     versions: dict[str, str]
     files: dict[str, str]  # path in the bundle -> SHA-256
 

@@ -16,6 +16,7 @@ from features.blocks.metadata import NOT_METADATA
 from features.ugly_ducklings import duckling_distance, ugly_limit
 from level2_stack.crossval.cluster import open_workers
 from level2_stack.explain.explanations import StackDecisions, read_decisions
+from level2_stack.finished import stack_digest
 from level2_stack.portable.export import write_portable_stack
 from level2_stack.recipe import Recipe, recipe_of_stack
 from level2_stack.recipe_files import recipe_file as file_of
@@ -193,6 +194,7 @@ def _facts(run: Run, level2: Path, decisions: StackDecisions) -> dict[str, Any]:
     train = cases[cases["role"] == "train"]
     prevalence = decisions.prevalence if decisions.prevalence is not None else float(train["target"].mean())
     return {
+        "stack": stack_digest(level2),
         "auc": float(row["auc"]),
         "auc_low": float(row["low"]),
         "auc_high": float(row["high"]),

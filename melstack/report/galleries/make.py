@@ -10,8 +10,8 @@ import pandas as pd
 from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.inspect.gradcam import HeatMaps
-from melstack.report.galleries.patient_boards import make_boards
-from melstack.report.galleries.tiles import CaseResults, Item, overlay, tile_name, write_index, write_tile
+from melstack.report.galleries.patient_boards import check_patients, choose_patients, make_boards
+from melstack.report.galleries.tiles import INDEX, CaseResults, Item, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
 from runtime.progress import say, track
 from runtime.run_folder import Run
@@ -28,18 +28,21 @@ def make_galleries(run: Run, recipe: str, *, max_cases: int = 12, patients: Sequ
 
     It holds the hardest ``max_cases`` false negatives and false positives out of fold, and the boards of ``patients``
     (default: `choose_patients`). Without explanations of the stack the items have no contributions; if all networks
-    are foreign, they have no overlays.
+    are foreign, they have no overlays. Raises InputFault for ``patients`` who are not in the run.
     """
     results, folder = CaseResults(run, recipe), run.folder / "galleries"
-    boards = make_boards(results, folder, patients)
+    names = choose_patients(results.cases, results.risk) if patients is None else list(patients)
+    check_patients(results, names)
+    (folder / INDEX).unlink(missing_ok=True)  # it may list tiles that are overwritten with those of this stack
+    boards = make_boards(results, folder, names)
     cases_of = {name: hardest_cases(results.cases, results.risk, name, max_cases) for name in HARDEST}
     heat_maps = network_heat_maps(results, [case for cases in cases_of.values() for case in cases])
     galleries = [
         {"name": name, "kind": "cases", "title": HARDEST[name][2], "items": _items(results, name, cases, heat_maps)}
         for name, cases in cases_of.items()
     ]
-    write_index(folder, [*galleries, *boards])
-    say(f"galleries: {folder / 'index.json'}")
+    write_index(folder, results.stack, [*galleries, *boards])
+    say(f"galleries: {folder / INDEX}")
 
 
 def hardest_cases(cases: pd.DataFrame, risk: pd.Series, gallery: str, max_cases: int) -> list[str]:
@@ -50,12 +53,12 @@ def hardest_cases(cases: pd.DataFrame, risk: pd.Series, gallery: str, max_cases:
 
 
 def network_heat_maps(results: CaseResults, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    """Return for each train case one heat map per network of this run, from the fold model not trained on the case.
+    """Return for each train case one heat map per network of the stack, from the fold model not trained on the case.
 
     A map is (rows, columns). Negative heat is set to 0 and the maximum of each map is 1; a map without positive heat is
     all 0.
     """
-    models = [model for name in results.run.networks() if (model := _heat_maps(results.run, name)) is not None]
+    models = [model for name in results.networks if (model := _heat_maps(results.run, name)) is not None]
     heat_maps: dict[str, list[np.ndarray]] = {name: [] for name in names}
     cases = results.cases.loc[list(names)]
     pairs = list(product(models, cases.groupby("fold", sort=False)))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from features.ugly_ducklings import duckling_distance, ugly_ducklings, ugly_limit
 from melstack.report.galleries.tiles import CaseResults, Item, tile_name, write_tile
+from melstack.report.run_page.formats import number_of
 from runtime.errors import InputFault, list_names
 from runtime.tables import read_table
 
@@ -31,23 +32,28 @@ def choose_patients(cases: pd.DataFrame, risk: pd.Series, train: int = 4, test: 
     return [str(patient) for patient in [*with_melanoma, *in_test]]
 
 
-def make_boards(results: CaseResults, folder: Path, patients: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Write the tiles of the boards of ``patients`` (default: `choose_patients`) into ``folder``; return the galleries.
-
-    An item also has its ``role``, ``malignant`` (None if the target is unknown), ``ugly`` and ``distance`` (None
-    without an ugly-duckling block). Raises InputFault for patients who are not in the run.
-    """
-    names = choose_patients(results.cases, results.risk) if patients is None else list(patients)
+def check_patients(results: CaseResults, names: Sequence[str]) -> None:
+    """Raise InputFault for patients who are not in the run."""
     all_patients = sorted(set(results.cases["patient_id"].astype(str)))
     unknown = [patient for patient in names if patient not in all_patients]
     if unknown:
         raise InputFault(
             f"patients who are not in the run: {list_names(unknown)}; its patients are {list_names(all_patients)}"
         )
+
+
+def make_boards(results: CaseResults, folder: Path, patients: Sequence[str]) -> list[dict[str, Any]]:
+    """Write the tiles of the boards of ``patients`` into ``folder``; return the galleries.
+
+    An item also has its ``role``, ``malignant`` (None if the target is unknown), ``ugly`` and ``distance`` (None
+    without an ugly-duckling block).
+    """
     block, patients_of = results.run.blocks / "ugly_duckling.parquet", results.cases["patient_id"]
     distance = duckling_distance(read_table(block)) if block.is_file() else None
     ugly = None if distance is None else ugly_ducklings(distance, patients_of, ugly_limit(distance, patients_of))
-    return [_board(results, folder, number, patient, distance, ugly) for number, patient in enumerate(names, start=1)]
+    return [
+        _board(results, folder, number, patient, distance, ugly) for number, patient in enumerate(patients, start=1)
+    ]
 
 
 def _board(
@@ -70,5 +76,5 @@ def _board(
             }
         )
     limit = f" (the {MAX_PICTURES} highest)" if len(rows) > MAX_PICTURES else ""
-    title = f"Patient {patient}: {len(rows)} lesions, sorted by risk{limit}"
+    title = f"Patient {patient}: {number_of(len(rows), 'lesion')}, sorted by risk{limit}"
     return {"name": gallery, "kind": "board", "title": title, "items": items}

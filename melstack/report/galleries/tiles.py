@@ -12,11 +12,13 @@ from PIL import Image
 
 from features.pictures.jpeg_png import Picture
 from features.pictures.read import encode_jpeg, read_picture, shrink
+from level2_stack.finished import networks_of_stack, stack_digest
 from runtime.errors import InputFault
-from runtime.files import replacing, write_json
+from runtime.files import read_json, replacing, write_json
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
+INDEX = "index.json"  # of the galleries folder
 TILE = 192  # pixels of the longer side
 QUALITY = 82
 MAX_CONTRIBUTIONS = 6
@@ -30,7 +32,10 @@ Item = dict[str, Any]  # image_name, picture, overlay, scores, contributions, me
 
 
 class CaseResults:
-    """The results of a finished run for its train and test cases, by image_name: scores, contributions, metadata."""
+    """The results of a finished run for its train and test cases, by image_name: scores, contributions, metadata.
+
+    ``stack`` is the digest of the stack, ``networks`` are those that it combines.
+    """
 
     def __init__(self, run: Run, recipe: str) -> None:
         """Raise InputFault if level two of ``recipe`` is not finished or the cases have no pictures."""
@@ -40,12 +45,12 @@ class CaseResults:
         if "picture" not in cases or self.cases["picture"].isna().all():
             raise InputFault(f"{run.folder}: the cases have no pictures, and galleries need pictures")
         folder = run.level2 / recipe
+        self.stack, self.networks = stack_digest(folder), networks_of_stack(folder)
         self.risk = read_table(folder / "predictions.parquet")["probability"].loc[self.cases.index]
         self._networks = {
-            name: read_table(run.level1 / name / "predictions.parquet")["probability"] for name in run.networks()
+            name: read_table(run.level1 / name / "predictions.parquet")["probability"] for name in self.networks
         }
-        explanations = folder / "explanations.parquet"
-        self._contribution_table = read_table(explanations).drop(columns="base") if explanations.is_file() else None
+        self._contribution_table = _contribution_table(folder, self.stack)
 
     def item(self, name: str, picture: str) -> Item:
         """Return the item of a case, without an overlay; ``picture`` is the path of its tile."""
@@ -79,6 +84,14 @@ class CaseResults:
         return [{"column": str(column), "value": float(values[column])} for column in largest if values[column] != 0]
 
 
+def _contribution_table(folder: Path, stack: str) -> pd.DataFrame | None:
+    """Return the explanations in ``folder``; None if there are none of the ``stack`` with this digest."""
+    summary = folder / "explanations.json"
+    if not summary.is_file() or read_json(summary).get("stack") != stack:
+        return None
+    return read_table(folder / "explanations.parquet").drop(columns="base")
+
+
 def metadata(case: pd.Series) -> dict[str, str | float]:
     """Return the metadata of a case that help a reader, ready for JSON; missing values are left out."""
     values = case.drop(labels=list(INTERNAL_COLUMNS), errors="ignore").dropna()
@@ -106,9 +119,9 @@ def write_tile(path: Path, picture: Picture) -> None:
         temporary.write_bytes(encode_jpeg(picture, QUALITY))
 
 
-def write_index(folder: Path, galleries: Sequence[dict[str, Any]]) -> None:
-    """Write index.json, after all tiles, and delete older tiles that no gallery lists any more."""
-    write_json(folder / "index.json", {"galleries": list(galleries)})
+def write_index(folder: Path, stack: str, galleries: Sequence[dict[str, Any]]) -> None:
+    """Write index.json with the digest of the ``stack``, after all tiles; delete tiles that no gallery lists."""
+    write_json(folder / INDEX, {"stack": stack, "galleries": list(galleries)})
     current_tiles = {folder / tile for gallery in galleries for tile in _tiles(gallery["items"])}
     for path in folder.glob("*/*.jpg"):
         if path not in current_tiles:

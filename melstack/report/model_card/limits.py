@@ -7,6 +7,7 @@ import pandas as pd
 
 from melstack.report.column_words import group_words, with_raw_name
 from melstack.report.model_card.data import skin_tone_columns
+from melstack.report.run_page.formats import number_of
 
 SHIFT_THRESHOLD = 0.6  # the default recipe drops acquisition columns if the upper limit of the shift's AUC is above
 
@@ -28,7 +29,8 @@ def limits(cases: pd.DataFrame, tables: Mapping[str, pd.DataFrame], decisions: M
 def _always(cases: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[str]:
     positives, patients = int(metrics["positives"].iloc[0]), int(metrics["patients"].iloc[0])
     yield (
-        f"All figures are for the training cases, out of fold ({positives} malignant pictures, {patients} patients). "
+        f"All figures are for the training cases, out of fold ({number_of(positives, 'malignant picture')}, "
+        f"{number_of(patients, 'patient')}). "
         "The run has no evaluation at another site, at a later time, or in clinical use."
     )
     if (cases["role"] == "extra").any():

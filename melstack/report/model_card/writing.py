@@ -6,11 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from melstack.report.column_words import bare_words, group_words, metric_words, network_words, with_raw_name
+from level2_stack.finished import stack_digest
+from melstack.report.column_words import bare_words, group_words, network_words, with_raw_name
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
 from melstack.report.run_page.attachments import read_audit
+from melstack.report.run_page.formats import metric_label, moment, number_of, short_commit
 from melstack.report.run_page.modes import mode_of
+from melstack.report.stack_parts import other_stacks
+from runtime.command_record import command_uses, read_commands
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_text
 from runtime.invocation import command
@@ -30,17 +34,24 @@ def write_card(run: Run, folder: Path) -> Path:
     Dermatology 158:90) that it reports. Raises InputFault if the stack is not finished or a table is missing.
     """
     path = run.folder / NAME
-    write_text(path, card(run, folder))
+    write_text(path, card(run, folder, origins=True))
     return path
 
 
-def card(run: Run, folder: Path) -> str:
-    """Return the model card of the finished stack in ``folder`` as Markdown; raise InputFault like `write_card`."""
+def card(run: Run, folder: Path, *, origins: bool = False) -> str:
+    """Return the model card of the finished stack in ``folder`` as Markdown; raise InputFault like `write_card`.
+
+    With ``origins`` it lists the commands on the run, and what else the run has of other stacks. A bundle's card does
+    not: it has the same bytes whenever it is made from the same stack.
+    """
     tables, decisions = _tables(folder), read_json(folder / "decisions.json")
     cases, facts = run.read_cases(), run.facts()
     context = {
         "run": run.folder.resolve().name,
         "recipe": folder.name,
+        "stack": stack_digest(folder),
+        "command_uses": command_uses(read_commands(run.folder)) if origins else None,
+        "other_stacks": other_stacks(run, folder.name) if origins else [],
         "decisions": decisions,
         "requested_prevalence": decisions["recipe"].get("calibration", {}).get("prevalence"),
         "networks": _networks(run, tables["leaderboard"]),
@@ -73,7 +84,8 @@ def _render(context: Mapping[str, Any]) -> str:
         finalize=escape_markdown,
     )
     environment.filters.update(number=_number, share=_share, limits=_limits, shares=_shares, counts=_counts)
-    environment.filters.update(bare=_bare, group=_group)
+    environment.filters.update(bare=_bare, group=_group, number_of=number_of)
+    environment.filters.update(moment=moment, short_commit=short_commit, code=_code)
     return environment.get_template(TEMPLATE).render(context)
 
 
@@ -128,7 +140,7 @@ def _calibrators(decisions: Mapping[str, Any]) -> list[str]:
 
 def _metrics(table: pd.DataFrame, headline: str) -> list[dict[str, Any]]:
     own = _records(table[table["model"] == headline])
-    return [{**row, "label": metric_words(str(row["metric"]))} for row in own]
+    return [{**row, "label": metric_label(row)} for row in own]
 
 
 def _against(tables: Mapping[str, pd.DataFrame], decisions: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -162,6 +174,10 @@ def _limits(row: Mapping[str, Any], name: str, digits: int = 4) -> MarkdownText:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     value = _number(row.get(name), digits)
     return MarkdownText(value if pd.isna(low) or pd.isna(high) else f"{value} [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _code(text: str) -> MarkdownText:
+    return MarkdownText("`{}`".format(text.replace("`", "'")))
 
 
 def _bare(name: str) -> str:

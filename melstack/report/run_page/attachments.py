@@ -32,8 +32,9 @@ class ColumnWeight(Attachment):
 
 
 class Explanations(Attachment):
-    """The SHAP summary of a stack: families and columns, the largest first."""
+    """The SHAP summary of the stack with the digest ``stack``: families and columns, the largest first."""
 
+    stack: str = ""
     families: list[FamilyShare]
     columns: list[ColumnWeight]
 
@@ -52,9 +53,16 @@ class Finding(Attachment):
         return [name if isinstance(name, str) else " = ".join(name) for name in self.names]
 
 
+class AuditInputs(Attachment):
+    """What the audit read: ``cases`` is the digest of the case table."""
+
+    cases: str = ""
+
+
 class Audit(Attachment):
     """The result of the leak audit; ``looked_at`` counts what was checked. No findings means no leaks."""
 
+    made_from: AuditInputs = AuditInputs()
     findings: list[Finding]
     looked_at: dict[str, int] = {}
 
@@ -68,12 +76,15 @@ def read_explanations(run: Run, recipe: str) -> Explanations | None:
     if summary is None:
         return None
     families = sorted(summary.families, key=lambda family: -family.share)
-    return Explanations(families=families, columns=sorted(summary.columns, key=lambda column: -column.mean_abs))
+    return Explanations(
+        stack=summary.stack, families=families, columns=sorted(summary.columns, key=lambda column: -column.mean_abs)
+    )
 
 
 def read_audit(run: Run) -> Audit | None:
-    """Return the run's leaks.json, None if the file is missing; raise InputFault if it is invalid."""
-    return read_attachment(run.folder / "leaks.json", Audit, "audit")
+    """Return the run's leaks.json; None if it is missing, or is of other cases; raise InputFault if it is invalid."""
+    audit = read_attachment(run.folder / "leaks.json", Audit, "audit")
+    return None if audit is None or audit.made_from.cases not in ("", run.cases_digest()) else audit
 
 
 def read_attachment(path: Path, model: type[Content], verb: str) -> Content | None:

@@ -36,6 +36,28 @@ def count(value: float | None) -> str:
     return f"{int(value):,}" if value is not None and is_known(value) else DASH
 
 
+def number_of(many: float, thing: str, things: str = "") -> str:
+    """Return a number and what it counts: ``1 picture``, ``2 pictures``; ``things`` is an irregular plural."""
+    return f"{count(many)} {thing if many == 1 else things or f'{thing}s'}"
+
+
+def moment(time: str) -> str:
+    """Return a time of the record of commands to the minute: ``2026-11-29T09:30:05Z`` -> ``2026-11-29 09:30``."""
+    return time[:16].replace("T", " ")
+
+
+def short_commit(commit: str | None) -> str:
+    """Return a commit with 8 of its digits, and with its mark of changes; a dash without one."""
+    digits, plus, changes = (commit or DASH).partition("+")
+    return f"{digits[:8]}{plus}{changes}"
+
+
+def metric_label(row: Mapping[str, Any]) -> str:
+    """Return the metric of a row of metrics.csv in words, with the prevalence for which it holds, if it has one."""
+    words, prevalence = metric_words(str(row["metric"])), row.get("prevalence")
+    return f"{words} at a prevalence of {percent(prevalence)}" if is_known(prevalence) else words
+
+
 def limits(row: Mapping[str, Any], name: str, digits: int = 3) -> str:
     """Return ``[low, high]`` of the columns ``<name>_low`` and ``<name>_high`` of a row, or an empty text."""
     low, high = (row.get(f"{name}_{end}".lstrip("_")) for end in ("low", "high"))
@@ -47,20 +69,17 @@ def sort_key(value: object) -> str:
     return str(value) if is_known(value) else ""
 
 
-def words(name: str) -> str:
-    """Return the name of a file or column as words: ``hardest_false_negatives`` -> ``Hardest false negatives``."""
-    text = name.replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
-
-
 FILTERS = {
     "number": number,
     "with_sign": with_sign,
     "percent": percent,
     "count": count,
+    "number_of": number_of,
+    "moment": moment,
+    "short_commit": short_commit,
     "limits": limits,
     "sort_key": sort_key,
     "bare_words": bare_words,
     "group_words": group_words,
-    "metric_words": metric_words,
+    "metric_label": metric_label,
 }

@@ -1,4 +1,4 @@
-"""The galleries of a run in its report: the tiles that index.json lists, and the PNG pictures in the same folder."""
+"""The galleries of a run in its report: the tiles that index.json lists."""
 
 import base64
 import io
@@ -8,7 +8,6 @@ from pathlib import Path
 from pydantic import Field
 
 from melstack.report.run_page.attachments import Attachment, read_attachment
-from melstack.report.run_page.formats import words
 from runtime.errors import Faults
 from runtime.invocation import command
 from runtime.run_folder import Run
@@ -51,8 +50,9 @@ class Gallery(Attachment):
 
 
 class Index(Attachment):
-    """The galleries of a run, in the order of the page."""
+    """The galleries of a run, in the order of the page; ``stack`` is the digest of the stack that they show."""
 
+    stack: str = ""
     galleries: list[Gallery]
 
 
@@ -85,24 +85,19 @@ class PictureSources:
         return self.source(self._folder / "galleries" / name)
 
 
-def read_galleries(run: Run) -> list[Gallery]:
-    """Return the galleries in galleries/index.json; raise InputFault if the file is invalid or a tile is missing."""
+def read_galleries(run: Run) -> Index | None:
+    """Return galleries/index.json, None without it; raise InputFault if the file is invalid or a tile is missing."""
     folder = run.folder / "galleries"
     index = read_attachment(folder / "index.json", Index, "explain")
     if index is None:
-        return []
+        return None
     tiles = [tile for gallery in index.galleries for item in gallery.items for tile in (item.picture, item.overlay)]
     faults = Faults()
     for tile in tiles:
         if tile is not None and not _is_inside(folder, tile):
             faults.add(f"{tile}: this tile is missing; {command('explain')} writes it")
     faults.raise_if_any(str(folder / "index.json"))
-    return index.galleries
-
-
-def read_sheets(folder: Path) -> list[Sheet]:
-    """Return the PNG pictures in ``folder``, sorted by name."""
-    return [Sheet(words(path.stem), path) for path in sorted(folder.glob("*.png"))]
+    return index
 
 
 def _is_inside(folder: Path, name: str) -> bool:

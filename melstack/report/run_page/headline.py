@@ -9,7 +9,7 @@ import pandas as pd
 from level2_stack.crossval.choose import RANK_MEAN
 from level2_stack.evaluation.auc import Interval
 from melstack.report.column_words import with_raw_name
-from melstack.report.run_page.formats import number, percent, with_sign
+from melstack.report.run_page.formats import is_known, number, number_of, percent, with_sign
 from melstack.report.run_page.inputs import StackResults
 
 NOT_BEYOND_CHANCE = "The stack does not beat the rank mean beyond chance"
@@ -39,11 +39,12 @@ def prediction_sentence(stack: StackResults) -> str:
     test = int((stack.cases["role"] == "test").sum())
     positives = int(train["target"].sum())
     base = (
-        f"The probability of melanoma for {len(train):,} pictures of {train['patient_id'].nunique():,} patients "
+        f"The probability of melanoma for {number_of(len(train), 'picture')} of "
+        f"{number_of(train['patient_id'].nunique(), 'patient')} "
         f"({positives:,} malignant, {percent(positives / len(train))}), each predicted by models that never saw the "
         "patient"
     )
-    return f"{base}; and for {test:,} test pictures." if test else f"{base}."
+    return f"{base}; and for {number_of(test, 'test picture')}." if test else f"{base}."
 
 
 def headline_auc(stack: StackResults) -> Interval:
@@ -92,12 +93,11 @@ def cards(stack: StackResults) -> list[Card]:
     best, network = float(stack.board["auc"][stack.best_network]), stack.best_network
     has_target = stack.deployment_prevalence is not None
     at = f"at a prevalence of {percent(stack.prevalence)}" if has_target else "among the training rows"
-    of_training = ", of the training rows" if has_target else ""
     return [
         Card("Best single network", number(best, 3), with_raw_name(stack.words.network(network), network)),
         _metric(own, "sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
         _metric(own, "specificity_at_90_sensitivity", "Specificity at 90 % sensitivity"),
-        _metric(own, "average_precision", f"Average precision{of_training}"),
+        _metric(own, "average_precision", "Average precision"),
         Card(
             "Mean predicted probability", percent(calibration["mean_probability"]), _calibration_note(calibration, at)
         ),
@@ -114,7 +114,10 @@ def _metric(own: pd.DataFrame, metric: str, title: str) -> Card:
     if metric not in own.index:
         return Card(title, "–", "not measured")
     row = _row(own, metric)
-    return Card(title, number(row["value"], 3), f"{number(row['low'], 3)} – {number(row['high'], 3)}")
+    interval, prevalence = f"{number(row['low'], 3)} – {number(row['high'], 3)}", row.get("prevalence")
+    return Card(
+        title, number(row["value"], 3), interval + (f" at {percent(prevalence)}" if is_known(prevalence) else "")
+    )
 
 
 def _calibration_note(calibration: Mapping[str, float], at: str) -> str:

@@ -11,16 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack.calibration.reliability import class_weights
+from level2_stack.finished import stack_digest
 from melstack.report.column_words import ColumnWords, read_words
 from runtime.errors import Faults
 from runtime.files import read_json
 from runtime.invocation import command
+from runtime.provenance import digest_of_file
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
 Floats = NDArray[np.float64]
 TABLES = ("leaderboard", "metrics", "subgroups", "calibration", "reliability", "shift")
-FILES = ("learners.parquet", "decisions.json", "run.json", *(f"{name}.csv" for name in TABLES))
+FILES = ("learners.parquet", "predictions.parquet", "decisions.json", "run.json", *(f"{name}.csv" for name in TABLES))
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class StackResults:
     def folder(self) -> Path:
         """Return the folder of the stack."""
         return self.run.level2 / self.recipe
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of the stack, which every section of the page carries."""
+        return stack_digest(self.folder)
 
     @cached_property
     def words(self) -> ColumnWords:
@@ -105,7 +112,11 @@ class StackResults:
 
 
 def read_stack(run: Run, recipe: str) -> StackResults:
-    """Return the results of stack ``recipe`` of ``run``; raise InputFault that lists all missing files."""
+    """Return the results of stack ``recipe`` of ``run``.
+
+    Raises InputFault that lists all missing files, or the tables that changed since the stack was made: cases and
+    networks are read again for the page, and it would mix two stacks.
+    """
     cases, folder = run.read_cases(), run.level2 / recipe
     _refuse_missing([folder / name for name in FILES], f"{command('stack')} writes it")
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
@@ -116,6 +127,7 @@ def read_stack(run: Run, recipe: str) -> StackResults:
     paths = {name: run.level1 / name / "predictions.parquet" for name in networks}
     remedy = f"the stack uses this network; {command('stack')} makes the stack again without it"
     _refuse_missing(list(paths.values()), remedy)
+    _refuse_other_tables(run, folder, networks)
     probabilities = {name: read_table(path, ["probability"])["probability"] for name, path in paths.items()}
     learners = read_table(folder / "learners.parquet")
     decisions = read_json(folder / "decisions.json")
@@ -127,4 +139,17 @@ def _refuse_missing(paths: list[Path], remedy: str) -> None:
     for path in paths:
         if not path.is_file():
             faults.add(f"{path}: file not found; {remedy}")
+    faults.raise_if_any("report")
+
+
+def _refuse_other_tables(run: Run, folder: Path, networks: list[str]) -> None:
+    made_from = read_json(folder / "run.json")["made_from"]
+    then = {"cases.parquet": made_from.get("cases")} | made_from.get("tables", {})
+    names = ["cases.parquet", *(f"level1/{name}/predictions.parquet" for name in networks)]
+    faults = Faults()
+    for name in names:
+        if then.get(name) not in (None, digest_of_file(run.folder / name)):
+            faults.add(
+                f"{run.folder / name}: changed since the stack was made; {command('stack')} makes the stack again"
+            )
     faults.raise_if_any("report")

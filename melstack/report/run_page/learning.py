@@ -1,6 +1,6 @@
 """Learning curves: loss and validation AUC per epoch, for every fold of every network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,10 @@ class NetworkCurves:
     seconds: float | None
 
 
-def learning_section(run: Run) -> tuple[list[NetworkCurves], list[str]]:
-    """Return the curves of all networks with a history, and the names of the others (frozen or foreign networks)."""
-    curves = [each for name in run.networks() for each in _curves(run.level1 / name)]
-    return curves, sorted(set(run.networks()) - {each.network for each in curves})
+def learning_section(run: Run, networks: Sequence[str]) -> tuple[list[NetworkCurves], list[str]]:
+    """Return the curves of ``networks`` with a history, and the names of the others (frozen or foreign networks)."""
+    curves = [each for name in networks for each in _curves(run.level1 / name)]
+    return curves, sorted(set(networks) - {each.network for each in curves})
 
 
 def read_history(path: Path) -> pd.DataFrame:

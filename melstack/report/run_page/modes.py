@@ -1,6 +1,6 @@
 """In which mode each part of a run was made: deterministic (the same bytes each time) or fast."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ FOREIGN = "foreign network: the run does not record the mode"
 UNKNOWN_MODE = "not recorded in run.json"
 
 
-def modes(run: Run, recipe: str) -> list[tuple[str, str]]:
-    """Return (part, mode) of every network and of the stack ``recipe``, which is always deterministic."""
-    networks = [(f"network {name}", mode_of(run.level1 / name / "run.json")) for name in run.networks()]
-    return [*networks, (f"stack {recipe}", DETERMINISTIC)]
+def modes(run: Run, recipe: str, networks: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (part, mode) of the ``networks`` and of the stack ``recipe``, which is always deterministic."""
+    of_networks = [(f"network {name}", mode_of(run.level1 / name / "run.json")) for name in networks]
+    return [*of_networks, (f"stack {recipe}", DETERMINISTIC)]
 
 
 def mode_of(mark: Path) -> str:

@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,10 +28,10 @@ class Origin:
     facts: list[tuple[str, str]]
 
 
-def origins(run: Run, recipe: str) -> list[Origin]:
-    """Return the origins of the case table, every network, every feature block and the stack, from their JSON files."""
+def origins(run: Run, recipe: str, networks: Sequence[str]) -> list[Origin]:
+    """Return the origins of the case table, ``networks``, feature blocks and stack, from their JSON files."""
     marks = {"case table": run.cases_mark}
-    marks |= {f"network {name}": run.level1 / name / "run.json" for name in run.networks()}
+    marks |= {f"network {name}": run.level1 / name / "run.json" for name in networks}
     marks |= {f"block {path.stem}": path for path in sorted(run.blocks.glob("*.json"))}
     marks |= {f"stack {recipe}": run.level2 / recipe / "run.json"}
     return [Origin(name, _modification_time(path), list(flatten(read_json(path)))) for name, path in marks.items()]

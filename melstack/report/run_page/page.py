@@ -15,11 +15,13 @@ from melstack.report.charts import Scale, scale_over
 from melstack.report.run_page import headline, origins
 from melstack.report.run_page.attachments import read_audit, read_explanations
 from melstack.report.run_page.formats import FILTERS
-from melstack.report.run_page.gallery_section import PictureSources, Sheet, read_galleries, read_sheets
+from melstack.report.run_page.gallery_section import PictureSources, Sheet, read_galleries
 from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.run_page.learning import learning_section
 from melstack.report.run_page.modes import modes
 from melstack.report.run_page.thresholds import line_styles, threshold_section
+from melstack.report.stack_parts import SHORT, older_part, other_stacks, page_commands
+from runtime.command_record import command_uses, read_commands
 from runtime.files import write_text
 from runtime.run_folder import Run
 
@@ -50,28 +52,26 @@ def render(values: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(FILTERS, short=lambda digest: digest[:SHORT])
     return environment.get_template("page.html").render(values)
 
 
 def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, Any]:
     """Return everything that the page shows of a stack, by the names that the templates use."""
-    run = stack.run
-    curves, without_curves = learning_section(run)
+    run, networks = stack.run, sorted(map(str, stack.networks))
+    curves, without_curves = learning_section(run, networks)
     return {
         "title": run.folder.resolve().name,
         "stack": stack,
         "changes": list(changes),
+        "other_stacks": other_stacks(run, stack.recipe),
         "prediction": headline.prediction_sentence(stack),
         "auc": headline.headline_auc(stack),
         "verdict": headline.verdict(stack.board, stack.headline, stack.submission, stack.decisions.get("preferred")),
         "cards": headline.cards(stack),
         "thresholds": threshold_section(stack),
         "line_styles": line_styles(stack),
-        "explanations": read_explanations(run, stack.recipe),
         "max_columns": MAX_COLUMNS,
-        "galleries": read_galleries(run),
-        "sheets": read_sheets(run.folder / "galleries"),
         "picture_sources": PictureSources(run),
         "has_pictures": bool(run.facts().get("pictures")),
         "audit": read_audit(run),
@@ -79,8 +79,26 @@ def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, A
         "audit_sheet": _sheet(run.folder / "leaks.png", "The pairs, side by side"),
         "curves": curves,
         "without_curves": without_curves,
+        **_explanations(stack),
         **_tables(stack),
-        **_origins(stack),
+        **_origins(stack, networks),
+    }
+
+
+def _explanations(stack: StackResults) -> dict[str, Any]:
+    """Return the explanations and galleries, and what the page says instead of those of another stack."""
+    explanations, index = read_explanations(stack.run, stack.recipe), read_galleries(stack.run)
+    commands = page_commands(stack.run, stack.recipe)
+    parts = {"explanations": explanations, "galleries": index}
+    older = {
+        name: None if part is None else older_part(name, part.stack, stack.digest, commands["explain"])
+        for name, part in parts.items()
+    }
+    return {
+        "explanations": None if older["explanations"] else explanations,
+        "galleries": [] if index is None or older["galleries"] else index.galleries,
+        "older": older,
+        "commands": commands,
     }
 
 
@@ -129,12 +147,13 @@ def _ablation(stack: StackResults) -> dict[str, Any] | None:
     return {"rows": table.assign(suspect=suspect).to_dict("records"), "scale": scale}
 
 
-def _origins(stack: StackResults) -> dict[str, Any]:
+def _origins(stack: StackResults, networks: Sequence[str]) -> dict[str, Any]:
     return {
         "summary": stack.run.facts()["summary"],
         "data": stack.run.facts().get("data", ""),
-        "origins": origins.origins(stack.run, stack.recipe),
-        "modes": modes(stack.run, stack.recipe),
+        "origins": origins.origins(stack.run, stack.recipe, networks),
+        "modes": modes(stack.run, stack.recipe, networks),
+        "command_uses": command_uses(read_commands(stack.run.folder)),
         "settings": list(origins.flatten(stack.decisions["recipe"])),
         "versions": origins.versions(),
         "machine": origins.machine(),

@@ -143,14 +143,44 @@ def test_a_patient_drawn_twice_counts_as_two_patients(rows, times):
     assert hits == pytest.approx((long_y * top_chance(long_score, new_patients, top=2)).sum())
 
 
-def test_metrics_of_one_class_are_nan_but_hits_are_counted():
-    groups = np.array(list("pqr"), dtype=object)
-    negatives = values(np.zeros(3), np.arange(3.0), groups)
-    assert negatives["top15_hits"] == 0
-    assert negatives.drop("top15_hits").isna().all()
-    positives = values(np.ones(3), np.arange(3.0), groups)
-    assert (positives[list(TOP_METRICS)] == [3, 1, 1]).all()
-    assert positives.drop(list(TOP_METRICS)).isna().all()
+def test_metrics_without_a_value_are_left_out():
+    groups = np.array(["p"] * 20, dtype=object)
+    assert values(np.zeros(20), np.arange(20.0), groups).empty
+    assert values(np.ones(20), np.arange(20.0), groups).to_dict() == dict(
+        zip(TOP_METRICS, (15, 0.75, 0.75), strict=True)
+    )
+
+
+@pytest.mark.parametrize(("pictures", "is_listed"), [(15, False), (16, True)])
+def test_the_top_scores_are_listed_if_a_patient_with_a_positive_has_more_pictures(pictures, is_listed):
+    groups = np.repeat(np.array(["a", "b"], dtype=object), [pictures, 40])
+    y = np.r_[1.0, np.zeros(len(groups) - 1)]
+    assert set(TOP_METRICS).isdisjoint(values(y, np.arange(len(y)), groups).index) is not is_listed
+
+
+def test_only_average_precision_names_a_prevalence():
+    y, score, groups = clinic()
+    for prevalence, expected in ((None, y.mean()), (0.0176, 0.0176)):
+        table = clinical_metrics(y, pd.DataFrame({"m": score}), groups, prevalence=prevalence, replicates=0)
+        column = table.set_index("metric")["prevalence"]
+        assert column["average_precision"] == expected
+        assert column.drop("average_precision").isna().all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS, st.sampled_from([0.0176, 0.3, 0.9]))
+def test_average_precision_at_a_prevalence_is_that_of_scikit_learn_with_weights(rows, prevalence):
+    y, score, _ = columns(rows)
+    weights = np.where(y == 1, prevalence / y.mean(), (1 - prevalence) / (1 - y.mean()))
+    expected = average_precision_score(y, score, sample_weight=weights)
+    assert average_precision(roc_weights(y, score), prevalence).item() == pytest.approx(expected)
+
+
+def test_the_prevalence_holds_in_every_replicate():
+    y, _, groups = clinic(n=2000)
+    table = clinical_metrics(y, pd.DataFrame({"m": np.zeros(2000)}), groups, prevalence=0.25, replicates=50)
+    row = table.set_index("metric").loc["average_precision"]
+    assert row[["value", "low", "high"]].to_list() == pytest.approx([0.25] * 3)
 
 
 def test_the_top_scores_are_those_within_each_patient():
@@ -225,11 +255,11 @@ def test_replicates_with_one_class_are_not_counted():
     assert n_replicates == pytest.approx(200 * (1 - 0.75**4), abs=25)  # the probability that the only melanoma is drawn
 
 
-def test_a_model_without_any_score_has_nan_metrics():
+def test_a_model_without_any_score_has_no_metrics():
     y, _, groups = clinic(n=40)
-    table = clinical_metrics(y, pd.DataFrame({"empty": np.full(40, np.nan)}), groups, replicates=3).set_index("metric")
-    assert table.drop(index="top15_hits")["value"].isna().all()
-    assert (table["rows"] == 0).all()
+    table = clinical_metrics(y, pd.DataFrame({"empty": np.full(40, np.nan)}), groups, replicates=3)
+    assert table.empty
+    assert "value" in table
 
 
 def test_intervals_of_partial_auc_cover_its_true_value():

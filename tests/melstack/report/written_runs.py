@@ -86,6 +86,7 @@ def _write_stack(folder: Path, cases: pd.DataFrame, learners: pd.DataFrame, netw
         .reset_index(),
     }
     write_table(folder / "learners.parquet", learners)
+    write_table(folder / "predictions.parquet", learners["blend"].to_frame("probability"))
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     recipe = {"shift_threshold": 0.6, "calibration": {"prevalence": None}}

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from level1_cnn.experiment import Experiment, FrozenFeatures
+from level2_stack.finished import stack_digest
 from melstack.report.galleries.make import HARDEST, hardest_cases, make_galleries, positive_heat
 from melstack.report.galleries.tiles import CaseResults, metadata, overlay, tile_name, write_index, write_tile
 from runtime.errors import InputFault
-from runtime.files import write_json
+from runtime.files import write_json, write_text
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import INDEX, write_table
@@ -57,6 +58,7 @@ def run(tmp_path: Path) -> Run:
         head = {"weights": random.normal(size=32).astype(np.float32), "intercept": np.float32(0)}
         np.savez(run.level1 / "own" / f"fold_{fold}" / "head.npz", **head)
     write_table(run.level2 / "default" / "predictions.parquet", RISK.to_frame("probability"))
+    write_text(run.level2 / "default" / "leaderboard.csv", "name,kind\nown,network\ntheirs,network\nblend,blend\n")
     return run
 
 
@@ -89,13 +91,41 @@ def test_galleries_hold_tiles_overlays_scores_and_metadata(run: Run):
 def test_contributions_are_the_largest_of_the_stack_with_their_signs(run: Run):
     parts = pd.DataFrame({f"x{i}": float(i) * (-1) ** i for i in range(9)}, index=RISK.index).assign(base=-3.0)
     write_table(run.level2 / "default" / "explanations.parquet", parts)
+    summary = run.level2 / "default" / "explanations.json"
+    write_json(summary, {"stack": "another"})
+    assert CaseResults(run, "default").item("c3", "tile.jpg")["contributions"] == []
+    write_json(summary, {"stack": stack_digest(run.level2 / "default")})
     contributions = CaseResults(run, "default").item("c3", "tile.jpg")["contributions"]
     assert contributions[:2] == [{"column": "x8", "value": 8.0}, {"column": "x7", "value": -7.0}]
     assert len(contributions) == 6
 
 
+def test_a_network_that_the_stack_leaves_out_is_not_in_its_galleries(run: Run):
+    write_text(run.level2 / "default" / "leaderboard.csv", "name,kind\nown,network\n")
+    assert [*CaseResults(run, "default").item("c3", "tile.jpg")["scores"]] == ["stack", "own"]
+
+
+def test_an_interrupted_drawing_leaves_no_index_of_tiles_of_two_stacks(run: Run):
+    make_galleries(run, "default", max_cases=2)
+    assert json.loads((run.folder / "galleries" / "index.json").read_text())["stack"] == stack_digest(
+        run.level2 / "default"
+    )
+    write_table(run.level2 / "default" / "predictions.parquet", (1 - RISK).to_frame("probability"))
+    (Path(run.facts()["data"]) / "c11.png").unlink()
+    with pytest.raises((InputFault, OSError)):
+        make_galleries(run, "default", max_cases=2)
+    assert not (run.folder / "galleries" / "index.json").exists()
+
+
+def test_unknown_patients_are_refused_before_older_galleries_are_removed(run: Run):
+    make_galleries(run, "default", max_cases=1)
+    with pytest.raises(InputFault, match="not in the run"):
+        make_galleries(run, "default", patients=["p9"])
+    assert (run.folder / "galleries" / "index.json").is_file()
+
+
 def test_a_run_with_foreign_networks_only_has_galleries_without_overlays(run: Run):
-    (run.level1 / "own" / "run.json").unlink()
+    write_text(run.level2 / "default" / "leaderboard.csv", "name,kind\ntheirs,network\n")
     make_galleries(run, "default", max_cases=1)
     (item,) = galleries_of(run)["false_positives"]["items"]
     assert item["overlay"] is None
@@ -144,5 +174,5 @@ def test_missing_metadata_and_internal_columns_are_left_out():
 def test_writing_an_index_keeps_the_tiles_that_it_lists_and_deletes_others(tmp_path: Path):
     write_tile(tmp_path / "g" / "01_a.jpg", np.zeros((4, 4, 3), np.uint8))
     write_tile(tmp_path / "g" / "02_b.jpg", np.zeros((4, 4, 3), np.uint8))
-    write_index(tmp_path, [{"name": "g", "items": [{"picture": "g/01_a.jpg", "overlay": None}]}])
+    write_index(tmp_path, "5ac7", [{"name": "g", "items": [{"picture": "g/01_a.jpg", "overlay": None}]}])
     assert sorted(path.name for path in tmp_path.rglob("*.jpg")) == ["01_a.jpg"]

@@ -1,5 +1,6 @@
 """Tests for the model card: its figures are those of the run's tables, and missing information is "not available"."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from level2_stack.calibration.reliability import calibration_report
 from level2_stack.evaluation.metrics import clinical_metrics
 from level2_stack.evaluation.paired import compare
 from level2_stack.evaluation.subgroups import subgroup_table
+from level2_stack.finished import stack_digest
 from melstack.report.model_card.writing import card, escape_markdown, write_card
+from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault
 from runtime.files import write_json, write_text
+from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 from tests.melstack.report.written_runs import ROWS, write_experiment
@@ -46,6 +50,7 @@ def run(tmp_path: Path) -> Run:
     board = pd.read_csv(folder / "leaderboard.csv").assign(gain=0.1, gain_low=[0, 0.05, -0.02], gain_high=0.2)
     write_text(folder / "leaderboard.csv", board.to_csv(index=False))
     write_json(folder / "run.json", {"made_from": {"cases": "ca5e5", "code": "c0de"}})
+    write_table(folder / "predictions.parquet", score)
     return run
 
 
@@ -137,6 +142,39 @@ def test_every_section_names_its_reporting_items_and_the_card_states_that_this_i
     assert len(sections) == 8
     assert all("*TRIPOD+AI" in section.split("\n\n")[1] for section in sections)
     assert "Not a medical device" in text.splitlines()[2]
+
+
+def test_the_card_has_the_digest_of_its_stack_and_names_a_submission_of_another(run: Run) -> None:
+    digest = stack_digest(run.level2 / "default")
+    assert f"- Stack: digest {digest} of recipe default" in card_of(run)
+    run.submission.write_text("image_name,target\n")
+    write_mark(run.submission.with_suffix(".json"), {"recipe": "rare|", "predictions": "0123456789abcdef"})
+    sentence = r"submission.csv of this run is from another stack, 01234567 of recipe rare\|."
+    text = write_card(run, run.level2 / "default").read_text()
+    assert f"- {sentence} `melstack submission --run {run.folder} --recipe default` makes it from this one." in text
+    assert sentence not in card_of(run)
+
+
+def test_the_card_of_the_run_lists_the_commands_and_that_of_a_bundle_does_not(run: Run) -> None:
+    values = {"melstack": "1", "commit": "ab" * 20, "python": "3.12", "command": "melstack stack --models 'a|b'"}
+    lines = [json.dumps(values | {"time": f"2026-11-{day}T09:30:05Z"}) for day in (28, 29)]
+    (run.folder / COMMANDS).write_text("\n".join(lines))
+    line = (
+        "- 2026-11-28 09:30 to 2026-11-29 09:30, 2 times: `melstack stack --models 'a|b'`; melstack 1, "
+        "commit abababab, Python 3.12."
+    )
+    assert line in write_card(run, run.level2 / "default").read_text()
+    assert "melstack stack" not in card_of(run)
+
+
+def test_average_precision_stands_beside_its_prevalence(run: Run) -> None:
+    share = pd.read_parquet(run.cases)["target"].mean()
+    assert f"| average precision at a prevalence of {100 * share:.1f} % |" in card_of(run)
+    assert f"at the prevalence of the training pictures, {100 * share:.2f} %" in card_of(run)
+
+
+def test_numbers_of_one_are_singular(run: Run) -> None:
+    assert "Level one: 1 network, listed below." in card_of(run)
 
 
 def test_an_unfinished_stack_has_no_card(run: Run) -> None:

@@ -1,0 +1,64 @@
+"""Which stack the parts of a run were made from: no page shows parts of two stacks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from level2_stack.finished import stack_digest
+from runtime.files import read_json
+from runtime.invocation import command
+from runtime.provenance import read_mark
+from runtime.run_folder import Run
+
+SHORT = 8  # characters of a digest on a page and in the name of a folder of the history
+
+
+@dataclass(frozen=True)
+class OlderPart:
+    """A sentence on a part of a run that was made from another stack; ``command`` makes it from that of the page."""
+
+    sentence: str
+    command: str
+
+
+def older_part(name: str, stack: str, of_page: str, renewal: str) -> OlderPart | None:
+    """Return what a page says instead of a part that was made from ``stack``; None if that is the page's own stack.
+
+    ``name`` is the part in words, in the plural; ``stack`` is "" if the part does not record its stack; ``renewal`` is
+    the command that makes the part again.
+    """
+    if stack == of_page:
+        return None
+    origin = f"they were made from another stack ({stack[:SHORT]})" if stack else "they do not record their stack"
+    return OlderPart(
+        f"The {name} of this run are left out: {origin}, and this page shows stack {of_page[:SHORT]}.", renewal
+    )
+
+
+def page_commands(run: Run, recipe: str) -> dict[str, str]:
+    """Return verb -> the command that a reader of a page types to make a part of the stack ``recipe`` of ``run``."""
+    mark = read_mark(run.level2 / recipe / "run.json") or {}
+    options: dict[str, Any] = {"run": run.folder, "recipe": mark.get("recipe", recipe)}
+    commands = {verb: command(verb, **options) for verb in ("explain", "report", "stack", "submission")}
+    return {verb: text.strip("`") for verb, text in (commands | {"audit": command("audit", run=run.folder)}).items()}
+
+
+def other_stacks(run: Run, recipe: str) -> list[OlderPart]:
+    """Return what pages say of submission.csv and of the bundle, if they are not from the stack of ``recipe``."""
+    own, renewal = stack_digest(run.level2 / recipe), page_commands(run, recipe)["submission"]
+    return [
+        OlderPart(f"{name} of this run is from another stack, {stack[:SHORT]} of recipe {other}.", renewal)
+        for name, stack, other in _outputs(run)
+        if stack != own
+    ]
+
+
+def _outputs(run: Run) -> Iterator[tuple[str, str, str]]:
+    """Yield name, digest of the stack and recipe of the submission and the bundle, as far as the run has them."""
+    submission = read_mark(run.submission.with_suffix(".json"))
+    if submission is not None and run.submission.is_file():
+        yield run.submission.name, submission["made_from"]["predictions"], submission["made_from"]["recipe"]
+    manifest = run.folder / "bundle" / "manifest.json"
+    if manifest.is_file():
+        content: Mapping[str, Any] = read_json(manifest)
+        yield "the bundle", content["facts"].get("stack", "unknown"), content["recipe"]
