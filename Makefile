@@ -54,6 +54,7 @@ audit: ## look for leaks; stop at a blocking one: runs/<name>/leaks.json and lea
 plan: ## hours, disk and memory of both levels, from a few measured steps; refuses what cannot fit
 oof: ## level one: out-of-fold and test predictions of every network of a PROFILE
 stack: ## level two: one probability per case, and the leaderboard
+blend: ## stacks the finished stacks of RUNS='runs/a runs/b' into RUN, and says what each adds
 explain: ## what every column adds to every probability; heat maps, galleries and patient boards
 report: ## report.html and model_card.md of the finished stack
 leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv

@@ -9,7 +9,20 @@ import typer
 from melstack.own_packages import check_own_packages
 
 ORDER = (
-    *("submission", "cases", "audit", "plan", "oof", "stack", "explain", "report", "leaderboard", "predict", "serve"),
+    *(
+        "submission",
+        "cases",
+        "audit",
+        "plan",
+        "oof",
+        "stack",
+        "blend",
+        "explain",
+        "report",
+        "leaderboard",
+        "predict",
+        "serve",
+    ),
     *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
     *("verify", "check-bundle", "clinic", "spread", "design"),
 )
@@ -30,14 +43,14 @@ def main() -> None:
 def build_app() -> typer.Typer:
     """Return the app with every verb, in the order of ``ORDER``: daily verbs, closer looks, maintenance."""
     from melstack.command_line import new_app
-    from melstack.commands import bundle, data, level1, level2, plan, report
+    from melstack.commands import blend, bundle, data, level1, level2, plan, report
 
     app = new_app(
         "From skin-lesion pictures and a CSV to a leak-free, calibrated melanoma probability per picture.",
         "`melstack VERB -h` shows a verb's options with an example. To begin: `melstack submission` on the demo, "
         "`melstack submission --data mydata` on your own pictures.",
     )
-    parts = (data, level1, plan, level2, report, bundle)
+    parts = (data, level1, plan, level2, blend, report, bundle)
     commands = [command for part in parts for command in part.app.registered_commands]
     by_verb = {command.name or getattr(command.callback, "__name__", ""): command for command in commands}
     app.registered_commands = [by_verb[verb] for verb in ORDER]
