@@ -18,8 +18,7 @@ from level1_cnn.job import part_marks
 from level2_stack.finished import current_ingredients, explanation_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
-from melstack.exchange.exports import MARK as EXPORTS
-from melstack.exchange.exports import export_inputs
+from melstack.exchange.marks import exchange_marks
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
@@ -103,8 +102,8 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing({run.folder / REPORT: partial(audit_ingredients, run)})
     for folder in sorted(run.level2.glob("*/")):
         stack = {folder / "run.json": partial(_stack_inputs, run, folder / "run.json")}
-        further = {folder / "explained.json": partial(explanation_ingredients, folder)}
-        yield from _existing({**stack, **further, folder / EXPORTS: partial(export_inputs, run, folder)})
+        yield from _existing({**stack, folder / "explained.json": partial(explanation_ingredients, folder)})
+    yield from _existing(exchange_marks(run))
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for manifest in sorted(run.folder.glob("*/manifest.json")):
@@ -136,7 +135,7 @@ def _network_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
         own, mark = (folder / "begun.json").is_file(), folder / "run.json"
         inputs_now = partial(_network_inputs, run, folder) if own else partial(_foreign_inputs, run, mark)
         marks = [folder / "begun.json", *part_marks(folder), folder / "run.json"]
-        yield from _existing(dict.fromkeys(marks, inputs_now) | {folder / EXPORTS: partial(export_inputs, run, folder)})
+        yield from _existing(dict.fromkeys(marks, inputs_now))
 
 
 def _network_inputs(run: Run, folder: Path) -> Mapping[str, Any]:

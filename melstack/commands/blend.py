@@ -35,6 +35,7 @@ def blend(
     """Stack the finished stacks of several runs over the same cases, and measure what each of them adds."""
     from level2_stack.foreign.bring import import_into_run
     from level2_stack.recipe import read_recipe
+    from melstack.commands.data import audit_cases
     from melstack.commands.level2 import stack_networks, write_submission
     from melstack.exchange.blend import FOLDER, find_stacks, make_blend_run, remember_blend
     from melstack.exchange.gains import measure_gains, print_gains
@@ -49,6 +50,7 @@ def blend(
         options = StackOptions(settings["recipe"], prevalence=settings.get("prevalence"))
         # Rows are matched by name: their order needs no confirmation by other networks.
         import_into_run(target, target.folder / FOLDER, names)
+        audit_cases(target)
         stack_networks(target, options, sorted(names))
         if (target.read_cases()["role"] == "test").any():
             write_submission(target, options.file)

@@ -175,6 +175,7 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, 
     from features.compute_blocks import compute_blocks
     from level2_stack.foreign.bring import import_into_run
     from level2_stack.networks_to_stack import left_out, networks_to_stack
+    from level2_stack.recipe import read_recipe
 
     if options.foreign is not None:
         import_into_run(run, options.foreign, split_names(options.trust))
@@ -182,7 +183,8 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, 
     networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=has_foreign)
     for sentence in left_out(run, networks, has_foreign=has_foreign):
         say(f"level two: {sentence}")
-    compute_blocks(run, networks)
+    if read_recipe(options.file).blocks:
+        compute_blocks(run, networks)
     audit_cases(run)  # again: there may be more feature columns now
     stack_networks(run, options, networks, cluster)
 

@@ -17,6 +17,7 @@ from level2_stack.contrasts import NETWORKS
 from level2_stack.foreign.other_run import match_cases
 from level2_stack.recipe import BLEND, CHOICE
 from melstack.exchange.exports import OOF, TEST, out_of_fold, write_csv
+from melstack.exchange.marks import BLEND as MARK
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.invocation import command, option
@@ -35,7 +36,6 @@ from runtime.run_folder import Run
 from runtime.tables import read_table
 
 FOLDER = "stacks"  # of the blend's run: <name>/oof.csv and test.csv of every stack
-MARK = "blend.json"
 TABLES = ("learners.parquet", "predictions.parquet", "decisions.json")  # of a stack
 
 
@@ -67,7 +67,7 @@ class Source:
 def find_stacks(paths: Sequence[Path], target: Path) -> list[Source]:
     """Return the finished stacks of ``paths``, each a run or the folder of a stack (<run>/level2/<recipe>).
 
-    ``target`` is the run of the blend. Of a run with several stacks the submitted one is meant. Raises InputFault that
+    ``target`` is the run of the blend. Of a run with several stacks, the submitted one counts. Raises InputFault that
     lists all paths without a finished stack, with several of which none is submitted, and with a damaged one; and for
     fewer than two stacks.
     """
@@ -109,11 +109,11 @@ def _stack_of(path: Path) -> Path:
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """Return a name per stack that level two accepts: the run's, with the recipe's or a number where two are equal."""
-    reserved = {*learners.names(), BLEND, CHOICE, NETWORKS}
+    own_names = {*learners.names(), BLEND, CHOICE, NETWORKS}
     runs = [folder.resolve().parent.parent.name for folder in folders]
     names = [run if runs.count(run) == 1 else f"{run}_{folder.name}" for run, folder in zip(runs, folders, strict=True)]
     names = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
-    names = [name if name[0].isalpha() and name not in reserved else f"run_{name}" for name in names]
+    names = [name if name[0].isalpha() and name not in own_names else f"run_{name}" for name in names]
     return [name if names.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(names, start=1)]
 
 

@@ -13,12 +13,13 @@ from level2_stack.evaluation.paired import compare
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.stacking import read_predictions, unfiltered_design, with_prevalence
 from melstack.exchange.exports import out_of_fold
+from melstack.exchange.marks import GAINS as MARK
 from runtime.files import read_json, write_text
 from runtime.progress import console, progress_bar, say
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 
-FILE, MARK = "inputs.csv", "inputs.json"
+FILE = "inputs.csv"
 WEIGHT = "weight_caruana"  # these sum to 1; the weights of a regression have no such scale
 WHOLE, WITHOUT = "the blend", "without "
 REPLICATES = 1000
@@ -33,11 +34,7 @@ def measure_gains(run: Run, recipe_file: Path, prevalence: float | None) -> pd.D
     mean weight in every learner that has weights.
     """
     folder = run.level2 / recipe_file.stem
-    decisions = read_json(folder / "decisions.json")
-    made_from = {
-        "stack": {name: digest_of_file(folder / name) for name in ("learners.parquet", "decisions.json")},
-        "code": digest_of_code([Path(__file__)]),
-    }
+    decisions, made_from = read_json(folder / "decisions.json"), gain_inputs(folder)
     if not is_fresh(folder / MARK, made_from, [folder / FILE]):
         recipe = with_prevalence(read_recipe(recipe_file), prevalence)
         recipe = recipe.model_copy(update={"networks": decisions["recipe"]["networks"]})
@@ -45,6 +42,12 @@ def measure_gains(run: Run, recipe_file: Path, prevalence: float | None) -> pd.D
         write_text(folder / FILE, table.to_csv())
         write_mark(folder / MARK, made_from, [folder / FILE])
     return pd.read_csv(folder / FILE, index_col="stack")
+
+
+def gain_inputs(folder: Path) -> dict[str, Any]:
+    """Return what the gains of the blend in ``folder`` depend on: its scores and decisions, and the code."""
+    files = [folder / name for name in ("learners.parquet", "decisions.json")]
+    return {"stack": {path.name: digest_of_file(path) for path in files}, "code": digest_of_code([Path(__file__)])}
 
 
 def _gains(run: Run, recipe: Recipe, folder: Path) -> pd.DataFrame:
@@ -80,7 +83,7 @@ def _weights(decisions: dict[str, Any]) -> pd.DataFrame:
 
 
 def print_gains(table: pd.DataFrame, folder: Path) -> None:
-    """Print the table of ``measure_gains`` for the blend in ``folder``, and whether it is better than the best stack."""
+    """Print the table of ``measure_gains`` for the blend in ``folder``, and its gain over the best stack."""
     board = pd.read_csv(folder / "leaderboard.csv", index_col="name")
     row = board.loc[read_json(folder / "decisions.json")["headline"]]
     title = f"AUC of the blend {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}], and what each stack adds to it"
