@@ -32,6 +32,15 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "foreign_is_the_target": oof(OOF.replace("0.4", "0.7")),
     "foreign_patient_in_two_folds": oof(FOLDS.format(0, 1, 0, 1)),
     "foreign_test_infinite": on_test(TEST.replace("0.3", "inf")),
+    "foreign_id_is_a_path": oof("filename,pred\ntrain/a.jpg,0.1\ntrain/b.jpg,0.6\ntrain/c.jpg,0.5\ntrain/d.jpg,0.4\n"),
+    "foreign_two_id_columns": oof("image_name,image,pred\na,b,0.1\nb,a,0.6\nc,c,0.5\nd,d,0.4\n"),
+    "foreign_diagnosis_alone": oof("image_name,target\na,0\nb,1\nc,0\nd,1\n"),
+    "foreign_two_scores": oof("image_name,pred,oof\na,0.1,0.2\nb,0.6,0.5\nc,0.5,0.4\nd,0.4,0.3\n"),
+    "foreign_other_targets": oof("image_name,target,pred\na,0,0.1\nb,0,0.6\nc,0,0.5\nd,1,0.4\n"),
+    "foreign_file_named_submission": lambda folder: (
+        write_foreign(folder, test=None),
+        (folder / "net" / "submission.csv").write_text(TEST),
+    ),
     "foreign_file_missing": lambda folder: write_foreign(folder, test=None),
     "foreign_folder_name": lambda folder: write_foreign(folder, name="my net"),
 }
