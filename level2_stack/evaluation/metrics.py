@@ -20,6 +20,7 @@ from level2_stack.evaluation.auc import (
 )
 
 TOP = 15  # pictures of a patient that a physician has time to look at; the metric of the second prize of ISIC 2024
+MAX_TOP_CHANCE = 0.9  # share of the positives that a constant score may hit; above it the metrics say nothing
 MIN_SENSITIVITY = 80  # percent; below it the ROC curve has no clinical use; the metric of the first prize of ISIC 2024
 PERCENTS = (95, 90, 80)
 AVERAGE_PRECISION = "average_precision"  # the only of these metrics that depends on the share of malignant cases
@@ -127,7 +128,7 @@ def clinical_metrics(
     replicates`` (the number of replicates with a value; those with one class have none), ``prevalence`` (for which the
     metric holds: ``prevalence``, or with None the share of the rows; NaN where it does not matter) and ``rows,
     positives, patients``, counted on the rows where the model is not NaN. Metrics without a value are left out, and so
-    are those of the 15 highest scores if no patient with a positive has more pictures: they are then 1 for any score.
+    are those of the 15 highest scores where patients have so few pictures that a constant score has 0.9 of the hits.
 
     Metrics: ``auc``; ``auc_delong``, the same with the normal interval of DeLong et al. 1988, which treats pictures of
     a patient as independent and needs no replicates; ``partial_auc_above_80_sensitivity`` (0 to 0.2; see
@@ -185,7 +186,7 @@ class _ModelMetrics:
         return [
             {"model": name, "metric": metric, **row, "prevalence": self._prevalence_of(metric), **counts}
             for metric, row in (first | intervals).items()
-            if not np.isnan(row["value"]) and (metric not in TOP_METRICS or self._has_more_than_top())
+            if not np.isnan(row["value"]) and (metric not in TOP_METRICS or self._ranks_matter())
         ]
 
     def _prevalence_of(self, metric: str) -> float:
@@ -193,9 +194,10 @@ class _ModelMetrics:
             return math.nan
         return float(self._y.mean()) if self._prevalence is None else self._prevalence
 
-    def _has_more_than_top(self) -> bool:
-        """Return whether a patient with a positive has more pictures than the top: else all positives are hits."""
-        return bool((self._pictures[self._positives > 0] > TOP).any())
+    def _ranks_matter(self) -> bool:
+        """Return whether a constant score misses so many of the positives that the hits depend on the score."""
+        chance = np.minimum(1, TOP / np.maximum(self._pictures, 1))
+        return float(self._positives @ chance) < MAX_TOP_CHANCE * float(self._positives.sum())
 
     def _delong(self) -> dict[str, float]:
         return delong_interval(self._y, self._score)._asdict() | {"replicates": 0}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from level2_stack.finished import stack_digest
+from melstack.run_settings import as_toml, read_run_settings
 from runtime.files import read_json
 from runtime.invocation import command
 from runtime.provenance import read_mark
@@ -38,7 +39,8 @@ def older_part(name: str, stack: str, of_page: str, renewal: str) -> OlderPart |
 def page_commands(run: Run, recipe: str) -> dict[str, str]:
     """Return verb -> the command that a reader of a page types to make a part of the stack ``recipe`` of ``run``."""
     mark = read_mark(run.level2 / recipe / "run.json") or {}
-    options: dict[str, Any] = {"run": run.folder, "recipe": mark.get("recipe", recipe)}
+    own, of_run = as_toml("recipe", mark.get("recipe", recipe)), read_run_settings(run.folder).get("recipe", "default")
+    options: dict[str, Any] = {"run": run.folder} | ({} if own == of_run else {"recipe": own})
     commands = {verb: command(verb, **options) for verb in ("explain", "report", "stack", "submission")}
     return {verb: text.strip("`") for verb, text in (commands | {"audit": command("audit", run=run.folder)}).items()}
 
@@ -57,8 +59,12 @@ def _outputs(run: Run) -> Iterator[tuple[str, str, str]]:
     """Yield name, digest of the stack and recipe of the submission and the bundle, as far as the run has them."""
     submission = read_mark(run.submission.with_suffix(".json"))
     if submission is not None and run.submission.is_file():
-        yield run.submission.name, submission["made_from"]["predictions"], submission["made_from"]["recipe"]
+        yield (
+            f"The file {run.submission.name}",
+            submission["made_from"]["predictions"],
+            submission["made_from"]["recipe"],
+        )
     manifest = run.folder / "bundle" / "manifest.json"
     if manifest.is_file():
         content: Mapping[str, Any] = read_json(manifest)
-        yield "the bundle", content["facts"].get("stack", "unknown"), content["recipe"]
+        yield "The bundle", content["facts"].get("stack", "unknown"), content["recipe"]

@@ -116,7 +116,9 @@ def _metric(own: pd.DataFrame, metric: str, title: str) -> Card:
     row = _row(own, metric)
     interval, prevalence = f"{number(row['low'], 3)} – {number(row['high'], 3)}", row.get("prevalence")
     return Card(
-        title, number(row["value"], 3), interval + (f" at {percent(prevalence)}" if is_known(prevalence) else "")
+        title,
+        number(row["value"], 3),
+        interval + (f", at a prevalence of {percent(prevalence)}" if is_known(prevalence) else ""),
     )
 
 

@@ -149,9 +149,9 @@ def test_the_card_has_the_digest_of_its_stack_and_names_a_submission_of_another(
     assert f"- Stack: digest {digest} of recipe default" in card_of(run)
     run.submission.write_text("image_name,target\n")
     write_mark(run.submission.with_suffix(".json"), {"recipe": "rare|", "predictions": "0123456789abcdef"})
-    sentence = r"submission.csv of this run is from another stack, 01234567 of recipe rare\|."
+    sentence = r"The file submission.csv of this run is from another stack, 01234567 of recipe rare\|."
     text = write_card(run, run.level2 / "default").read_text()
-    assert f"- {sentence} `melstack submission --run {run.folder} --recipe default` makes it from this one." in text
+    assert f"- {sentence} `melstack submission --run {run.folder}` makes it from this one." in text
     assert sentence not in card_of(run)
 
 

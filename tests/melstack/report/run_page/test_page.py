@@ -59,7 +59,7 @@ def test_a_run_without_attachments_names_the_commands_that_add_them_and_the_page
 
 def test_a_run_with_pictures_but_without_galleries_names_the_command_that_writes_them(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", pictures=True)
-    assert f"No galleries yet: <code>melstack explain --run {run.folder} --recipe default</code>" in page_of(run)
+    assert f"No galleries yet: <code>melstack explain --run {run.folder}</code>" in page_of(run)
 
 
 def test_the_numbers_of_the_page_are_those_of_the_tables(tmp_path: Path) -> None:
@@ -120,9 +120,7 @@ def test_parts_of_an_older_stack_are_left_out_until_they_are_made_again(tmp_path
         sentence = (
             f"The {name} of this run are left out: they were made from another stack ({first[:8]}), and this page"
         )
-        assert (
-            f"{sentence} shows stack {second[:8]}. <code>melstack explain --run {run.folder} --recipe default" in page
-        )
+        assert f"{sentence} shows stack {second[:8]}. <code>melstack explain --run {run.folder}" in page
     assert "Hardest cases" not in page
     assert "logit.a" not in page
     explain(run)
@@ -159,10 +157,8 @@ def test_a_submission_and_a_bundle_of_another_stack_are_named(tmp_path: Path) ->
         write_json(run.folder / "bundle" / "manifest.json", {"recipe": recipe, "facts": {"stack": stack}})
         sentences = other_stacks(run, "default")
         assert len(sentences) == (0 if stack == own else 2)
-    remedy = (
-        f"<code>melstack submission --run {run.folder} --recipe default</code> makes it from the stack of this page"
-    )
-    for name in ("submission.csv", "the bundle"):
+    remedy = f"<code>melstack submission --run {run.folder}</code> makes it from the stack of this page"
+    for name in ("The file submission.csv", "The bundle"):
         assert f"{name} of this run is from another stack, 01234567 of recipe rare. {remedy}" in page_of(run)
 
 
