@@ -3,6 +3,7 @@
 import pandas as pd
 
 from features.pictures.read import picture_kind
+from runtime.plural import number_of
 
 
 def describe_cases(cases: pd.DataFrame) -> list[str]:
@@ -17,7 +18,7 @@ def describe_cases(cases: pd.DataFrame) -> list[str]:
 def _role_line(part: pd.DataFrame, role: str) -> str:
     malignant = f", {int(part['target'].sum())} malignant" if part["target"].notna().any() else ""
     return (
-        f"{role}: {len(part)} cases{malignant}, {part['patient_id'].nunique()} patients, "
+        f"{role}: {number_of(len(part), 'case')}{malignant}, {number_of(part['patient_id'].nunique(), 'patient')}, "
         f"{_pictures(part)}{_missing(part)}"
     )
 

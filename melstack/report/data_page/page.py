@@ -14,6 +14,7 @@ from melstack.report.data_page.distances import distances, separations
 from melstack.report.data_page.sheet import contact_tiles
 from melstack.report.data_page.summary import summary_sentences
 from runtime.files import write_text
+from runtime.plural import number_of
 from runtime.progress import say, track
 from runtime.run_folder import Run
 from runtime.tables import read_table
@@ -158,5 +159,5 @@ def _render(context: dict[str, Any]) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["bare_words"] = bare_words
+    environment.filters.update(bare_words=bare_words, number_of=number_of)
     return environment.get_template(TEMPLATE).render(context)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from melstack.report.column_words import bare_words
 from melstack.report.data_page.tables import MIN_PICTURES, MISSING, Rows
+from runtime.plural import number_of
 
 LARGE_DIFFERENCE = 0.1  # between the training and test shares of a picture size; smaller ones have no sentence
 
@@ -38,5 +39,5 @@ def _size(sizes: Rows) -> Iterator[str]:
 def _shift(shifts: Rows) -> Iterator[str]:
     beyond = [bare_words(row["name"]) for row in shifts if row["distance"] > row["chance"]]
     if beyond:
-        most = ", ".join(beyond[:4])
-        yield f"Test and training differ beyond chance in {len(beyond)} of {len(shifts)} columns, most in {most}."
+        most, columns = ", ".join(beyond[:4]), number_of(len(shifts), "column")
+        yield f"Test and training differ beyond chance in {len(beyond)} of {columns}, most in {most}."

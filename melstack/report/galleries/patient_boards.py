@@ -8,8 +8,8 @@ import pandas as pd
 
 from features.ugly_ducklings import duckling_distance, ugly_ducklings, ugly_limit
 from melstack.report.galleries.tiles import CaseResults, Item, tile_name, write_tile
-from melstack.report.run_page.formats import number_of
 from runtime.errors import InputFault, list_names
+from runtime.plural import number_of
 from runtime.tables import read_table
 
 MIN_PICTURES = 4  # of a patient with a board by default: fewer cannot be compared well

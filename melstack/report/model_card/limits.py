@@ -7,7 +7,7 @@ import pandas as pd
 
 from melstack.report.column_words import group_words, with_raw_name
 from melstack.report.model_card.data import skin_tone_columns
-from melstack.report.run_page.formats import number_of
+from runtime.plural import number_of
 
 SHIFT_THRESHOLD = 0.6  # the default recipe drops acquisition columns if the upper limit of the shift's AUC is above
 

@@ -11,13 +11,14 @@ from melstack.report.column_words import bare_words, group_words, network_words,
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
 from melstack.report.run_page.attachments import read_audit
-from melstack.report.run_page.formats import metric_label, moment, number_of, short_commit
+from melstack.report.run_page.formats import metric_label, moment, short_commit
 from melstack.report.run_page.modes import mode_of
 from melstack.report.stack_parts import other_stacks
 from runtime.command_record import command_uses, read_commands
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, write_text
 from runtime.invocation import command
+from runtime.plural import number_of
 from runtime.run_folder import Run
 
 NAME = "model_card.md"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from melstack.report.column_words import bare_words, group_words, metric_words
+from runtime.plural import number_of
 
 DASH = "–"
 
@@ -34,11 +35,6 @@ def percent(value: float | None) -> str:
 def count(value: float | None) -> str:
     """Return a whole number with thousands separators, or a dash."""
     return f"{int(value):,}" if value is not None and is_known(value) else DASH
-
-
-def number_of(many: float, thing: str, things: str = "") -> str:
-    """Return a number and what it counts: ``1 picture``, ``2 pictures``; ``things`` is an irregular plural."""
-    return f"{count(many)} {thing if many == 1 else things or f'{thing}s'}"
 
 
 def moment(time: str) -> str:

@@ -13,6 +13,7 @@ from level2_stack.evaluation.subgroups import SENSITIVITY
 from melstack.report.charts import Axis, Bar, Chart, Line, round_step
 from melstack.report.run_page.inputs import StackResults
 from melstack.report.run_page.operating import MEASURES, operating_points, presets
+from runtime.plural import number_of
 
 RARE = 0.05  # prevalence below which most probabilities would crowd at 0 on a linear axis
 COUNTS = ("true_positives", "false_positives")
@@ -102,7 +103,7 @@ def _reliability(stack: StackResults) -> Chart:
 def _bar(row: dict[Any, Any]) -> Bar:
     limits = f"[{100 * row['observed_low']:.2f}, {100 * row['observed_high']:.2f}]"
     shares = f"predicted {100 * row['mean_probability']:.2f} %, observed {100 * row['observed']:.2f} % {limits}"
-    title = f"{row['rows']} pictures: {shares}"
+    title = f"{number_of(row['rows'], 'picture')}: {shares}"
     return Bar(row["mean_probability"], row["observed"], row["observed_low"], row["observed_high"], title)
 
 
@@ -119,7 +120,7 @@ def _decision(stack: StackResults) -> Chart:
     all_benign = Line("all predicted benign", "axis", np.array([[0.0, 0.0], [high, 0.0]]))
     x = Axis("threshold probability", 0, high, percent=True)
     cases = 1 if prevalence > RARE else 1000  # 0.00025 per case would be too long for a tick label
-    label = "net benefit per case" if cases == 1 else f"net benefit per {cases:,} cases"
+    label = "net benefit per case" if cases == 1 else f"net benefit per {number_of(cases, 'case')}"
     y = Axis(label, -0.25 * prevalence, 1.05 * prevalence, label_factor=cases)
     return Chart("Decision curve", x, y, [all_benign, all_malignant, *lines], marker="decision")
 

@@ -149,7 +149,7 @@ def test_an_external_case_in_two_folders_is_taken_from_the_first(data: Path, tmp
     assert cases.loc["e3", "diagnosis"] == "nevus"
     assert notes == ["extra bcn: left out because an earlier external folder has the same names: 1 (e2)"]
     lines = describe_cases(cases)
-    assert lines[2].startswith("extra ham: 2 cases, 0 malignant, 1 patients, 2 with a picture (2 JPEG)")
+    assert lines[2].startswith("extra ham: 2 cases, 0 malignant, 1 patient, 2 with a picture (2 JPEG)")
     assert lines[3].startswith("extra bcn: 1 cases")
 
 

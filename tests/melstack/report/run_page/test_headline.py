@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from melstack.report.run_page.formats import count, limits, number, number_of, percent, with_sign
+from melstack.report.run_page.formats import count, limits, number, percent, with_sign
 from melstack.report.run_page.headline import NOT_BEYOND_CHANCE, verdict
+from runtime.plural import number_of
 
 
 def board(gain: float, low: float, high: float) -> pd.DataFrame:
@@ -47,5 +48,6 @@ def test_numbers_have_the_digits_that_matter() -> None:
     assert with_sign(-0.0021, 3) == "−0.002"
     assert (percent(0.0176296), percent(0.17)) == ("1.76 %", "17.0 %")
     assert count(33126.0) == "33,126"
-    assert (number_of(1, "picture"), number_of(1200, "picture")) == ("1 picture", "1,200 pictures")
+    counts = [number_of(1, "picture"), number_of(0, "picture"), number_of(1200, "case with", "cases with")]
+    assert counts == ["1 picture", "0 pictures", "1,200 cases with"]
     assert limits({"auc_low": 0.81, "auc_high": 0.9}, "auc") == "[0.810, 0.900]"
