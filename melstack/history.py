@@ -31,8 +31,7 @@ def keep_stack(run: Run, recipe: str, made_from: Inputs) -> None:
         return
     stack = stack_digest(folder)
     place = _place(run, stack)
-    if _submitted_stack(run) == stack:
-        _move_submission(run, place)
+    _move_files(run, stack, place)
     copy = place.level2 / recipe
     if copy.exists():
         shutil.rmtree(folder)
@@ -46,11 +45,11 @@ def keep_stack(run: Run, recipe: str, made_from: Inputs) -> None:
 
 
 def keep_submission(run: Run, recipe: str) -> None:
-    """Move submission.csv and the pages beside it to the run's history, unless they are of the stack of ``recipe``."""
+    """Move submission.csv and the pages of its stack to the run's history, unless it is of the stack of ``recipe``."""
     stack = _submitted_stack(run)
     if stack is not None and stack != stack_digest(run.level2 / recipe):
         place = _place(run, stack)
-        _move_submission(run, place)
+        _move_files(run, stack, place)
         say(f"the submission that is replaced is kept in {place.folder}")
 
 
@@ -66,11 +65,14 @@ def _place(run: Run, stack: str) -> Run:
     return Run(name or run.folder / FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{stack[:8]}")
 
 
-def _move_submission(run: Run, place: Run) -> None:
-    place.folder.mkdir(parents=True, exist_ok=True)
+def _move_files(run: Run, stack: str, place: Run) -> None:
+    """Move the submission and the pages of the stack with the digest ``stack`` to ``place``."""
+    pages = [page for name in PAGES if (page := run.folder / name).is_file() and stack in page.read_text("utf-8")]
     mark = run.submission.with_suffix(".json")
     # The mark goes last: after a kill in between, the next command moves the rest.
-    for path in (*(run.folder / page for page in PAGES), run.submission, mark):
+    submission = [run.submission, mark] if _submitted_stack(run) == stack else []
+    place.folder.mkdir(parents=True, exist_ok=True)
+    for path in (*pages, *submission):
         if path.is_file():
             path.replace(place.folder / path.name)
 
