@@ -156,7 +156,7 @@ class _ModelMetrics:
         self, y: Floats, score: Floats, patient_of: NDArray[np.intp], draws: Draws, prevalence: float | None
     ) -> None:
         self._y, self._score, self._prevalence = y, score, prevalence
-        self._curve_metrics = CURVE_METRICS | {AVERAGE_PRECISION: partial(average_precision, prevalence=prevalence)}
+        self._curve_metrics = {**CURVE_METRICS, AVERAGE_PRECISION: partial(average_precision, prevalence=prevalence)}
         self._pictures = np.bincount(patient_of, minlength=draws.patients)
         self._roc = PatientROC(y, score, patient_of, draws.patients)
         hits = np.where(y == 1, top_chance(score, patient_of), 0.0)

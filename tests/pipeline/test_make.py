@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from runtime.command_record import NAME as COMMANDS
+from runtime.command_record import read_commands
 from runtime.run_folder import Run
 from runtime.tables import read_table
 from tests.sources import ROOT
@@ -32,6 +33,13 @@ def test_one_command_makes_a_submission_in_the_order_of_the_sample(
 def test_the_auc_on_the_hidden_test_labels_and_that_of_the_true_risk_are_printed(finished_run: FinishedRun) -> None:
     assert "on the hidden test labels: AUC of " in finished_run.output
     assert "the AUC of the true risk" in finished_run.output
+
+
+def test_a_command_of_make_is_recorded_as_melstack_takes_it(finished_run: FinishedRun, project: TinyProject) -> None:
+    (record,) = read_commands(finished_run.run.folder)
+    assert record.command.startswith(f"melstack submission --data={project.data} --run={finished_run.run.folder} ")
+    assert "--prevalence=0.05" in record.command.split()
+    assert record.end == ""
 
 
 def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: FinishedRun) -> None:

@@ -150,7 +150,7 @@ def test_an_external_case_in_two_folders_is_taken_from_the_first(data: Path, tmp
     assert notes == ["extra bcn: left out because an earlier external folder has the same names: 1 (e2)"]
     lines = describe_cases(cases)
     assert lines[2].startswith("extra ham: 2 cases, 0 malignant, 1 patient, 2 with a picture (2 JPEG)")
-    assert lines[3].startswith("extra bcn: 1 cases")
+    assert lines[3].startswith("extra bcn: 1 case,")
 
 
 def test_external_folders_with_the_same_name_are_refused(data: Path, tmp_path: Path) -> None:
