@@ -26,24 +26,37 @@ def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
     Repairs and refusals are printed with their reasons, also when nothing has changed since the last import. Raises
     InputFault if a network has the name of another network of this run, or if all networks are refused.
     """
-    _refuse_own_folder(run, folder)
     made_from = import_ingredients(run, folder, trust)
     summary = run.folder / "foreign.json"
     if is_fresh(summary, made_from, _tables(run, summary)):
         _print_networks(read_json(summary), "fresh")
         return
-    clashes = [name for name in networks_in(folder) if _is_own(run, name) or _is_from_elsewhere(run, name, folder)]
-    if clashes:
-        raise InputFault(
-            f"{folder}: foreign networks with the name of a network of this run: {list_names(clashes)}; "
-            f"{rename_remedy(folder)}"
-        )
+    check_source(run, folder)
     foreign = _import(run, folder, trust, made_from)
     networks = {each.name: {"notes": list(each.notes), "refusal": list(each.refusal)} for each in foreign.networks}
     outputs = [_table(run, network.name) for network in foreign.valid_networks]
     facts = {"networks": networks, "notes": list(foreign.notes), "folder": str(folder), "trust": sorted(trust)}
     write_mark(summary, made_from, outputs, **facts)
     _print_networks(facts, "imported")
+
+
+def check_source(run: Run, folder: Path) -> None:
+    """Raise InputFault if ``folder`` cannot be imported into ``run`` at all, which is seen before long work.
+
+    It is the run itself, has a network with the name of another network of the run, or is a run over other cases.
+    """
+    if folder.resolve() in [path.resolve() for path in (run.folder, run.level1, run.level2)]:
+        raise InputFault(f"{folder}: the predictions of this run itself; name a folder of other networks' predictions")
+    clashes = [name for name in networks_in(folder) if _is_own(run, name) or _is_from_elsewhere(run, name, folder)]
+    if clashes:
+        raise InputFault(
+            f"{folder}: foreign networks with the name of a network of this run: {list_names(clashes)}; "
+            f"{rename_remedy(folder)}"
+        )
+    if _is_run(folder):
+        from level2_stack.foreign.other_run import match_cases
+
+        match_cases(run.read_cases(), Run(folder).read_cases(), str(folder))
 
 
 def networks_in(folder: Path) -> list[str]:
@@ -132,11 +145,6 @@ def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[s
     base, names = (Run(folder).level1, RUN_FILES) if _is_run(folder) else (folder, FILES)
     files = [path for path in sorted(base.glob("*/*")) if path.name in names and path.is_file()]
     return ingredients | {"files": {f"{path.parent.name}/{path.name}": digest_of_file(path) for path in files}}
-
-
-def _refuse_own_folder(run: Run, folder: Path) -> None:
-    if folder.resolve() in [path.resolve() for path in (run.folder, run.level1, run.level2)]:
-        raise InputFault(f"{folder}: the predictions of this run itself; name a folder of other networks' predictions")
 
 
 def _check_folder(folder: Path) -> None:

@@ -117,10 +117,13 @@ def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | Non
 
     ``foreign`` is a folder of other networks' predictions; models that are in it are not trained.
     """
+    from level2_stack.foreign.bring import check_source
     from melstack.exchange.exports import export_predictions
 
     others = check_networks(source, networks, foreign)
     run = freeze(source)
+    if foreign is not None:
+        check_source(run, foreign)
     audit_cases(run, print_all=True)
     train(run, networks, cluster, others)
     export_predictions(run)

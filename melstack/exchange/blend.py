@@ -16,8 +16,8 @@ from level2_stack.calibration.calibrate import shift_prior
 from level2_stack.contrasts import NETWORKS
 from level2_stack.foreign.other_run import match_cases
 from level2_stack.recipe import BLEND, CHOICE
+from melstack.exchange.exports import BLEND_MARK as MARK
 from melstack.exchange.exports import OOF, TEST, out_of_fold, write_csv
-from melstack.exchange.marks import BLEND as MARK
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.invocation import command, option

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Beside the predictions; a mark of its own, so that older networks and stacks get the files without being made again.
 MARK = "csv.json"
+BLEND_MARK, GAINS_MARK = "blend.json", "inputs.json"  # of blend.py and gains.py, which are slow to import
 OOF, TEST = "oof.csv", "test.csv"
 
 

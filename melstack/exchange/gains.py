@@ -12,8 +12,8 @@ from level2_stack.crossval.nested import count_fits, cross_validate
 from level2_stack.evaluation.paired import compare
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.stacking import read_predictions, unfiltered_design, with_prevalence
+from melstack.exchange.exports import GAINS_MARK as MARK
 from melstack.exchange.exports import out_of_fold
-from melstack.exchange.marks import GAINS as MARK
 from runtime.files import read_json, write_text
 from runtime.progress import console, progress_bar, say
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
