@@ -19,6 +19,7 @@ from level2_stack.finished import current_ingredients, explanation_ingredients, 
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
 from melstack.exchange.marks import exchange_marks
+from melstack.report.stack_parts import GALLERIES_MARK, gallery_ingredients
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
@@ -105,6 +106,7 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
         yield from _existing({**stack, folder / "explained.json": partial(explanation_ingredients, folder)})
     yield from _existing(exchange_marks(run))
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
+    yield from _existing({run.folder / GALLERIES_MARK: partial(_gallery_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for manifest in sorted(run.folder.glob("*/manifest.json")):
         mark = manifest.parent.with_suffix(".json")
@@ -165,6 +167,11 @@ def _stack_inputs(run: Run, mark: Path) -> Mapping[str, Any]:
 
 def _submission_inputs(run: Run) -> Mapping[str, Any]:
     return submission_ingredients(run, read_json(run.submission.with_suffix(".json"))["made_from"]["recipe"])
+
+
+def _gallery_inputs(run: Run) -> Mapping[str, Any]:
+    made_from = read_json(run.folder / GALLERIES_MARK)["made_from"]
+    return gallery_ingredients(run, made_from["recipe"], made_from["patients"])
 
 
 def _bundle_inputs(run: Run, mark: Path) -> Mapping[str, Any] | None:

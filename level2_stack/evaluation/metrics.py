@@ -23,6 +23,7 @@ TOP = 15  # pictures of a patient that a physician has time to look at; the metr
 MAX_TOP_CHANCE = 0.9  # share of the positives that a constant score may hit; above it the metrics say nothing
 MIN_SENSITIVITY = 80  # percent; below it the ROC curve has no clinical use; the metric of the first prize of ISIC 2024
 PERCENTS = (95, 90, 80)
+CurveMetric = Callable[[RocWeights], Floats]
 AVERAGE_PRECISION = "average_precision"  # the only of these metrics that depends on the share of malignant cases
 
 
@@ -83,7 +84,7 @@ def _true_positives(weights: RocWeights) -> Floats:
     return np.asarray(np.cumsum(weights.positives_at[::-1], axis=0)[::-1])
 
 
-CURVE_METRICS: Mapping[str, Callable[[RocWeights], Floats]] = {
+CURVE_METRICS: Mapping[str, CurveMetric] = {
     "auc": RocWeights.area,
     f"partial_auc_above_{MIN_SENSITIVITY}_sensitivity": partial_area,
     AVERAGE_PRECISION: average_precision,
@@ -156,7 +157,8 @@ class _ModelMetrics:
         self, y: Floats, score: Floats, patient_of: NDArray[np.intp], draws: Draws, prevalence: float | None
     ) -> None:
         self._y, self._score, self._prevalence = y, score, prevalence
-        self._curve_metrics = {**CURVE_METRICS, AVERAGE_PRECISION: partial(average_precision, prevalence=prevalence)}
+        at_prevalence = partial(average_precision, prevalence=prevalence)
+        self._curve_metrics: Mapping[str, CurveMetric] = {**CURVE_METRICS, AVERAGE_PRECISION: at_prevalence}
         self._pictures = np.bincount(patient_of, minlength=draws.patients)
         self._roc = PatientROC(y, score, patient_of, draws.patients)
         hits = np.where(y == 1, top_chance(score, patient_of), 0.0)

@@ -35,12 +35,7 @@ def explain(
         if not run.facts()["pictures"]:
             say("galleries: the cases have no pictures, so no gallery is drawn")
             return
-        from level1_cnn.hardware.import_tensorflow import import_tensorflow
-
-        import_tensorflow()
-        from melstack.report.galleries.make import make_galleries
-
-        make_galleries(run, options.file.stem, patients=split_names(patients) or None)
+        _draw_galleries(run, options.file.stem, split_names(patients) or None)
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack report --data mydata")
@@ -85,3 +80,22 @@ def _explain_columns(run: Run, file: Path, cluster: str | None) -> None:
 
     make_explanations(run, folder, cluster)
     write_mark(folder / "explained.json", made_from, outputs)
+
+
+def _draw_galleries(run: Run, recipe: str, patients: list[str] | None) -> None:
+    from melstack.report.stack_parts import GALLERIES_MARK, gallery_ingredients
+    from runtime.provenance import is_fresh, write_mark
+
+    folder, mark = run.folder / "galleries", run.folder / GALLERIES_MARK
+    made_from = gallery_ingredients(run, recipe, patients)
+    if is_fresh(mark, made_from, [folder / "index.json"]):
+        say(f"galleries: fresh, {folder / 'index.json'}")
+        return
+    from level1_cnn.hardware.import_tensorflow import import_tensorflow
+
+    import_tensorflow()
+    from melstack.report.galleries.make import make_galleries
+
+    mark.unlink(missing_ok=True)
+    make_galleries(run, recipe, patients=patients)
+    write_mark(mark, made_from, [path for path in folder.rglob("*") if path.is_file()])

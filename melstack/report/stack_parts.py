@@ -1,16 +1,18 @@
 """Which stack the parts of a run were made from: no page shows parts of two stacks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from level2_stack.finished import stack_digest
 from melstack.run_settings import as_toml, read_run_settings
 from runtime.files import read_json
 from runtime.invocation import command
-from runtime.provenance import read_mark
+from runtime.provenance import digest_of_code, digest_of_file, read_mark
 from runtime.run_folder import Run
 
+GALLERIES_MARK = "galleries.json"  # in the run folder, beside galleries/
 SHORT = 8  # characters of a digest on a page and in the name of a folder of the history
 
 
@@ -34,6 +36,22 @@ def older_part(name: str, stack: str, of_page: str, renewal: str) -> OlderPart |
     return OlderPart(
         f"The {name} of this run are left out: {origin}, and this page shows stack {of_page[:SHORT]}.", renewal
     )
+
+
+def gallery_ingredients(run: Run, recipe: str, patients: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what the galleries of the stack ``recipe`` depend on; None: ``patients`` are chosen."""
+    tables = {
+        "explanations": run.level2 / recipe / "explanations.parquet",
+        "ugly": run.blocks / "ugly_duckling.parquet",
+    }
+    root = Path(__file__).parents[2]
+    return {
+        "recipe": recipe,
+        "stack": stack_digest(run.level2 / recipe),
+        "tables": {name: digest_of_file(path) if path.is_file() else None for name, path in tables.items()},
+        "patients": None if patients is None else list(patients),
+        "code": digest_of_code([*root.glob("melstack/report/galleries/*.py"), root / "level1_cnn/inspect/gradcam.py"]),
+    }
 
 
 def page_commands(run: Run, recipe: str) -> dict[str, str]:

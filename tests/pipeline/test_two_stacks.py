@@ -53,10 +53,13 @@ def test_a_second_stack_has_no_gallery_of_the_first_until_it_is_explained(
     assert f"`melstack stack --run {run.folder} --prevalence 0.3`" in card
 
     run_on(run, "explain")
+    assert "galleries: fresh" in run_on(run, "explain")
     run_on(run, "report")
     page = report.read_text()
     assert 'class="tiles' in page
     assert "are left out: they" not in page
     assert read_json(folder / "explanations.json")["stack"] == second
     assert read_json(run.folder / "galleries" / "index.json")["stack"] == second
-    assert "commands.jsonl" not in run_on(run, "verify")
+    verdicts = run_on(run, "verify")
+    assert "commands.jsonl" not in verdicts
+    assert "intact      galleries.json" in verdicts
