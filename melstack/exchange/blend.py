@@ -83,7 +83,7 @@ def find_stacks(paths: Sequence[Path], target: Path) -> list[Source]:
         if folder.is_relative_to(target.resolve()):
             faults.add(f"{folder}: in the run that the blend is written to; {option('run', 'folder')} names another")
     if len(paths) < 2:
-        faults.add(f"{len(paths)} stack(s); name at least two runs, such as `melstack blend runs/a runs/b`")
+        faults.add(f"{len(paths)} stack(s); name at least two: {command('blend', runs='runs/a runs/b')}")
     faults.raise_if_any("stacks to blend")
     return [Source(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
 

@@ -94,8 +94,16 @@ def print_gains(table: pd.DataFrame, folder: Path) -> None:
         view.add_row(str(name), *numbers, _interval(values, "adds"), weight)
     console.print(view)
     best = str(table["auc"].idxmax())
-    verdict = "" if table.loc[best, "gain_low"] > 0 else f", not better beyond chance: the stack {best} may be enough"
-    say(f"blend: gain over the best stack ({best}): {_interval(table.loc[best], 'gain')}{verdict}")
+    values = table.loc[[best]].iloc[0]
+    say(f"blend: gain over the best stack ({best}): {_interval(values, 'gain')}{_verdict(values, best)}")
+
+
+def _verdict(values: "pd.Series[float]", best: str) -> str:
+    if values["gain_low"] > 0:
+        return ""
+    if values["gain_high"] < 0:
+        return f"; it is worse beyond chance: the stack {best} alone is the better choice"
+    return f"; it is not better beyond chance: the stack {best} alone may be enough"
 
 
 def _interval(values: "pd.Series[float]", name: str) -> str:

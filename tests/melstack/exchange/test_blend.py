@@ -118,9 +118,21 @@ def test_runs_over_other_cases_are_refused(data: Path, tmp_path: Path) -> None:
             make_blend_run(Run(blend), find_stacks([run.folder for run in pair], blend))
 
 
+def test_another_run_over_other_cases_is_refused_before_the_audit_and_level_one(data: Path, tmp_path: Path) -> None:
+    one = add_run(data, "one", 0)
+    make_run(tmp_path / "other")
+    text = (tmp_path / "other" / "train.csv").read_text()
+    (tmp_path / "other" / "train.csv").write_text(text.replace(",torso,1", ",torso,0", 1))
+    two = add_run(tmp_path / "other", "two", 1)
+    output = run_melstack("stack", "--data", data, "--run", one.folder, "--folds", 4, "--foreign", two.folder)
+    assert output.code == 2
+    assert "train cases with another target: 1 (c000)" in output.err
+    assert "audit:" not in output.out
+
+
 def test_stacks_that_cannot_be_blended_are_refused_together(data: Path) -> None:
     one, two, three = (add_run(data, name, 0) for name in ("one", "two", "three"))
-    assert "1 stack(s); name at least two runs" in refusal(one.folder)
+    assert "1 stack(s); name at least two: `melstack blend --runs 'runs/a runs/b'`" in refusal(one.folder)
     assert "named 2 times" in refusal(one.folder, one.level2 / "default")
     add_stack(two, "rare", 1)
     (three.level2 / "default" / "learners.parquet").write_bytes(b"")
