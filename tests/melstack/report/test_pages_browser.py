@@ -1,6 +1,8 @@
 """Tests of the pages in a headless browser: no errors, no requests, no sideways scrolling; slider and sorting work."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,9 +11,12 @@ from PIL import Image
 from features.clinic.folder import draw_clinic
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
+from level2_stack.finished import stack_digest
 from melstack.report.data_page.page import explore
 from melstack.report.run_page.page import make_report
-from runtime.files import write_json
+from runtime.command_record import NAME as COMMANDS
+from runtime.command_record import this_command
+from runtime.files import write_json, write_text
 from runtime.run_folder import Run
 from tests.melstack.report.written_runs import write_run
 
@@ -37,12 +42,21 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         "ugly": True,
     }
     galleries = [{"name": kind, "kind": kind, "title": kind, "items": [item] * 4} for kind in ("cases", "board")]
-    write_json(run.folder / "galleries" / "index.json", {"galleries": galleries})
+    stack = stack_digest(run.level2 / "default")
+    write_json(run.folder / "galleries" / "index.json", {"stack": stack, "galleries": galleries})
+    record = replace(
+        this_command(), command=f"melstack stack --run {'a_long_name/' * 20}", commit=f"{'ab' * 20}+changes"
+    )
+    write_text(run.folder / COMMANDS, f"{json.dumps(asdict(record))}\n" * 3)
     finding = {"what": "patients in both train and test", "count": 7, "names": [f"patient_{n}" for n in range(7)]}
     write_json(
         run.folder / "leaks.json", {"findings": [finding | {"severity": "blocking", "done": "correct patient_id"}]}
     )
-    return make_report(run, "default").as_uri()
+    path = make_report(run, "default")
+    page = path.read_text(encoding="utf-8")
+    assert 'class="tiles' in page
+    assert 'class="commands' in page
+    return path.as_uri()
 
 
 @pytest.fixture(scope="module")
