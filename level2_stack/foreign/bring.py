@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ def check_source(run: Run, folder: Path) -> None:
     """
     if folder.resolve() in [path.resolve() for path in (run.folder, run.level1, run.level2)]:
         raise InputFault(f"{folder}: the predictions of this run itself; name a folder of other networks' predictions")
-    clashes = [name for name in networks_in(folder) if _is_own(run, name) or _is_from_elsewhere(run, name, folder)]
+    own_names = [name for name in networks_in(folder) if _is_taken(run, name, folder)]
+    clashes = [name for name in own_names if not _is_same(run, name, folder)]
     if clashes:
         raise InputFault(
             f"{folder}: foreign networks with the name of a network of this run: {list_names(clashes)}; "
@@ -82,16 +84,17 @@ def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str,
     from level2_stack.foreign.read import import_predictions
 
     foreign = (import_run if _is_run(folder) else import_predictions)(folder, run.read_cases(), trust)
-    for network in foreign.networks:
-        if network.table is None and (_is_own(run, network.name) or _is_from_elsewhere(run, network.name, folder)):
-            continue
+    own_names = [network.name for network in foreign.networks if _is_taken(run, network.name, folder)]
+    notes = [f"{name}: left out, this run has a network of that name" for name in own_names]
+    networks = tuple(network for network in foreign.networks if network.name not in own_names)
+    for network in networks:
         # A network that was imported before and is refused now must not be stacked.
         shutil.rmtree(run.level1 / network.name, ignore_errors=True)
         if network.table is not None:
             table, mark = _table(run, network.name), run.level1 / network.name / "run.json"
             write_table(table, network.table)
             write_mark(mark, made_from, [table], folder=str(folder.resolve()), trust=sorted(trust))
-    return foreign
+    return replace(foreign, networks=networks, notes=(*foreign.notes, *notes))
 
 
 def _table(run: Run, network: str) -> Path:
@@ -114,10 +117,20 @@ def _is_own(run: Run, name: str) -> bool:
     return (run.level1 / name / "begun.json").is_file()
 
 
-def _is_from_elsewhere(run: Run, name: str, folder: Path) -> bool:
-    """Return whether a network of this name was imported from elsewhere, and ``folder``, a run, would replace it."""
+def _is_taken(run: Run, name: str, folder: Path) -> bool:
+    """Return whether the run has a network of this name that an import of ``folder`` must not replace.
+
+    It was trained in the run, or ``folder`` is another run and the network was imported from elsewhere.
+    """
     content = read_mark(run.level1 / name / "run.json") or {}
-    return _is_run(folder) and content.get("folder", str(folder.resolve())) != str(folder.resolve())
+    is_from_elsewhere = content.get("folder", str(folder.resolve())) != str(folder.resolve())
+    return _is_own(run, name) or (_is_run(folder) and is_from_elsewhere)
+
+
+def _is_same(run: Run, name: str, folder: Path) -> bool:
+    """Return whether ``folder`` is a run whose network of this name has the same table, as if it came from here."""
+    tables = [_table(run, name), _table(Run(folder), name)]
+    return all(path.is_file() for path in tables) and digest_of_file(tables[0]) == digest_of_file(tables[1])
 
 
 def _print_networks(facts: Mapping[str, Any], status: str) -> None:

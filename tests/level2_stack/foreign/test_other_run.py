@@ -143,8 +143,24 @@ def test_networks_with_the_name_of_a_network_of_this_run_are_refused_with_the_re
     shutil.rmtree(run.level1)
     import_into_run(run, other.folder, [])
     third = make_run(tmp_path / "third")
-    add_network(third, "imported", own=False)
+    add_network(third, "imported", own=False, shift=0.1)
     assert "1 (imported)" in refusal(run, third.folder)
+
+
+def test_a_network_that_the_other_run_has_from_this_one_is_left_as_it_is(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_network(run, "ours")
+    other = make_run(tmp_path / "other")
+    add_network(other, "theirs")
+    import_into_run(other, run.folder, [])
+    import_into_run(run, other.folder, [])
+    output = capsys.readouterr().out
+    assert "ours: left out, this run has a network of that name" in output
+    assert run.networks() == other.networks() == ["ours", "theirs"]
+    assert (run.level1 / "ours" / "begun.json").is_file()
+    import_into_run(run, other.folder, [])
+    assert "theirs: fresh" in capsys.readouterr().out
 
 
 def test_folds_that_differ_are_noted_and_a_split_patient_refuses_the_network(
