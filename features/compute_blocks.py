@@ -9,7 +9,8 @@ import pandas as pd
 
 from features import blocks
 from features.blocks import Sources
-from runtime.progress import say, track
+from runtime.plural import number_of
+from runtime.progress import detail, say, track
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from runtime.tables import read_table, write_table
@@ -26,25 +27,27 @@ def compute_blocks(run: Run, networks: Collection[str] | None = None) -> None:
     embeddings = {name: path for name, path in run.embeddings().items() if networks is None or name in networks}
     sources, made_from = _sources(run, cases, embeddings), _ingredients(run, embeddings)
     fresh = [name for name in blocks.names() if is_fresh(*_block_files(run, name, made_from))]
+    stale = [name for name in blocks.names() if name not in fresh]
     if fresh:
-        say(f"blocks: fresh, {', '.join(fresh)}")
-    for name in blocks.names():
-        if name not in fresh:
-            _compute(run, name, cases, sources, made_from)
+        detail(f"blocks: fresh, {', '.join(fresh)}")
+    new = [name for name in stale if _compute(run, name, cases, sources, made_from)]
+    say(f"blocks: {', '.join(new)}" if new else "blocks: fresh")
 
 
-def _compute(run: Run, name: str, cases: pd.DataFrame, sources: Sources, made_from: dict[str, Any]) -> None:
+def _compute(run: Run, name: str, cases: pd.DataFrame, sources: Sources, made_from: dict[str, Any]) -> bool:
+    """Write a block's table, or remove it if the run lacks a source of the block; return whether it is written."""
     mark, block_sources, (table,) = _block_files(run, name, made_from)
     missing = blocks.missing_needs(name, sources)
     if missing:
-        say(f"block {name}: left out because the run has no {' and no '.join(missing)}")
+        detail(f"block {name}: left out because the run has no {' and no '.join(missing)}")
         for path in (mark, table):  # an earlier table may be of networks that are left out now
             path.unlink(missing_ok=True)
-        return
+        return False
     block = blocks.build_block(name, cases, sources)
     write_table(table, block)
     write_mark(mark, block_sources, [table])
-    say(f"block {name}: {block.shape[1]} columns for {len(block)} cases")
+    detail(f"block {name}: {number_of(block.shape[1], 'column')} for {number_of(len(block), 'case')}")
+    return True
 
 
 def _block_files(run: Run, name: str, made_from: dict[str, Any]) -> tuple[Path, dict[str, Any], list[Path]]:

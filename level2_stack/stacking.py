@@ -22,7 +22,8 @@ from level2_stack.results.findings import Findings, print_findings, write_findin
 from level2_stack.results.leaderboard import leaderboard
 from runtime.errors import InputFault, list_names
 from runtime.invocation import command, option
-from runtime.progress import progress_bar, say
+from runtime.plural import number_of
+from runtime.progress import detail, progress_bar, say
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
@@ -105,12 +106,12 @@ def design_of_run(
         f"; blocks that could not be computed: {', '.join(design.missing_blocks)}" if design.missing_blocks else ""
     )
     say(
-        f"level two: {design.X.shape[1]} columns from {len(design.networks)} networks "
-        f"and {sum(1 for table in tables.values() if len(table.columns))} feature blocks{left_out}"
+        f"level two: {number_of(design.X.shape[1], 'column')} from {number_of(len(design.networks), 'network')} "
+        f"and {number_of(sum(1 for table in tables.values() if len(table.columns)), 'feature block')}{left_out}"
     )
     if recipe.acquisition == "auto":
         for sentence in shift.describe_shifts(shift_table, recipe.shift_threshold):
-            say(f"  {sentence}")
+            detail(f"  {sentence}")
     return design, shift_table
 
 
@@ -142,7 +143,7 @@ def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | Non
         return {}
     studies = search(design, recipe, folder, processes=processes)
     for study, outcome in studies.items():
-        say(
+        detail(
             f"  tuning of {study.learner}, fold {study.fold}: inner log loss {outcome.best:.5f} after "
             f"{outcome.trials} trials, {outcome.default:.5f} with the recipe's parameters"
         )
@@ -150,7 +151,7 @@ def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | Non
 
 
 def _cross_validate(design: Design, recipe: Recipe, params: TunedParams, processes: Workers | None) -> CrossValidation:
-    with progress_bar("level two: fitting", count_fits(design, recipe, params), unit="fits") as advance:
+    with progress_bar("level two: fitting", count_fits(design, recipe, params), unit="fit") as advance:
         return cross_validate(design, recipe, tuned_params=params, processes=processes, on_fit=lambda task: advance(1))
 
 
@@ -158,5 +159,5 @@ def _ablate(
     design: Design, recipe: Recipe, cross_validation: CrossValidation, processes: Workers | None
 ) -> pd.DataFrame:
     fits = len(ablation.list_parts(design)) * (int(cross_validation.folds.max()) + 1)
-    with progress_bar("level two: ablation", fits, unit="fits") as advance:
+    with progress_bar("level two: ablation", fits, unit="fit") as advance:
         return ablation.ablate(design, recipe, cross_validation, processes=processes, on_fit=lambda task: advance(1))

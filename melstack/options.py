@@ -1,7 +1,7 @@
 """Options that several commands share, grouped as dataclasses; a command takes whole groups."""
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -43,6 +43,7 @@ class RunOptions:
 
     data: Annotated[Path | None, setting("folder of pictures and CSVs", "FOLDER", f"the demo, {DEMO}")] = None
     run: Annotated[Path | None, setting("folder that keeps everything", "FOLDER", "runs/<name of DATA>")] = None
+    verbose: Annotated[bool, flag("--verbose", "print every line that the run's log.txt gets")] = False
     memory: Memory | None = None
 
     @property
@@ -55,16 +56,24 @@ class RunOptions:
         """The run's folder, by default named after the data folder."""
         return self.run or Path("runs") / self.data_folder.resolve().name
 
-    def lock(self, *, create: bool = False) -> AbstractContextManager[None]:
-        """Return a lock that refuses a second command on the run; a missing run folder is made only with ``create``."""
+    @contextmanager
+    def lock(self, *, create: bool = False) -> Iterator[None]:
+        """Refuse a second command on the run; what is printed is in its log.txt too, with more details.
+
+        A missing run folder is made only with ``create``.
+        """
         from runtime.command_record import recording
         from runtime.folder_lock import lock_folder
+        from runtime.progress import details_printed
 
         if create:
             self._refuse_folder_of_others()
-        self._print_settings()
-        has_folder = create or self.folder.is_dir()
-        return recording(self.folder, lock_folder(self.folder)) if has_folder else nullcontext()
+        if not create and not self.folder.is_dir():
+            yield
+            return
+        with details_printed(self.verbose), recording(self.folder, lock_folder(self.folder)):
+            self._print_settings()
+            yield
 
     def _print_settings(self) -> None:
         """Print which settings of the run this command changes, and which others are not the defaults."""

@@ -18,7 +18,7 @@ from runtime.invocation import option
 from runtime.settings import Settings, check_settings, read_toml
 
 NAME = "run.toml"
-NOT_SETTINGS = ("run", "memory", "reset", "clinic_train", "clinic_test", "clinic_seed")
+NOT_SETTINGS = ("run", "verbose", "memory", "reset", "clinic_train", "clinic_test", "clinic_seed")
 # Setting -> the settings that have another meaning when it changes; they return to their defaults.
 DEPENDENT = {"data": ("mapping",), "profile": ("models",), "foreign": ("trust",)}
 PATHS = ("data", "mapping", "foreign")

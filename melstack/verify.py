@@ -25,7 +25,8 @@ from runtime.errors import InputFault, list_names
 from runtime.files import read_json
 from runtime.folder_lock import NAME as LOCK
 from runtime.folder_lock import read_holder
-from runtime.progress import say
+from runtime.plural import number_of
+from runtime.progress import LOG, say
 from runtime.provenance import differences_of, examine_mark, find_damage, outputs_of
 from runtime.run_folder import Run
 
@@ -60,7 +61,8 @@ def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
         say(f"a command is writing to this run, or was killed ({holder}): its unfinished output may look damaged")
     for verdict in verdicts:
         size = sum(verdict.files.values()) / 1e6
-        say(f"{verdict.state:10}  {_relative(verdict.mark, run)}  ({len(verdict.files)} file(s), {size:.1f} MB)")
+        files = number_of(len(verdict.files), "file")
+        say(f"{verdict.state:10}  {_relative(verdict.mark, run)}  ({files}, {size:.1f} MB)")
         for reason in verdict.reasons:
             say(f"              {reason}")
     strays = _strays(run, verdicts)
@@ -183,7 +185,7 @@ def _bundle_inputs(run: Run, mark: Path) -> Mapping[str, Any] | None:
 
 def _strays(run: Run, verdicts: list[Verdict]) -> list[str]:
     listed_files = {path for verdict in verdicts for path in (verdict.mark, *verdict.files)}
-    listed_files |= {run.folder / LOCK, run.folder / COMMANDS}
+    listed_files |= {run.folder / LOCK, run.folder / COMMANDS, run.folder / LOG}
     files = (path for path in sorted(run.folder.rglob("*")) if path.is_file() and path not in listed_files)
     return [str(path.relative_to(run.folder)) for path in files]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from runtime.errors import InputFault
 from runtime.files import write_text
 from runtime.folder_lock import NAME as LOCK
+from runtime.progress import LOG, logging_to
 
 NAME = "commands.jsonl"
 SOURCE = Path(__file__).resolve().parents[1]  # the source tree, or the folder of the installed packages
@@ -59,7 +60,8 @@ def recording(folder: Path, lock: AbstractContextManager[None]) -> Iterator[None
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         write_text(path, before + _line(record))
         try:
-            yield
+            with logging_to(folder, f"{record.time} {record.command}"):
+                yield
         except BaseException as error:
             with suppress(OSError):  # the disk may be full, or the folder gone: the first error is the one to report
                 write_text(
@@ -120,9 +122,10 @@ def _version() -> str:
 
 
 def _remove_alone(path: Path) -> None:
-    """Remove the file if its folder has nothing else except the lock."""
-    if {each.name for each in path.parent.iterdir()} <= {NAME, LOCK}:
+    """Remove the file and the log if their folder has nothing else except the lock."""
+    if {each.name for each in path.parent.iterdir()} <= {NAME, LOG, LOCK}:
         path.unlink()
+        (path.parent / LOG).unlink(missing_ok=True)
 
 
 def _line(record: CommandRecord) -> str:

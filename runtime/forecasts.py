@@ -10,7 +10,7 @@ from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.invocation import option
 from runtime.machine import Machine
-from runtime.progress import console, say
+from runtime.progress import say
 from runtime.run_folder import Run
 from runtime.settings import Settings, check_settings
 
@@ -142,7 +142,7 @@ def print_forecasts(parts: Sequence[Forecast], title: str) -> None:
         table.add_row(
             part.name, *times, format_seconds(part.time), format_bytes(part.bytes), format_bytes(part.memory), gpu
         )
-    console.print(table)
+    say(table)
     for part in parts:
         say(f"  {part.name}: {part.how}")
 

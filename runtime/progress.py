@@ -1,31 +1,101 @@
-"""Progress of long work: in a terminal a bar with rate and time left, elsewhere a few plain lines."""
+"""What a command prints: lines for the user, details for log.txt of the run, and the progress of long work."""
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import format_exception
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from runtime.exit_codes import describe
+from runtime.plural import number_of, plural
+
 Item = TypeVar("Item")
-PLAIN_SECONDS = 20.0  # between two plain lines, to keep log files short
+LOG = "log.txt"  # in a run: every line of its commands, the details too
+LOG_WIDTH = 120
+PLAIN_SECONDS = 20.0  # between two plain lines, to keep the output short
+LEAST_SHARE = 0.05  # of the work that is done before a time left is estimated
 # A log file has no width of its own, and rich's default of 80 columns would cut tables.
 console = Console(
-    highlight=False, soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else 120
+    highlight=False, soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else LOG_WIDTH
 )
 
 
-def say(text: str) -> None:
-    """Print one line to the user."""
-    console.print(text, markup=False)
+@dataclass
+class _Output:
+    """The state of this process's output: the open log, whether details are printed, and the warnings so far."""
+
+    log: Path | None = None
+    is_verbose: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+_output = _Output()
+
+
+def say(content: RenderableType) -> None:
+    """Print a line or a table to the user and to the log."""
+    console.print(content, markup=False)
+    _write_log(content)
+
+
+def detail(content: RenderableType) -> None:
+    """Write a line or a table to the log; print it with ``--verbose``, or if no log is open that keeps it."""
+    if _output.is_verbose or _output.log is None:
+        console.print(content, markup=False)
+    _write_log(content)
+
+
+def warn(text: str) -> None:
+    """Print a warning to the user and the log; the end of the command repeats it, see ``earlier_warnings``."""
+    say(f"warning: {text}")
+    _output.warnings.append(text)
+
+
+def earlier_warnings() -> list[str]:
+    """Return the warnings of this command, each once, in their order."""
+    return list(dict.fromkeys(_output.warnings))
+
+
+@contextmanager
+def logging_to(folder: Path, head: str) -> Iterator[None]:
+    """Write all output to log.txt in ``folder`` as well, after the line ``head``; an error is its last line.
+
+    Every line is in the file as soon as it is printed, so a killed command loses none.
+    """
+    before = (_output.log, _output.warnings)
+    _output.log, _output.warnings = folder / LOG, []
+    _write_log(f"\n{head}")
+    try:
+        yield
+    except BaseException as error:
+        message = describe(error)
+        _write_log(f"error: {message}" if message else "".join(format_exception(error)))
+        raise
+    finally:
+        _output.log, _output.warnings = before
+
+
+@contextmanager
+def details_printed(is_verbose: bool) -> Iterator[None]:
+    """Print the details too while the ``with`` block runs, if ``is_verbose``."""
+    before, _output.is_verbose = _output.is_verbose, is_verbose
+    try:
+        yield
+    finally:
+        _output.is_verbose = before
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Print nothing while the ``with`` block runs."""
+    """Print and log nothing while the ``with`` block runs."""
     was_quiet, console.quiet = console.quiet, True
     try:
         yield
@@ -33,20 +103,33 @@ def quiet() -> Iterator[None]:
         console.quiet = was_quiet
 
 
+def _write_log(content: RenderableType) -> None:
+    if _output.log is None or console.quiet:
+        return
+    text = io.StringIO()
+    Console(file=text, width=LOG_WIDTH, highlight=False, soft_wrap=True).print(content, markup=False)
+    # A full disk stops the command where it writes its results; a line of the log is no reason to.
+    with suppress(OSError), _output.log.open("ab", buffering=0) as stream:
+        stream.write(text.getvalue().encode())
+
+
 @contextmanager
-def progress_bar(text: str, total: int, unit: str = "pictures") -> Iterator[Callable[[int], None]]:
-    """Yield ``advance(count)``; show a live bar in a terminal, else a plain line every 20 s and one at the end."""
-    start = time.perf_counter()
-    if console.is_terminal:
-        with _live_bar(text, total, unit) as advance:
+def progress_bar(text: str, total: int, unit: str = "picture") -> Iterator[Callable[[int], None]]:
+    """Yield ``advance(count)``; show a live bar in a terminal, else a plain line every 20 s; the total is a detail.
+
+    ``unit`` is what is counted, in the singular.
+    """
+    pace = Pace(total, unit)
+    if console.is_terminal and not console.quiet:
+        with _live_bar(text, pace) as advance:
             yield advance
     else:
-        yield _PlainLines(text, total, unit)
-    seconds = time.perf_counter() - start
-    say(f"{text}: {total} {unit} in {seconds:.1f} s ({total / max(seconds, 1e-9):.0f} {unit}/s)")
+        yield _PlainLines(text, pace)
+    seconds = pace.seconds()
+    detail(f"{text}: {number_of(total, unit)} in {seconds:.1f} s ({rate_in_words(total, seconds, unit)})")
 
 
-def track(items: Iterable[Item], text: str, total: int, unit: str = "pictures") -> Iterator[Item]:
+def track(items: Iterable[Item], text: str, total: int, unit: str = "picture") -> Iterator[Item]:
     """Yield ``items`` (``total`` of them) while showing how many are done."""
     with progress_bar(text, total, unit) as advance:
         for item in items:
@@ -54,36 +137,87 @@ def track(items: Iterable[Item], text: str, total: int, unit: str = "pictures") 
             advance(1)
 
 
+def rate_in_words(count: float, seconds: float, unit: str) -> str:
+    """Return ``42 pictures/s``, ``2.5 fits/s``, or below one per second ``4.2 s per fit``."""
+    rate = count / max(seconds, 1e-9)
+    if rate >= 1:
+        return f"{rate:.{0 if rate >= 10 else 1}f} {plural(unit)}/s"
+    return f"{seconds / count:.{0 if seconds >= 10 * count else 1}f} s per {unit}" if count else "none finished yet"
+
+
+def time_in_words(seconds: float) -> str:
+    """Return a time that nobody takes for exact: ``40 s``, ``7 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s" if seconds >= 10 else "a few seconds"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Pace:
+    """How much of some work is done, at which rate, and how long the rest takes."""
+
+    def __init__(self, total: int, unit: str, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.total, self._unit, self._clock = total, unit, clock
+        self._start, self._count = clock(), 0
+        self._points = [(0.0, 0)]  # seconds and count, one per PLAIN_SECONDS / 4 at most
+
+    def add(self, count: int) -> None:
+        """Note that ``count`` more are done."""
+        self._count += count
+        if self.seconds() - self._points[-1][0] >= PLAIN_SECONDS / 4:
+            self._points.append((self.seconds(), self._count))
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return self._clock() - self._start
+
+    def seconds_left(self) -> float | None:
+        """Return the time for the rest at the rate of the last half of the time so far; None while that says nothing.
+
+        The beginning may be slower: pictures are read for the first time, and the largest fits come first.
+        """
+        if self._count < max(2, LEAST_SHARE * self.total):
+            return None
+        seconds, count = max(((t, n) for t, n in self._points if t <= self.seconds() / 2), default=(0.0, 0))
+        if self._count == count:
+            seconds, count = 0.0, 0
+        return (self.total - self._count) * (self.seconds() - seconds) / (self._count - count)
+
+    def __str__(self) -> str:
+        left = self.seconds_left()
+        ending = "" if left is None else f", about {time_in_words(left)} left"
+        rate = rate_in_words(self._count, self.seconds(), self._unit)
+        return f"{self._count:,} of {number_of(self.total, self._unit)}, {rate}{ending}"
+
+
 @contextmanager
-def _live_bar(text: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), _Rate(unit), TimeRemainingColumn())
+def _live_bar(text: str, pace: Pace) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), _PaceColumn(pace))
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda count: progress.advance(task, count)
+        task = progress.add_task(text, total=pace.total)
+
+        def advance(count: int) -> None:
+            pace.add(count)
+            progress.advance(task, count)
+
+        yield advance
 
 
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
+class _PaceColumn(ProgressColumn):
+    def __init__(self, pace: Pace) -> None:
         super().__init__()
-        self._unit = unit
+        self._pace = pace
 
     def render(self, task: Task) -> Text:
-        """Return the text of the column: pictures done, of how many, and per second."""
-        return Text(f"{task.completed:.0f}/{task.total or 0:.0f} {self._unit}, {task.speed or 0:.0f}/s")
+        """Return the text of the column: how many are done, the rate, and the time left."""
+        return Text(str(self._pace))
 
 
 class _PlainLines:
-    def __init__(self, text: str, total: int, unit: str) -> None:
-        self._text, self._total, self._unit = text, total, unit
-        self._count, self._start = 0, time.perf_counter()
-        self._next = self._start + PLAIN_SECONDS
+    def __init__(self, text: str, pace: Pace) -> None:
+        self._text, self._pace, self._next = text, pace, PLAIN_SECONDS
 
     def __call__(self, count: int) -> None:
-        self._count += count
-        now = time.perf_counter()
-        if now < self._next:
-            return
-        rate = self._count / (now - self._start)
-        seconds_left = (self._total - self._count) / max(rate, 1e-9)
-        say(f"{self._text}: {self._count}/{self._total} {self._unit}, {rate:.0f}/s, {seconds_left:.0f} s left")
-        self._next = now + PLAIN_SECONDS
+        self._pace.add(count)
+        if self._pace.seconds() >= self._next:
+            say(f"{self._text}: {self._pace}")
+            self._next = self._pace.seconds() + PLAIN_SECONDS

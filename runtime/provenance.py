@@ -15,7 +15,7 @@ from typing import Any
 
 from runtime.errors import InputFault
 from runtime.files import write_json
-from runtime.progress import say
+from runtime.progress import warn
 
 Inputs = Mapping[str, Any]  # name -> JSON value: a setting, or the digest of an input
 # Whether an artefact is fresh must be known within seconds: of larger files is_fresh compares the size only. Their
@@ -178,7 +178,7 @@ def _damage(path: Path, record: Mapping[str, Any], hash_all: bool) -> str:
 @cache
 def _say_once(message: str) -> None:
     """Print ``message`` the first time only: a process reads the same mark several times."""
-    say(message)
+    warn(message)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:

@@ -152,7 +152,7 @@ def write_crops(folder: Path, cohort: pd.DataFrame, crops: int, seed: int) -> No
     for role, name in FILES.items():
         part = cohort[cohort["role"] == role]
         lesions = _lesions(part[:crops])
-        progress = track(lesions, f"drawing {role}", len(lesions), "crops")
+        progress = track(lesions, f"drawing {role}", len(lesions), "crop")
         crop_jpegs = [_crop(lesion, seed, case) for case, lesion in enumerate(progress)]
         with replacing(folder / name) as temporary, h5py.File(temporary, "w") as file:
             _store(file, part.index, crop_jpegs)

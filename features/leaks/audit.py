@@ -23,6 +23,7 @@ from features.leaks.tables import (
 )
 from runtime.errors import InputFault
 from runtime.files import read_json
+from runtime.plural import number_of
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 
@@ -58,7 +59,7 @@ class Audit:
 
     def sentences(self) -> list[str]:
         """Return one line on the checked items, then a line per finding."""
-        counts = ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        counts = ", ".join(number_of(count, what.removesuffix("s")) for what, count in self.counts.items())
         sentences = [finding.sentence() for finding in self.findings]
         return [f"checked {counts}", *(sentences or ["no leak found"])]
 
@@ -119,9 +120,8 @@ def refuse_leaks(audit: Audit, where: str) -> None:
     """Raise InputFault with the blocking findings of ``audit``, if there are any; ``where`` names the run."""
     if audit.blocking:
         lines = "\n".join(f"  - {finding.sentence()}" for finding in audit.blocking)
-        raise InputFault(
-            f"{where}: {len(audit.blocking)} blocking finding(s) of the leak audit; correct them first\n{lines}"
-        )
+        count = number_of(len(audit.blocking), "blocking finding")
+        raise InputFault(f"{where}: {count} of the leak audit; correct them first\n{lines}")
 
 
 def _pair_findings(pairs: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Finding]:

@@ -66,7 +66,7 @@ def _compare_proposals(traces: pd.DataFrame, jobs: int) -> Iterator[tuple[NDArra
         Parallel(
             n_jobs=jobs if len(parts) > FEW_TASKS else 1, return_as="generator", pre_dispatch="2*n_jobs"
         ) as parallel,
-        progress_bar("comparing pictures", len(pairs), "pairs") as advance,
+        progress_bar("comparing pictures", len(pairs), "pair") as advance,
     ):
         tasks = (delayed(_correlate_pairs)(*(stack[part] for stack in stacks)) for part in parts)
         for part, alike in zip(parts, parallel(tasks), strict=True):

@@ -69,7 +69,7 @@ def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     with Parallel(n_jobs=jobs if len(chunks) > 4 else 1, return_as="generator") as parallel:
         parts = parallel(delayed(_trace_chunk)(chunk) for chunk in chunks)
-        rows = [row for part in track(parts, "computing picture fingerprints", len(chunks), "batches") for row in part]
+        rows = [row for part in track(parts, "computing picture fingerprints", len(chunks), "batch") for row in part]
     faulty = {row["name"]: row["fault"] for row in rows if "fault" in row}
     if faulty:
         raise InputFault(

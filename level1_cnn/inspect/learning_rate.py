@@ -195,7 +195,7 @@ def _train(job: Job, settings: Finetune, plan: Plan, sweep: RateSweep) -> pd.Dat
     stepper = _stepper(job, settings, plan, sweep, rows.metadata.shape[1])
     feed = Feed(shard_files(job.run, job.experiment.image_size), rows, job.experiment.image_size)
     text = f"{job.name}: learning rates {sweep.low:g} to {sweep.high:g}"
-    with progress_bar(text, sweep.steps, unit="steps") as advance:
+    with progress_bar(text, sweep.steps, unit="step") as advance:
 
         def losses() -> Iterator[tuple[float, float]]:
             """Yield (rate, loss) of every step."""

@@ -26,7 +26,7 @@ def export_networks(run: Run, names: Sequence[str], folder: Path) -> None:
     Raises InputFault when a model was not trained in this run, or when the weights of a fold are missing.
     """
     folds = int(run.read_cases()["fold"].max()) + 1
-    with progress_bar("exporting", len(names), "networks") as advance:
+    with progress_bar("exporting", len(names), "network") as advance:
         for name in names:
             _export(run, name, folds, folder / name)
             advance(1)

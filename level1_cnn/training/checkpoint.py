@@ -8,7 +8,7 @@ import numpy as np
 
 from runtime.errors import InputFault
 from runtime.files import read_arrays, read_json, replacing, write_json
-from runtime.progress import say
+from runtime.progress import warn
 
 STATE = "state.npz"  # in the folder of a fit
 EPOCHS_KEY = "epochs_done"
@@ -31,7 +31,7 @@ def load_state(path: Path) -> tuple[dict[str, np.ndarray], int] | None:
     try:
         state = read_arrays(path, EPOCHS_KEY)
     except InputFault as fault:
-        say(f"{fault}; this training starts again from its first epoch")
+        warn(f"{fault}; this training starts again from its first epoch")
         return None
     epochs = int(state.pop(EPOCHS_KEY))
     return state, epochs

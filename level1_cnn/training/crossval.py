@@ -16,7 +16,7 @@ from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE
 from level1_cnn.training.frozen import shared_embeddings
 from runtime.files import read_json
-from runtime.progress import say
+from runtime.progress import say, warn
 from runtime.provenance import MARK_KEYS, digest, write_mark
 from runtime.tables import read_table, write_table
 
@@ -99,9 +99,10 @@ def merge_model(job: Job) -> None:
     facts = [{key: value for key, value in mark.items() if key not in MARK_KEYS} for mark in marks]
     outputs = [job.folder / f"{name}.parquet" for name in ("predictions", "views", "embeddings")]
     write_mark(job.folder / "run.json", job.made_from, outputs, made_by=digest(job.made_from), auc=auc, folds=facts)
-    say(f"{job.name}: out-of-fold AUC {auc['overall']:.4f} (folds {auc['lowest']:.3f} to {auc['highest']:.3f})")
+    fold_range = f"folds {auc['lowest']:.3f} to {auc['highest']:.3f}"
+    say(f"level one: {job.name}: out-of-fold AUC {auc['overall']:.4f} ({fold_range})")
     if any("best_epoch" in fold for fold in facts):
-        say(f"{job.name}: this AUC is optimistic: keep = 'best' chose each fold's epoch on its own validation cases")
+        warn(f"{job.name}: this AUC is optimistic: keep = 'best' chose each fold's epoch on its own validation cases")
 
 
 def _fold_aucs(cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:

@@ -20,6 +20,7 @@ from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone
 from runtime.files import read_json, replacing, reserve_disk, write_json
+from runtime.plural import number_of
 from runtime.progress import progress_bar
 from runtime.provenance import is_fresh, write_mark
 
@@ -140,7 +141,7 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     model = build_backbone(job.network)
     files = shard_files(job.run, experiment.image_size)
     forward = final_forward(model, array.parent, plan)
-    text = f"{job.name}: embedding {len(views)} view(s)"
+    text = f"{job.name}: embedding {number_of(len(views), 'view')}"
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
         shape = (len(names), len(views), model.output.shape[-1])
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from level1_cnn.job import Job
-from runtime.progress import say
+from runtime.progress import detail
 from runtime.provenance import is_fresh
 
 if TYPE_CHECKING:  # these modules import TensorFlow
@@ -60,5 +60,5 @@ def plan_of(job: Job) -> Plan:
     from level1_cnn.hardware.devices import plan_devices
 
     plan = plan_devices(job.devices, deterministic=job.deterministic)
-    say(f"level one: {plan.describe()}")
+    detail(f"level one: {plan.describe()}")
     return plan

@@ -15,6 +15,7 @@ from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import Interval, delong_interval, patient_bootstrap
 from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
+from runtime.plural import number_of
 
 Floats = NDArray[np.float64]
 NETWORKS = ("logit", "spread", *FAMILIES)
@@ -94,16 +95,21 @@ def leading_booster(recipe: Recipe) -> str | None:
 
 
 def describe_losses(table: pd.DataFrame, best_network: float) -> Iterator[str]:
-    """Yield the loss without each part, then a warning for every block with a column that may leak the target.
+    """Yield the loss without each part, then a warning for every block with a column that may leak the target."""
+    for name, row in table.iterrows():
+        auc_without = f"AUC of {row['learner']} {row['auc_without']:.4f}"
+        loss = f"{row['loss']:+.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+        yield f"without {name} ({number_of(row['columns'], 'column')}): {auc_without}, loss {loss}"
+    yield from leak_sentences(table, best_network)
+
+
+def leak_sentences(table: pd.DataFrame, best_network: float) -> Iterator[str]:
+    """Yield a warning for every block with a column that may leak the target.
 
     A block is suspicious in two cases, both beyond chance. First, the booster loses more than MIN_LEAK_LOSS without the
     block. Second, the block's strongest column has a higher AUC than the best network, ``best_network``: this also
     finds two leaks with the same information, where the booster loses nothing without one of them.
     """
-    for name, row in table.iterrows():
-        auc_without = f"AUC of {row['learner']} {row['auc_without']:.4f}"
-        loss = f"{row['loss']:+.4f} [{row['low']:.4f}, {row['high']:.4f}]"
-        yield f"without {name} ({row['columns']} columns): {auc_without}, loss {loss}"
     outside = table[~table.index.isin(NETWORK_PARTS)]
     for name, row in outside.iterrows():
         if row["strongest_low"] > best_network or row["low"] > MIN_LEAK_LOSS:

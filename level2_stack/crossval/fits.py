@@ -13,7 +13,7 @@ from scipy.special import logit
 from level2_stack import learners
 from level2_stack.design.assemble import Design
 from level2_stack.learner_contract import STAGES, HasImportance, HasStages, HasWeights, Predict
-from runtime.progress import say
+from runtime.progress import warn
 from runtime.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -155,7 +155,7 @@ def _run_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, worke
     try:
         yield from parallel(delayed(work)(job, table) for job in jobs)
     except TerminatedWorkerError:
-        say(f"level two: a worker process was killed (out of memory?); continuing with {workers // 2} of {workers}")
+        warn(f"level two: a worker process was killed (out of memory?); continuing with {workers // 2} of {workers}")
 
 
 def choose_processes(n_tasks: int, table: Table) -> int:

@@ -43,7 +43,7 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     workers = processes or choose_processes(len(studies) * recipe.tuning.trials, table)
     outcomes = run_in_parallel(partial(_run_study, recipe=recipe, folder=folder.resolve()), studies, table, workers)
-    with progress_bar("level two: tuning", len(studies), unit="studies") as advance:
+    with progress_bar("level two: tuning", len(studies), unit="study") as advance:
         results = {}
         for study, result in zip(studies, outcomes, strict=True):
             results[study] = result

@@ -9,7 +9,7 @@ import pandas as pd
 from features.folder.csv_file import id_column, read_csv
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from runtime.files import read_json
-from runtime.progress import say
+from runtime.progress import detail, say
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
@@ -29,8 +29,9 @@ def report_known_truth(run: Run, folder: Path, cases: pd.DataFrame, role: str) -
     names = dict.fromkeys([submitted_model, *({"rank_mean"} & set(models.columns))])
     probability = read_table(run.level1 / best_network / "predictions.parquet")["probability"]
     scores = {name: models[name] for name in names} | {best_network: probability}
+    show = say if role == "test" else detail  # the out-of-fold AUC is at the end of every command
     for sentence in truth_sentences(Path(run.facts()["data"]), cases, scores, submitted_model, role):
-        say(f"  {sentence}")
+        show(f"  {sentence}")
 
 
 def truth_sentences(

@@ -205,7 +205,7 @@ def _splits_by_fold(
     tasks = tasks_of(members, recipe, decisions.tuned_params, folds)
     train, test, largest_rounding = list[Split](), list[Split](), 0.0
     scores = score_folds(tasks, members, table, processes)
-    with_progress = track(scores, "level two: explaining", folds * len(members), unit="models")
+    with_progress = track(scores, "level two: explaining", folds * len(members), unit="model")
     for fold, of_fold in groupby(with_progress, key=itemgetter(0)):
         by_member = [each for _, _, each in of_fold]
         largest_rounding = max(largest_rounding, *map(rounding, by_member))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
-from runtime.progress import say
+from runtime.progress import detail, say
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -135,11 +135,14 @@ def _is_same(run: Run, name: str, folder: Path) -> bool:
 
 def _print_networks(facts: Mapping[str, Any], status: str) -> None:
     for note in facts.get("notes", []):
-        say(f"foreign networks: {note}")
+        detail(f"foreign networks: {note}")
     for name, network in facts["networks"].items():
-        say(f"foreign network {name}: {'REFUSED' if network['refusal'] else status}")
+        detail(f"foreign network {name}: {'REFUSED' if network['refusal'] else status}")
         for sentence in [*network["notes"], *network["refusal"]]:
-            say(f"  {sentence}")
+            detail(f"  {sentence}")
+    refusals = [name for name, network in facts["networks"].items() if network["refusal"]]
+    ending = f"; {len(refusals)} refused: {', '.join(refusals)}" if refusals else ""
+    say(f"foreign networks: {len(facts['networks']) - len(refusals)} {status}{ending}")
 
 
 def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[str, Any]:

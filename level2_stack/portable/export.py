@@ -38,7 +38,7 @@ def write_portable_stack(
     members = members_of(recipe, decisions.members, decisions.rounds)
     tasks = tasks_of(members, recipe, decisions.tuned_params, len(decisions.calibrators))
     models: dict[tuple[str, int], list[Model]] = {}
-    with progress_bar("level two: fitting for the bundle", len(tasks), unit="fits") as advance:
+    with progress_bar("level two: fitting for the bundle", len(tasks), unit="fit") as advance:
         for task, model in zip(tasks, _fits(tasks, table, processes), strict=True):
             models.setdefault((task.learner, task.excluded_folds[0]), []).append(model)
             advance(1)

@@ -22,7 +22,7 @@ from level2_stack.evaluation.subgroups import subgroup_table
 from level2_stack.recipe import CHOICE, Recipe
 from level2_stack.results.leaderboard import print_leaderboard
 from runtime.files import write_json, write_text
-from runtime.progress import say
+from runtime.progress import detail
 from runtime.tables import write_table
 
 
@@ -89,14 +89,14 @@ def print_findings(folder: Path, findings: Findings) -> None:
     result = findings.result
     print_leaderboard(findings.board, result.headline)
     for line in _choice_lines(findings):
-        say(line)
+        detail(line)
     if findings.ablation is not None:
         best = float(findings.board["auc"][findings.best_network])
         for line in ablation.describe_losses(findings.ablation, best):
-            say(f"  {line}")
-    say(_calibration_line(folder, findings))
+            detail(f"  {line}")
+    detail(_calibration_line(folder, findings))
     for line in _clinical_lines(folder, findings):
-        say(line)
+        detail(line)
 
 
 def decisions(findings: Findings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from level2_stack.crossval.nested import fold_aucs
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.recipe import BLEND, CHOICE
-from runtime.progress import console, say
+from runtime.progress import detail
 
 
 def leaderboard(
@@ -79,9 +79,9 @@ def print_leaderboard(frame: pd.DataFrame, headline: str) -> None:
         rows = f"{row['rows']}{'' if row['complete'] else ' (incomplete)'}"
         limits = f"{row['low']:.4f}-{row['high']:.4f}"
         table.add_row(str(name), row["kind"], f"{row['auc']:.4f}", limits, within, f"{row['auc_fold_mean']:.4f}", rows)
-    console.print(table)
+    detail(table)
     for sentence in comparisons(frame, headline):
-        say(sentence)
+        detail(sentence)
 
 
 def _kind(name: str, networks: list[str]) -> str:

@@ -20,6 +20,7 @@ from level2_stack.spread.table import NUMBERS, TEXT, StoredTable, digests, numer
 from runtime.cluster.scheduler import Cluster  # says what to install where Dask is not
 from runtime.errors import Faults
 from runtime.files import replacing
+from runtime.plural import number_of
 from runtime.progress import say
 from runtime.provenance import digest_of_code, is_fresh, write_mark
 from runtime.settings import Settings
@@ -189,7 +190,7 @@ def _fit(name: str, fold: int, spread: Spread, schema: FeatureColumns, cluster: 
         say(f"spread: {name}: fit without fold {fold} already finished, {folder}")
         return learner.load(folder)
     files = spread.table.files_without(fold)
-    say(f"spread: {name}: fitting without fold {fold}, rows of {len(files)} file(s)")
+    say(f"spread: {name}: fitting without fold {fold}, rows of {number_of(len(files), 'file')}")
     X = dd.from_map(features_without, files, schema=schema, fold=fold, meta=schema.empty_frame())
     y = dd.from_map(targets_without, files, fold=fold, meta=pd.Series([], name="target", dtype=np.float64))
 

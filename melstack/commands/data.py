@@ -13,7 +13,8 @@ from melstack.option_types import setting
 from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, split_names
 from runtime.errors import InputFault
 from runtime.invocation import command, option
-from runtime.progress import say
+from runtime.plural import number_of
+from runtime.progress import detail, say
 
 if TYPE_CHECKING:
     from runtime.run_folder import Run
@@ -158,8 +159,9 @@ def freeze(source: CasesOptions, names: Collection[str] = ()) -> Run:
     if source.memory is not None:
         source.memory.save(names)
     say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
+    show = say if is_new else detail
     for line in run.facts()["summary"]:
-        say(f"  {line}")
+        show(f"  {line}")
     return run
 
 
@@ -173,17 +175,19 @@ def _draw_demo(source: CasesOptions) -> None:
         draw_clinic(DEMO, **requested_numbers)
 
 
-def audit_cases(run: Run, *, print_all: bool = False) -> None:
-    """Look for leaks, write leaks.json and print the result; raise InputFault for blocking findings."""
+def audit_cases(run: Run, *, print_all: bool = False, is_first: bool = True) -> None:
+    """Look for leaks, write leaks.json and print the result; raise InputFault for blocking findings.
+
+    The findings are details, or with ``print_all`` printed. ``is_first``: of this command; only its line is printed.
+    """
     from features.leaks.audit import REPORT, refuse_leaks
     from features.leaks.audit import audit as find_leaks
 
     report = find_leaks(run)
-    if print_all:
-        for line in report.sentences():
-            say(f"audit: {line}")
-    else:
+    for line in report.sentences():
+        (say if print_all else detail)(f"audit: {line}")
+    if not print_all:
         findings, blocking = len(report.findings), len(report.blocking)
-        counts = f"{findings} finding(s), {blocking} of them blocking" if findings else "no findings"
-        say(f"audit: {counts}; {run.folder / REPORT}")
+        counts = f"{number_of(findings, 'finding')}, {blocking} of them blocking" if findings else "no findings"
+        (say if is_first else detail)(f"audit: {counts}; {run.folder / REPORT}")
     refuse_leaks(report, str(run.folder))

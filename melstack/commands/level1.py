@@ -124,7 +124,7 @@ def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | Non
     run = freeze(source)
     if foreign is not None:
         check_source(run, foreign)
-    audit_cases(run, print_all=True)
+    audit_cases(run)
     train(run, networks, cluster, others)
     export_predictions(run)
     return run
@@ -174,8 +174,9 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None, others
 
     experiments = experiments_of(run, networks, others)
     pending = unfinished_models(run, experiments)
-    for name in experiments:
-        say(f"level one: {name}: {'to be trained' if name in pending else 'fresh'}")
+    states = {"to be trained": list(pending), "fresh": [name for name in experiments if name not in pending]}
+    texts = [f"{state}: {', '.join(names)}" for state, names in states.items() if names]
+    say(f"level one: {'; '.join(texts) or 'no network to train'}")
     if pending:
         check_external(run, pending)
         _prepare(run, pending)

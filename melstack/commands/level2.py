@@ -27,7 +27,7 @@ from melstack.options import (
 )
 from runtime.errors import InputFault
 from runtime.invocation import command
-from runtime.progress import say
+from runtime.progress import detail, say
 
 if TYPE_CHECKING:
     from runtime.run_folder import Run
@@ -54,7 +54,10 @@ def stack(
 ) -> None:
     """Level two, after level one: cross-validate every learner of a recipe; print and write the leaderboard."""
     with source.lock(create=True):
-        stack_run(source, networks, options, cluster)
+        run = stack_run(source, networks, options, cluster)
+        from melstack.closing.stack_end import print_end
+
+        print_end(run, options.file.stem, ())
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack submission --data mydata --profile gpu")
@@ -69,6 +72,9 @@ def submission(
         from melstack.bundle.writing import make_bundle
 
         make_bundle(run.folder, options.recipe, run.folder / "bundle", cluster)
+        from melstack.closing.stack_end import print_end
+
+        print_end(run, options.file.stem, (run.submission, run.folder / "bundle"))
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack bundle --data mydata --slim 0.005")
@@ -182,10 +188,10 @@ def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, 
     has_foreign = options.foreign is not None
     networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=has_foreign)
     for sentence in left_out(run, networks, has_foreign=has_foreign):
-        say(f"level two: {sentence}")
+        detail(f"level two: {sentence}")
     if read_recipe(options.file).blocks:
         compute_blocks(run, networks)
-    audit_cases(run)  # again: there may be more feature columns now
+    audit_cases(run, is_first=False)  # again: there may be more feature columns now
     stack_networks(run, options, networks, cluster)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.files import read_json, write_text
-from runtime.progress import say
+from runtime.progress import detail
 from runtime.provenance import digest_of_code, digest_of_file, find_damage, is_fresh, write_mark
 from runtime.run_folder import Run
 
@@ -36,7 +36,7 @@ def export_predictions(run: Run) -> None:
         for folder in folders:
             _export(run, folder, cases)
         names = ", ".join(folder.name for folder in folders)
-        say(f"{OOF} and {TEST}, to use these predictions elsewhere, are beside the tables of {names}")
+        detail(f"{OOF} and {TEST}, to use these predictions elsewhere, are beside the tables of {names}")
 
 
 def export_inputs(run: Run, folder: Path) -> dict[str, Any]:

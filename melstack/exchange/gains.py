@@ -15,7 +15,7 @@ from level2_stack.stacking import read_predictions, unfiltered_design, with_prev
 from melstack.exchange.exports import GAINS_MARK as MARK
 from melstack.exchange.exports import out_of_fold
 from runtime.files import read_json, write_text
-from runtime.progress import console, progress_bar, say
+from runtime.progress import progress_bar, say
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
 
@@ -72,7 +72,7 @@ def _blend_of(run: Run, recipe: Recipe, cases: pd.DataFrame, name: str) -> pd.Se
     """Return the out-of-fold probability of the headline of a blend by ``recipe``, without the stack ``name``."""
     predictions = read_predictions(run, recipe.networks)
     design = unfiltered_design(run, recipe, cases, predictions)
-    with progress_bar(f"level two: without {name}", count_fits(design, recipe, {}), unit="fits") as advance:
+    with progress_bar(f"level two: without {name}", count_fits(design, recipe, {}), unit="fit") as advance:
         result = decide(design, recipe, cross_validate(design, recipe, on_fit=lambda task: advance(1)))
     return result.probability[result.headline]
 
@@ -92,7 +92,7 @@ def print_gains(table: pd.DataFrame, folder: Path) -> None:
         numbers = [f"{values['auc']:.4f}", _interval(values, "gain"), f"{values['auc_without']:.4f}"]
         weight = f"{values[WEIGHT]:.2f}" if WEIGHT in table else ""
         view.add_row(str(name), *numbers, _interval(values, "adds"), weight)
-    console.print(view)
+    say(view)
     best = str(table["auc"].idxmax())
     values = table.loc[[best]].iloc[0]
     say(f"blend: gain over the best stack ({best}): {_interval(values, 'gain')}{_verdict(values, best)}")

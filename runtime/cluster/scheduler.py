@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from joblib import Parallel, delayed
 
 from runtime.errors import Faults, InputFault
+from runtime.plural import number_of
 from runtime.progress import say
 
 try:
@@ -80,7 +81,7 @@ class Cluster:
             except Exception as error:
                 cause, reason = error, self._recover(error, workers)
             action = "the fit is repeated" if attempt < ATTEMPTS else "that was the last attempt"
-            say(f"{self._requirements.level}: a fit over {len(workers)} worker(s) {reason}; {action}")
+            say(f"{self._requirements.level}: a fit over {number_of(len(workers), 'worker')} {reason}; {action}")
         raise InputFault(
             f"{self.address}: a fit over all workers was interrupted {ATTEMPTS} times; {RESUME_HINT}"
         ) from cause

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.command_record import NAME as COMMANDS
 from runtime.command_record import read_commands
+from runtime.progress import LOG
 from runtime.run_folder import Run
 from runtime.tables import read_table
 from tests.sources import ROOT
@@ -60,7 +61,7 @@ def test_every_table_of_a_run_has_one_row_per_train_and_test_case(finished_run: 
 
 def modification_times(run: Run) -> dict[Path, int]:
     """Return the time of every file of a run except the record of commands, which every command extends."""
-    files = [path for path in run.folder.rglob("*") if path.is_file() and path.name != COMMANDS]
+    files = [path for path in run.folder.rglob("*") if path.is_file() and path.name not in (COMMANDS, LOG)]
     return {path: path.stat().st_mtime_ns for path in files}
 
 

@@ -62,7 +62,7 @@ def network_heat_maps(results: CaseResults, names: Sequence[str]) -> dict[str, l
     heat_maps: dict[str, list[np.ndarray]] = {name: [] for name in names}
     cases = results.cases.loc[list(names)]
     pairs = list(product(models, cases.groupby("fold", sort=False)))
-    for model, (_, rows) in track(pairs, "galleries: heat maps", len(pairs), unit="folds"):
+    for model, (_, rows) in track(pairs, "galleries: heat maps", len(pairs), unit="fold"):
         for name, heat in zip(rows.index, _heat(results, model, int(rows["fold"].iloc[0]), rows), strict=True):
             heat_maps[str(name)].append(heat)
     return heat_maps

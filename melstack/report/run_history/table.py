@@ -14,7 +14,7 @@ from melstack.report.run_history.stacks import Experiment, is_replaced, read_his
 from runtime.errors import InputFault, did_you_mean
 from runtime.files import write_text
 from runtime.invocation import option
-from runtime.progress import console, say
+from runtime.progress import say
 
 REPLICATES = 1000
 SETTING = "set."  # the prefix of the columns that hold settings
@@ -113,7 +113,7 @@ def print_history(board: pd.DataFrame) -> None:
         if number > 1 and row["group"] != board["group"].iloc[number - 2]:
             table.add_section()
         table.add_row(str(number), *_cells(str(name), row))
-    console.print(table)
+    say(table)
     for sentence in _sentences(board):
         say(sentence)
     _print_settings(board)
@@ -173,4 +173,4 @@ def _print_settings(board: pd.DataFrame) -> None:
         )
         for key in keys:
             table.add_row(key.removeprefix(SETTING), *board[key])
-        console.print(table)
+        say(table)

@@ -1,0 +1,116 @@
+"""The last lines of a command that makes a stack or a submission, from the files of the run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from level2_stack.networks_to_stack import left_out
+from melstack.closing.finished_stack import FinishedStack
+from melstack.closing.ideas import ideas
+from melstack.closing.warnings_of_run import warnings_of
+from melstack.run_settings import read_run_settings
+from runtime.files import read_json
+from runtime.invocation import command
+from runtime.plural import number_of
+from runtime.progress import LOG, earlier_warnings, say
+from runtime.run_folder import Run
+
+MODELS = {
+    "rank_mean": "the rank mean",
+    "mean": "the mean",
+    "blend": "the blend of the learners",
+    "choice": "the choice, which every outer fold makes without its own cases",
+}
+REASON = 110  # characters of the reason of a refusal
+
+
+def print_end(run: Run, recipe: str, files: tuple[Path, ...]) -> None:
+    """Print what the stack of ``recipe`` predicts and how well, what it lacks, and where ``files`` are."""
+    stack = FinishedStack(run, recipe)
+    say("")
+    for line in end_lines(stack, files):
+        say(line)
+
+
+def end_lines(stack: FinishedStack, files: tuple[Path, ...]) -> Iterator[str]:
+    """Yield the last lines of a command: results, networks that are missing, warnings, files, ideas."""
+    yield from _results(stack)
+    yield from networks_left_out(stack)
+    for warning in dict.fromkeys([*warnings_of(stack), *earlier_warnings()]):
+        yield f"warning: {warning}"
+    yield f"files: {', '.join(map(str, (*files, stack.folder / 'leaderboard.csv', stack.run.folder / LOG)))}"
+    for idea in ideas(stack):
+        yield f"next: {idea}"
+
+
+def _results(stack: FinishedStack) -> Iterator[str]:
+    submitted, headline = str(stack.decisions["submitted"]), str(stack.decisions["headline"])
+    train, test = (stack.cases[stack.cases["role"] == role] for role in ("train", "test"))
+    share, row = float(train["target"].mean()), stack.board.loc[headline]
+    what = _count(test) if len(test) else "no test case"
+    networks = number_of(len(stack.networks), "network")
+    yield f"predicted: {what}, by {_in_words(submitted)} of {networks}"
+    yield (
+        f"out-of-fold AUC: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}] (95 %) of {_in_words(headline)}, over "
+        f"{_count(train)}, {100 * share:.1f} % malignant"
+    )
+    yield from _gains(stack, headline)
+    prevalence = stack.decisions["recipe"]["calibration"]["prevalence"]
+    if prevalence is None:
+        yield f"probabilities: at the prevalence of the training cases, {share:.4f}"
+    else:
+        yield f"probabilities: at a prevalence of {prevalence:.4f}; {share:.4f} of the training cases are malignant"
+
+
+def _in_words(model: str) -> str:
+    return f"{MODELS[model]} ({model})" if model in MODELS else model
+
+
+def _count(cases: pd.DataFrame) -> str:
+    return f"{number_of(len(cases), 'case')} of {number_of(cases['patient_id'].nunique(), 'patient')}"
+
+
+def _gains(stack: FinishedStack, headline: str) -> Iterator[str]:
+    """Yield a line for the gain of the headline over the rank mean, and one for that over the best network."""
+    others = {"rank_mean": "the rank mean"} if "rank_mean" in stack.board.index else {}
+    for name in stack.networks[:1]:
+        words = stack.words.network(name)
+        others[name] = f"{name}, the best network{'' if words == name else f' ({words})'}"
+    for name, words in others.items():
+        if name != headline:
+            yield f"gain over {words}: {_gain(stack.board.loc[name])}"
+
+
+def _gain(row: pd.Series) -> str:
+    gain, low, high = (float(row[name]) for name in ("gain", "gain_low", "gain_high"))
+    verdict = "beyond chance" if low > 0 else "a loss beyond chance" if high < 0 else "not beyond chance"
+    return f"{gain:+.4f} [{low:+.4f}, {high:+.4f}], {verdict}"
+
+
+def networks_left_out(stack: FinishedStack) -> Iterator[str]:
+    """Yield a line for all refused networks, and one for every other network that the stack does not use."""
+    foreign, settings = stack.run.folder / "foreign.json", read_run_settings(stack.run.folder)
+    has_foreign = bool(settings.get("foreign")) if settings else foreign.is_file()
+    if has_foreign and foreign.is_file():
+        networks = read_json(foreign)["networks"]
+        refusals = {name: network["refusal"] for name, network in networks.items() if network["refusal"]}
+        for name, reasons in refusals.items():
+            yield f"refused: {name}: {_shorten(reasons[0])}"
+        admissible = [name for name, reasons in refusals.items() if all("accept it with" in each for each in reasons)]
+        if admissible:
+            trust = " ".join([*settings.get("trust", []), *admissible])
+            remedy = command("submission", run=stack.run.folder, trust=trust)
+            yield f"  if you know that their rows are in order: {remedy}"
+    stacked = stack.networks
+    names = [name for name in stack.run.networks() if name not in stacked]
+    for sentence in left_out(stack.run, stacked, has_foreign=has_foreign) if names else ():
+        yield f"not used: {sentence}"
+
+
+def _shorten(reason: str) -> str:
+    """Return the first clause of a reason."""
+    clause = reason.split("; ")[0].split(" (")[0]
+    return clause if len(clause) <= REASON else f"{clause[: REASON - 3]}..."
