@@ -64,14 +64,14 @@ class RunOptions:
         """
         from runtime.command_record import recording
         from runtime.folder_lock import lock_folder
-        from runtime.progress import details_printed
+        from runtime.progress import print_details
 
         if create:
             self._refuse_folder_of_others()
         if not create and not self.folder.is_dir():
             yield
             return
-        with details_printed(self.verbose), recording(self.folder, lock_folder(self.folder)):
+        with print_details(self.verbose), recording(self.folder, lock_folder(self.folder)):
             self._print_settings()
             yield
 

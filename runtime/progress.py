@@ -84,7 +84,7 @@ def logging_to(folder: Path, head: str) -> Iterator[None]:
 
 
 @contextmanager
-def details_printed(is_verbose: bool) -> Iterator[None]:
+def print_details(is_verbose: bool) -> Iterator[None]:
     """Print the details too while the ``with`` block runs, if ``is_verbose``."""
     before, _output.is_verbose = _output.is_verbose, is_verbose
     try:
@@ -108,7 +108,7 @@ def _write_log(content: RenderableType) -> None:
         return
     text = io.StringIO()
     Console(file=text, width=LOG_WIDTH, highlight=False, soft_wrap=True).print(content, markup=False)
-    # A full disk stops the command where it writes its results; a line of the log is no reason to.
+    # A full disk stops the command where it writes its results; a missing line of the log does not.
     with suppress(OSError), _output.log.open("ab", buffering=0) as stream:
         stream.write(text.getvalue().encode())
 
@@ -146,7 +146,7 @@ def rate_in_words(count: float, seconds: float, unit: str) -> str:
 
 
 def time_in_words(seconds: float) -> str:
-    """Return a time that nobody takes for exact: ``40 s``, ``7 min``, ``2.5 h``."""
+    """Return a time rounded as an estimate deserves: ``40 s``, ``7 min``, ``2.5 h``."""
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} s" if seconds >= 10 else "a few seconds"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -183,8 +183,8 @@ class Pace:
         return (self.total - self._count) * (self.seconds() - seconds) / (self._count - count)
 
     def __str__(self) -> str:
-        left = self.seconds_left()
-        ending = "" if left is None else f", about {time_in_words(left)} left"
+        rest = self.seconds_left()
+        ending = "" if rest is None else f", about {time_in_words(rest)} left"
         rate = rate_in_words(self._count, self.seconds(), self._unit)
         return f"{self._count:,} of {number_of(self.total, self._unit)}, {rate}{ending}"
 

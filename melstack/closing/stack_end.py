@@ -22,7 +22,7 @@ MODELS = {
     "rank_mean": "the rank mean",
     "mean": "the mean",
     "blend": "the blend of the learners",
-    "choice": "the choice, which every outer fold makes without its own cases",
+    "choice": "the choice within each fold",
 }
 REASON = 110  # characters of the reason of a refusal
 
@@ -54,8 +54,8 @@ def _results(stack: FinishedStack) -> Iterator[str]:
     networks = number_of(len(stack.networks), "network")
     yield f"predicted: {what}, by {_in_words(submitted)} of {networks}"
     yield (
-        f"out-of-fold AUC: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}] (95 %) of {_in_words(headline)}, over "
-        f"{_count(train)}, {100 * share:.1f} % malignant"
+        f"out-of-fold AUC of {_in_words(headline)}: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}] (95 %)"
+        f", over {_count(train)}, {100 * share:.1f} % malignant"
     )
     yield from _gains(stack, headline)
     prevalence = stack.decisions["recipe"]["calibration"]["prevalence"]
@@ -95,8 +95,8 @@ def networks_left_out(stack: FinishedStack) -> Iterator[str]:
     foreign, settings = stack.run.folder / "foreign.json", read_run_settings(stack.run.folder)
     has_foreign = bool(settings.get("foreign")) if settings else foreign.is_file()
     if has_foreign and foreign.is_file():
-        networks = read_json(foreign)["networks"]
-        refusals = {name: network["refusal"] for name, network in networks.items() if network["refusal"]}
+        facts = read_json(foreign)["networks"]
+        refusals = {name: network["refusal"] for name, network in facts.items() if network["refusal"]}
         for name, reasons in refusals.items():
             yield f"refused: {name}: {_shorten(reasons[0])}"
         admissible = [name for name, reasons in refusals.items() if all("accept it with" in each for each in reasons)]
@@ -104,9 +104,9 @@ def networks_left_out(stack: FinishedStack) -> Iterator[str]:
             trust = " ".join([*settings.get("trust", []), *admissible])
             remedy = command("submission", run=stack.run.folder, trust=trust)
             yield f"  if you know that their rows are in order: {remedy}"
-    stacked = stack.networks
-    names = [name for name in stack.run.networks() if name not in stacked]
-    for sentence in left_out(stack.run, stacked, has_foreign=has_foreign) if names else ():
+    networks = stack.networks
+    names = [name for name in stack.run.networks() if name not in networks]
+    for sentence in left_out(stack.run, networks, has_foreign=has_foreign) if names else ():
         yield f"not used: {sentence}"
 
 

@@ -27,9 +27,9 @@ def warnings_of(stack: FinishedStack) -> Iterator[str]:
 def leak_warnings(report: Path) -> Iterator[str]:
     """Yield a sentence with the leaks that were resolved, if the audit in ``report`` has any."""
     findings = [Finding.from_facts(values) for values in read_json(report)["findings"]] if report.is_file() else []
-    resolved = [f"{each.count:,} {each.what}" for each in findings if each.severity == RESOLVED_LEAK]
-    if resolved:
-        yield f"leaks that were found and resolved: {', '.join(resolved)} ({report})"
+    kinds = [f"{each.count:,} {each.what}" for each in findings if each.severity == RESOLVED_LEAK]
+    if kinds:
+        yield f"leaks that were found and resolved: {', '.join(kinds)} ({report})"
 
 
 def _network_warnings(stack: FinishedStack) -> Iterator[str]:
@@ -54,8 +54,8 @@ def _shifted_columns(stack: FinishedStack) -> Iterator[str]:
     recipe, table = stack.decisions["recipe"], stack.table("shift")
     if recipe["acquisition"] != "auto" or table.empty:
         return
-    shifted = table.index[~(table["high"] <= recipe["shift_threshold"])]
-    names = [str(name).removesuffix(ACQUISITION) for name in shifted if str(name).endswith(ACQUISITION)]
+    sets = table.index[~(table["high"] <= recipe["shift_threshold"])]
+    names = [str(name).removesuffix(ACQUISITION) for name in sets if str(name).endswith(ACQUISITION)]
     if names:
         yield (
             f"acquisition columns of {' and '.join(names)} are left out: they may differ between training and test "

@@ -7,7 +7,6 @@ import typer
 
 from melstack.option_types import check_share, setting
 from melstack.options import DAILY, RunOptions, StackOptions, split_names
-from runtime.progress import say
 
 app = typer.Typer()
 
@@ -35,6 +34,7 @@ def blend(
     """Stack the finished stacks of several runs over the same cases, and measure what each of them adds."""
     from level2_stack.foreign.bring import import_into_run
     from level2_stack.recipe import read_recipe
+    from melstack.closing.stack_end import print_end
     from melstack.commands.data import audit_cases
     from melstack.commands.level2 import stack_networks, write_submission
     from melstack.exchange.blend import FOLDER, find_stacks, make_blend_run, remember_blend
@@ -55,4 +55,4 @@ def blend(
         if (target.read_cases()["role"] == "test").any():
             write_submission(target, options.file)
         print_gains(measure_gains(target, options.file, options.prevalence), target.level2 / options.file.stem)
-        say(f"blend: {target.folder}")
+        print_end(target, options.file.stem, (target.submission,) if target.submission.is_file() else ())

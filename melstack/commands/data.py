@@ -51,7 +51,10 @@ def clinic(
 def cases(source: CasesOptions) -> None:
     """Check the CSVs and pictures of a data folder, and freeze the case table with its folds."""
     with source.lock(create=True):
-        freeze(source)
+        run = freeze(source)
+        from melstack.closing.short_ends import print_short_end
+
+        print_short_end(run, [], "submission")
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack init mydata")
@@ -73,7 +76,11 @@ def init(
 def audit(source: CasesOptions) -> None:
     """Look for leaks: shared patients, copied pictures, columns that reveal the target; stop at a blocking one."""
     with source.lock(create=True):
-        audit_cases(freeze(source), print_all=True)
+        run = freeze(source)
+        audit_cases(run, print_all=True)
+        from melstack.closing.short_ends import print_short_end
+
+        print_short_end(run, [], "submission")
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack eda --data mydata")

@@ -40,7 +40,10 @@ Devices = Annotated[str, setting("auto, cpu, gpu:0, tpu", "NAME", callback=check
 def oof(source: CasesOptions, networks: NetworkOptions, cluster: ClusterAddress = None) -> None:
     """Level one: train every network of a profile fold by fold; out-of-fold and test predictions."""
     with source.lock(create=True):
-        train_run(source, networks, cluster)
+        run = train_run(source, networks, cluster)
+        from melstack.closing.short_ends import print_networks
+
+        print_networks(run)
 
 
 @app.command(rich_help_panel=CLOSER, epilog="Example: melstack views --data mydata")
