@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 LOG = "log.txt"  # in a run: every line of its commands, the details too
 LOG_WIDTH = 120
 PLAIN_SECONDS = 20.0  # between two plain lines, to keep the output short
-LEAST_SHARE = 0.05  # of the work that is done before a time left is estimated
+LEAST_SHARE = 0.1  # of the work that is done before a time left is estimated
 # A log file has no width of its own, and rich's default of 80 columns would cut tables.
 console = Console(
     highlight=False, soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else LOG_WIDTH
@@ -146,10 +146,12 @@ def rate_in_words(count: float, seconds: float, unit: str) -> str:
 
 
 def time_in_words(seconds: float) -> str:
-    """Return a time rounded as an estimate deserves: ``40 s``, ``7 min``, ``2.5 h``."""
+    """Return a time rounded as an estimate deserves: ``about 40 s``, ``about 7 min``."""
+    if seconds < 10:
+        return "a few seconds"
     if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} s" if seconds >= 10 else "a few seconds"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"about {round(seconds, -1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 class Pace:
@@ -171,20 +173,21 @@ class Pace:
         return self._clock() - self._start
 
     def seconds_left(self) -> float | None:
-        """Return the time for the rest at the rate of the last half of the time so far; None while that says nothing.
+        """Return the time for the rest; None while too little is done to say.
 
-        The beginning may be slower: pictures are read for the first time, and the largest fits come first.
+        The rate is that of the whole time or of its last half, whichever is higher: the beginning is often slower, as
+        pictures are read for the first time and the largest fits come first.
         """
         if self._count < max(2, LEAST_SHARE * self.total):
             return None
-        seconds, count = max(((t, n) for t, n in self._points if t <= self.seconds() / 2), default=(0.0, 0))
-        if self._count == count:
-            seconds, count = 0.0, 0
-        return (self.total - self._count) * (self.seconds() - seconds) / (self._count - count)
+        now = self.seconds()
+        middle = max(point for point in self._points if point[0] <= now / 2)
+        rates = [(self._count - count) / max(now - seconds, 1e-9) for seconds, count in (self._points[0], middle)]
+        return (self.total - self._count) / max(rates)
 
     def __str__(self) -> str:
         rest = self.seconds_left()
-        ending = "" if rest is None else f", about {time_in_words(rest)} left"
+        ending = "" if rest is None else f", {time_in_words(rest)} left"
         rate = rate_in_words(self._count, self.seconds(), self._unit)
         return f"{self._count:,} of {number_of(self.total, self._unit)}, {rate}{ending}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ MODELS = {
     "blend": "the blend of the learners",
     "choice": "the choice within each fold",
 }
-REASON = 110  # characters of the reason of a refusal
+REASON = 160  # characters of the reason of a refusal
 
 
 def print_end(run: Run, recipe: str, files: tuple[Path, ...]) -> None:
@@ -111,6 +112,6 @@ def networks_left_out(stack: FinishedStack) -> Iterator[str]:
 
 
 def _shorten(reason: str) -> str:
-    """Return the first clause of a reason."""
-    clause = reason.split("; ")[0].split(" (")[0]
-    return clause if len(clause) <= REASON else f"{clause[: REASON - 3]}..."
+    """Return a reason without what is in brackets and without the remedy."""
+    text = re.sub(r" \([^)]*\)", "", reason).split("; if you know")[0]
+    return text if len(text) <= REASON else f"{text[: REASON - 3]}..."

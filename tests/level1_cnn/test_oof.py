@@ -94,7 +94,7 @@ def test_a_second_run_changes_nothing_and_prints_fresh(
 ) -> None:
     before = times(run)
     train(run, tmp_path, "finetuned", MODEL_TEXTS["finetuned"])
-    assert "finetuned: fresh" in capsys.readouterr().out
+    assert "level one: fresh: finetuned" in capsys.readouterr().out
     assert times(run) == before
 
 

@@ -94,8 +94,9 @@ def test_folds_that_differ_between_runs_are_told(data: Path) -> None:
     runs = [add_run(data, "one", 0), add_run(data, "two", 1, folds=5)]
     output = run_melstack("blend", *(run.folder for run in runs), "--run", data / "both")
     assert output.code == 0, output.err
-    assert "4 folds, no patient in two of them; they are this run's folds" in output.out
-    assert "5 folds, no patient in two of them; they differ from this run's folds" in output.out
+    log = (data / "both" / "log.txt").read_text()
+    assert "4 folds, no patient in two of them; they are this run's folds" in log
+    assert "5 folds, no patient in two of them; they differ from this run's folds" in log
 
 
 def test_runs_over_other_cases_are_refused(data: Path, tmp_path: Path) -> None:
