@@ -14,8 +14,10 @@ import pandas as pd
 from level2_stack import learners
 from level2_stack.calibration.calibrate import shift_prior
 from level2_stack.contrasts import NETWORKS
+from level2_stack.finished import changed_since
 from level2_stack.foreign.other_run import match_cases
 from level2_stack.recipe import BLEND, CHOICE
+from level2_stack.recipe_files import recipe_file
 from melstack.exchange.exports import BLEND_MARK as MARK
 from melstack.exchange.exports import OOF, TEST, out_of_fold, write_csv
 from runtime.errors import Faults, InputFault, list_names
@@ -41,7 +43,7 @@ TABLES = ("learners.parquet", "predictions.parquet", "decisions.json")  # of a s
 
 @dataclass(frozen=True)
 class Source:
-    """A finished stack that is blended: the name it has in the blend, its folder, and its run."""
+    """A finished stack that is blended: its name in the blend, and its folder."""
 
     name: str
     folder: Path
@@ -155,6 +157,9 @@ def _write_stacks(run: Run, sources: Sequence[Source], cases: pd.DataFrame) -> N
     folders = {source.name: source.folder for source in sources}
     for source in sources:
         say(f"{source.name}: {source.folder}: {_in_words(source, cases)}")
+        changes = _changes_since(source)
+        if changes:
+            say(f"{source.name}: used as it is, although its inputs have changed since: {list_names(changes)}")
     made_from = blend_inputs(folders)
     files = [run.folder / FOLDER / name / file for name in folders for file in (OOF, TEST)]
     files = files if (cases["role"] == "test").any() else files[::2]
@@ -199,6 +204,16 @@ def _in_words(source: Source, cases: pd.DataFrame) -> str:
     if source.prevalence is None:
         return words
     return f"{words}; log odds shifted from a prevalence of {source.prevalence:g} to that in training, {share:.4g}"
+
+
+def _changes_since(source: Source) -> list[str]:
+    """Return the inputs of the stack that have changed since it was made, without the code; [] if they are unknown."""
+    recipe = read_json(source.folder / "run.json").get("recipe", source.folder.name)
+    try:
+        changes = changed_since(source.run, recipe_file(recipe))
+    except (InputFault, OSError):
+        return []
+    return [change.split(":")[0] for change in changes if not change.startswith("code:")]
 
 
 def remember_blend(run: Run, names: Sequence[str], recipe: str | None, prevalence: float | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from scipy.special import expit
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
+from level2_stack.finished import stack_ingredients
+from level2_stack.recipe_files import recipe_file
 from runtime.files import write_json
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
@@ -26,7 +28,7 @@ def add_stack(run: Run, recipe: str, seed: int, prevalence: float | None = None,
     settings = {"calibration": {"prevalence": prevalence}}
     write_json(folder / "decisions.json", {"headline": "choice", "submitted": "lgbm", "recipe": settings})
     files = [folder / name for name in ("learners.parquet", "predictions.parquet", "decisions.json")]
-    write_mark(folder / "run.json", {"cases": run.cases_digest()}, files)
+    write_mark(folder / "run.json", stack_ingredients(run, recipe_file(recipe)), files)
     return learners
 
 

@@ -13,6 +13,7 @@ from melstack.verify import INTACT, STALE, verify_run
 from runtime.errors import InputFault
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
+from runtime.tables import write_table
 from tests.command_line import run_melstack
 from tests.level2_stack.foreign_run import make_run
 from tests.melstack.exchange.stacks_of_runs import add_run, add_stack
@@ -164,6 +165,15 @@ def test_a_stack_that_is_no_longer_named_leaves_the_blend(data: Path) -> None:
     make_blend_run(blend, find_stacks([folders[0], folders[2]], blend.folder))
     assert sorted(path.name for path in (blend.folder / "stacks").iterdir()) == ["one", "three"]
     assert not (blend.level1 / "two").exists()
+
+
+def test_a_stack_whose_inputs_have_changed_since_is_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, blend = add_run(data, "one", 0), add_run(data, "two", 1), Run(data / "both")
+    write_table(two.blocks / "metadata.parquet", two.read_cases()[["sex"]])
+    make_blend_run(blend, find_stacks([one.folder, two.folder], blend.folder))
+    output = capsys.readouterr().out
+    assert "two: used as it is, although its inputs have changed since: 1 (tables.features/metadata.parquet)" in output
+    assert "one: used as it is" not in output
 
 
 def test_a_blend_is_not_written_into_another_run(data: Path) -> None:
