@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from runtime.plural import number_of
+
 MAX_NAME_LENGTH = 80  # characters of a name in a message
 
 
@@ -31,7 +33,7 @@ class Faults:
         """Raise one InputFault that lists every message under ``title``; do nothing when there are none."""
         if self._messages:
             lines = "\n".join(f"  - {message}" for message in self._messages)
-            raise InputFault(f"{title}: {len(self._messages)} fault(s)\n{lines}")
+            raise InputFault(f"{title}: {number_of(len(self._messages), 'fault')}\n{lines}")
 
 
 def list_names(names: Iterable[object], limit: int = 5) -> str:

@@ -13,6 +13,7 @@ from features.folder.layout import EVERY, LABEL_COLUMNS, MAPPING, Layout
 from features.folder.picture_locations import NEW
 from runtime.errors import Faults, InputFault, did_you_mean, list_names
 from runtime.invocation import option
+from runtime.plural import number_of
 from runtime.tables import INDEX
 
 MOST_COLUMNS = 12  # columns that a message lists; some tables have hundreds
@@ -102,7 +103,7 @@ def without_duplicates(part: pd.DataFrame, where: str, faults: Faults, notes: li
     """
     nameless = part.index.isin(["nan", ""])
     if nameless.any():
-        faults.add(f"{where}: {int(nameless.sum())} row(s) without an image_name")
+        faults.add(f"{where}: {number_of(int(nameless.sum()), 'row')} without an image_name")
     part = part[~nameless]
     if part.index.is_unique:
         return part
@@ -194,6 +195,6 @@ def _numbers(values: pd.Series, where: str, name: str, notes: list[str]) -> np.n
     matches = sorted(set(words) & WORDS.keys())
     if matches:
         pairs = ", ".join(f"{word!r} as {WORDS[word]:g}" for word in matches)
-        notes.append(f"{where}: {name}: read {pairs} in {sum(word in WORDS for word in words)} row(s)")
+        notes.append(f"{where}: {name}: read {pairs} in {number_of(sum(word in WORDS for word in words), 'row')}")
     plain = pd.Series([word.replace(",", ".") for word in words])
     return pd.to_numeric(plain.map(WORDS).fillna(pd.to_numeric(plain, errors="coerce"))).to_numpy(dtype=float)

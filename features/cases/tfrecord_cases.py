@@ -19,6 +19,7 @@ from features.folder.layout import LABEL_COLUMNS
 from features.pictures.read import record_header
 from features.pictures.tfrecord import Value, iterate_records, parse_example
 from runtime.errors import Faults, InputFault, list_names
+from runtime.plural import number_of
 from runtime.tables import INDEX
 
 COUNT = re.compile(r"\D*(\d+)-(\d+)")  # train00-2071: file 0 with 2071 records
@@ -42,9 +43,8 @@ def index_records(files: Sequence[Path], where: str, faults: Faults) -> pd.DataF
     if all_faults:
         unreadable = sum(bool(file_faults) for _, file_faults in contents)
         first = "; ".join(all_faults[:MOST_SHOWN])
-        faults.add(
-            f"{where}: {unreadable} damaged TFRecord file(s) with {len(all_faults)} fault(s); the first: {first}"
-        )
+        damage = number_of(unreadable, "damaged TFRecord file")
+        faults.add(f"{where}: {damage} with {number_of(len(all_faults), 'fault')}; the first: {first}")
     rows = [row for rows, _ in contents for row in rows]
     columns = [INDEX, "picture", "file_number", "width", "height", "file_bytes", "has_original_size"]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)

@@ -4,6 +4,7 @@ import codecs
 import re
 
 from runtime.errors import InputFault
+from runtime.plural import number_of
 
 Notes = list[str]
 
@@ -46,7 +47,9 @@ def utf8_text(content: bytes, notes: Notes) -> bytes:
         notes.append(f"encoded in {encoding[2]}; converted to UTF-8")
     if b"\x00" in content:
         line = len(LINE_ENDS.findall(content[: content.index(b"\x00")])) + 1
-        raise InputFault(f"{content.count(0)} NUL byte(s), the first in line {line}: the file is damaged or not a text")
+        raise InputFault(
+            f"{number_of(content.count(0), 'NUL byte')}, the first in line {line}: the file is damaged or not a text"
+        )
     if not content.strip():
         raise InputFault("the file is empty")
     return content if _is_utf8(content) else _from_cp1252(content, notes)
@@ -102,5 +105,5 @@ def _from_cp1252(content: bytes, notes: Notes) -> bytes:
         byte = content[error.start]
         raise InputFault(f"neither UTF-8 nor CP1252: byte 0x{byte:02x} in line {line}; save it as UTF-8") from error
     first = other_lines[0][1].decode("cp1252")[:60]
-    notes.append(f"not UTF-8; read as CP1252 (Windows): {len(other_lines)} line(s), the first {first!r}")
+    notes.append(f"not UTF-8; read as CP1252 (Windows): {number_of(len(other_lines), 'line')}, the first {first!r}")
     return text.encode()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputFault
+from runtime.plural import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,5 +79,5 @@ def _without_blank_rows(frame: pd.DataFrame, id_column: str, notes: list[str]) -
         return frame
     blank = frame.isna().all(axis=1)
     if blank.any():
-        notes.append(f"{int(blank.sum())} blank row(s) left out")
+        notes.append(f"{number_of(int(blank.sum()), 'blank row')} left out")
     return frame[~blank].reset_index(drop=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from runtime.errors import InputFault, list_names
+from runtime.plural import number_of
 
 DELIMITERS = (",", ";", "\t", "|")
 DELIMITER_NAMES = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
@@ -64,7 +65,7 @@ def _without_comments(content: bytes, notes: list[str]) -> tuple[bytes, str | No
         delimiter = separator[1].decode() if separator else delimiter
         start = line.end()
     if comments:
-        notes.append(f"{comments} comment line(s) before the header left out")
+        notes.append(f"{number_of(comments, 'comment line')} before the header left out")
     return content[start:], delimiter
 
 
@@ -110,15 +111,17 @@ def _repair_rows(table: CsvShape, notes: list[str]) -> CsvShape:
     rows_with_values = [(line, row) for line, row in rows if any(field.strip() for field in row)]
     blank = len([row for _, row in rows if row]) - len(rows_with_values)
     if blank:
-        notes.append(f"{blank} blank row(s) left out")
+        notes.append(f"{number_of(blank, 'blank row')} left out")
     fields = len(table.header)
     longer = [row[fields:] for _, row in rows_with_values if len(row) > fields]
     if longer and not any(field.strip() for rest in longer for field in rest):
-        notes.append(f"empty field(s) after the last column left out in {len(longer)} row(s)")
+        notes.append(f"empty field(s) after the last column left out in {number_of(len(longer), 'row')}")
         rows_with_values = [(line, row[:fields]) for line, row in rows_with_values]
     wrong = [f"{len(row)} in line {line}" for line, row in rows_with_values if len(row) != fields]
     if wrong:
-        raise InputFault(f"every row must have {fields} field(s), as the header; found {list_names(wrong, MOST_SHOWN)}")
+        raise InputFault(
+            f"every row must have {number_of(fields, 'field')}, as the header; found {list_names(wrong, MOST_SHOWN)}"
+        )
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(row for _, row in rows_with_values)
     return CsvShape(buffer.getvalue().encode(), ",", table.header, table.first)

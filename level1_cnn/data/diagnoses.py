@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputFault, did_you_mean
+from runtime.plural import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,9 +88,9 @@ def _unknown_message(unknown: Counter[str]) -> str:
     lines = []
     for text, count in unknown.most_common(_MAX_LINES):
         hint = did_you_mean(text, valid)
-        lines.append(f"  - {text!r} in {count} case(s)" + (f"; {hint}" if hint.startswith("did") else ""))
+        lines.append(f"  - {text!r} in {number_of(count, 'case')}" + (f"; {hint}" if hint.startswith("did") else ""))
     if len(unknown) > _MAX_LINES:
         lines.append(f"  - and {len(unknown) - _MAX_LINES} more")
-    title = f"column diagnosis: {len(unknown)} unknown spelling(s) in {unknown.total()} case(s)"
+    title = f"column diagnosis: {number_of(len(unknown), 'unknown spelling')} in {number_of(unknown.total(), 'case')}"
     remedy = f"  leave the cell empty or write, in upper or lower case, one of: {', '.join(valid)}"
     return "\n".join([title, *lines, remedy])

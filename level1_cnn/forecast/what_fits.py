@@ -8,6 +8,7 @@ from level1_cnn.forecast.measurements import Hardware
 from level1_cnn.hardware.batch_size import activations, device_batch, training_bytes
 from runtime.forecasts import format_bytes
 from runtime.machine import Machine, available_memory
+from runtime.plural import number_of
 
 # Bytes per output of a convolution in training on a CPU in float32; 17 to 19 were measured for B0 at 128 px.
 HOST_BYTES = 19
@@ -73,8 +74,8 @@ def memory_refusal(
     alternatives = "; or ".join(_alternatives(name, experiments, hardware, limit)) or "no model of this profile"
     side = experiment.image_size
     return (
-        f"training on {pictures} picture(s) of {side} px at once takes {format_bytes(int(demand))} of {kind}, "
-        f"and {format_bytes(limit)} are available. What fits: {alternatives}"
+        f"training on {number_of(pictures, 'picture')} of {side} px at once takes {format_bytes(int(demand))} of "
+        f"{kind}, and {format_bytes(limit)} are available. What fits: {alternatives}"
     )
 
 
@@ -84,7 +85,8 @@ def _alternatives(name: str, experiments: Mapping[str, Experiment], hardware: Ha
     parts = _parts(experiment, batch, hardware, limit)
     if parts is not None:
         pictures = batch // (parts * hardware.replicas)
-        yield f"batch_size = {batch} with accumulation = {parts}: {pictures} picture(s) at once, the same batch"
+        at_once = number_of(pictures, "picture")
+        yield f"batch_size = {batch} with accumulation = {parts}: {at_once} at once, the same batch"
     pictures = 1 if parts is None else part_size(experiment, batch, hardware.replicas)
     side = _side(experiment, pictures, hardware, limit)
     if side is not None:

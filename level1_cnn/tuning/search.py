@@ -24,6 +24,7 @@ from level1_cnn.tuning.search_space import Choices, Search, check_search, read_s
 from runtime.errors import InputFault
 from runtime.files import read_json, replacing, write_text
 from runtime.invocation import command, option
+from runtime.plural import number_of
 from runtime.progress import say
 from runtime.provenance import digest, is_fresh, write_mark
 from runtime.run_folder import Run
@@ -162,7 +163,7 @@ def _search(trials: Trials, search: Search, settings: Finetune, evaluator: _Tria
 def _describe(result: TrialResult) -> str:
     settings = ", ".join(f"{key} = {_short(value)}" for key, value in result.params.items())
     count = len(result.steps)
-    folds = f"stopped early after {count} fold(s)" if result.is_pruned else f"mean over {count} folds"
+    folds = f"stopped early after {number_of(count, 'fold')}" if result.is_pruned else f"mean over {count} folds"
     return f"AUC {result.value:.4f}, {folds}; {settings}"
 
 

@@ -12,6 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from level2_stack.calibration.likelihood import MIN_SLOPE, fit_coefficients
 from runtime.errors import InputFault, did_you_mean, list_names
+from runtime.plural import number_of
 
 Floats = NDArray[np.float64]
 EPSILON = float(
@@ -169,7 +170,7 @@ def choose(
     """
     _check(candidates, margin)
     if not candidates or len(np.unique(folds)) < 2:
-        counts = f"{len(candidates)} candidate(s) and {len(np.unique(folds))} fold(s)"
+        counts = f"{number_of(len(candidates), 'candidate')} and {number_of(len(np.unique(folds)), 'fold')}"
         raise InputFault(f"calibration: found {counts}; needs at least 1 candidate and 2 folds")
     names = [name for name in CALIBRATORS if name in candidates]  # from the simplest to the most complex
     losses = {name: _held_out_losses(name, margin, y, folds, rank_preserving) for name in names}

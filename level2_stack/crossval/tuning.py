@@ -16,6 +16,7 @@ from level2_stack import learners
 from level2_stack.learner_contract import HasStages, Tunable
 from level2_stack.recipe import Budget
 from runtime.errors import InputFault, list_names
+from runtime.plural import number_of
 from runtime.provenance import digest, digest_of_code
 from runtime.settings import Settings
 
@@ -138,7 +139,7 @@ def _check_tunable(learner: str, rows: Rows) -> Tunable:
             f"tuning: the learner {learner!r} has no parameters to tune; tunable learners are {', '.join(tunable)}"
         )
     if len(folds) < 2:
-        raise InputFault(f"tuning: found {len(folds)} inner fold(s), needs at least 2; use more folds")
+        raise InputFault(f"tuning: found {number_of(len(folds), 'inner fold')}, needs at least 2; use more folds")
     single_class = [int(fold) for fold in folds if len(np.unique(rows.y[rows.folds == fold])) < 2]
     if single_class:
         raise InputFault(

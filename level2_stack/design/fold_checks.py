@@ -5,6 +5,7 @@ import pandas as pd
 
 from level2_stack.design.assemble import Design
 from runtime.errors import Faults, InputFault, list_names
+from runtime.plural import number_of
 
 MIN_FOLDS = 3  # with two, the only inner fold would be all training rows of an outer fold
 
@@ -19,7 +20,7 @@ def check_folds(design: Design) -> None:
         )
     folds = np.unique(design.folds)
     if len(folds) < MIN_FOLDS:
-        raise InputFault(f"cases: {len(folds)} fold(s); nested cross-validation needs at least {MIN_FOLDS}")
+        raise InputFault(f"cases: {number_of(len(folds), 'fold')}; nested cross-validation needs at least {MIN_FOLDS}")
     faults = Faults()
     malignant = {int(fold): (design.y[design.folds == fold] == 1) for fold in folds}
     for fold, targets in malignant.items():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from level2_stack.evaluation.auc import Draws, Floats, Interval, PatientROC, percentile_interval, ratio, replicate
 from runtime.errors import Faults, did_you_mean, list_names
+from runtime.plural import number_of
 
 AGE = "age"  # the kind whose column holds years, which are divided into bands
 COLUMNS = {"sex": "sex", AGE: "age_approx", "site": "anatom_site_general_challenge"}  # kind -> case column
@@ -185,7 +186,9 @@ class _Subgroup:
         classes = {"positive": self._positives, "negative": self._negatives}
         notes = [f"no {name}" for name, counts in classes.items() if not counts.any()]
         too_few = self._too_few_patients()
-        notes += [f"{count} patient(s) {name}, limits need {MIN_PATIENTS}" for name, count in too_few.items()]
+        notes += [
+            f"{number_of(count, 'patient')} {name}, limits need {MIN_PATIENTS}" for name, count in too_few.items()
+        ]
         return "; ".join(notes)
 
 

@@ -11,6 +11,7 @@ from level2_stack.stacking import read_predictions, unfiltered_design
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json, write_text
 from runtime.invocation import command
+from runtime.plural import number_of
 from runtime.progress import say
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
 from runtime.run_folder import Run
@@ -70,7 +71,7 @@ def _print(choice: NetworkChoice, max_loss: float) -> None:
         say(f"  {count}: {name} added, inner AUC {auc:.4f} (all networks: {choice.full:.4f})")
     loss, low, high = choice.loss
     say(
-        f"slim: {len(choice.networks)} network(s) lose at most {max_loss:g} of AUC on inner folds: "
+        f"slim: {number_of(len(choice.networks), 'network')} lose at most {max_loss:g} of AUC on inner folds: "
         f"{', '.join(choice.networks)}"
     )
     say(f"  loss of AUC of such a choice, made without the outer fold: {loss:+.4f} [{low:+.4f}, {high:+.4f}] (95 %)")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.blocks import LABELS
 from level2_stack.design.assemble import safe_name
 from runtime.errors import Faults, InputFault, list_names
+from runtime.plural import number_of
 from runtime.provenance import LARGE_BYTES, digest
 
 KEYS = ("image_name", "patient_id", "fold", "target")
@@ -190,7 +191,7 @@ def _faults_of_labels(labels: pd.DataFrame) -> Iterator[str]:
     """Yield the faults of ids, targets and folds that prevent a cross-validation with patients kept together."""
     for key in IDS:
         if missing := int(labels[key].isna().sum()):
-            yield f"{key}: missing in {missing} row(s)"
+            yield f"{key}: missing in {number_of(missing, 'row')}"
     codes, names = labels["image_name"].array.factorize()  # Arrow's; with Python strings it takes ten times as long
     if len(repeats := np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)) > 1)):
         yield f"image_name: repeated ids: {list_names(names[repeats])}"
@@ -224,7 +225,7 @@ def _faults_of_patients(labels: pd.DataFrame) -> Iterator[str]:
 def _faults_of_folds(train: pd.DataFrame) -> Iterator[str]:
     classes = train[train["target"].isin([0, 1])].groupby("fold")["target"].nunique()
     if len(classes) < FEWEST_FOLDS:
-        yield f"fold: {len(classes)} fold(s); at least {FEWEST_FOLDS} are needed"
+        yield f"fold: {number_of(len(classes), 'fold')}; at least {FEWEST_FOLDS} are needed"
     one_class = classes.index[classes < 2]
     if len(one_class):
         yield f"fold: folds without a row of each class: {list_names(f'{fold:g}' for fold in one_class)}"

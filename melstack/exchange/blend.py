@@ -23,6 +23,7 @@ from melstack.exchange.exports import OOF, TEST, out_of_fold, write_csv
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.invocation import command, option
+from runtime.plural import number_of
 from runtime.progress import say
 from runtime.provenance import (
     MARK_KEYS,
@@ -85,7 +86,7 @@ def find_stacks(paths: Sequence[Path], target: Path) -> list[Source]:
         if folder.is_relative_to(target.resolve()):
             faults.add(f"{folder}: in the run that the blend is written to; {option('run', 'folder')} names another")
     if len(paths) < 2:
-        faults.add(f"{len(paths)} stack(s); name at least two: {command('blend', runs='runs/a runs/b')}")
+        faults.add(f"{number_of(len(paths), 'stack')}; name at least two: {command('blend', runs='runs/a runs/b')}")
     faults.raise_if_any("stacks to blend")
     return [Source(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
 

@@ -98,7 +98,7 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(project
     large.write_text(large.read_text().replace("image_size = 32", "image_size = 512"))
     code, output = plan_models(frozen_cases(project, tmp_path), large, memory=1, disk=0.001)
     assert code == 2
-    assert "large: training on 64 picture(s) of 512 px at once takes" in output
+    assert "large: training on 64 pictures of 512 px at once takes" in output
     assert "batch_size = 64 with accumulation = " in output
     assert "of disk, and 1 MB are free there" in output
     assert "ESTIMATED" in output

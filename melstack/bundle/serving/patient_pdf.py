@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fpdf import FPDF
 
 from melstack.bundle.serving.answers import DISCLAIMER, Answer, LesionAnswer, Part
+from runtime.plural import number_of
 
 TILE, GAP, MARGIN = 38.0, 4.0, 16.0  # mm
 INK, QUIET, LINE, FIRST, WARN = (21, 26, 35), (93, 103, 120), (227, 231, 238), (47, 91, 234), (147, 90, 0)
@@ -53,7 +54,7 @@ def write(
 def _patient_lines(answer: Answer) -> str:
     age = "not given" if answer.age is None else f"{answer.age:g}"
     model = f"Model {answer.model.name}, bundle {answer.model.digest or 'without digest'}"
-    return f"{model}\nPatient: age {age}, sex {answer.sex or 'not given'}, {len(answer.lesions)} picture(s)"
+    return f"{model}\nPatient: age {age}, sex {answer.sex or 'not given'}, {number_of(len(answer.lesions), 'picture')}"
 
 
 def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:

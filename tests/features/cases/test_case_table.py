@@ -66,7 +66,7 @@ def test_all_faults_are_listed_together(data: Path) -> None:
     (data / "jpeg/train/b1.jpg").unlink()
     with pytest.raises(InputFault) as error:
         read_cases(Request(data, folds=2))
-    assert "3 fault(s)" in str(error.value)
+    assert "3 faults" in str(error.value)
 
 
 def test_a_mapping_sets_the_names_of_files_and_columns(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_batch_that_is_too_large_for_the_gpu_is_refused_with_an_accumulation_t
     models, device = {"b4": experiment()}, gpu(16 * GB, b4=64)
     refusal = memory_refusal("b4", models, device, host(GB))
     assert refusal is not None
-    assert refusal.startswith("training on 64 picture(s) of 512 px at once takes ")
+    assert refusal.startswith("training on 64 pictures of 512 px at once takes ")
     assert "of GPU memory, and 16.0 GB are available" in refusal
     parts = int(re.findall(r"batch_size = 64 with accumulation = (\d+)", refusal)[0])
     pictures = part_size(experiment(accumulation=parts), 64, 1)

@@ -111,7 +111,7 @@ def test_with_too_few_patients_there_are_no_limits_but_a_note():
     cases.loc[positives[:40:8], "sex"] = "male"  # five melanomas, of five patients
     cases.loc[np.flatnonzero(y == 0)[:200], "sex"] = "male"
     men = by_value(subgroup_table(y, score, groups, cases, replicates=20), "sex").loc["male"]
-    assert men["note"] == f"5 patient(s) with a positive, limits need {MIN_PATIENTS}"
+    assert men["note"] == f"5 patients with a positive, limits need {MIN_PATIENTS}"
     assert men[["auc", "sensitivity", "specificity", "excess"]].notna().all()
     assert men[["auc_low", "auc_high", "sensitivity_low", "specificity_high", "excess_low"]].isna().all()
 
@@ -123,7 +123,7 @@ def test_a_subgroup_without_a_positive_is_kept_and_explained():
     assert palms[["auc", "sensitivity"]].isna().all()
     assert palms["specificity"] > 0
     assert palms["prevalence"] == 0
-    assert palms["note"].startswith("no positive; 0 patient(s) with a positive")
+    assert palms["note"].startswith("no positive; 0 patients with a positive")
 
 
 def test_other_columns_can_be_mapped_to_kinds():
@@ -166,7 +166,7 @@ def test_all_faults_are_reported_together():
     with pytest.raises(InputFault) as fault:
         subgroup_table(y, score * 5, groups, cases, columns=columns)
     message = str(fault.value)
-    assert "4 fault(s)" in message
+    assert "4 faults" in message
     assert "no column 'sexx'; did you mean 'sex'?" in message
     assert "'age_approx' must hold ages in years; found 1 (old)" in message
     assert "'many' has 1200 values" in message

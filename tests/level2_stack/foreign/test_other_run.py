@@ -94,7 +94,7 @@ def test_a_run_over_other_cases_is_refused_with_all_differences(run: Run, tmp_pa
     cases.loc["d", "target"] = 0.0
     add_network(other := make_run(tmp_path / "cohort", pd.concat([cases, cases.loc[["x"]].rename({"x": "v"})])), "net")
     message = refusal(run, other.folder)
-    assert "not a run over the same cases with the same targets: 4 fault(s)" in message
+    assert "not a run over the same cases with the same targets: 4 faults" in message
     for part in (
         "train cases that it lacks, of 4: 1 (c)",
         "train cases that this run lacks: 1 (w)",

@@ -141,7 +141,7 @@ def test_a_fit_that_loses_a_worker_starts_again(name: str, tmp_path: Path, capsy
             spread_job(tmp_path, write_table(tmp_path / "table", split_rows(table, 4)), name, rounds=300), address
         )
         assert kill.result()
-    assert capsys.readouterr().out.count("a fit over 2 worker(s) lost tcp://") == 1
+    assert capsys.readouterr().out.count("a fit over 2 workers lost tcp://") == 1
     alone, _ = one_process(table, name, rounds=300)
     assert scores(tmp_path, name).loc[alone.index].corr(alone, method="spearman") >= 0.99
 

@@ -86,7 +86,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path):
     ("columns", "sentence"),
     [
         ({"image_name": ["c0"] * 14}, "image_name: repeated ids: 1 (c0)"),
-        ({"image_name": [None] + ["c"] * 13}, "image_name: missing in 1 row(s)"),
+        ({"image_name": [None] + ["c"] * 13}, "image_name: missing in 1 row"),
         ({"patient_id": ["p"] * 14}, "patient_id: in several folds: 1 (p)"),
         (
             {"patient_id": [*(f"p{number}" for number in range(12)), "p3", "new"]},
@@ -97,7 +97,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path):
         ({"target": ["no"] * 14}, "0.parquet: fold and target must be numbers ("),
         ({"fold": [np.nan] * 14}, "fold: train rows need a whole number from 0 to 127"),
         ({"fold": [0.5] * 14}, "it is missing or another value in rows: 12 (c0"),
-        ({"fold": [0, 1] * 7}, "fold: 2 fold(s); at least 3 are needed"),
+        ({"fold": [0, 1] * 7}, "fold: 2 folds; at least 3 are needed"),
         ({"fold": [0, 1, 1] + [2] * 11}, "fold: folds without a row of each class: 2 (0, 1)"),
         ({"diagnosis": 1}, "column 'diagnosis' is unknown for a test case"),
         ({"a b": 1}, "boosters refuse brackets, quotes, colons, commas and spaces in names; rename it a_b"),

@@ -134,12 +134,12 @@ def test_another_run_over_other_cases_is_refused_before_the_audit_and_level_one(
 
 def test_stacks_that_cannot_be_blended_are_refused_together(data: Path) -> None:
     one, two, three = (add_run(data, name, 0) for name in ("one", "two", "three"))
-    assert "1 stack(s); name at least two: `melstack blend --runs 'runs/a runs/b'`" in refusal(one.folder)
+    assert "1 stack; name at least two: `melstack blend --runs 'runs/a runs/b'`" in refusal(one.folder)
     assert "named 2 times" in refusal(one.folder, one.level2 / "default")
     add_stack(two, "rare", 1)
     (three.level2 / "default" / "learners.parquet").write_bytes(b"")
     message = refusal(one.folder, two.folder, three.folder, data / "nowhere")
-    assert "stacks to blend: 3 fault(s)" in message
+    assert "stacks to blend: 3 faults" in message
     assert f"{two.folder}: several stacks, none of them submitted; name one: 2 (" in message
     assert "learners.parquet: damaged, 0 bytes" in message
     assert "nowhere: no finished stack" in message
