@@ -2,16 +2,18 @@
 
 import os
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
 from melstack.extras import missing_extra
 from melstack.make_words import GOALS, arguments_of
 from runtime.errors import InputFault
 from runtime.exit_codes import run_command
+from runtime.invocation import option
 
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's messages at its start would hide ours
@@ -45,6 +47,10 @@ def _run(app: typer.Typer, program: str) -> None:
         arguments = arguments_of(arguments, command, goals.split())
     arguments = [_with_home(word) for word in arguments]
     _refuse_empty_values(arguments)
+    for each in _options_of(command, arguments):
+        _refuse_two_values(each, arguments)
+        # typer's own errors name an option by this: without it, not as make's users type it.
+        each.get_error_hint = partial(_as_typed, each, arguments)  # type: ignore[method-assign]
     sys.argv[1:] = arguments  # the run's record of commands has a command of make as `melstack` takes it
     try:
         command(arguments, prog_name=program)
@@ -53,6 +59,32 @@ def _run(app: typer.Typer, program: str) -> None:
         if message is None:
             raise
         raise InputFault(message) from error
+
+
+def _options_of(app: object, arguments: list[str]) -> list[TyperOption]:
+    """Return the options of the command that ``arguments`` begin with."""
+    verb = app.commands.get(arguments[0]) if arguments and isinstance(app, TyperGroup) else app
+    return [each for each in getattr(verb, "params", []) if isinstance(each, TyperOption)]
+
+
+def _values(option: TyperOption, arguments: list[str]) -> list[str]:
+    """Return the values that ``arguments`` give an option, in their order."""
+    pairs = [(word, after) for word, after in pairwise([*arguments, ""]) if word in option.opts]
+    split = [word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word]
+    return [after for _, after in pairs] + [value for name, value in split if name in option.opts]
+
+
+def _as_typed(typed: TyperOption, arguments: list[str], *_: object) -> str:
+    """Return an option with its value as the user typed it, for make or ``melstack``."""
+    values, name = _values(typed, arguments), typed.opts[0].removeprefix("--")
+    return option(name, values[-1] if values else "")
+
+
+def _refuse_two_values(typed: TyperOption, arguments: list[str]) -> None:
+    """Raise InputFault for an option that takes one value and has several: one of them must be a mistake."""
+    values = [] if typed.is_flag or typed.multiple else _values(typed, arguments)
+    if len(set(values)) > 1:
+        raise InputFault(f"{typed.opts[0]}: takes one value, found {' and '.join(values)}; leave one out")
 
 
 def _with_home(word: str) -> str:

@@ -39,6 +39,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise InputFault unless files can be written into ``folder``, which need not exist yet; nothing stays there."""
+    parent = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not parent.is_dir():
+        raise InputFault(f"{parent}: a file, but the files of the command need a folder; name another path")
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            return
+    except OSError as error:
+        where = f"{folder}" if parent == folder.absolute() else f"{folder} in {parent}"
+        raise InputFault(
+            f"{where}: cannot be written ({error.strerror}); name another folder, or give this user the right to write"
+        ) from error
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove unfinished files of killed processes of this machine from ``folder`` and its subfolders."""
     for file in folder.rglob(f"{PARTIAL_PREFIX}*@{platform.node()}-*"):

@@ -23,7 +23,7 @@ except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from runtime.errors import InputFault
-from runtime.files import remove_leftovers
+from runtime.files import check_writable, remove_leftovers
 from runtime.progress import say
 
 NAME = "lock"
@@ -63,8 +63,7 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         raise InputFault(
             f"{folder}: this system has no flock(2) to lock a run with; on Windows use WSL, or a container"
         )
-    if folder.exists() and not folder.is_dir():
-        raise InputFault(f"{folder}: a file, but the files of the command need a folder; name another path")
+    check_writable(folder)
     is_new = not folder.is_dir()
     with _acquire(folder, wait) as file:
         previous = _read(file)

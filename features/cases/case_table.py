@@ -8,7 +8,7 @@ import pandas as pd
 from features.cases.attach_pictures import attach_pictures, attach_records
 from features.cases.csv_rows import canonical_rows, join_sizes, no_rows
 from features.cases.external import read_externals
-from features.cases.folds import assign_folds, official_folds
+from features.cases.folds import assign_folds, check_patient_counts, official_folds
 from features.cases.metadata_columns import diagnosis_notes, keep_shared_metadata, requested_metadata
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
@@ -56,6 +56,8 @@ def read_cases(
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_set_types(part, role) for role, part in parts.items() if len(part)])
     patients = parts["train"]["patient_id"]
+    if not request.official:  # before the pictures are compared
+        check_patient_counts(patients, parts["train"]["target"], request.folds)
     if pairs_of is not None:
         patients = _group_patients(cases, pairs_of(cases), [] if request.official else notes)
     return _assign_folds(cases, parts["train"], request, patients)

@@ -14,8 +14,8 @@ def assign_folds(patients: pd.Series, target: pd.Series, *, count: int, seed: in
     pictures, pictures, patients, and patients with about as many pictures; ``seed`` breaks ties.
     Raises InputFault if fewer than ``count`` patients have a malignant (or a benign) picture.
     """
+    check_patient_counts(patients, target, count)
     table = _patient_table(patients, target)
-    _check_enough(table, count)
     shares = _shares(table)
     order = _assignment_order(table, seed)
     fold_of = pd.Series(_assign_greedily(shares[order], count), index=table.index[order])
@@ -61,7 +61,9 @@ def _patient_table(patients: pd.Series, target: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"malignant": targets.sum(), "pictures": targets.size()})
 
 
-def _check_enough(table: pd.DataFrame, count: int) -> None:
+def check_patient_counts(patients: pd.Series, target: pd.Series, count: int) -> None:
+    """Raise InputFault if fewer than ``count`` of the ``patients`` have a malignant (or a benign) picture."""
+    table = _patient_table(patients, target)
     for word, is_class in (
         ("malignant", table["malignant"] > 0),
         ("benign", table["pictures"] > table["malignant"]),

@@ -20,7 +20,7 @@ from level1_cnn.job import Job
 from level1_cnn.training.finetune import FinetuneTrainer
 from level1_cnn.training.trainers import plan_of
 from level1_cnn.tuning.inner_cases import InnerCases, inner_cases
-from level1_cnn.tuning.search_space import Choices, Search, check_search, read_search, replace_values, value_of
+from level1_cnn.tuning.search_space import Search, check_model, read_search, replace_values, value_of
 from runtime.errors import InputFault
 from runtime.files import read_json, replacing, write_text
 from runtime.invocation import command, option
@@ -58,7 +58,7 @@ def tune_model(job: Job, search: str) -> Path:
     ranges and folds do not fit together.
     """
     space = read_search(search)
-    settings = _check(job, space, search)
+    settings = check_model(job.name, job.experiment, space, search)
     inner = inner_cases(job.run, space.fold)
     folder = search_folder(job)
     evaluator = _TrialEvaluator(job, settings, inner, folder / "trials")
@@ -128,21 +128,6 @@ class _TrialEvaluator:
             raise InputFault(f"a search runs on one host; use other devices than {option('devices', 'workers')}")
         probability = predictions.table()["probability"]
         return float(roc_auc_score(self._inner.cases.loc[probability.index, "target"], probability))
-
-
-def _check(job: Job, search: Search, name: str) -> Finetune:
-    settings = job.experiment.training
-    if not isinstance(settings, Finetune):
-        raise InputFault(f"{job.name}: method = 'frozen' has no settings to tune; method = 'finetune' is needed")
-    if settings.pseudo is not None:
-        rule = "the networks that made its pseudo-labels were trained on the outer fold"
-        raise InputFault(f"{job.name}: {rule}; remove [training.pseudo] to tune the model")
-    keep = search.ranges.get("keep")
-    if settings.keep == "best" or (isinstance(keep, Choices) and "best" in keep.choices):
-        rule = "keep = 'best' chooses an epoch on the fold that evaluates a trial"
-        raise InputFault(f"{job.name}: {rule}; use 'ema', 'mean' or 'last'")
-    check_search(search, settings, f"{name} for {job.name}")
-    return settings
 
 
 def _made_from(job: Job, search: Search) -> str:

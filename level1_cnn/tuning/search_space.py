@@ -72,6 +72,25 @@ def read_search(name: str) -> Search:
     return Search(trials=content.trials, seed=content.seed, fold=content.fold, ranges=ranges)
 
 
+def check_model(model: str, experiment: Experiment, search: Search, where: str) -> Finetune:
+    """Return the settings of a model that can be tuned within the ranges of ``search``; raise InputFault if it cannot.
+
+    ``where`` is the name or file of the search.
+    """
+    settings = experiment.training
+    if not isinstance(settings, Finetune):
+        raise InputFault(f"{model}: method = 'frozen' has no settings to tune; method = 'finetune' is needed")
+    if settings.pseudo is not None:
+        rule = "the networks that made its pseudo-labels were trained on the outer fold"
+        raise InputFault(f"{model}: {rule}; remove [training.pseudo] to tune the model")
+    keep = search.ranges.get("keep")
+    if settings.keep == "best" or (isinstance(keep, Choices) and "best" in keep.choices):
+        rule = "keep = 'best' chooses an epoch on the fold that evaluates a trial"
+        raise InputFault(f"{model}: {rule}; use 'ema', 'mean' or 'last'")
+    check_search(search, settings, f"{where} for {model}")
+    return settings
+
+
 def check_search(search: Search, settings: Finetune, where: str) -> None:
     """Raise one InputFault that lists all unknown settings and all limits that the model does not allow."""
     faults = Faults()

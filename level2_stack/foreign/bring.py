@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
 from runtime.progress import detail, say
-from runtime.provenance import digest_of_code, digest_of_file, is_fresh, read_mark, write_mark
+from runtime.provenance import digest_of_code, digest_of_file, find_damage, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
 
@@ -24,19 +24,26 @@ def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
     """Check every network in ``folder``; write level1/<network>/predictions.parquet for those without faults.
 
     ``folder`` has <network>/oof.csv and test.csv, or it is another run, whose networks are taken from its tables.
-    Repairs and refusals are printed with their reasons, also when nothing has changed since the last import. Raises
-    InputFault if a network has the name of another network of this run, or if all networks are refused.
+    Repairs and refusals are printed with their reasons, also when nothing has changed since the last import. If
+    ``folder`` is gone, the tables of the last import from it are used. Raises InputFault if a network has the name of
+    another network of this run, or if all networks are refused.
     """
+    earlier = _import_from_lost(folder, run)
+    if earlier is not None and earlier["trust"] == sorted(trust):
+        say(f"foreign networks: {folder} is not there; the tables that were imported from it are used")
+        return
     made_from = import_ingredients(run, folder, trust)
     summary = run.folder / "foreign.json"
     if is_fresh(summary, made_from, _tables(run, summary)):
         _print_networks(read_json(summary), "fresh")
         return
     check_source(run, folder)
-    foreign = _import(run, folder, trust, made_from)
+    foreign = _read(run, folder, trust)
+    _write(run, folder, foreign, trust, made_from)
     networks = {each.name: {"notes": list(each.notes), "refusal": list(each.refusal)} for each in foreign.networks}
     outputs = [_table(run, network.name) for network in foreign.valid_networks]
-    facts = {"networks": networks, "notes": list(foreign.notes), "folder": str(folder), "trust": sorted(trust)}
+    facts = {"networks": networks, "notes": list(foreign.notes), "folder": str(folder.resolve())}
+    facts |= {"trust": sorted(trust)}
     write_mark(summary, made_from, outputs, **facts)
     _print_networks(facts, "imported")
 
@@ -61,11 +68,29 @@ def check_source(run: Run, folder: Path) -> None:
         match_cases(run.read_cases(), Run(folder).read_cases(), str(folder))
 
 
-def networks_in(folder: Path) -> list[str]:
+def check_files(folder: Path, trust: Collection[str]) -> None:
+    """Raise InputFault if ``folder``, unless it is a run, has no network that can be imported, whatever the cases."""
+    if not _is_run(folder):
+        from level2_stack.foreign.first_look import check_folder
+
+        check_folder(folder, trust)
+
+
+def check_import(run: Run, folder: Path, trust: Collection[str]) -> None:
+    """Raise InputFault if ``import_into_run`` would; write nothing."""
+    if _import_from_lost(folder, run) is None:
+        check_source(run, folder)
+        _read(run, folder, trust)
+
+
+def networks_in(folder: Path, run: Run | None = None) -> list[str]:
     """Return the sorted names of the networks in ``folder`` that can be imported; raise InputFault without a folder.
 
-    They have an oof.csv or, if the folder is another run, are finished there.
+    They have an oof.csv or, if the folder is another run, are finished there. If the folder is gone and ``run`` still
+    has the tables that were imported from it, the names are those of the tables.
     """
+    if run is not None and (earlier := _import_from_lost(folder, run)) is not None:
+        return sorted(name for name, network in earlier["networks"].items() if not network["refusal"])
     _check_folder(folder)
     if _is_run(folder):
         return Run(folder).networks()
@@ -79,7 +104,17 @@ def rename_remedy(folder: Path) -> str:
     return "rename their folders"
 
 
-def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str, Any]) -> "ForeignImport":
+def _import_from_lost(folder: Path, run: Run) -> dict[str, Any] | None:
+    """Return the content of the run's foreign.json if its tables come from ``folder``, are intact, and it is gone."""
+    summary = run.folder / "foreign.json"
+    content = None if folder.is_dir() else read_mark(summary)
+    if content is None or Path(content["folder"]).resolve() != folder.resolve():
+        return None
+    is_intact = not find_damage(summary) and all(path.is_file() for path in _tables(run, summary))
+    return content if is_intact and content["made_from"]["cases"] == run.cases_digest() else None
+
+
+def _read(run: Run, folder: Path, trust: Collection[str]) -> "ForeignImport":
     from level2_stack.foreign.other_run import import_run
     from level2_stack.foreign.read import import_predictions
 
@@ -87,14 +122,18 @@ def _import(run: Run, folder: Path, trust: Collection[str], made_from: dict[str,
     own_names = [network.name for network in foreign.networks if _is_taken(run, network.name, folder)]
     notes = [f"{name}: left out, this run has a network of that name" for name in own_names]
     networks = tuple(network for network in foreign.networks if network.name not in own_names)
-    for network in networks:
+    return replace(foreign, networks=networks, notes=(*foreign.notes, *notes))
+
+
+def _write(run: Run, folder: Path, foreign: "ForeignImport", trust: Collection[str], made_from: dict[str, Any]) -> None:
+    """Write the tables of the valid networks, and delete those of networks that are refused now."""
+    for network in foreign.networks:
         # A network that was imported before and is refused now must not be stacked.
         shutil.rmtree(run.level1 / network.name, ignore_errors=True)
         if network.table is not None:
             table, mark = _table(run, network.name), run.level1 / network.name / "run.json"
             write_table(table, network.table)
             write_mark(mark, made_from, [table], folder=str(folder.resolve()), trust=sorted(trust))
-    return replace(foreign, networks=networks, notes=(*foreign.notes, *notes))
 
 
 def _table(run: Run, network: str) -> Path:

@@ -24,6 +24,15 @@ class Findings:
     faults: list[str] = field(default_factory=list)
 
 
+def check_name(name: str, findings: Findings) -> None:
+    """Add a fault for the name of a network's folder that cannot be the network's name."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        findings.faults.append(
+            f"the folder name {name!r} is used as the network's name: it must start with a letter and contain "
+            "only A-Z, a-z, 0-9 and _; rename the folder"
+        )
+
+
 def numbered_columns(frame: pd.DataFrame, prefix: str) -> list[str]:
     """Return the columns of ``frame`` that are named ``prefix`` and a number: tta0, tta1, ..."""
     return [name for name in frame.columns if re.fullmatch(rf"{prefix}\d+", name)]

@@ -21,6 +21,12 @@ def read_file(path: Path, cases: pd.DataFrame, findings: Findings) -> pd.DataFra
 
     ``cases`` (index image_name) says which ids exist: an id in the file may have a folder and a file ending besides.
     """
+    frame = read_columns(path, findings)
+    return None if frame is None else _with_ids(frame, cases.index, path.name, findings)
+
+
+def read_columns(path: Path, findings: Findings) -> pd.DataFrame | None:
+    """Read a CSV file with its columns in lower case; return None, with a fault, if it is missing or unreadable."""
     if not path.is_file():
         others = sorted(other.name for other in path.parent.glob("*.csv") if other.name not in FILES)
         hint = f"; found {', '.join(others)}: rename the file that holds these predictions" if others else ""
@@ -36,7 +42,7 @@ def read_file(path: Path, cases: pd.DataFrame, findings: Findings) -> pd.DataFra
     if len(repeats):
         findings.faults.append(f"{path.name}: repeated columns: {', '.join(repeats)}; found {', '.join(frame.columns)}")
         return None
-    return _with_ids(frame, cases.index, path.name, findings)
+    return frame
 
 
 def _with_ids(frame: pd.DataFrame, case_ids: pd.Index, where: str, findings: Findings) -> pd.DataFrame | None:

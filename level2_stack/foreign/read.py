@@ -53,6 +53,15 @@ def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str]
     NaN for a train case without a row), spread (float64; standard deviation over the views, ddof 0; NaN without views),
     fold (int8; from the file, -1 without one). Raises InputFault if all networks are refused.
     """
+    candidates = [_read_network(path, cases) for path in network_folders(folder, trust)]
+    if (cases["role"] == "test").any():
+        check_orders([candidate for candidate in candidates if candidate.is_valid], trust)
+    refuse_if_none_is_valid(candidates, folder)
+    return ForeignImport(tuple(_finish(candidate, cases) for candidate in candidates))
+
+
+def network_folders(folder: Path, trust: Collection[str] = ()) -> list[Path]:
+    """Return the folders of the networks in ``folder``; raise InputFault if it has none, or lacks one of ``trust``."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     folders = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
     if not folders:
@@ -65,13 +74,7 @@ def import_predictions(folder: Path, cases: pd.DataFrame, trust: Collection[str]
             f"{folder}: trust names {unknown[0]!r}, which is not a network of this folder; "
             f"{did_you_mean(unknown[0], [path.name for path in folders])}"
         )
-    candidates = [_read_network(path, cases) for path in folders]
-    if (cases["role"] == "test").any():
-        check_orders([candidate for candidate in candidates if candidate.is_valid], trust)
-    networks = ForeignImport(tuple(_finish(candidate, cases) for candidate in candidates))
-    if not networks.valid_networks:
-        _refuse_all(networks, folder)
-    return networks
+    return folders
 
 
 def read_foreign_predictions(
@@ -97,21 +100,20 @@ def read_foreign_predictions(
     return tables
 
 
-def _refuse_all(networks: ForeignImport, folder: Path) -> None:
+def refuse_if_none_is_valid(candidates: Collection[Candidate], folder: Path) -> None:
+    """Raise InputFault with the faults of every network of ``folder`` if all of them have faults."""
+    if any(candidate.is_valid for candidate in candidates):
+        return
     faults = Faults()
-    for network in networks.refusals:
-        for sentence in network.refusal:
-            faults.add(f"{network.name}: {sentence}")
+    for candidate in candidates:
+        for sentence in candidate.findings.faults:
+            faults.add(f"{candidate.name}: {sentence}")
     faults.raise_if_any(f"{folder}: every network is refused")
 
 
 def _read_network(folder: Path, cases: pd.DataFrame) -> Candidate:
     network = Candidate(folder.name)
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", folder.name):
-        network.findings.faults.append(
-            f"the folder name {folder.name!r} is used as the network's name: it must start with a letter and contain "
-            "only A-Z, a-z, 0-9 and _; rename the folder"
-        )
+    checks.check_name(folder.name, network.findings)
     _read_part(network, folder / "oof.csv", "train", cases)
     if (cases["role"] == "test").any():
         _read_part(network, folder / "test.csv", "test", cases)

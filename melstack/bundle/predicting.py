@@ -10,7 +10,7 @@ from level2_stack.foreign.read import read_foreign_predictions
 from melstack.bundle.loading import Bundle
 from melstack.bundle.predictions import Predictions
 from runtime.errors import InputFault
-from runtime.files import write_json, write_text
+from runtime.files import check_writable, write_json, write_text
 from runtime.progress import say
 from runtime.tables import write_table
 
@@ -29,11 +29,10 @@ def predict_folder(
     Raises InputFault, before it writes anything, as ``Bundle.load``, ``read_new_cases``, ``read_foreign_predictions``
     and ``Bundle.predict`` do.
     """
-    if out.exists() and not out.is_dir():
-        raise InputFault(f"{out}: this is a file, and the tables need a folder; give another path")
+    check_writable(out)
     if foreign is not None and not foreign.is_dir():
         raise InputFault(f"{foreign}: no such folder; give the folder with <network>/test.csv of the other networks")
-    bundle, data_folder = Bundle.load(folder, threads=threads), DataFolder.open(data, mapping)
+    data_folder, bundle = DataFolder.open(data, mapping), Bundle.load(folder, threads=threads)
     cases = read_new_cases(data_folder)
     foreign_tables = {}
     if foreign is not None:

@@ -8,7 +8,6 @@ import typer
 from melstack.option_groups import expand_groups
 from melstack.option_types import flag, setting
 from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads
-from runtime.errors import InputFault
 from runtime.progress import say
 
 app = typer.Typer()
@@ -47,15 +46,18 @@ def serve(
 ) -> None:
     """Serve a local page for one patient: upload pictures, see each lesion's probability and reasons."""
     from melstack.bundle.loading import Bundle
-    from melstack.bundle.serving.application import check_host
+    from melstack.bundle.serving.application import check_host, open_listener
     from melstack.bundle.serving.application import serve as serve_page
     from melstack.bundle.serving.limits import read_limits
+    from runtime.files import check_writable
 
     check_host(host, open_to_others)
-    if keep is not None and keep.exists() and not keep.is_dir():
-        raise InputFault(f"{keep}: a file; --keep needs a folder")
+    if keep is not None:
+        check_writable(keep)
+    limits_of_page = read_limits(limits)
+    open_listener(host, port).close()  # a bundle takes a while to load
     bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
-    serve_page(bundle, read_limits(limits), host, port, open_to_others=open_to_others, keep=keep)
+    serve_page(bundle, limits_of_page, host, port, open_to_others=open_to_others, keep=keep)
 
 
 @app.command("check-bundle", rich_help_panel=MAINTAINING, epilog="Example: melstack check-bundle --bundle bundle")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from level1_cnn.hardware.gpu_nodes import check_gpus
 from melstack.commands.data import audit_cases, freeze
 from melstack.option_groups import expand_groups
 from melstack.option_types import check_devices, setting
@@ -18,6 +19,7 @@ from melstack.options import (
     ModelOptions,
     NetworkOptions,
     RunOptions,
+    StackOptions,
     model_name,
     split_names,
 )
@@ -69,8 +71,9 @@ def views(
 @expand_groups
 def augment_sheet(source: CasesOptions, model: ModelOptions) -> None:
     """Draw a model's augmentations on pictures of the run: one PNG."""
+    name, experiment = _experiment_of(model)
     with source.lock(create=True):
-        run, name, experiment = _one_model(source, model)
+        run = _freeze_pictures(source)
         _prepare(run, {name: experiment})
         from level1_cnn.inspect.augmentation_sheet import draw_sheet
 
@@ -86,8 +89,13 @@ def lr_find(
     fold: Annotated[int, setting("the fold that is left out", "N", min=0)] = 0,
 ) -> None:
     """Test a range of learning rates on the training rows of one fold, and plot the loss over the rate."""
+    name, experiment = _experiment_of(model)
+    check_gpus(devices)
+    if experiment.training.method == "frozen":
+        raise InputFault(f"{name}: method = 'frozen' has no learning rate; a model with method = 'finetune' is needed")
+    _check_fold(fold, source, option("fold", fold))
     with source.lock(create=True):
-        run, name, experiment = _one_model(source, model)
+        run = _freeze_pictures(source)
         _prepare(run, {name: experiment})
         from level1_cnn.finished import make_job
         from level1_cnn.inspect.learning_rate import find_rate
@@ -106,8 +114,15 @@ def tune(
     devices: Devices = "auto",
 ) -> None:
     """Search a model's settings within ranges, on training folds alone; write the best as a TOML file."""
+    from level1_cnn.tuning.search_space import check_model, read_search
+
+    name, experiment = _experiment_of(model)
+    check_gpus(devices)
+    space = read_search(search)
+    check_model(name, experiment, space, search)
+    _check_fold(space.fold, source, f"{search}: fold = {space.fold}")
     with source.lock(create=True):
-        run, name, experiment = _one_model(source, model)
+        run = _freeze_pictures(source)
         _prepare(run, {name: experiment})
         from level1_cnn.finished import make_job
         from level1_cnn.tuning.search import tune_model
@@ -115,18 +130,25 @@ def tune(
         tune_model(make_job(run, name, experiment, devices, False), search)
 
 
-def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | None, foreign: Path | None = None) -> Run:
+def train_run(
+    source: CasesOptions, networks: NetworkOptions, cluster: str | None, stack: StackOptions | None = None
+) -> Run:
     """Return the run of ``source`` after freezing, auditing and level one; unknown networks are refused first.
 
-    ``foreign`` is a folder of other networks' predictions; models that are in it are not trained.
+    Predictions of other networks, which ``stack`` may name, are imported before anything is trained; models that are
+    among them are not trained.
     """
-    from level2_stack.foreign.bring import check_source
+    from level2_stack.foreign.bring import import_into_run
     from melstack.exchange.exports import export_predictions
+    from runtime.run_folder import Run
 
+    foreign = None if stack is None else stack.foreign
     others = check_networks(source, networks, foreign)
+    if cluster is None and not Run(source.folder).cases_mark.is_file():
+        check_gpus(networks.devices)  # a finished run may be stacked on a machine without its GPU
     run = freeze(source)
-    if foreign is not None:
-        check_source(run, foreign)
+    if stack is not None and foreign is not None:
+        import_into_run(run, foreign, split_names(stack.trust))
     audit_cases(run)
     train(run, networks, cluster, others)
     export_predictions(run)
@@ -136,14 +158,15 @@ def train_run(source: CasesOptions, networks: NetworkOptions, cluster: str | Non
 def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path | None = None) -> list[str]:
     """Return the networks in ``foreign`` and those that the run imported before: they are not to be trained.
 
-    Raises InputFault for an unknown profile or model, for an invalid TOML file, and for a model that is also a network
-    in ``foreign``, before anything is computed.
+    Raises InputFault for an unknown profile or model, for an invalid TOML file, for a model that is also a network
+    in ``foreign``, and for models of a new run that need external pictures, before anything is computed.
     """
     from level2_stack.foreign.bring import networks_in, rename_remedy
     from level2_stack.networks_to_stack import imported_networks
     from runtime.run_folder import Run
 
-    run, inside = Run(source.folder), [] if foreign is None else networks_in(foreign)
+    run = Run(source.folder)
+    inside = [] if foreign is None else networks_in(foreign, run)
     others = [*inside, *imported_networks(run)]
     clashes = [] if networks.models else [name for name in experiments_of(run, networks, []) if name in inside]
     if foreign is not None and clashes:
@@ -151,7 +174,9 @@ def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path
             f"{foreign}: has networks with the names of models of profile {networks.profile!r}: {list_names(clashes)}; "
             f"{rename_remedy(foreign)}, or name the models to use with {option('models')}"
         )
-    experiments_of(run, networks, others)
+    experiments = experiments_of(run, networks, others)
+    if not run.cases_mark.is_file():
+        refuse_external(experiments, has_external=bool(source.extra))
     return others
 
 
@@ -182,6 +207,8 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None, others
     say(f"level one: {'; '.join(texts) or 'no network to train'}")
     if pending:
         check_external(run, pending)
+        if cluster is None:
+            check_gpus(networks.devices)
         _prepare(run, pending)
         _train_pending(run, pending, networks, cluster)
     elif run.statistics.is_file() and not run.has_statistics():
@@ -211,13 +238,18 @@ def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: Networ
 def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
     """Raise InputFault for models that need external pictures, if there are none; else print which do not use them."""
     has_external = bool((run.read_cases()["role"] == "extra").any())
-    need_external = [name for name, experiment in pending.items() if experiment.needs_external]
-    if need_external and not has_external:
-        remedy = f"{option('extra', 'folder')} adds a folder of them"
-        raise InputFault(f"{', '.join(need_external)}: needs external pictures for training; {remedy}")
+    refuse_external(pending, has_external=has_external)
     without = [name for name, experiment in pending.items() if not experiment.uses_external]
     if without and has_external:
         say(f"level one: {', '.join(without)}: does not use the external pictures (external = 'apart')")
+
+
+def refuse_external(experiments: Mapping[str, Experiment], *, has_external: bool) -> None:
+    """Raise InputFault for models that need external pictures, if there are none."""
+    need_external = [name for name, experiment in experiments.items() if experiment.needs_external]
+    if need_external and not has_external:
+        remedy = f"{option('extra', 'folder')} adds a folder of them"
+        raise InputFault(f"{', '.join(need_external)}: needs external pictures for training; {remedy}")
 
 
 def has_pictures(run: Run) -> bool:
@@ -233,14 +265,23 @@ def has_pictures(run: Run) -> bool:
     return True
 
 
-def _one_model(source: CasesOptions, options: ModelOptions) -> tuple[Run, str, Experiment]:
+def _experiment_of(options: ModelOptions) -> tuple[str, Experiment]:
     from level1_cnn.experiment import find_experiments
 
+    ((name, experiment),) = find_experiments(options.profile, [options.model]).items()
+    return name, experiment
+
+
+def _check_fold(fold: int, source: CasesOptions, where: str) -> None:
+    if fold >= source.folds:
+        raise InputFault(f"{where}: the run has the folds 0 to {source.folds - 1}")
+
+
+def _freeze_pictures(source: CasesOptions) -> Run:
     run = freeze(source)
     if not has_pictures(run):
         raise InputFault(f"{run.folder}: the cases have no pictures, so a network cannot be trained")
-    ((name, experiment),) = find_experiments(options.profile, [options.model]).items()
-    return run, name, experiment
+    return run
 
 
 def _prepare(run: Run, pending: Mapping[str, Experiment]) -> None:

@@ -157,34 +157,39 @@ def design(
 
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:
     """Return the run of ``source`` after freezing, auditing, training and stacking; fresh steps are skipped."""
-    check_stack_options(options)
-    run = train_run(source, networks, cluster, options.foreign)
+    check_stack_options(options, source)
+    run = train_run(source, networks, cluster, options)
     cross_validate(run, options, cluster, models=split_names(networks.models))
     return run
 
 
-def check_stack_options(options: StackOptions) -> None:
-    """Raise InputFault for an invalid recipe or a missing folder of networks, before anything is computed."""
-    from level2_stack.foreign.bring import networks_in
+def check_stack_options(options: StackOptions, source: CasesOptions) -> None:
+    """Raise InputFault for an invalid recipe or an unusable folder of networks, before anything is computed.
+
+    The files of the folder are read only for a new run: one that has its cases imports them at once.
+    """
+    from level2_stack.foreign.bring import check_files, networks_in
     from level2_stack.recipe import read_recipe
+    from runtime.run_folder import Run
 
     read_recipe(options.file)
-    if options.foreign is not None:
-        networks_in(options.foreign)
+    if options.foreign is None:
+        return
+    run = Run(source.folder)
+    networks_in(options.foreign, run)
+    if not run.cases_mark.is_file():
+        check_files(options.foreign, split_names(options.trust))
 
 
 def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, *, models: Sequence[str] = ()) -> None:
-    """Import foreign networks, compute the feature blocks, and cross-validate the recipe's learners.
+    """Compute the feature blocks, and cross-validate the recipe's learners.
 
     ``models`` are the only networks to use, by name or TOML file; without them, all networks of the run.
     """
     from features.compute_blocks import compute_blocks
-    from level2_stack.foreign.bring import import_into_run
     from level2_stack.networks_to_stack import left_out, networks_to_stack
     from level2_stack.recipe import read_recipe
 
-    if options.foreign is not None:
-        import_into_run(run, options.foreign, split_names(options.trust))
     has_foreign = options.foreign is not None
     networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=has_foreign)
     for sentence in left_out(run, networks, has_foreign=has_foreign):

@@ -25,11 +25,15 @@ app = typer.Typer()
 @expand_groups
 def plan(source: CasesOptions, networks: NetworkOptions, stack: StackOptions, free: FreeOptions) -> None:
     """Forecast hours, disk and memory of both levels from a few measured steps; refuse what cannot fit."""
-    check_stack_options(stack)
+    from level2_stack.foreign.bring import check_import
+
+    check_stack_options(stack, source)
     others = check_networks(source, networks, stack.foreign)
     with source.lock(create=True):
         # A forecast may be for another machine: only the settings of the cases are those of the run from now on.
         run = freeze(source, [field.name for field in fields(source)])
+        if stack.foreign is not None:
+            check_import(run, stack.foreign, split_names(stack.trust))
         machine = _machine(run, free)
         plan_networks(run, networks, machine, others)
         plan_level2(run, stack, machine, split_names(networks.models))
@@ -61,7 +65,7 @@ def plan_level2(run: Run, options: StackOptions, machine: Machine, models: Seque
     from level2_stack.networks_to_stack import networks_to_stack
     from runtime.provenance import is_fresh
 
-    file, names = options.file, networks_in(options.foreign) if options.foreign is not None else []
+    file, names = options.file, networks_in(options.foreign, run) if options.foreign is not None else []
     networks = networks_to_stack(run, {model_name(model) for model in models}, has_foreign=bool(names))
     made_from, folder = stack_ingredients(run, file, options.prevalence, networks), run.level2 / file.stem
     fresh = is_fresh(folder / "run.json", made_from, [folder / name for name in OUTPUTS])

@@ -31,6 +31,10 @@ def explain(
     """Compute what every column adds to every probability; draw heat maps, galleries and patient boards."""
     with run_options.lock():
         run = run_with_stack(run_options, options, " to explain")
+        if patients:
+            from melstack.report.galleries.patient_boards import check_patients
+
+            check_patients(run.read_cases(), split_names(patients))
         _explain_columns(run, options.file, cluster)
         if not run.facts()["pictures"]:
             say("galleries: the cases have no pictures, so no gallery is drawn")

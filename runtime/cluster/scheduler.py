@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from joblib import Parallel, delayed
 
+from runtime.cluster.address import START_HINT
 from runtime.errors import Faults, InputFault
 from runtime.plural import number_of
 from runtime.progress import say
@@ -191,8 +192,7 @@ def _connect(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        hint = "start one with `dask scheduler` and give its address, such as tcp://host:8786"
-        raise InputFault(f"no Dask scheduler answers at {address} ({error}); {hint}") from error
+        raise InputFault(f"no Dask scheduler answers at {address} ({error}); {START_HINT}") from error
 
 
 def _check_workers(client: Client, address: str, requirements: Requirements) -> None:

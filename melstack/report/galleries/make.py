@@ -32,7 +32,7 @@ def make_galleries(run: Run, recipe: str, *, max_cases: int = 12, patients: Sequ
     """
     results, folder = CaseResults(run, recipe), run.folder / "galleries"
     names = choose_patients(results.cases, results.risk) if patients is None else list(patients)
-    check_patients(results, names)
+    check_patients(results.cases, names)
     (folder / INDEX).unlink(missing_ok=True)  # it may list tiles that are overwritten with those of this stack
     boards = make_boards(results, folder, names)
     cases_of = {name: hardest_cases(results.cases, results.risk, name, max_cases) for name in HARDEST}

@@ -32,9 +32,9 @@ def choose_patients(cases: pd.DataFrame, risk: pd.Series, train: int = 4, test: 
     return [str(patient) for patient in [*with_melanoma, *in_test]]
 
 
-def check_patients(results: CaseResults, names: Sequence[str]) -> None:
-    """Raise InputFault for patients who are not in the run."""
-    all_patients = sorted(set(results.cases["patient_id"].astype(str)))
+def check_patients(cases: pd.DataFrame, names: Sequence[str]) -> None:
+    """Raise InputFault for patients who are not among the run's ``cases``."""
+    all_patients = sorted(set(cases["patient_id"].astype(str)))
     unknown = [patient for patient in names if patient not in all_patients]
     if unknown:
         raise InputFault(

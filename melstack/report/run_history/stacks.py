@@ -71,24 +71,36 @@ def run_folders(names: Sequence[Path], root: Path) -> list[Path]:
     return list(dict.fromkeys(names))
 
 
-def read_history(folders: Sequence[Path]) -> list[Experiment]:
-    """Return every finished stack of the run ``folders``; raise InputFault that lists all unreadable stacks.
+def named_stacks(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return name -> folder of every finished stack of the run ``folders``.
 
-    The name of an experiment is <run>/<recipe>, with the whole path of the run if two runs have the same name, and
-    with @<time>-<digest> if another stack has replaced it.
+    The name is <run>/<recipe>, with the whole path of the run if two runs have the same name, and with
+    @<time>-<digest> if another stack has replaced it.
     """
     names = [folder.resolve().name for folder in folders]
     labels = [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
-    pairs = zip(folders, labels, strict=True)
+    return {
+        f"{label}/{stack.name}{f'@{stack.parents[1].name}' if is_replaced(stack) else ''}": stack
+        for folder, label in zip(folders, labels, strict=True)
+        for stack in finished_stacks(folder)
+    }
+
+
+def read_history(folders: Sequence[Path]) -> list[Experiment]:
+    """Return every finished stack of the run ``folders``; raise InputFault that lists all unreadable stacks."""
     faults, experiments = Faults(), []
-    for run, name, stack in [(Run(folder), name, stack) for folder, name in pairs for stack in finished_stacks(folder)]:
+    for name, stack in named_stacks(folders).items():
         try:
-            suffix = f"@{stack.parents[1].name}" if is_replaced(stack) else ""
-            experiments.append(_experiment(run, stack, f"{name}/{stack.name}{suffix}"))
+            experiments.append(_experiment(_run_of(stack), stack, name))
         except InputFault as fault:
             faults.add(f"{stack}: {fault}")
     faults.raise_if_any("finished stacks that cannot be read")
     return experiments
+
+
+def _run_of(stack: Path) -> Run:
+    """Return the run of a stack in level2/<recipe>, or in history/<time>-<digest>/<folder>/<recipe>."""
+    return Run(stack.parents[3 if is_replaced(stack) else 1])
 
 
 def _experiment(run: Run, folder: Path, name: str) -> Experiment:

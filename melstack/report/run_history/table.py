@@ -1,6 +1,6 @@
 """Compare experiments: paired tests on the same cases, and the settings in which the experiments differ."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from rich.table import Table
 
 from level2_stack.evaluation.paired import compare
 from melstack.report.run_history.settings import ABSENT, differing_keys
-from melstack.report.run_history.stacks import Experiment, is_replaced, read_history, run_folders
+from melstack.report.run_history.stacks import Experiment, is_replaced, named_stacks, read_history, run_folders
 from runtime.errors import InputFault, did_you_mean
-from runtime.files import write_text
+from runtime.files import check_writable, write_text
 from runtime.invocation import option
 from runtime.progress import say
 
@@ -30,8 +30,11 @@ def compare_runs(runs: Sequence[Path], root: Path, against: str = "", store: Pat
     experiments are also logged to MLflow. Raises InputFault for folders without a finished stack, and for an unknown
     or ambiguous ``against``.
     """
-    experiments = read_history(run_folders(runs, root))
-    board = history_table(experiments, _full_name(experiments, against) if against else None)
+    check_writable(root)
+    folders = run_folders(runs, root)
+    reference = _full_name(named_stacks(folders), against) if against else None
+    experiments = read_history(folders)
+    board = history_table(experiments, reference)
     out = root / "leaderboard.csv"
     write_text(out, board.to_csv())
     print_history(board)
@@ -87,19 +90,18 @@ def _paired_tests(group: Sequence[Experiment], against: str | None) -> dict[str,
     return empty | {str(name): dict(zip(TEST_COLUMNS, row.values(), strict=True)) for name, row in rows.items()}
 
 
-def _full_name(experiments: Sequence[Experiment], text: str) -> str:
+def _full_name(stacks: Mapping[str, Path], text: str) -> str:
     """Return the name of the experiment that ``text`` names: its own name, its run, or the path of either."""
-    matches = [each.name for each in experiments if text.removesuffix("/") in _aliases(each)]
+    matches = [name for name, folder in stacks.items() if text.removesuffix("/") in _aliases(name, folder)]
     if len(matches) == 1:
         return matches[0]
     where = option("against", text)
     if matches:
         raise InputFault(f"{where}: this run has several stacks; name one of {', '.join(matches)}")
-    raise InputFault(f"{where}: no such experiment; {did_you_mean(text, [each.name for each in experiments])}")
+    raise InputFault(f"{where}: no such experiment; {did_you_mean(text, list(stacks))}")
 
 
-def _aliases(experiment: Experiment) -> tuple[str, ...]:
-    folder, name = experiment.folder, experiment.name
+def _aliases(name: str, folder: Path) -> tuple[str, ...]:
     if is_replaced(folder):
         return name, str(folder)
     return name, name.rpartition("/")[0], str(folder), str(folder.parents[1])
