@@ -50,7 +50,7 @@ def _run(app: typer.Typer, program: str) -> None:
     for each in _options_of(command, arguments):
         _refuse_two_values(each, arguments)
         # typer's own errors name an option by this: without it, not as make's users type it.
-        each.get_error_hint = partial(_as_typed, each, arguments)  # type: ignore[method-assign]
+        each.get_error_hint = partial(_option_in_line, each, arguments)  # type: ignore[method-assign]
     sys.argv[1:] = arguments  # the run's record of commands has a command of make as `melstack` takes it
     try:
         command(arguments, prog_name=program)
@@ -67,24 +67,23 @@ def _options_of(app: object, arguments: list[str]) -> list[TyperOption]:
     return [each for each in getattr(verb, "params", []) if isinstance(each, TyperOption)]
 
 
-def _values(option: TyperOption, arguments: list[str]) -> list[str]:
+def _values(single: TyperOption, arguments: list[str]) -> list[str]:
     """Return the values that ``arguments`` give an option, in their order."""
-    pairs = [(word, after) for word, after in pairwise([*arguments, ""]) if word in option.opts]
-    split = [word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word]
-    return [after for _, after in pairs] + [value for name, value in split if name in option.opts]
+    words = [(*word.partition("="), after) for word, after in pairwise([*arguments, ""])]
+    return [value if equals else after for name, equals, value, after in words if name in single.opts]
 
 
-def _as_typed(typed: TyperOption, arguments: list[str], *_: object) -> str:
+def _option_in_line(single: TyperOption, arguments: list[str], *_: object) -> str:
     """Return an option with its value as the user typed it, for make or ``melstack``."""
-    values, name = _values(typed, arguments), typed.opts[0].removeprefix("--")
+    values, name = _values(single, arguments), single.opts[0].removeprefix("--")
     return option(name, values[-1] if values else "")
 
 
-def _refuse_two_values(typed: TyperOption, arguments: list[str]) -> None:
+def _refuse_two_values(single: TyperOption, arguments: list[str]) -> None:
     """Raise InputFault for an option that takes one value and has several: one of them must be a mistake."""
-    values = [] if typed.is_flag or typed.multiple else _values(typed, arguments)
+    values = [] if single.is_flag or single.multiple else _values(single, arguments)
     if len(set(values)) > 1:
-        raise InputFault(f"{typed.opts[0]}: takes one value, found {' and '.join(values)}; leave one out")
+        raise InputFault(f"{single.opts[0]}: takes one value, found {' and '.join(values)}; leave one out")
 
 
 def _with_home(word: str) -> str:

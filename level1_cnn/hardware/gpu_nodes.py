@@ -23,5 +23,5 @@ def check_gpus(devices: str, folder: Path = Path("/dev")) -> None:
         return
     count = sum(bool(NODES.fullmatch(path.name)) for path in folder.iterdir())
     if max(numbers) >= count:
-        remedy = f"{option('devices', 'auto')} takes what is there"
+        remedy = f"{option('devices', 'auto')} takes those that exist"
         raise InputFault(f"devices = {devices!r}: this machine has {count} GPU(s), numbered from 0; {remedy}")

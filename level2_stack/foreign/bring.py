@@ -69,7 +69,7 @@ def check_source(run: Run, folder: Path) -> None:
 
 
 def check_files(folder: Path, trust: Collection[str]) -> None:
-    """Raise InputFault if ``folder``, unless it is a run, has no network that can be imported, whatever the cases."""
+    """Raise InputFault if ``folder``, unless it is a run, has only networks that no cases could make valid."""
     if not _is_run(folder):
         from level2_stack.foreign.first_look import check_folder
 

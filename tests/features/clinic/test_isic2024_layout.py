@@ -16,6 +16,7 @@ from features.clinic.isic2024_folder import PUBLIC_COLUMNS, TRAIN_ONLY, ClinicSi
 from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
 from features.freeze_cases import freeze_cases
+from level2_stack.foreign.bring import import_into_run
 from melstack.commands.level2 import cross_validate, write_submission
 from melstack.options import StackOptions
 from runtime.errors import InputFault
@@ -150,6 +151,7 @@ def test_the_simulation_is_stacked_and_submitted_with_the_contests_header(simula
     recipe = tmp_path / "quick.toml"
     recipe.write_text(QUICK)
     freeze_cases(Run(tmp_path / "run"), Request(simulation))
+    import_into_run(Run(tmp_path / "run"), simulation / "predictions", [])
     cross_validate(Run(tmp_path / "run"), StackOptions(str(recipe), simulation / "predictions"))
     write_submission(Run(tmp_path / "run"), recipe)
     output = capsys.readouterr().out

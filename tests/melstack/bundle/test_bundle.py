@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
+from level2_stack.foreign.bring import import_into_run
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
@@ -218,6 +219,7 @@ def test_predictions_of_foreign_networks_are_read_or_requested(
         predictions = pd.DataFrame({"pred": np.mean(list(views.values()), axis=0)} | views, index=cases.index[rows])
         predictions.to_csv(foreign / "theirs" / f"{file}.csv")
     recipe = str(finished_run.project.recipe)
+    import_into_run(run, foreign, ["theirs"])
     cross_validate(run, StackOptions(recipe, foreign, ["theirs"], PREVALENCE))
     write_submission(run, finished_run.project.recipe)
     make_bundle(run.folder, recipe, run.folder / "bundle")
