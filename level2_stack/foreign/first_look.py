@@ -17,7 +17,7 @@ def check_folder(folder: Path, trust: Collection[str] = ()) -> None:
     """Raise InputFault if every network in ``folder`` has faults that are faults for all cases.
 
     Checked are the names, the columns, the scores and repeated ids of oof.csv, and of test.csv where it exists: a
-    folder may lack it if the cases are all for training. ``import_predictions`` then checks everything against the cases.
+    folder may lack it if no case is a test case. ``import_predictions`` then checks everything against the cases.
     Raises InputFault also for an unknown name in ``trust``.
     """
     candidates = [_look_at_network(path) for path in network_folders(folder, trust)]
