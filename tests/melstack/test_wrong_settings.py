@@ -76,8 +76,8 @@ REFUSALS = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder with a tiny clinic and good and bad predictions of other networks for it."""
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a tiny clinic and good and bad predictions of other networks for it."""
     small_clinic(tmp_path / "data")
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
@@ -89,7 +89,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     write_foreign(tmp_path / "damaged", "without_ids", "pred\n0.1\n", table(TEST))
     write_foreign(tmp_path / "damaged", "two_values", "image_name,pred\na1,0.1\na1,0.2\n", table(TEST))
     write_foreign(tmp_path / "damaged", "no_oof", None, table(TEST))
-    yield tmp_path
+    return tmp_path
 
 
 def table(ids: list[str], factor: float = 1.0) -> str:
