@@ -45,7 +45,6 @@ def serve(
     threads: Threads = None,
 ) -> None:
     """Serve a local page for one patient: upload pictures, see each lesion's probability and reasons."""
-    from melstack.bundle.loading import Bundle
     from melstack.bundle.serving.application import check_host, open_listener
     from melstack.bundle.serving.application import serve as serve_page
     from melstack.bundle.serving.limits import read_limits
@@ -56,6 +55,8 @@ def serve(
         check_writable(keep)
     limits_of_page = read_limits(limits)
     open_listener(host, port).close()  # a bundle takes a while to load
+    from melstack.bundle.loading import Bundle
+
     bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
     serve_page(bundle, limits_of_page, host, port, open_to_others=open_to_others, keep=keep)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -139,10 +139,11 @@ def write_settings(options: RunOptions) -> Path:
     return path
 
 
-def freeze(source: CasesOptions, names: Collection[str] = ()) -> Run:
+def freeze(source: CasesOptions, names: Collection[str] = (), *, then: Callable[[Run], None] = lambda run: None) -> Run:
     """Freeze the cases of the run unless they are fresh, and return the run; draw the demo first if it is the data.
 
-    The settings of the command, or only ``names``, are then written to the run's run.toml. If the data folder of a
+    The settings of the command, or only ``names``, are then written to the run's run.toml, after ``then``, which checks
+    what depends on the cases: a setting that it refuses must not be remembered. If the data folder of a
     frozen run is not there, its cases are used as they are. Raises InputFault if the options name a run that does not
     exist, without a data folder.
     """
@@ -159,16 +160,18 @@ def freeze(source: CasesOptions, names: Collection[str] = ()) -> Run:
         _draw_demo(source)
     elif not source.data_folder.is_dir() and run.cases_mark.is_file():
         say(f"cases: {source.data_folder} is not there; the frozen cases are used, {run.cases}")
+        then(run)
         return run
     extra = tuple(Path(folder) for folder in split_names(source.extra))
     request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
     is_new = freeze_cases(run, request)
-    if source.memory is not None:
-        source.memory.save(names)
     say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
     show = say if is_new else detail
     for line in run.facts()["summary"]:
         show(f"  {line}")
+    then(run)
+    if source.memory is not None:
+        source.memory.save(names)
     return run
 
 

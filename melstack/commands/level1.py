@@ -142,13 +142,16 @@ def train_run(
     from melstack.exchange.exports import export_predictions
     from runtime.run_folder import Run
 
-    foreign = None if stack is None else stack.foreign
-    others = check_networks(source, networks, foreign)
+    others = check_networks(source, networks, None if stack is None else stack.foreign)
     if cluster is None and not Run(source.folder).cases_mark.is_file():
         check_gpus(networks.devices)  # a finished run may be stacked on a machine without its GPU
-    run = freeze(source)
-    if stack is not None and foreign is not None:
-        import_into_run(run, foreign, split_names(stack.trust))
+
+    def bring_networks(run: Run) -> None:
+        """Import the predictions of other networks."""
+        if stack is not None and stack.foreign is not None:
+            import_into_run(run, stack.foreign, split_names(stack.trust))
+
+    run = freeze(source, then=bring_networks)
     audit_cases(run)
     train(run, networks, cluster, others)
     export_predictions(run)

@@ -169,16 +169,16 @@ def check_stack_options(options: StackOptions, source: CasesOptions) -> None:
     The files of the folder are read only for a new run: one that has its cases imports them at once.
     """
     from level2_stack.foreign.bring import check_files, networks_in
-    from level2_stack.recipe import read_recipe
     from runtime.run_folder import Run
 
-    read_recipe(options.file)
-    if options.foreign is None:
-        return
-    run = Run(source.folder)
-    networks_in(options.foreign, run)
-    if not run.cases_mark.is_file():
-        check_files(options.foreign, split_names(options.trust))
+    recipe_file, run = options.file, Run(source.folder)
+    if options.foreign is not None:
+        networks_in(options.foreign, run)
+        if not run.cases_mark.is_file():
+            check_files(options.foreign, split_names(options.trust))
+    from level2_stack.recipe import read_recipe  # slow: it imports the learners
+
+    read_recipe(recipe_file)
 
 
 def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, *, models: Sequence[str] = ()) -> None:
