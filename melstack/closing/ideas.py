@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_IDEAS = 3
 ALIKE = 0.95  # Spearman's correlation above which two networks hardly complement each other
 RISING = 0.003  # gain of validation AUC in the last fifth of the epochs, mean over folds
+FROM_CSV = ("metadata", "measured", "patient")  # blocks that are made from columns of the data's CSV
 NETWORK_PARTS = ("all networks", "contrasts", "spread of views")
 
 
@@ -90,10 +91,9 @@ def _blocks(stack: FinishedStack) -> Iterator[str]:
     best = table["loss"].astype(float).idxmax()
     row = table.loc[best]
     if row["low"] > 0:
-        yield (
-            f"of the columns beside the networks, {group_words(str(best))} ({best}) add most (AUC {row['loss']:+.4f}): "
-            f"more or cleaner values of that kind in the data's CSV may add more"
-        )
+        explain = command("explain", run=stack.run.folder)
+        remedy = "more such columns in the data's CSV may add more" if best in FROM_CSV else f"{explain} shows which"
+        yield f"beside the networks, {group_words(str(best))} ({best}) add most (AUC {row['loss']:+.4f}); {remedy}"
     else:
         yield (
             f"no block of columns adds AUC beyond chance (most: {best} {row['loss']:+.4f}); better or other networks "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 from level2_stack.networks_to_stack import left_out
 from melstack.closing.finished_stack import FinishedStack
 from melstack.closing.ideas import ideas
-from melstack.closing.warnings_of_run import warnings_of
+from melstack.closing.warnings_of_run import shorten, warnings_of
 from melstack.run_settings import read_run_settings
 from runtime.files import read_json
 from runtime.invocation import command
@@ -25,7 +24,6 @@ MODELS = {
     "blend": "the blend of the learners",
     "choice": "the choice within each fold",
 }
-REASON = 160  # characters of the reason of a refusal
 
 
 def print_end(run: Run, recipe: str, files: tuple[Path, ...]) -> None:
@@ -99,7 +97,7 @@ def networks_left_out(stack: FinishedStack) -> Iterator[str]:
         facts = read_json(foreign)["networks"]
         refusals = {name: network["refusal"] for name, network in facts.items() if network["refusal"]}
         for name, reasons in refusals.items():
-            yield f"refused: {name}: {_shorten(reasons[0])}"
+            yield f"refused: {name}: {shorten(reasons[0])}"
         admissible = [name for name, reasons in refusals.items() if all("accept it with" in each for each in reasons)]
         if admissible:
             trust = " ".join([*settings.get("trust", []), *admissible])
@@ -109,9 +107,3 @@ def networks_left_out(stack: FinishedStack) -> Iterator[str]:
     names = [name for name in stack.run.networks() if name not in networks]
     for sentence in left_out(stack.run, networks, has_foreign=has_foreign) if names else ():
         yield f"not used: {sentence}"
-
-
-def _shorten(reason: str) -> str:
-    """Return a reason without what is in brackets and without the remedy."""
-    text = re.sub(r" \([^)]*\)", "", reason).split("; if you know")[0]
-    return text if len(text) <= REASON else f"{text[: REASON - 3]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from runtime.files import read_json
 if TYPE_CHECKING:
     from melstack.closing.finished_stack import FinishedStack
 
-MOST = 140  # characters of a note on a foreign network
+MOST = 160  # characters of a note on a foreign network
 
 
 def warnings_of(stack: FinishedStack) -> Iterator[str]:
@@ -39,8 +40,7 @@ def _network_warnings(stack: FinishedStack) -> Iterator[str]:
     for name in stack.networks:
         for note in notes.get(name, {}).get("notes", []):
             if note.startswith("WARNING: "):
-                text = note.removeprefix("WARNING: ").split("; ")[0]
-                yield f"{name}: {text if len(text) <= MOST else f'{text[:MOST]}...'}"
+                yield f"{name}: {shorten(note.removeprefix('WARNING: '))}"
         row = stack.board.loc[name]
         if not row["complete"]:
             yield f"{name}: a score for only {row['rows']:,} training cases; its AUC is of these"
@@ -70,3 +70,9 @@ def _suspicious_blocks(stack: FinishedStack) -> Iterator[str]:
         from level2_stack.crossval.ablation import leak_sentences  # slow to import
 
         yield from leak_sentences(table, float(stack.board["auc"][stack.networks[0]]))
+
+
+def shorten(note: str) -> str:
+    """Return a note on a foreign network without what is in brackets and without the option that admits it."""
+    text = re.sub(r" \([^)]*\)", "", note).split("; if you know")[0].split("; accepted because")[0]
+    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."

@@ -140,9 +140,9 @@ def test_after_slow_first_fits_the_later_ones_count() -> None:
     for seconds in (*([4.0] * 10), *([0.5] * 80)):
         clock.now += seconds
         pace.add(1)
-    left = pace.seconds_left()
-    assert left is not None
-    assert 18 <= left <= 24  # 40 fits of half a second; at the mean rate of all it were 36 s
+    seconds = pace.seconds_left()
+    assert seconds is not None
+    assert 18 <= seconds <= 24  # 40 fits of half a second; at the mean rate of all it were 36 s
 
 
 def test_numbers_and_their_nouns_agree() -> None:

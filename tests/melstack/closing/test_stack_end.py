@@ -133,7 +133,7 @@ def test_warnings_come_from_the_files(example: Example) -> None:
 def test_ideas_follow_from_the_ablation(example: Example) -> None:
     example.ablation(0.01, 0.005)
     (idea, *_) = ideas(example.stack())
-    assert "(patient) add most (AUC +0.0100)" in idea
+    assert "(patient) add most (AUC +0.0100); more such columns in the data's CSV" in idea
     example.ablation(0.01, -0.005)
     (idea, *_) = ideas(example.stack())
     assert idea.startswith("no block of columns adds AUC beyond chance (most: patient +0.0100)")
