@@ -78,4 +78,4 @@ def test_an_ugly_duckling_is_marked_on_its_board(results: CaseResults, tmp_path:
 
 def test_all_unknown_patients_are_named(results: CaseResults):
     with pytest.raises(InputFault, match=r"not in the run: 2 \(sik, nul\); its patients are 6 \(ill, new"):
-        check_patients(results, ["sik", "ill", "nul"])
+        check_patients(results.cases, ["sik", "ill", "nul"])
