@@ -79,7 +79,7 @@ def correlations(stack: FinishedStack) -> dict[tuple[str, str], float]:
     paths = {name: stack.run.level1 / name / "predictions.parquet" for name in stack.networks}
     scores = {name: read_table(path)["probability"].reindex(train) for name, path in paths.items()}
     ranks = pd.DataFrame(scores).rank().corr()
-    return {(one, other): float(ranks.loc[one, other]) for one, other in combinations(stack.networks, 2)}
+    return {(one, other): float(ranks[other].astype(float)[one]) for one, other in combinations(stack.networks, 2)}
 
 
 def _blocks(stack: FinishedStack) -> Iterator[str]:

@@ -80,11 +80,11 @@ def _gains(stack: FinishedStack, headline: str) -> Iterator[str]:
         others[name] = f"{name}, the best network{'' if words == name else f' ({words})'}"
     for name, words in others.items():
         if name != headline:
-            yield f"gain over {words}: {_gain(stack.board.loc[name])}"
+            yield f"gain over {words}: {_gain(stack.board, name)}"
 
 
-def _gain(row: pd.Series) -> str:
-    gain, low, high = (float(row[name]) for name in ("gain", "gain_low", "gain_high"))
+def _gain(board: pd.DataFrame, name: str) -> str:
+    gain, low, high = (float(board[column].astype(float)[name]) for column in ("gain", "gain_low", "gain_high"))
     verdict = "beyond chance" if low > 0 else "a loss beyond chance" if high < 0 else "not beyond chance"
     return f"{gain:+.4f} [{low:+.4f}, {high:+.4f}], {verdict}"
 
