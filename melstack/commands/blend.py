@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from melstack.option_types import check_share, setting
+from melstack.option_types import check_share, flag, setting
 from melstack.options import DAILY, RunOptions, StackOptions, split_names
 
 app = typer.Typer()
@@ -30,6 +30,7 @@ def blend(
             callback=check_share,
         ),
     ] = None,
+    verbose: Annotated[bool, flag("--verbose", "print every line that the run's log.txt gets")] = False,
 ) -> None:
     """Stack the finished stacks of several runs over the same cases, and measure what each of them adds."""
     from level2_stack.foreign.bring import import_into_run
@@ -43,7 +44,7 @@ def blend(
 
     sources = find_stacks([Path(name) for name in [*split_names(stacks), *split_names(runs)]], run)
     read_recipe(StackOptions(recipe or "blend").file)
-    with RunOptions(run=run).lock(create=True):
+    with RunOptions(run=run, verbose=verbose).lock(create=True):
         target, names = Run(run), [source.name for source in sources]
         make_blend_run(target, sources)
         settings = remember_blend(target, names, recipe, prevalence)

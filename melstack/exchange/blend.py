@@ -24,7 +24,7 @@ from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
 from runtime.invocation import command, option
 from runtime.plural import number_of
-from runtime.progress import say
+from runtime.progress import say, warn
 from runtime.provenance import (
     MARK_KEYS,
     check_inputs,
@@ -160,7 +160,7 @@ def _write_stacks(run: Run, sources: Sequence[Source], cases: pd.DataFrame) -> N
         say(f"{source.name}: {source.folder}: {_in_words(source, cases)}")
         changes = _changes_since(source)
         if changes:
-            say(f"{source.name}: used as it is, although its inputs have changed since: {list_names(changes)}")
+            warn(f"{source.name}: used as it is, although its inputs have changed since: {list_names(changes)}")
     made_from = blend_inputs(folders)
     files = [run.folder / FOLDER / name / file for name in folders for file in (OOF, TEST)]
     files = files if (cases["role"] == "test").any() else files[::2]

@@ -61,6 +61,7 @@ def test_two_stacks_are_blended_and_each_one_adds(data: Path) -> None:
     states = {verdict.mark.name: verdict.state for verdict in verify_run(blend)}
     assert states["blend.json"] == STALE
     assert "level two: blend: fresh" not in run_melstack(*words).out
+    assert {verdict.state for verdict in verify_run(blend)} == {INTACT}
 
 
 def test_runs_may_be_named_by_an_option_and_need_not_have_test_cases(tmp_path: Path) -> None:
