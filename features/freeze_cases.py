@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.folder.data_folder import PAIRS, CaseFolders, DataFolder
 from features.folder.layout import MAPPING, Request
 from features.folder.picture_locations import EXTRA, source_name
-from runtime.errors import InputFault
+from runtime.errors import InputFault, list_names
 from runtime.files import replacing
 from runtime.invocation import option
-from runtime.provenance import check_inputs, is_fresh, outputs_of, read_mark, sha256_of, write_mark
+from runtime.progress import say
+from runtime.provenance import (
+    MARK_KEYS,
+    Inputs,
+    check_inputs,
+    is_fresh,
+    outputs_of,
+    read_mark,
+    sha256_of,
+    write_mark,
+)
 from runtime.run_folder import Run
 
 if TYPE_CHECKING:
@@ -22,11 +33,15 @@ def freeze_cases(run: Run, request: Request) -> bool:
 
     Raises InputFault if it was made from other data or folds, since all later results depend on it.
     """
-    folders = CaseFolders.open(request)
-    made_from = case_ingredients(folders)
-    remedy = f"use another run name ({option('run')}), or delete {run.folder} to start again"
-    check_inputs(run.cases_mark, made_from, remedy)
+    folders, by_size = CaseFolders.open(request), records_sizes(run)
+    made_from = case_ingredients(folders, by_size=by_size)
+    _check_unchanged(run, made_from, folders.data)
     if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
+        has_moved = Path(run.facts()["data"]).resolve() != request.data.resolve()
+        if by_size:
+            say("cases: from now on the contents of the pictures are compared, not only their sizes")
+        if by_size or has_moved:
+            _write_mark_again(run, folders)
         return False
     # Slow to import, and not needed to check that a run is fresh.
     from features.cases.case_table import read_cases
@@ -73,25 +88,62 @@ def _refuse_other_cases(run: Run, expected: str | None, actual: str) -> None:
         )
 
 
-def case_ingredients(folders: CaseFolders) -> dict[str, Any]:
-    """Return what the case table of ``folders`` is made from: the request's values and the digests of all files."""
+def _check_unchanged(run: Run, made_from: Inputs, data: DataFolder) -> None:
+    """Raise InputFault if the case table was made from other inputs, with the names of pictures that changed since."""
+    remedy = f"use another run name ({option('run')}), or delete {run.folder} to start again"
+    try:
+        check_inputs(run.cases_mark, made_from, remedy)
+    except InputFault as fault:
+        from features.leaks.traces import changed_pictures
+
+        names = changed_pictures(run.pairs.parent, picture_paths(run, data.path)) if run.cases.is_file() else []
+        raise InputFault(f"{fault}" + (f"\npictures that changed: {list_names(names)}" if names else "")) from fault
+
+
+def picture_paths(run: Run, data: Path) -> dict[str, Path]:
+    """Return image_name -> path of every picture of the frozen cases, whose data folder is ``data``."""
+    cases = run.read_cases()
+    if "picture" not in cases:
+        return {}
+    return {str(name): data / str(picture) for name, picture in cases["picture"].dropna().items()}
+
+
+def records_sizes(run: Run) -> bool:
+    """Return whether an earlier version froze the cases: their mark records the sizes of pictures, not the contents."""
+    content = read_mark(run.cases_mark)
+    return content is not None and "pictures" in content["made_from"]
+
+
+def _write_mark_again(run: Run, folders: CaseFolders) -> None:
+    """Write the mark of the unchanged case table with the place of its data and the fingerprints of its pictures."""
+    request = folders.request
+    facts = {key: value for key, value in (read_mark(run.cases_mark) or {}).items() if key not in MARK_KEYS}
+    facts |= {"data": str(request.data), "request": request.as_json()}
+    write_mark(run.cases_mark, case_ingredients(folders), [run.cases, run.pairs], **facts)
+
+
+def case_ingredients(folders: CaseFolders, *, by_size: bool = False) -> dict[str, Any]:
+    """Return what the case table of ``folders`` is made from: the request's values and the digests of all files.
+
+    ``by_size``: pictures are compared by name and size, as earlier versions did, not by fingerprints of their contents.
+    """
     request, data, layout = folders.request, folders.data, folders.data.layout
     tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS)
     ingredients: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
     ingredients["ties"] = not request.official  # patients with pictures of the same lesion share a fold
     ingredients["layout"] = layout.model_dump(mode="json")
     ingredients["files"] = data.digests(tables)
-    ingredients["pictures"] = data.picture_digests(("train", "test"))
+    ingredients["pictures" if by_size else "contents"] = data.picture_digests(("train", "test"), by_size=by_size)
     if folders.extra:
-        ingredients["extra"] = {source_name(folder.path): _extra_ingredients(folder) for folder in folders.extra}
+        ingredients["extra"] = {source_name(each.path): _extra_ingredients(each, by_size) for each in folders.extra}
         ingredients["extra_order"] = list(
             map(source_name, request.extra)
         )  # if two folders have the same case, the first one's is used
     return ingredients
 
 
-def _extra_ingredients(folder: DataFolder) -> dict[str, Any]:
+def _extra_ingredients(folder: DataFolder, by_size: bool) -> dict[str, Any]:
     return {
         "files": folder.digests((folder.layout.train, MAPPING)),
-        "pictures": folder.picture_digests((EXTRA,)),
+        "pictures" if by_size else "contents": folder.picture_digests((EXTRA,), by_size=by_size),
     }

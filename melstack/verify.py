@@ -9,8 +9,10 @@ from typing import Any
 from features.compute_blocks import block_marks
 from features.folder.data_folder import CaseFolders
 from features.folder.layout import Request
-from features.freeze_cases import case_ingredients
+from features.freeze_cases import case_ingredients, picture_paths, records_sizes
 from features.leaks.audit import REPORT, audit_ingredients
+from features.leaks.traces import MARK as TRACES
+from features.leaks.traces import changed_pictures
 from level1_cnn.data.run_pictures import find_stores
 from level1_cnn.experiment import CONFIGS, read_experiment
 from level1_cnn.finished import model_inputs
@@ -18,8 +20,11 @@ from level1_cnn.job import part_marks
 from level2_stack.finished import current_ingredients, explanation_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
 from level2_stack.recipe_files import recipe_file
+from melstack.exchange.exports import MARK as EXPORTS
 from melstack.exchange.marks import exchange_marks
+from melstack.history import PAGES, replaced_runs
 from melstack.report.stack_parts import GALLERIES_MARK, gallery_ingredients
+from melstack.run_settings import NAME as SETTINGS
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
@@ -30,6 +35,8 @@ from runtime.progress import LOG, say
 from runtime.provenance import differences_of, examine_mark, find_damage, outputs_of
 from runtime.run_folder import Run
 
+# Files of a replaced stack that are marks; its other JSON files are listed by them.
+MARK_NAMES = ("run.json", "explained.json", EXPORTS, "submission.json")
 INTACT, DAMAGE, STALE, NO_DIGEST, UNKNOWN = "intact", "damaged", "stale", "no digest", "unknown"
 # Returns the inputs that an artefact would be made from now; None if they are not recorded.
 InputsNow = Callable[[], Mapping[str, Any] | None]
@@ -54,8 +61,8 @@ def verify_run(run: Run) -> list[Verdict]:
     return [_verdict(mark, inputs_now) for mark, inputs_now in _marks(run)]
 
 
-def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
-    """Print every verdict and the number of artefacts in each state; return how many are damaged."""
+def print_verdicts(run: Run, verdicts: list[Verdict]) -> dict[str, int]:
+    """Print every verdict and the number of artefacts in each state; return these numbers."""
     holder = read_holder(run.folder)
     if holder is not None:
         say(f"a command is writing to this run, or was killed ({holder}): its unfinished output may look damaged")
@@ -73,7 +80,7 @@ def print_verdicts(run: Run, verdicts: list[Verdict]) -> int:
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
     size = sum(sum(verdict.files.values()) for verdict in verdicts) / 1e6
     say(f"verify: {run.folder}: {len(verdicts)} artefacts, {size:.0f} MB: {summary}")
-    return counts[DAMAGE]
+    return counts
 
 
 def _verdict(mark: Path, inputs_now: InputsNow) -> Verdict:
@@ -97,7 +104,7 @@ def _verdict(mark: Path, inputs_now: InputsNow) -> Verdict:
 def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     """Yield every mark of the run, and the function that returns its artefact's current inputs."""
     yield run.cases_mark, partial(_cases_inputs, run)
-    yield from _existing({run.folder / "leaks" / "traces.json": lambda: None})
+    yield from _existing({run.pairs.with_name(TRACES): partial(_trace_inputs, run)})
     yield from _part_marks(run)
     yield from _existing({run.statistics_mark: lambda: {"cases": run.cases_digest()}})
     yield from _network_marks(run)
@@ -110,6 +117,9 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from _existing({run.folder / GALLERIES_MARK: partial(_gallery_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
+    for place in replaced_runs(run):  # what was replaced is compared with nothing but its own digests
+        marks = [*place.level2.glob("*/*.json"), place.submission.with_suffix(".json")]
+        yield from _existing({mark: lambda: None for mark in sorted(marks) if mark.name in MARK_NAMES})
     for manifest in sorted(run.folder.glob("*/manifest.json")):
         mark = manifest.parent.with_suffix(".json")
         yield from _existing({mark: partial(_bundle_inputs, run, mark)})
@@ -121,7 +131,20 @@ def _existing(marks: Mapping[Path, InputsNow]) -> Iterator[tuple[Path, InputsNow
 
 def _cases_inputs(run: Run) -> Mapping[str, Any] | None:
     request = run.facts().get("request")
-    return None if request is None else case_ingredients(CaseFolders.open(Request.from_json(request)))
+    if request is None:
+        return None
+    return case_ingredients(CaseFolders.open(Request.from_json(request)), by_size=records_sizes(run))
+
+
+def _trace_inputs(run: Run) -> Mapping[str, Any] | None:
+    """Read every picture in whole, and return the inputs of the traces; pictures that changed since are named."""
+    mark, facts = run.pairs.with_name(TRACES), run.facts()
+    if find_damage(run.cases_mark):
+        return None
+    paths = picture_paths(run, Path(facts["data"]))
+    changes = changed_pictures(mark.parent, paths, read_all=True)
+    made_from: Mapping[str, Any] = read_json(mark)["made_from"]
+    return {**made_from, "pictures": f"changed since they were read: {list_names(changes)}"} if changes else made_from
 
 
 def _part_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
@@ -185,7 +208,8 @@ def _bundle_inputs(run: Run, mark: Path) -> Mapping[str, Any] | None:
 
 def _strays(run: Run, verdicts: list[Verdict]) -> list[str]:
     listed_files = {path for verdict in verdicts for path in (verdict.mark, *verdict.files)}
-    listed_files |= {run.folder / LOCK, run.folder / COMMANDS, run.folder / LOG}
+    listed_files |= {run.folder / name for name in (LOCK, COMMANDS, LOG, SETTINGS)}
+    listed_files |= {place.folder / page for place in replaced_runs(run) for page in PAGES}
     files = (path for path in sorted(run.folder.rglob("*")) if path.is_file() and path not in listed_files)
     return [str(path.relative_to(run.folder)) for path in files]
 

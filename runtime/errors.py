@@ -15,6 +15,14 @@ class InputFault(ValueError):
     """
 
 
+class RunFault(InputFault):
+    """Files of a run are damaged or were made from other inputs; ``code`` is the exit code of the command line."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Faults:
     """Collect errors so that the user can fix all of them at once instead of one per run."""
 

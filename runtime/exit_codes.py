@@ -8,8 +8,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from runtime.errors import InputFault
+from runtime.errors import InputFault, RunFault
 
+WRONG_INPUT, DAMAGED_RUN, STALE_RUN = 2, 3, 4  # exit codes; the last two are those of `verify`
 RESUME_HINT = "no file is half-written, finished work is kept; run the same command again to continue"
 TRACEBACK_VARIABLE = "MELSTACK_TRACEBACK"  # environment variable; when set, errors keep their traceback
 # Error number of the operating system -> what happened and what to do.
@@ -45,7 +46,9 @@ class StopSignal(BaseException):
 
 
 def run_command(command: Callable[[], Any]) -> None:
-    """Run ``command``; print an expected error or a signal as a message and exit with 2, or 128 + n for signal n.
+    """Run ``command``; print an expected error or a signal as a message and exit.
+
+    The exit code is 2, the error's own, or 128 + n for signal n.
 
     After the first Ctrl-C or SIGTERM, open files are closed and worker processes ended; a second one ends the process
     at once. Errors of the program itself keep their traceback.
@@ -61,7 +64,8 @@ def run_command(command: Callable[[], Any]) -> None:
         if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
         _end_workers()
-        _exit(f"error: {message}", 2, has_broken_files=isinstance(error, OSError) and "h5py" in sys.modules)
+        code = error.code if isinstance(error, RunFault) else WRONG_INPUT
+        _exit(f"error: {message}", code, has_broken_files=isinstance(error, OSError) and "h5py" in sys.modules)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -40,16 +40,6 @@ def digest_of_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def digest_of_folder(folder: Path) -> str:
-    """Return a digest of names and sizes of the files in ``folder`` without subfolders; times differ between copies."""
-    return digest_of_listing(folder.iterdir())
-
-
-def digest_of_listing(paths: Iterable[Path]) -> str:
-    """Return the ``digest_of_folder`` of a folder that contains the files ``paths``."""
-    return digest(sorted((path.name, path.stat().st_size) for path in paths if path.is_file()))
-
-
 def digest_of_code(files: Iterable[Path]) -> str:
     """Return a digest of Python sources that does not depend on comments, layout or docstrings."""
     return digest([_syntax_of(path) for path in sorted(files)])

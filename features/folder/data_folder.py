@@ -58,10 +58,13 @@ class DataFolder:
         """Return name -> digest of the files in ``names`` that exist; the bytes are kept, to read each file once."""
         return {name: digest_of_bytes(self._content(name)) for name in names if self.has(name)}
 
-    def picture_digests(self, roles: Iterable[str]) -> dict[str, str]:
-        """Return location -> digest of the names and sizes of its files, for the pictures of ``roles``."""
-        locations = (self.picture_location(role) for role in roles)
-        return {location.name: location.digest() for location in locations if location is not None}
+    def picture_digests(self, roles: Iterable[str], *, by_size: bool = False) -> dict[str, str]:
+        """Return location -> digest of the names and fingerprints of its files, for the pictures of ``roles``.
+
+        ``by_size``: of names and sizes, as earlier versions did.
+        """
+        places = [place for role in roles if (place := self.picture_location(role)) is not None]
+        return {place.name: place.digest_of_sizes() if by_size else place.digest() for place in places}
 
     def cases(self, role: str) -> pd.DataFrame:
         """Return the case table of ``role`` (train or test), with ids as text; raise as ``read_csv`` does."""

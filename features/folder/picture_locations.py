@@ -9,7 +9,8 @@ from features.folder.layout import Layout
 from features.pictures.hdf5 import SUFFIXES as HDF5_SUFFIXES
 from features.pictures.hdf5 import entry_names
 from features.pictures.tfrecord import SUFFIX
-from runtime.provenance import digest, digest_of_listing
+from runtime.fingerprints import fingerprints
+from runtime.provenance import digest
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
 EXTRA, NEW = "extra", "new"  # roles: a folder of external cases, and a folder of cases to predict
@@ -45,11 +46,21 @@ class PictureLocation:
                 files.setdefault(path.stem, []).append(path.name)
         return {name: same_name for name, same_name in files.items() if len(same_name) > 1}
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read, sorted: TFRecord files, one HDF5 file, or the pictures in the folder."""
+        if self.hdf5 is not None:
+            return (self.hdf5,)
+        return self.records or tuple(path for path in self.listing if _is_picture(path))
+
     def digest(self) -> str:
-        """Return a digest of the names and sizes of the files that are read."""
-        files = self.records if self.hdf5 is None else (self.hdf5,)
-        if not files:
-            return digest_of_listing(self.listing)
+        """Return a digest of the names of the files that are read, and of their fingerprints."""
+        return digest([(path.name, mark) for path, mark in fingerprints(self.files).items()])
+
+    def digest_of_sizes(self) -> str:
+        """Return a digest of names and sizes, as earlier versions did: of the containers, or of all files there."""
+        is_folder = self.hdf5 is None and not self.records
+        files = [path for path in self.listing if path.is_file()] if is_folder else self.files
         return digest([(path.name, path.stat().st_size) for path in files])
 
 

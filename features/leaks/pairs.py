@@ -9,10 +9,8 @@ from features.cases.tied_patients import official_pairs
 from features.folder.data_folder import DataFolder
 from features.leaks.lookalikes import find_lookalikes
 from features.leaks.traces import read_or_make_traces
-from features.pictures.hdf5 import parse_entry_path, read_entry
-from features.pictures.tfrecord import parse_example, parse_record_path, read_record
+from features.pictures.contents import content_digest
 from runtime.files import read_json, write_json
-from runtime.provenance import digest_of_file
 from runtime.run_folder import Run
 
 COLUMNS = ["first", "second", "kind", "alike"]
@@ -80,12 +78,5 @@ _RELATIONS = {  # roles, sorted -> relation in different folds, in one fold
 
 
 def _kind(paths: dict[str, Path], first: str, second: str, alike: float) -> str:
-    return IDENTICAL if alike == 1.0 and _content(paths[first]) == _content(paths[second]) else NEAR
-
-
-def _content(path: Path) -> object:
-    """Return a value to compare pictures by: the digest of a file, or the bytes inside a TFRecord or HDF5 file."""
-    record, entry = parse_record_path(path), parse_entry_path(path)
-    if entry:
-        return read_entry(*entry)
-    return parse_example(read_record(*record)).get("image") if record else digest_of_file(path)
+    same = alike == 1.0 and content_digest(paths[first]) == content_digest(paths[second])
+    return IDENTICAL if same else NEAR

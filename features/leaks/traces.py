@@ -14,12 +14,15 @@ from PIL import Image
 from scipy import ndimage
 from scipy.fft import dctn
 
+from features.pictures.contents import content_digest, source_file
 from features.pictures.read import read_picture
 from runtime.errors import InputFault, list_names
+from runtime.fingerprints import fingerprints
 from runtime.progress import track
 from runtime.provenance import digest, digest_of_code, is_fresh, write_mark
 from runtime.tables import INDEX, read_table, write_table
 
+TABLE, MARK = "traces.parquet", "traces.json"
 SHORTEST = 256  # px of the short side that decoding keeps; a large JPEG is decoded at an eighth of its size
 CHUNK = 16  # pictures per parallel task
 SLAB = 4096  # pictures between two writes of the table
@@ -36,13 +39,13 @@ FAINT = 0.01  # added to spreads before the logarithm
 def read_or_make_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
     """Return the traces of ``pictures`` (image_name -> path) in their order, stored in ``folder`` as they are made.
 
-    Only new pictures are read: names whose path or file size has changed, or all if this code has changed. An
+    Only new pictures are read: names whose path or fingerprint has changed, or all if this code has changed. An
     interruption loses at most SLAB pictures. Raises as ``make_traces`` does.
     """
-    table, mark = folder / "traces.parquet", folder / "traces.json"
+    table, mark = folder / TABLE, folder / MARK
     made_from = {"code": digest_of_code([Path(__file__)])}
     stored_traces = read_table(table) if is_fresh(mark, made_from, [table]) else None
-    files = pd.Series({name: digest([str(path), _size(path)]) for name, path in pictures.items()}, dtype=object)
+    files = _file_digests(pictures)
     parts = [] if stored_traces is None else [_unchanged_traces(stored_traces, files)]
     missing = files.index if not parts else files.index.difference(parts[0].index, sort=False)
     for start in range(0, len(missing), SLAB):
@@ -54,12 +57,46 @@ def read_or_make_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = 
     return pd.concat(parts).loc[files.index] if parts else make_traces({})
 
 
+def _file_digests(pictures: Mapping[str, Path]) -> pd.Series:
+    """Return image_name -> digest of the picture's name in its folder or file, and of the file's fingerprint."""
+    prints = fingerprints(source_file(path) for path in pictures.values())
+    digests = {name: digest([path.name, prints[source_file(path)]]) for name, path in pictures.items()}
+    return pd.Series(digests, dtype=object)
+
+
+def changed_pictures(folder: Path, pictures: Mapping[str, Path], *, read_all: bool = False) -> list[str]:
+    """Return the names of ``pictures`` that are not as they were when their traces in ``folder`` were made.
+
+    Fingerprints of the files are compared; with ``read_all`` the whole content of every picture. Pictures whose traces
+    do not record it are not compared. A missing picture counts as changed.
+    """
+    if not (folder / TABLE).is_file():
+        return []
+    traces = read_table(folder / TABLE)
+    if "content" not in traces:  # of an earlier version
+        return []
+    names = [name for name in pictures if name in traces.index]
+    if not read_all:
+        now = _file_digests({name: pictures[name] for name in names})
+        return [name for name in names if now[name] != traces["file"][name]]
+    contents = traces["content"].to_dict()
+    checks = track(((name, _content(pictures[name])) for name in names), "reading pictures", len(names))
+    return [name for name, content in checks if content != contents[name]]
+
+
+def _content(picture: Path) -> str | None:
+    try:
+        return content_digest(picture)
+    except InputFault:
+        return None
+
+
 def _unchanged_traces(traces: pd.DataFrame, files: pd.Series) -> pd.DataFrame:
     return traces[traces["file"] == files.reindex(traces.index)]
 
 
 def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
-    """Return one row per picture: pixels (digest), shortest (side, px), grey (bytes), descriptor, cropped (float16).
+    """Return one row per picture: content and pixels (digests), shortest (side, px), grey (bytes), descriptor, cropped.
 
     ``cropped`` is the descriptor of a crop that keeps 85 % or more of each side: the difference shows which parts of
     a descriptor a crop changes. ``jobs`` processes work in parallel (-1: one per core). Raises InputFault with the
@@ -75,7 +112,7 @@ def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
         raise InputFault(
             f"pictures that cannot be read: {list_names(faulty)}; the first: {next(iter(faulty.values()))}"
         )
-    columns = ["name", "pixels", "shortest", "grey", "descriptor", "cropped"]
+    columns = ["name", "content", "pixels", "shortest", "grey", "descriptor", "cropped"]
     return pd.DataFrame(rows, columns=columns).rename(columns={"name": INDEX}).set_index(INDEX)
 
 
@@ -115,13 +152,10 @@ def _trace_chunk(items: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
 
 def _trace_one(name: str, path: Path) -> dict[str, Any]:
     try:
-        return {"name": name, **trace(read_picture(path, shortest=SHORTEST), zlib.crc32(name.encode()))}
+        facts = {"name": name, "content": content_digest(path)}
+        return facts | trace(read_picture(path, shortest=SHORTEST), zlib.crc32(name.encode()))
     except InputFault as fault:
         return {"name": name, "fault": str(fault)}
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
 
 
 def describe(squares: NDArray[np.uint8]) -> Floats:

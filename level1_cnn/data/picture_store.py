@@ -133,6 +133,8 @@ class Store:
             return None
         stored_rows = rows[rows["stored_picture"] == part.index["picture"].reindex(rows.index)]
         now = current_index(self.source, stored_rows) if len(stored_rows) else part.index[:0]
+        if set(now) != set(part.index):  # an earlier version compared times
+            return {**part.made_from, "pictures": "of an earlier version; they are decoded again"}
         changes = now.index[(now != part.index.loc[now.index]).any(axis=1)]
         if changes.empty:
             return part.made_from

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.pictures.hdf5 import parse_entry_path
-from features.pictures.tfrecord import parse_record_path
+from features.pictures.contents import source_file
+from runtime.fingerprints import fingerprints
 from runtime.provenance import digest
 from runtime.tables import INDEX
 
-VERSION = 2  # increase it when the bytes of a shard, a statistic or the tables of a part change
+VERSION = 3  # increase it when the bytes of a shard, a statistic or the tables of a part change
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Part:
     """The pictures of one role that were decoded together into one file per size."""
 
     name: str  # train00, train01, ..., test00
-    index: pd.DataFrame  # image_name -> picture (path in the source folder), file_bytes, mtime (ns)
+    index: pd.DataFrame  # image_name -> picture (path in the source folder), fingerprint of its file
 
     @property
     def made_from(self) -> dict[str, object]:
@@ -38,6 +38,8 @@ class Part:
     def refresh(self, now: pd.DataFrame) -> "Part":
         """Return this part if its files did not change; else a part with the same name and its rows of ``now``."""
         current = now.loc[self.index.index.intersection(now.index)]
+        if set(current) != set(self.index):  # of an earlier version
+            return Part(self.name, current)
         return self if current.equals(self.index.loc[current.index]) else Part(self.name, current)
 
 
@@ -63,22 +65,11 @@ def new_parts(index: pd.DataFrame, role: str, parts: Sequence[Part], at_most: in
 
 
 def current_index(source: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return image_name -> picture, file_bytes, mtime (ns) of the files as they are now; -1 for a missing file."""
-    facts = {}
-    for picture in rows["stored_picture"]:
-        container = parse_record_path(Path(picture)) or parse_entry_path(Path(picture))
-        file = str(source / (container[0] if container else picture))
-        if file not in facts:
-            facts[file] = _file_facts(Path(file))
-        facts[picture] = facts[file]
-    sizes, times = zip(*(facts[picture] for picture in rows["stored_picture"]), strict=True)
-    columns = {"picture": rows["stored_picture"].to_list(), "file_bytes": sizes, "mtime": times}
+    """Return image_name -> picture, fingerprint of its file as it is now; a missing file has a fingerprint of its own.
+
+    The decoder reports the fault of a missing file.
+    """
+    files = [source_file(source / picture) for picture in rows["stored_picture"]]
+    prints = fingerprints(files)
+    columns = {"picture": rows["stored_picture"].to_list(), "fingerprint": [prints[file] for file in files]}
     return pd.DataFrame(columns, index=pd.Index(rows.index, name=INDEX))
-
-
-def _file_facts(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return -1, -1  # the decoder will report the fault of this file
-    return status.st_size, status.st_mtime_ns

@@ -11,7 +11,7 @@ import typer
 from melstack.option_groups import expand_groups
 from melstack.option_types import setting
 from melstack.options import CLOSER, DAILY, DEMO, MAINTAINING, CasesOptions, RunOptions, split_names
-from runtime.errors import InputFault
+from runtime.errors import InputFault, RunFault
 from runtime.invocation import command, option
 from runtime.plural import number_of
 from runtime.progress import detail, say
@@ -110,14 +110,18 @@ def contact_sheet(source: CasesOptions) -> None:
 @app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack verify --data mydata")
 @expand_groups
 def verify(run_options: RunOptions) -> None:
-    """Check every file of a run: intact, damaged, or stale, which means that its inputs have changed since."""
-    from melstack.verify import print_verdicts, verify_run
+    """Check every file of a run and all pictures in whole; exit code 3: damaged files, 4: inputs that changed since."""
+    from melstack.verify import DAMAGE, STALE, UNKNOWN, print_verdicts, verify_run
+    from runtime.exit_codes import DAMAGED_RUN, STALE_RUN
     from runtime.run_folder import Run
 
     run = Run(run_options.folder)
-    if print_verdicts(run, verify_run(run)):
-        remedy = f"the command that made them makes them again ({command('submission')} makes all)"
-        raise InputFault(f"{run_options.folder}: damaged files; {remedy}")
+    counts = print_verdicts(run, verify_run(run))
+    remedy = f"the command that made them makes them again ({command('submission', run=run.folder)} makes all)"
+    if counts[DAMAGE]:
+        raise RunFault(f"{run.folder}: damaged files; {remedy}", DAMAGED_RUN)
+    if counts[STALE] or counts[UNKNOWN]:
+        raise RunFault(f"{run.folder}: files whose inputs have changed since they were made; {remedy}", STALE_RUN)
 
 
 def write_settings(options: RunOptions) -> Path:

@@ -1,13 +1,19 @@
 """Tests of freeze_cases.py: the case table is frozen once, and a later change of its input is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from features.clinic.folder import draw_clinic
+from features.folder.data_folder import CaseFolders
 from features.folder.layout import Request
-from features.freeze_cases import freeze_cases
+from features.freeze_cases import case_ingredients, freeze_cases
 from runtime.errors import InputFault
+from runtime.files import read_json
+from runtime.provenance import MARK_KEYS, write_mark
 from runtime.run_folder import Run
+from tests.command_line import run_melstack
 from tests.features.cases.record_sets import TRAIN, record, write_set
 from tests.features.pictures.tfrecord_files import write_records
 from tests.features.small_clinic import edit_file, write_external
@@ -57,7 +63,7 @@ def test_changed_records_under_the_same_run_are_refused_by_name(
     assert freeze_cases(run, Request(data, folds=2))
     assert not freeze_cases(run, Request(data, folds=2))
     write_records(data / subfolder / "train02-1.tfrec", [record("new")])
-    with pytest.raises(InputFault, match=rf"pictures\.{key}\.tfrec: .*"):
+    with pytest.raises(InputFault, match=rf"contents\.{key}\.tfrec: .*"):
         freeze_cases(run, Request(data, folds=2))
 
 
@@ -77,3 +83,57 @@ def test_another_order_of_external_folders_is_refused(data: Path, tmp_path: Path
     freeze_cases(run, Request(data, folds=2, extra=(first, second)))
     with pytest.raises(InputFault, match="extra_order"):
         freeze_cases(run, Request(data, folds=2, extra=(second, first)))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write ``content``, of the old size, to ``path``, and give the file its old times."""
+    status = path.stat()
+    assert len(content) == status.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_touched_picture_is_the_same_and_a_replaced_one_of_the_same_size_and_time_is_named(tmp_path: Path) -> None:
+    data = draw_clinic(tmp_path / "drawn", train=60, test=20, seed=0)
+    request, run, pictures = Request(data, folds=3), Run(tmp_path / "run"), sorted((data / "jpeg" / "train").iterdir())
+    freeze_cases(run, request)
+    for path in pictures:
+        path.touch()
+    assert not freeze_cases(run, request)
+    content = bytearray(pictures[3].read_bytes())
+    content[-100:-2] = content[-100:-2][::-1]
+    replace_bytes(pictures[3], bytes(content))
+    with pytest.raises(InputFault, match=r"(?s)contents\.jpeg/train: .*pictures that changed: 1 \(" + pictures[3].stem):
+        freeze_cases(run, request)
+
+
+def test_a_change_outside_the_pieces_of_the_fingerprint_is_found_by_verify(tmp_path: Path) -> None:
+    data = draw_clinic(tmp_path / "drawn", train=60, test=20, seed=0)
+    picture = sorted((data / "jpeg" / "test").iterdir())[0]
+    picture.write_bytes(picture.read_bytes() + bytes(20_000))  # JPEG readers ignore what is behind the end
+    run, request = Run(tmp_path / "run"), Request(data, folds=3)
+    freeze_cases(run, request)
+    assert run_melstack("verify", "--run", run.folder).code == 0
+    content = bytearray(picture.read_bytes())
+    content[1000] ^= 1
+    replace_bytes(picture, bytes(content))
+    assert not freeze_cases(run, request)
+    output = run_melstack("verify", "--run", run.folder)
+    assert (output.code, f"changed since they were read: 1 ({picture.stem})" in output.out) == (4, True)
+    run.pairs.write_text("[]\n\n")
+    assert run_melstack("verify", "--run", run.folder).code == 3
+
+
+def test_a_run_whose_mark_has_sizes_only_gets_the_contents_and_keeps_its_table(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, request = Run(tmp_path / "run"), Request(data, folds=2)
+    freeze_cases(run, request)
+    mark, table = read_json(run.cases_mark), run.cases.read_bytes()
+    made_from = case_ingredients(CaseFolders.open(request), by_size=True)
+    facts = {key: value for key, value in mark.items() if key not in MARK_KEYS}
+    write_mark(run.cases_mark, made_from, [run.cases, run.pairs], **facts)
+    assert not freeze_cases(run, request)
+    assert "from now on the contents of the pictures are compared" in capsys.readouterr().out
+    assert read_json(run.cases_mark) == mark
+    assert run.cases.read_bytes() == table

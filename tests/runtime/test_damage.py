@@ -150,7 +150,7 @@ def flip_and_verify(run: Run, names: list[str]) -> list[str]:
     for name in names:
         flip(run.folder / name)
     verdicts = verify_run(run)
-    assert print_verdicts(run, verdicts) >= 9
+    assert print_verdicts(run, verdicts)[DAMAGE] >= 9
     reasons = "\n".join(reason for verdict in verdicts if verdict.state == DAMAGE for reason in verdict.reasons)
     return [name for name in names if str(run.folder / name) not in reasons]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import InputFault
-from runtime.provenance import check_inputs, differences, digest_of_code, digest_of_folder, is_fresh, write_mark
+from runtime.provenance import check_inputs, differences, digest_of_code, is_fresh, write_mark
 
 
 def test_an_artefact_is_fresh_only_with_the_same_inputs_and_all_outputs(tmp_path: Path) -> None:
@@ -38,12 +38,3 @@ def test_comments_and_docstrings_do_not_change_the_digest_of_code(tmp_path: Path
         file.write_text(text)
         digests.append(digest_of_code([file]))
     assert digests[0] == digests[1] != digests[2]
-
-
-def test_the_digest_of_a_folder_depends_on_names_and_sizes(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"12")
-    first = digest_of_folder(tmp_path)
-    (tmp_path / "a.jpg").touch()
-    assert digest_of_folder(tmp_path) == first
-    (tmp_path / "a.jpg").write_bytes(b"123")
-    assert digest_of_folder(tmp_path) != first
