@@ -35,7 +35,7 @@ def freeze_cases(run: Run, request: Request) -> bool:
     """
     folders, by_size = CaseFolders.open(request), records_sizes(run)
     made_from = case_ingredients(folders, by_size=by_size)
-    _check_unchanged(run, made_from, folders.data)
+    _refuse_changes(run, made_from, folders.data)
     if is_fresh(run.cases_mark, made_from, [run.cases, run.pairs]):
         has_moved = Path(run.facts()["data"]).resolve() != request.data.resolve()
         if by_size:
@@ -88,7 +88,7 @@ def _refuse_other_cases(run: Run, expected: str | None, actual: str) -> None:
         )
 
 
-def _check_unchanged(run: Run, made_from: Inputs, data: DataFolder) -> None:
+def _refuse_changes(run: Run, made_from: Inputs, data: DataFolder) -> None:
     """Raise InputFault if the case table was made from other inputs, with the names of pictures that changed since."""
     remedy = f"use another run name ({option('run')}), or delete {run.folder} to start again"
     try:

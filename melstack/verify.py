@@ -117,7 +117,7 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from _existing({run.folder / GALLERIES_MARK: partial(_gallery_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
-    for place in replaced_runs(run):  # what was replaced is compared with nothing but its own digests
+    for place in replaced_runs(run):  # replaced files are compared with their own digests only
         marks = [*place.level2.glob("*/*.json"), place.submission.with_suffix(".json")]
         yield from _existing({mark: lambda: None for mark in sorted(marks) if mark.name in MARK_NAMES})
     for manifest in sorted(run.folder.glob("*/manifest.json")):

@@ -1,4 +1,4 @@
-"""The content of a picture as a digest, and the file that holds it: a picture may lie in a TFRecord or HDF5 file."""
+"""The content of a picture as a digest, and the file that holds it: a picture may be inside a TFRecord or HDF5 file."""
 
 from pathlib import Path
 
