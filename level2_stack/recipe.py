@@ -13,7 +13,7 @@ from runtime.errors import Faults, did_you_mean
 from runtime.settings import Settings, check_settings, read_toml
 
 BLEND = "blend"
-CHOICE = "choice"  # the leaderboard's row of the learners that each outer fold's inner folds prefer
+CHOICE = "choice"  # the leaderboard's row of the models that the inner folds choose for each outer fold
 AUTO = "auto"
 CALIBRATORS = ["none", "temperature", "platt", "beta", "isotonic"]  # of calibrate.py, which is slow to import
 
@@ -60,7 +60,7 @@ class Recipe(Settings):
     ``negatives_per_positive`` is how many negatives per positive a fit of such a learner samples (its probabilities are
     corrected). ``choose_rounds`` lets the inner folds choose how many rounds of a booster are used. ``blend`` lists the
     learners whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the
-    learner whose test probabilities are submitted, "blend", or "auto": the one that nested evaluation prefers.
+    learner whose test probabilities are submitted, "blend", or "auto": the one with the highest expected AUC.
     ``ablation`` measures how much every block contributes.
     """
 

@@ -68,6 +68,27 @@ def truth(
 
 
 @app.command()
+def choice(
+    cohorts: Annotated[int, typer.Option(min=2, help="the number of synthetic clinics of each size")] = 10,
+    cases: Annotated[list[int] | None, typer.Option(min=200, help="train pictures of one size; repeatable")] = None,
+    test: Annotated[int, typer.Option(min=200, help="pictures of other patients per clinic")] = 8000,
+    networks: Annotated[list[str] | None, typer.Option(help="weak, equal, strong or complete; repeatable")] = None,
+    out: Out = None,
+) -> None:
+    """Draw clinics with a known risk; compare on new patients what two rules submit from one cross-validation."""
+    from benchmarks.stacking.choice import KINDS, NOISES, choice_study, quick_recipe
+    from benchmarks.stacking.study import check_out, report
+    from runtime.errors import InputFault, did_you_mean
+
+    check_out(out)
+    for kind in networks or ():
+        if kind not in KINDS:
+            raise InputFault(f"--networks {kind!r} is unknown; {did_you_mean(kind, list(KINDS))}")
+    kinds = networks or list(NOISES)
+    report(choice_study(quick_recipe(), cases or [300, 1000, 3000], cohorts, test=test, kinds=kinds), out)
+
+
+@app.command()
 @expand_groups
 def leak(
     run_options: RunOptions,

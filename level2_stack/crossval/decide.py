@@ -11,7 +11,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from level2_stack.calibration import calibrate
-from level2_stack.crossval.choose import RANK_MEAN, Preference, prefer
+from level2_stack.crossval.choose import Preference, prefer
 from level2_stack.crossval.fits import select_columns
 from level2_stack.crossval.nested import CrossValidation, Scores
 from level2_stack.design.assemble import Design
@@ -154,14 +154,13 @@ def _preferences(
     """Return the preference of every outer fold, from its inner scores, and that of all outer scores."""
     if recipe.submit != AUTO:
         return [], None
-    candidates = [name for name in scores if name != RANK_MEAN]
     fold_preferences = []
     for fold in range(int(folds.max()) + 1):
         inner = folds != fold
         table = pd.DataFrame({name: each.train[fold, inner] for name, each in scores.items()})
-        fold_preferences.append(prefer(design.y[inner], table, design.groups[inner], candidates))
+        fold_preferences.append(prefer(design.y[inner], table, design.groups[inner]))
     outer = pd.DataFrame({name: each.outer(folds) for name, each in scores.items()})
-    return fold_preferences, prefer(design.y, outer, design.groups, candidates)
+    return fold_preferences, prefer(design.y, outer, design.groups)
 
 
 def _adjust_prior(probability: Floats, y: Floats, recipe: Recipe) -> Floats:

@@ -124,7 +124,7 @@ def decisions(findings: Findings) -> dict[str, Any]:
 
 
 def _preference_to_json(preference: Preference) -> dict[str, Any]:
-    """Return the fields of a preference and the learner it chose; its gain is None without a rank mean."""
+    """Return the fields of a preference and the model it chose; its gains are None without a rank mean."""
     values = asdict(preference) | {"chosen": preference.choice}
     return {key: None if value != value else value for key, value in values.items()}
 
@@ -174,8 +174,10 @@ def _choice_lines(findings: Findings) -> Iterator[str]:
         yield f"submitted: {result.submitted_model}, as set in the recipe"
     else:
         by_fold = ", ".join(each.choice for each in result.fold_preferences)
-        yield f"submitted: {result.submitted_model}; {result.preference.sentence()}"
-        yield f"chosen for each outer fold on its inner folds: {by_fold}; their AUC is the leaderboard's row {CHOICE}"
+        name, aucs = result.submitted_model, findings.board["auc"]
+        yield f"submitted: {name}; {result.preference.sentence()}"
+        yield f"AUC to quote: {aucs[CHOICE]:.4f}, row {CHOICE}: for each outer fold, its inner folds chose {by_fold}"
+        yield f"the row {name} has {aucs[name]:.4f}, which may be too high: the same cases chose {name}"
     for learner, weights in findings.cross_validation.weights.items():
         yield f"network weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     for learner, stages in findings.cross_validation.stage.items():
