@@ -51,7 +51,7 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         The learners whose logits are averaged, and how. None: lgbm, xgb and ridge; if ``learners`` is given, those of
         them that are not baselines.
     submit : str, default="auto"
-        What ``predict_proba`` returns: a learner, "blend", or ("auto") the one that nested evaluation prefers.
+        What ``predict_proba`` returns: a learner, "blend", or ("auto") the one with the highest expected AUC.
     n_folds : int, default=5
         Outer folds, at least 3; lowered to the number of groups of a class where that is smaller.
     seeds, inner_seeds : int, default=3 and 1
@@ -75,8 +75,8 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     classes_ : ndarray of shape (2,); the second counts as positive.
     folds_ : ndarray of shape (n_samples,); the outer fold of every row.
     oof_ : ndarray of shape (n_samples,)
-        Out-of-fold probability of the positive class. With submit="auto" every outer fold is predicted by the learner
-        that its inner folds prefer, so no row influences the choice of its own learner: the leaderboard's "choice".
+        Out-of-fold probability of the positive class. With submit="auto" every outer fold is predicted by the model
+        that its inner folds choose, so no row influences the choice of its own model: the leaderboard's "choice".
     leaderboard_ : DataFrame
         Nested out-of-fold AUC of every score, every learner, the blend and the choice, with intervals; see
         leaderboard.py.

@@ -77,9 +77,11 @@ def _means(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def _headline(null: Design, result: StackResult, models: pd.DataFrame) -> dict[str, object]:
-    """Return the row of the headline model, the submitted model's name and the base rate."""
-    headline = models.set_index("model").loc[result.headline]
+    """Return the row of the headline model, its gain over the rank mean, the submitted model and the base rate."""
+    by_model = models.set_index("model")
+    headline, rank_mean = by_model.loc[result.headline], by_model["fold_mean"].get(RANK_MEAN, float("nan"))
     facts = {"submitted": result.submitted_model, "base_rate": float(null.y.mean())}
+    facts["gain"] = float(headline["fold_mean"] - rank_mean)
     scores = [
         headline[names] for names in (["auc", "low", "high", "covers", "fold_mean"], ["mean_p", "ece", "spread_p"])
     ]
@@ -89,6 +91,7 @@ def _headline(null: Design, result: StackResult, models: pd.DataFrame) -> dict[s
 def _figures(table: pd.DataFrame) -> dict[str, float | int]:
     mean, error = with_error(table["auc"])
     within, within_error = with_error(table["fold_mean"])
+    gain, gain_error = with_error(table["gain"])
     return {
         "seeds": len(table),
         "covering": int(table["covers"].sum()),
@@ -96,6 +99,8 @@ def _figures(table: pd.DataFrame) -> dict[str, float | int]:
         "mean_auc_error": error,
         "mean_auc_within_folds": within,
         "mean_auc_within_folds_error": within_error,
+        "gain_over_rank_mean": gain,
+        "gain_over_rank_mean_error": gain_error,
         "rank_mean_submitted": int((table["submitted"] == RANK_MEAN).sum()),
         "mean_p_over_base_rate": float((table["mean_p"] / table["base_rate"]).mean()),
         "mean_ece": float(table["ece"].mean()),
@@ -109,7 +114,9 @@ def _sentences(figures: dict[str, float | int]) -> list[str]:
         f" mean AUC {figures['mean_auc']:.4f}"
         f" (standard error {figures['mean_auc_error']:.4f}), within folds {figures['mean_auc_within_folds']:.4f}"
         f" ({figures['mean_auc_within_folds_error']:.4f})",
-        f"the rank mean was submitted for {figures['rank_mean_submitted']} of {figures['seeds']} seeds",
+        f"gain over the rank mean within folds {figures['gain_over_rank_mean']:+.4f} "
+        f"(standard error {figures['gain_over_rank_mean_error']:.4f}); the rank mean was submitted for "
+        f"{figures['rank_mean_submitted']} of {figures['seeds']} seeds",
         f"mean probability over base rate {figures['mean_p_over_base_rate']:.4f}, ECE {figures['mean_ece']:.5f}, "
         f"standard deviation of the probabilities {figures['mean_spread_p']:.5f}",
     ]

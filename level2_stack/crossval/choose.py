@@ -1,4 +1,4 @@
-"""The choice of the model to submit: the one with the highest expected AUC on new cases, whatever can be claimed."""
+"""The choice of the model to submit: the one with the highest expected AUC on new cases, beyond chance or not."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from level2_stack.evaluation.auc import Interval, auc_replicates, percentile_interval
+from level2_stack.evaluation.auc import auc_replicates, percentile_interval
 from level2_stack.recipe import BLEND
 
 Floats = NDArray[np.float64]
@@ -64,8 +64,7 @@ def prefer(
         nan = float("nan")
         return Preference(best, float(aucs[best][0]), nan, nan, nan, nan)
     gains = aucs[best] - aucs[RANK_MEAN]
-    interval: Interval = percentile_interval(gains)
-    return Preference(best, float(aucs[best][0]), *interval, _expected_gain(gains))
+    return Preference(best, float(aucs[best][0]), *percentile_interval(gains), _expected_gain(gains))
 
 
 def shrink(gain: float, error: float) -> float:

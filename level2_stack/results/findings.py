@@ -177,7 +177,8 @@ def _choice_lines(findings: Findings) -> Iterator[str]:
         name, aucs = result.submitted_model, findings.board["auc"]
         yield f"submitted: {name}; {result.preference.sentence()}"
         yield f"AUC to quote: {aucs[CHOICE]:.4f}, row {CHOICE}: for each outer fold, its inner folds chose {by_fold}"
-        yield f"the row {name} has {aucs[name]:.4f}, which may be too high: the same cases chose {name}"
+        if aucs[name] != aucs[CHOICE]:
+            yield f"the row {name} has {aucs[name]:.4f}, which may be too high: the same cases chose {name}"
     for learner, weights in findings.cross_validation.weights.items():
         yield f"network weights of {learner}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     for learner, stages in findings.cross_validation.stage.items():

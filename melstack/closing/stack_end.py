@@ -51,10 +51,11 @@ def _results(stack: FinishedStack) -> Iterator[str]:
     share, row = float(train["target"].mean()), stack.board.loc[headline]
     what = _count(test) if len(test) else "no test case"
     networks = number_of(len(stack.networks), "network")
-    yield f"predicted: {what}, by {_in_words(submitted)} of {networks}"
+    reason = ", expected to be best" if stack.decisions.get("preferred") else ""
+    yield f"predicted: {what}, by {_in_words(submitted)} of {networks}{reason}"
     yield (
-        f"out-of-fold AUC of {_in_words(headline)}: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}] (95 %)"
-        f", over {_count(train)}, {100 * share:.1f} % malignant"
+        f"AUC to quote: out of fold, {_in_words(headline)}: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+        f" (95 %), over {_count(train)}, {100 * share:.1f} % malignant"
     )
     yield from _gains(stack, headline)
     prevalence = stack.decisions["recipe"]["calibration"]["prevalence"]

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from joblib import parallel_config
 
+from benchmarks.stacking.choice import choice_study, old_rule
 from benchmarks.stacking.growth import _exponent, grow_tables, growth_study
 from benchmarks.stacking.leak import LEAK_COLUMN, add_leak, leak_study
 from benchmarks.stacking.networks import FOLDS, STEADY, LevelOne, draw_cases, train_level_one
@@ -58,6 +60,8 @@ def test_level_two_finds_no_signal_in_permuted_targets():
     assert aucs.max() < 0.65  # with its own targets the network reaches 1.00
     assert study.figures["mean_p_over_base_rate"] == pytest.approx(1, abs=0.1)
     assert 0 <= study.figures["covering"] <= 2
+    means = study.tables["mean AUC over the seeds"].set_index("model")["fold_mean"]
+    assert study.figures["gain_over_rank_mean"] == pytest.approx(means["choice"] - means["rank_mean"])
 
 
 def test_a_leaking_column_has_the_requested_auc_and_is_empty_for_test_rows():
@@ -135,6 +139,29 @@ def test_the_truth_study_compares_the_report_with_fresh_rows():
     assert ((table["low"] <= table["fresh"]) & (table["fresh"] <= table["high"])).tolist() == table["covered"].tolist()
     assert (table["fresh"] < table["attainable"]).all()
     assert study.figures["difference"] == pytest.approx(table["difference"].mean())
+
+
+def test_the_choice_study_compares_what_two_rules_submit_from_one_cross_validation():
+    kinds = ["weak", "complete"]
+    with parallel_config("sequential"):
+        study = choice_study(LINEAR, [200], 2, test=300, kinds=kinds)
+    stacks, summary = study.tables.values()
+    assert (len(stacks), summary["networks"].tolist()) == (4, kinds)
+    same = stacks["submitted_old"] == stacks["submitted_new"]
+    assert (stacks["old"] == stacks["new"])[same].all()
+    assert (stacks[["old", "new", "rank_mean", "blend"]].max(axis=1) <= stacks["best"]).all()
+    assert summary["difference"].tolist() == pytest.approx((summary["new"] - summary["old"]).tolist())
+    assert study.figures["difference"] == pytest.approx((stacks["new"] - stacks["old"]).mean())
+    assert summary.set_index("networks")["rank_mean"].idxmax() == "complete"
+
+
+@pytest.mark.parametrize(("blend", "lgbm", "name"), [(0.0, 0.0, "rank_mean"), (0.5, 0.51, "blend"), (0.5, 1.5, "lgbm")])
+def test_the_old_rule_submits_what_is_better_beyond_chance(blend, lgbm, name):
+    random = np.random.default_rng(0)
+    y, common = np.tile([0.0, 1.0], 200), random.normal(size=400)
+    strengths = {"lgbm": lgbm, "blend": blend, "rank_mean": 0.0}
+    table = pd.DataFrame({key: value * y + common + 0.2 * random.normal(size=400) for key, value in strengths.items()})
+    assert old_rule(y, table, np.arange(400).astype(object)) == name
 
 
 def test_level_one_that_learns_nothing_from_labels_cannot_overfit_level_two():

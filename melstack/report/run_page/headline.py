@@ -59,9 +59,10 @@ def verdict(
 ) -> Verdict:
     """Return the verdict on ``headline`` against the rank mean, by the paired interval in the leaderboard ``board``.
 
-    ``submission`` is the name of the submitted model. If that is the rank mean, because ``best_stack`` (entry
-    "preferred" of decisions.json) does not beat it, the headline equals the rank mean by construction, and the verdict
-    states the gain of that stack instead.
+    ``submission`` is the name of the submitted model, which is expected to be best, or which the recipe sets. The
+    verdict is what can be claimed. If the rank mean is submitted, because no gain of ``best_stack`` (entry "preferred"
+    of decisions.json) is expected, the headline is close to the rank mean by construction, and the verdict states the
+    gain of that stack instead.
     """
     if headline == RANK_MEAN:
         return Verdict("unclear", "The rank mean itself", "The recipe submits the rank mean; no stack was compared.")
@@ -70,11 +71,13 @@ def verdict(
     if submission == RANK_MEAN and best_stack and best_stack.get("gain") is not None:
         gain, low, high = (float(best_stack[name]) for name in ("gain", "low", "high"))
         sentence = (
-            f"The gain of {best_stack['preferred']} is {_gain(gain, low, high)}; the rank mean is submitted instead."
+            f"The gain of {best_stack['preferred']} is {_gain(gain, low, high)}; submitted: rank_mean, because "
+            "no gain on new cases is expected."
         )
         return Verdict("unclear", NOT_BEYOND_CHANCE, sentence)
     gain, low, high = (float(board[name][RANK_MEAN]) for name in ("gain", "gain_low", "gain_high"))
-    sentence = f"The gain of {headline} is {_gain(gain, low, high)}; submitted: {submission}."
+    reason = "expected to be best on new cases" if best_stack else "as the recipe says"
+    sentence = f"The gain of {headline} is {_gain(gain, low, high)}; submitted: {submission}, {reason}."
     if low > 0:
         return Verdict("good", "The stack beats the rank mean", sentence)
     if high < 0:

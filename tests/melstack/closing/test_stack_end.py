@@ -42,7 +42,8 @@ class Example:
         folder = self.run.level2 / "default"
         self.table("leaderboard", pd.DataFrame(ROWS, columns=BOARD))
         recipe = {"calibration": {"prevalence": self.prevalence}, "acquisition": "auto", "shift_threshold": 0.6}
-        write_json(folder / "decisions.json", {"headline": "choice", "submitted": "blend", "recipe": recipe})
+        content = {"headline": "choice", "submitted": "blend", "preferred": {"preferred": "blend"}, "recipe": recipe}
+        write_json(folder / "decisions.json", content)
         cases, random = self.run.read_cases(), np.random.default_rng(0)
         for name in ("good", "poor"):
             table = pd.DataFrame({"probability": random.random(len(cases)), "fold": cases["fold"]}, index=cases.index)
@@ -80,7 +81,9 @@ def example(tmp_path: Path) -> Example:
 
 def test_the_end_tells_what_is_predicted_how_well_and_where_it_is(example: Example) -> None:
     lines = example.lines()
-    assert lines[0] == "predicted: 120 cases of 30 patients, by the blend of the learners (blend) of 2 networks"
+    what = "predicted: 120 cases of 30 patients, by the blend of the learners (blend) of 2 networks"
+    assert lines[0] == f"{what}, expected to be best"
+    assert lines[1].startswith("AUC to quote: out of fold, the choice within each fold (choice): ")
     assert "0.9000 [0.8800, 0.9200] (95 %), over 480 cases of 120 patients, 33.3 % malignant" in lines[1]
     assert lines[2] == "gain over the rank mean: +0.0400 [-0.0100, +0.0600], not beyond chance"
     assert lines[3] == "gain over good, the best network: +0.0300 [+0.0100, +0.0500], beyond chance"

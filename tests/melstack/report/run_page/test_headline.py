@@ -26,10 +26,19 @@ def test_the_verdict_follows_the_paired_interval(gain: tuple[float, float, float
 
 
 def test_if_the_rank_mean_is_submitted_the_verdict_states_the_gain_of_the_best_stack() -> None:
-    best_stack = {"preferred": "blend", "gain": 0.0107, "low": -0.0008, "high": 0.0204}
+    best_stack = {"preferred": "blend", "gain": 0.0107, "low": -0.0108, "high": 0.0304}
     result = verdict(board(0, 0, 0), "choice", "rank_mean", best_stack)
     assert result.title == NOT_BEYOND_CHANCE
-    assert result.sentence.startswith("The gain of blend is +0.0107 [−0.0008, +0.0204]")
+    assert result.sentence.startswith("The gain of blend is +0.0107 [−0.0108, +0.0304]")
+    assert result.sentence.endswith("submitted: rank_mean, because no gain on new cases is expected.")
+
+
+def test_the_verdict_says_why_the_model_is_submitted_although_its_gain_is_not_beyond_chance() -> None:
+    row = board(0.02, -0.01, 0.05)
+    assert verdict(row, "choice", "blend", {"preferred": "blend"}).sentence.endswith(
+        "submitted: blend, expected to be best on new cases."
+    )
+    assert verdict(row, "xgb", "xgb").sentence.endswith("submitted: xgb, as the recipe says.")
 
 
 def test_without_a_rank_mean_the_verdict_is_unclear() -> None:
