@@ -7,6 +7,7 @@ import typer
 
 from melstack.option_types import check_share, flag, setting
 from melstack.options import DAILY, RunOptions, StackOptions, split_names
+from melstack.steps.stacking import stack_networks, write_submission
 
 app = typer.Typer()
 
@@ -36,10 +37,9 @@ def blend(
     from level2_stack.foreign.bring import import_into_run
     from level2_stack.recipe import read_recipe
     from melstack.closing.stack_end import print_end
-    from melstack.commands.data import audit_cases
-    from melstack.commands.level2 import stack_networks, write_submission
     from melstack.exchange.blend import FOLDER, find_stacks, make_blend_run, remember_blend
     from melstack.exchange.gains import measure_gains, print_gains
+    from melstack.steps.cases import audit_cases
     from runtime.run_folder import Run
 
     sources = find_stacks([Path(name) for name in [*split_names(stacks), *split_names(runs)]], run)

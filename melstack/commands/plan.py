@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from melstack.commands.data import freeze
-from melstack.commands.level1 import check_external, check_networks, experiments_of, has_pictures
-from melstack.commands.level2 import check_stack_options
 from melstack.option_groups import expand_groups
 from melstack.options import DAILY, CasesOptions, FreeOptions, NetworkOptions, StackOptions, model_name, split_names
+from melstack.steps.cases import freeze
+from melstack.steps.stacking import check_stack_options
+from melstack.steps.training import check_external, check_networks, experiments_of, has_pictures
 
 if TYPE_CHECKING:
     from runtime.machine import Machine

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from melstack.commands.level2 import run_with_stack
 from melstack.option_groups import expand_groups
 from melstack.option_types import setting
 from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, split_names
+from melstack.steps.stacking import run_with_stack
 from runtime.progress import say
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import fold_rows, model_rows
 from level1_cnn.experiment import Finetune
-from melstack.commands import level1 as command
 from melstack.options import NetworkOptions
+from melstack.steps import training
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
@@ -29,7 +29,7 @@ every_model = pytest.mark.parametrize("name", MODEL_TEXTS)
 
 
 def train(run: Run, folder: Path, name: str, text: str) -> pd.DataFrame:
-    command.train(run, NetworkOptions(models=[write_model(folder, name, text)]))
+    training.train(run, NetworkOptions(models=[write_model(folder, name, text)]))
     return read_table(run.level1 / name / "predictions.parquet")
 
 
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Train both models and return their run."""
     folder = tmp_path_factory.mktemp("level1")
     run = make_run(folder, folds=FOLDS)
-    command.train(run, NetworkOptions(models=[write_model(folder, *model) for model in MODEL_TEXTS.items()]))
+    training.train(run, NetworkOptions(models=[write_model(folder, *model) for model in MODEL_TEXTS.items()]))
     return run
 
 
@@ -125,7 +125,7 @@ def test_an_unreachable_cluster_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr("runtime.cluster.scheduler.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputFault, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
-        command.train(run, NetworkOptions(models=[write_model(tmp_path, "far", FROZEN_TOML)]), "tcp://127.0.0.1:9")
+        training.train(run, NetworkOptions(models=[write_model(tmp_path, "far", FROZEN_TOML)]), "tcp://127.0.0.1:9")
     assert not list(run.level1.glob("far/fold_*"))
 
 
@@ -165,6 +165,6 @@ def test_without_pictures_level_one_is_skipped_with_a_message(
     shutil.rmtree(data / "jpeg")
     run = Run(tmp_path / "run")
     freeze_cases(run, Request(data, folds=FOLDS))
-    command.train(run, NetworkOptions())
+    training.train(run, NetworkOptions())
     assert "no pictures, so no network is trained" in capsys.readouterr().out
     assert not run.level1.exists()

@@ -140,5 +140,5 @@ def test_unknown_repeated_or_out_of_range_views_and_a_missing_identity_are_refus
 
 
 def test_all_faults_of_a_list_are_in_one_message() -> None:
-    with pytest.raises(InputFault, match=r"model\.toml: views: 3 fault\(s\)"):
+    with pytest.raises(InputFault, match=r"model\.toml: views: 3 faults"):
         check_views(("mirror", "zoom:0", "turn"), "model.toml")

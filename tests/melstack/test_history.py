@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from melstack.commands.level2 import cross_validate, write_submission
 from melstack.options import StackOptions
+from melstack.steps.stacking import cross_validate, write_submission
 from runtime.run_folder import Run
 from tests.command_line import run_melstack
 from tests.tiny_project import FinishedRun

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from level1_cnn.hardware.gpu_nodes import check_gpus
-from melstack.commands.level2 import stack_run
 from melstack.options import CasesOptions, NetworkOptions, StackOptions
+from melstack.steps.stacking import stack_run
 from runtime.errors import InputFault
 from runtime.files import check_writable
 from runtime.run_folder import Run
@@ -172,7 +172,7 @@ def test_a_damaged_folder_names_the_fault_of_every_network(folder: Path) -> None
 def test_networks_of_other_cases_are_refused_before_anything_is_trained(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("melstack.commands.level1.train", lambda *_: pytest.fail("a network is trained"))
+    monkeypatch.setattr("melstack.steps.training.train", lambda *_: pytest.fail("a network is trained"))
     source = CasesOptions(folder / "data", folder / "run", folds=2)
     with pytest.raises(InputFault, match="not in the case table"):
         stack_run(source, NetworkOptions(), StackOptions(foreign=folder / "others"), None)

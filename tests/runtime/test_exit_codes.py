@@ -112,9 +112,9 @@ def test_a_full_disk_under_tensorflow_gives_the_same_message(small_disk: Path, c
 
 def test_a_read_only_run_folder_gives_a_message(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(OSError, match="Read-only") as error, lock_folder(small_disk):
+    message = r"cannot be written \(Read-only file system\); name another folder"
+    with pytest.raises(InputFault, match=message), lock_folder(small_disk):
         pass
-    assert "the file system is read-only; make it writable, or choose another run folder" in str(describe(error.value))
 
 
 @pytest.mark.full

@@ -17,8 +17,8 @@ from features.folder.data_folder import DataFolder
 from features.folder.layout import ISIC_2024, Layout, Request, read_layout
 from features.freeze_cases import freeze_cases
 from level2_stack.foreign.bring import import_into_run
-from melstack.commands.level2 import cross_validate, write_submission
 from melstack.options import StackOptions
+from melstack.steps.stacking import cross_validate, write_submission
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from tests.sources import ROOT

@@ -19,8 +19,8 @@ from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE, load_state, load_weights
 from level1_cnn.training.finetune import FinetuneTrainer
-from melstack.commands import level1 as command
 from melstack.options import NetworkOptions
+from melstack.steps import training
 from runtime.errors import InputFault
 from runtime.files import read_json
 from runtime.run_folder import Run
@@ -106,8 +106,8 @@ def dependent_models(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
     files = {name: write_model(folder, name, text) for name, text in texts.items()}
     with pytest.raises(InputFault, match="frozen: weights: 'source' is not in this run"):
-        command.train(other, NetworkOptions(models=[files["frozen"]]))
-    command.train(other, NetworkOptions(models=[*files.values()]))
+        training.train(other, NetworkOptions(models=[files["frozen"]]))
+    training.train(other, NetworkOptions(models=[*files.values()]))
     return other
 
 
@@ -208,14 +208,14 @@ def test_starting_from_a_model_without_a_pretraining_stage_is_refused(run: Run, 
     models = [write_model(tmp_path, "plain", BODY)]
     models.append(write_model(tmp_path, "follower", BODY.replace('weights = "none"', 'weights = "pretrained:plain"')))
     with pytest.raises(InputFault, match=r"follower: weights: 'plain' has no \[training.pretrain\]"):
-        command.train(run, NetworkOptions(models=models))
+        training.train(run, NetworkOptions(models=models))
 
 
 def test_models_that_need_external_pictures_are_refused_before_anything_is_trained(
     drawn_run: Run, tmp_path: Path
 ) -> None:
     with pytest.raises(InputFault, match="needs_more: needs external pictures"):
-        command.train(
+        training.train(
             drawn_run, NetworkOptions(models=[write_model(tmp_path, "needs_more", BODY + "external_share = 0.5\n")])
         )
 
@@ -265,4 +265,4 @@ def test_pseudo_labels_of_a_fold_are_the_predictions_of_the_same_fold_of_the_oth
 def test_an_unknown_source_of_pseudo_labels_is_refused(run: Run, tmp_path: Path) -> None:
     model = write_model(tmp_path, "orphan", BODY + '[training.pseudo]\nmodel = "absent"\n')
     with pytest.raises(InputFault, match=r"training\.pseudo\.model: 'absent' is not in this run"):
-        command.train(run, NetworkOptions(models=[model]))
+        training.train(run, NetworkOptions(models=[model]))

@@ -201,9 +201,9 @@ def test_invalid_inputs_are_refused_by_name():
         fit("platt", margin, y)
     with pytest.raises(InputFault, match="'plat'; did you mean 'platt'"):
         fit("plat", y, y)
-    with pytest.raises(InputFault, match=r"0 candidate\(s\) and 2 fold\(s\)"):
+    with pytest.raises(InputFault, match=r"0 candidates and 2 folds"):
         choose(y, y, folds_of(4) // 2, [])
-    with pytest.raises(InputFault, match=r"1 candidate\(s\) and 1 fold\(s\)"):
+    with pytest.raises(InputFault, match=r"1 candidate and 1 fold"):
         choose(y, y, np.zeros(4, dtype=int), ["platt"])
 
 

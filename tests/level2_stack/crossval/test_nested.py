@@ -188,7 +188,7 @@ def test_a_patient_in_two_folds_is_refused_by_name():
 
 
 def test_fewer_than_three_folds_are_refused():
-    with pytest.raises(InputFault, match=r"2 fold\(s\); nested cross-validation needs at least 3"):
+    with pytest.raises(InputFault, match=r"2 folds; nested cross-validation needs at least 3"):
         cross_validate(make_design(folds=2), recipe("logistic"))
 
 

@@ -16,8 +16,8 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
 from melstack.bundle.writing import make_bundle
-from melstack.commands.level2 import cross_validate, write_submission
 from melstack.options import StackOptions
+from melstack.steps.stacking import cross_validate, write_submission
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.tables import read_table
@@ -137,7 +137,7 @@ def test_unreadable_input_and_output_paths_are_refused_before_any_network_runs(
 ) -> None:
     shutil.copytree(data / "jpeg/test", tmp_path / "new/jpeg/test")
     (tmp_path / "file").touch()
-    with pytest.raises(InputFault, match=r"file: this is a file"):
+    with pytest.raises(InputFault, match="file: a file, but the files of the command need a folder"):
         predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "file", None, None)
     with pytest.raises(InputFault, match=r"elsewhere: no such folder; give the folder"):
         predict_folder(finished_run.bundle, tmp_path / "new", tmp_path / "out", None, tmp_path / "elsewhere")

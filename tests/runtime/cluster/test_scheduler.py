@@ -151,7 +151,7 @@ def test_a_worker_that_does_not_see_the_run_under_its_path_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     elsewhere = Path("/proc/self/cwd")  # a different folder in every process
-    with pytest.raises(InputFault, match=r"fault\(s\)\n.*the run's case table is absent \(/proc/self/cwd/cases"):
+    with pytest.raises(InputFault, match=r"faults\n.*the run's case table is absent \(/proc/self/cwd/cases"):
         run(address_of_processes, elsewhere, [])
 
 

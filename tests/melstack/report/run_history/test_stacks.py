@@ -100,7 +100,7 @@ def test_all_finished_runs_are_compared_by_default(tmp_path: Path) -> None:
 
 def test_all_runs_without_a_finished_stack_are_named(tmp_path: Path) -> None:
     write_experiment(tmp_path / "done")
-    with pytest.raises(InputFault, match=r"2 fault\(s\)\n.*x: no finished.*\n.*y: no finished"):
+    with pytest.raises(InputFault, match=r"2 faults\n.*x: no finished.*\n.*y: no finished"):
         run_folders([tmp_path / "done", tmp_path / "x", tmp_path / "y"], tmp_path)
     with pytest.raises(InputFault, match="no run in this folder"):
         run_folders([], tmp_path / "nothing")

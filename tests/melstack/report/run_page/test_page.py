@@ -224,7 +224,7 @@ def test_all_missing_files_of_the_stack_are_named_and_an_older_page_stays(tmp_pa
     (run.folder / "report.html").write_text("older")
     (run.level2 / "default" / "metrics.csv").unlink()
     (run.level2 / "default" / "decisions.json").unlink()
-    with pytest.raises(InputFault, match=r"2 fault\(s\)[\s\S]*decisions\.json[\s\S]*metrics\.csv.*`melstack stack`"):
+    with pytest.raises(InputFault, match=r"2 faults[\s\S]*decisions\.json[\s\S]*metrics\.csv.*`melstack stack`"):
         make_report(run, "default")
     assert (run.folder / "report.html").read_text() == "older"
 

@@ -1,0 +1,179 @@
+"""Train the networks of a run that are not finished, after every check that needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from level1_cnn.hardware.gpu_nodes import check_gpus
+from melstack.options import (
+    CasesOptions,
+    NetworkOptions,
+    StackOptions,
+    split_names,
+)
+from melstack.steps.cases import audit_cases, freeze
+from runtime.errors import InputFault, list_names
+from runtime.invocation import option
+from runtime.progress import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from level1_cnn.experiment import Experiment
+    from runtime.run_folder import Run
+
+
+def train_run(
+    source: CasesOptions, networks: NetworkOptions, cluster: str | None, stack: StackOptions | None = None
+) -> Run:
+    """Return the run of ``source`` after freezing, auditing and level one; unknown networks are refused first.
+
+    Predictions of other networks, which ``stack`` may name, are imported before anything is trained; models that are
+    among them are not trained.
+    """
+    from level2_stack.foreign.bring import import_into_run
+    from melstack.exchange.exports import export_predictions
+    from runtime.run_folder import Run
+
+    others = check_networks(source, networks, None if stack is None else stack.foreign)
+    if cluster is None and not Run(source.folder).cases_mark.is_file():
+        check_gpus(networks.devices)  # a finished run may be stacked on a machine without its GPU
+
+    def bring_networks(run: Run) -> None:
+        """Import the predictions of other networks."""
+        if stack is not None and stack.foreign is not None:
+            import_into_run(run, stack.foreign, split_names(stack.trust))
+
+    run = freeze(source, then=bring_networks)
+    audit_cases(run)
+    train(run, networks, cluster, others)
+    export_predictions(run)
+    return run
+
+
+def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path | None = None) -> list[str]:
+    """Return the networks in ``foreign`` and those that the run imported before: they are not to be trained.
+
+    Raises InputFault for an unknown profile or model, for an invalid TOML file, for a model that is also a network
+    in ``foreign``, and for models of a new run that need external pictures, before anything is computed.
+    """
+    from level2_stack.foreign.bring import networks_in, rename_remedy
+    from level2_stack.networks_to_stack import imported_networks
+    from runtime.run_folder import Run
+
+    run = Run(source.folder)
+    inside = [] if foreign is None else networks_in(foreign, run)
+    others = [*inside, *imported_networks(run)]
+    clashes = [] if networks.models else [name for name in experiments_of(run, networks, []) if name in inside]
+    if foreign is not None and clashes:
+        raise InputFault(
+            f"{foreign}: has networks with the names of models of profile {networks.profile!r}: {list_names(clashes)}; "
+            f"{rename_remedy(foreign)}, or name the models to use with {option('models')}"
+        )
+    experiments = experiments_of(run, networks, others)
+    if not run.cases_mark.is_file():
+        refuse_external(experiments, has_external=bool(source.extra))
+    return others
+
+
+def experiments_of(run: Run, networks: NetworkOptions, others: Collection[str]) -> dict[str, Experiment]:
+    """Return model name -> experiment: all models of the profile, or only those that the option models names.
+
+    Names in ``others`` are imported networks. A name that no profile has may be that of a network of the run, whose
+    TOML file the run records. Raises InputFault as `find_experiments` does.
+    """
+    from level1_cnn.experiment import find_experiments
+    from level1_cnn.finished import own_file
+
+    names = split_names(networks.models)
+    models = [own_file(run, name) or name for name in names if name not in others]
+    return {} if names and not models else find_experiments(networks.profile, models)
+
+
+def train(run: Run, networks: NetworkOptions, cluster: str | None = None, others: Collection[str] = ()) -> None:
+    """Train the networks that are not finished, fold by fold; without pictures there is nothing to train."""
+    if not has_pictures(run):
+        return
+    from level1_cnn.finished import unfinished_models
+
+    experiments = experiments_of(run, networks, others)
+    pending = unfinished_models(run, experiments)
+    states = {"to be trained": list(pending), "fresh": [name for name in experiments if name not in pending]}
+    texts = [f"{state}: {', '.join(names)}" for state, names in states.items() if names]
+    say(f"level one: {'; '.join(texts) or 'no network to train'}")
+    if pending:
+        check_external(run, pending)
+        if cluster is None:
+            check_gpus(networks.devices)
+        prepare(run, pending)
+        _train_pending(run, pending, networks, cluster)
+    elif run.statistics.is_file() and not run.has_statistics():
+        prepare(run, {})
+
+
+def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: NetworkOptions, cluster: str | None) -> None:
+    from level1_cnn.experiment import training_groups, user_file
+    from level1_cnn.finished import make_job, own_file
+    from level1_cnn.training.crossval import merge_model
+    from level1_cnn.training.tasks import run_tasks
+    from level1_cnn.training.trainers import Trainers
+    from runtime.provenance import write_mark
+
+    folds, trainers = int(run.read_cases()["fold"].max()) + 1, Trainers()
+    # A model waits for those that it builds on: only then is known what it is made from.
+    for group in training_groups(pending):
+        jobs = [make_job(run, name, pending[name], networks.devices, networks.deterministic) for name in group]
+        for job in jobs:
+            toml = user_file(job.name, split_names(networks.models)) or own_file(run, job.name)
+            write_mark(job.folder / "begun.json", job.made_from, toml=toml)
+        run_tasks(jobs, folds, trainers, cluster)
+        for job in jobs:
+            merge_model(job)
+
+
+def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:
+    """Raise InputFault for models that need external pictures, if there are none; else print which do not use them."""
+    has_external = bool((run.read_cases()["role"] == "extra").any())
+    refuse_external(pending, has_external=has_external)
+    without = [name for name, experiment in pending.items() if not experiment.uses_external]
+    if without and has_external:
+        say(f"level one: {', '.join(without)}: does not use the external pictures (external = 'apart')")
+
+
+def refuse_external(experiments: Mapping[str, Experiment], *, has_external: bool) -> None:
+    """Raise InputFault for models that need external pictures, if there are none."""
+    need_external = [name for name, experiment in experiments.items() if experiment.needs_external]
+    if need_external and not has_external:
+        remedy = f"{option('extra', 'folder')} adds a folder of them"
+        raise InputFault(f"{', '.join(need_external)}: needs external pictures for training; {remedy}")
+
+
+def has_pictures(run: Run) -> bool:
+    """Return whether the cases have pictures; print a line if not; raise InputFault if only some cases have one."""
+    facts = run.facts()
+    if not facts["pictures"]:
+        say("level one: the cases have no pictures, so no network is trained; level two uses foreign predictions")
+        return False
+    if facts["pictures"] < facts["cases"]:
+        raise InputFault(
+            f"{run.folder}: {facts['cases'] - facts['pictures']} of {facts['cases']} cases have no picture"
+        )
+    return True
+
+
+def prepare(run: Run, pending: Mapping[str, Experiment]) -> None:
+    """Import TensorFlow, check the models, and decode the pictures that they need."""
+    from level1_cnn.hardware.import_tensorflow import import_tensorflow
+
+    import_tensorflow()
+    from level1_cnn.data.shards import decode_pictures
+    from level1_cnn.networks.network import check_experiment
+
+    for name, experiment in pending.items():
+        check_experiment(name, experiment)
+    decode_pictures(run, run.read_cases(), _sizes(pending.values()))
+
+
+def _sizes(experiments: Iterable[Experiment]) -> list[int]:
+    return sorted({experiment.image_size for experiment in experiments})
