@@ -54,7 +54,7 @@ def prefer(
     be a column, is compared with every learner, and the best of them with the rank mean, if it is a column. ``groups``
     (n,) are the patients, which are resampled.
     """
-    models = list(scores)
+    models = [str(name) for name in scores]
     pairs = auc_replicates(y, scores, groups, [(name, name) for name in models], replicates=replicates, seed=seed)
     aucs = {name: pairs[name, name] for name in models}
     learners = [name for name in models if name not in (RANK_MEAN, BLEND)]
