@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
 
 from level2_stack.evaluation.paired import compare
 from melstack.report.run_history.settings import ABSENT, differing_keys
@@ -109,7 +109,8 @@ def _aliases(name: str, folder: Path) -> tuple[str, ...]:
 
 def print_history(board: pd.DataFrame) -> None:
     """Print the table of experiments, sentences on how to read it, and the settings that differ."""
-    table = Table("", "experiment", "AUC", "95 %", "log loss", "cases (malignant)", "networks", "gain [95 %]", "p")
+    experiment = Column("experiment", overflow="fold")  # the whole name, since --against takes it
+    table = Table("", experiment, "AUC", "95 %", "log loss", "cases (malignant)", "networks", "gain [95 %]", "p")
     table.title = "Experiments: AUC of the headline, out of fold, nested, patient-grouped"
     for number, (name, row) in enumerate(board.iterrows(), start=1):
         if number > 1 and row["group"] != board["group"].iloc[number - 2]:
