@@ -58,8 +58,7 @@ def prefer(
     pairs = auc_replicates(y, scores, groups, [(name, name) for name in models], replicates=replicates, seed=seed)
     aucs = {name: pairs[name, name] for name in models}
     learners = [name for name in models if name not in (RANK_MEAN, BLEND)]
-    luck = best_of(len(learners))
-    expected_gains = {BLEND: 0.0} | {name: _expected_gain(aucs[name] - aucs[BLEND], luck) for name in learners}
+    expected_gains = {BLEND: 0.0} | {name: _expected_gain(aucs[name] - aucs[BLEND]) for name in learners}
     best = max(expected_gains, key=lambda name: expected_gains[name])
     if RANK_MEAN not in aucs:
         nan = float("nan")
@@ -77,17 +76,6 @@ def shrink(gain: float, error: float) -> float:
     return 0.0 if abs(gain) <= error else gain - error**2 / gain
 
 
-def best_of(count: int) -> float:
-    """Return how many standard errors the largest of ``count`` gains may reach by luck, at least 1.
-
-    This is the universal threshold of Donoho & Johnstone (1994), the root of 2 ln ``count``.
-    """
-    return max(1.0, float(np.sqrt(2 * np.log(max(count, 1)))))
-
-
-def _expected_gain(gains: Floats, luck: float = 1.0) -> float:
-    """Return the shrunken gain of a sample (entry 0) whose other entries are its replicates.
-
-    The standard error of the gain counts ``luck`` times.
-    """
-    return shrink(float(gains[0]), luck * float(np.nanstd(gains[1:])))
+def _expected_gain(gains: Floats) -> float:
+    """Return the shrunken gain of a sample (entry 0) whose other entries are its replicates."""
+    return shrink(float(gains[0]), float(np.nanstd(gains[1:])))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from level2_stack.crossval.choose import Preference, best_of, prefer, shrink
+from level2_stack.crossval.choose import Preference, prefer, shrink
 from level2_stack.evaluation.auc import auc
 
 PATIENTS = np.array([f"patient_{i // 4}" for i in range(800)], dtype=object)
@@ -48,20 +48,6 @@ def test_the_less_certain_a_gain_is_the_less_of_it_is_expected(gain, one, other)
 def test_a_gain_within_one_standard_error_is_taken_for_0():
     assert (shrink(0.01, 0.01), shrink(-0.01, 0.02), shrink(0.0, 0.0)) == (0, 0, 0)
     assert shrink(0.02, 0.01) == pytest.approx(0.015)
-
-
-def test_the_largest_of_many_gains_has_to_be_larger():
-    assert best_of(0) == best_of(1) == 1
-    assert best_of(6) == pytest.approx(1.893, abs=0.001)
-    largest = np.abs(np.random.default_rng(0).normal(size=(2000, 50))).max(axis=1)
-    assert np.median(largest) < best_of(50)
-
-
-@pytest.mark.parametrize(("learners", "choice"), [(1, "learner_0"), (20, "blend")])
-def test_among_many_learners_a_small_gain_may_be_luck(learners, choice):
-    table = scores(rank_mean=1.0, blend=1.5, learner_0=1.54)
-    copies = {f"learner_{number}": table["learner_0"] for number in range(1, learners)}
-    assert prefer(Y, table.assign(**copies), PATIENTS).choice == choice
 
 
 def test_a_better_learner_is_chosen_and_its_gain_can_be_claimed():
