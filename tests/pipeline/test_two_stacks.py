@@ -60,8 +60,8 @@ def test_a_second_stack_has_no_gallery_of_the_first_until_it_is_explained(
     assert "are left out: they" not in page
     assert read_json(folder / "explanations.json")["stack"] == second
     assert read_json(run.folder / "galleries" / "index.json")["stack"] == second
-    verified = run_melstack("verify", "--run", run.folder)
-    assert verified.code == 4  # the bundle is still that of the first stack
-    assert re.findall(r"^stale +(\S+)", verified.out, re.MULTILINE) == ["bundle.json"]
-    assert "commands.jsonl" not in verified.out
-    assert "intact      galleries.json" in verified.out
+    output = run_melstack("verify", "--run", run.folder)
+    assert output.code == 4  # the bundle is still that of the first stack
+    assert re.findall(r"^stale +(\S+)", output.out, re.MULTILINE) == ["bundle.json"]
+    assert "commands.jsonl" not in output.out
+    assert "intact      galleries.json" in output.out
