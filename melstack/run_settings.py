@@ -96,12 +96,15 @@ class RunMemory:
 
         now = {name: value for name, value in self.now.items() if not names or name in names or name in self.before}
         is_new = not self.path.is_file()
-        document = tomlkit.parse("" if is_new else self.path.read_text(encoding="utf-8-sig"))
+        text = "" if is_new else self.path.read_text(encoding="utf-8-sig")
+        document = tomlkit.parse(text)
         if not is_new and document.unwrap() == now:
             return
         if is_new:
             for line in HEAD:
                 document.add(tomlkit.comment(line))
+        else:
+            document = tomlkit.parse(_uncomment(text, {name: now[name] for name in now if name not in document}))
         for name in [name for name in document if name not in now]:
             document.remove(name)
         for name, value in now.items():
@@ -206,7 +209,8 @@ def from_toml(name: str, value: object) -> Any:  # noqa: ANN401  the type of the
 
 
 def in_words(name: str, value: object) -> str:
-    """Return the value of a setting as a text for people; a missing value by what the help calls it."""
+    """Return the value of a setting as a text for people; a missing value as the default, as the help calls it."""
+    value = _default(name) if value is None else value
     if value is None:
         text = DECLARATIONS[name][1].show_default
         return text if isinstance(text, str) else "none"
@@ -215,6 +219,16 @@ def in_words(name: str, value: object) -> str:
     return (
         "yes" if value is True else "no" if value is False else f"{value:g}" if isinstance(value, float) else str(value)
     )
+
+
+def _uncomment(text: str, values: Values) -> str:
+    """Return the text of a file in which ``values`` replace the comments that `init` wrote for them."""
+    lines = text.split("\n")
+    for name, value in values.items():
+        comment = f"# {_line(name, EXAMPLES.get(name, _default(name)))}"
+        if comment in lines:
+            lines[lines.index(comment)] = _line(name, value)
+    return "\n".join(lines)
 
 
 def _line(name: str, value: object) -> str:

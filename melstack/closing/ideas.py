@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from melstack.bundle.origin import another_stack
 from melstack.report.column_words import group_words
 from melstack.run_settings import read_run_settings
 from runtime.invocation import command
@@ -108,6 +109,7 @@ def _explanations(stack: FinishedStack) -> Iterator[str]:
 
 
 def _other_clinic(stack: FinishedStack) -> Iterator[str]:
-    if (stack.run.folder / "bundle").is_dir():
-        predict = command("predict", bundle=stack.run.folder / "bundle", data="folder")
+    bundle = stack.run.folder / "bundle"
+    if bundle.is_dir() and not another_stack(bundle):
+        predict = command("predict", bundle=bundle, data="folder")
         yield f"try it on cases of another clinic: {predict}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from level2_stack.networks_to_stack import left_out
+from melstack.bundle.origin import another_stack
 from melstack.closing.finished_stack import FinishedStack
 from melstack.closing.ideas import ideas
 from melstack.closing.warnings_of_run import shorten, warnings_of
@@ -38,7 +39,8 @@ def end_lines(stack: FinishedStack, files: tuple[Path, ...]) -> Iterator[str]:
     """Yield the last lines of a command: results, networks that are missing, warnings, files, ideas."""
     yield from _results(stack)
     yield from networks_left_out(stack)
-    for warning in dict.fromkeys([*warnings_of(stack), *earlier_warnings()]):
+    older_bundle = filter(None, [another_stack(stack.run.folder / "bundle")])
+    for warning in dict.fromkeys([*warnings_of(stack), *older_bundle, *earlier_warnings()]):
         yield f"warning: {warning}"
     yield f"files: {', '.join(map(str, (*files, stack.folder / 'leaderboard.csv', stack.run.folder / LOG)))}"
     for idea in ideas(stack):

@@ -8,7 +8,7 @@ import typer
 from melstack.option_groups import expand_groups
 from melstack.option_types import flag, setting
 from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads
-from runtime.progress import say
+from runtime.progress import say, warn
 
 app = typer.Typer()
 
@@ -25,8 +25,11 @@ def predict(
     threads: Threads = None,
 ) -> None:
     """Predict the cases of a data folder with a bundle, without training: probabilities, reasons, notices."""
+    from melstack.bundle.origin import another_stack
     from melstack.bundle.predicting import predict_folder
 
+    if sentence := another_stack(bundle_options.bundle_folder):
+        warn(sentence)
     tables = out or bundle_options.folder / "predicted"
     predict_folder(bundle_options.bundle_folder, bundle_options.data_folder, tables, mapping, foreign, threads=threads)
 
@@ -56,7 +59,10 @@ def serve(
     limits_of_page = read_limits(limits)
     open_listener(host, port).close()  # a bundle takes a while to load
     from melstack.bundle.loading import Bundle
+    from melstack.bundle.origin import another_stack
 
+    if sentence := another_stack(bundle_options.bundle_folder):
+        warn(sentence)
     bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
     serve_page(bundle, limits_of_page, host, port, open_to_others=open_to_others, keep=keep)
 

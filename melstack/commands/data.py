@@ -115,10 +115,15 @@ def verify(run_options: RunOptions) -> None:
     from runtime.run_folder import Run
 
     run = Run(run_options.folder)
-    counts = print_verdicts(run, verify_run(run))
+    verdicts = verify_run(run)
+    counts = print_verdicts(run, verdicts)
     remedy = f"the command that made them makes them again ({command('submission', run=run.folder)} makes all)"
     if counts[DAMAGE]:
         raise RunFault(f"{run.folder}: damaged files; {remedy}", DAMAGED_RUN)
+    if any(verdict.mark == run.cases_mark and verdict.state in (STALE, UNKNOWN) for verdict in verdicts):
+        remedy = (
+            f"restore the data that the cases were frozen from, or begin a new run of it ({option('run', 'folder')})"
+        )
     if counts[STALE] or counts[UNKNOWN]:
         raise RunFault(f"{run.folder}: files whose inputs have changed since they were made; {remedy}", STALE_RUN)
 

@@ -7,6 +7,7 @@ import pytest
 
 from melstack.options import StackOptions
 from melstack.steps.stacking import cross_validate, write_submission
+from runtime.files import read_json
 from runtime.run_folder import Run
 from tests.command_line import run_melstack
 from tests.tiny_project import FinishedRun
@@ -32,6 +33,18 @@ def test_a_second_stack_moves_the_first_with_its_submission_and_pages_to_the_his
     assert run_melstack("leaderboard", "--runs", copied_run.folder, "--root", board.parent).code == 0
     names = pd.read_csv(board)["experiment"].tolist()
     assert sorted(names) == ["run/quick", f"run/quick@{place.name}"]
+
+
+def test_a_bundle_of_a_replaced_stack_is_named_by_stack_and_predict(copied_run: Run) -> None:
+    run, words = copied_run.folder, "was made from stack"
+    assert words not in run_melstack("predict", "--run", run).out
+    output = run_melstack("stack", "--run", run, "--reset", "prevalence")
+    assert words in output.out
+    assert "melstack predict" not in output.out
+    output = run_melstack("predict", "--run", run)
+    assert output.code == 0, output.err
+    assert words in output.out
+    assert "`melstack submission --run" in output.out
 
 
 def test_a_stack_that_returns_is_not_kept_twice(copied_run: Run) -> None:
@@ -71,3 +84,12 @@ def test_models_means_only_these_in_the_stack_and_the_other_is_named(copied_run:
     duckling = pd.read_parquet(copied_run.blocks / "ugly_duckling.parquet")
     assert [name for name in duckling if "tuned" in name] == []
     assert run_melstack("explain", "--run", copied_run.folder).code == 0
+
+
+def test_verify_does_not_advise_a_command_that_refuses_changed_cases(
+    copied_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = {**read_json(copied_run.cases_mark)["made_from"], "contents": "another picture"}
+    monkeypatch.setattr("melstack.verify._cases_inputs", lambda _: changed)
+    output = run_melstack("verify", "--run", copied_run.folder)
+    assert (output.code, "begin a new run" in output.err, "makes all" in output.err) == (4, True, False)

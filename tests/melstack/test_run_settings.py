@@ -117,7 +117,11 @@ def test_init_writes_every_setting_with_a_comment_and_what_the_folder_holds(
     assert set(lines_as_toml) > {"folds", "models", "recipe", "prevalence", "foreign", "deterministic"}
     again = run_melstack("init", clinic)
     assert (again.code, "is there already" in again.err) == (2, True)
-    assert run_melstack("cases", "--data", clinic, "--folds", "3").code == 0
+    output = run_melstack("cases", "--data", clinic, "--folds", "3")
+    assert (output.code, "folds: 5 -> 3" in output.out) == (0, True)
+    text = Path("runs/mine/run.toml").read_text()
+    assert "# number of folds (default: 5)\nfolds = 3\n" in text
+    assert "# folds = " not in text
     assert "# our settings" not in text
 
 
