@@ -97,12 +97,12 @@ def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str
         differing = _differing_targets(frame[DIAGNOSIS], cases)
         if differing.empty or len(matches) == 1:
             matches.remove(DIAGNOSIS)
-            problem = f" ({DIAGNOSIS!r}, which is 0 or 1, is the diagnosis: name the score column 'pred')"
+            problem = f": {DIAGNOSIS!r}, which is 0 or 1, is the diagnosis; name the score column 'pred'"
         else:
             problem = f"; {DIAGNOSIS!r} is 0 or 1, but not the case table's target in rows {list_names(differing)}"
     if len(matches) == 1:
         return matches[0]
-    several = f"several columns could be the score ({', '.join(matches)}); keep one of them"
+    several = f"several columns could be the score: {', '.join(matches)}; keep one of them"
     columns = f"expected one of {', '.join(SCORES)}; found image_name, {', '.join(frame.columns)}"
     findings.faults.append(f"{where}: {several if matches else 'no score column'}{problem}; {columns}")
     return None

@@ -10,6 +10,7 @@ from melstack.options import (
     CasesOptions,
     NetworkOptions,
     StackOptions,
+    model_name,
     split_names,
 )
 from melstack.steps.cases import audit_cases, freeze
@@ -70,6 +71,13 @@ def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path
         raise InputFault(
             f"{foreign}: has networks with the names of models of profile {networks.profile!r}: {list_names(clashes)}; "
             f"{rename_remedy(foreign)}, or name the models to use with {option('models')}"
+        )
+    trained = set(run.networks()) - set(imported_networks(run))
+    files = [name for model in split_names(networks.models) if (name := model_name(model)) != model]
+    if foreign is not None and (clashes := [name for name in files if name in inside and name not in trained]):
+        raise InputFault(
+            f"{foreign}: has networks with the names of models to train: {list_names(clashes)}; "
+            f"{rename_remedy(foreign)}, or give the TOML files other names"
         )
     experiments = experiments_of(run, networks, others)
     if not run.cases_mark.is_file():

@@ -26,6 +26,7 @@ from tests.command_line import run_melstack
 from tests.features.small_clinic import small_clinic
 from tests.level2_stack.foreign.foreign_files import write_foreign
 from tests.sources import ROOT
+from tests.tiny_project import MODELS
 
 TRAIN, TEST = ["a1", "a2", "b1", "b2"], ["t1", "t2"]
 SECONDS = 5.0  # of a CPU, for the slowest refusal: other work on the machine does not count
@@ -55,6 +56,7 @@ REFUSALS = {
     "foreign_empty": Refusal("submission --foreign {folder}/empty", "no predictions; expected sub-folders"),
     "foreign_damaged": Refusal("submission --foreign {folder}/damaged", "every network is refused"),
     "foreign_other_cases": Refusal("submission --foreign {folder}/others --folds 2", "not in the case table", True),
+    "foreign_name": Refusal("stack --foreign {folder}/intact --models {folder}/cnn.toml", "names of models to train"),
     "trust": Refusal("submission --foreign {folder}/intact --trust cnnn", "trust names 'cnnn'"),
     "folds": Refusal("cases --folds 3", "3 folds need 3 patients with a malignant picture; found 2"),
     "one_fold": Refusal("cases --folds 1", "greater than or equal to 2"),
@@ -81,6 +83,7 @@ def folder(tmp_path: Path) -> Path:
     small_clinic(tmp_path / "data")
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "cnn.toml").write_text(MODELS["frozen"])
     write_foreign(tmp_path / "intact", "cnn", table(TRAIN), table(TEST))
     write_foreign(tmp_path / "others", "cnn", table(["x1", "x2"]), table(TEST))
     write_foreign(tmp_path / "damaged", "text", "image_name,pred\na1,high\n", table(TEST))

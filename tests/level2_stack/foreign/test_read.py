@@ -74,7 +74,7 @@ def test_target_is_the_score_where_it_cannot_be_the_diagnosis(tmp_path):
     table = read_one_table(tmp_path / "good")
     assert table["probability"].tolist() == [0.1, 0.6, 0.5, 0.3, 0.4, 0.2]
     write_foreign(tmp_path / "bad", oof="image_name,target\na,0\nb,1\nc,0\nd,1\n")
-    assert "no score column ('target', which is 0 or 1, is the diagnosis" in read_refusal(tmp_path / "bad")
+    assert "no score column: 'target', which is 0 or 1, is the diagnosis" in read_refusal(tmp_path / "bad")
 
 
 def test_a_target_column_next_to_the_score_is_ignored_if_it_is_the_diagnosis(tmp_path):
@@ -85,10 +85,10 @@ def test_a_target_column_next_to_the_score_is_ignored_if_it_is_the_diagnosis(tmp
 def test_a_target_column_that_is_not_the_diagnosis_leaves_two_scores(tmp_path):
     write_foreign(tmp_path / "other", oof="image_name,target,pred\na,0,0.1\nb,0,0.6\nc,0,0.5\nd,1,0.4\n")
     refusal = read_refusal(tmp_path / "other")
-    assert "several columns could be the score (target, pred); keep one of them" in refusal
+    assert "several columns could be the score: target, pred; keep one of them" in refusal
     assert "'target' is 0 or 1, but not the case table's target in rows 1 (b)" in refusal
     write_foreign(tmp_path / "both", oof="image_name,target,oof\na,0.1,0.1\nb,0.3,0.6\nc,0,0.5\nd,1,0.4\n")
-    assert "several columns could be the score (target, oof)" in read_refusal(tmp_path / "both")
+    assert "several columns could be the score: target, oof" in read_refusal(tmp_path / "both")
 
 
 @pytest.mark.parametrize("name", ["image_id", "image", "ISIC_ID", " id ", "Filename"])
@@ -129,7 +129,7 @@ def test_of_several_id_columns_the_one_with_cases_is_read(tmp_path):
         ({"oof": OOF.replace("pred", "score")}, "found image_name, score"),
         ({"test": TEST.replace("image_name", "key")}, "test.csv: no column of ids; expected one of image_name"),
         ({"test": TEST.replace("image_name", "key")}, "found key, pred"),
-        ({"test": "image_name,pred,target\nx,0.3,0.3\ny,0.2,0.2\n"}, "could be the score (target, pred)"),
+        ({"test": "image_name,pred,target\nx,0.3,0.3\ny,0.2,0.2\n"}, "could be the score: target, pred"),
         ({"test": "image_name,pred,Pred\nx,0.3,0.3\ny,0.2,0.2\n"}, "repeated columns: pred"),
         ({"test": f"{TEST},0.5\n"}, "test.csv: rows without image_name: 1"),
         ({"oof": f"{OOF}w,0.1\n"}, "oof.csv: ids that are not in the case table: 1 (w)"),
