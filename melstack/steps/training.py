@@ -42,9 +42,14 @@ def train_run(
         check_gpus(networks.devices)  # a finished run may be stacked on a machine without its GPU
 
     def bring_networks(run: Run) -> None:
-        """Import the predictions of other networks."""
+        """Import the predictions of other networks, and check that the folds are enough for the stack."""
         if stack is not None and stack.foreign is not None:
             import_into_run(run, stack.foreign, split_names(stack.trust))
+        if stack is not None:
+            from level2_stack.design.fold_checks import check_fold_count
+
+            cases = run.read_cases()
+            check_fold_count(cases.loc[cases["role"] == "train", "fold"].nunique())
 
     run = freeze(source, then=bring_networks)
     audit_cases(run)

@@ -89,7 +89,7 @@ def test_models_means_only_these_in_the_stack_and_the_other_is_named(copied_run:
 def test_verify_does_not_advise_a_command_that_refuses_changed_cases(
     copied_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = {**read_json(copied_run.cases_mark)["made_from"], "contents": "another picture"}
-    monkeypatch.setattr("melstack.verify._cases_inputs", lambda _: changed)
+    inputs = {**read_json(copied_run.cases_mark)["made_from"], "contents": "another picture"}
+    monkeypatch.setattr("melstack.verify._cases_inputs", lambda _: inputs)
     output = run_melstack("verify", "--run", copied_run.folder)
     assert (output.code, "begin a new run" in output.err, "makes all" in output.err) == (4, True, False)

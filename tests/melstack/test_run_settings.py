@@ -157,3 +157,9 @@ def test_predict_takes_the_data_of_the_run(mine: Path, clinic: Path) -> None:
     output: Output = run_melstack("predict", "--run", mine)
     assert output.code == 2
     assert "bundle" in output.err
+
+
+def test_too_few_folds_for_a_stack_are_refused_before_level_one(clinic: Path, tmp_path: Path) -> None:
+    output = run_melstack("submission", "--data", clinic, "--run", tmp_path / "two", "--folds", "2")
+    assert (output.code, "needs at least 3" in output.err) == (2, True)
+    assert not (tmp_path / "two" / "level1").exists()
