@@ -91,7 +91,7 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None 
     shutil.rmtree(folder, ignore_errors=True)
     partial_folder.replace(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    say(f"bundle: {folder}, {size / 1e6:.0f} MB")
+    say(f"bundle: {folder}, {size / 1e6:.{1 if size < 1e7 else 0}f} MB")
 
 
 def _networks(run: Run, decisions: StackDecisions) -> tuple[NetworkEntry, ...]:

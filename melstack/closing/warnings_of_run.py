@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,4 +76,4 @@ def _suspicious_blocks(stack: FinishedStack) -> Iterator[str]:
 def shorten(note: str) -> str:
     """Return a note on a foreign network without what is in brackets and without the option that admits it."""
     text = re.sub(r" \([^)]*\)", "", note).split("; if you know")[0].split("; accepted because")[0]
-    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."
+    return textwrap.shorten(text, MOST, placeholder=" ...")
