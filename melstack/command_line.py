@@ -14,6 +14,7 @@ from melstack.make_words import GOALS, arguments_of
 from runtime.errors import InputFault
 from runtime.exit_codes import run_command
 from runtime.invocation import option
+from runtime.progress import forget_warnings
 
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's messages at its start would hide ours
@@ -40,6 +41,7 @@ def run_app(app: typer.Typer, program: str) -> None:
 def _run(app: typer.Typer, program: str) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    forget_warnings()
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
     goals = os.environ.pop(GOALS, None)  # set by make; a process that this one starts is not called by make

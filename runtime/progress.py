@@ -64,6 +64,11 @@ def earlier_warnings() -> list[str]:
     return list(dict.fromkeys(_output.warnings))
 
 
+def forget_warnings() -> None:
+    """Forget the warnings of an earlier command of this process."""
+    _output.warnings.clear()
+
+
 @contextmanager
 def logging_to(folder: Path, head: str) -> Iterator[None]:
     """Write all output to log.txt in ``folder`` as well, after the line ``head``; an error is its last line.

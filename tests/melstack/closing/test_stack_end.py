@@ -12,6 +12,7 @@ from melstack.closing.ideas import correlations, ideas, late_rise
 from melstack.closing.stack_end import end_lines
 from melstack.closing.warnings_of_run import warnings_of
 from runtime.files import read_json, write_json, write_text
+from runtime.progress import forget_warnings
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -76,6 +77,7 @@ class Example:
 
 @pytest.fixture
 def example(tmp_path: Path) -> Example:
+    forget_warnings()
     return Example(make_run(tmp_path / "data"))
 
 
