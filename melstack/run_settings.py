@@ -66,8 +66,9 @@ class RunMemory:
     def changes(self) -> list[str]:
         """Return ``setting: before -> now`` for every setting that the options of this command change."""
         names = [name for name in DECLARATIONS if name in self.before and self.before[name] != self.now.get(name)]
-        new_names = [name for name in DECLARATIONS if self.before and name in self.now and name not in self.before]
-        new_names = [name for name in new_names if self.now[name] != _default(name)]
+        new_names = [name for name in DECLARATIONS if name in self.now and name not in self.before]
+        # A run of an earlier version, without the file, does not say what its other settings were.
+        new_names = [name for name in new_names if self.path.is_file() and self.now[name] != _default(name)]
         return [
             f"{name}: {in_words(name, self.before.get(name))} -> {in_words(name, self.now.get(name))}"
             for name in [*names, *new_names]
@@ -76,7 +77,7 @@ class RunMemory:
     def others(self) -> list[str]:
         """Return ``setting value`` for every setting of the file that is not the default and did not change."""
         same = [name for name in DECLARATIONS if name in self.before and self.before[name] == self.now.get(name)]
-        same = [name for name in same if name != "data" and self.now[name] != _default(name)]
+        same = [name for name in same if name != "data" and self.now[name] != _default(name) and self.path.is_file()]
         return [f"{name} {in_words(name, self.now[name])}" for name in same]
 
     def text(self, notes: Sequence[str]) -> str:
