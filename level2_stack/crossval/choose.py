@@ -70,8 +70,9 @@ def prefer(
 def shrink(gain: float, error: float) -> float:
     """Return the expected true value of a ``gain`` with standard error ``error`` >= 0: the gain, shrunk towards 0.
 
-    This is the positive-part estimator of James & Stein (1961) for one value: the prior of the true gain is centred at
-    0, and its variance is estimated as gain² - error². A gain within one standard error is taken for 0.
+    This is empirical Bayes in the manner of James & Stein (1961), whose proof needs three values or more: the prior of
+    the true gain is centred at 0, and its variance is estimated as gain² - error², at least 0. So a gain within one
+    standard error is taken for 0.
     """
     return 0.0 if abs(gain) <= error else gain - error**2 / gain
 
