@@ -21,6 +21,13 @@ ClusterAddress = Annotated[
 MappingFile = Annotated[
     Path | None, setting("TOML that says where things are in DATA", "FILE", "DATA/cases.toml, if it exists")
 ]
+Prevalence = Annotated[
+    float | None,
+    setting(
+        "share of malignant pictures where the probabilities are used", "SHARE", "as in training", callback=check_share
+    ),
+]
+Verbose = Annotated[bool, flag("--verbose", "print every line that the run's log.txt gets")]
 Threads = Annotated[int | None, setting("threads per network", "N", "all cores", min=1)]
 
 
@@ -43,7 +50,7 @@ class RunOptions:
 
     data: Annotated[Path | None, setting("folder of pictures and CSVs", "FOLDER", f"the demo, {DEMO}")] = None
     run: Annotated[Path | None, setting("folder that keeps everything", "FOLDER", "runs/<name of DATA>")] = None
-    verbose: Annotated[bool, flag("--verbose", "print every line that the run's log.txt gets")] = False
+    verbose: Verbose = False
     memory: Memory | None = None
 
     @property
@@ -172,15 +179,7 @@ class StackOptions(RecipeOptions):
     trust: Annotated[
         list[str] | None, setting("networks in FOREIGN ('a b') to admit without confirmed row order", "NAME", "")
     ] = None
-    prevalence: Annotated[
-        float | None,
-        setting(
-            "share of malignant pictures where the probabilities are used",
-            "SHARE",
-            "as in training",
-            callback=check_share,
-        ),
-    ] = None
+    prevalence: Prevalence = None
 
     def __post_init__(self) -> None:
         """Raise InputFault for a setting without effect."""

@@ -15,7 +15,7 @@ from features.leaks.traces import MARK as TRACES
 from features.leaks.traces import changed_pictures
 from level1_cnn.data.run_pictures import find_stores
 from level1_cnn.experiment import CONFIGS, read_experiment
-from level1_cnn.finished import model_inputs
+from level1_cnn.finished import model_inputs, own_file
 from level1_cnn.job import part_marks
 from level2_stack.finished import current_ingredients, explanation_ingredients, submission_ingredients
 from level2_stack.foreign.bring import import_ingredients
@@ -168,7 +168,7 @@ def _network_marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
 def _network_inputs(run: Run, folder: Path) -> Mapping[str, Any]:
     """Return the current inputs of a network trained in this run, by its own TOML, else by the TOML of its name."""
     mark = read_json(folder / "begun.json")
-    own = mark.get("toml")
+    own = own_file(run, folder.name)
     files = [Path(own)] if own else sorted(CONFIGS.glob(f"*/{folder.name}.toml"))
     if not files or not files[0].is_file():
         raise InputFault(f"{own or CONFIGS}: the settings of {folder.name} are no longer there")

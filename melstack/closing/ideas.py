@@ -21,7 +21,6 @@ MOST_IDEAS = 3
 ALIKE = 0.95  # Spearman's correlation above which two networks hardly complement each other
 RISING = 0.003  # gain of validation AUC in the last fifth of the epochs, mean over folds
 FROM_CSV = ("metadata", "measured", "patient")  # blocks that are made from columns of the data's CSV
-NETWORK_PARTS = ("all networks", "contrasts", "spread of views")
 
 
 def ideas(stack: FinishedStack) -> list[str]:
@@ -85,6 +84,8 @@ def correlations(stack: FinishedStack) -> dict[tuple[str, str], float]:
 
 def _blocks(stack: FinishedStack) -> Iterator[str]:
     """Yield an idea from the ablation: the block that adds most beyond chance, or that none does."""
+    from level2_stack.crossval.ablation import NETWORK_PARTS  # slow to import
+
     table = stack.table("ablation")
     table = table[~table.index.isin(NETWORK_PARTS)] if len(table) else table
     if table.empty:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from melstack.option_types import check_share, flag, setting
-from melstack.options import DAILY, RunOptions, StackOptions, split_names
+from melstack.option_types import setting
+from melstack.options import DAILY, Prevalence, RunOptions, StackOptions, Verbose, split_names
 from melstack.steps.stacking import stack_networks, write_submission
 
 app = typer.Typer()
@@ -22,16 +22,8 @@ def blend(
     recipe: Annotated[
         str | None, setting("recipe of the blend: a built-in name, or a TOML file", "NAME", "blend")
     ] = None,
-    prevalence: Annotated[
-        float | None,
-        setting(
-            "share of malignant pictures where the probabilities are used",
-            "SHARE",
-            "as in training",
-            callback=check_share,
-        ),
-    ] = None,
-    verbose: Annotated[bool, flag("--verbose", "print every line that the run's log.txt gets")] = False,
+    prevalence: Prevalence = None,
+    verbose: Verbose = False,
 ) -> None:
     """Stack the finished stacks of several runs over the same cases, and measure what each of them adds."""
     from level2_stack.foreign.bring import import_into_run
