@@ -131,7 +131,7 @@ def case_ingredients(folders: CaseFolders, *, by_size: bool = False) -> dict[str
     tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS)
     ingredients: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
     ingredients["ties"] = not request.official  # patients with pictures of the same lesion share a fold
-    ingredients["layout"] = layout.model_dump(mode="json")
+    ingredients["layout"] = layout.as_ingredient()
     ingredients["files"] = data.digests(tables)
     ingredients["pictures" if by_size else "contents"] = data.picture_digests(("train", "test"), by_size=by_size)
     if folders.extra:

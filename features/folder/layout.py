@@ -17,7 +17,12 @@ LABEL_COLUMNS = (
     "diagnosis",
     "benign_malignant",
 )  # known only after the biopsy: stored, but never passed to a feature block
-LESION = "lesion_id"  # groups external cases that have no patient id
+LESION = "lesion_id"  # groups cases that have no patient id
+# The settings that the marks of all runs record, also of those made by the first versions.
+FIRST_SETTINGS = frozenset(
+    ("train", "test", "sample", "train_pictures", "test_pictures", "train_sizes", "test_sizes", "positive", "columns")
+)
+FIRST_COLUMNS = frozenset(("image_name", "patient_id", "target", "metadata", "fold_group"))
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Columns(Settings):
     target: str = "target"
     metadata: tuple[str, ...] = ("sex", "age_approx", "anatom_site_general_challenge")
     fold_group: str = "tfrecord"  # used for official folds only
+    lesion_id: str = LESION
+    image: str = "image"  # the feature of TFRecord files that holds the picture
 
     @model_validator(mode="after")
     def _metadata_are_known_before_the_biopsy(self) -> Self:
@@ -74,19 +81,52 @@ class Layout(Settings):
     train: str = "train.csv"
     test: str = "test.csv"
     sample: str = "sample_submission.csv"
-    train_pictures: str = "jpeg/train"
-    test_pictures: str = "jpeg/test"
+    train_pictures: str | tuple[str, ...] = Field(default="jpeg/train", description="one folder, or several")
+    test_pictures: str | tuple[str, ...] = "jpeg/test"
     train_sizes: str = "train_sizes.csv"
     test_sizes: str = "test_sizes.csv"
+    train_join: tuple[str, ...] = Field(default=(), description="tables with more columns of the cases in train")
+    test_join: tuple[str, ...] = ()
+    subfolders: bool = Field(default=False, description="search the picture folders' sub-folders too")
     positive: tuple[str, ...] = Field(default=(), description="values of target that mean malignant, when not 0/1")
+    negative: tuple[str, ...] = Field(default=(), description="values of target that mean benign; the rest is refused")
+    drop: tuple[str, ...] = Field(default=(), description="values of target whose rows are left out")
+    drop_missing_target: bool = Field(default=False, description="leave out training rows without a target")
     columns: Columns = Columns()
+    test_columns: dict[str, str] = Field(default={}, description="name of a column in train -> its name in test")
 
-    @field_validator("train", "test", "sample", "train_pictures", "test_pictures", "train_sizes", "test_sizes")
+    @field_validator("train", "test", "sample", "train_sizes", "test_sizes")
     @classmethod
     def _is_inside_the_data_folder(cls, name: str) -> str:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError("must be a path inside the data folder, relative to it")
         return name
+
+    @field_validator("train_pictures", "test_pictures", "train_join", "test_join")
+    @classmethod
+    def _are_inside_the_data_folder(cls, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in (names,) if isinstance(names, str) else names:
+            cls._is_inside_the_data_folder(name)
+        return names
+
+    def pictures_of(self, role: str) -> tuple[str, ...]:
+        """Return the folders (or HDF5 files) with the pictures of ``role``, train or test; none if the name is ''."""
+        names = self.train_pictures if role == "train" else self.test_pictures
+        return tuple(name for name in ((names,) if isinstance(names, str) else names) if name)
+
+    def as_ingredient(self) -> dict[str, Any]:
+        """Return the settings as JSON values for the marks of a run; a later setting only if it is not the default.
+
+        A run that was made before a setting existed must not become stale because of it.
+        """
+        values = self.model_dump(mode="json")
+        defaults = Layout().model_dump(mode="json")
+        values["columns"] = {
+            key: value
+            for key, value in values["columns"].items()
+            if key in FIRST_COLUMNS or value != defaults["columns"][key]
+        }
+        return {key: value for key, value in values.items() if key in FIRST_SETTINGS or value != defaults[key]}
 
     @model_validator(mode="after")
     def _train_and_test_are_different_files(self) -> Self:

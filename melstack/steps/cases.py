@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features.folder.notes import WARNING
 from melstack.options import DEMO, CasesOptions, split_names
 from runtime.errors import InputFault
 from runtime.invocation import option
 from runtime.plural import number_of
-from runtime.progress import detail, say
+from runtime.progress import detail, say, warn
 
 if TYPE_CHECKING:
     from runtime.run_folder import Run
@@ -43,13 +44,21 @@ def freeze(source: CasesOptions, names: Collection[str] = (), *, then: Callable[
     request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
     is_new = freeze_cases(run, request)
     say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
-    show = say if is_new else detail
-    for line in run.facts()["summary"]:
-        show(f"  {line}")
+    _show_summary(run.facts()["summary"], is_new)
     then(run)
     if source.memory is not None:
         source.memory.save(names)
     return run
+
+
+def _show_summary(lines: list[str], is_new: bool) -> None:
+    """Print what is said about the cases, or only their warnings if the cases were frozen by an earlier command."""
+    show = say if is_new else detail
+    for line in lines:
+        if line.startswith(WARNING):
+            warn(line.removeprefix(WARNING))
+        else:
+            show(f"  {line}")
 
 
 def _draw_demo(source: CasesOptions) -> None:
