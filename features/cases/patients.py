@@ -1,0 +1,103 @@
+"""The ids of patients: which spellings are one patient, and which values say that the patient is unknown."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.cases.names import check_names
+from runtime.errors import Faults
+from runtime.plural import number_of
+
+# Words for a patient who is not recorded, as patient_key writes them.
+MISSING_WORDS = frozenset(
+    (
+        *("", "?", "??", "???", "-", "--", "---", ".", "/", "*", "_", "-1", "-9", "-99", "-999", "-9999"),
+        *("unknown", "unk", "unknown patient", "patient unknown", "not known", "unbekannt", "inconnu", "desconocido"),
+        *("missing", "n.a.", "n.a", "na", "n/a", "#n/a", "nan", "<na>", "nat", "none", "null", "nil", "no id", "tbd"),
+        *("not available", "not applicable", "not given", "undefined", "unspecified"),
+        *("anonymous", "anonymized", "anonymised"),
+    )
+)
+WHOLE_NUMBER = re.compile(r"(-?\d+)[.,]0+")
+FILLER = re.compile(r"0+|9{3,}")  # a number that may stand for a missing patient
+MANY_ROWS, MANY_TIMES = 20, 10  # a filler among numbers has so many rows, and so many times those of any other id
+WORDS_AT_LEAST = 0.9  # share of ids that are words, from which a number among them is a filler
+MOST_SHOWN = 3
+Keys = NDArray[np.object_]
+
+
+def patient_key(text: str) -> str | None:
+    """Return the form of a patient's id that all its spellings share; None if it says that the patient is unknown.
+
+    Spellings of one id differ in outer blanks, case, Unicode form, or as ``1`` and ``1.0``.
+    """
+    plain = text.strip().casefold()
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold()).strip()
+    number = WHOLE_NUMBER.fullmatch(plain)
+    plain = number[1] if number else plain
+    return None if plain in MISSING_WORDS else plain
+
+
+def patient_keys(values: Iterable[object]) -> Keys:
+    """Return the ``patient_key`` (n,) of every id, as objects; None for a missing one. Ids may have several types."""
+    return of_unique(values, lambda value: patient_key(str(value)))
+
+
+def of_unique(values: Iterable[object], function: Callable[[object], str | None]) -> Keys:
+    """Return ``function`` of every value (n,), computed once per different value; None where it is missing."""
+    codes, unique = pd.factorize(np.asarray(values, dtype=object))
+    results = np.array([*map(function, unique), None], dtype=object)  # the code of a missing value is -1
+    return np.asarray(results[codes], dtype=object)
+
+
+def check_patients(values: pd.Series, where: str, faults: Faults, notes: list[str], lesion: str | None) -> pd.Series:
+    """Return the ids of a table as text without outer blanks, None for missing ones, which ``notes`` counts.
+
+    ``lesion`` is the name of the column that groups the rows without a patient; None without one. ``faults`` collects
+    the same as in ``check_names``.
+    """
+    is_missing = pd.Series(patient_keys(values), index=values.index, dtype=object).isna()
+    ids = check_names(values.where(~is_missing), str(values.name), where, faults, notes, paths=True)
+    if is_missing.any():
+        words = values[is_missing].map(lambda value: str(value).strip(), na_action="ignore").value_counts()
+        spellings = [f"{word!r} {count}" for word, count in words.head(MOST_SHOWN).items() if word]
+        reasons = f" ({', '.join(spellings)})" if spellings else ""
+        rows = number_of(int(is_missing.sum()), "row")
+        notes.append(f"{where}: {values.name} is missing in {rows}{reasons}: {_group_of_missing(lesion)}")
+    texts = [None if missing else str(value) for value, missing in zip(ids, ids.isna(), strict=True)]
+    return pd.Series(texts, index=values.index, dtype=object)
+
+
+def _group_of_missing(lesion: str | None) -> str:
+    if lesion is None:
+        return "each of these cases is a patient of its own"
+    return f"these cases are grouped by {lesion} instead, and one without it is a patient of its own"
+
+
+def blank_fillers(rows: pd.DataFrame, notes: list[str]) -> None:
+    """Remove numbers such as 0 from the patients of ``rows`` where they can only stand for a missing patient.
+
+    Train and test cases are one data set, and so is every external folder.
+    """
+    for source, part in rows.groupby(rows["source"].fillna(""), sort=False):
+        keys = pd.Series(patient_keys(part["patient_id"]), index=part.index, dtype=object)
+        counts = keys.value_counts()
+        for filler in [key for key in counts.index if FILLER.fullmatch(str(key)) and _is_filler(str(key), counts)]:
+            rows.loc[keys.index[keys == filler], "patient_id"] = None
+            data = f"extra {source}: " if source else ""
+            reason = f"patient_id {filler!r} in {number_of(int(counts[filler]), 'row')} is no patient but a filler"
+            notes.append(f"{data}{reason} (no other id is like it); these cases have no patient")
+
+
+def _is_filler(key: str, counts: pd.Series) -> bool:
+    others = counts.drop(key)
+    others = others[[not FILLER.fullmatch(str(other)) for other in others.index]]
+    if others.empty:
+        return False
+    words = np.mean([not str(other).isdecimal() for other in others.index])
+    return bool(words >= WORDS_AT_LEAST or counts[key] >= max(MANY_ROWS, MANY_TIMES * others.max()))
