@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.folder.csv_file import ID_COLUMNS, id_column, read_csv
+from features.folder.column_names import ID_COLUMNS
+from features.folder.table_file import id_column, read_user_table
 from level2_stack.evaluation.known_truth import report_known_truth
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
@@ -26,7 +27,7 @@ def read_sample(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such sample submission; give the path of an existing CSV file")
-    frame = read_csv(path, *ID_COLUMNS, HEADER[1], parse_missing=False)  # a case may be called NA
+    frame = read_user_table(path, *ID_COLUMNS, HEADER[1], parse_missing=False)  # a case may be called NA
     name = id_column(frame.columns)
     if not {name, HEADER[1]} <= set(frame.columns):
         raise InputFault(f"{path}: columns {', '.join(frame.columns)}; expected {', '.join(HEADER)}")

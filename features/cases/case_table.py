@@ -14,10 +14,11 @@ from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
-from features.folder.csv_file import id_column
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
+from features.folder.notes import warning
 from features.folder.picture_locations import PictureLocation
+from features.folder.table_file import id_column
 from runtime.errors import Faults, InputFault, list_names
 
 Pairs = Callable[[pd.DataFrame], pd.DataFrame]  # cases without folds -> pairs (first, second) of the same lesion
@@ -104,10 +105,20 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
         hint = f'; without test cases, set test = "" in {MAPPING}' if role == "test" else ""
         faults.add(f"{fault}{hint}")
         return no_rows()
+    raw = _with_patients(raw, layout.columns.patient_id, name, notes) if role == "test" else raw
     notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults, notes)
     part = join_sizes(part, data, role)
     return attach_pictures(part, data.path, location, faults, notes)
+
+
+def _with_patients(raw: pd.DataFrame, column: str, where: str, notes: list[str]) -> pd.DataFrame:
+    """Return the test table, with every case as a patient of its own if it has no column of patients."""
+    if column in raw:
+        return raw
+    consequence = "it cannot be checked that no patient is in both train and test"
+    notes.append(warning(f"{where}: no column {column}: every case is a patient of its own, and {consequence}"))
+    return raw.assign(**{column: np.nan})
 
 
 def _rows_without_csv(data: DataFolder, location: PictureLocation, role: str, faults: Faults) -> pd.DataFrame:

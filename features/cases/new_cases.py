@@ -10,6 +10,7 @@ from features.cases.attach_pictures import SIZES, attach_files, attach_pictures,
 from features.cases.csv_rows import canonical_rows, join_sizes
 from features.cases.names import check_names
 from features.cases.tfrecord_cases import index_records, rows_of_records
+from features.folder.column_names import use_requested_names
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Columns, Layout
 from features.folder.picture_locations import NEW, PictureLocation
@@ -17,14 +18,18 @@ from runtime.errors import Faults, InputFault
 from runtime.tables import INDEX
 
 
-def read_new_cases(data: DataFolder) -> pd.DataFrame:
+def read_new_cases(data: DataFolder, metadata: Sequence[str] = ()) -> pd.DataFrame:
     """Return the test cases of ``data``: patient_id, the metadata, picture, and sizes.
+
+    ``metadata`` are the columns that a bundle needs; unless a mapping names others, these are read.
 
     Index image_name; picture is a path in the folder, missing if the folder has no pictures. Only names or pictures
     are required. Without a CSV every picture of the folder is a case; without a patient id every case is a patient of
     its own; values of an absent metadata column are missing in every case. ``data.notes`` lists these
     substitutions. Raises InputFault that lists all faults together.
     """
+    if metadata and not data.has_mapping:
+        data = data.with_metadata(metadata)
     layout, location, faults = data.layout, data.picture_location(NEW), Faults()
     if data.has(layout.test):
         part = canonical_rows(data.cases("test"), layout, NEW, layout.test, faults, data.notes)
@@ -53,6 +58,7 @@ def check_new_cases(
     ``pictures`` has one file per case, or is empty; sizes in ``cases`` are not read from the files again. ``notes``
     collects repairs. Raises InputFault that lists all faults together.
     """
+    cases = use_requested_names(cases, ["patient_id", *metadata], "cases", notes)
     faults, sizes = Faults(), SIZES if set(SIZES) <= set(cases.columns) else ()
     columns = Columns(metadata=(*metadata, *sizes))
     raw = {name: _as_csv_column(cases[name]) for name in columns.metadata if name in cases}

@@ -18,6 +18,9 @@ SEPARATOR_LINE = re.compile(rb"\s*sep=(.)\s*", re.IGNORECASE)  # Excel's own way
 PIECE = 1 << 24  # bytes that are checked at once
 QUOTE, NEWLINE = 34, 10
 MOST_SHOWN = 5
+MOST_FIELDS = 12  # fields; a wider table without a line of column names cannot be named by hand
+DIGITS = re.compile(r"\d+")
+MAPPING_HINT = """cases.toml: train_header = ["image_name", "target"] (or test_header), one name per column, in order"""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,15 @@ class CsvShape:
     first: int = 1  # line number of the header in the file
 
 
-def regular_csv(content: bytes, columns: Collection[str], notes: list[str]) -> CsvShape:
+def regular_csv(
+    content: bytes, columns: Collection[str], notes: list[str], column_names: tuple[str, ...] = ()
+) -> CsvShape:
     """Return UTF-8 ``content`` as a table in which every row has the header's fields; add a note for every repair.
 
     ``columns`` are the column names to look for: they decide which delimiter is used, and a header name in another
     case is replaced by theirs. Comments before the header, blank rows and empty fields after the last column are left
-    out. Raises InputFault for unclosed quotes and repeated columns, and lists all rows of another length together.
+    out. ``column_names`` are the header of a table whose first line is a row already. Raises InputFault for unclosed
+    quotes and repeated columns, and lists all rows of another length together.
     """
     if b"\r" in content and b"\n" not in content:  # line ends of the old Mac
         content = content.replace(b"\r", b"\n")
@@ -45,13 +51,41 @@ def regular_csv(content: bytes, columns: Collection[str], notes: list[str]) -> C
     delimiter = declared_delimiter or _choose_delimiter(content, columns)
     if delimiter != ",":
         notes.append(f"columns are separated by {DELIMITER_NAMES.get(delimiter, repr(delimiter))} instead of commas")
-    header = _fields_of(FIRST_LINE.match(content), delimiter)
-    if not header:
+    first_fields = _fields_of(FIRST_LINE.match(content), delimiter)
+    if not first_fields:
         raise InputFault("the file has no line with the column names")
+    header = column_names or first_fields
+    _check_first_line(content, first_fields, column_names, columns, delimiter)
     table = CsvShape(content, delimiter, tuple(header), first)
     if not _is_regular(content, delimiter, len(header)):
         table = _repair_rows(table, notes)
-    return replace(table, header=_repair_header(table.header, columns, notes))
+    return replace(table, header=repair_header(table.header, columns, notes))
+
+
+def _check_first_line(
+    content: bytes, fields: Sequence[str], column_names: Sequence[str], columns: Collection[str], delimiter: str
+) -> None:
+    """Raise InputFault if the first line is a row without ``column_names``, or is not one with them."""
+    expected = {name.casefold() for name in columns}
+    has_names = any(field.strip().casefold() in expected for field in fields)
+    if column_names and has_names:
+        raise InputFault(f"the first line has column names ({list_names(fields)}); the mapping gives others besides")
+    if column_names or has_names or len(fields) > MOST_FIELDS:
+        return
+    second = next(FIRST_LINE.finditer(content, FIRST_LINE.match(content).end()), None)  # type: ignore[union-attr]
+    shape, next_shape = (
+        DIGITS.sub("0", text.strip()) for text in (fields[0], (_fields_of(second, delimiter) or [""])[0])
+    )
+    if "0" in shape and shape == next_shape:
+        raise InputFault(
+            f"the first line is a row, not column names: {', '.join(fields)}; name the columns in {MAPPING_HINT}"
+        )
+
+
+def header_of_text(content: bytes, columns: Collection[str]) -> list[str]:
+    """Return the fields of the first line of ``content`` after blank lines and comments; ``columns`` as in ``regular_csv``."""
+    content, declared_delimiter = _without_comments(content.replace(b"\r", b"\n"), [])
+    return _fields_of(FIRST_LINE.match(content), declared_delimiter or _choose_delimiter(content, columns))
 
 
 def _without_comments(content: bytes, notes: list[str]) -> tuple[bytes, str | None]:
@@ -139,7 +173,8 @@ def _rows(table: CsvShape) -> Iterator[tuple[int, Sequence[str]]]:
         raise InputFault(f"unclosed quotes in the row that begins in line {first_line} ({error})") from error
 
 
-def _repair_header(header: Sequence[str], columns: Collection[str], notes: list[str]) -> tuple[str, ...]:
+def repair_header(header: Sequence[str], columns: Collection[str], notes: list[str]) -> tuple[str, ...]:
+    """Return ``header`` without outer blanks, in the spelling of ``columns``; raise InputFault for repeated names."""
     by_lower_case = {name.casefold(): name for name in columns}
     names = [name.strip() for name in header]
     # An exact match comes first, since a table may hold both Target and target.

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.folder.csv_file import ID_COLUMNS, read_csv
-from features.folder.layout import LABEL_COLUMNS, LESION, MAPPING, Layout, Request, read_layout
+from features.folder.column_names import ID_COLUMNS, requested_columns, use_requested_names
+from features.folder.folder_layout import read_layout
+from features.folder.joined_tables import join_table
+from features.folder.layout import LABEL_COLUMNS, LESION, MAPPING, Layout, Request
+from features.folder.notes import warning
 from features.folder.picture_locations import PictureLocation, find_location
+from features.folder.table_file import read_user_table
+from runtime.errors import InputFault, list_names
 from runtime.provenance import digest_of_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIRS = "duplicates.csv"  # the official list of pictures of the same lesion
+MOST_COLUMNS = 12  # columns that a message lists
 PAIR_COLUMNS = (("image_name_1", "image_name_2"), ("ISIC_id", "ISIC_id_paired"))  # ours; the contest's
 
 
@@ -31,22 +37,42 @@ class DataFolder:
     layout: Layout
     mapping: Path | None = None  # the file that the layout was read from, if it is not in the folder
     notes: list[str] = field(default_factory=list)
+    label: str = ""  # precedes the names of tables in notes, if there are several folders
     _contents: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
     _locations: dict[str, PictureLocation | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def open(cls, path: Path, mapping: Path | None = None, notes: list[str] | None = None) -> DataFolder:
+    def open(
+        cls, path: Path, mapping: Path | None = None, notes: list[str] | None = None, label: str = ""
+    ) -> DataFolder:
         """Return the folder at ``path`` with its layout, from ``mapping`` if given; raise as ``read_layout`` does."""
-        return cls(path, read_layout(path, mapping), mapping, [] if notes is None else notes)
+        notes, contents = [] if notes is None else notes, dict[str, bytes]()
+        first = len(notes)
+        folder = cls(path, read_layout(path, mapping, notes, contents), mapping, notes, label)
+        notes[first:] = [f"{label}{note}" for note in notes[first:]]
+        folder._contents.update(contents)
+        return folder
 
     def has(self, name: str) -> bool:
         """Return whether the folder has a file of this name."""
         return bool(name) and (self.path / name).is_file()
 
+    @property
+    def has_mapping(self) -> bool:
+        """Whether a mapping names the files and columns: the given one, or the folder's cases.toml."""
+        return self.mapping is not None or self.has(MAPPING)
+
+    def with_metadata(self, metadata: Iterable[str]) -> DataFolder:
+        """Return the folder with other metadata columns in its layout; tables and notes are shared."""
+        columns = self.layout.columns.model_copy(update={"metadata": tuple(metadata)})
+        other = replace(self, layout=self.layout.model_copy(update={"columns": columns}))
+        other._contents.update(self._contents)
+        other._locations.update(self._locations)
+        return other
+
     def sets(self, key: str) -> bool:
-        """Return whether a mapping (the given one, or the folder's cases.toml) gives ``key`` a value."""
-        has_mapping = self.mapping is not None or self.has(MAPPING)
-        return has_mapping and key in self.layout.model_fields_set and bool(getattr(self.layout, key))
+        """Return whether a mapping gives ``key`` a value."""
+        return self.has_mapping and key in self.layout.model_fields_set and bool(getattr(self.layout, key))
 
     def picture_location(self, role: str) -> PictureLocation | None:
         """Return the location of the pictures of ``role``, as ``find_location`` does."""
@@ -67,12 +93,58 @@ class DataFolder:
         return {place.name: place.digest_of_sizes() if by_size else place.digest() for place in places}
 
     def cases(self, role: str) -> pd.DataFrame:
-        """Return the case table of ``role`` (train or test), with ids as text; raise as ``read_csv`` does."""
+        """Return the table of the cases of ``role`` (train or test), with ids as text, under the names of the layout.
+
+        Columns of tables that are joined, and columns that have another name in a public data set, are included; the
+        columns of the test table have the names of the training table. Raises InputFault as ``read_user_table`` and
+        ``join_table`` do.
+        """
+        name, columns = str(getattr(self.layout, role)), self.layout.columns
+        header = self.layout.train_header if role == "train" else self.layout.test_header
+        table = self._read_cases(name, header)
+        if role == "test":
+            table = self._use_train_names(table, name)
+        for other in self.layout.train_join if role == "train" else self.layout.test_join:
+            names = (f"{self.label}{name}", other)
+            table = join_table(table, self._read_cases(other), names, self.notes, image_name=columns.image_name)
+        return self._complete(table, role, f"{self.label}{name}")
+
+    def _read_cases(self, name: str, header: Collection[str] = ()) -> pd.DataFrame:
         columns = self.layout.columns
         optional = (columns.target, columns.fold_group, *columns.metadata, *LABEL_COLUMNS)
-        return self._read(
-            str(getattr(self.layout, role)), columns.image_name, columns.patient_id, LESION, optional=optional
+        own = (columns.patient_id, columns.lesion_id, *self.layout.test_columns.values())
+        return self._read(name, columns.image_name, *own, LESION, optional=optional, header=header)
+
+    def _use_train_names(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Return the test ``table`` with the names that ``test_columns`` gives; raise InputFault if it lacks one."""
+        names = {its: train for train, its in self.layout.test_columns.items()}
+        missing = [its for its in names if its not in table]
+        if missing:
+            raise InputFault(
+                f"{name}: [test_columns] names column(s) that are missing: {list_names(missing)}; "
+                f"the columns are {list_names(table.columns, MOST_COLUMNS)}"
+            )
+        return table.drop(columns=[train for train in names.values() if train in table and train not in names]).rename(
+            columns=names
         )
+
+    def _complete(self, table: pd.DataFrame, role: str, name: str) -> pd.DataFrame:
+        """Return ``table`` with the requested columns that it has under other names; a lesion can be the patient."""
+        columns = self.layout.columns
+        table = use_requested_names(table, requested_columns(self.layout, role), name, self.notes)
+        if columns.patient_id not in table and columns.lesion_id in table:
+            self.notes.append(
+                f"{name}: no column {columns.patient_id}; the cases of a {columns.lesion_id} are a patient"
+            )
+            table = table.assign(**{columns.patient_id: table[columns.lesion_id]})
+        if columns.patient_id == columns.image_name and role == "train":
+            self.notes.append(
+                warning(
+                    f"{name}: no patients: every picture is a patient of its own; those of one person may be in "
+                    "several folds"
+                )
+            )
+        return table
 
     def sizes(self, role: str) -> pd.DataFrame | None:
         """Return the table of picture sizes of ``role``; None if it does not exist."""
@@ -96,10 +168,15 @@ class DataFolder:
             self._contents[name] = (self.path / name).read_bytes()
         return self._contents[name]
 
-    def _read(self, name: str, id_name: str, *others: str, optional: Iterable[str] = ()) -> pd.DataFrame:
+    def _read(
+        self, name: str, id_name: str, *others: str, optional: Iterable[str] = (), header: Collection[str] = ()
+    ) -> pd.DataFrame:
         """Return a table with its ids as text, and drop its bytes, since no table is read twice."""
-        content = self._contents.pop(name, None)
-        return read_csv(self.path / name, id_name, *others, optional=tuple(optional), notes=self.notes, content=content)
+        content, path = self._contents.pop(name, None), self.path / name
+        columns = tuple(optional)
+        return read_user_table(
+            path, id_name, *others, optional=columns, notes=self.notes, content=content, header=header
+        )
 
 
 @dataclass(frozen=True)
@@ -114,4 +191,5 @@ class CaseFolders:
     def open(cls, request: Request, notes: list[str] | None = None) -> CaseFolders:
         """Return the folders of ``request``; ``notes`` collects the repairs in all of them."""
         data = DataFolder.open(request.data, request.mapping, notes)
-        return cls(request, data, tuple(DataFolder.open(folder, notes=data.notes) for folder in request.extra))
+        extra = tuple(DataFolder.open(path, notes=data.notes, label=f"{path.name}/") for path in request.extra)
+        return cls(request, data, extra)

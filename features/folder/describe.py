@@ -10,9 +10,8 @@ MOST_COLUMNS = 20  # that a sentence lists; some tables have hundreds
 
 
 def describe_folder(data: DataFolder) -> list[str]:
-    """Return sentences on the tables, the pictures, and the other CSV files of ``data``; raise as ``read_csv`` does."""
-    has_mapping = data.mapping is not None or data.has(MAPPING)
-    names = data.mapping or MAPPING if has_mapping else "the usual ones"
+    """Return sentences on the tables, the pictures and the other CSV files of ``data``; raise as ``cases`` does."""
+    names = data.mapping or MAPPING if data.has_mapping else "the usual ones"
     return [
         f"{data.path}: the names of files and columns are {names}",
         *_tables(data),

@@ -8,8 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from runtime.errors import InputFault
-from runtime.settings import Settings, read_settings
+from runtime.settings import Settings
 
 MAPPING = "cases.toml"
 EVERY = "*"  # as metadata: every column that train and test cases share (metadata_columns.py)
@@ -85,6 +84,8 @@ class Layout(Settings):
     test_pictures: str | tuple[str, ...] = "jpeg/test"
     train_sizes: str = "train_sizes.csv"
     test_sizes: str = "test_sizes.csv"
+    train_header: tuple[str, ...] = Field(default=(), description="column names of a table that has no line with them")
+    test_header: tuple[str, ...] = ()
     train_join: tuple[str, ...] = Field(default=(), description="tables with more columns of the cases in train")
     test_join: tuple[str, ...] = ()
     subfolders: bool = Field(default=False, description="search the picture folders' sub-folders too")
@@ -133,30 +134,3 @@ class Layout(Settings):
         if self.train == self.test:
             raise ValueError(f'train and test are the same file, {self.train!r}; without test cases, set test = ""')
         return self
-
-
-ISIC_2024 = Layout(
-    train="train-metadata.csv",
-    test="test-metadata.csv",
-    train_pictures="train-image.hdf5",
-    test_pictures="test-image.hdf5",
-    columns=Columns(image_name="isic_id", metadata=(EVERY,)),
-)
-
-
-def read_layout(data: Path, mapping: Path | None = None) -> Layout:
-    """Return the layout of ``data``: from ``mapping``, else from the folder's cases.toml, else a contest's layout.
-
-    A folder without train.csv and test.csv that has ISIC 2024's tables has that contest's layout; every other folder
-    has SIIM-ISIC 2020's. Raises InputFault if the folder or ``mapping`` does not exist, or for an unknown key.
-    """
-    if not data.is_dir():
-        raise InputFault(f"{data}: the data folder does not exist")
-    settings_file = mapping or data / MAPPING
-    if mapping is None and not settings_file.is_file():
-        return next((layout for layout in (Layout(), ISIC_2024) if _has_tables(data, layout)), Layout())
-    return read_settings(settings_file, Layout)
-
-
-def _has_tables(data: Path, layout: Layout) -> bool:
-    return (data / layout.train).is_file() or (data / layout.test).is_file()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.folder.csv_file import id_column, read_csv
+from features.folder.table_file import id_column, read_user_table
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from runtime.files import read_json
 from runtime.progress import detail, say
@@ -45,7 +45,7 @@ def truth_sentences(
     path = data / TRUTH
     if not path.is_file():
         return []
-    truth = read_csv(path, "image_name")
+    truth = read_user_table(path, "image_name")
     truth = truth.set_index(id_column(truth.columns))
     rows = cases.index[cases["role"] == role].intersection(truth.index)
     if truth.loc[rows, "target"].nunique() < 2:

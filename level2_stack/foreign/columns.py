@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.folder.csv_file import read_csv
+from features.folder.table_file import read_user_table
 from level2_stack.foreign.checks import Findings
 from runtime.errors import InputFault, list_names
 
@@ -33,7 +33,7 @@ def read_columns(path: Path, findings: Findings) -> pd.DataFrame | None:
         findings.faults.append(f"{path.name} is missing{hint}")
         return None
     try:
-        frame = read_csv(path, *IDS, optional=SCORES, notes=findings.notes, exact=True)
+        frame = read_user_table(path, *IDS, optional=SCORES, notes=findings.notes, exact=True)
     except InputFault as fault:
         findings.faults.append(str(fault).replace(str(path), path.name))
         return None

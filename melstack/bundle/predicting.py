@@ -33,7 +33,7 @@ def predict_folder(
     if foreign is not None and not foreign.is_dir():
         raise InputFault(f"{foreign}: no such folder; give the folder with <network>/test.csv of the other networks")
     data_folder, bundle = DataFolder.open(data, mapping), Bundle.load(folder, threads=threads)
-    cases = read_new_cases(data_folder)
+    cases = read_new_cases(data_folder, list(bundle.manifest.metadata))
     foreign_tables = {}
     if foreign is not None:
         foreign_tables = read_foreign_predictions(foreign, bundle.foreign_networks, cases, data_folder.notes)

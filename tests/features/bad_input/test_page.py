@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.folder.csv_file import read_csv
+from features.folder.table_file import read_user_table
 from runtime.errors import InputFault
 from tests.command_line import run_melstack
 from tests.features.bad_input.table import check, expected_outcomes
@@ -87,7 +87,7 @@ def test_a_table_has_the_same_rows_in_every_format(
     csv.writer(text, delimiter=mark, lineterminator=ends, quoting=csv.QUOTE_ALL).writerows([("image_name", "b"), *rows])
     path = tmp_path_factory.mktemp("tables") / "train.csv"
     path.write_bytes(text.getvalue().encode(encoding))
-    assert list(read_csv(path, "image_name", "b").itertuples(index=False, name=None)) == rows
+    assert list(read_user_table(path, "image_name", "b").itertuples(index=False, name=None)) == rows
 
 
 @settings(max_examples=150, deadline=None)
@@ -98,7 +98,7 @@ def test_any_bytes_are_read_as_a_table_or_refused_with_a_message(
     path = tmp_path_factory.mktemp("bytes") / "train.csv"
     path.write_bytes(content)
     try:
-        columns, message = read_csv(path, "image_name").columns, "train.csv"
+        columns, message = read_user_table(path, "image_name").columns, "train.csv"
     except InputFault as fault:
         columns, message = None, str(fault)
     assert "train.csv" in message

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features import blocks
-from features.folder.layout import Columns, Layout, read_layout
+from features.folder.folder_layout import read_layout
+from features.folder.layout import Columns, Layout
 from level1_cnn.backbones import find as find_backbone
 from level1_cnn.experiment import find_experiments, read_experiment
 from level2_stack import learners
@@ -54,7 +55,7 @@ def recipe(text: str) -> Callable[[Path], object]:
 
 
 def mapping(text: str) -> Callable[[Path], object]:
-    return in_file("cases.toml", text, lambda path: read_layout(path.parent))
+    return in_file("cases.toml", text, lambda path: read_layout(path.parent, None, [], {}))
 
 
 def limits(text: str) -> Callable[[Path], object]:

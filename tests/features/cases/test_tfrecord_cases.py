@@ -147,7 +147,7 @@ def test_an_external_case_in_two_folders_is_taken_from_the_first(data: Path, tmp
     cases = read_cases(Request(data, extra=(first, second), folds=2), notes)
     assert cases["source"].dropna().to_dict() == {"e1": "ham", "e2": "ham", "e3": "bcn"}
     assert cases.loc["e3", "diagnosis"] == "nevus"
-    assert notes == ["extra bcn: left out because an earlier external folder has the same names: 1 (e2)"]
+    assert "extra bcn: left out because an earlier external folder has the same names: 1 (e2)" in notes
     lines = describe_cases(cases)
     assert lines[2].startswith("extra ham: 2 cases, 0 malignant, 1 patient, 2 with a picture (2 JPEG)")
     assert lines[3].startswith("extra bcn: 1 case,")

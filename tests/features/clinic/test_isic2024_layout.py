@@ -14,7 +14,9 @@ from features.cases.case_table import read_cases
 from features.cases.new_cases import read_new_cases
 from features.clinic.isic2024_folder import PUBLIC_COLUMNS, TRAIN_ONLY, ClinicSize, draw_total_body_clinic
 from features.folder.data_folder import DataFolder
-from features.folder.layout import ISIC_2024, Layout, Request, read_layout
+from features.folder.folder_layout import read_layout
+from features.folder.layout import Layout, Request
+from features.folder.public_sets.recognise import public_sets
 from features.freeze_cases import freeze_cases
 from level2_stack.foreign.bring import import_into_run
 from melstack.options import StackOptions
@@ -65,9 +67,9 @@ def read(folder):
 
 
 def test_the_layout_is_recognised_by_its_tables_unless_train_csv_exists(data):
-    assert read_layout(data) == ISIC_2024
+    assert read_layout(data, None, [], {}) == next(each.layout for each in public_sets() if each.name == "ISIC 2024")
     (data / "train.csv").write_text("image_name\n")
-    assert read_layout(data) == Layout()
+    assert read_layout(data, None, [], {}) == Layout()
 
 
 def test_exactly_the_columns_that_test_cases_share_are_metadata(data):

@@ -17,7 +17,8 @@ from PIL import Image
 
 from features.cases.new_cases import check_new_cases, read_new_cases
 from features.folder.data_folder import DataFolder
-from features.folder.layout import Request, read_layout
+from features.folder.folder_layout import read_layout
+from features.folder.layout import Request
 from features.folder.picture_locations import find_location
 from features.freeze_cases import freeze_cases
 from melstack.report.data_page.contact_sheet import contact_sheet

@@ -11,12 +11,14 @@ from PIL import Image
 
 from features.cases.attach_pictures import attach_pictures
 from features.folder.data_folder import DataFolder
-from features.folder.layout import ISIC_2024
 from features.folder.picture_locations import find_location
+from features.folder.public_sets.recognise import public_sets
 from features.leaks.pairs import find_pairs
 from features.pictures.hdf5 import entry_names, parse_entry_path, read_entries, read_entry
 from features.pictures.read import picture_kind, read_header, read_picture
 from runtime.errors import Faults, InputFault
+
+ISIC_2024 = next(each.layout for each in public_sets() if each.name == "ISIC 2024")
 
 
 def jpeg(side=32, colour=(200, 120, 90)):

@@ -1,0 +1,116 @@
+"""Recognise a public data set by the column names and file names of its tables, and return its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+from features.folder.layout import Layout
+from features.folder.table_header import table_header, tables_in
+from runtime.errors import InputFault, list_names
+from runtime.settings import Settings, read_settings
+
+Content = Callable[[Path], bytes]
+
+
+class Table(Settings):
+    """How a table of a public data set is known: all of ``columns`` are in it, and its path fits one of ``names``."""
+
+    columns: tuple[str, ...] = ()
+    names: tuple[str, ...] = ("*",)
+
+    def fits(self, name: str, header: Iterable[str]) -> bool:
+        """Return whether a table with this path (relative to the data folder) and ``header`` is this one."""
+        present = {column.casefold() for column in header}
+        has_columns = all(column.casefold() in present for column in self.columns)
+        return has_columns and any(fnmatch(Path(name).name.casefold(), pattern.casefold()) for pattern in self.names)
+
+
+class PublicSet(Settings):
+    """A public data set: its tables, its folders of pictures (patterns of names), and its other settings."""
+
+    name: str
+    source: str
+    train: Table
+    test: Table | None = None
+    train_join: tuple[Table, ...] = ()
+    test_join: tuple[Table, ...] = ()
+    train_folders: tuple[str, ...] = ()
+    test_folders: tuple[str, ...] = ()
+    layout: Layout = Layout()
+
+
+@cache
+def public_sets() -> tuple[PublicSet, ...]:
+    """Return all public sets, those with the most columns first, since the fewest tables fit them by chance."""
+    sets = [read_settings(path, PublicSet) for path in sorted(Path(__file__).parent.glob("*.toml"))]
+    return tuple(sorted(sets, key=lambda each: -len(each.train.columns)))
+
+
+def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
+    """Return the layout of the public data set that ``data`` holds, with a note; None if it holds none.
+
+    ``content`` returns the bytes of a table. Raises InputFault if several tables could be the training cases.
+    """
+    headers = {path.relative_to(data).as_posix(): table_header(content(path)) for path in tables_in(data)}
+    for each in public_sets():
+        train = _only_table(data, each, each.train, headers)
+        test = None if each.test is None else _only_table(data, each, each.test, _without(headers, train))
+        if train is not None or test is not None:
+            layout = _layout(data, each, train, test, headers)
+            notes.append(f"read as: {each.name} ({_description(layout)}); a cases.toml can say otherwise")
+            return layout
+    return None
+
+
+def _only_table(data: Path, each: PublicSet, table: Table, headers: dict[str, tuple[str, ...]]) -> str | None:
+    names = [name for name, header in headers.items() if table.fits(name, header)]
+    top = [name for name in names if "/" not in name] or names
+    if len(top) > 1:
+        raise InputFault(
+            f"{data}: several tables could be the cases of {each.name}: {list_names(top)}; "
+            'name one in cases.toml: train = "..."'
+        )
+    return top[0] if top else None
+
+
+def _without(headers: dict[str, tuple[str, ...]], name: str | None) -> dict[str, tuple[str, ...]]:
+    return {other: header for other, header in headers.items() if other != name}
+
+
+def _layout(
+    data: Path, each: PublicSet, train: str | None, test: str | None, headers: dict[str, tuple[str, ...]]
+) -> Layout:
+    others = _without(_without(headers, train), test)
+    changes: dict[str, object] = {"train": train or each.layout.train, "test": test or ""}
+    for role, tables in (("train", each.train_join), ("test", each.test_join)):
+        names = [_only_table(data, each, table, others) for table in tables]
+        changes[f"{role}_join"] = tuple(name for name in names if name)
+    for role, patterns in (("train", each.train_folders), ("test", each.test_folders)):
+        folders = _folders(data, patterns)
+        if folders:
+            changes[f"{role}_pictures"] = folders if len(folders) > 1 else folders[0]
+    return each.layout.model_copy(update=changes)
+
+
+def _folders(data: Path, patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders in ``data`` that fit the patterns; of a folder that was packed into itself, the inner one."""
+    plain = [pattern.casefold() for pattern in patterns]
+    folders = [path for depth in ("*", "*/*") for path in sorted(data.glob(depth)) if path.is_dir()] if plain else []
+    fitting = [path for path in folders if any(fnmatch(_name(data, path).casefold(), pattern) for pattern in plain)]
+    inner = [path / path.name if (path / path.name).is_dir() else path for path in fitting]
+    return tuple(dict.fromkeys(_name(data, path) for path in inner))
+
+
+def _name(data: Path, path: Path) -> str:
+    return path.relative_to(data).as_posix()
+
+
+def _description(layout: Layout) -> str:
+    columns, tables = layout.columns, [layout.train, *layout.train_join]
+    positive = f" = {', '.join(layout.positive)}" if layout.positive else ""
+    patient = "a picture" if columns.patient_id == columns.image_name else columns.patient_id
+    test = f"; test cases: {layout.test}" if layout.test else ""
+    return f"{' and '.join(tables)}; malignant: {columns.target}{positive}; a patient is {patient}{test}"
