@@ -83,7 +83,7 @@ def _check_first_line(
 
 
 def header_of_text(content: bytes, columns: Collection[str]) -> list[str]:
-    """Return the fields of the first line of ``content`` after blank lines and comments; ``columns`` as in ``regular_csv``."""
+    """Return the fields of the first line after blank lines and comments; ``columns`` as in ``regular_csv``."""
     content, declared_delimiter = _without_comments(content.replace(b"\r", b"\n"), [])
     return _fields_of(FIRST_LINE.match(content), declared_delimiter or _choose_delimiter(content, columns))
 

@@ -32,7 +32,7 @@ def join_table(
         rows, other, names = other, rows, (names[1], names[0])
     key = shared_ids(rows, other)
     if key is None:
-        raise InputFault(f"{names[0]} and {names[1]} share no column of ids, by which they could be joined")
+        raise InputFault(f"{names[0]} and {names[1]} share no ids, by which they could be joined")
     other = _one_row_per_id(other, key[1], names[1])
     other = other.rename(columns={key[1]: key[0]})
     both = [str(name) for name in other if name in rows and name != key[0]]

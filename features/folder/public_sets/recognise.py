@@ -54,15 +54,21 @@ def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
 
     ``content`` returns the bytes of a table. Raises InputFault if several tables could be the training cases.
     """
-    headers = {path.relative_to(data).as_posix(): table_header(content(path)) for path in tables_in(data)}
-    for each in public_sets():
-        train = _only_table(data, each, each.train, headers)
-        test = None if each.test is None else _only_table(data, each, each.test, _without(headers, train))
-        if train is not None or test is not None:
-            layout = _layout(data, each, train, test, headers)
-            notes.append(f"read as: {each.name} ({_description(layout)}); a cases.toml can say otherwise")
-            return layout
-    return None
+    expected = {column for each in public_sets() for column in each.train.columns}
+    headers = {path.relative_to(data).as_posix(): table_header(content(path), expected) for path in tables_in(data)}
+    trains = ((each, _only_table(data, each, each.train, headers)) for each in public_sets())
+    match = next(((each, train) for each, train in trains if train is not None), None)
+    match = match or next(((each, None) for each in public_sets() if _test_table(data, each, headers)), None)
+    if match is None:
+        return None
+    each, train = match
+    layout = _layout(data, each, train, _test_table(data, each, _without(headers, train)), headers)
+    notes.append(f"read as: {each.name} ({_description(layout)}); a cases.toml can say otherwise")
+    return layout
+
+
+def _test_table(data: Path, each: PublicSet, headers: dict[str, tuple[str, ...]]) -> str | None:
+    return None if each.test is None else _only_table(data, each, each.test, headers)
 
 
 def _only_table(data: Path, each: PublicSet, table: Table, headers: dict[str, tuple[str, ...]]) -> str | None:

@@ -1,0 +1,70 @@
+"""Tests of the section "Public data sets" of docs/field_inputs.md: every set in miniature, read without a mapping."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from features.folder.public_sets.recognise import public_sets
+from runtime.run_folder import Run
+from tests.melstack.field_inputs.miniatures import SETS, is_melanoma
+from tests.melstack.field_inputs.situation import Situation, check
+
+
+def cases(data: Path, run: Path) -> list[object]:
+    """Return the words of `cases` with two folds: the miniatures have four melanomas."""
+    return ["cases", "--data", data, "--run", run, "--folds", 2]
+
+
+def among(name: str, others: tuple[str, ...]) -> Callable[[Path], None]:
+    """Return a function that writes the set ``name`` with other files beside it, as people keep them."""
+
+    def write(data: Path) -> None:
+        SETS[name](data)
+        for other in others:
+            (data / other).write_text("x,y\n1,2\n")
+
+    return write
+
+
+SITUATIONS = {
+    "isic_2016": Situation(SETS["isic_2016"], cases),
+    "isic_2017": Situation(SETS["isic_2017"], cases),
+    "isic_2018": Situation(SETS["isic_2018"], cases),
+    "isic_2019": Situation(SETS["isic_2019"], cases),
+    "isic_2020": Situation(SETS["isic_2020"], cases),
+    "isic_2024": Situation(SETS["isic_2024"], cases),
+    "isic_archive": Situation(SETS["isic_archive"], cases),
+    "ham10000": Situation(SETS["ham10000"], cases),
+    "bcn20000": Situation(SETS["bcn20000"], cases),
+    "pad_ufes_20": Situation(SETS["pad_ufes_20"], cases),
+    "derm7pt": Situation(SETS["derm7pt"], cases),
+    "milk10k": Situation(SETS["milk10k"], cases),
+    "ddi": Situation(SETS["ddi"], cases),
+    "ph2": Situation(SETS["ph2"], cases),
+    "ham10000_among_other_files": Situation(among("ham10000", ("notes.csv", "LICENSE.txt")), cases),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_a_public_set_is_read_as_it_is_downloaded(name: str, tmp_path: Path) -> None:
+    check(name, SITUATIONS, tmp_path)
+    table = Run(tmp_path / "run").read_cases()
+    train = table[table["role"] == "train"]
+    assert train["picture"].notna().all()
+    assert 3 <= train["target"].sum() <= 8
+    assert len(train) in (10, 12, 24)
+    assert table["source"].isna().all() if "source" in table else True
+
+
+def test_every_public_set_of_the_package_has_a_miniature() -> None:
+    names = {each.name.lower().replace("-", "_").replace(" ", "_") for each in public_sets()}
+    assert {name.removeprefix("siim_") for name in names} == set(SETS)
+
+
+def test_a_melanoma_of_a_miniature_is_the_target(tmp_path: Path) -> None:
+    check("isic_2019", SITUATIONS, tmp_path)
+    table = Run(tmp_path / "run").read_cases()
+    train = table[table["role"] == "train"]
+    assert train["target"].tolist() == [float(is_melanoma(number)) for number in range(12)]
+    assert train["age_approx"].tolist() == [40.0 + 5 * (number % 6) for number in range(12)]
