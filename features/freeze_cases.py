@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.folder.data_folder import PAIRS, CaseFolders, DataFolder
+from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import MAPPING, Request
 from features.folder.picture_locations import EXTRA, source_name
 from runtime.errors import InputFault, list_names
@@ -128,11 +128,10 @@ def case_ingredients(folders: CaseFolders, *, by_size: bool = False) -> dict[str
     ``by_size``: pictures are compared by name and size, as earlier versions did, not by fingerprints of their contents.
     """
     request, data, layout = folders.request, folders.data, folders.data.layout
-    tables = (layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS)
     ingredients: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
     ingredients["ties"] = not request.official  # patients with pictures of the same lesion share a fold
     ingredients["layout"] = layout.as_ingredient()
-    ingredients["files"] = data.digests(tables)
+    ingredients["files"] = data.digests(layout.tables())
     ingredients["pictures" if by_size else "contents"] = data.picture_digests(("train", "test"), by_size=by_size)
     if folders.extra:
         ingredients["extra"] = {source_name(each.path): _extra_ingredients(each, by_size) for each in folders.extra}
@@ -144,6 +143,6 @@ def case_ingredients(folders: CaseFolders, *, by_size: bool = False) -> dict[str
 
 def _extra_ingredients(folder: DataFolder, by_size: bool) -> dict[str, Any]:
     return {
-        "files": folder.digests((folder.layout.train, MAPPING)),
+        "files": folder.digests((folder.layout.train, *folder.layout.train_join, MAPPING)),
         "pictures" if by_size else "contents": folder.picture_digests((EXTRA,), by_size=by_size),
     }

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from features.folder.data_folder import PAIR_COLUMNS, PAIRS, DataFolder
+from features.folder.data_folder import PAIR_COLUMNS, DataFolder
 from runtime.errors import InputFault, list_names
 
 
@@ -46,7 +46,8 @@ def official_pairs(data: DataFolder, names: pd.Index) -> pd.DataFrame:
     pair_columns = next((columns for columns in PAIR_COLUMNS if set(columns) <= set(table.columns)), None)
     if pair_columns is None:
         rule = " or ".join(map(" and ".join, PAIR_COLUMNS))
-        raise InputFault(f"{data.path / PAIRS}: the columns must be {rule}; found {list_names(table.columns)}")
+        where = data.path / data.layout.pairs
+        raise InputFault(f"{where}: the columns must be {rule}; found {list_names(table.columns)}")
     pairs = table[list(pair_columns)].astype(str).set_axis(["first", "second"], axis=1)
     ours = pairs["first"].isin(names) & pairs["second"].isin(names) & (pairs["first"] != pairs["second"])
     return pairs[ours].drop_duplicates().reset_index(drop=True)

@@ -20,7 +20,6 @@ from runtime.provenance import digest_of_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-PAIRS = "duplicates.csv"  # the official list of pictures of the same lesion
 MOST_COLUMNS = 12  # columns that a message lists
 PAIR_COLUMNS = (("image_name_1", "image_name_2"), ("ISIC_id", "ISIC_id_paired"))  # ours; the contest's
 
@@ -161,7 +160,7 @@ class DataFolder:
     def pairs(self) -> pd.DataFrame | None:
         """Return the official list of pictures of the same lesion; None if it does not exist."""
         texts = [name for columns in PAIR_COLUMNS for name in columns]
-        return self._read(PAIRS, *texts) if self.has(PAIRS) else None
+        return self._read(self.layout.pairs, *texts) if self.has(self.layout.pairs) else None
 
     def _content(self, name: str) -> bytes:
         if name not in self._contents:

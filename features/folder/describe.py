@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from features.folder.data_folder import PAIRS, DataFolder
+from features.folder.data_folder import DataFolder
 from features.folder.layout import MAPPING
+from features.folder.table_header import tables_in
 from runtime.errors import list_names
 
 MOST_COLUMNS = 20  # that a sentence lists; some tables have hundreds
@@ -43,8 +44,7 @@ def _pictures(data: DataFolder) -> Iterator[str]:
 
 
 def _other_tables(data: DataFolder) -> Iterator[str]:
-    layout = data.layout
-    read_names = {layout.train, layout.test, layout.sample, layout.train_sizes, layout.test_sizes, PAIRS}
-    others = sorted(path.name for path in data.path.glob("*.csv") if path.name not in read_names)
+    names = [path.relative_to(data.path).as_posix() for path in tables_in(data.path)]
+    others = [name for name in names if name not in data.layout.tables()]
     if others:
-        yield f"CSV files that are not read: {list_names(others)}; a {MAPPING} can name them"
+        yield f"tables that are not read: {list_names(others)}; a {MAPPING} can name them"

@@ -14,7 +14,7 @@ from features.folder.table_header import table_header, tables_in
 from runtime.errors import InputFault, list_names
 from runtime.settings import read_settings
 
-TABLES = ("train", "test", "sample", "train_sizes", "test_sizes")
+TABLES = ("train", "test", "sample", "train_sizes", "test_sizes", "pairs")
 MOST = 0.5  # share of the ids that another table must have, to be joined without a setting that names it
 
 Contents = MutableMapping[str, bytes]  # file name -> bytes of the tables that were read already
@@ -107,8 +107,7 @@ def _provides(layout: Layout, role: str, header: Iterable[str], column: str) -> 
 
 def _tables_with(data: Path, layout: Layout, name: str, lacking: list[str], contents: Contents) -> tuple[str, ...]:
     """Return the one table of the folder that has columns of ``lacking`` for most of the ids in ``name``, or ()."""
-    own_names = {str(getattr(layout, role)) for role in TABLES} | {name}
-    others = [path for path in tables_in(data) if path.relative_to(data).as_posix() not in own_names]
+    others = [path for path in tables_in(data) if path.relative_to(data).as_posix() not in layout.tables()]
     image_name = layout.columns.image_name
     matches = list[str]()
     for path in others:

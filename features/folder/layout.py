@@ -84,6 +84,7 @@ class Layout(Settings):
     test_pictures: str | tuple[str, ...] = "jpeg/test"
     train_sizes: str = "train_sizes.csv"
     test_sizes: str = "test_sizes.csv"
+    pairs: str = Field(default="duplicates.csv", description="the official pairs of pictures of the same lesion")
     train_header: tuple[str, ...] = Field(default=(), description="column names of a table that has no line with them")
     test_header: tuple[str, ...] = ()
     train_join: tuple[str, ...] = Field(default=(), description="tables with more columns of the cases in train")
@@ -96,7 +97,7 @@ class Layout(Settings):
     columns: Columns = Columns()
     test_columns: dict[str, str] = Field(default={}, description="name of a column in train -> its name in test")
 
-    @field_validator("train", "test", "sample", "train_sizes", "test_sizes")
+    @field_validator("train", "test", "sample", "train_sizes", "test_sizes", "pairs")
     @classmethod
     def _is_inside_the_data_folder(cls, name: str) -> str:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -114,6 +115,11 @@ class Layout(Settings):
         """Return the folders (or HDF5 files) with the pictures of ``role``, train or test; none if the name is ''."""
         names = self.train_pictures if role == "train" else self.test_pictures
         return tuple(name for name in ((names,) if isinstance(names, str) else names) if name)
+
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of all tables that are read if they exist."""
+        names = (self.train, self.test, self.sample, self.train_sizes, self.test_sizes, self.pairs)
+        return tuple(name for name in (*names, *self.train_join, *self.test_join) if name)
 
     def as_ingredient(self) -> dict[str, Any]:
         """Return the settings as JSON values for the marks of a run; a later setting only if it is not the default.

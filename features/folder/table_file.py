@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.folder.column_names import ID_COLUMNS, IMAGE_NAMES, LESION_NAMES, PATIENT_NAMES
+from features.folder.column_names import IMAGE_NAMES, LESION_NAMES, PATIENT_NAMES
 from runtime.errors import InputFault
 from runtime.plural import number_of
 
@@ -20,9 +20,9 @@ ID_TEXTS = (*IMAGE_NAMES, *PATIENT_NAMES, *LESION_NAMES)  # columns that hold id
 
 
 def id_column(columns: Iterable[object]) -> str:
-    """Return the id column among ``columns``: image_name, or the archive's isic_id; image_name if both are absent."""
-    present = set(columns)
-    return next((name for name in ID_COLUMNS if name in present), ID_COLUMNS[0])
+    """Return the id column among ``columns``: image_name or another usual name of it; image_name if all are absent."""
+    by_lower_case = {str(name).casefold(): str(name) for name in columns}
+    return next((by_lower_case[name] for name in IMAGE_NAMES if name in by_lower_case), IMAGE_NAMES[0])
 
 
 def read_user_table(

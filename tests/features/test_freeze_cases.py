@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from features.clinic.folder import draw_clinic
 from features.folder.data_folder import CaseFolders
-from features.folder.layout import Request
+from features.folder.layout import FIRST_COLUMNS, FIRST_SETTINGS, Columns, Layout, Request
 from features.freeze_cases import case_ingredients, freeze_cases
 from runtime.errors import InputFault
 from runtime.files import read_json
@@ -137,3 +138,23 @@ def test_a_run_whose_mark_has_sizes_only_gets_the_contents_and_keeps_its_table(
     assert "from now on the contents of the pictures are compared" in capsys.readouterr().out
     assert read_json(run.cases_mark) == mark
     assert run.cases.read_bytes() == table
+
+
+def test_settings_that_the_first_versions_did_not_have_leave_a_run_fresh(data: Path) -> None:
+    values = Layout().as_ingredient()
+    assert set(values) == FIRST_SETTINGS
+    assert set(values["columns"]) == FIRST_COLUMNS
+    assert Layout(subfolders=True).as_ingredient()["subfolders"] is True
+    assert Layout(columns=Columns(lesion_id="l")).as_ingredient()["columns"]["lesion_id"] == "l"
+
+
+def test_a_changed_joined_table_is_another_input(data: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(data / "train.csv")
+    table[["image_name", "sex"]].to_csv(data / "people.csv", index=False)
+    table.drop(columns="sex").to_csv(data / "train.csv", index=False)
+    run = Run(tmp_path / "run")
+    assert freeze_cases(run, Request(data, folds=2))
+    assert not freeze_cases(run, Request(data, folds=2))
+    (data / "people.csv").write_text((data / "people.csv").read_text().replace("female", "male"))
+    with pytest.raises(InputFault, match=r"people\.csv"):
+        freeze_cases(run, Request(data, folds=2))

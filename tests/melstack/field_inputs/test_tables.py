@@ -132,9 +132,7 @@ SITUATIONS = {
     "header_named": clinic(two_columns, mapping(ONLY_ID_AND_TARGET + TWO_COLUMNS)),
     "header_missing_wide": clinic(without_header("train.csv")),
     "join_by_image": clinic(split_off("train.csv", "people.csv", "sex", "age_approx", SITE)),
-    "join_by_patient": clinic(
-        split_off("train.csv", "people.csv", "sex", "age_approx", key="patient_id")
-    ),
+    "join_by_patient": clinic(split_off("train.csv", "people.csv", "sex", "age_approx", key="patient_id")),
     "join_named": clinic(
         split_off("train.csv", "people.csv", "sex", "age_approx"), mapping('train_join = ["people.csv"]')
     ),
