@@ -1,14 +1,15 @@
 """Import a folder of foreign networks' predictions into a run, as level-one models like those trained in it."""
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from level2_stack.foreign.messages import print_networks
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json
-from runtime.progress import detail, say
+from runtime.progress import say
 from runtime.provenance import digest_of_code, digest_of_file, find_damage, is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -16,17 +17,16 @@ from runtime.tables import write_table
 if TYPE_CHECKING:
     from level2_stack.foreign.read import ForeignImport
 
-FILES = ("oof.csv", "test.csv")  # of a network in a folder of predictions
 RUN_FILES = ("predictions.parquet", "run.json", "begun.json")  # of a network in a run
 
 
 def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
     """Check every network in ``folder``; write level1/<network>/predictions.parquet for those without faults.
 
-    ``folder`` has <network>/oof.csv and test.csv, or it is another run, whose networks are taken from its tables.
-    Repairs and refusals are printed with their reasons, also when nothing has changed since the last import. If
-    ``folder`` is gone, the tables of the last import from it are used. Raises InputFault if a network has the name of
-    another network of this run, or if all networks are refused.
+    ``folder`` has <network>/oof.csv and test.csv, or other files that can mean these only (network_files.py), or it is
+    another run, whose networks are taken from its tables. Repairs and refusals are printed with their reasons, also
+    when nothing has changed since the last import. If ``folder`` is gone, the tables of the last import from it are
+    used. Raises InputFault if a network has the name of another network of this run, or if all networks are refused.
     """
     earlier = _import_from_lost(folder, run)
     if earlier is not None and earlier["trust"] == sorted(trust):
@@ -34,18 +34,31 @@ def import_into_run(run: Run, folder: Path, trust: Collection[str]) -> None:
         return
     made_from = import_ingredients(run, folder, trust)
     summary = run.folder / "foreign.json"
-    if is_fresh(summary, made_from, _tables(run, summary)):
-        _print_networks(read_json(summary), "fresh")
+    own = {} if _is_run(folder) else _own_networks(run)
+    if is_fresh(summary, made_from, _tables(run, summary)) and read_json(summary).get("own", {}) == own:
+        print_networks(read_json(summary), "fresh")
         return
     check_source(run, folder)
     foreign = _read(run, folder, trust)
     _write(run, folder, foreign, trust, made_from)
-    networks = {each.name: {"notes": list(each.notes), "refusal": list(each.refusal)} for each in foreign.networks}
+    networks = {
+        each.name: {"notes": list(each.notes), "readings": list(each.readings), "refusal": list(each.refusal)}
+        for each in foreign.networks
+    }
     outputs = [_table(run, network.name) for network in foreign.valid_networks]
     facts = {"networks": networks, "notes": list(foreign.notes), "folder": str(folder.resolve())}
-    facts |= {"trust": sorted(trust)}
+    facts |= {"trust": sorted(trust), "own": own}
     write_mark(summary, made_from, outputs, **facts)
-    _print_networks(facts, "imported")
+    print_networks(facts, "imported")
+
+
+def import_after_training(run: Run, folder: Path, trust: Collection[str]) -> None:
+    """Import ``folder`` again if networks were trained in the run since: these confirm the order of its test rows."""
+    summary = read_mark(run.folder / "foreign.json")
+    is_older = summary is not None and summary.get("own", {}) != _own_networks(run)
+    if is_older and folder.is_dir() and not _is_run(folder):
+        say("foreign networks: compared with the networks of this run")
+        import_into_run(run, folder, trust)
 
 
 def check_source(run: Run, folder: Path) -> None:
@@ -94,7 +107,9 @@ def networks_in(folder: Path, run: Run | None = None) -> list[str]:
     _check_folder(folder)
     if _is_run(folder):
         return Run(folder).networks()
-    return sorted(path.parent.name for path in folder.glob(f"*/{FILES[0]}"))
+    from level2_stack.foreign.network_files import find_networks
+
+    return [network.name for network in find_networks(folder).networks if "train" in network.files]
 
 
 def rename_remedy(folder: Path) -> str:
@@ -115,10 +130,15 @@ def _import_from_lost(folder: Path, run: Run) -> dict[str, Any] | None:
 
 
 def _read(run: Run, folder: Path, trust: Collection[str]) -> "ForeignImport":
-    from level2_stack.foreign.other_run import import_run
-    from level2_stack.foreign.read import import_predictions
+    if _is_run(folder):
+        from level2_stack.foreign.other_run import import_run
 
-    foreign = (import_run if _is_run(folder) else import_predictions)(folder, run.read_cases(), trust)
+        foreign = import_run(folder, run.read_cases(), trust)
+    else:
+        from level2_stack.foreign.read import import_predictions
+        from level2_stack.foreign.witnesses import own_witnesses
+
+        foreign = import_predictions(folder, run.read_cases(), trust, own_witnesses(run, _own_networks(run)))
     own_names = [network.name for network in foreign.networks if _is_taken(run, network.name, folder)]
     notes = [f"{name}: left out, this run has a network of that name" for name in own_names]
     networks = tuple(network for network in foreign.networks if network.name not in own_names)
@@ -133,7 +153,8 @@ def _write(run: Run, folder: Path, foreign: "ForeignImport", trust: Collection[s
         if network.table is not None:
             table, mark = _table(run, network.name), run.level1 / network.name / "run.json"
             write_table(table, network.table)
-            write_mark(mark, made_from, [table], folder=str(folder.resolve()), trust=sorted(trust))
+            files = _files_of(folder).get(network.name, [])
+            write_mark(mark, made_from, [table], folder=str(folder.resolve()), trust=sorted(trust), files=files)
 
 
 def _table(run: Run, network: str) -> Path:
@@ -172,16 +193,11 @@ def _is_same(run: Run, name: str, folder: Path) -> bool:
     return all(path.is_file() for path in tables) and digest_of_file(tables[0]) == digest_of_file(tables[1])
 
 
-def _print_networks(facts: Mapping[str, Any], status: str) -> None:
-    for note in facts.get("notes", []):
-        detail(f"foreign networks: {note}")
-    for name, network in facts["networks"].items():
-        detail(f"foreign network {name}: {'REFUSED' if network['refusal'] else status}")
-        for sentence in [*network["notes"], *network["refusal"]]:
-            detail(f"  {sentence}")
-    refusals = [name for name, network in facts["networks"].items() if network["refusal"]]
-    ending = f"; {len(refusals)} refused: {', '.join(refusals)}" if refusals else ""
-    say(f"foreign networks: {len(facts['networks']) - len(refusals)} {status}{ending}")
+def _own_networks(run: Run) -> dict[str, str]:
+    """Return name -> digest of the table for the networks that were trained in ``run`` and are not damaged."""
+    names = [name for name in run.networks() if _is_own(run, name)]
+    intact = [name for name in names if not find_damage(run.level1 / name / "run.json")]
+    return {name: digest_of_file(table) for name in intact if (table := _table(run, name)).is_file()}
 
 
 def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[str, Any]:
@@ -197,9 +213,22 @@ def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[s
     }
     if _is_run(folder):
         ingredients["cases of the other run"] = Run(folder).cases_digest()
-    base, names = (Run(folder).level1, RUN_FILES) if _is_run(folder) else (folder, FILES)
-    files = [path for path in sorted(base.glob("*/*")) if path.name in names and path.is_file()]
-    return ingredients | {"files": {f"{path.parent.name}/{path.name}": digest_of_file(path) for path in files}}
+    base = Run(folder).level1 if _is_run(folder) else folder
+    files = sorted(key for keys in _files_of(folder).values() for key in keys)
+    return ingredients | {"files": {key: digest_of_file(base / key) for key in files}}
+
+
+def _files_of(folder: Path) -> dict[str, list[str]]:
+    """Return network -> its files that an import reads, relative to ``folder`` or, of a run, to its level one."""
+    if _is_run(folder):
+        base = Run(folder).level1
+        paths = [path for path in sorted(base.glob("*/*")) if path.name in RUN_FILES and path.is_file()]
+        names = sorted({path.parent.name for path in paths})
+        return {name: [f"{name}/{path.name}" for path in paths if path.parent.name == name] for name in names}
+    from level2_stack.foreign.network_files import find_networks
+
+    networks = find_networks(folder).networks
+    return {network.name: [path.relative_to(folder).as_posix() for path in network.paths()] for network in networks}
 
 
 def _check_folder(folder: Path) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from features.cases.names import likely_names
+from level2_stack.foreign.messages import WARNING
 from runtime.errors import list_names
 
 MAY_MISS = 0.10  # share of the train cases: authors often drop duplicates; a missing fold (20 %) is a fault
@@ -14,28 +16,29 @@ ROUNDING = 1e-6  # float32 and printing with six digits can put a probability th
 MOST_FOLDS = 127  # int8
 LEAK_AUC = 0.999  # no network diagnoses melanoma this well; a column computed from the target does
 MEAN_TOLERANCE, MEAN_SHARE = 1e-3, 0.01  # largest difference, and the share of rows that may exceed it
+LEAST_CLASS = 10  # cases of each class from which an AUC can be called no better than chance
 
 
 @dataclass
 class Findings:
-    """The results of checking one network's files: ``notes`` for the user, and ``faults``, which refuse the network."""
+    """The results of checking one network's files: ``notes`` for the user, and ``faults``, which refuse the network.
+
+    ``readings`` are the notes on what was guessed, which are printed, while the others are details.
+    """
 
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    readings: list[str] = field(default_factory=list)
 
-
-def check_name(name: str, findings: Findings) -> None:
-    """Add a fault for the name of a network's folder that cannot be the network's name."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        findings.faults.append(
-            f"the folder name {name!r} is used as the network's name: it must start with a letter and contain "
-            "only A-Z, a-z, 0-9 and _; rename the folder"
-        )
+    def add_reading(self, sentence: str) -> None:
+        """Add a note on what was guessed."""
+        self.notes.append(sentence)
+        self.readings.append(sentence)
 
 
 def numbered_columns(frame: pd.DataFrame, prefix: str) -> list[str]:
-    """Return the columns of ``frame`` that are named ``prefix`` and a number: tta0, tta1, ..."""
-    return [name for name in frame.columns if re.fullmatch(rf"{prefix}\d+", name)]
+    """Return the columns of ``frame`` that are named ``prefix`` and a number: tta0, tta1, ... or tta_0, tta_1, ..."""
+    return [name for name in frame.columns if re.fullmatch(rf"{prefix}_?\d+", name)]
 
 
 def one_row_per_case(frame: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame:
@@ -64,15 +67,27 @@ def rows_of_role(frame: pd.DataFrame, role: str, roles: pd.Series, where: str, f
     of_other = frame.index[file_roles == other]
     if len(of_other):
         findings.faults.append(f"{where}: ids of {other} cases, expected only {role} cases: {list_names(of_other)}")
-    unknown = frame.index[file_roles.isna()]
-    if len(unknown):
-        findings.faults.append(f"{where}: ids that are not in the case table: {list_names(unknown)}")
+    cases = roles.index[roles == role]
+    missing = cases.difference(frame.index, sort=False)
+    _check_unknown(frame.index[file_roles.isna()], missing, where, findings)
     extra = frame.index[file_roles == "extra"]
     if len(extra):
         findings.notes.append(f"{where}: rows of external cases (role extra), left out: {list_names(extra)}")
-    cases = roles.index[roles == role]
-    _check_coverage(cases.difference(frame.index, sort=False), len(cases), role, where, findings)
+    _check_coverage(missing, len(cases), role, where, findings)
     return frame.reindex(cases)
+
+
+def _check_unknown(unknown: pd.Index, missing: pd.Index, where: str, findings: Findings) -> None:
+    """Leave out ids that are not in the case table, with a note, unless they may be those of ``missing`` cases."""
+    if unknown.empty:
+        return
+    hint = likely_names(missing, unknown)
+    if hint or len(missing) >= len(unknown):
+        findings.faults.append(f"{where}: ids that are not in the case table: {list_names(unknown)}{hint}")
+        return
+    findings.add_reading(
+        f"{where}: rows that belong to no case of this run, such as external cases, left out: {list_names(unknown)}"
+    )
 
 
 def _check_coverage(missing: pd.Index, n_cases: int, role: str, where: str, findings: Findings) -> None:
@@ -127,29 +142,29 @@ def note_mean(scores: pd.Series, parts: pd.DataFrame, where: str, findings: Find
         )
 
 
-def check_folds(folds: pd.Series, cases: pd.DataFrame, findings: Findings) -> None:
-    """Check the column fold of oof.csv (one number per case with a score): a patient in two folds is a fault.
+def check_folds(folds: pd.Series, cases: pd.DataFrame, where: str, findings: Findings) -> None:
+    """Check the column fold of an out-of-fold table, a number per case: a patient in two folds is a fault.
 
     A note compares the folds with those of the run.
     """
     wrong = folds.index[~folds.isin(range(MOST_FOLDS + 1))]
     if len(wrong):
         findings.faults.append(
-            f"oof.csv: column fold must hold whole numbers from 0 to {MOST_FOLDS}, not so in rows: {list_names(wrong)}"
+            f"{where}: column fold must hold whole numbers from 0 to {MOST_FOLDS}, not so in rows: {list_names(wrong)}"
         )
         return
     patients = cases["patient_id"].reindex(folds.index)
     folds_per_patient = folds.groupby(patients).nunique()
     split = folds_per_patient.index[folds_per_patient > 1]
     if len(split):
-        findings.faults.append(f"oof.csv: patients with pictures in several folds (a leak): {list_names(split)}")
+        findings.faults.append(f"{where}: patients with pictures in several folds (a leak): {list_names(split)}")
         return
-    findings.notes.append(_fold_sentence(folds, cases["fold"].reindex(folds.index)))
+    findings.notes.append(f"{where}: {_fold_sentence(folds, cases['fold'].reindex(folds.index))}")
 
 
 def _fold_sentence(folds: pd.Series, run_folds: pd.Series) -> str:
     pairs = pd.DataFrame({"file": folds, "run": run_folds}).drop_duplicates()
-    count = f"oof.csv: {folds.nunique()} folds, no patient in two of them"
+    count = f"{folds.nunique()} folds, no patient in two of them"
     if pairs["file"].is_unique and pairs["run"].is_unique:
         return f"{count}; they are this run's folds"
     return (
@@ -158,23 +173,38 @@ def _fold_sentence(folds: pd.Series, run_folds: pd.Series) -> str:
     )
 
 
-def check_target_leak(scores: pd.Series, views: pd.DataFrame, target: pd.Series, findings: Findings) -> None:
+def check_target_leak(
+    scores: pd.Series, views: pd.DataFrame, target: pd.Series, where: str, findings: Findings
+) -> None:
     """Add a fault for out-of-fold ``scores`` with an AUC above 0.999 and for ``views`` equal to the target.
 
-    The AUC is added as a note.
+    The AUC is added as a note; one that is not above chance is a warning.
     """
-    area = _area(scores, target)
-    findings.notes.append(f"oof.csv: out-of-fold AUC {area:.4f} over {scores.notna().sum()} cases")
+    area = area_under_curve(scores, target)
+    findings.notes.append(f"{where}: out-of-fold AUC {area:.4f} over {scores.notna().sum()} cases")
     if area > LEAK_AUC:
         findings.faults.append(
-            f"oof.csv: the score reveals the target (AUC {area:.4f}); out-of-fold predictions are expected"
+            f"{where}: the score reveals the target (AUC {area:.4f}); out-of-fold predictions are expected"
         )
+    elif is_chance(area, target[scores.notna()]):
+        cause = "are its scores those of the benign class?" if area < 0.5 else "are its rows in the cases' order?"
+        findings.notes.append(f"{WARNING}{where}: AUC {area:.2f}, not better than chance: {cause}")
     equal = views.columns[(views.eq(target, axis=0) | views.isna()).all() & views.notna().any()]
     if len(equal):
-        findings.faults.append(f"oof.csv: view columns equal to the target: {list_names(equal)}")
+        findings.faults.append(f"{where}: view columns equal to the target: {list_names(equal)}")
 
 
-def _area(values: pd.Series, target: pd.Series) -> float:
+def area_under_curve(values: pd.Series, target: pd.Series) -> float:
+    """Return the AUC over the rows that have both, NaN if these are of one class."""
     rows = np.isfinite(values) & target.notna()
     both_classes = target[rows].nunique() == 2
     return float(roc_auc_score(target[rows], values[rows])) if both_classes else float("nan")
+
+
+def is_chance(area: float, target: pd.Series) -> bool:
+    """Return whether ``area`` is not above 0.5 by two standard errors (of Hanley & McNeil 1982, at an AUC of 0.5)."""
+    positive, negative = int((target == 1).sum()), int((target == 0).sum())
+    if min(positive, negative) < LEAST_CLASS:
+        return False
+    error = np.sqrt((positive + negative + 1) / (12 * positive * negative))
+    return bool(area < 0.5 + 2 * error)

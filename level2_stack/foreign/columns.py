@@ -1,96 +1,171 @@
-"""Find the ids and the scores in a foreign network's file by the names and values of its columns."""
+"""Find the ids and the scores in a foreign network's table by the names and values of its columns."""
 
 import re
-from pathlib import Path
+from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
-from features.folder.table_file import read_user_table
-from level2_stack.foreign.checks import Findings
-from runtime.errors import InputFault, list_names
+from features.cases.names import SUFFIX
+from level2_stack.foreign.cells import plain_numbers
+from level2_stack.foreign.checks import Findings, numbered_columns
+from runtime.errors import list_names
+from runtime.plural import number_of
 
-IDS = ("image_name", "image_id", "image", "isic_id", "id", "filename")
+IDS = (
+    "image_name",
+    "image_id",
+    "image",
+    "isic_id",
+    "id",
+    "filename",
+    "file_name",
+    "file",
+    "image_path",
+    "filepath",
+    "path",
+    "img_id",
+    "img",
+    "name",
+)
 DIAGNOSIS = "target"  # a submission file names its score target; in oof.csv that may be the diagnosis
-SCORES = (DIAGNOSIS, "pred", "prediction", "preds", "oof", "oof_pred", "probability")
-FILES = ("oof.csv", "test.csv")  # of a network, in its folder
-FILE_ENDING = re.compile(r"\.(jpe?g|png|dcm|dicom)$", re.IGNORECASE)
+SCORES = (
+    DIAGNOSIS,
+    "pred",
+    "prediction",
+    "predictions",
+    "preds",
+    "oof",
+    "oof_pred",
+    "oof_preds",
+    "oof_prediction",
+    "target_oof",
+    "target_pred",
+    "pred_target",
+    "probability",
+    "prob",
+    "probs",
+    "proba",
+    "p",
+    "score",
+    "y_pred",
+    "yhat",
+    "logit",
+    "logits",
+)
+MALIGNANT = ("melanoma", "mel", "malignant")  # the column of the positive class among those of several classes
+PARTS = ("fold", "pred_fold", "oof_fold", "model", "pred", "tta")  # columns whose mean is the score if nothing else is
 
 
-def read_file(path: Path, cases: pd.DataFrame, findings: Findings) -> pd.DataFrame | None:
-    """Read a CSV file: columns in lower case, index image_name (str). Return None, with a fault, if it is unusable.
+def with_ids(frame: pd.DataFrame, case_ids: pd.Index, where: str, findings: Findings) -> pd.DataFrame | None:
+    """Return ``frame`` indexed by its ids; None, with a fault, if no column or more than one can hold them.
 
-    ``cases`` (index image_name) says which ids exist: an id in the file may have a folder and a file ending besides.
+    ``case_ids`` says which ids exist: an id in the file may have a folder, a file ending, blanks or another case
+    besides. A column under any name holds the ids if no usual one does and it has most of them.
     """
-    frame = read_columns(path, findings)
-    return None if frame is None else _with_ids(frame, cases.index, path.name, findings)
-
-
-def read_columns(path: Path, findings: Findings) -> pd.DataFrame | None:
-    """Read a CSV file with its columns in lower case; return None, with a fault, if it is missing or unreadable."""
-    if not path.is_file():
-        others = sorted(other.name for other in path.parent.glob("*.csv") if other.name not in FILES)
-        hint = f"; found {', '.join(others)}: rename the file that holds these predictions" if others else ""
-        findings.faults.append(f"{path.name} is missing{hint}")
-        return None
-    try:
-        frame = read_user_table(path, *IDS, optional=SCORES, notes=findings.notes, exact=True)
-    except InputFault as fault:
-        findings.faults.append(str(fault).replace(str(path), path.name))
-        return None
-    frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
-    repeats = frame.columns[frame.columns.duplicated()].unique()
-    if len(repeats):
-        findings.faults.append(f"{path.name}: repeated columns: {', '.join(repeats)}; found {', '.join(frame.columns)}")
-        return None
-    return frame
-
-
-def _with_ids(frame: pd.DataFrame, case_ids: pd.Index, where: str, findings: Findings) -> pd.DataFrame | None:
-    """Return ``frame`` indexed by its ids; None, with a fault, if no column or more than one can hold them."""
-    columns = {name: _ids(frame[name], case_ids) for name in IDS if name in frame}
-    with_cases = {name: ids for name, ids in columns.items() if ids.isin(case_ids).any()} or columns
-    if not columns:
-        findings.faults.append(
-            f"{where}: no column of ids; expected one of {', '.join(IDS)}; found {', '.join(frame.columns)}"
-        )
-        return None
-    name, ids = next(iter(with_cases.items()))
-    others = [other for other, values in with_cases.items() if not values.equals(ids)]
-    if others:
-        findings.faults.append(
-            f"{where}: several columns hold ids, and not the same ones ({', '.join([name, *others])}); keep one of them"
-        )
+    name, ids = _id_column(frame, case_ids, where, findings)
+    if ids is None:
         return None
     if ids.isna().any():
         findings.faults.append(f"{where}: rows without image_name: {int(ids.isna().sum())}")
-    changes = frame.loc[ids.notna() & (ids != frame[name]), name]
-    if len(changes):
-        first = f"{changes.iloc[0]!r} is read as {ids[changes.index[0]]!r}"
-        findings.notes.append(f"{where}: ids with a folder or a file ending: {len(changes)}; {first}")
-    frame = frame.drop(columns=list(columns)).assign(image_name=ids)[ids.notna()]
+    _note_changes(frame[name], ids, where, findings)
+    others = [other for other in IDS if other in frame]
+    frame = frame.drop(columns=list({name, *others})).assign(image_name=ids)[ids.notna()]
     return frame.astype({"image_name": str}).set_index("image_name")
 
 
+def _id_column(frame: pd.DataFrame, case_ids: pd.Index, where: str, findings: Findings) -> tuple[str, pd.Series | None]:
+    """Return the name of the column of ids, and the ids as the case table has them; None, with a fault, without."""
+    columns = {name: _ids(frame[name], case_ids) for name in IDS if name in frame}
+    with_cases = {name: ids for name, ids in columns.items() if ids.isin(case_ids).any()}
+    if not with_cases:
+        texts = [str(name) for name in frame if name not in columns and not pd.api.types.is_float_dtype(frame[name])]
+        others = {name: _ids(frame[name], case_ids) for name in texts}
+        with_cases = {name: ids for name, ids in others.items() if ids.isin(case_ids).mean() > 1 / 2}
+        for name in list(with_cases)[:1]:
+            findings.add_reading(f"{where}: column {name!r} holds the ids")
+    if not with_cases and (rows := _row_numbers(frame)):
+        step = "write each row's image_name into a column image_name"
+        findings.faults.append(f"{where}: {rows} holds row numbers, not the ids of cases; {step}")
+        return "", None
+    columns = with_cases or columns
+    if not columns:
+        expected = f"expected one of {', '.join(IDS)}; found {', '.join(frame.columns)}"
+        findings.faults.append(f"{where}: no column of ids; {expected}")
+        return "", None
+    name, ids = next(iter(columns.items()))
+    others = [other for other, values in columns.items() if not values.equals(ids)]
+    if others:
+        problem = f"several columns hold ids, and not the same ones ({', '.join([name, *others])})"
+        findings.faults.append(f"{where}: {problem}; keep one of them")
+        return "", None
+    return name, ids
+
+
+def _row_numbers(frame: pd.DataFrame) -> str:
+    """Return the column that has the numbers of the rows, from 0 or 1; "" without."""
+    for name in frame:
+        numbers = pd.to_numeric(frame[name], errors="coerce")
+        start = numbers.min()
+        if len(frame) > 1 and start in (0, 1) and np.array_equal(np.sort(numbers), np.arange(len(frame)) + start):
+            return "the first column, without a name," if str(name).startswith("unnamed") else f"column {name!r}"
+    return ""
+
+
+def _note_changes(column: pd.Series, ids: pd.Series, where: str, findings: Findings) -> None:
+    """Add notes on the ids that are read as those of other spellings."""
+    differs = ids.notna() & (ids != column)
+    same_text = ids[differs].astype(str).str.casefold() == column[differs].astype(str).str.strip().str.casefold()
+    kinds = {
+        "a folder or a file ending": same_text.index[~same_text],
+        "blanks or another case": same_text.index[same_text],
+    }
+    for kind, rows in kinds.items():
+        if len(rows):
+            first = f"{column[rows[0]]!r} is read as {ids[rows[0]]!r}"
+            findings.add_reading(f"{where}: ids with {kind}: {len(rows)}; {first}")
+
+
 def _ids(column: pd.Series, case_ids: pd.Index) -> pd.Series:
-    """Return the ids in ``column``; one that no case has loses its folder and file ending if a case is then meant."""
-    unknown = column[column.notna() & ~column.isin(case_ids)]
-    ids = column.astype(object)
-    ids[unknown.index] = [_id_of_case(str(text), case_ids) for text in unknown]
+    """Return the ids in ``column``; one that no case has is read without folder and file ending if a case has that."""
+    ids = column.astype(object).where(column.notna(), np.nan)
+    if not pd.api.types.is_string_dtype(ids[ids.notna()]):
+        ids = ids.where(ids.isna(), ids.astype(str))  # whole numbers in a Parquet table
+    has_id = ids.isin(case_ids)
+    texts = ids[ids.notna() & ~has_id].astype(str).str.strip().str.replace("\\", "/", regex=False)
+    files = texts.str.rsplit("/", n=1).str[-1]
+    for reading in (texts, files, _without_ending(texts), _without_ending(files)):
+        ids = _apply(ids, reading, reading.isin(case_ids), has_id)
+    by_lower_case = _by_lower_case(case_ids) if len(texts) else {}
+    for reading in (_without_ending(texts), _without_ending(files)):
+        proper = reading.str.casefold().map(by_lower_case)
+        ids = _apply(ids, proper, proper.notna(), has_id)
     return ids
 
 
-def _id_of_case(text: str, case_ids: pd.Index) -> str:
-    path = text.strip().replace("\\", "/")
-    file = path.rsplit("/", 1)[-1]
-    readings = (path, file, FILE_ENDING.sub("", path), FILE_ENDING.sub("", file))
-    return next((reading for reading in readings if reading in case_ids), text)
+def _apply(ids: pd.Series, reading: pd.Series, fits: pd.Series, has_id: pd.Series) -> pd.Series:
+    """Put ``reading`` where it ``fits`` and no earlier reading did; ``has_id`` marks the rows that have an id."""
+    rows = fits.index[fits & ~has_id[fits.index]]
+    ids[rows], has_id[rows] = reading[rows], True
+    return ids
+
+
+def _without_ending(texts: pd.Series) -> pd.Series:
+    return texts.str.replace(SUFFIX, "", regex=True)
+
+
+def _by_lower_case(case_ids: pd.Index) -> dict[str, str]:
+    """Return lower case -> id for the ids that differ from all others also without case."""
+    lower = pd.Series(case_ids.astype(str), dtype=str).str.casefold()
+    return dict(zip(lower, case_ids, strict=True)) if lower.is_unique else {}
 
 
 def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str, findings: Findings) -> str | None:
     """Return the column of ``frame`` that holds the scores of ``role``; None, with a fault, if none or several can.
 
     In oof.csv, ``target`` is the score if it has other values than 0 and 1. If its values are those of the case table
-    (column target of ``cases``), it is the diagnosis.
+    (column target of ``cases``), it is the diagnosis. Without a usual name it is the only column of probabilities, or,
+    added to ``frame``, the mean of the columns of folds or views. What is guessed is said.
     """
     matches, problem = [name for name in SCORES if name in frame], ""
     if role == "train" and DIAGNOSIS in matches and _is_binary(frame[DIAGNOSIS]):
@@ -100,6 +175,8 @@ def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str
             problem = f": {DIAGNOSIS!r}, which is 0 or 1, is the diagnosis; name the score column 'pred'"
         else:
             problem = f"; {DIAGNOSIS!r} is 0 or 1, but not the case table's target in rows {list_names(differing)}"
+    if not matches:
+        matches = _unusual_score(frame, role, cases, where, findings)
     if len(matches) == 1:
         return matches[0]
     several = f"several columns could be the score: {', '.join(matches)}; keep one of them"
@@ -108,8 +185,56 @@ def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str
     return None
 
 
+def _unusual_score(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str, findings: Findings) -> list[str]:
+    """Return the columns that could be the score although none has a usual name."""
+    of_class = [name for name in MALIGNANT if name in frame and not _is_diagnosis(frame[name], role, cases)]
+    probabilities = [str(name) for name in frame if _is_probability(frame[name])]
+    if len(of_class) == 1:
+        others = [name for name in probabilities if name not in of_class and not re.search(r"\d", name)]
+        rest = f"; those of other classes are left out: {', '.join(others)}" if others else ""
+        findings.add_reading(f"{where}: column {of_class[0]!r} is read as the score{rest}")
+        return of_class
+    for parts in (numbered_columns(frame, part) for part in PARTS):
+        if len(parts) > 1 and not of_class:
+            return _mean_of_parts(frame, parts, role, where, findings)
+    if len(probabilities) == 1 and not of_class:
+        findings.add_reading(
+            f"{where}: column {probabilities[0]!r} is read as the score, the only one of probabilities"
+        )
+    return of_class or probabilities
+
+
+def _mean_of_parts(frame: pd.DataFrame, parts: list[str], role: str, where: str, findings: Findings) -> list[str]:
+    """Add the mean of the columns ``parts`` as pred and return its name; [] for predictions of training cases."""
+    numbers = pd.DataFrame({name: plain_numbers(frame[name], where, findings) for name in parts})
+    numbers = numbers.apply(pd.to_numeric, errors="coerce")
+    words = f"{parts[0]} ... {parts[-1]}"
+    is_by_view = parts[0].startswith("tta")
+    if role == "train" and not is_by_view and (numbers.notna().sum(axis=1) > 1).any():
+        findings.faults.append(
+            f"{where}: {words}: several models predict the same training case, so all except one were trained on it; "
+            "keep the prediction of the model that was not, as column pred"
+        )
+        return []
+    frame["pred"] = numbers.mean(axis=1)
+    what = f"the mean of the {number_of(len(parts), 'column')} {words}"
+    findings.add_reading(f"{where}: the score is {what}")
+    return ["pred"]
+
+
+def _is_probability(column: pd.Series) -> bool:
+    """Return whether ``column`` has numbers from 0 to 1, and others than these two."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return bool(numbers.notna().all() and numbers.between(0, 1).all() and not numbers.isin([0, 1]).all())
+
+
 def _is_binary(column: pd.Series) -> bool:
     return bool(pd.to_numeric(column.dropna(), errors="coerce").isin([0, 1]).all())
+
+
+def _is_diagnosis(column: pd.Series, role: str, cases: pd.DataFrame) -> bool:
+    """Return whether ``column`` has the targets of the training cases."""
+    return role == "train" and _is_binary(column) and _differing_targets(column, cases).empty
 
 
 def _differing_targets(column: pd.Series, cases: pd.DataFrame) -> pd.Index:
@@ -117,3 +242,8 @@ def _differing_targets(column: pd.Series, cases: pd.DataFrame) -> pd.Index:
     values = pd.to_numeric(column, errors="coerce")
     targets = cases["target"].where(cases["role"] == "train").reindex(values.index)
     return values.index[targets.notna() & (values != targets)]
+
+
+def part_columns(columns: Iterable[str], score: str) -> list[str]:
+    """Return the columns to keep: the score, the fold, and those of folds and views."""
+    return [name for name in columns if name == score or re.fullmatch(r"fold|(fold|tta)_?\d+", name)]

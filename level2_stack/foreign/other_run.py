@@ -9,6 +9,7 @@ import pandas as pd
 
 from level2_stack.foreign import checks
 from level2_stack.foreign.checks import Findings
+from level2_stack.foreign.messages import WARNING
 from level2_stack.foreign.read import ForeignImport, ForeignNetwork
 from runtime.errors import Faults, InputFault, list_names
 from runtime.invocation import command, option
@@ -88,14 +89,15 @@ def _read_network(other: Run, name: str, cases: pd.DataFrame) -> ForeignNetwork:
         return ForeignNetwork(name, None, (), (f"its table lacks cases: {list_names(missing)}",))
     table = table.loc[rows].astype({"probability": np.float64, "spread": np.float64, "fold": np.int8})
     train = table[(cases["role"] == "train").reindex(rows)]
-    checks.check_target_leak(train["probability"], train[[]], cases["target"].reindex(train.index), findings)
+    target = cases["target"].reindex(train.index)
+    checks.check_target_leak(train["probability"], train[[]], target, TABLE, findings)
     folds = train.loc[train["probability"].notna(), "fold"]
     if (folds >= 0).all():
-        checks.check_folds(folds, cases, findings)
+        checks.check_folds(folds, cases, TABLE, findings)
     else:
         findings.notes.append("no folds: it cannot be checked that no patient was in two folds")
-    notes, faults = ([each.replace("oof.csv: ", "") for each in part] for part in (findings.notes, findings.faults))
-    notes += [note for note in _earlier_notes(other, name) if note.startswith("WARNING")]
+    notes, faults = ([each.replace(f"{TABLE}: ", "") for each in part] for part in (findings.notes, findings.faults))
+    notes += [note for note in _earlier_notes(other, name) if note.startswith(WARNING)]
     return ForeignNetwork(name, None if faults else table, tuple(notes), tuple(faults))
 
 
@@ -130,7 +132,8 @@ def _changed_sources(content: dict[str, Any], name: str) -> list[str]:
         return []
     source = Run(Path(folder))
     base = source.level1 if source.cases_mark.is_file() else source.folder
-    paths = {base / key: digest for key, digest in files.items() if key.split("/")[0] == name}
+    own = content.get("files") or [key for key in files if key.split("/")[0] == name]
+    paths = {base / key: files[key] for key in own}
     return [
         f"{path}: changed since it was imported"
         for path, digest in paths.items()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from level2_stack.foreign.messages import shorten
 from level2_stack.networks_to_stack import left_out
 from melstack.bundle.origin import another_stack
 from melstack.closing.finished_stack import FinishedStack
 from melstack.closing.ideas import ideas
-from melstack.closing.warnings_of_run import shorten, warnings_of
+from melstack.closing.warnings_of_run import warnings_of
 from melstack.run_settings import read_run_settings
 from runtime.files import read_json
 from runtime.invocation import command

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.leaks.tables import RESOLVED_LEAK, Finding
+from level2_stack.foreign.messages import warnings_in
 from melstack.report.column_words import ACQUISITION
 from runtime.files import read_json
 
 if TYPE_CHECKING:
     from melstack.closing.finished_stack import FinishedStack
-
-MOST = 160  # characters of a note on a foreign network
 
 
 def warnings_of(stack: FinishedStack) -> Iterator[str]:
@@ -39,9 +36,8 @@ def _network_warnings(stack: FinishedStack) -> Iterator[str]:
     foreign = stack.run.folder / "foreign.json"
     notes = read_json(foreign)["networks"] if foreign.is_file() else {}
     for name in stack.networks:
-        for note in notes.get(name, {}).get("notes", []):
-            if note.startswith("WARNING: "):
-                yield f"{name}: {shorten(note.removeprefix('WARNING: '))}"
+        for sentence in warnings_in(notes.get(name, {}).get("notes", [])):
+            yield f"{name}: {sentence}"
         row = stack.board.loc[name]
         if not row["complete"]:
             yield f"{name}: a score for only {row['rows']:,} training cases; its AUC is of these"
@@ -71,9 +67,3 @@ def _suspicious_blocks(stack: FinishedStack) -> Iterator[str]:
         from level2_stack.crossval.ablation import leak_sentences  # slow to import
 
         yield from leak_sentences(table, float(stack.board["auc"][stack.networks[0]]))
-
-
-def shorten(note: str) -> str:
-    """Return a note on a foreign network without what is in brackets and without the option that admits it."""
-    text = re.sub(r" \([^)]*\)", "", note).split("; if you know")[0].split("; accepted because")[0]
-    return textwrap.shorten(text, MOST, placeholder=" ...")

@@ -33,7 +33,7 @@ def train_run(
     Predictions of other networks, which ``stack`` may name, are imported before anything is trained; models that are
     among them are not trained.
     """
-    from level2_stack.foreign.bring import import_into_run
+    from level2_stack.foreign.bring import import_after_training, import_into_run
     from melstack.exchange.exports import export_predictions
     from runtime.run_folder import Run
 
@@ -54,6 +54,8 @@ def train_run(
     run = freeze(source, then=bring_networks)
     audit_cases(run)
     train(run, networks, cluster, others)
+    if stack is not None and stack.foreign is not None:
+        import_after_training(run, stack.foreign, split_names(stack.trust))
     export_predictions(run)
     return run
 

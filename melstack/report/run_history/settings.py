@@ -54,11 +54,13 @@ def _model(mark: Path) -> dict[str, Any]:
     """Return the settings of a network of this run, or the digests of the files of a foreign network."""
     if not mark.is_file():
         return {}
-    made_from: dict[str, Any] = read_json(mark)["made_from"]
+    content = read_json(mark)
+    made_from: dict[str, Any] = content["made_from"]
     if "settings" in made_from:
         return dict(made_from["settings"])
-    own = {name: value for name, value in made_from.get("files", {}).items() if name.split("/")[0] == mark.parent.name}
-    return {"foreign": own}
+    digests = made_from.get("files", {})
+    own = content.get("files") or [name for name in digests if name.split("/")[0] == mark.parent.name]
+    return {"foreign": {name: digests[name] for name in own}}
 
 
 def _flat(value: object, key: str) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "foreign_rows_missing": oof(OOF.replace("b,0.6\n", "")),
     "foreign_id_twice": oof(f"{OOF}b,0.7\n"),
     "foreign_id_twice_equal": oof(f"{OOF}b,0.6\n"),
-    "foreign_id_unknown": oof(f"{OOF}w,0.1\n"),
+    "foreign_id_unknown": oof(OOF.replace("b,0.6", "w,0.1")),
     "foreign_is_the_target": oof(OOF.replace("0.4", "0.7")),
     "foreign_patient_in_two_folds": oof(FOLDS.format(0, 1, 0, 1)),
     "foreign_test_infinite": on_test(TEST.replace("0.3", "inf")),
@@ -37,12 +37,8 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "foreign_diagnosis_alone": oof("image_name,target\na,0\nb,1\nc,0\nd,1\n"),
     "foreign_two_scores": oof("image_name,pred,oof\na,0.1,0.2\nb,0.6,0.5\nc,0.5,0.4\nd,0.4,0.3\n"),
     "foreign_other_targets": oof("image_name,target,pred\na,0,0.1\nb,0,0.6\nc,0,0.5\nd,1,0.4\n"),
-    "foreign_file_named_submission": lambda folder: (
-        write_foreign(folder, test=None),
-        (folder / "net" / "submission.csv").write_text(TEST),
-    ),
     "foreign_file_missing": lambda folder: write_foreign(folder, test=None),
-    "foreign_folder_name": lambda folder: write_foreign(folder, name="my net"),
+    "foreign_folder_name": lambda folder: write_foreign(folder, name="!"),
 }
 
 
