@@ -57,11 +57,10 @@ def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
     expected = {column for each in public_sets() for column in each.train.columns}
     headers = {path.relative_to(data).as_posix(): table_header(content(path), expected) for path in tables_in(data)}
     trains = ((each, _only_table(data, each, each.train, headers)) for each in public_sets())
-    match = next(((each, train) for each, train in trains if train is not None), None)
-    match = match or next(((each, None) for each in public_sets() if _test_table(data, each, headers)), None)
-    if match is None:
+    each, train = next(((each, train) for each, train in trains if train is not None), (None, None))
+    each = each or next((each for each in public_sets() if _test_table(data, each, headers)), None)
+    if each is None:
         return None
-    each, train = match
     layout = _layout(data, each, train, _test_table(data, each, _without(headers, train)), headers)
     notes.append(f"read as: {each.name} ({_description(layout)}); a cases.toml can say otherwise")
     return layout
