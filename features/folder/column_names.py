@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from features.folder.layout import EVERY, LABEL_COLUMNS, Layout
+from features.folder.notes import warning
 from runtime.errors import list_names
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def use_requested_names(raw: pd.DataFrame, wishes: Iterable[str], where: str, no
         if len(candidates) == 1:
             renames[candidates[0]] = name
         elif candidates:
-            notes.append(f"{where}: several columns could be {name}: {list_names(candidates)}; none of them is used")
+            text = f"{where}: several columns could be {name}: {list_names(candidates)}; none of them is used"
+            notes.append(warning(text))
     if renames:
         notes.append(f"{where}: read {', '.join(f'{old} as {new}' for old, new in renames.items())}")
     labels = {new: raw[old] for old, new in renames.items() if old in LABEL_COLUMNS}  # they stay under their own names

@@ -8,6 +8,7 @@ from pathlib import Path
 from features.folder.column_names import has_name, requested_columns
 from features.folder.joined_tables import shared_ids
 from features.folder.layout import MAPPING, Layout
+from features.folder.notes import warning
 from features.folder.public_sets.recognise import recognise
 from features.folder.table_file import SUFFIXES, read_user_table
 from features.folder.table_header import table_header, tables_in
@@ -84,16 +85,20 @@ def _actual_name(data: Path, name: str, *, is_default: bool) -> str | None:
 
 
 def _with_joins(data: Path, layout: Layout, notes: list[str], contents: Contents) -> Layout:
-    """Return ``layout`` with the only table that holds columns which the cases lack, for each role without a join."""
+    """Return ``layout`` with the tables that hold columns which the cases lack, for each role without a join.
+
+    Of a column that several tables hold, none is joined, and ``notes`` has a warning.
+    """
     changes = dict[str, tuple[str, ...]]()
     for role in ("train", "test"):
         name, key = str(getattr(layout, role)), f"{role}_join"
         if getattr(layout, key) or not name or not (data / name).is_file() or getattr(layout, f"{role}_header"):
             continue
-        header = table_header(_content(data, data / name, contents), requested_columns(layout, role))
-        lacking = [column for column in requested_columns(layout, role) if not _provides(layout, role, header, column)]
-        if lacking and header:
-            changes[key] = _tables_with(data, layout, name, lacking, contents)
+        wishes = requested_columns(layout, role)
+        header = table_header(_content(data, data / name, contents), wishes)
+        lacking = [column for column in wishes if header and not _provides(layout, role, header, column)]
+        if lacking:
+            changes[key] = _tables_with(data, layout, name, lacking, notes, contents)
     changes = {key: names for key, names in changes.items() if names}
     return layout.model_copy(update=changes) if changes else layout
 
@@ -105,19 +110,27 @@ def _provides(layout: Layout, role: str, header: Iterable[str], column: str) -> 
     return stands_in or has_name(header, column)
 
 
-def _tables_with(data: Path, layout: Layout, name: str, lacking: list[str], contents: Contents) -> tuple[str, ...]:
-    """Return the one table of the folder that has columns of ``lacking`` for most of the ids in ``name``, or ()."""
-    others = [path for path in tables_in(data) if path.relative_to(data).as_posix() not in layout.tables()]
+def _tables_with(
+    data: Path, layout: Layout, name: str, lacking: list[str], notes: list[str], contents: Contents
+) -> tuple[str, ...]:
+    """Return the other tables of the folder that have columns of ``lacking`` for most of the ids in ``name``."""
+    others = [path for path in tables_in(data) if _name(data, path) not in layout.tables()]
+    headers = {_name(data, path): table_header(_content(data, path, contents), lacking) for path in others}
+    candidates = {other for other, header in headers.items() if any(has_name(header, column) for column in lacking)}
     image_name = layout.columns.image_name
-    matches = list[str]()
-    for path in others:
-        header = table_header(_content(data, path, contents), lacking)
-        if not any(has_name(header, column) for column in lacking):
-            continue
-        other = path.relative_to(data).as_posix()
-        if _share_ids(data, name, other, image_name, contents) > MOST:
-            matches.append(other)
-    return tuple(matches) if len(matches) == 1 else ()
+    candidates = {other for other in candidates if _share_ids(data, name, other, image_name, contents) > MOST}
+    joined_names = dict[str, None]()
+    for column in lacking:
+        owners = sorted(other for other in candidates if has_name(headers[other], column))
+        if len(owners) > 1:
+            remedy = f'name one in {MAPPING}: train_join = ["{owners[0]}"]'
+            notes.append(warning(f"{name}: several tables have {column}: {list_names(owners)}; {remedy}"))
+        joined_names |= dict.fromkeys(owners if len(owners) == 1 else ())
+    return tuple(joined_names)
+
+
+def _name(data: Path, path: Path) -> str:
+    return path.relative_to(data).as_posix()
 
 
 def _share_ids(data: Path, name: str, other: str, image_name: str, contents: Contents) -> float:

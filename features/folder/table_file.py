@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,7 +107,7 @@ def _read_arrow(content: bytes, texts: Collection[str], columns: Collection[str]
 
     read = pd.read_parquet if content.startswith(PARQUET) else pd.read_feather
     frame = read(BytesIO(content))
-    if frame.index.name is not None:
+    if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
     frame.columns = pd.Index(repair_header([str(name) for name in frame.columns], columns, repairs))
     texts = {*texts, *ID_TEXTS}
@@ -129,7 +130,9 @@ def _plain_text(value: object) -> object:
         return value.decode(errors="replace")
     if isinstance(value, float) and value.is_integer():  # an id column with gaps is stored as floats
         return str(int(value))
-    return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "isoformat") else str(value)
+    if isinstance(value, datetime):  # pandas' timestamps are such
+        return value.isoformat(sep=" ").removesuffix(" 00:00:00")
+    return str(value)
 
 
 def _without_blank_rows(frame: pd.DataFrame, id_column: str, notes: list[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.predictions import Predictions
 from runtime.errors import InputFault
 from runtime.files import check_writable, write_json, write_text
+from runtime.plural import number_of
 from runtime.progress import say
 from runtime.tables import write_table
 
@@ -41,7 +42,8 @@ def predict_folder(
         say(note)
     predictions = bundle.predict_valid_cases(cases, _pictures(cases, data), foreign_tables)
     write_predictions(predictions, out)
-    say(f"predicted: {len(cases)} cases of {cases['patient_id'].nunique()} patients, {out / 'submission.csv'}")
+    patients = number_of(cases["patient_id"].nunique(), "patient")
+    say(f"predicted: {number_of(len(cases), 'case')} of {patients}, {out / 'submission.csv'}")
     unlike = sum(bool(sentences) for sentences in predictions.notices.values())
     if unlike:
         say(f"  {unlike} of them differ from the training cases: {out / 'notices.json'} says how")

@@ -189,7 +189,7 @@ def pad_ufes_20(data: Path) -> None:
 
 
 def derm7pt(data: Path) -> None:
-    """Ids that are paths, two pictures of a case (only the dermoscopic one is meant), six words for melanoma."""
+    """Ids that are paths, two pictures of a case (the column names the dermoscopic one), six words for melanoma."""
     derm = [f"{('NEL', 'FAL')[number % 2]}/{('Nel', 'Fal')[number % 2]}{number:03d}.JPG" for number in LESIONS]
     clinic = [name.replace(".JPG", "c.jpg") for name in derm]
     spellings = ("melanoma", "melanoma (in situ)", "melanoma (less than 0.76 mm)", "melanoma metastasis")

@@ -133,6 +133,13 @@ SITUATIONS = {
     "header_missing_wide": clinic(without_header("train.csv")),
     "join_by_image": clinic(split_off("train.csv", "people.csv", "sex", "age_approx", SITE)),
     "join_by_patient": clinic(split_off("train.csv", "people.csv", "sex", "age_approx", key="patient_id")),
+    "join_two_tables": clinic(
+        split_off("train.csv", "people.csv", "sex", "age_approx", key="patient_id"),
+        split_off("train.csv", "sites.csv", SITE),
+    ),
+    "join_ambiguous": clinic(
+        split_off("train.csv", "people.csv", "sex"), lambda data: shutil.copy(data / "people.csv", data / "old.csv")
+    ),
     "join_named": clinic(
         split_off("train.csv", "people.csv", "sex", "age_approx"), mapping('train_join = ["people.csv"]')
     ),
