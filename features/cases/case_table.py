@@ -9,7 +9,12 @@ from features.cases.attach_pictures import attach_pictures, attach_records
 from features.cases.csv_rows import canonical_rows, join_sizes, no_rows
 from features.cases.external import read_externals
 from features.cases.folds import assign_folds, check_patient_counts, official_folds
-from features.cases.metadata_columns import diagnosis_notes, keep_shared_metadata, requested_metadata
+from features.cases.metadata_columns import (
+    diagnosis_notes,
+    keep_shared_metadata,
+    leave_out_columns,
+    requested_metadata,
+)
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.tfrecord_cases import index_records, rows_of_records
@@ -50,6 +55,7 @@ def read_cases(
         own_names = parts["train"].index.union(parts["test"].index)
         parts = {role: part.assign(source=None) for role, part in parts.items()}
         parts["extra"] = read_externals(folders.extra, own_names, faults)
+    parts = leave_out_columns(parts, layout, notes)
     _check_across(parts, faults)
     _note_unused_pictures(data, parts)
     check_kinds(parts, requested_metadata(parts, layout), faults)
