@@ -17,14 +17,16 @@ from features.cases.metadata_columns import (
 )
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
+from features.cases.patient_groups import large_patients, settle_patients
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
-from features.folder.picture_locations import PictureLocation
+from features.folder.picture_locations import EXTRA, PictureLocation
 from features.folder.table_file import id_column
 from runtime.errors import Faults, InputFault, list_names
+from runtime.plural import number_of
 
 Pairs = Callable[[pd.DataFrame], pd.DataFrame]  # cases without folds -> pairs (first, second) of the same lesion
 
@@ -57,29 +59,34 @@ def read_cases(
         parts["extra"] = read_externals(folders.extra, own_names, faults)
     parts = leave_out_columns(parts, layout, notes)
     _check_across(parts, faults)
+    parts = settle_patients(parts, faults, notes, layout.columns.metadata)
     _note_unused_pictures(data, parts)
     check_kinds(parts, requested_metadata(parts, layout), faults)
     _check_sample(data, parts["test"], faults)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_set_types(part, role) for role, part in parts.items() if len(part)])
-    patients = parts["train"]["patient_id"]
+    patients, target = parts["train"]["patient_id"], parts["train"]["target"]
     if not request.official:  # before the pictures are compared
-        check_patient_counts(patients, parts["train"]["target"], request.folds)
+        check_patient_counts(patients, target, request.folds)
     if pairs_of is not None:
-        patients = _group_patients(cases, pairs_of(cases), [] if request.official else notes)
-    return _assign_folds(cases, parts["train"], request, patients)
+        patients, ties = _group_patients(cases, pairs_of(cases))
+        if ties and not request.official:
+            notes.append(ties)
+            check_patient_counts(patients.reindex(target.index), target, request.folds, f"; {ties}")
+    cases = _assign_folds(cases, parts["train"], request, patients)
+    notes += large_patients(cases)
+    return cases
 
 
-def _group_patients(cases: pd.DataFrame, pairs: pd.DataFrame, notes: list[str]) -> pd.Series:
-    """Return the patient of every training case, tied patients under one name, and note how many are tied."""
+def _group_patients(cases: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.Series, str]:
+    """Return the patient of every training case, tied patients under one name, and a sentence on them ("": none)."""
     train = cases[cases["role"] == "train"]
-    groups = tied_case_groups(train, pairs)
-    if groups:
-        patients = train.loc[[name for group in groups for name in group], "patient_id"].nunique()
-        notes.append(
-            f"{patients} patients in {len(groups)} groups share a fold because they have pictures of the same lesion"
-        )
-    return group_tied_patients(train["patient_id"], pairs)
+    groups, patients = tied_case_groups(train, pairs), group_tied_patients(train["patient_id"], pairs)
+    if not groups:
+        return patients, ""
+    tied = train.loc[[name for group in groups for name in group], "patient_id"].nunique()
+    reason = "share a fold because they have pictures of the same lesion"
+    return patients, f"{tied} patients in {number_of(len(groups), 'group')} {reason}"
 
 
 def _assign_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, patients: pd.Series) -> pd.DataFrame:
@@ -92,7 +99,10 @@ def _assign_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, pa
         folds = official_folds(groups, rows["patient_id"], rows["target"], count=request.folds, seed=request.seed)
     else:
         folds = assign_folds(patients.reindex(rows.index), rows["target"], count=request.folds, seed=request.seed)
-    return cases.assign(fold=folds.reindex(cases.index, fill_value=-1).astype("int8"))
+    # External cases of a training patient have that patient's fold, so that its networks do not see them.
+    fold_of = folds.groupby(rows["patient_id"]).first()
+    external_folds = cases["patient_id"].where(cases["role"] == EXTRA).map(fold_of)
+    return cases.assign(fold=folds.reindex(cases.index).fillna(external_folds).fillna(-1).astype("int8"))
 
 
 def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
@@ -114,6 +124,8 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     raw = _with_patients(raw, layout.columns.patient_id, name, notes) if role == "test" else raw
     notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults, notes)
+    if role == "test" and part.empty and not faults:
+        notes.append(f"{name}: the table has no rows, so there are no test cases")
     part = join_sizes(part, data, role)
     return attach_pictures(part, data.path, location, faults, notes)
 
@@ -135,9 +147,6 @@ def _rows_without_csv(data: DataFolder, location: PictureLocation, role: str, fa
 
 def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
     train, test = parts["train"], parts["test"]
-    patients = set(train["patient_id"]) & set(test["patient_id"])
-    if patients:
-        faults.add(f"a patient must not be in both train and test; found {list_names(sorted(patients))}")
     names = train.index.intersection(test.index)
     if len(names):
         faults.add(f"an image_name must not be in both train and test; found {list_names(names)}")

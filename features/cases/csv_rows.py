@@ -8,17 +8,17 @@ import pandas as pd
 from features.cases.metadata_columns import choose_metadata
 from features.cases.metadata_values import repair_values
 from features.cases.names import check_names
+from features.cases.patients import check_patients
+from features.cases.targets import read_targets
 from features.folder.data_folder import DataFolder
-from features.folder.layout import EVERY, LABEL_COLUMNS, MAPPING, Layout
+from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, MAPPING, Columns, Layout
 from features.folder.picture_locations import NEW
-from runtime.errors import Faults, InputFault, did_you_mean, list_names
+from runtime.errors import Faults, InputFault, list_names
 from runtime.invocation import option
 from runtime.plural import number_of
 from runtime.tables import INDEX
 
 MOST_COLUMNS = 12  # columns that a message lists; some tables have hundreds
-WORDS = {"true": 1.0, "false": 0.0, "malignant": 1.0, "benign": 0.0}  # target says whether a lesion is malignant
-MOST_SHOWN = 5
 
 
 def no_rows() -> pd.DataFrame:
@@ -32,31 +32,30 @@ def canonical_rows(
 ) -> pd.DataFrame:
     """Return the rows of a CSV: patient_id and the metadata; for train also target, labels and fold_group (if present).
 
-    ``faults`` collects missing columns, invalid targets, implausible values, and names that are missing, invalid or
-    repeated; ``notes`` collects repairs. For new cases only the name is required.
+    A missing patient_id is None; lesion_id is in the table if the CSV has it, for ``settle_patients``. Rows that the
+    layout drops are left out. ``faults`` collects missing columns, invalid targets, implausible values, and names that
+    are missing, invalid or repeated; ``notes`` collects repairs. For new cases only the name is required.
     """
     columns = layout.columns
     raw = _add_missing_columns(raw, layout, where, notes) if role == NEW else raw
     metadata = choose_metadata(raw, columns)
-    required_columns = [
-        columns.image_name,
-        columns.patient_id,
-        *metadata,
-        *([columns.target] if role == "train" else []),
-    ]
+    target = [columns.target] if role == "train" else []
+    required_columns = [columns.image_name, columns.patient_id, *metadata, *target]
     missing = [name for name in required_columns if name not in raw]
     if missing:
         faults.add(f"{where}: missing column(s) {list_names(missing)}; {_columns_hint(missing, raw)}")
     if columns.image_name in missing:
         return no_rows()
+    if role == "train":
+        targets = read_targets(raw, layout, where, faults, notes)
+        raw = raw.loc[targets.index]
     names = check_names(raw[columns.image_name], columns.image_name, where, faults, notes)
     part = pd.DataFrame(index=pd.Index(names.astype(str), name=INDEX))
-    raw_patients = raw.get(columns.patient_id, pd.Series(np.nan, index=raw.index))
-    patients = check_names(raw_patients, columns.patient_id, where, faults, notes, paths=True).to_numpy(dtype=object)
-    # A case without a patient id gets its own patient; otherwise all these cases would form one group.
-    part["patient_id"] = np.where(pd.isna(patients), part.index, patients.astype(str))
+    part["patient_id"] = _patients(raw, columns, role, where, faults, notes)
+    if columns.lesion_id in raw:
+        part[LESION] = raw[columns.lesion_id].to_numpy(dtype=object)
     if role == "train":
-        part["target"] = read_targets(raw, layout, where, faults, notes)
+        part["target"] = targets.to_numpy()
         labels = [name for name in LABEL_COLUMNS if name in raw]
         part = part.assign(**_metadata_values(raw, labels, part.index, where, faults, notes))
     if role == "train" and columns.fold_group in raw:
@@ -66,6 +65,18 @@ def canonical_rows(
     )
     part = part.assign(**{metadata[name]: values for name, values in metadata_values.items()})
     return without_duplicates(part, where, faults, notes)
+
+
+def _patients(
+    raw: pd.DataFrame, columns: Columns, role: str, where: str, faults: Faults, notes: list[str]
+) -> np.ndarray:
+    """Return the patient of every row, None if it is missing."""
+    empty = pd.Series(np.nan, index=raw.index, dtype=object, name=columns.patient_id)
+    values = raw.get(columns.patient_id, empty)
+    lesion = columns.lesion_id if columns.lesion_id in raw else None
+    # The note that the column is missing in new cases says the same.
+    own_notes = list[str]() if role == NEW and values.isna().all() else notes
+    return check_patients(values, where, faults, own_notes, lesion).to_numpy(dtype=object)
 
 
 def _add_missing_columns(raw: pd.DataFrame, layout: Layout, where: str, notes: list[str]) -> pd.DataFrame:
@@ -144,57 +155,3 @@ def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
             )
         sizes[name] = numbers
     return part.join(sizes)
-
-
-def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, notes: list[str]) -> np.ndarray:
-    """Return the targets of the rows of a training CSV, float64, NaN where the column or value is missing.
-
-    With ``positive`` in the layout, its values are 1 and all others 0. Without it a target is 0 or 1, or a word that
-    means 0 or 1, which is noted. ``faults`` collects missing and invalid targets.
-    """
-    name = layout.columns.target
-    if name not in raw:
-        return np.full(len(raw), np.nan)
-    values, cases = raw[name], raw[layout.columns.image_name]
-    if layout.positive:
-        return _targets_from_words(values, cases, layout.positive, where, faults, notes)
-    number = _numbers(values, where, name, notes)
-    bad = ~np.isin(number, (0.0, 1.0))
-    if bad.any():
-        examples = ", ".join(sorted({repr(value) for value in values[bad]})[:MOST_SHOWN])
-        faults.add(
-            f"{where}: {name} must be 0 or 1; found {examples} in {list_names(cases[bad])}; name the "
-            f'values for malignant in {MAPPING}: positive = ["..."]'
-        )
-    return number
-
-
-def _targets_from_words(
-    values: pd.Series, cases: pd.Series, positive: tuple[str, ...], where: str, faults: Faults, notes: list[str]
-) -> np.ndarray:
-    texts = values.map(lambda value: None if pd.isna(value) else str(value).strip())
-    missing = texts.isna()
-    if missing.any():
-        faults.add(f"{where}: {values.name} is missing in {list_names(cases[missing])}")
-    present = sorted(set(texts.dropna()))
-    absent = [word for word in positive if word not in present]
-    if len(absent) == len(positive):
-        hint = did_you_mean(absent[0], present)
-        faults.add(f"{where}: {values.name} has none of the values in positive: {list_names(absent)}; {hint}")
-    elif absent:
-        notes.append(f"{where}: {values.name} never is {', '.join(map(repr, absent))}, which is in positive")
-    return np.where(missing, np.nan, texts.isin(positive)).astype(float)
-
-
-def _numbers(values: pd.Series, where: str, name: str, notes: list[str]) -> np.ndarray:
-    if values.dtype == bool:
-        notes.append(f"{where}: {name}: read True as 1, False as 0")
-    if values.dtype != object:
-        return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
-    words = [str(value).strip().casefold() for value in values]
-    matches = sorted(set(words) & WORDS.keys())
-    if matches:
-        pairs = ", ".join(f"{word!r} as {WORDS[word]:g}" for word in matches)
-        notes.append(f"{where}: {name}: read {pairs} in {number_of(sum(word in WORDS for word in words), 'row')}")
-    plain = pd.Series([word.replace(",", ".") for word in words])
-    return pd.to_numeric(plain.map(WORDS).fillna(pd.to_numeric(plain, errors="coerce"))).to_numpy(dtype=float)

@@ -14,8 +14,6 @@ from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, Columns
 from features.folder.picture_locations import EXTRA, PictureLocation, source_name
 from runtime.errors import Faults, list_names
 
-GROUP_SEPARATOR = ":"
-
 
 def read_externals(folders: Sequence[DataFolder], own_names: pd.Index, faults: Faults) -> pd.DataFrame:
     """Return the cases of external folders, with the folder's name as ``source`` and absolute paths of pictures.
@@ -58,19 +56,17 @@ def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> p
     else:
         part = _from_csv(folder, location, faults)
     absolute = part["picture"].map(lambda name: str((folder.path / name).resolve()), na_action="ignore")
-    part = part.assign(picture=absolute, patient_id=EXTRA + GROUP_SEPARATOR + part["patient_id"])
-    return part.drop(columns="fold_group", errors="ignore")
+    return part.assign(picture=absolute).drop(columns="fold_group", errors="ignore")
 
 
 def _from_csv(folder: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
-    """Return external rows of a CSV; a missing patient is replaced by the lesion_id, or else by the image_name."""
+    """Return external rows of a CSV, which need no patient."""
     raw, layout = folder.cases("train"), folder.layout
     if layout.columns.patient_id not in raw:
-        lesion = raw.get(LESION, raw.get(layout.columns.image_name))
-        raw = raw.assign(**{layout.columns.patient_id: lesion})
+        raw = raw.assign(**{layout.columns.patient_id: np.nan})
     part = canonical_rows(raw, layout, "train", f"{folder.path.name}/{layout.train}", faults, folder.notes)
     if EVERY in layout.columns.metadata:  # columns of the external set alone are missing in all our cases
-        part = part.filter(items=[*NO_METADATA, *LABEL_COLUMNS, *Columns().metadata])
+        part = part.filter(items=[*NO_METADATA, LESION, *LABEL_COLUMNS, *Columns().metadata])
     return attach_pictures(part.assign(width=np.nan, height=np.nan), folder.path, location, faults, folder.notes)
 
 

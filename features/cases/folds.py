@@ -61,17 +61,19 @@ def _patient_table(patients: pd.Series, target: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"malignant": targets.sum(), "pictures": targets.size()})
 
 
-def check_patient_counts(patients: pd.Series, target: pd.Series, count: int) -> None:
-    """Raise InputFault if fewer than ``count`` of the ``patients`` have a malignant (or a benign) picture."""
+def check_patient_counts(patients: pd.Series, target: pd.Series, count: int, reason: str = "") -> None:
+    """Raise InputFault if fewer than ``count`` of the ``patients`` have a malignant (or a benign) picture.
+
+    ``reason`` says, after the number, why patients are counted as one.
+    """
     table = _patient_table(patients, target)
     for word, is_class in (
         ("malignant", table["malignant"] > 0),
         ("benign", table["pictures"] > table["malignant"]),
     ):
         if is_class.sum() < count:
-            raise InputFault(
-                f"{count} folds need {count} patients with a {word} picture; found {is_class.sum()}; use fewer folds"
-            )
+            rule = f"{count} folds need {count} patients with a {word} picture"
+            raise InputFault(f"{rule}; found {is_class.sum()}{reason}; use fewer folds")
 
 
 def _shares(table: pd.DataFrame) -> np.ndarray:

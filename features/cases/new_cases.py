@@ -9,6 +9,7 @@ import pandas as pd
 from features.cases.attach_pictures import SIZES, attach_files, attach_pictures, attach_records
 from features.cases.csv_rows import canonical_rows, join_sizes
 from features.cases.names import check_names
+from features.cases.patient_groups import settle_patients
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.folder.column_names import use_requested_names
 from features.folder.data_folder import DataFolder
@@ -44,6 +45,7 @@ def read_new_cases(data: DataFolder, metadata: Sequence[str] = ()) -> pd.DataFra
             f"{data.path}: {layout.test} does not exist: every picture is a case and a patient of its own"
         )
         part = _cases_without_csv(data, location, faults)
+    part = settle_patients({NEW: part}, faults, data.notes, layout.columns.metadata)[NEW]
     faults.raise_if_any(f"{data.path}: the input cannot be used")
     if part.empty:
         raise InputFault(f"{data.path}: the folder has no cases to predict")
@@ -68,6 +70,7 @@ def check_new_cases(
     if pictures:
         given_sizes = part[[*sizes]]
         part = attach_files(part, pictures, "pictures", faults, notes).assign(**given_sizes)
+    part = settle_patients({NEW: part}, faults, notes, columns.metadata)[NEW]
     faults.raise_if_any("cases")
     if part.empty:
         raise InputFault("the table has no cases to predict")

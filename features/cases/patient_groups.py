@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
-from features.cases.patients import Keys, blank_fillers, of_unique, patient_keys
+from features.cases.patients import blank_fillers, of_unique, patient_keys
 from features.folder.layout import LESION
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA
@@ -15,8 +16,6 @@ from runtime.plural import number_of
 GROUP_SEPARATOR = ":"
 PUNCTUATION = re.compile(r"[\W_]+")
 LARGEST_SHARE = 0.2  # of the rows of a table or fold, above which a patient is named
-LESION_KEY, CASE_KEY = "\0lesion ", "\0case "  # no id holds this character, so no patient has such a key
-NOUNS = {"lesion_id": "lesion", "name": "case"}
 MOST_SHOWN = 3
 
 
@@ -32,58 +31,63 @@ def settle_patients(
     """
     rows = pd.concat([_identities(part, role) for role, part in parts.items()], ignore_index=True)
     blank_fillers(rows, notes)
-    rows["key"] = _keys_with_lesions(rows, patient_keys(rows["patient_id"]))
-    rows["key"] = rows["key"].fillna(CASE_KEY + rows["name"])
-    rows["spelling"] = _spellings(rows)
-    keys = {role: set(part["key"]) for role, part in rows.groupby("role")}
+    rows["key"] = patient_keys(rows["patient_id"])
+    rows["spelling"] = rows["patient_id"]
+    _fill_missing(rows)
     _note_spellings(rows, notes)
     _warn_of_twins(rows, notes)
-    _check_overlap(rows, keys, faults)
-    own_keys = keys.get("train", set()) | keys.get("test", set())
-    patients = rows["key"].map(_first_spelling(rows))
-    is_alone = (rows["role"] == EXTRA) & ~rows["key"].isin(own_keys)
-    rows["patient"] = patients.mask(is_alone, EXTRA + GROUP_SEPARATOR + patients)
-    _note_external_cases(rows, keys, notes)
-    is_left_out = (rows["role"] == EXTRA) & rows["key"].isin(keys.get("test", set()))
-    return {
-        role: _with_patients(part, rows[rows["role"] == role], is_left_out, metadata) for role, part in parts.items()
-    }
+    patients = {role: set(rows.loc[rows["role"] == role, "key"]) for role in ("train", "test")}
+    _check_overlap(rows, patients["train"] & patients["test"], faults)
+    _note_external_cases(rows, patients, notes)
+    is_external, is_own = rows["role"] == EXTRA, rows["key"].isin(patients["train"] | patients["test"])
+    spelling = rows["key"].map(_first_spelling(rows)).astype(object)
+    rows["patient"] = spelling.mask(is_external & ~is_own, EXTRA + GROUP_SEPARATOR + spelling)
+    rows["is_left_out"] = is_external & rows["key"].isin(patients["test"])
+    return {role: _with_patients(part, rows[rows["role"] == role], metadata) for role, part in parts.items()}
 
 
-def _with_patients(
-    part: pd.DataFrame, rows: pd.DataFrame, is_left_out: pd.Series, metadata: Iterable[str]
-) -> pd.DataFrame:
-    part = part.assign(patient_id=rows["patient"].to_numpy(dtype=object))[~is_left_out[rows.index].to_numpy()]
-    return part.drop(columns=[LESION for name in (LESION,) if name in part and name not in set(metadata)])
+def _with_patients(part: pd.DataFrame, rows: pd.DataFrame, metadata: Iterable[str]) -> pd.DataFrame:
+    is_dropped = LESION in part and LESION not in set(metadata)
+    part = part.assign(patient_id=rows["patient"].to_numpy(dtype=object))
+    return part.drop(columns=[LESION] * is_dropped)[~rows["is_left_out"].to_numpy(dtype=bool)]
 
 
 def _identities(part: pd.DataFrame, role: str) -> pd.DataFrame:
-    columns = ("patient_id", LESION, "source")
-    given = {name: part[name].to_numpy(dtype=object) if name in part else None for name in columns}
-    rows = pd.DataFrame({"name": part.index.to_numpy(dtype=object), **given}, dtype=object)
-    return rows.rename(columns={LESION: "lesion_id"}).assign(role=role)
+    """Return the rows of ``part`` with the columns name, patient_id, lesion_id, source and role."""
+    columns = {"name": part.index, "role": role}
+    columns |= {name: part.get(name) for name in ("patient_id", LESION, "source")}
+    values = {name: np.asarray(column, dtype=object) for name, column in columns.items() if column is not None}
+    return pd.DataFrame(values, columns=["name", "patient_id", "lesion_id", "source", "role"], dtype=object)
 
 
-def _keys_with_lesions(rows: pd.DataFrame, keys: Keys) -> pd.Series:
-    """Return ``keys`` with the missing ones replaced by the patient of the same lesion, else by the lesion."""
-    result = pd.Series(keys, index=rows.index, dtype=object)
-    lesions = pd.Series(patient_keys(rows["lesion_id"]), index=rows.index, dtype=object)
-    has_both = result.notna() & lesions.notna()
-    patient_of = result[has_both].groupby(lesions[has_both]).first()
-    return result.fillna(lesions.map(patient_of)).fillna(LESION_KEY + lesions)
+def _fill_missing(rows: pd.DataFrame) -> None:
+    """Give rows without a patient the key of another row with the same lesion, else that of the lesion or the case.
 
-
-def _spellings(rows: pd.DataFrame) -> pd.Series:
-    """Return what the case table says for every row alone: its patient, else its lesion, else its case.
-
-    A lesion or case that has the id of a patient gets a prefix.
+    Their spelling is the id of the lesion or case, with a prefix if a patient has this id.
     """
-    result = rows["patient_id"].copy()
-    patients = set(rows.loc[rows["patient_id"].notna(), "key"])
-    for column in ("lesion_id", "name"):
-        is_patient = pd.Series(patient_keys(rows[column]), index=rows.index, dtype=object).isin(patients)
-        result = result.fillna(rows[column].mask(is_patient, f"{NOUNS[column]}{GROUP_SEPARATOR}" + rows[column]))
-    return result
+    missing = rows.index[rows["key"].isna()]
+    if missing.empty:
+        return
+    lesions = pd.Series(patient_keys(rows["lesion_id"]), index=rows.index, dtype=object)
+    patient_ids = rows.loc[rows["key"].notna(), "key"]
+    names, has_lesion = rows.loc[missing, "name"], lesions[missing].notna()
+    ids = names.where(~has_lesion, rows.loc[missing, "lesion_id"])
+    nouns = has_lesion.map({True: "lesion", False: "case"})
+    # No id holds the character \\0, so no patient has the key of a lesion or case.
+    rows.loc[missing, "key"] = _patients_of_lesions(rows, lesions).fillna("\0" + nouns + lesions[missing].fillna(names))
+    is_patient = np.isin(patient_keys(ids), patient_ids.unique())
+    rows.loc[missing, "spelling"] = ids.where(~is_patient, nouns + GROUP_SEPARATOR + ids)
+
+
+def _patients_of_lesions(rows: pd.DataFrame, lesions: pd.Series) -> pd.Series:
+    """Return for the rows without a patient the key of another row's patient with the same lesion, NaN without one.
+
+    External folders do not decide on the patients of train and test.
+    """
+    missing, is_own = rows["key"].isna(), rows["role"] != EXTRA
+    of_own, of_all = (part["key"].dropna().groupby(lesions).first() for part in (rows[is_own], rows))
+    keys = lesions.map(of_own)
+    return keys.where(is_own | keys.notna(), lesions.map(of_all))[missing]
 
 
 def _first_spelling(rows: pd.DataFrame) -> pd.Series:
@@ -117,7 +121,7 @@ def _warn_of_twins(rows: pd.DataFrame, notes: list[str]) -> None:
         notes.append(
             warning(
                 f"patient_id: {number_of(int(twins.map(len).sum()), 'id')} that differ only in leading zeros or "
-                f"punctuation are read as different patients: {_list_spellings(twins)}; if they are one, use one spelling"
+                f"punctuation are different patients: {_list_spellings(twins)}; if they are one, use one spelling"
             )
         )
 
@@ -134,8 +138,8 @@ def _list_spellings(groups: pd.Series) -> str:
     return ", ".join(texts) + (", ..." if len(groups) > MOST_SHOWN else "")
 
 
-def _check_overlap(rows: pd.DataFrame, keys: Mapping[str, set[str]], faults: Faults) -> None:
-    both = keys.get("train", set()) & keys.get("test", set())
+def _check_overlap(rows: pd.DataFrame, both: set[str], faults: Faults) -> None:
+    """Add a fault that names the patients with the keys ``both``, each as it is written in train and in test."""
     if not both:
         return
     spelling = {role: _first_spelling(part) for role, part in rows.groupby("role")}
@@ -144,16 +148,16 @@ def _check_overlap(rows: pd.DataFrame, keys: Mapping[str, set[str]], faults: Fau
     faults.add(f"a patient must not be in both train and test; found {list_names(texts)}")
 
 
-def _note_external_cases(rows: pd.DataFrame, keys: Mapping[str, set[str]], notes: list[str]) -> None:
+def _note_external_cases(rows: pd.DataFrame, patients: Mapping[str, set[str]], notes: list[str]) -> None:
     external = rows[rows["role"] == EXTRA]
     for role, action in (
         ("train", "are left out of the training of the fold in which their patient is validated"),
         ("test", "are left out, since their patient is predicted"),
     ):
-        cases = external[external["key"].isin(keys.get(role, set()))]
+        cases = external[external["key"].isin(patients[role])]
         if len(cases):
-            patients = number_of(cases["key"].nunique(), f"patient of {role}", f"patients of {role}")
-            notes.append(f"extra: {number_of(len(cases), 'case')} of {patients} {action}: {list_names(cases['name'])}")
+            owners = number_of(cases["key"].nunique(), f"patient of {role}", f"patients of {role}")
+            notes.append(f"extra: {number_of(len(cases), 'case')} of {owners} {action}: {list_names(cases['name'])}")
 
 
 def large_patients(cases: pd.DataFrame) -> list[str]:

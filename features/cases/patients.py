@@ -1,7 +1,6 @@
 """The ids of patients: which spellings are one patient, and which values say that the patient is unknown."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.cases.names import check_names
+from features.folder.spelling import plain_word
 from runtime.errors import Faults
 from runtime.plural import number_of
 
@@ -22,7 +22,6 @@ MISSING_WORDS = frozenset(
         *("anonymous", "anonymized", "anonymised"),
     )
 )
-WHOLE_NUMBER = re.compile(r"(-?\d+)[.,]0+")
 FILLER = re.compile(r"0+|9{3,}")  # a number that may stand for a missing patient
 MANY_ROWS, MANY_TIMES = 20, 10  # a filler among numbers has so many rows, and so many times those of any other id
 WORDS_AT_LEAST = 0.9  # share of ids that are words, from which a number among them is a filler
@@ -33,13 +32,9 @@ Keys = NDArray[np.object_]
 def patient_key(text: str) -> str | None:
     """Return the form of a patient's id that all its spellings share; None if it says that the patient is unknown.
 
-    Spellings of one id differ in outer blanks, case, Unicode form, or as ``1`` and ``1.0``.
+    Spellings of one id differ in blanks, case, Unicode form, or as ``1`` and ``1.0``.
     """
-    plain = text.strip().casefold()
-    if not plain.isascii():
-        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold()).strip()
-    number = WHOLE_NUMBER.fullmatch(plain)
-    plain = number[1] if number else plain
+    plain = plain_word(text)
     return None if plain in MISSING_WORDS else plain
 
 

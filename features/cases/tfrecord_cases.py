@@ -62,6 +62,8 @@ def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, 
     part["age_approx"] = repair_values(_non_negative(table, "age_approx"), "age_approx", where, faults, notes)
     if role != "test":
         part["target"] = _targets(table, where, faults)
+        ones, zeros = (int((part["target"] == number).sum()) for number in (1, 0))
+        notes.append(f"{where}: target: counted as 1: 1 {ones}; as 0: 0 {zeros}")
         part["fold_group"] = table["file_number"]
     for name in CODE_COLUMNS if role != "test" else CODE_COLUMNS[:2]:
         part[name] = repair_values(_texts(table, name), name, where, faults, notes)
@@ -150,12 +152,11 @@ def _texts(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _patients(table: pd.DataFrame, where: str) -> pd.Series:
-    """Return the patient of every record, from text or a number; a case without one is a patient of its own."""
+    """Return the patient of every record, from text or a number; None without one."""
     numbers = _non_negative(table, "patient_id")
     from_numbers = numbers.map(lambda number: None if np.isnan(number) else f"{where}:{int(number)}").astype(object)
     patients = _texts(table, "patient_id")
-    patients = patients.where(patients.notna(), from_numbers)
-    return patients.where(patients.notna(), table.index.to_series())
+    return patients.where(patients.notna(), from_numbers)
 
 
 def _targets(table: pd.DataFrame, where: str, faults: Faults) -> pd.Series:

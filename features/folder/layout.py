@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from features.folder.spelling import plain_word
 from runtime.settings import Settings
 
 MAPPING = "cases.toml"
@@ -134,6 +135,17 @@ class Layout(Settings):
             if key in FIRST_COLUMNS or value != defaults["columns"][key]
         }
         return {key: value for key, value in values.items() if key in FIRST_SETTINGS or value != defaults[key]}
+
+    @model_validator(mode="after")
+    def _every_value_of_target_has_one_meaning(self) -> Self:
+        lists = {"positive": self.positive, "negative": self.negative, "drop": self.drop}
+        words = {name: {plain_word(value) for value in values} for name, values in lists.items()}
+        for first, second in (("positive", "negative"), ("positive", "drop"), ("negative", "drop")):
+            if common := sorted(words[first] & words[second]):
+                raise ValueError(f"{', '.join(map(repr, common))} is in both {first} and {second}; keep it in one list")
+        if self.negative and not self.positive:
+            raise ValueError("negative without positive has no effect; list the values for malignant in positive too")
+        return self
 
     @model_validator(mode="after")
     def _train_and_test_are_different_files(self) -> Self:

@@ -16,6 +16,7 @@ BLOCKING, RESOLVED_LEAK, NOTE = "blocking", "resolved", "note"
 TARGET_AUC = 0.999  # a feature with at least this AUC is the target under another name
 SUSPICIOUS_AUC = 0.95  # a feature with at least this AUC needs a check: no known single attribute comes near it
 RARE = 5  # cases; rarer text values are too few to estimate their share of malignant cases
+FOLLOWS = "each is left out of the training of the fold that validates its patient"
 RUN_STOPS = "; the run stops"
 
 
@@ -57,8 +58,17 @@ def case_findings(cases: pd.DataFrame) -> Iterator[Finding]:
     yield from _finding(
         "ids that differ only in case or file ending", ambiguous, BLOCKING, "give every picture one name"
     )
-    outside = cases.index[(cases["role"] != "train") & (cases["fold"] >= 0)]
-    yield from _finding("external or test cases in a validation fold", outside, BLOCKING, "freeze the cases again")
+    fold_of = cases["patient_id"].map(train.groupby("patient_id")["fold"].first()).fillna(-1)
+    outside = cases.index[(cases["role"] == "test") & (cases["fold"] >= 0)]
+    yield from _finding("test cases in a validation fold", outside, BLOCKING, "freeze the cases again")
+    external = cases[(cases["role"] == "extra") & (cases["fold"] != fold_of)]
+    yield from _finding(
+        "external cases outside the fold of their patient", external.index, BLOCKING, "freeze them again"
+    )
+    predicted = cases.index[(cases["role"] == "extra") & cases["patient_id"].isin(test["patient_id"])]
+    yield from _finding("external cases of test patients", predicted, BLOCKING, "freeze the cases again")
+    followers = cases.index[(cases["role"] == "extra") & (cases["fold"] >= 0) & (cases["fold"] == fold_of)]
+    yield from _finding("external cases of training patients", followers, RESOLVED_LEAK, FOLLOWS)
 
 
 def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:

@@ -40,11 +40,12 @@ def fold_rows(
 ) -> TrainingRows:
     """Return the rows that the network of fold ``fold`` is trained on: no case of the fold and none of ``exclusions``.
 
+    An external case of a training patient has that patient's fold, so it is no row of the fold's network either.
     ``pseudo`` holds melanoma probabilities of test cases, by a model that was trained without this fold. Raises
     InputFault if one of them is missing.
     """
     roles = {"train", "extra"} if settings.external == "joint" else {"train"}
-    in_training = cases["role"].isin(roles) & ~((cases["role"] == "train") & (cases["fold"] == fold))
+    in_training = cases["role"].isin(roles) & (cases["fold"] != fold)
     rows = cases[in_training & ~cases.index.isin(list(exclusions))]
     labelled_rows = _rows(rows, encode_targets(rows, settings.targets), settings)
     if settings.pseudo is None or pseudo is None:
@@ -62,8 +63,12 @@ def epoch_pictures(rows: TrainingRows, settings: Finetune) -> float:
 def external_rows(
     cases: pd.DataFrame, settings: Finetune, scheme: Targets, exclusions: Collection[str]
 ) -> TrainingRows:
-    """Return the external rows of a pretraining stage, except ``exclusions``; raise InputFault when none are left."""
-    rows = cases[(cases["role"] == "extra") & ~cases.index.isin(list(exclusions))]
+    """Return the external rows of a pretraining stage, except ``exclusions``; raise InputFault when none are left.
+
+    All folds share the stage, so the cases of training patients, which have a fold, are left out.
+    """
+    is_shared = (cases["role"] == "extra") & (cases["fold"] < 0)
+    rows = cases[is_shared & ~cases.index.isin(list(exclusions))]
     if rows.empty:
         raise InputFault(
             "a pretraining stage needs external pictures, but the run has none that it may show; "

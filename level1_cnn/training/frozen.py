@@ -54,15 +54,16 @@ class FrozenTrainer:
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
         """Fit the head without the fold's cases, write it to ``folder``, and predict the fold and the test cases.
 
-        The head is fitted to the training cases of the other folds and the external cases, without copies and
-        near-duplicates of the fold's cases.
+        The head is fitted to the training cases of the other folds and the external cases, without those of the fold's
+        patients, and without copies and near-duplicates of the fold's cases.
         """
         if not self._plan.is_chief:
             return None
         train = self._cases["role"] == "train"
-        validation = train & (self._cases["fold"] == fold)
+        in_fold = self._cases["fold"] == fold  # with the external cases of its patients
+        validation = train & in_fold
         copies = self._cases.index.isin(list(self._lookalikes.of_fold(fold)))
-        training = self._cases.index[(train | self._external) & ~validation & ~copies]
+        training = self._cases.index[(train | self._external) & ~in_fold & ~copies]
         evaluation = self._cases.index[validation | (self._cases["role"] == "test")]
         return self.fit_cases(folder, list(training), list(evaluation))
 

@@ -47,7 +47,7 @@ def inner_cases(run: Run, outer: int) -> InnerCases:
     if one_class_folds:
         rule = "an AUC needs both classes; use fewer folds"
         raise InputFault(f"folds with one class only: {list_names(one_class_folds)}; {rule}")
-    is_outside = (cases["role"] == "test") | ((cases["role"] == "train") & (cases["fold"] == outer))
+    is_outside = (cases["role"] == "test") | (cases["fold"] == outer)
     copies = Lookalikes(run, cases).of_fold(outer)
     inner = cases[~is_outside & ~cases.index.isin(list(copies))]
     return InnerCases(inner, outer, [fold for fold in folds if fold != outer])

@@ -53,12 +53,16 @@ def write_bytes(content: bytes, name: str = "train.csv") -> Change:
 
 
 def outcome_of(read: Callable[[list[str]], object]) -> tuple[str, str, object]:
-    """Return the outcome (read, noted or refused), the messages, and the result of ``read``."""
+    """Return the outcome (read, noted or refused), the messages, and the result of ``read``.
+
+    The counts of the targets are said of every table, so they are no message about this one.
+    """
     notes = list[str]()
     try:
         result = read(notes)
     except InputFault as fault:
         return "refused", str(fault), None
+    notes = [note for note in notes if "counted as 1: " not in note]
     return ("noted" if notes else "read"), "\n".join(notes), result
 
 

@@ -107,7 +107,10 @@ def test_the_official_list_adds_pairs_that_the_pictures_do_not_show(run: Run) ->
     [
         ("t", {"patient_id": "A"}, "patients in both train and test"),
         ("b", {"patient_id": "A"}, "patients in several folds"),
-        ("x", {"fold": 1}, "external or test cases in a validation fold"),
+        ("t", {"fold": 1}, "test cases in a validation fold"),
+        ("x", {"fold": 1}, "external cases outside the fold of their patient"),
+        ("x", {"patient_id": "A"}, "external cases outside the fold of their patient"),
+        ("x", {"patient_id": "T"}, "external cases of test patients"),
     ],
 )
 def test_an_invalid_case_table_stops_the_run(run: Run, name: str, values: dict[str, object], what: str) -> None:
@@ -116,6 +119,14 @@ def test_an_invalid_case_table_stops_the_run(run: Run, name: str, values: dict[s
     assert [finding.what for finding in result.blocking] == [what]
     with pytest.raises(InputFault, match=f"1 blocking finding.*\n  - blocking: 1 {what}"):
         refuse_leaks(result, "run")
+
+
+def test_an_external_case_in_the_fold_of_its_patient_is_no_leak(run: Run) -> None:
+    change(run, "x", patient_id="A", fold=0)
+    result = audit(run)
+    assert not result.blocking
+    what = {finding.what: (finding.severity, finding.names) for finding in result.findings}
+    assert what["external cases of training patients"] == ("resolved", ["x"])
 
 
 def test_ids_that_differ_only_in_case_stop_the_run(run: Run) -> None:

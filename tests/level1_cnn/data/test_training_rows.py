@@ -78,3 +78,11 @@ def test_a_pretraining_stage_sees_only_external_cases_and_fails_without_any() ->
     assert rows.targets.shape == (1, 9)
     with pytest.raises(InputFault, match="needs external pictures"):
         external_rows(CASES[CASES["role"] != "extra"], pretraining, "diagnosis9", ())
+
+
+def test_external_cases_of_a_training_patient_are_no_rows_of_that_patients_fold() -> None:
+    cases = CASES.assign(fold=[0, 0, 1, 1, 1, -1, -1, -1])  # x belongs to a patient of fold 1
+    assert fold_rows(cases, settings(), 0, (), None).names == list("cdxy")
+    assert fold_rows(cases, settings(), 1, (), None).names == list("aby")
+    pretraining = settings(external="apart", pretrain=Pretraining(targets="diagnosis9", epochs=1, learning_rate=1e-3))
+    assert external_rows(cases, pretraining, "diagnosis9", ()).names == ["y"]

@@ -1,6 +1,7 @@
 """Tests for frozen.py: which cases a head is fitted to, and that embeddings are computed once."""
 
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import decode_pictures
 from level1_cnn.experiment import FrozenFeatures
 from level1_cnn.hardware.devices import Plan
+from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
 from runtime.files import write_json
@@ -139,3 +141,30 @@ def test_the_head_of_a_fold_is_fitted_to_none_of_its_cases_and_to_no_copy_of_the
     assert set(predictions.names) == validation | set(cases.index[cases["role"] == "test"])
     assert training_sets[0] == set(cases.index[cases["role"] == "train"]) - validation - {"c000", "c006"}
     assert trainer.facts() == {"pictures": len(training_sets[0])}
+
+
+class RecordingTrainer(FrozenTrainer):
+    """A trainer that records the training cases of every fit."""
+
+    def __init__(self, job: Job, settings: FrozenFeatures, plan: Plan, cases: pd.DataFrame) -> None:
+        super().__init__(job, settings, plan, cases)
+        self.records: list[set[str]] = []
+
+    def fit_cases(self, folder: Path, training: Collection[str], evaluation: Collection[str]) -> ViewPredictions:
+        self.records.append(set(training))
+        return super().fit_cases(folder, training, evaluation)
+
+
+def test_no_head_is_fitted_to_external_cases_of_the_patients_it_predicts(
+    embedded_cases: tuple[Job, pd.DataFrame], tmp_path: Path
+) -> None:
+    job, cases = embedded_cases
+    write_json(job.run.pairs, [])
+    cases.loc[["c36", "c37"], "fold"] = [0, 2]  # external cases of patients in these folds
+    settings = SETTINGS.model_copy(update={"external": "joint"})
+    trainer = RecordingTrainer(job, settings, CPU, cases)
+    for fold in range(3):
+        trainer.fit_fold(fold, tmp_path)
+        assert not trainer.records[fold] & set(cases.index[cases["fold"] == fold])
+    external = {"c36", "c37", "c38", "c39"}
+    assert [external - record for record in trainer.records] == [{"c36"}, set(), {"c37"}]
