@@ -63,7 +63,9 @@ def freeze_cases(run: Run, request: Request) -> bool:
         _refuse_other_cases(run, expected, sha256_of(temporary))
     pictures = int(cases["picture"].notna().sum()) if "picture" in cases else 0
     sample = data.layout.sample if data.has(data.layout.sample) else None
-    facts = {"data": str(request.data), "sample": sample, "cases": len(cases), "pictures": pictures}
+    facts: dict[str, Any] = {"data": str(request.data), "sample": sample, "cases": len(cases), "pictures": pictures}
+    if data.spellings:  # ids of the tables that differ from the image_name
+        facts["spellings"] = data.spellings
     summary, outputs = describe_cases(cases) + data.notes, [run.cases, run.pairs]
     write_mark(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
     return True

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.folder.column_names import ID_COLUMNS
 from features.folder.table_file import id_column, read_user_table
+from features.pictures.picture_ids import match_ids
 from level2_stack.evaluation.known_truth import report_known_truth
 from runtime.errors import Faults, InputFault, list_names
 from runtime.files import read_json, replacing
@@ -49,17 +50,26 @@ def _check_ids(ids: pd.Index, where: str) -> None:
     faults.raise_if_any(where)
 
 
-def write_submission(path: Path, probabilities: pd.Series, sample: pd.DataFrame | None, cases: pd.DataFrame) -> None:
+def write_submission(
+    path: Path,
+    probabilities: pd.Series,
+    sample: pd.DataFrame | None,
+    cases: pd.DataFrame,
+    spellings: Mapping[str, str] | None = None,
+) -> None:
     """Write ``probabilities`` (index image_name, values in [0, 1]) under the sample's header to ``path``.
 
-    Rows follow ``sample`` (index image_name); if it is None, the test cases in the order of ``cases``. Train cases in
-    ``probabilities`` are not written. Every float64 is written as the shortest text that reads back as the same number.
+    Rows and their ids follow ``sample``; if it is None, the test cases in the order of ``cases``, with the ids of the
+    test table: ``spellings`` has those that differ from the image_name. Train cases in ``probabilities`` are not
+    written. Every float64 is written as the shortest text that reads back as the same number.
     Raises InputFault that lists all faults together (rows without a probability, repeated ids, values that are not
     finite or outside [0, 1], ids that are not test cases); the old file is then left as it is.
     """
-    ids = cases.index[cases["role"] == "test"] if sample is None else sample.index
-    _check_probabilities(path.name, probabilities, ids, cases)
-    values = probabilities.reindex(ids).astype(np.float64)
+    test = cases.index[cases["role"] == "test"]
+    names = test if sample is None else match_ids(sample.index, test)
+    _check_probabilities(path.name, probabilities, names, cases)
+    ids = test.map(lambda name: (spellings or {}).get(name, name)) if sample is None else sample.index
+    values = probabilities.reindex(names).set_axis(ids).astype(np.float64)
     header = [HEADER[0] if sample is None else str(sample.index.name), HEADER[1]]
     content = _as_csv(values, header).encode("utf-8")
     with replacing(path) as temporary:
@@ -139,7 +149,8 @@ def make_submission(run: Run, recipe_file: Path) -> None:
     folder = run.level2 / recipe_file.stem
     data, sample = Path(run.facts()["data"]), run.facts()["sample"]
     probability = read_table(folder / "predictions.parquet")["probability"]
-    write_submission(run.submission, probability, read_sample(data / sample) if sample else None, cases)
+    spellings = run.facts().get("spellings")
+    write_submission(run.submission, probability, read_sample(data / sample) if sample else None, cases, spellings)
     model = read_json(folder / "decisions.json")["submitted"]
     say(f"submission: {run.submission}: probabilities of {model}, recipe {recipe_file.stem}")
     report_known_truth(run, folder, cases, "test")

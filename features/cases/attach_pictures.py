@@ -1,6 +1,7 @@
 """Attach a picture to every case, from files, TFRecord files or an HDF5 file, with the size from its header."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,36 +9,105 @@ from joblib import Parallel, delayed
 
 from features.cases.names import likely_names
 from features.cases.tfrecord_cases import index_records
+from features.folder.data_folder import DataFolder
+from features.folder.layout import MAPPING, Columns
 from features.folder.picture_locations import PictureLocation
+from features.folder.picture_search.elsewhere import count_pictures
+from features.pictures.dicom_patients import dicom_columns, fill_from_dicom
 from features.pictures.file_types import remark_notes
 from features.pictures.hdf5 import read_entries
+from features.pictures.picture_ids import find_in_other_case, names_folders, read_ids
 from features.pictures.read import Header, header_of_bytes, read_header
+from features.pictures.suffixes import name_of_file
 from runtime.errors import Faults, InputFault, list_names
 
 CHUNK = 5000  # entries per parallel task: a second of work
 SIZES = ("width", "height", "file_bytes")
+Place = tuple[Path, PictureLocation]  # the data folder, and the location of its pictures
+
+
+def name_pictures(
+    raw: pd.DataFrame, data: DataFolder, location: PictureLocation | None, where: str, faults: Faults
+) -> tuple[pd.DataFrame, PictureLocation | None]:
+    """Return a table of cases with ids that are names of pictures, and with what DICOM files say of the patients.
+
+    The location is returned too: ids that name the sub-folders allow it to use them. ``data.spellings`` collects the
+    ids of the table that differ from the names.
+    """
+    columns, files = data.layout.columns, None
+    if columns.image_name not in raw:
+        return raw, location
+    if location is not None and not location.records and not location.fault:
+        files = location.pictures()
+    ids = raw[columns.image_name]
+    names = read_ids(ids, files, where, faults, data.notes)
+    changed = names.notna() & (names != ids)
+    if changed.any():
+        data.spellings.update(zip(names[changed], ids[changed], strict=True))
+        raw = raw.assign(**{columns.image_name: names})
+    if location is not None and location.only_deeper and names_folders(ids[changed]):
+        location = replace(location, only_deeper="")
+    if files and location is not None and location.hdf5 is None:
+        values = dicom_columns(columns.image_name, columns.patient_id, columns.metadata)
+        raw = fill_from_dicom(raw, files, columns.image_name, values, data.notes)
+    return raw, location
 
 
 def attach_pictures(
-    part: pd.DataFrame, data: Path, location: PictureLocation | None, faults: Faults, notes: list[str]
+    part: pd.DataFrame,
+    data: Path,
+    location: PictureLocation | None,
+    faults: Faults,
+    notes: list[str],
+    columns: Columns | None = None,
 ) -> pd.DataFrame:
     """Add picture (relative to ``data``), width, height and file_bytes of every case, if there is a ``location``.
 
-    ``faults`` collects cases without a picture or with two, unreadable pictures, and records with another label than
-    the CSV; ``notes`` collects how reading changes the pictures.
+    ``faults`` collects cases without a picture or with two, unreadable pictures, records with another label than the
+    CSV, and what is wrong with the location; ``notes`` collects how the location was chosen, files that are left out,
+    and how reading changes the pictures. ``columns`` names the features of records.
     """
     if location is None:
         return part
+    if fault := location.fault or location.only_deeper:
+        faults.add(fault)
+        return part
+    notes += [note for note in (location.note, *location.left_out()) if note and note not in notes]
     if location.records:
-        table = index_records(location.records, location.name, faults)
+        table = index_records(location.records, location.name, faults, columns)
         return attach_records(part, table, data, location, faults)
-    twins = [" and ".join(files) for name, files in location.ambiguous_names().items() if name in part.index]
+    files, twins = location.pictures(), location.ambiguous_names()
+    twins = {name: paths for name, paths in twins.items() if name in part.index}
     if twins:
+        texts = [" and ".join(paths) for paths in twins.values()]
         faults.add(
-            f"{location.name}: more than one picture has the same name: {list_names(twins)}; delete all except one"
+            f"{location.name}: more than one picture has the same name: {list_names(texts)}; delete all except one"
         )
-    part = attach_files(part, location.pictures(), location.name, faults, notes, location)
+        files = {**{name: location.folder / paths[0] for name, paths in twins.items()}, **files}
+    files |= _files_under_other_names(part.index, files, location, notes)
+    part = attach_files(part, files, location.name, faults, notes, (data, location))
+    return relative_to_data(part, data)
+
+
+def relative_to_data(part: pd.DataFrame, data: Path) -> pd.DataFrame:
+    """Return ``part`` with its pictures as texts relative to ``data``."""
     return part.assign(picture=part["picture"].map(lambda path: path.relative_to(data).as_posix(), na_action="ignore"))
+
+
+def _files_under_other_names(
+    cases: pd.Index, files: Mapping[str, Path], location: PictureLocation, notes: list[str]
+) -> dict[str, Path]:
+    """Return name -> path of cases whose picture has the name in another case, or is taken for a mask otherwise."""
+    missing = cases[~cases.isin(files)]
+    if missing.empty:
+        return {}
+    masks = location.masks()
+    found = {name: masks[name] for name in missing if name in masks}
+    others = find_in_other_case(missing, [name for name in files if name not in cases])
+    if others:
+        texts = [f"{name} is {files[other].name}" for name, other in others.items()]
+        notes.append(f"{location.name}: file names in another case than the id: {list_names(texts)}")
+    return found | {name: files[other] for name, other in others.items()}
 
 
 def attach_files(
@@ -46,16 +116,16 @@ def attach_files(
     where: str,
     faults: Faults,
     notes: list[str],
-    location: PictureLocation | None = None,
+    place: Place | None = None,
 ) -> pd.DataFrame:
     """Add picture (from ``files``: image_name -> path), width, height and file_bytes of every case.
 
-    ``location`` is the place of the files, None if the caller named every file. ``faults`` and ``notes`` collect the
-    same as in ``attach_pictures``.
+    ``place`` is the data folder and the location of the files, None if the caller named every file. ``faults`` and
+    ``notes`` collect the same as in ``attach_pictures``.
     """
-    _report_missing(part.index, pd.Index(files), where, faults, location)
+    _report_missing(part.index, pd.Index(files), where, faults, place)
     paths = {name: files[name] for name in part.index if name in files}
-    headers = _read_headers(paths, where, None if location is None else location.hdf5, faults)
+    headers = _read_headers(paths, where, None if place is None else place[1].hdf5, faults)
     notes += remark_notes({name: header.remarks for name, header in headers.items()}, where)
     columns = {
         "picture": {name: files[name] for name in headers},
@@ -81,7 +151,9 @@ def attach_records(
             f"{where}: every image_name must be in one record; found in more: {list_names(table.index[twice].unique())}"
         )
     table = table[~twice]
-    _report_missing(part.index, table.index, where, faults, location)
+    others = find_in_other_case(part.index[~part.index.isin(table.index)], table.index[~table.index.isin(part.index)])
+    table = table.rename(index={record: name for name, record in others.items()})
+    _report_missing(part.index, table.index, where, faults, (data, location))
     _report_contradictions(part, table, where, faults)
     mine = table.reindex(part.index)
     pictures = mine["picture"].map(lambda path: Path(path).relative_to(data).as_posix(), na_action="ignore")
@@ -94,19 +166,26 @@ def attach_records(
     return part
 
 
-def _report_missing(
-    cases: pd.Index, pictures: pd.Index, where: str, faults: Faults, location: PictureLocation | None
-) -> None:
+def _report_missing(cases: pd.Index, pictures: pd.Index, where: str, faults: Faults, place: Place | None) -> None:
     missing = cases[~cases.isin(pictures)]
     if len(missing):
-        hint = likely_names(missing, pictures[~pictures.isin(cases)]) or _unsupported_files(missing, location)
+        hint = likely_names(missing, pictures[~pictures.isin(cases)]) or _other_files(missing, place)
         faults.add(f"{where}: no picture for {list_names(missing)}{hint}")
 
 
-def _unsupported_files(missing: pd.Index, location: PictureLocation | None) -> str:
-    """Return a hint about files that have the names in ``missing`` but an unsupported suffix."""
-    names = [] if location is None else [path.name for path in location.listing if path.stem in missing]
-    return f"; ignored because they are not JPEG, PNG or DICOM: {list_names(names)}" if names else ""
+def _other_files(missing: pd.Index, place: Place | None) -> str:
+    """Return a hint about files with the names in ``missing``: unsupported ones, or pictures in other folders."""
+    if place is None:
+        return ""
+    data, location = place
+    names = set(missing)
+    unsupported = [path.name for path in location.listing if name_of_file(path) in names]
+    if unsupported:
+        return f"; ignored because they are not JPEG, PNG or DICOM: {list_names(unsupported)}"
+    counts = count_pictures(data, names)
+    folders = ", ".join(f"{folder} ({count})" for folder, count in counts.items())
+    remedy = f"name all folders in {MAPPING}: train_pictures or test_pictures = [...], or delete the rows"
+    return f"; pictures of these names lie in {folders}: {remedy}" if counts else ""
 
 
 def _report_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, faults: Faults) -> None:

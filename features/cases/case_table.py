@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from features.cases.attach_pictures import attach_pictures, attach_records
+from features.cases.attach_pictures import attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, join_sizes, no_rows
 from features.cases.external import read_externals
 from features.cases.folds import assign_folds, check_patient_counts, official_folds
@@ -20,11 +20,14 @@ from features.cases.names import check_names
 from features.cases.patient_groups import large_patients, settle_patients
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
+from features.cases.without_table import report_no_pictures, rows_without_table
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA, PictureLocation
+from features.folder.picture_search.class_folders import offer_of_classes
 from features.folder.table_file import id_column
+from features.pictures.picture_ids import match_ids
 from runtime.errors import Faults, InputFault, list_names
 from runtime.plural import number_of
 
@@ -108,26 +111,37 @@ def _assign_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, pa
 def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     """Return the rows of one role with canonical column names; ``faults`` collects what is wrong."""
     layout, notes, name = data.layout, data.notes, str(getattr(data.layout, role))
-    if role == "test" and not name:
+    if role == "test" and not name and not (layout.has_class_folders and data.sets("test_pictures")):
         return no_rows()
     location = data.picture_location(role)
     # Kaggle's TFRecord sets have no CSVs; a CSV that is named in a mapping must exist.
     is_csv_optional = name == Layout.model_fields[role].default
     if location is not None and location.records and is_csv_optional and not data.has(name):
         return _rows_without_csv(data, location, role, faults)
+    if layout.has_class_folders:
+        return rows_without_table(data, role, faults)
     try:
         raw = data.cases(role)
     except InputFault as fault:
-        hint = f'; without test cases, set test = "" in {MAPPING}' if role == "test" else ""
-        faults.add(f"{fault}{hint}")
+        faults.add(f"{fault}{_hint_without_table(data, role)}")
         return no_rows()
+    raw, location = name_pictures(raw, data, location, f"{data.label}{name}", faults)
     raw = _with_patients(raw, layout.columns.patient_id, name, notes) if role == "test" else raw
     notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults, notes)
     if role == "test" and part.empty and not faults:
         notes.append(f"{name}: the table has no rows, so there are no test cases")
     part = join_sizes(part, data, role)
-    return attach_pictures(part, data.path, location, faults, notes)
+    if location is None:
+        report_no_pictures(part.index, data, role, faults)
+    return attach_pictures(part, data.path, location, faults, notes, layout.columns)
+
+
+def _hint_without_table(data: DataFolder, role: str) -> str:
+    if role == "test":
+        return f'; without test cases, set test = "" in {MAPPING}'
+    offer = "" if data.has(data.layout.train) else offer_of_classes(data.path)
+    return f"; {offer}" if offer else ""
 
 
 def _with_patients(raw: pd.DataFrame, column: str, where: str, notes: list[str]) -> pd.DataFrame:
@@ -140,7 +154,7 @@ def _with_patients(raw: pd.DataFrame, column: str, where: str, notes: list[str])
 
 
 def _rows_without_csv(data: DataFolder, location: PictureLocation, role: str, faults: Faults) -> pd.DataFrame:
-    table = index_records(location.records, location.name, faults)
+    table = index_records(location.records, location.name, faults, data.layout.columns)
     part = rows_of_records(table[~table.index.duplicated()], role, role, faults, data.notes)
     return attach_records(part, table, data.path, location, faults)
 
@@ -160,10 +174,12 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
 def _note_unused_pictures(data: DataFolder, parts: Mapping[str, pd.DataFrame]) -> None:
     """Note the pictures that belong to no case: rows may be missing."""
     cases = parts["train"].index.union(parts["test"].index)
+    used = {picture for part in parts.values() if "picture" in part for picture in part["picture"]}
     locations = [data.picture_location(role) for role in ("train", "test")]
-    by_folder = {location.folder: location for location in locations if location is not None and not location.records}
+    by_folder = {location.name: location for location in locations if location is not None and not location.records}
     for location in by_folder.values():
-        names = [name for name in location.pictures() if name not in cases]
+        others = {name: path for name, path in location.pictures().items() if name not in cases}
+        names = [name for name, path in others.items() if path.relative_to(data.path).as_posix() not in used]
         if names:
             data.notes.append(f"{location.name}: pictures without a row in a CSV, not used: {list_names(names)}")
 
@@ -185,7 +201,8 @@ def _check_sample(data: DataFolder, test: pd.DataFrame, faults: Faults) -> None:
     if name not in sample:
         faults.add(f"{where}: column image_name is missing; the columns are {', '.join(map(str, sample.columns))}")
         return
-    names = pd.Index(check_names(sample[name], name, where, faults, data.notes))
+    ids = pd.Index(check_names(sample[name], name, where, faults, data.notes, paths=True))
+    names = match_ids(ids, test.index)
     _add_fault(faults, f"{where}: rows that belong to no test case", names.difference(test.index))
     _add_fault(faults, f"{where}: {name} in more than one row", names[names.duplicated()].unique())
 

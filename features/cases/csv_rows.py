@@ -13,6 +13,7 @@ from features.cases.targets import read_targets
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, MAPPING, Columns, Layout
 from features.folder.picture_locations import NEW
+from features.pictures.picture_ids import match_ids
 from runtime.errors import Faults, InputFault, list_names
 from runtime.invocation import option
 from runtime.plural import number_of
@@ -143,6 +144,7 @@ def join_sizes(part: pd.DataFrame, data: DataFolder, role: str) -> pd.DataFrame:
         raise InputFault(
             f"{path}: column {columns.image_name} is missing; the columns are {', '.join(map(str, sizes.columns))}"
         )
+    sizes = sizes.assign(**{columns.image_name: match_ids(pd.Index(sizes[columns.image_name]), part.index)})
     sizes = sizes.drop_duplicates(columns.image_name)
     sizes = sizes.set_index(columns.image_name).rename(columns={columns.fold_group: "fold_group"})
     sizes = sizes[[name for name in ("width", "height", "fold_group") if name in sizes]]

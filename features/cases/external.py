@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from features.cases.attach_pictures import attach_pictures, attach_records
+from features.cases.attach_pictures import attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, no_rows
 from features.cases.metadata_columns import NO_METADATA
 from features.cases.tfrecord_cases import index_records, rows_of_records
+from features.cases.without_table import rows_without_table
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, Columns
 from features.folder.picture_locations import EXTRA, PictureLocation, source_name
+from features.folder.picture_search.elsewhere import pictures_there
+from features.folder.picture_search.location import usual_places
 from runtime.errors import Faults, list_names
 
 
@@ -47,11 +50,16 @@ def _without_repeats(
 def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> pd.DataFrame:
     layout, location = folder.layout, folder.picture_location(EXTRA)
     if location is None:
-        faults.add(
-            f"{folder.path}: external cases need pictures in {layout.train_pictures}, jpeg or *.tfrec; none found"
-        )
+        places = usual_places(layout, EXTRA)
+        there = pictures_there(folder.path, "jpeg")
+        faults.add(f"{folder.path}: external cases need pictures in {places}, or *.tfrec; none found; {there}")
         return no_rows()
-    if location.records and not folder.has(layout.train):
+    if location.fault:
+        faults.add(f"{folder.path}: {location.fault}")
+        return no_rows()
+    if layout.has_class_folders:
+        part = rows_without_table(folder, EXTRA, faults)
+    elif location.records and not folder.has(layout.train):
         part = _from_records(folder, location, own_names, faults)
     else:
         part = _from_csv(folder, location, faults)
@@ -62,17 +70,19 @@ def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> p
 def _from_csv(folder: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
     """Return external rows of a CSV, which need no patient."""
     raw, layout = folder.cases("train"), folder.layout
+    raw, named_location = name_pictures(raw, folder, location, f"{folder.path.name}/{layout.train}", faults)
     if layout.columns.patient_id not in raw:
         raw = raw.assign(**{layout.columns.patient_id: np.nan})
     part = canonical_rows(raw, layout, "train", f"{folder.path.name}/{layout.train}", faults, folder.notes)
     if EVERY in layout.columns.metadata:  # columns of the external set alone are missing in all our cases
         part = part.filter(items=[*NO_METADATA, LESION, *LABEL_COLUMNS, *Columns().metadata])
-    return attach_pictures(part.assign(width=np.nan, height=np.nan), folder.path, location, faults, folder.notes)
+    part = part.assign(width=np.nan, height=np.nan, picture=None)
+    return attach_pictures(part, folder.path, named_location, faults, folder.notes, layout.columns)
 
 
 def _from_records(folder: DataFolder, location: PictureLocation, own_names: pd.Index, faults: Faults) -> pd.DataFrame:
     name, notes = source_name(folder.path), folder.notes
-    table = index_records(location.records, location.name, faults)
+    table = index_records(location.records, location.name, faults, folder.layout.columns)
     is_repeated, is_own = table.index.duplicated(), table.index.isin(own_names)
     if is_repeated.any():
         notes.append(f"extra {name}: repeated records, left out: {list_names(table.index[is_repeated])}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.cases.attach_pictures import SIZES, attach_files, attach_pictures, attach_records
+from features.cases.attach_pictures import SIZES, attach_files, attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, join_sizes
 from features.cases.names import check_names
 from features.cases.patient_groups import settle_patients
@@ -15,6 +15,8 @@ from features.folder.column_names import use_requested_names
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Columns, Layout
 from features.folder.picture_locations import NEW, PictureLocation
+from features.folder.picture_search.elsewhere import pictures_there
+from features.folder.picture_search.metadata_table import metadata_of_pictures
 from runtime.errors import Faults, InputFault
 from runtime.tables import INDEX
 
@@ -33,18 +35,16 @@ def read_new_cases(data: DataFolder, metadata: Sequence[str] = ()) -> pd.DataFra
         data = data.with_metadata(metadata)
     layout, location, faults = data.layout, data.picture_location(NEW), Faults()
     if data.has(layout.test):
-        part = canonical_rows(data.cases("test"), layout, NEW, layout.test, faults, data.notes)
-        part = join_sizes(part, data, "test")
-        part = attach_pictures(part, data.path, location, faults, data.notes)
+        part = _cases_of_table(data.cases("test"), layout.test, data, location, faults)
     elif data.sets("test") or (layout.test and (data.path / layout.test).exists()):
         raise InputFault(f"{data.path}: {layout.test}: the table of cases does not exist")
     elif location is None or data.mapping is not None:
-        raise InputFault(f"{data.path}: cases need {layout.test or 'a CSV'} or pictures; neither exists")
+        there = f"; {pictures_there(data.path, 'jpeg/test')}" if location is None else ""
+        raise InputFault(f"{data.path}: cases need {layout.test or 'a CSV'} or pictures; neither exists{there}")
+    elif location.fault or location.only_deeper:
+        raise InputFault(f"{data.path}: {location.fault or location.only_deeper}")
     else:
-        data.notes.append(
-            f"{data.path}: {layout.test} does not exist: every picture is a case and a patient of its own"
-        )
-        part = _cases_without_csv(data, location, faults)
+        part = _cases_without_test_table(data, location, faults)
     part = settle_patients({NEW: part}, faults, data.notes, layout.columns.metadata)[NEW]
     faults.raise_if_any(f"{data.path}: the input cannot be used")
     if part.empty:
@@ -87,12 +87,38 @@ def _objects(values: pd.Series | pd.Index) -> pd.Series:
     return pd.Series(np.where(values.isna(), np.nan, values.to_numpy(dtype=object)), dtype=object)
 
 
+def _cases_of_table(
+    raw: pd.DataFrame, where: str, data: DataFolder, location: PictureLocation | None, faults: Faults
+) -> pd.DataFrame:
+    raw, location = name_pictures(raw, data, location, where, faults)
+    part = canonical_rows(raw, data.layout, NEW, where, faults, data.notes)
+    part = join_sizes(part, data, "test")
+    return attach_pictures(part, data.path, location, faults, data.notes, data.layout.columns)
+
+
+def _cases_without_test_table(data: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
+    """Return a case per picture, with the metadata of another table of the folder if its ids are those of pictures."""
+    table = None if location.records else metadata_of_pictures(data, location)
+    if table is not None:
+        return _cases_of_table(*table, data, location, faults)
+    data.notes.append(
+        f"{data.path}: {data.layout.test} does not exist: every picture is a case and a patient of its own"
+    )
+    return _cases_without_csv(data, location, faults)
+
+
 def _cases_without_csv(data: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
+    columns = data.layout.columns
     if location.records:
-        table = index_records(location.records, location.name, faults)
+        table = index_records(location.records, location.name, faults, columns)
         part = rows_of_records(table[~table.index.duplicated()], "test", "test", faults, data.notes)
         return attach_records(part, table, data.path, location, faults)
     names = pd.Index(list(location.pictures()), name=INDEX, dtype=object)
     check_names(names.to_series(), INDEX, location.name, faults, data.notes)
-    part = pd.DataFrame({"patient_id": names}, index=names)
+    ids = pd.DataFrame({columns.image_name: pd.Series(names, dtype=object)})
+    raw, _ = name_pictures(ids, data, location, location.name, faults)
+    if len(raw.columns) > 1:  # DICOM files say who the patients are
+        part = canonical_rows(raw, data.layout, NEW, location.name, faults, data.notes)
+    else:
+        part = pd.DataFrame({"patient_id": names}, index=names)
     return attach_pictures(part, data.path, location, faults, data.notes)

@@ -15,8 +15,9 @@ from joblib import Parallel, delayed
 
 from features.cases.metadata_values import repair_values
 from features.cases.names import name_fault
-from features.folder.layout import LABEL_COLUMNS
+from features.folder.layout import LABEL_COLUMNS, Columns
 from features.pictures.read import record_header
+from features.pictures.record_features import feature_names, unknown_features
 from features.pictures.tfrecord import Value, iterate_records, parse_example
 from runtime.errors import Faults, InputFault, list_names
 from runtime.plural import number_of
@@ -30,15 +31,19 @@ MANY_BYTES = 64 << 20  # from this size on, several processes save more time tha
 Row = dict[str, Any]
 
 
-def index_records(files: Sequence[Path], where: str, faults: Faults) -> pd.DataFrame:
+def index_records(files: Sequence[Path], where: str, faults: Faults, columns: Columns | None = None) -> pd.DataFrame:
     """Return one row per record, index image_name: picture, file_number, width, height, file_bytes and the features.
 
-    ``has_original_size``: width and height are the original picture's, stored in the record, and not those of the
-    reduced picture. ``faults`` collects cut off files, files with another number of records than their name says,
-    and records without image or image_name.
+    ``columns`` names the features of the image, image_name, target and patient. ``has_original_size``: width and
+    height are the original picture's, stored in the record, and not those of the reduced picture. ``faults`` collects
+    cut off files, files with another number of records than their name says, and records without image or image_name.
     """
     jobs = -1 if sum(path.stat().st_size for path in files) > MANY_BYTES else 1
-    contents = Parallel(n_jobs=jobs)(delayed(_index_file)(path) for path in files)
+    names = feature_names(columns or Columns())
+    if unknown := _faults_of_features(files, names):
+        faults.add(f"{where}: {unknown}")
+        files = ()
+    contents = Parallel(n_jobs=jobs)(delayed(_index_file)(path, names) for path in files)
     all_faults = [fault for _, file_faults in contents for fault in file_faults]
     if all_faults:
         unreadable = sum(bool(file_faults) for _, file_faults in contents)
@@ -46,8 +51,8 @@ def index_records(files: Sequence[Path], where: str, faults: Faults) -> pd.DataF
         damage = number_of(unreadable, "damaged TFRecord file")
         faults.add(f"{where}: {damage} with {number_of(len(all_faults), 'fault')}; the first: {first}")
     rows = [row for rows, _ in contents for row in rows]
-    columns = [INDEX, "picture", "file_number", "width", "height", "file_bytes", "has_original_size"]
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    empty = [INDEX, "picture", "file_number", "width", "height", "file_bytes", "has_original_size"]
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=empty)
     return table.set_index(INDEX)
 
 
@@ -75,14 +80,23 @@ def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, 
     return part
 
 
-def _index_file(path: Path) -> tuple[list[Row], list[str]]:
+def _faults_of_features(files: Sequence[Path], names: Mapping[str, str]) -> str:
+    """Return what the first record lacks, with the mapping that would name it; '' if it has an image and a name."""
+    try:
+        first = next((content for path in files for _, content in iterate_records(path)), None)
+        return unknown_features(parse_example(first), names) if first is not None else ""
+    except InputFault:  # the file is indexed next, which reports its faults
+        return ""
+
+
+def _index_file(path: Path, names: Mapping[str, str]) -> tuple[list[Row], list[str]]:
     """Return the rows of a file's valid records, and the faults of the other records and of the file."""
     rows, faults = list[Row](), list[str]()
     counts = COUNT.match(path.stem)
     number = int(counts[1]) if counts else 0
     try:
         for offset, content in iterate_records(path):
-            row = _row_or_fault(content, f"{path}@{offset}")
+            row = _row_or_fault(content, f"{path}@{offset}", names)
             faults.append(row) if isinstance(row, str) else rows.append(row | {"file_number": number})
     except InputFault as fault:  # records after a damaged one cannot be located
         return rows, [*faults, str(fault)]
@@ -93,15 +107,15 @@ def _index_file(path: Path) -> tuple[list[Row], list[str]]:
     return rows, faults
 
 
-def _row_or_fault(content: bytes, where: str) -> Row | str:
+def _row_or_fault(content: bytes, where: str, names: Mapping[str, str]) -> Row | str:
     try:
-        return _row(content, where)
+        return _row(content, where, names)
     except InputFault as fault:
         return f"{where}: {fault}"
 
 
-def _row(content: bytes, where: str) -> Row:
-    features = parse_example(content)
+def _row(content: bytes, where: str, names: Mapping[str, str]) -> Row:
+    features = {names.get(name, name): value for name, value in parse_example(content).items()}
     header, name = record_header(features), _name(features)
     size = (features.pop("width", None), features.pop("height", None))
     identity = {INDEX: name, "picture": where, "has_original_size": size == (header.width, header.height)}

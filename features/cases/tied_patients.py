@@ -6,6 +6,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from features.folder.data_folder import PAIR_COLUMNS, DataFolder
+from features.pictures.picture_ids import match_ids
 from runtime.errors import InputFault, list_names
 
 
@@ -49,5 +50,6 @@ def official_pairs(data: DataFolder, names: pd.Index) -> pd.DataFrame:
         where = data.path / data.layout.pairs
         raise InputFault(f"{where}: the columns must be {rule}; found {list_names(table.columns)}")
     pairs = table[list(pair_columns)].astype(str).set_axis(["first", "second"], axis=1)
+    pairs = pairs.apply(lambda ids: match_ids(pd.Index(ids), names).to_series(index=ids.index))
     ours = pairs["first"].isin(names) & pairs["second"].isin(names) & (pairs["first"] != pairs["second"])
     return pairs[ours].drop_duplicates().reset_index(drop=True)

@@ -12,7 +12,8 @@ from features.folder.folder_layout import read_layout
 from features.folder.joined_tables import join_table
 from features.folder.layout import LABEL_COLUMNS, LESION, MAPPING, Layout, Request
 from features.folder.notes import warning
-from features.folder.picture_locations import PictureLocation, find_location
+from features.folder.picture_locations import EXTRA, PictureLocation
+from features.folder.picture_search.location import find_location
 from features.folder.table_file import read_user_table
 from runtime.errors import InputFault, list_names
 from runtime.provenance import digest_of_bytes
@@ -37,6 +38,8 @@ class DataFolder:
     mapping: Path | None = None  # the file that the layout was read from, if it is not in the folder
     notes: list[str] = field(default_factory=list)
     label: str = ""  # precedes the names of tables in notes, if there are several folders
+    # image_name -> id in the table, where they differ: submission.csv has the ids of the table
+    spellings: dict[str, str] = field(default_factory=dict)
     _contents: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
     _locations: dict[str, PictureLocation | None] = field(default_factory=dict, init=False, repr=False)
 
@@ -76,7 +79,9 @@ class DataFolder:
     def picture_location(self, role: str) -> PictureLocation | None:
         """Return the location of the pictures of ``role``, as ``find_location`` does."""
         if role not in self._locations:
-            self._locations[role] = find_location(self.path, self.layout, role)
+            side = "train" if role in ("train", EXTRA) else "test"
+            is_named = self.sets(f"{side}_pictures")
+            self._locations[role] = find_location(self.path, self.layout, role, is_named=is_named)
         return self._locations[role]
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:

@@ -122,6 +122,11 @@ class Layout(Settings):
         names = (self.train, self.test, self.sample, self.train_sizes, self.test_sizes, self.pairs)
         return tuple(name for name in (*names, *self.train_join, *self.test_join) if name)
 
+    @property
+    def has_class_folders(self) -> bool:
+        """Whether there is no table of training cases: the class of a picture is the name of its folder."""
+        return not self.train and bool(self.positive)
+
     def as_ingredient(self) -> dict[str, Any]:
         """Return the settings as JSON values for the marks of a run; a later setting only if it is not the default.
 
@@ -149,6 +154,6 @@ class Layout(Settings):
 
     @model_validator(mode="after")
     def _train_and_test_are_different_files(self) -> Self:
-        if self.train == self.test:
+        if self.train and self.train == self.test:
             raise ValueError(f'train and test are the same file, {self.train!r}; without test cases, set test = ""')
         return self

@@ -1,61 +1,109 @@
-"""Find the pictures of a data folder: a folder of picture files or of TFRecord files, or one HDF5 file."""
+"""The location of a role's pictures: folders of picture files or of TFRecord files, or one HDF5 file."""
 
-from collections.abc import Iterable
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from features.folder.layout import Layout
-from features.pictures.hdf5 import SUFFIXES as HDF5_SUFFIXES
+from features.pictures.folder_files import FolderFiles, list_files, sort_files
 from features.pictures.hdf5 import entry_names
-from features.pictures.tfrecord import SUFFIX
+from features.pictures.suffixes import KIND_OF_SUFFIX, name_of_file
 from runtime.fingerprints import fingerprints
 from runtime.provenance import digest
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
 EXTRA, NEW = "extra", "new"  # roles: a folder of external cases, and a folder of cases to predict
 
 
 @dataclass(frozen=True)
 class PictureLocation:
-    """A folder with pictures: one file per picture, TFRecord files (``records``), or one HDF5 file."""
+    """Folders with pictures: one file per picture, TFRecord files (``records``), or one HDF5 file.
 
-    folder: Path
+    ``note`` says how the location was chosen, if it is not a usual one; ``fault`` why its pictures must not be used;
+    ``only_deeper`` why they must not be used unless the ids of the cases name the sub-folders.
+    """
+
+    folder: Path  # names of pictures in several folders are relative to it
     name: str  # relative to the data folder, for messages
     records: tuple[Path, ...] = ()
     hdf5: Path | None = None
+    parts: tuple[Path, ...] = ()  # the folders that are listed; by default ``folder`` itself
+    subfolders: bool = False  # files at every depth are listed
+    note: str = ""
+    fault: str = ""
+    only_deeper: str = ""
 
     @cached_property
     def listing(self) -> tuple[Path, ...]:
-        """All files in the folder, sorted."""
-        return tuple(sorted(self.folder.iterdir()))
+        """All files in the folders, sorted."""
+        folders = self.parts or (self.folder,)
+        return tuple(path for folder in folders for path in list_files(folder, subfolders=self.subfolders))
+
+    @cached_property
+    def sorted_files(self) -> FolderFiles:
+        """The files by what they are."""
+        return sort_files(self.listing)
+
+    @cached_property
+    def _names(self) -> dict[str, list[Path]]:
+        """Name -> files. A name that files in several folders have is completed by the folders: ``p1_001``."""
+        stems = defaultdict[str, list[Path]](list)
+        for path in self.sorted_files.pictures:
+            stems[name_of_file(path)].append(path)
+        names = defaultdict[str, list[Path]](list)
+        for stem, paths in stems.items():
+            is_one_place = len({path.parent for path in paths}) == 1
+            for path in paths:
+                names[stem if is_one_place else self._long_name(path)].append(path)
+        return names
+
+    def _long_name(self, path: Path) -> str:
+        return "_".join((*path.relative_to(self.folder).parts[:-1], name_of_file(path)))
+
+    def relative(self, path: Path) -> str:
+        """Return the name of a file of the location for messages: relative to its folder."""
+        return path.relative_to(self.folder).as_posix()
 
     def pictures(self) -> dict[str, Path]:
         """Return image_name -> path of each picture file, or ``<file>.hdf5@<name>`` of each HDF5 entry."""
         if self.hdf5 is not None:
             return {name: Path(f"{self.hdf5}@{name}") for name in entry_names(self.hdf5)}
-        return {path.stem: path for path in self.listing if _is_picture(path)}
+        return {name: paths[-1] for name, paths in self._names.items()}
+
+    def masks(self) -> dict[str, Path]:
+        """Return name -> path of the files that are taken for masks of pictures."""
+        return {} if self.hdf5 is not None else {name_of_file(path): path for path in self.sorted_files.masks}
 
     def ambiguous_names(self) -> dict[str, list[str]]:
-        """Return image_name -> file names, for every name that more than one picture file has."""
-        files: dict[str, list[str]] = {}
+        """Return name -> files, for every name that more than one picture file has, also in different folders."""
         if self.hdf5 is not None:
-            return files
-        for path in self.listing:
-            if _is_picture(path):
-                files.setdefault(path.stem, []).append(path.name)
+            return {}
+        files = defaultdict[str, list[str]](list)
+        for path in self.sorted_files.pictures:
+            files[name_of_file(path)].append(self.relative(path))
         return {name: same_name for name, same_name in files.items() if len(same_name) > 1}
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that are read, sorted: TFRecord files, one HDF5 file, or the pictures in the folder."""
+        """The files that are read, sorted: TFRecord files, one HDF5 file, or the pictures in the folders."""
         if self.hdf5 is not None:
             return (self.hdf5,)
-        return self.records or tuple(path for path in self.listing if _is_picture(path))
+        return self.records or self.sorted_files.pictures
+
+    def left_out(self) -> list[str]:
+        """Return sentences on files in the folders that are left out."""
+        is_folder = self.hdf5 is None and not self.records
+        return [f"{self.name}: left out: {text}" for text in self.sorted_files.left_out()] if is_folder else []
 
     def digest(self) -> str:
-        """Return a digest of the names of the files that are read, and of their fingerprints."""
-        return digest([(path.name, mark) for path, mark in fingerprints(self.files).items()])
+        """Return a digest of the names of the files that are read, and of their fingerprints.
+
+        Files with the suffix of a picture that are left out count too, as they did in earlier versions.
+        """
+        if self.hdf5 is not None or self.records:
+            return digest([(path.name, mark) for path, mark in fingerprints(self.files).items()])
+        pictures = set(self.sorted_files.pictures)
+        files = [path for path in self.listing if path.suffix.lower() in KIND_OF_SUFFIX or path in pictures]
+        return digest([(self.relative(path), mark) for path, mark in fingerprints(files).items()])
 
     def digest_of_sizes(self) -> str:
         """Return a digest of names and sizes, as earlier versions did: of the containers, or of all files there."""
@@ -64,61 +112,6 @@ class PictureLocation:
         return digest([(path.name, path.stat().st_size) for path in files])
 
 
-def find_location(data: Path, layout: Layout, role: str) -> PictureLocation | None:
-    """Return the location of the pictures of ``role`` ('train', 'test', 'extra', 'new') in ``data``; None without any.
-
-    The layout may give the folder or an HDF5 file; ISIC 2024's pictures may also be unpacked next to that file.
-    Otherwise the folders jpeg/<role>, dicom/<role>, <role> and tfrecords are searched, and the data folder itself for
-    TFRecord files. External pictures may also be directly in jpeg or dicom. New pictures may be in the data folder
-    itself, if a folder of test pictures is missing. The names of TFRecord files begin with the role
-    (train00-2071.tfrec), except in an external folder, where they are free.
-    """
-    role_in_path = "test" if role == NEW else role
-    locations = (_location_in(data, name, role_in_path) for name in _candidates(layout, role_in_path))
-    first = next((location for location in locations if location is not None), None)
-    return _location_of_files(data, str(data)) if first is None and role == NEW else first
-
-
 def source_name(folder: Path) -> str:
     """Return the value of column ``source`` for the cases of an external folder: the folder's name."""
     return folder.resolve().name
-
-
-def _candidates(layout: Layout, role: str) -> Iterable[str]:
-    role_in_path = "train" if role == EXTRA else role
-    field = f"{role_in_path}_pictures"
-    path = str(getattr(layout, field))
-    usual = (f"jpeg/{role_in_path}", f"dicom/{role_in_path}", role_in_path, "tfrecords", ".")
-    if role == EXTRA:
-        return (*([path] if path else []), "jpeg", "dicom", *usual)
-    if path != Layout.model_fields[field].default:
-        unpacked_folder = (f"{Path(path).stem}/image",) if _is_hdf5(Path(path)) else ()
-        return (path, *unpacked_folder) if path else ()
-    return usual
-
-
-def _location_in(data: Path, name: str, role: str) -> PictureLocation | None:
-    folder = data / name
-    if _is_hdf5(folder) and folder.is_file():
-        return PictureLocation(folder.parent, name, hdf5=folder)
-    if not folder.is_dir():
-        return None
-    # Pictures next to the CSVs are not the data set: they may be contact sheets that were made from it.
-    if name != "." and (location := _location_of_files(folder, name)):
-        return location
-    pattern = f"*{SUFFIX}" if role == EXTRA else f"{role}*{SUFFIX}"
-    records = tuple(sorted(folder.glob(pattern)))
-    return PictureLocation(folder, f"{folder.name if name == '.' else name}/{pattern}", records) if records else None
-
-
-def _location_of_files(folder: Path, name: str) -> PictureLocation | None:
-    location = PictureLocation(folder, name)
-    return location if any(map(_is_picture, location.listing)) else None
-
-
-def _is_hdf5(path: Path) -> bool:
-    return path.suffix.lower() in HDF5_SUFFIXES
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from features.pictures.hdf5 import parse_entry_path, read_entry
-from features.pictures.tfrecord import parse_example, parse_record_path, read_record
+from features.pictures.tfrecord import parse_example, parse_record_path, picture_feature, read_record
 from runtime.errors import InputFault
 from runtime.provenance import digest_of_bytes, digest_of_file
 
@@ -23,7 +23,8 @@ def content_digest(picture: Path) -> str:
     if entry:
         return digest_of_bytes(read_entry(*entry))
     if record:
-        image = parse_example(read_record(*record)).get("image")
+        features = parse_example(read_record(*record))
+        image = features.get(picture_feature(features) or "image")
         return digest_of_bytes(image if isinstance(image, bytes) else repr(image).encode())
     try:
         return digest_of_file(picture)

@@ -2,9 +2,9 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL.ImageFile import ImageFile
@@ -16,6 +16,9 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -55,7 +58,7 @@ def dicom_header(stream: BinaryIO) -> Header:
     Raises InputFault if it has no pixels, several frames or an implausible size, or is cut off.
     """
     with _as_input_faults():
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(SIZE_TAGS))
+        dataset = _read(stream, stop_before_pixels=True, specific_tags=list(SIZE_TAGS))
         width, height = _size(dataset)
         start = stream.tell()
         file_bytes = stream.seek(0, io.SEEK_END)
@@ -64,6 +67,13 @@ def dicom_header(stream: BinaryIO) -> Header:
         ):  # its offsets are those of the inflated data
             _check_pixels(stream, start, file_bytes, dataset.file_meta.TransferSyntaxUID)
         return Header(width, height, file_bytes, "DICOM")
+
+
+def dicom_tags(stream: BinaryIO, names: Iterable[str]) -> dict[str, str]:
+    """Return the texts of the tags ``names`` of a DICOM, '' for a missing one; raise InputFault if it is unreadable."""
+    with _as_input_faults():
+        dataset = _read(stream, stop_before_pixels=True, specific_tags=list(names))
+        return {name: str(dataset.get(name) or "").strip() for name in names}
 
 
 def dicom_picture(stream: BinaryIO, shortest: int | None = None) -> Picture:
@@ -77,7 +87,7 @@ def dicom_picture(stream: BinaryIO, shortest: int | None = None) -> Picture:
     header = dicom_header(stream)  # refuses files that pydicom would read partly, with a warning
     stream.seek(0)
     with _as_input_faults():
-        dataset = dcmread(stream)
+        dataset = _read(stream)
         is_jpeg = dataset.file_meta.TransferSyntaxUID in LIBJPEG
         picture = _decode_jpeg(dataset, header, shortest) if is_jpeg else _decode_plain(dataset)
         return 255 - picture if dataset.PhotometricInterpretation == "MONOCHROME1" else picture
@@ -91,6 +101,16 @@ def _as_input_faults() -> Iterator[None]:
         raise
     except UNDECODABLE as error:
         raise InputFault(f"not a readable DICOM ({error})") from error
+
+
+def _read(stream: BinaryIO, **options: Any) -> Dataset:  # noqa: ANN401  those of dcmread
+    """Return the DICOM in ``stream``; one without preamble may lack the transfer syntax, which its encoding implies."""
+    dataset = dcmread(stream, force=True, **options)  # read.py has recognised it by its first bytes
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        is_implicit, is_little_endian = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+    return dataset
 
 
 def _size(dataset: Dataset) -> tuple[int, int]:

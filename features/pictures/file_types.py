@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from PIL.ImageFile import ImageFile
 
+from features.pictures.suffixes import SUFFIXES
 from runtime.errors import list_names
 
 ORIENTATION = 0x0112  # EXIF
@@ -26,7 +27,6 @@ OTHER_KINDS = (
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"<", "a web page"),
 )
-SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "DICOM": (".dcm",)}
 START_OF_SCAN, END_OF_PICTURE = 0xDA, 0xD9
 # A marker inside a scan, except a stuffed 0xFF, a restart marker and a fill byte.
 MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
@@ -60,11 +60,11 @@ def remarks(image: ImageFile) -> tuple[str, ...]:
 
 def remark_on_name(kind: str, suffix: str) -> tuple[str, ...]:
     """Return one remark if ``suffix`` does not belong to the picture's ``kind`` (JPEG, PNG or DICOM), else none."""
-    return (
-        ()
-        if suffix.lower() in SUFFIXES[kind]
-        else (f"named {suffix.lower()} but {kind} by their content, read as {kind}",)
-    )
+    if suffix.lower() in SUFFIXES[kind]:
+        return ()
+    is_suffix = re.fullmatch(r"\.[a-z]\w{0,4}", suffix.lower())  # not the end of a number, as in 1.2.840.113619
+    name = f"named {suffix.lower()} but" if is_suffix else "without a suffix,"
+    return (f"{name} {kind} by their content, read as {kind}",)
 
 
 def remark_notes(remarks_of: Mapping[str, Iterable[str]], where: str) -> list[str]:

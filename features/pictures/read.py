@@ -17,7 +17,8 @@ from PIL import Image
 from features.pictures.file_types import remark_on_name
 from features.pictures.hdf5 import parse_entry_path, read_entry
 from features.pictures.jpeg_png import UNREADABLE, Header, Picture, decode, image_header, open_image, refuse_damage
-from features.pictures.tfrecord import Value, parse_example, parse_record_path, read_record
+from features.pictures.suffixes import FIRST_BYTES, KIND_OF_SUFFIX, is_dicom
+from features.pictures.tfrecord import Value, parse_example, parse_record_path, picture_feature, read_record
 from runtime.errors import InputFault
 
 __all__ = [
@@ -34,15 +35,13 @@ __all__ = [
     "stored_jpeg",
 ]
 
-DICOM_MAGIC = slice(128, 132), b"DICM"  # position in a file, and bytes
-KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".dcm": "DICOM"}
-
 
 def picture_kind(picture: str) -> str:
-    """Return the kind of a picture's file, by its name: 'JPEG', 'PNG', 'DICOM', 'TFRecord', 'HDF5', or 'other'."""
+    """Return the kind of a picture's file, by its name: JPEG, PNG, DICOM, TFRecord, HDF5, or 'without a suffix'."""
     if parse_entry_path(Path(picture)):
         return "HDF5"
-    return "TFRecord" if parse_record_path(Path(picture)) else KINDS.get(Path(picture).suffix.lower(), "other")
+    suffix = Path(picture).suffix.lower()
+    return "TFRecord" if parse_record_path(Path(picture)) else KIND_OF_SUFFIX.get(suffix, "without a suffix")
 
 
 def read_header(path: Path) -> Header:
@@ -182,14 +181,13 @@ def _open_picture(path: Path) -> Iterator[tuple[BinaryIO, bool, dict[str, Value]
 
 
 def _is_dicom(stream: BinaryIO) -> bool:
-    position, magic = DICOM_MAGIC
-    start = stream.read(position.stop)
+    start = stream.read(FIRST_BYTES)
     stream.seek(0)
-    return start[position] == magic
+    return is_dicom(start)
 
 
 def _image_bytes(features: dict[str, Value]) -> bytes:
-    image = features.get("image")
+    image = features.get(picture_feature(features) or "image")
     if not isinstance(image, bytes):
         raise InputFault(
             f"the record has no feature image of bytes; its features: {', '.join(sorted(features)) or 'none'}"

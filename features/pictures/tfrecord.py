@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -14,13 +14,14 @@ from runtime.errors import InputFault
 Value = bytes | int | float | list[bytes] | list[int] | list[float]
 Field = tuple[int, int | memoryview]  # number of a protobuf field, and its content
 
-SUFFIX = ".tfrec"
-RECORD_PATH = re.compile(r"(.+\.tfrec)@(\d+)")
+SUFFIXES = (".tfrec", ".tfrecord", ".tfrecords")
+RECORD_PATH = re.compile(r"(.+\.tfrec(?:ords?)?)@(\d+)", re.IGNORECASE)
 HEAD, FOOT = 12, 4  # bytes around a record: length (8) and its CRC (4); CRC of the content
 MASK = 0xA282EAD8  # added to a CRC, since the CRC of data that contain CRCs is problematic
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
 BYTES, FLOATS, INTEGERS = 1, 2, 3  # the kinds of a tf.train.Feature, by field number
 GZIP = b"\x1f\x8b\x08"  # read as the length of a record, these bytes would mean gigabytes
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
 EMPTY = memoryview(b"")
 
 
@@ -65,6 +66,14 @@ def parse_example(content: bytes) -> dict[str, Value]:
         return dict(_entry(entry) for entry in entries)
     except (IndexError, ValueError, TypeError, struct.error) as error:
         raise InputFault(f"the record is not a tf.train.Example ({error})") from error
+
+
+def picture_feature(features: Mapping[str, Value]) -> str | None:
+    """Return the feature that holds the picture: ``image``, else the only one that begins like a JPEG or PNG."""
+    if "image" in features:
+        return "image"
+    pictures = [name for name, value in features.items() if isinstance(value, bytes) and value.startswith(PICTURES)]
+    return pictures[0] if len(pictures) == 1 else None
 
 
 @contextmanager

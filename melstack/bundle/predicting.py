@@ -1,5 +1,6 @@
 """Predict a data folder with a bundle: read its cases, predict them, write the tables."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +42,7 @@ def predict_folder(
     for note in data_folder.notes:
         say(note)
     predictions = bundle.predict_valid_cases(cases, _pictures(cases, data), foreign_tables)
-    write_predictions(predictions, out)
+    write_predictions(predictions, out, data_folder.spellings)
     patients = number_of(cases["patient_id"].nunique(), "patient")
     say(f"predicted: {number_of(len(cases), 'case')} of {patients}, {out / 'submission.csv'}")
     unlike = sum(bool(sentences) for sentences in predictions.notices.values())
@@ -49,9 +50,12 @@ def predict_folder(
         say(f"  {unlike} of them differ from the training cases: {out / 'notices.json'} says how")
 
 
-def write_predictions(predictions: Predictions, out: Path) -> None:
-    """Write the predictions of a bundle as tables into ``out``."""
-    target = predictions.table["probability"].rename("target")
+def write_predictions(predictions: Predictions, out: Path, spellings: Mapping[str, str] | None = None) -> None:
+    """Write the predictions of a bundle as tables into ``out``.
+
+    ``spellings``: image_name -> id in the user's table where it differs; submission.csv has the ids of the table.
+    """
+    target = predictions.table["probability"].rename("target").rename(index=dict(spellings or {}))
     write_text(out / "submission.csv", target.to_csv())
     write_text(out / "predictions.csv", predictions.table.to_csv())
     write_table(out / "predictions.parquet", predictions.table)

@@ -99,11 +99,10 @@ def contact_sheet(source: CasesOptions) -> None:
     """Put pictures of the data folder on one PNG, malignant ones framed in red: contact_sheet.png in the run."""
     with source.lock(create=True):
         run = freeze(source)
-        from features.folder.data_folder import DataFolder
         from melstack.report.data_page import contact_sheet as sheet
 
         data = Path(run.facts()["data"])
-        say(str(sheet.contact_sheet(DataFolder.open(data, source.mapping), run.folder / "contact_sheet.png")))
+        say(str(sheet.contact_sheet(run.read_cases(), data, run.folder / "contact_sheet.png")))
 
 
 @app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack verify --data mydata")

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.pictures.jpeg_png import JPEG_START, MOST_MEGAPIXELS, PNG_START
-from features.pictures.read import DICOM_MAGIC, read_header, read_picture
+from features.pictures.jpeg_png import MOST_MEGAPIXELS
+from features.pictures.read import read_header, read_picture
+from features.pictures.suffixes import FIRST_BYTES, kind_of_bytes
 from melstack.bundle.serving.forms import Form, display_name
 from melstack.bundle.serving.refusals import RefusedError
 from runtime.errors import InputFault
@@ -92,16 +93,14 @@ def _fault(path: Path, pixels: int) -> Fault | None:
 
 
 def _type_fault(path: Path) -> Fault | None:
-    where, magic = DICOM_MAGIC
     with path.open("rb") as stream:
-        start = stream.read(where.stop)
+        start = stream.read(FIRST_BYTES)
     if not start:
         return 422, "the file is empty; send a picture"
-    if start.startswith((JPEG_START, PNG_START)):
-        return None
-    if start[where] != magic:
+    kind = kind_of_bytes(start)
+    if kind is None:
         return 415, f"neither JPEG nor PNG nor DICOM (it begins with {start[:8]!r}); convert it to JPEG or PNG"
-    return _dicom_fault(path)
+    return _dicom_fault(path) if kind == "DICOM" else None
 
 
 def _dicom_fault(path: Path) -> Fault | None:

@@ -120,6 +120,8 @@ DIFFERING_COLUMNS = {
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_has_the_outcome_of_the_page(name: str, data: Path, clean_cases: pd.DataFrame) -> None:
     VALUES[name](data)
+    if name == "id_other_case":
+        clean_cases = clean_cases.rename({"a1": "A1"})
     if name == "id_blanks_inside":
         clean_cases = clean_cases.rename({"a1": "a 1"}).replace("jpeg/train/a1.jpg", "jpeg/train/a 1.jpg")
     check_cases(

@@ -1,6 +1,7 @@
 """Tests of case_table.py and layout.py: one checked case table, and all faults of the input listed together."""
 
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_missing_sex_age_and_site_are_accepted(data: Path) -> None:
 
 
 def test_without_picture_folders_there_are_no_pictures_and_sizes_come_from_the_table(data: Path) -> None:
-    (data / "jpeg").rename(data / "elsewhere")
+    rmtree(data / "jpeg")
     (data / "train_sizes.csv").write_text("image_name,tfrecord,width,height\na1,0,600,400\nb1,1,640,480\n")
     cases = read_cases(Request(data, folds=2))
     assert "picture" not in cases or cases["picture"].isna().all()
@@ -130,6 +131,6 @@ def test_dicom_folders_are_read_like_jpeg_folders(data: Path, folder: str) -> No
 
 
 def test_pictures_next_to_the_csvs_are_not_used_as_the_data_set(data: Path) -> None:
-    (data / "jpeg").rename(data / "elsewhere")
+    rmtree(data / "jpeg")
     draw_picture(data / "sheet.png")
     assert "picture" not in read_cases(Request(data, folds=2))

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from features.cases.case_table import read_cases
 from features.clinic.cohort import ABSOLUTE, ATTRIBUTES, INTERCEPT, RELATIVE, SITES, draw_cohort, melanoma_risk
 from features.clinic.folder import draw_clinic
-from features.folder.data_folder import DataFolder
+from features.folder.layout import Request
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
 from runtime.files import read_json
@@ -189,16 +190,13 @@ def test_the_only_picture_of_a_patient_is_not_an_ugly_duckling():
 
 
 def test_a_contact_sheet_frames_malignant_cases_in_red(tiny, tmp_path):
-    sheet = np.asarray(
-        Image.open(contact_sheet(DataFolder.open(tiny), tmp_path / "sheet.png", columns=4, rows=2)).convert("RGB")
-    )
+    cases = read_cases(Request(tiny, folds=2))
+    sheet = np.asarray(Image.open(contact_sheet(cases, tiny, tmp_path / "sheet.png", columns=4, rows=2)).convert("RGB"))
     corners = [tuple(sheet[row * 138 + 3, column * 164 + 3]) for row in range(2) for column in range(4)]
     assert [corner == (220, 30, 30) for corner in corners] == [False] * 4 + [True] * 4
 
 
-def test_a_contact_sheet_reports_missing_files(tmp_path):
-    with pytest.raises(InputFault, match=r"train\.csv: file not found"):
-        contact_sheet(DataFolder.open(tmp_path), tmp_path / "sheet.png")
-    (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_2,1\n", encoding="utf-8")
-    with pytest.raises(InputFault, match=r"missing pictures 2 \(ISIC_1\.jpg, ISIC_2\.jpg\)"):
-        contact_sheet(DataFolder.open(tmp_path), tmp_path / "sheet.png")
+def test_a_contact_sheet_needs_pictures(tiny, tmp_path):
+    cases = read_cases(Request(tiny, folds=2)).drop(columns="picture")
+    with pytest.raises(InputFault, match="the training cases have no pictures"):
+        contact_sheet(cases, tiny, tmp_path / "sheet.png")

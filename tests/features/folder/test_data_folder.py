@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from features.cases.case_table import read_cases
 from features.cases.new_cases import check_new_cases, read_new_cases
 from features.folder.data_folder import DataFolder
 from features.folder.folder_layout import read_layout
 from features.folder.layout import Request
-from features.folder.picture_locations import find_location
+from features.folder.picture_search.location import find_location
 from features.freeze_cases import freeze_cases
 from melstack.report.data_page.contact_sheet import contact_sheet
 from runtime.errors import InputFault
@@ -151,7 +152,7 @@ def test_a_contact_sheet_is_made_from_a_folder_with_a_mapping(data: Path, tmp_pa
     (data / "cases.toml").write_text(
         'train = "cases.csv"\ntrain_pictures = "pictures"\npositive = ["melanoma"]\n[columns]\ntarget = "diagnosis"\n'
     )
-    sheet = contact_sheet(DataFolder.open(data), tmp_path / "sheet.png", columns=4, rows=1)
+    sheet = contact_sheet(read_cases(Request(data, folds=2)), data, tmp_path / "sheet.png", columns=4, rows=1)
     with Image.open(sheet) as image:
         corners = [image.convert("RGB").getpixel((column * 164 + 3, 3)) for column in range(4)]
     assert [corner == (220, 30, 30) for corner in corners] == [False, False, True, True]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from features.cases.attach_pictures import attach_pictures
 from features.folder.data_folder import DataFolder
-from features.folder.picture_locations import find_location
+from features.folder.picture_search.location import find_location
 from features.folder.public_sets.recognise import public_sets
 from features.leaks.pairs import find_pairs
 from features.pictures.hdf5 import entry_names, parse_entry_path, read_entries, read_entry

@@ -271,7 +271,7 @@ def test_a_record_without_a_valid_picture_is_refused_with_its_path(read, record:
         ("a.png", "PNG"),
         ("dicom/train/a.dcm", "DICOM"),
         ("tfrecords/train00-2.tfrec@17", "TFRecord"),
-        ("a.gif", "other"),
+        ("a.gif", "without a suffix"),
     ],
 )
 def test_the_kind_of_a_picture_follows_from_its_name(picture: str, kind: str):
