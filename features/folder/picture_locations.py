@@ -7,10 +7,11 @@ from pathlib import Path
 
 from features.pictures.folder_files import FolderFiles, list_files, sort_files
 from features.pictures.hdf5 import entry_names
-from features.pictures.suffixes import KIND_OF_SUFFIX, name_of_file
+from features.pictures.suffixes import name_of_file
 from runtime.fingerprints import fingerprints
 from runtime.provenance import digest
 
+FIRST_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")  # those that the first versions read
 EXTRA, NEW = "extra", "new"  # roles: a folder of external cases, and a folder of cases to predict
 
 
@@ -36,7 +37,8 @@ class PictureLocation:
     def listing(self) -> tuple[Path, ...]:
         """All files in the folders, sorted."""
         folders = self.parts or (self.folder,)
-        return tuple(path for folder in folders for path in list_files(folder, subfolders=self.subfolders))
+        files = (path for folder in folders for path in list_files(folder, subfolders=self.subfolders))
+        return tuple(dict.fromkeys(files))  # a folder may be inside another one
 
     @cached_property
     def sorted_files(self) -> FolderFiles:
@@ -102,7 +104,7 @@ class PictureLocation:
         if self.hdf5 is not None or self.records:
             return digest([(path.name, mark) for path, mark in fingerprints(self.files).items()])
         pictures = set(self.sorted_files.pictures)
-        files = [path for path in self.listing if path.suffix.lower() in KIND_OF_SUFFIX or path in pictures]
+        files = [path for path in self.listing if path.suffix.lower() in FIRST_SUFFIXES or path in pictures]
         return digest([(self.relative(path), mark) for path, mark in fingerprints(files).items()])
 
     def digest_of_sizes(self) -> str:

@@ -15,7 +15,6 @@ ORIENTATION = 0x0112  # EXIF
 OTHER_KINDS = (
     (0, b"II*\x00", "a TIFF"),
     (0, b"MM\x00*", "a TIFF"),
-    (0, b"BM", "a BMP"),
     (0, b"GIF8", "a GIF"),
     (8, b"WEBP", "a WebP"),
     (4, b"ftyphei", "a HEIC"),

@@ -1,4 +1,4 @@
-"""Read JPEG and PNG through Pillow: checks before decoding, reduced decoding where it suffices, always RGB."""
+"""Read JPEG, PNG and BMP through Pillow: checks before decoding, reduced decoding where it suffices, always RGB."""
 
 import io
 import struct
@@ -9,11 +9,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from features.pictures.file_types import other_kind, remarks, scan_damage
+from features.pictures.suffixes import FIRST_BYTES, is_bmp
 from runtime.errors import InputFault
 
 Picture = NDArray[np.uint8]
@@ -42,14 +44,13 @@ class Header:
 
 
 def image_header(stream: BinaryIO) -> Header:
-    """Return the size of the JPEG or PNG in ``stream`` without decoding its pixels.
+    """Return the size of the JPEG, PNG or BMP in ``stream`` without decoding its pixels.
 
-    Raises InputFault if it is neither, of an implausible size, or cut off (no end marker in its last 64 KiB).
+    Raises InputFault if it is none of them, of an implausible size, or cut off (no end marker in its last 64 KiB).
     """
     with open_image(stream) as image:
         file_bytes = stream.seek(0, io.SEEK_END)
-        stream.seek(max(0, file_bytes - TAIL))
-        if not _is_complete(stream.read(), image):
+        if not _is_complete(stream, file_bytes, image):
             raise InputFault(f"cut off: the end marker of a {image.format} is missing")
         return Header(image.width, image.height, file_bytes, str(image.format), remarks(image))
 
@@ -58,9 +59,9 @@ def open_image(stream: BinaryIO) -> ImageFile:
     """Return the image in ``stream`` before its pixels are decoded.
 
     Pillow's plugin opens it, because the size limit of ``Image.open`` is global state.
-    Raises InputFault if it is neither JPEG nor PNG, of an implausible size, or animated.
+    Raises InputFault if it is neither JPEG nor PNG nor BMP, of an implausible size, or animated.
     """
-    start = stream.read(len(PNG_START) + 8)
+    start = stream.read(FIRST_BYTES)
     stream.seek(0)
     image = _plugin(start)(stream)
     check_size(image.width, image.height)
@@ -109,17 +110,24 @@ def shrink_decode(image: ImageFile, shortest: int | None) -> None:
         image.draft(None, (image.width // scale, image.height // scale))
 
 
-def _plugin(start: bytes) -> type[JpegImageFile] | type[PngImageFile]:
+def _plugin(start: bytes) -> type[JpegImageFile] | type[PngImageFile] | type[BmpImageFile]:
     if not start:
         raise InputFault("the file is empty")
     if start.startswith(JPEG_START):
         return JpegImageFile
     if start.startswith(PNG_START):
         return PngImageFile
+    if is_bmp(start):
+        return BmpImageFile
     raise InputFault(f"not a JPEG, PNG or DICOM ({other_kind(start)})")
 
 
-def _is_complete(tail: bytes, image: ImageFile) -> bool:
+def _is_complete(stream: BinaryIO, file_bytes: int, image: ImageFile) -> bool:
+    if image.format == "BMP":  # it declares its size, which some writers leave 0
+        stream.seek(2)
+        return int.from_bytes(stream.read(4), "little") <= file_bytes
+    stream.seek(max(0, file_bytes - TAIL))
+    tail = stream.read()
     if image.format == "PNG":
         return PNG_END in tail
     # An end marker before the last scan belongs to an embedded thumbnail.

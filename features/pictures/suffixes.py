@@ -6,6 +6,7 @@ from pathlib import PurePath
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
+    "BMP": (".bmp",),
     "DICOM": (".dcm", ".dicom", ".dic", ".ima"),
 }
 KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
@@ -13,6 +14,7 @@ KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix
 ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|dcm|dicom|dic|ima|tiff?|bmp|webp|heic|gif)$", re.IGNORECASE)
 FIRST_BYTES = 132  # enough for every kind
 DICOM_MAGIC = slice(128, 132), b"DICM"  # position in a file, and bytes
+BMP_HEADERS = tuple(bytes((length,)) for length in (12, 40, 52, 56, 64, 108, 124))
 # Groups of the first element of a DICOM without preamble: file meta information, or identification.
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 VALUE_TYPE = re.compile(rb"(AE|AS|AT|CS|DA|DS|DT|FD|FL|IS|LO|LT|OB|OW|PN|SH|SL|SQ|SS|ST|TM|UI|UL|UN|US|UT)")
@@ -25,12 +27,19 @@ def name_of_file(path: PurePath) -> str:
 
 
 def kind_of_bytes(start: bytes) -> str | None:
-    """Return the kind of a picture (JPEG, PNG or DICOM) by the first 132 bytes of its file; None for another file."""
+    """Return JPEG, PNG, BMP or DICOM by the first 132 bytes of a file; None for another file."""
     if start.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
+    if is_bmp(start):
+        return "BMP"
     return "DICOM" if is_dicom(start) else None
+
+
+def is_bmp(start: bytes) -> bool:
+    """Return whether a file with these first bytes is a BMP: BM, four zeros, and a usual length of the header."""
+    return start.startswith(b"BM") and start[6:10] == bytes(4) and start[14:15] in BMP_HEADERS and len(start) > 18
 
 
 def is_dicom(start: bytes) -> bool:

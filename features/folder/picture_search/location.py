@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from features.folder.layout import MAPPING, Layout
+from features.folder.layout import MAPPING, Columns, Layout
 from features.folder.picture_locations import EXTRA, NEW, PictureLocation
 from features.folder.picture_search.elsewhere import location_elsewhere, only_deeper, pictures_there, words_of_role
 from features.pictures.hdf5 import SUFFIXES as HDF5_SUFFIXES
@@ -17,19 +17,22 @@ def find_location(data: Path, layout: Layout, role: str, *, is_named: bool = Fal
     ``is_named``: the user's mapping names the folders or the HDF5 file; what is wrong with them is the location's
     ``fault``. Otherwise the folders jpeg/<role>, dicom/<role>, <role> and tfrecords are searched, and the data folder
     itself for TFRecord files; ISIC 2024's pictures may be in its HDF5 file, or unpacked next to it. External pictures
-    may also be directly in jpeg or dicom, new ones in the data folder itself. The names of TFRecord files begin with
+    may also be directly in jpeg or dicom; new ones, and those of tables in another form than the contest's, in the data
+    folder itself. The names of TFRecord files begin with
     the role (train00-2071.tfrec) or hold it as a word, except in an external folder, where they are free. If no usual
     folder has pictures, the only other folder that can hold them is used, with a note.
     """
     side = "train" if role in ("train", EXTRA) else "test"
     names = layout.pictures_of(side)
-    if is_named:
-        return _named_location(data, names, layout, role)
+    # The names of a public data set are those of folders that are there, or else the default.
+    if is_named or (names != Layout().pictures_of(side) and any((data / name).is_dir() for name in names)):
+        location = _named_location(data, names, layout, role)
+        return location if is_named else replace(location, only_deeper="")
     candidates = tuple(_candidates(names, role, side))
     locations = (_location_in(data, name, role, layout) for name in candidates)
     location = next((location for location in locations if location is not None), None)
-    if location is None and role == NEW:
-        location = _location_of_files(data, str(data), layout)
+    if location is None and (role == NEW or layout.columns.image_name != Columns().image_name):
+        location = _location_of_files(data, str(data) if role == NEW else ".", layout)
     if location is not None or not names or not getattr(layout, side):
         return location
     return location_elsewhere(data, side, usual_places(layout, role))

@@ -218,7 +218,7 @@ def milk10k(data: Path) -> None:
     rows |= {"skin_tone_class": [float(number % 5) for number in range(24)], "site": facts["site"]}
     write(data / "MILK10k_Training_Metadata.csv", rows)
     for number, name in enumerate(ids):
-        draw(data / "MILK10k_Training_Input" / lesions[number // 2], [f"{name}.jpg"])
+        draw_picture(data / "MILK10k_Training_Input" / lesions[number // 2] / f"{name}.jpg", seed=number)
 
 
 def ddi(data: Path) -> None:
