@@ -11,23 +11,19 @@ import pandas as pd
 from joblib import effective_n_jobs, parallel_config
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, check_random_state, check_X_y
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from features.cases.folds import assign_folds
 from level2_stack.crossval.decide import StackResult, decide, predict
 from level2_stack.crossval.nested import CrossValidation, cross_validate
 from level2_stack.design.assemble import Design
-from level2_stack.design.fold_checks import MIN_FOLDS
 from level2_stack.design.tabular import Groups, Scale, classify_columns, read_groups
 from level2_stack.estimator_recipe import recipe_of, without_tables
+from level2_stack.estimator_table import check_features, check_order, check_shape, read_texts
+from level2_stack.estimator_target import Floats, Target, outer_folds, read_target, warn_of_reversed_scores
 from level2_stack.recipe import AUTO, BLEND, Recipe
 from level2_stack.results.leaderboard import leaderboard
-
-Floats = NDArray[np.float64]
-MOST_FOLDS = 100  # with more, a fold would have one or two rows, and the pairs of folds would need thousands of fits
 
 
 class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -38,6 +34,8 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     scores : sequence of str or int, default=()
         Columns of X (names of a DataFrame, else positions) that hold networks' scores, NaN where a score is missing.
         Without any, learners that weigh networks are left out.
+    positive : str, int or bool, default=None
+        The class of ``y`` that counts as positive; None: the last in (alphabetical) order, as in scikit-learn.
     score_scale : {"probability", "logit"}, default="probability"
         The scale of the scores.
     group_column : str or int, default=None
@@ -53,7 +51,7 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     submit : str, default="auto"
         What ``predict_proba`` returns: a learner, "blend", or ("auto") the one with the highest expected AUC.
     n_folds : int, default=5
-        Outer folds, at least 3; lowered to the number of groups of a class where that is smaller.
+        Outer folds, at least 3, at most the number of groups of the smaller class.
     seeds, inner_seeds : int, default=3 and 1
         Fits of a learner that depends on a seed, per outer fold and per pair of folds.
     negatives_per_positive : float, default=None
@@ -72,7 +70,8 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,); the second counts as positive.
+    classes_ : ndarray of shape (2,); the classes in sorted order, and the columns of ``predict_proba``.
+    positive_ : the class that counts as positive: ``oof_``, ``leaderboard_`` and ``prevalence`` are about it.
     folds_ : ndarray of shape (n_samples,); the outer fold of every row.
     oof_ : ndarray of shape (n_samples,)
         Out-of-fold probability of the positive class. With submit="auto" every outer fold is predicted by the model
@@ -108,6 +107,7 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self,
         scores: Sequence[str | int] = (),
         *,
+        positive: str | int | bool | None = None,
         score_scale: Scale = "probability",
         group_column: str | int | None = None,
         contrasts: bool = True,
@@ -126,6 +126,7 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         n_jobs: int | None = None,
     ) -> None:
         self.scores = scores
+        self.positive = positive
         self.score_scale = score_scale
         self.group_column = group_column
         self.contrasts = contrasts
@@ -147,18 +148,27 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         """Cross-validate on ``X`` (n_samples, n_features) and ``y`` (n_samples,) of two classes; return self.
 
         ``groups`` (n_samples,) names the patient of every row; a patient is never split between folds. None: every row
-        is a patient of its own. Raises ValueError unless there are two classes with at least 3 groups each, and for
-        invalid parameters or columns.
+        is a patient of its own, as is a row whose patient is missing. Raises ValueError unless there are two classes
+        with at least ``n_folds`` groups each, for invalid parameters or columns, for a column that equals ``y``, and
+        for ``y`` or ``groups`` whose index has the labels of ``X`` in another order. Warns of classes or scores that
+        look reversed, of ids and columns that follow ``y``, and of texts read as numbers.
         """
+        check_order(X, y, "y")
+        check_order(X, groups, "groups")
         table = self._table(X, reset=True)
-        target = self._target(y, len(table))
+        target = read_target(y, len(table), self.positive, self)
+        self.classes_, self.positive_ = target.classes, target.positive
         has_groups = groups is not None or self.group_column is not None
         use_contrasts = self.contrasts and has_groups
+        columns = classify_columns(table, self.scores, self.group_column, self.score_scale, has_contrasts=use_contrasts)
+        table = read_texts(table, columns.roles)
         columns = classify_columns(table, self.scores, self.group_column, self.score_scale, has_contrasts=use_contrasts)
         name = type(self).__name__
         recipe = recipe_of(self.get_params(deep=False), with_scores=bool(columns.scores), where=name)
         patients = read_groups(table, groups, columns.group)
-        design = Design(columns.design(table, patients), target, self._folds(patients, target), patients)
+        design = Design(columns.design(table, patients), target.codes, self._folds(patients, target), patients)
+        check_features(table, columns, target.codes, patients, has_groups=has_groups)
+        warn_of_reversed_scores(columns.score_tables(table), target)
         # Loky: inside a parallel search joblib would use threads, and two boosters in threads of one process can crash.
         # One BLAS thread: L-BFGS works on a dozen numbers, and with several threads such a fit is ten times slower.
         with parallel_config(backend="loky"), threadpool_limits(1, user_api="blas"):
@@ -168,20 +178,21 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.oof_ = result.probability[result.headline].to_numpy()
         self.folds_, self.submitted_ = design.folds, result.submitted_model
         self.calibrators_, self.importance_ = result.calibrators, pd.DataFrame(cross_validation.importance)
-        self._columns, self._result, self._targets = columns, result, target
+        self._columns, self._result, self._targets = columns, result, target.codes
         self._recipe = without_tables(recipe)
         self._models = _models_to_submit(cross_validation, recipe, result)
         return self
 
     def predict_proba(self, X: ArrayLike, groups: ArrayLike | None = None) -> Floats:
-        """Return the probability of both classes for every row of ``X``, (n, 2): the mean over the outer folds' models.
+        """Return the probability of both classes (n, 2), in the order of ``classes_``: the mean over the folds' models.
 
         ``groups`` (n,) names the patient of every row: contrasts compare a score with the patient's other rows in
         ``X``. Warns when the fit used groups for contrasts and none are given here: every row then counts as a patient
         of its own, which was rare in training.
         """
         check_is_fitted(self)
-        table = self._table(X, reset=False)
+        check_order(X, groups, "groups")
+        table = read_texts(self._table(X, reset=False), self._columns.roles, self._columns.numbers)
         if self._columns.has_contrasts and groups is None and self._columns.group is None:
             warnings.warn(
                 "the model was fitted with groups, and predict got none: contrasts compare a score with the scores of "
@@ -190,10 +201,11 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             )
         design = self._columns.design(table, read_groups(table, groups, self._columns.group))
         probability = predict(design, self._recipe, self._models, self._result, self._targets)
-        return np.column_stack([1 - probability, probability])
+        columns = [1 - probability, probability]
+        return np.column_stack(columns if self.positive_ == self.classes_[1] else columns[::-1])
 
     def predict(self, X: ArrayLike, groups: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the more probable class of every row of ``X``, shape (n,): rarely the second if positives are rare."""
+        """Return the more probable class of every row of ``X``, shape (n,): rarely the positive one if it is rare."""
         codes = self.predict_proba(X, groups).argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
@@ -207,37 +219,16 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def _table(self, X: ArrayLike, *, reset: bool) -> pd.DataFrame:
         """Return X, its shape checked, as a DataFrame whose column names are strings; arrays become float64."""
         if isinstance(X, pd.DataFrame):
+            check_shape(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X.set_axis(X.columns.map(str), axis=1).reset_index(drop=True)
         array = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return pd.DataFrame(array, columns=[str(i) for i in range(array.shape[1])])
 
-    def _target(self, y: ArrayLike, n_samples: int) -> Floats:
-        """Return ``y`` as 0.0 and 1.0, and store the classes in ``classes_``."""
-        _, values = check_X_y(np.zeros((n_samples, 1)), y, estimator=self)
-        check_classification_targets(values)
-        self.classes_, codes = np.unique(values, return_inverse=True)
-        if len(self.classes_) == 1:
-            raise ValueError(f"y has 1 class, {self.classes_[0]}; it must have 2")
-        if len(self.classes_) > 2:
-            kind = type_of_target(values, input_name="y")
-            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
-        return codes.astype(np.float64)
-
-    def _folds(self, patients: Groups, target: Floats) -> NDArray[np.int8]:
-        if not isinstance(self.n_folds, Integral) or not MIN_FOLDS <= self.n_folds <= MOST_FOLDS:
-            raise ValueError(f"n_folds = {self.n_folds!r}: must be a whole number from {MIN_FOLDS} to {MOST_FOLDS}")
-        negative, positive = (len(np.unique(patients[target == label])) for label in (0, 1))
-        count = min(self.n_folds, negative, positive)
-        if count < MIN_FOLDS:
-            raise ValueError(
-                f"n_samples = {len(target)}: {negative} groups with class {self.classes_[0]} and {positive} with class "
-                f"{self.classes_[1]}; nested evaluation needs at least {MIN_FOLDS} groups of each class"
-            )
+    def _folds(self, patients: Groups, target: Target) -> NDArray[np.int8]:
         state = self.random_state
         seed = int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(2**31 - 1))
-        folds = assign_folds(pd.Series(patients), pd.Series(target), count=count, seed=seed)
-        return folds.to_numpy(dtype=np.int8)
+        return outer_folds(target, patients, self.n_folds, seed)
 
 
 def _models_to_submit(cross_validation: CrossValidation, recipe: Recipe, result: StackResult) -> CrossValidation:

@@ -1,5 +1,6 @@
 """Any table of scores and features, checked and converted to the columns of a design."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,11 +12,14 @@ from pandas.api import types
 from scipy.special import logit
 from sklearn.utils import check_array
 
+from features.cases.patients import patient_keys
 from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
 from level2_stack.design.assemble import CLIP, safe_name
+from level2_stack.foreign.checks import ROUNDING
 from level2_stack.recipe import BLEND, CHOICE
 from runtime.errors import Faults, list_names
+from runtime.plural import number_of
 
 Groups = NDArray[np.object_]
 Scale = Literal["probability", "logit"]
@@ -51,6 +55,11 @@ class Columns:
         parts = [logits.add_prefix("logit."), features.rename(columns=safe_name).add_prefix("table.")]
         return pd.concat([*parts, _contrasts(logits, groups)] if self.has_contrasts else parts, axis=1)
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The columns that are no features: the scores and the group."""
+        return self.scores if self.group is None else (*self.scores, self.group)
+
     def score_tables(self, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Return the scores as a leaderboard reads them: name -> a table with one column, probability.
 
@@ -61,7 +70,8 @@ class Columns:
 
     def _logits(self, table: pd.DataFrame) -> pd.DataFrame:
         scores = self._numbers(table, self.scores)
-        outside = [name for name in self.scores if not scores[name].dropna().between(0, 1).all()]
+        # The logit clips what rounding to float32 puts outside [0, 1].
+        outside = [name for name in self.scores if not scores[name].dropna().between(-ROUNDING, 1 + ROUNDING).all()]
         if self.scale == "probability" and outside:
             raise ValueError(
                 f"scores: columns with values outside [0, 1]: {list_names(outside)}; scores must be probabilities; "
@@ -98,24 +108,38 @@ def classify_columns(
 def read_groups(table: pd.DataFrame, groups: ArrayLike | None, column: str | None) -> Groups:
     """Return the group of every row of ``table``: ``groups`` (n,), or ``table[column]``, or else a group per row.
 
-    Raises ValueError if both are given, if there are not n groups, and for rows without a group.
+    Spellings of one id (``patient_keys``) are one group; a row without a group is a group of its own. Warns of both.
+    Raises ValueError if both are given, and if there are not n groups.
     """
     if groups is not None and column is not None:
         raise ValueError(f"groups are given twice: as an argument and as column {column!r} of X; use only one of them")
+    rows = np.array([f"row {row}" for row in range(len(table))], dtype=object)
     if groups is None and column is None:
-        return np.arange(len(table)).astype(str).astype(object)
-    values = pd.Series(table[column] if column is not None else _to_vector(groups))
+        return rows
+    values = _to_vector(table[column] if column is not None else groups)
     if len(values) != len(table):
         raise ValueError(f"groups: found {len(values)} groups for {len(table)} rows of X; every row needs one")
-    if values.isna().any():
-        raise ValueError(
-            f"groups: rows without a group: {list_names(np.flatnonzero(values.isna()))}; every row needs one"
+    keys = patient_keys(values)
+    is_missing = pd.isna(keys)
+    _warn_of_groups(values[~is_missing], keys, is_missing)
+    return np.where(is_missing, rows, keys)
+
+
+def _warn_of_groups(values: NDArray[Any], keys: Groups, is_missing: NDArray[np.bool_]) -> None:
+    if is_missing.any():
+        rows = list_names(np.flatnonzero(is_missing))
+        warnings.warn(f"groups: missing in rows {rows}: each of them is a group of its own", stacklevel=4)
+    merged = len(pd.unique(values)) - len(set(keys[~is_missing]))
+    if merged > 0:
+        ids = number_of(merged, "id")
+        warnings.warn(
+            f"groups: {ids} with another spelling of a group's name (1 and 1.0, p1 and P1) count as that group",
+            stacklevel=4,
         )
-    return values.astype(str).to_numpy(dtype=object)
 
 
 def _to_vector(groups: Any) -> NDArray[Any]:  # noqa: ANN401
-    values = np.asarray(groups)
+    values = np.asarray(groups, dtype=object)  # 1 and 'a' keep their types
     if values.ndim != 1:
         raise ValueError(f"groups: found shape {values.shape}; must have one dimension, with a group per row")
     return values

@@ -61,6 +61,7 @@ def stack() -> NestedStackingClassifier:
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore:X. :UserWarning")  # a column of the irises follows the target, as it should
 @parametrize_with_checks([WITHOUT_SCORES, WITH_SCORES])
 def test_scikit_learns_checks_pass(estimator: NestedStackingClassifier, check: Any) -> None:
     check(estimator)
@@ -196,14 +197,20 @@ def test_rows_with_unknown_categories_and_missing_values_get_probabilities(stack
 def test_kinds_of_columns_are_those_of_the_fit() -> None:
     X, y, _ = patients_table()
     X = X[["age"]].assign(
-        count=pd.array(np.arange(240) % 7, dtype="Int64"), flag=y == 1, empty=None, mixed=["a", 1] * 120
+        count=pd.array(np.arange(240) % 7, dtype="Int64"),
+        flag=np.where(np.arange(240) < 9, y == 0, y == 1),
+        empty=None,
+        mixed=["a", 1] * 120,
     )
     X.loc[3, "count"] = pd.NA
-    stack = NestedStackingClassifier(**ONE_BOOSTER).fit(X, y)
+    with pytest.warns(
+        UserWarning, match=r"flag: one rule \(.*\) is right in 9\d% of malignant and 9\d% of benign rows"
+    ):
+        stack = NestedStackingClassifier(**ONE_BOOSTER).fit(X, y)
     whole = stack.predict_proba(X)
     np.testing.assert_array_equal(stack.predict_proba(X.astype({"flag": object})), whole)
     np.testing.assert_array_equal(stack.predict_proba(X.iloc[[3]]), whole[[3]])
-    assert roc_auc_score(y, stack.oof_) > 0.99  # the flag equals the target
+    assert roc_auc_score(y, stack.oof_) > 0.9  # the flag almost equals the target
 
 
 def test_probabilities_are_for_the_requested_prevalence() -> None:

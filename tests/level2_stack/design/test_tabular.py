@@ -51,6 +51,14 @@ def test_without_groups_every_row_is_its_own_group() -> None:
     assert read_groups(TABLE, None, "patient").tolist() == ["1", "1", "2", "2"]
 
 
+def test_spellings_of_an_id_are_one_group_and_missing_ones_are_groups_of_their_own() -> None:
+    with pytest.warns(UserWarning, match="1 id with another spelling of a group's name"):
+        assert len(set(read_groups(TABLE, [1, "1", 2, "a"], None))) == 3
+    with pytest.warns(UserWarning, match=r"missing in rows 3 \(0, 1, 3\): each of them is a group of its own"):
+        assert len(set(read_groups(TABLE, [None, np.nan, "a", "unknown"], None))) == 4
+    assert len(set(read_groups(TABLE, ["01", "1", "IP-1", "IP1"], None))) == 4
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -77,7 +85,6 @@ def test_an_invalid_parameter_raises_a_value_error_with_the_reason(parameters: d
         ({"day": pd.Timestamp("2020-01-01")}, r"dates or durations: 1 \(day\)"),
         ({"age": np.inf}, "Input X contains infinity"),
         ({"net_a": 0.5}, "differ only in brackets, quotes or spaces"),
-        ({"patient": [None, 1, 1, 2]}, r"groups: rows without a group: 1 \(0\)"),
     ],
 )
 def test_an_invalid_table_raises_a_value_error_with_the_reason(change: dict[str, Any], message: str) -> None:
@@ -95,7 +102,6 @@ def test_a_score_with_the_name_of_a_learner_is_refused() -> None:
     [
         (np.arange(10), None, "groups: found 10 groups for 4 rows of X"),
         (np.zeros((4, 2)), None, r"groups: found shape \(4, 2\)"),
-        ([None, 1, 2, 3], None, r"groups: rows without a group: 1 \(0\)"),
         ([1, 2, 3, 4], "patient", "groups are given twice"),
     ],
 )

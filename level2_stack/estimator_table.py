@@ -1,0 +1,117 @@
+"""Check the table that the estimator is given, and read its texts: ages, numbers, ids, copies of the target."""
+
+import re
+import warnings
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from features.cases.columns_like_target import id_columns, target_columns
+from features.cases.metadata_values import NUMBERS_AT_LEAST, UNKNOWN, repair_values
+from features.cases.patients import patient_keys
+from level2_stack.design.tabular import Columns, Groups
+from level2_stack.estimator_target import Floats
+from runtime.errors import Faults, list_names
+
+
+def check_shape(X: pd.DataFrame) -> None:
+    """Raise ValueError unless ``X`` has rows, columns, and a different name for each column."""
+    if X.shape[1] == 0:
+        raise ValueError(f"X has no columns: 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    if len(X) == 0:
+        raise ValueError(f"X has no rows: 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
+    names = X.columns.map(str)
+    if not names.is_unique:
+        raise ValueError(
+            f"X has columns of the same name: {list_names(names[names.duplicated()].unique())}; rename them"
+        )
+
+
+def check_order(X: object, values: object, name: str) -> None:
+    """Raise ValueError if the index of ``values`` says that its rows are in another order than those of ``X``."""
+    if not isinstance(X, pd.DataFrame) or not isinstance(values, pd.Series | pd.DataFrame) or len(X) != len(values):
+        return
+    own, other = X.index, values.index
+    if own.equals(other) or not (own.is_unique and other.is_unique):
+        return
+    remedy = f"pass {name}.loc[X.index] to follow the labels, or {name}.to_numpy() if the rows are in the order of X"
+    if len(own.intersection(other)) == len(own):
+        raise ValueError(f"{name}: its index has the labels of X in another order; {remedy}")
+    if not types.is_numeric_dtype(own) and not types.is_numeric_dtype(other):
+        strangers = list_names(other.difference(own, sort=False))
+        raise ValueError(f"{name}: its index has labels that X does not have: {strangers}; {remedy}")
+
+
+def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[str] | None = None) -> pd.DataFrame:
+    """Return ``table`` with texts that are numbers as numbers: ages such as ``45 years``, and columns of digits.
+
+    ``roles`` are the columns of scores and groups, which stay. ``numbers``: the columns that are numbers in the fit;
+    None if this is the fit, which warns of what is read as what. Raises InputFault (a ValueError) for implausible ages
+    and for the few texts of a column that otherwise has numbers.
+    """
+    faults, notes, columns = Faults(), list[str](), dict[str, pd.Series]()
+    for name in [name for name in table if name not in roles and _has_text(table[name])]:
+        values, is_age = table[name].astype(object), "age" in re.split("[^a-z]+", name.casefold())
+        if not (is_age or _number_share(values) >= NUMBERS_AT_LEAST if numbers is None else name in numbers):
+            continue
+        present = values.mask(_as_words(values).isin(("", *UNKNOWN)), np.nan)
+        sentences = list[str]()
+        columns[name] = repair_values(present, "age" if is_age else name, "X", faults, sentences)
+        notes += sentences or [f"X: {name}: text is read as numbers"]
+    faults.raise_if_any("X")
+    if notes and numbers is None:
+        warnings.warn("; ".join(notes), stacklevel=3)
+    return table.assign(**columns)
+
+
+def _has_text(values: pd.Series) -> bool:
+    if types.is_numeric_dtype(values) or types.is_datetime64_any_dtype(values):
+        return False
+    return any(isinstance(value, str) for value in values.unique())
+
+
+def _as_words(values: pd.Series) -> pd.Series:
+    return values.map(lambda value: value.strip().casefold() if isinstance(value, str) else value)
+
+
+def _number_share(values: pd.Series) -> float:
+    """Return the share of numbers among the values that are not missing; at least one is."""
+    words = _as_words(values).replace(("", *UNKNOWN), np.nan).dropna().astype(str).str.replace(",", ".")
+    return float(pd.to_numeric(words, errors="coerce").notna().mean()) if len(words) else 0.0
+
+
+def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups: Groups, *, has_groups: bool) -> None:
+    """Warn of columns that are ids, the groups again, or follow the target; refuse those that equal it (ValueError).
+
+    ``codes`` (n,) is the target and ``groups`` (n,) the patients of the rows of ``table``.
+    """
+    features = table[[*columns.scores, *columns.numbers, *columns.categories]].reset_index(drop=True)
+    copies = target_columns(features, pd.Series(codes), pd.Series(groups))
+    equal = [name for name in copies if _equals(features[name], codes)]
+    if equal:
+        raise ValueError(f"X: columns that equal y in every row: {list_names(equal)}; leave them out of X")
+    sentences = [
+        f"{name}: {reason}; leave it out if it is known only after the diagnosis" for name, reason in copies.items()
+    ]
+    ids = id_columns(features[[name for name in (*columns.numbers, *columns.categories) if name not in copies]])
+    sentences += [f"{name}: {reason}: it looks like an id; leave it out" for name, reason in ids.items()]
+    repeats = [name for name in columns.categories + columns.numbers if has_groups and _are_groups(table[name], groups)]
+    sentences += [
+        f"{name}: it is the groups again, and no feature; leave it out, or name it in group_column" for name in repeats
+    ]
+    if sentences:
+        warnings.warn("X: " + "; ".join(sentences), stacklevel=3)
+
+
+def _equals(values: pd.Series, codes: Floats) -> bool:
+    """Return whether the column has one value per class."""
+    if values.isna().any() or values.nunique() != 2:
+        return False
+    is_first = (values == values.iloc[0]).to_numpy()
+    return bool((is_first == (codes == codes[0])).all())
+
+
+def _are_groups(values: pd.Series, groups: Groups) -> bool:
+    return bool((patient_keys(values) == groups).all()) and len(np.unique(groups)) > 2
