@@ -68,16 +68,19 @@ def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> p
 
 
 def _from_csv(folder: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
-    """Return external rows of a CSV, which need no patient."""
+    """Return external rows of a CSV, which need no patient and no metadata."""
     raw, layout = folder.cases("train"), folder.layout
-    raw, named_location = name_pictures(raw, folder, location, f"{folder.path.name}/{layout.train}", faults)
-    if layout.columns.patient_id not in raw:
-        raw = raw.assign(**{layout.columns.patient_id: np.nan})
-    part = canonical_rows(raw, layout, "train", f"{folder.path.name}/{layout.train}", faults, folder.notes)
-    if EVERY in layout.columns.metadata:  # columns of the external set alone are missing in all our cases
+    columns, where = layout.columns, f"{folder.path.name}/{layout.train}"
+    raw, named_location = name_pictures(raw, folder, location, where, faults)
+    missing = [name for name in (columns.patient_id, *columns.metadata) if name not in raw and name != EVERY]
+    if missing:
+        folder.notes.append(f"{where}: no column {', '.join(missing)}; missing in these external cases")
+        raw = raw.assign(**dict.fromkeys(missing, np.nan))
+    part = canonical_rows(raw, layout, "train", where, faults, folder.notes)
+    if EVERY in columns.metadata:  # columns of the external set alone are missing in all our cases
         part = part.filter(items=[*NO_METADATA, LESION, *LABEL_COLUMNS, *Columns().metadata])
     part = part.assign(width=np.nan, height=np.nan, picture=None)
-    return attach_pictures(part, folder.path, named_location, faults, folder.notes, layout.columns)
+    return attach_pictures(part, folder.path, named_location, faults, folder.notes, columns)
 
 
 def _from_records(folder: DataFolder, location: PictureLocation, own_names: pd.Index, faults: Faults) -> pd.DataFrame:

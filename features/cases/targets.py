@@ -23,7 +23,7 @@ def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, 
 
     With ``positive`` in the layout, its values are 1 and all others 0, or those in ``negative`` if it is given. Without
     it a target is 0 or 1, or a word that means 0 or 1. Values in ``drop``, and missing ones with
-    ``drop_missing_target``, are left out. Values are compared without case and blanks. ``notes`` collects the counts
+    ``drop_missing_target``, are left out. Values are compared without case and blanks; "" is a missing one. ``notes`` collects the counts
     of all values, and warnings of values whose word contradicts their target; ``faults`` the missing and invalid ones.
     The result is NaN where a fault is found or the column is missing.
     """
@@ -31,6 +31,8 @@ def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, 
         return pd.Series(np.nan, index=raw.index)
     values = raw[layout.columns.target]
     words = pd.Series(of_unique(values, lambda value: plain_word(str(value)) or None), index=raw.index, dtype=object)
+    if "" in (*layout.negative, *layout.drop):  # some tables mark one class and leave the other empty
+        words = words.fillna("")
     is_dropped = words.isin(_plain(layout.drop)) | (words.isna() & layout.drop_missing_target)
     rows = pd.DataFrame({"value": values, "word": words})
     rows["target"] = _numbers(rows[~is_dropped], raw[layout.columns.image_name], layout, where, faults, notes)

@@ -195,5 +195,7 @@ class CaseFolders:
     def open(cls, request: Request, notes: list[str] | None = None) -> CaseFolders:
         """Return the folders of ``request``; ``notes`` collects the repairs in all of them."""
         data = DataFolder.open(request.data, request.mapping, notes)
-        extra = tuple(DataFolder.open(path, notes=data.notes, label=f"{path.name}/") for path in request.extra)
-        return cls(request, data, extra)
+        extra = [DataFolder.open(path, notes=data.notes, label=f"{path.name}/") for path in request.extra]
+        own = data.layout.columns.metadata
+        # The columns of external cases are the training cases', unless a mapping gives others.
+        return cls(request, data, tuple(each if each.has_mapping else each.with_metadata(own) for each in extra))

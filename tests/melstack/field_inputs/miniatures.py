@@ -210,6 +210,7 @@ def milk10k(data: Path) -> None:
     classes = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC")
     write(data / "MILK10k_Training_GroundTruth.csv", {"lesion_id": lesions, **one_hot(classes)})
     facts, ids = people(24), names(count=24)
+    facts["age"] = [40.0 + 5 * (number // 2 % 5) for number in range(24)]
     rows = {
         "lesion_id": [name for name in lesions for _ in range(2)],
         "image_type": ["clinical: close-up", "dermoscopic"] * 12,
