@@ -166,8 +166,8 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         name = type(self).__name__
         recipe = recipe_of(self.get_params(deep=False), with_scores=bool(columns.scores), where=name)
         patients = read_groups(table, groups, columns.group)
-        design = Design(columns.design(table, patients), target.codes, self._folds(patients, target), patients)
         check_features(table, columns, target.codes, patients, has_groups=has_groups)
+        design = Design(columns.design(table, patients), target.codes, self._folds(patients, target), patients)
         warn_of_reversed_scores(columns.score_tables(table), target)
         # Loky: inside a parallel search joblib would use threads, and two boosters in threads of one process can crash.
         # One BLAS thread: L-BFGS works on a dozen numbers, and with several threads such a fit is ten times slower.

@@ -56,9 +56,10 @@ def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[
         values, is_age = table[name].astype(object), "age" in re.split("[^a-z]+", name.casefold())
         if not (is_age or _number_share(values) >= NUMBERS_AT_LEAST if numbers is None else name in numbers):
             continue
-        present = values.mask(_as_words(values).isin(("", *UNKNOWN)), np.nan)
-        sentences = list[str]()
-        columns[name] = repair_values(present, "age" if is_age else name, "X", faults, sentences)
+        if numbers is not None:  # few rows may have no number at all
+            values = values.mask(_as_words(values).isin(("", *UNKNOWN)), np.nan)
+        sentences, where = list[str](), f"X: {name}" if is_age and name != "age" else "X"
+        columns[name] = repair_values(values, "age" if is_age else name, where, faults, sentences)
         notes += sentences or [f"X: {name}: text is read as numbers"]
     faults.raise_if_any("X")
     if notes and numbers is None:
@@ -87,6 +88,8 @@ def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups:
 
     ``codes`` (n,) is the target and ``groups`` (n,) the patients of the rows of ``table``.
     """
+    if not (columns.scores or columns.numbers or columns.categories):
+        raise ValueError("X has no column with values that is a score or a feature; it must have one")
     features = table[[*columns.scores, *columns.numbers, *columns.categories]].reset_index(drop=True)
     copies = target_columns(features, pd.Series(codes), pd.Series(groups))
     equal = [name for name in copies if _equals(features[name], codes)]
@@ -99,7 +102,7 @@ def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups:
     sentences += [f"{name}: {reason}: it looks like an id; leave it out" for name, reason in ids.items()]
     repeats = [name for name in columns.categories + columns.numbers if has_groups and _are_groups(table[name], groups)]
     sentences += [
-        f"{name}: it is the groups again, and no feature; leave it out, or name it in group_column" for name in repeats
+        f"{name}: it is the groups again, not a feature; leave it out, or name it in group_column" for name in repeats
     ]
     if sentences:
         warnings.warn("X: " + "; ".join(sentences), stacklevel=3)

@@ -16,6 +16,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from features.cases.folds import assign_folds
+from features.cases.target_words import is_benign, means_malignant
 from level2_stack.design.fold_checks import MIN_FOLDS
 from level2_stack.design.tabular import Groups
 from runtime.errors import list_names
@@ -23,17 +24,34 @@ from runtime.errors import list_names
 Floats = NDArray[np.float64]
 MOST_FOLDS = 100  # with more, a fold would have one or two rows, and the pairs of folds would need thousands of fits
 USUAL_FOLDS = 20  # with more, the fits take long and no figure becomes better
-LOW_AUC = 0.4  # below it a network ranks the classes the other way round
+LOW_AUC = 0.4  # below it a network ranks the classes in reverse
 ERRORS = 3  # so many standard errors below 0.5 is not chance
-NEGATIONS = {"no", "non", "not", "without", "negative", "neg", "absent", "false"}
-POSITIVE_WORDS = {
-    *("melanoma", "malignant", "malignancy", "cancer", "cancerous", "carcinoma", "tumor", "tumour", "disease", "sick"),
-    *("mel", "mm", "bcc", "scc", "ak", "akiec", "positive", "pos", "yes", "true", "case", "abnormal", "suspicious"),
-}
-NEGATIVE_WORDS = {
-    *("benign", "nevus", "naevus", "nevi", "mole", "nv", "bkl", "healthy", "normal", "control", "harmless", "other"),
-    *("others", "rest", "none", "unsuspicious", "unremarkable"),
-}
+NEGATIONS = frozenset(("no", "non", "not", "without", "false", "kein", "keine"))
+POSITIVE_WORDS = frozenset(
+    (
+        *("cancer", "cancerous", "carcinoma", "tumor", "tumour", "disease", "diseased", "sick", "suspicious", "mel"),
+        *("mm", "bcc", "scc", "ak", "akiec", "positive", "pos", "yes", "true", "case", "abnormal", "bösartig"),
+    )
+)
+NEGATIVE_WORDS = frozenset(
+    (
+        *(
+            "benign",
+            "nevus",
+            "naevus",
+            "nevi",
+            "naevi",
+            "mole",
+            "nv",
+            "bkl",
+            "healthy",
+            "normal",
+            "control",
+            "harmless",
+        ),
+        *("other", "others", "rest", "none", "negative", "neg", "absent", "unsuspicious", "gutartig", "gesund"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -99,10 +117,13 @@ def _plain_labels(y: ArrayLike) -> Any:  # noqa: ANN401
 
 def _meaning(label: object) -> int:
     """Return 1 for a word for a malignant lesion, -1 for one for a benign lesion, 0 for an unknown one."""
-    words = set(re.findall(r"[a-z]+", label.casefold())) if isinstance(label, str) else set()
-    if words & (NEGATIVE_WORDS | NEGATIONS):
-        return -1
-    return int(bool(words & POSITIVE_WORDS))
+    words = set(re.findall(r"[^\W\d_]+", label.casefold())) if isinstance(label, str) else set[str]()
+    has_negation = bool(words & NEGATIONS)
+    if words & NEGATIVE_WORDS or (not has_negation and is_benign(str(label))):
+        return 1 if has_negation else -1
+    if words & POSITIVE_WORDS or means_malignant(str(label)):
+        return -1 if has_negation else 1
+    return -1 if has_negation else 0
 
 
 def warn_of_reversed_scores(scores: Mapping[str, pd.DataFrame], target: Target) -> None:

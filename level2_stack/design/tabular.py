@@ -57,7 +57,7 @@ class Columns:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The columns that are no features: the scores and the group."""
+        """The scores and the group: all columns that are not features."""
         return self.scores if self.group is None else (*self.scores, self.group)
 
     def score_tables(self, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -129,9 +129,9 @@ def _warn_of_groups(values: NDArray[Any], keys: Groups, is_missing: NDArray[np.b
     if is_missing.any():
         rows = list_names(np.flatnonzero(is_missing))
         warnings.warn(f"groups: missing in rows {rows}: each of them is a group of its own", stacklevel=4)
-    merged = len(pd.unique(values)) - len(set(keys[~is_missing]))
-    if merged > 0:
-        ids = number_of(merged, "id")
+    other_spellings = len(pd.unique(values)) - len(set(keys[~is_missing]))
+    if other_spellings > 0:
+        ids = number_of(other_spellings, "id")
         warnings.warn(
             f"groups: {ids} with another spelling of a group's name (1 and 1.0, p1 and P1) count as that group",
             stacklevel=4,
