@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from features.cases.columns_like_target import id_columns, target_columns
+from features.cases.metadata.columns_like_target import id_columns, target_columns
 from features.cases.metadata_values import NUMBERS_AT_LEAST, UNKNOWN, repair_values
 from features.cases.patients import patient_keys
 from level2_stack.design.tabular import Columns, Groups

@@ -9,7 +9,7 @@ from features.cases.attach_pictures import attach_pictures, attach_records, name
 from features.cases.csv_rows import canonical_rows, join_sizes, no_rows
 from features.cases.external import read_externals
 from features.cases.folds import assign_folds, check_patient_counts, official_folds
-from features.cases.metadata_columns import (
+from features.cases.metadata.columns import (
     diagnosis_notes,
     keep_shared_metadata,
     leave_out_columns,

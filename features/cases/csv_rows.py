@@ -5,7 +5,7 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from features.cases.metadata_columns import choose_metadata
+from features.cases.metadata.columns import choose_metadata
 from features.cases.metadata_values import repair_values
 from features.cases.names import check_names
 from features.cases.patients import check_patients

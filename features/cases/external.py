@@ -7,7 +7,7 @@ import pandas as pd
 
 from features.cases.attach_pictures import attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, no_rows
-from features.cases.metadata_columns import NO_METADATA
+from features.cases.metadata.columns import NO_METADATA
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.without_table import rows_without_table
 from features.folder.data_folder import DataFolder

@@ -12,7 +12,7 @@ from features.folder.spelling import plain_word
 from runtime.settings import Settings
 
 MAPPING = "cases.toml"
-EVERY = "*"  # as metadata: every column that train and test cases share (metadata_columns.py)
+EVERY = "*"  # as metadata: every column that train and test cases share (features/cases/metadata/columns.py)
 LABEL_COLUMNS = (
     "diagnosis",
     "benign_malignant",

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-from features.cases.columns_like_target import constant_columns, id_columns, target_columns
+from features.cases.metadata.columns_like_target import constant_columns, id_columns, target_columns
 from features.folder.layout import EVERY, LABEL_COLUMNS, Columns, Layout
 from features.folder.notes import warning
 from runtime.errors import list_names

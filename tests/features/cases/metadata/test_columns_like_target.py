@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.cases.columns_like_target import chance, constant_columns, id_columns, target_columns
+from features.cases.metadata.columns_like_target import chance, constant_columns, id_columns, target_columns
 
 SIZES = (200, 20_000)
 SHARES = {200: 0.2, 20_000: 0.02}

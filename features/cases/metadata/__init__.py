@@ -1,0 +1,1 @@
+"""The metadata columns of the case table: which columns are features."""
