@@ -23,15 +23,15 @@ def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, 
 
     With ``positive`` in the layout, its values are 1 and all others 0, or those in ``negative`` if it is given. Without
     it a target is 0 or 1, or a word that means 0 or 1. Values in ``drop``, and missing ones with
-    ``drop_missing_target``, are left out. Values are compared without case and blanks; "" is a missing one. ``notes`` collects the counts
-    of all values, and warnings of values whose word contradicts their target; ``faults`` the missing and invalid ones.
-    The result is NaN where a fault is found or the column is missing.
+    ``drop_missing_target``, are left out. Values are compared without case and blanks; "" is an empty cell. ``notes``
+    collects the counts of all values, and warnings of values whose word contradicts their target; ``faults`` the
+    missing and invalid ones. The result is NaN where a fault is found or the column is missing.
     """
     if layout.columns.target not in raw:
         return pd.Series(np.nan, index=raw.index)
     values = raw[layout.columns.target]
     words = pd.Series(of_unique(values, lambda value: plain_word(str(value)) or None), index=raw.index, dtype=object)
-    if "" in (*layout.negative, *layout.drop):  # some tables mark one class and leave the other empty
+    if "" in (*layout.positive, *layout.negative, *layout.drop):  # an empty cell is a value, such as no cross
         words = words.fillna("")
     is_dropped = words.isin(_plain(layout.drop)) | (words.isna() & layout.drop_missing_target)
     rows = pd.DataFrame({"value": values, "word": words})
