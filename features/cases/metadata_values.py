@@ -5,27 +5,40 @@ Every value is read by itself, so that the same text means the same in training,
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from features.cases.dates import START, days_of, is_date
 from features.cases.names import LONGEST, is_formula
 from runtime.errors import MAX_NAME_LENGTH, Faults, list_names
+from runtime.plural import number_of
 
 Value = str | float | None
 Rule = Callable[[str], Value]
 
+AGE_NAMES = ("age", "age_approx", "age_approximate", "age_years", "patient_age")
+SEX_NAMES = ("sex", "gender", "patient_sex")
 OLDEST = 130.0  # years
 UNKNOWN = ("unknown", "unk", "not known", "n.a.", "?", "-", "--", ".", "missing")
 SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
 NUMBER = r"(\d+(?:[.,]\d+)?)"
 YEARS = re.compile(rf"{NUMBER}\s*(?:y|yr|yrs|years?(?: old)?|y\.o\.)?", re.IGNORECASE)
 MONTHS = re.compile(rf"{NUMBER}\s*(?:mo|months?)", re.IGNORECASE)
+UNIT = r"(?:\s*(?:y|yrs?|years?|y\.o\.))?"
+OVER = r"(?:>=?|\u2265|over|above|older than|at least)"
+OR_OVER = r"(?:\+|(?:and|or|&)\s*(?:over|older|above|more|up))"
+AT_LEAST = re.compile(rf"{OVER}\s*{NUMBER}{UNIT}|{NUMBER}{UNIT}\s*{OR_OVER}{UNIT}", re.IGNORECASE)
+TO = "(?:-|\u2013|\u2014|to)"
+RANGE = re.compile(rf"[\[(]?{NUMBER}\s*{TO}\s*{NUMBER}[\])]?{UNIT}|[\[(]{NUMBER}\s*,\s*{NUMBER}[\])]", re.IGNORECASE)
+YEARS_OF_BIRTH = (1850, 2100)
+DATE_NAME = re.compile(r"date|birth|dob|(?:^|_)day(?:_|$)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-AGE = f"a number of years from 0 to {OLDEST:g}; replace a range by its middle"
+AGE = f"a number of years from 0 to {OLDEST:g}"
+NO_BIRTH = "an age in years, not the date or year of birth; write how old the patient was when the picture was taken"
 SEX = "female or male; replace codes by these words"
 NUMBERS_AT_LEAST = 0.9  # share of numbers from which a column is numeric and its other texts are errors
+DATES_AT_LEAST = 0.5  # share of dates from which a column holds dates; as texts each would be a category of its own
 MOST_SHOWN = 3
 
 
@@ -33,8 +46,10 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
     """Return the ``values`` (index image_name) of a metadata column in one spelling.
 
     Ages are years, sex is female or male (or another word), sites are in lower case; other columns are numbers or
-    texts. ``notes`` collects repairs, ``faults`` the implausible values with their cases.
+    texts; dates are numbers of days. ``notes`` collects repairs, ``faults`` the implausible values with their cases.
     """
+    if pd.api.types.is_datetime64_any_dtype(values) or _holds_compact_dates(values, column):
+        values = pd.to_datetime(values, format="%Y%m%d").dt.strftime("%Y-%m-%d").astype(object)
     if pd.api.types.is_numeric_dtype(values):
         return _check_numbers(values, column, where, faults)
     texts = values.map(lambda value: value if isinstance(value, str) else None)
@@ -47,13 +62,29 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
             f"{where}: {column} must be {reason}; found {_list_texts([_quote(text) for text in bad_texts])} "
             f"in {list_names(cases)}"
         )
-    _note_repairs(value_of, texts, column, where, notes)
+    if rule is _date:
+        notes.append(_sentence_on_dates(value_of, texts, column, where))
+    else:
+        _note_repairs(value_of, texts, column, where, notes)
+    if rule is _sex:
+        notes += _other_sexes(value_of, counts, column, where)
     if wrong or not _changes_any(value_of):
         return values
     replacements = {text: np.nan if value is None else value for text, value in value_of.items()}
     new_values = [replacements[value] if isinstance(value, str) else value for value in values]
     numeric = all(value is None or isinstance(value, float) for value in value_of.values())
     return pd.Series(new_values, index=values.index, dtype=float if numeric else object)
+
+
+def _holds_compact_dates(values: pd.Series, column: str) -> bool:
+    """Return whether a column of dates holds numbers such as 20191231, which are not in proportion to time."""
+    if not (pd.api.types.is_numeric_dtype(values) and DATE_NAME.search(column)) or values.isna().all():
+        return False
+    numbers = values.dropna()
+    low, high = (10_000 * year for year in YEARS_OF_BIRTH)
+    return bool(
+        numbers.between(low, high).all() and pd.to_datetime(numbers, format="%Y%m%d", errors="coerce").notna().all()
+    )
 
 
 def check_kinds(parts: Mapping[str, pd.DataFrame], columns: Sequence[str], faults: Faults) -> None:
@@ -70,13 +101,17 @@ def check_kinds(parts: Mapping[str, pd.DataFrame], columns: Sequence[str], fault
 
 def _rule(column: str, texts: list[str], counts: np.ndarray) -> Rule:
     name = column.casefold()
-    if name in ("age", "age_approx"):
+    if name in AGE_NAMES:
         return _age
-    if name in ("sex", "gender"):
+    if name in SEX_NAMES:
         return _sex
     if name == "site" or name.startswith("anatom_site"):
         return _site
-    numeric = np.array([_is_number(text) or _is_unknown(text) for text in texts], bool)
+    unknown = np.array([_is_unknown(text) for text in texts], bool)
+    dates = np.array([is_date(text) for text in texts], bool)
+    if dates.any() and counts[dates].sum() >= DATES_AT_LEAST * counts[~unknown].sum():
+        return _date
+    numeric = unknown | np.array([_is_number(text) for text in texts], bool)
     is_number = any(map(_is_number, texts)) and counts[numeric].sum() >= NUMBERS_AT_LEAST * counts.sum()
     return _number if is_number else _text
 
@@ -97,14 +132,27 @@ def _age(text: str) -> Value:
     plain = text.strip()
     if _is_unknown(plain):
         return None
-    years, months = YEARS.fullmatch(plain), MONTHS.fullmatch(plain)
-    if not (years or months):
-        raise ValueError(AGE)
-    match = years or cast(re.Match[str], months)
-    age = float(match[1].replace(",", ".")) / (12 if months else 1)
-    if age > OLDEST:
+    age = _years(plain)
+    if is_date(plain) or (age is not None and _is_year_of_birth(age)):
+        raise ValueError(NO_BIRTH)
+    if age is None or age > OLDEST:
         raise ValueError(AGE)
     return age
+
+
+def _years(text: str) -> float | None:
+    """Return the years in ``text``: 85 for ``85+``, the middle of a range; None if it is no age."""
+    if months := MONTHS.fullmatch(text):
+        return _as_float(months[1]) / 12
+    if match := YEARS.fullmatch(text) or AT_LEAST.fullmatch(text):
+        return _as_float(next(number for number in match.groups() if number))
+    match = RANGE.fullmatch(text)
+    least, most = [_as_float(number) for number in match.groups() if number] if match else (1.0, 0.0)
+    return (least + most) / 2 if least <= most else None
+
+
+def _is_year_of_birth(age: float) -> bool:
+    return YEARS_OF_BIRTH[0] <= age <= YEARS_OF_BIRTH[1] and age == int(age)
 
 
 def _sex(text: str) -> Value:
@@ -130,6 +178,10 @@ def _number(text: str) -> Value:
     return _as_float(plain)
 
 
+def _date(text: str) -> Value:
+    return None if _is_unknown(text) else days_of(text)
+
+
 def _text(text: str) -> Value:
     plain = " ".join(text.split())
     if not plain.isprintable():
@@ -147,6 +199,8 @@ def _check_numbers(values: pd.Series, column: str, where: str, faults: Faults) -
     wrong, reason = np.isinf(numbers), "a finite number"
     if kind is _age:
         wrong, reason = (numbers < 0) | (numbers > OLDEST), AGE
+        if wrong.any() and all(map(_is_year_of_birth, numbers[wrong])):
+            reason = NO_BIRTH
     if kind is _sex:
         wrong, reason = ~np.isnan(numbers), SEX
     if wrong.any():
@@ -169,6 +223,22 @@ def _note_repairs(value_of: Mapping[str, Value], texts: pd.Series, column: str, 
     twins = [sorted(words) for words in by_lower_case.values() if len(words) > 1]
     if twins:
         notes.append(f"{where}: {column}: values that differ only in case are kept apart: {list_names(sorted(twins))}")
+
+
+def _sentence_on_dates(value_of: Mapping[str, Value], texts: pd.Series, column: str, where: str) -> str:
+    days = [f"{_quote(text)} as {value:g}" for text, value in value_of.items() if isinstance(value, float)]
+    count = int(texts.isin([text for text, value in value_of.items() if value is not None]).sum())
+    return f"{where}: {column}: {number_of(count, 'date')} read as days since {START}: {_list_texts(days)}"
+
+
+def _other_sexes(value_of: Mapping[str, Value], counts: pd.Series, column: str, where: str) -> list[str]:
+    """Return a note on the values that are neither female nor male, if there are any."""
+    others = {text: value for text, value in value_of.items() if value not in (None, "female", "male")}
+    if not others:
+        return []
+    words = ", ".join(f"{_quote(value)} {counts[text]}" for text, value in list(others.items())[:MOST_SHOWN])
+    more = ", ..." if len(others) > MOST_SHOWN else ""
+    return [f"{where}: {column} is neither female nor male: {words}{more}; networks with metadata treat it as missing"]
 
 
 def _changes_any(value_of: Mapping[str, Value]) -> bool:

@@ -22,7 +22,7 @@ UNCERTAIN = re.compile(
     r"\b(?:indetermin|undetermin|intermedia|unknown|unclear|uncertain|unsure|unspecif|undiagnos|suspicio|suspect"
     r"|borderline|equivocal|ambigu|inconclus|possib|probab|likely|pending|not (?:sure|known|certain|available)"
     r"|questionabl|differential|versus\b|vs\b|rule out|no diagnosis|(?:st|mel|melt)?ump\b"
-    r"|atypical(?! (?:ne|na)ev| mole)|unklar|verdacht|unbekannt)"
+    r"|atypical(?! na?ev| mole)|unklar|verdacht|unbekannt)"
 )
 BENIGN = re.compile(r"\bbenign\w*")
 BENIGN_WORDS = frozenset(("nevus", "naevus", "nv", "melanocytic nevus", "seborrheic keratosis", "lentigo simplex"))

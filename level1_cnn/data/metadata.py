@@ -6,7 +6,6 @@ Nothing is learnt from other rows, so a row has the same encoding in training, i
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,8 @@ def encode_metadata(cases: pd.DataFrame) -> np.ndarray:
     """Return float32 (n, len(COLUMNS)), all in 0..1: sex and site one-hot, age / 90 clipped (0 where it is missing).
 
     If the table lacks a column, its value is missing in every row; a site outside the vocabulary is "other".
-    Only age, sex and site are read. Raises InputFault for an unknown sex and for an age that is not a number.
+    Only age, sex and site are read; a sex that is neither female nor male is encoded as missing, since there is no
+    column for it. Raises InputFault for an age that is not a number.
     """
     sex = _one_hot(_sexes(_column(cases, SEX_COLUMNS)), SEX_NAMES)
     age = _ages(_column(cases, AGE_COLUMNS), cases.index)
@@ -71,14 +71,7 @@ def _column(cases: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
 
 def _sexes(texts: list[str]) -> list[str]:
     name_of = _names_by_spelling(SEXES)
-    unknown = Counter(text for text in texts if text not in name_of)
-    if unknown:
-        counts = ", ".join(f"{text!r} in {count}" for text, count in unknown.most_common(5))
-        raise InputFault(
-            f"column sex: {unknown.total()} case(s) have an unknown value: {counts}; "
-            "write male or female, or leave the cell empty"
-        )
-    return [name_of[text] for text in texts]
+    return [name_of.get(text, MISSING) for text in texts]
 
 
 def _sites(texts: list[str]) -> list[str]:

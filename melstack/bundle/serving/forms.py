@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from features.cases.metadata_values import OLDEST
+from features.cases.metadata_values import OLDEST, SEXES
 from melstack.bundle.serving.limits import BYTES, Limits
 from melstack.bundle.serving.refusals import RefusedError
 from runtime.errors import did_you_mean
@@ -193,9 +193,10 @@ def _age(text: str | None) -> float | None:
 
 
 def _sex(text: str | None) -> str | None:
-    if text not in (None, "female", "male"):
+    sex = None if text is None else SEXES.get(text.casefold().rstrip("."))
+    if text is not None and sex is None:
         raise RefusedError(422, f"sex {text[:20]!r}: it must be female, male, or empty", SEX)
-    return text
+    return sex
 
 
 def _text(text: str, where: str) -> str | None:

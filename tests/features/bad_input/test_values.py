@@ -110,6 +110,8 @@ VALUES: dict[str, Change] = {
     "case_only_one": write_text(f"{HEADER}\na1,p1,male,45,torso,nevus,benign,0\n"),
 }
 DIFFERING_COLUMNS = {
+    "age_range": {"age_approx"},
+    "age_at_least": {"age_approx"},
     "patient_leading_zeros": {"patient_id", "fold"},
     "patient_missing": {"patient_id", "fold"},
     "sex_unknown": {"sex"},

@@ -104,8 +104,11 @@ def test_column_names_of_other_contests_are_read() -> None:
     assert meaning(row) == {"sex: female": 1, "age / 90": 0.5, "site: torso": 1}
 
 
-def test_an_unknown_sex_and_an_age_that_is_not_a_number_are_refused() -> None:
-    with pytest.raises(InputFault, match=r"1 case\(s\) have an unknown value: 'mäle' in 1; write male or female"):
-        encode_metadata(case(sex="mäle"))
+@pytest.mark.parametrize("sex", ["other", "diverse", "mäle"])
+def test_a_sex_that_is_neither_female_nor_male_is_encoded_as_missing(sex: str) -> None:
+    assert meaning(encode_metadata(case(sex=sex))[0])["sex: missing"] == 1
+
+
+def test_an_age_that_is_not_a_number_is_refused() -> None:
     with pytest.raises(InputFault, match=r"not a number of years in 1 \(case\)"):
         encode_metadata(case(age_approx="forty"))
