@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from runtime.settings import read_settings
 
 TABLES = ("train", "test", "sample", "train_sizes", "test_sizes", "pairs")
 MOST = 0.5  # share of the ids that another table must have, to be joined without a setting that names it
+
+PART = re.compile(r"(.*(?:part|batch|chunk|split)[_ -]?)\d+", re.IGNORECASE)
 
 Contents = MutableMapping[str, bytes]  # file name -> bytes of the tables that were read already
 
@@ -34,6 +37,7 @@ def read_layout(data: Path, mapping: Path | None, notes: list[str], contents: Co
     settings_file = mapping or data / MAPPING
     if mapping is not None or settings_file.is_file():
         layout = _with_actual_names(data, read_settings(settings_file, Layout), notes)
+        layout = _with_other_parts(data, layout, notes)
     else:
         layout = _with_actual_names(data, Layout(), notes)
         if not _is_contest(data, layout, contents):
@@ -82,6 +86,29 @@ def _actual_name(data: Path, name: str, *, is_default: bool) -> str | None:
             f"{data}: several files could be {name}: {list_names(path.name for path in matches)}; delete all except one"
         )
     return matches[0].relative_to(data).as_posix() if matches else None
+
+
+def _with_other_parts(data: Path, layout: Layout, notes: list[str]) -> Layout:
+    """Return ``layout`` with the other parts of a folder of pictures that is one of several (images_part_1)."""
+    changes = dict[str, tuple[str, ...]]()
+    for role in ("train", "test"):
+        names = layout.pictures_of(role)
+        parts = _numbered_parts(data, names[0]) if len(names) == 1 else ()
+        if len(parts) > 1 and names[0] in parts:
+            others = [part for part in parts if part != names[0]]
+            notes.append(f"{names[0]} is one of {len(parts)} parts; the others are read too: {list_names(others)}")
+            changes[f"{role}_pictures"] = parts
+    return layout.model_copy(update=changes) if changes else layout
+
+
+def _numbered_parts(data: Path, name: str) -> tuple[str, ...]:
+    """Return the folders beside ``name`` that differ from it in the number of the part only, sorted."""
+    number = PART.fullmatch((data / name).name)
+    if number is None or not (data / name).is_dir():
+        return ()
+    folders = [path for path in sorted((data / name).parent.iterdir()) if path.is_dir()]
+    matches = [(path, PART.fullmatch(path.name)) for path in folders]
+    return tuple(_name(data, path) for path, match in matches if match is not None and match[1] == number[1])
 
 
 def _with_joins(data: Path, layout: Layout, notes: list[str], contents: Contents) -> Layout:

@@ -27,7 +27,27 @@ def among(name: str, others: tuple[str, ...]) -> Callable[[Path], None]:
     return write
 
 
+HAM10000_MAPPING = """
+train = "HAM10000_metadata"
+test = ""
+sample = ""
+train_pictures = "HAM10000_images_part_1"
+positive = ["mel"]
+[columns]
+image_name = "image_id"
+patient_id = "lesion_id"
+target = "dx"
+metadata = ["sex", "age", "localization"]
+"""
+
+
+def ham10000_with_a_mapping(data: Path) -> None:
+    SETS["ham10000"](data)
+    (data / "cases.toml").write_text(HAM10000_MAPPING)
+
+
 SITUATIONS = {
+    "ham10000_with_a_mapping": Situation(ham10000_with_a_mapping, cases),
     "isic_2016": Situation(SETS["isic_2016"], cases),
     "isic_2017": Situation(SETS["isic_2017"], cases),
     "isic_2018": Situation(SETS["isic_2018"], cases),
