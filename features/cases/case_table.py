@@ -205,6 +205,12 @@ def _check_sample(data: DataFolder, test: pd.DataFrame, faults: Faults) -> None:
     names = match_ids(ids, test.index)
     _add_fault(faults, f"{where}: rows that belong to no test case", names.difference(test.index))
     _add_fault(faults, f"{where}: {name} in more than one row", names[names.duplicated()].unique())
+    absent = test.index.difference(names)
+    if len(absent) and not faults:
+        data.notes.append(
+            f"{where} has {len(names)} of {len(test)} test cases: submission.csv will have "
+            f"{number_of(len(names), 'row')}; {number_of(len(absent), 'test case')} left out"
+        )
 
 
 def _set_types(part: pd.DataFrame, role: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ MOST_FOLDS = 127  # int8
 LEAK_AUC = 0.999  # no network diagnoses melanoma this well; a column computed from the target does
 MEAN_TOLERANCE, MEAN_SHARE = 1e-3, 0.01  # largest difference, and the share of rows that may exceed it
 LEAST_CLASS = 10  # cases of each class from which an AUC can be called no better than chance
+WIDTH = 3.0  # standard errors; rows of one patient are not independent, so a narrower interval would be too short
 
 
 @dataclass
@@ -56,25 +57,26 @@ def one_row_per_case(frame: pd.DataFrame, where: str, findings: Findings) -> pd.
     return distinct[~distinct.index.duplicated()]
 
 
-def rows_of_role(frame: pd.DataFrame, role: str, roles: pd.Series, where: str, findings: Findings) -> pd.DataFrame:
-    """Return the rows of ``frame`` whose case has ``role``, in the order of the case table.
+def rows_of_role(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame:
+    """Return the rows of ``frame`` whose case has ``role``, in the order of the case table ``cases``.
 
-    ``roles`` is the case table's role column. Ids with role extra are left out with a note; ids of the other role and
+    Ids with role extra are left out with a note; ids of the other role and
     unknown ids are faults. A case without a row gets a row of NaN.
     """
+    roles = cases["role"]
     file_roles = roles.reindex(frame.index)
     other = "test" if role == "train" else "train"
     of_other = frame.index[file_roles == other]
     if len(of_other):
         findings.faults.append(f"{where}: ids of {other} cases, expected only {role} cases: {list_names(of_other)}")
-    cases = roles.index[roles == role]
-    missing = cases.difference(frame.index, sort=False)
+    names = roles.index[roles == role]
+    missing = names.difference(frame.index, sort=False)
     _check_unknown(frame.index[file_roles.isna()], missing, where, findings)
     extra = frame.index[file_roles == "extra"]
     if len(extra):
         findings.notes.append(f"{where}: rows of external cases (role extra), left out: {list_names(extra)}")
-    _check_coverage(missing, len(cases), role, where, findings)
-    return frame.reindex(cases)
+    _check_coverage(missing, cases.loc[names], role, where, findings)
+    return frame.reindex(names)
 
 
 def _check_unknown(unknown: pd.Index, missing: pd.Index, where: str, findings: Findings) -> None:
@@ -90,15 +92,22 @@ def _check_unknown(unknown: pd.Index, missing: pd.Index, where: str, findings: F
     )
 
 
-def _check_coverage(missing: pd.Index, n_cases: int, role: str, where: str, findings: Findings) -> None:
+def _check_coverage(missing: pd.Index, cases: pd.DataFrame, role: str, where: str, findings: Findings) -> None:
     if missing.empty:
         return
-    text = f"{where}: {role} cases without a row: {list_names(missing)} of {n_cases}"
-    if role == "train" and len(missing) <= MAY_MISS * n_cases:
+    text = f"{where}: {role} cases without a row: {list_names(missing)} of {len(cases)}"
+    if role == "train" and len(missing) <= MAY_MISS * len(cases):
         findings.notes.append(f"{text}; their probability stays missing (NaN)")
         return
     rule = f"at most {MAY_MISS:.0%} may be missing" if role == "train" else "every test case must have one"
-    findings.faults.append(f"{text}; {rule}")
+    findings.faults.append(f"{text}; {rule}{_folds_in_words(missing, cases) if role == 'train' else ''}")
+
+
+def _folds_in_words(missing: pd.Index, cases: pd.DataFrame) -> str:
+    """Return which folds of the run consist of ``missing`` train cases only; "" without one."""
+    has_row = ~cases.index.isin(missing)
+    folds = sorted(set(cases["fold"]) - set(cases.loc[has_row, "fold"]))
+    return f"; it has no row of fold {' and '.join(map(str, folds))} of this run" if folds else ""
 
 
 def finite_numbers(column: pd.Series, where: str, findings: Findings) -> pd.Series:
@@ -186,9 +195,8 @@ def check_target_leak(
         findings.faults.append(
             f"{where}: the score reveals the target (AUC {area:.4f}); out-of-fold predictions are expected"
         )
-    elif is_chance(area, target[scores.notna()]):
-        cause = "are its scores those of the benign class?" if area < 0.5 else "are its rows in the cases' order?"
-        findings.notes.append(f"{WARNING}{where}: AUC {area:.2f}, not better than chance: {cause}")
+    else:
+        _check_chance(area, target[scores.notna()], where, findings)
     equal = views.columns[(views.eq(target, axis=0) | views.isna()).all() & views.notna().any()]
     if len(equal):
         findings.faults.append(f"{where}: view columns equal to the target: {list_names(equal)}")
@@ -201,10 +209,20 @@ def area_under_curve(values: pd.Series, target: pd.Series) -> float:
     return float(roc_auc_score(target[rows], values[rows])) if both_classes else float("nan")
 
 
-def is_chance(area: float, target: pd.Series) -> bool:
-    """Return whether ``area`` is not above 0.5 by two standard errors (of Hanley & McNeil 1982, at an AUC of 0.5)."""
+def _check_chance(area: float, target: pd.Series, where: str, findings: Findings) -> None:
+    """Add a fault for an AUC below 0.5 beyond chance, and a warning for one that is not above 0.5 beyond chance.
+
+    The standard error is that of Hanley & McNeil 1982 at an AUC of 0.5; with few cases of a class nothing is said.
+    """
     positive, negative = int((target == 1).sum()), int((target == 0).sum())
     if min(positive, negative) < LEAST_CLASS:
-        return False
+        return
     error = np.sqrt((positive + negative + 1) / (12 * positive * negative))
-    return bool(area < 0.5 + 2 * error)
+    if area < 0.5 - WIDTH * error:
+        findings.faults.append(
+            f"{where}: high scores for benign cases (AUC {area:.2f}), as of the class benign; write the probability of "
+            "melanoma, 1 - score"
+        )
+    elif area < 0.5 + WIDTH * error:
+        cause = "its rows are in another order, or the network has learned nothing"
+        findings.notes.append(f"{WARNING}{where}: AUC {area:.2f}, not better than chance: {cause}")

@@ -175,10 +175,13 @@ def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str
             problem = f": {DIAGNOSIS!r}, which is 0 or 1, is the diagnosis; name the score column 'pred'"
         else:
             problem = f"; {DIAGNOSIS!r} is 0 or 1, but not the case table's target in rows {list_names(differing)}"
+    before = len(findings.faults)
     if not matches:
         matches = _unusual_score(frame, role, cases, where, findings)
     if len(matches) == 1:
         return matches[0]
+    if len(findings.faults) > before:
+        return None
     several = f"several columns could be the score: {', '.join(matches)}; keep one of them"
     columns = f"expected one of {', '.join(SCORES)}; found image_name, {', '.join(frame.columns)}"
     findings.faults.append(f"{where}: {several if matches else 'no score column'}{problem}; {columns}")

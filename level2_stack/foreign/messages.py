@@ -23,6 +23,8 @@ def print_networks(facts: Mapping[str, Any], status: str) -> None:
         for sentence in [*network["notes"], *network["refusal"]]:
             if sentence not in readings:
                 detail(f"  {sentence}")
+        for sentence in network["refusal"] if status != "fresh" else []:
+            say(f"  {name}: refused: {sentence}")
         for sentence in [] if network["refusal"] else warnings_in(network["notes"]):
             warn(f"{name}: {sentence}")
     refusals = [name for name, network in facts["networks"].items() if network["refusal"]]

@@ -84,6 +84,7 @@ def _of_folder(folder: Path) -> NetworkFiles:
     """Return the network whose files are in ``folder``."""
     files, absent, readings = dict[str, tuple[Path, ...]](), dict[str, str](), list[str]()
     tables = tables_in(folder)
+    others = [table.path for table in tables if table.role is None]
     for role, stem in ROLES.items():
         of_role = [table for table in tables if table.role == role]
         exact = [table for table in of_role if table.fits_exactly]
@@ -92,7 +93,7 @@ def _of_folder(folder: Path) -> NetworkFiles:
             files[role] = paths
             readings += [] if exact else [f"{_names(paths)}: read as {stem}.csv, {_reason(paths)}"]
         else:
-            absent[role] = f"{stem}.csv is missing{_absence(folder, of_role, tables, stem)}"
+            absent[role] = f"{stem}.csv is missing{_absence(folder, of_role, others, stem)}"
     read = {path for paths in files.values() for path in paths}
     unread = [path for path in visible_files(folder) if path not in read]
     notes = (f"not read: {unread_in_words(unread)}",) if unread else ()
@@ -108,17 +109,17 @@ def _reason(paths: tuple[Path, ...]) -> str:
     return "a file per fold" if len(paths) > 1 else "the only file whose name can mean it"
 
 
-def _absence(folder: Path, candidates: list[TableFile], tables: list[TableFile], stem: str) -> str:
-    """Return what was found in place of a missing file, and the step that corrects it."""
+def _absence(folder: Path, candidates: list[TableFile], others: list[Path], stem: str) -> str:
+    """Return what was found in place of the missing file ``stem``, and the step that corrects it."""
     if candidates:
         return (
             f"; several files can be meant ({_names(table.path for table in candidates)}): name one of them {stem}.csv"
         )
-    others = [table.path for table in tables if table.role is None]
-    step = f"rename the file that holds these predictions to {stem} (with its ending)"
-    hint = f"; found {_names(others)}: {step}" if others else ""
+    if others:
+        step = f"rename the file that holds these predictions to {stem}{ending_of(others[0])}"
+        return f"; found {_names(others)}: {step}"
     unread = [path for path in visible_files(folder) if not ending_of(path)]
-    return hint or (f"; not read: {unread_in_words(unread)}" if unread else "")
+    return f"; not read: {unread_in_words(unread)}" if unread else ""
 
 
 def _names(paths: Iterable[Path]) -> str:
@@ -136,7 +137,8 @@ def _of_flat_files(folder: Path, files: list[Path]) -> tuple[list[NetworkFiles],
     has_train = any("train" in group for group in groups.values())
     # Without any out-of-fold table, these are predictions of new cases.
     of_networks = {key: group for key, group in groups.items() if "train" in group or not has_train}
-    networks = [_of_group(folder, key, group) for key, group in of_networks.items()]
+    alone = [table for key, group in groups.items() if key not in of_networks for table in group["test"]]
+    networks = [_of_group(folder, key, group, alone) for key, group in of_networks.items()]
     read = {path for network in networks for path in network.paths()}
     read |= {table.path for group in of_networks.values() for tables in group.values() for table in tables}
     return networks, [path for path in files if path not in read]
@@ -151,8 +153,11 @@ def _join_single_pair(groups: dict[str, dict[str, list[TableFile]]]) -> None:
         groups[train or test] = pair
 
 
-def _of_group(folder: Path, key: str, group: Mapping[str, list[TableFile]]) -> NetworkFiles:
-    """Return the network of the tables that are directly in ``folder`` and have the same ``key`` in their names."""
+def _of_group(folder: Path, key: str, group: Mapping[str, list[TableFile]], alone: list[TableFile]) -> NetworkFiles:
+    """Return the network of the tables that are directly in ``folder`` and have the same ``key`` in their names.
+
+    ``alone`` are test tables that belong to no network.
+    """
     own_name = key or folder.resolve().name
     name, files, absent = make_name(own_name), dict[str, tuple[Path, ...]](), dict[str, str]()
     for role, stem in ROLES.items():
@@ -160,8 +165,9 @@ def _of_group(folder: Path, key: str, group: Mapping[str, list[TableFile]]) -> N
         if paths := only_candidate(tables):
             files[role] = paths
         else:
-            usual_name = f"{stem}{f'_{key}' if key else ''}.csv"
-            absent[role] = f"{usual_name} is missing{_absence(folder, tables, [], usual_name.removesuffix('.csv'))}"
+            usual_name = f"{stem}{f'_{key}' if key else ''}"
+            others = [table.path for table in alone] if role == "test" else []
+            absent[role] = f"{usual_name}.csv is missing{_absence(folder, tables, others, usual_name)}"
     names = _names(table.path for tables in group.values() for table in tables)
     readings = (f"{names}: read as the files of network {name}",)
     faults = () if name else (f"{names}: no name can be made of {own_name!r}; move them into a folder <network>/",)

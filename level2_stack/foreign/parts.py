@@ -74,7 +74,7 @@ def _join(frames: list[pd.DataFrame], paths: tuple[Path, ...], role: str) -> pd.
 
 def _per_case(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str, findings: Findings) -> pd.DataFrame:
     frame = checks.one_row_per_case(frame, where, findings)
-    frame = checks.rows_of_role(frame, role, cases["role"], where, findings)
+    frame = checks.rows_of_role(frame, role, cases, where, findings)
     for parts in (numbered_columns(frame, "tta"), numbered_columns(frame, "fold")):
         if parts:
             checks.note_mean(frame["score"], frame[parts], where, findings)

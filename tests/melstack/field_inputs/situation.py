@@ -48,7 +48,12 @@ def run_situation(situation: Situation, folder: Path) -> Output:
 
 def check(name: str, situations: Mapping[str, Situation], folder: Path) -> Output:
     """Fail unless the situation ``name`` ends as its row of the page says; return how it ends."""
-    expected, output = rows_of_page()[name], run_situation(situations[name], folder)
+    return compare(name, run_situation(situations[name], folder))
+
+
+def compare(name: str, output: Output) -> Output:
+    """Fail unless ``output`` is that of the row ``name`` of the page; return it."""
+    expected = rows_of_page()[name]
     text = " ".join((output.out + output.err).split())
     missing = [sentence for sentence in expected.sentences if sentence.replace(r"\|", "|") not in text]
     assert (output.code, missing) == (expected.code, []), text
