@@ -12,11 +12,12 @@ import pytest
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from level2_stack.foreign.bring import import_into_run
+from level2_stack.foreign.bring import check_files, import_into_run
 from runtime.errors import InputFault
 from runtime.progress import forget_warnings, logging_to
 from runtime.run_folder import Run
 from tests.command_line import Output
+from tests.features.small_clinic import small_clinic
 from tests.melstack.field_inputs.foreign_inputs import (
     FOLDS,
     TRAIN,
@@ -31,7 +32,7 @@ from tests.melstack.field_inputs.foreign_inputs import (
     write,
     write_clinic,
 )
-from tests.melstack.field_inputs.situation import Situation, compare
+from tests.melstack.field_inputs.situation import Situation, check, compare
 
 Write = Callable[[Path], object]
 
@@ -63,6 +64,20 @@ def several(*names: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
         return table.drop(columns="pred").assign(**columns)
 
     return change
+
+
+def edit_sample(text: str) -> Write:
+    """Return a writer of the small clinic with another sample submission."""
+
+    def write_sample(data: Path) -> None:
+        small_clinic(data)
+        (data / "sample_submission.csv").write_text(text)
+
+    return write_sample
+
+
+def cases(data: Path, run: Path) -> list[object]:
+    return ["cases", "--data", data, "--run", run, "--folds", 2]
 
 
 def stack(data: Path, run: Path) -> list[object]:
@@ -165,6 +180,13 @@ WRITERS: dict[str, Write] = {
 }
 
 
+SAMPLES = {
+    "sample_subset": Situation(edit_sample("image_name,target\nt2,0\n"), cases),
+    "sample_subset_first": Situation(edit_sample("image_name,target\nt1,0\n"), cases),
+    "sample_subset_isic_id": Situation(edit_sample("isic_id,target\nt1,0\n"), cases),
+}
+
+
 def targets(table: pd.DataFrame) -> np.ndarray:
     return clinic().set_index("image_name")["target"].reindex(table["image_name"]).to_numpy()
 
@@ -175,7 +197,7 @@ def fold_ids(*folds: int) -> list[str]:
     return list(cases.index[cases["fold"].isin(folds)])
 
 
-SITUATIONS = {name: Situation(writer, stack) for name, writer in WRITERS.items()}
+SITUATIONS = {name: Situation(writer, stack) for name, writer in WRITERS.items()} | SAMPLES
 RUN: dict[str, Run] = {}
 
 
@@ -189,12 +211,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def run_import(writer: Write, run: Run, folder: Path) -> Output:
-    """Return what `stack` prints of an import, which is its first step: details are in the log only."""
+    """Return what `stack` prints of the folder's first check and of its import; details are in the log only."""
     writer(folder / "data")
     copy, out = Run(copytree(run.folder, folder / "run")), StringIO()
     forget_warnings()
     with redirect_stdout(out), logging_to(copy.folder, "test"):
         try:
+            check_files(folder / "data", [])
             import_into_run(copy, folder / "data", [])
         except InputFault as fault:
             return Output(2, out.getvalue(), str(fault))
@@ -204,3 +227,16 @@ def run_import(writer: Write, run: Run, folder: Path) -> Output:
 @pytest.mark.parametrize("name", WRITERS)
 def test_predictions_are_read_as_they_were_meant(name: str, run: Run, tmp_path: Path) -> None:
     compare(name, run_import(WRITERS[name], run, tmp_path))
+
+
+@pytest.mark.parametrize("name", [*SAMPLES, "one_folder_deeper", "columns_two", "pickle_flat"])
+def test_the_command_itself_says_it(name: str, tmp_path: Path) -> None:
+    check(name, SITUATIONS, tmp_path)
+
+
+def test_a_row_order_that_nothing_confirms_is_the_last_warning_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text('seeds = 1\nlearners = ["logistic", "rank_mean"]\nblend = ["logistic"]\n')
+    words = lambda data, run: [*stack(data, run), "--recipe", tmp_path / "quick.toml"]  # noqa: E731
+    output = check("rows_shuffled", {"rows_shuffled": Situation(WRITERS["rows_shuffled"], words)}, tmp_path)
+    assert output.out.count("warning: net: the row order of test.csv cannot be confirmed") == 2
+    assert "cannot be confirmed" in output.out.partition("AUC to quote")[2]
