@@ -80,8 +80,8 @@ def _id_column(frame: pd.DataFrame, case_ids: pd.Index, where: str, findings: Fi
     with_cases = {name: ids for name, ids in columns.items() if ids.isin(case_ids).any()}
     if not with_cases:
         texts = [str(name) for name in frame if name not in columns and not pd.api.types.is_float_dtype(frame[name])]
-        others = {name: _ids(frame[name], case_ids) for name in texts}
-        with_cases = {name: ids for name, ids in others.items() if ids.isin(case_ids).mean() > 1 / 2}
+        readings = {name: _ids(frame[name], case_ids) for name in texts}
+        with_cases = {name: ids for name, ids in readings.items() if ids.isin(case_ids).mean() > 1 / 2}
         for name in list(with_cases)[:1]:
             findings.add_reading(f"{where}: column {name!r} holds the ids")
     if not with_cases and (rows := _row_numbers(frame)):

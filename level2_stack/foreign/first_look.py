@@ -50,7 +50,7 @@ def _look_at_file(path: Path, role: str, findings: checks.Findings) -> None:
         return
     ids = [name for name in IDS if name in frame]
     # Which column has the ids, if it has no usual name or if several have one, only the cases can tell.
-    candidates = ids or [name for name in frame if not pd.api.types.is_float_dtype(frame[name])]
+    candidates = ids or [str(name) for name in frame if not pd.api.types.is_float_dtype(frame[name])]
     if not candidates:
         findings.faults.append(f"{where}: no column of ids; expected one of {', '.join(IDS)}")
     score = score_column(frame.drop(columns=ids), role, NO_CASES, where, findings)

@@ -93,8 +93,8 @@ def _are_ranks(scores: pd.Series, target: pd.Series | None = None) -> bool:
     """Return whether ``scores`` are their own ranks, counted from 0 or 1."""
     if len(scores) < 3 or scores.max() <= 1:
         return False
-    methods = ("average", "min", "max", "dense")
-    return any(np.array_equal(scores.rank(method=each) - start, scores) for each in methods for start in (0, 1))
+    ranks = [scores.rank(), scores.rank(method="min"), scores.rank(method="max"), scores.rank(method="dense")]
+    return any(np.array_equal(each - start, scores) for each in ranks for start in (0, 1))
 
 
 def _are_percent(scores: pd.Series, target: pd.Series | None = None) -> bool:

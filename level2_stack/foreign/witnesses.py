@@ -59,7 +59,7 @@ def _design(cases: pd.DataFrame) -> pd.DataFrame:
             parts.append(pd.DataFrame({name: numbers, f"{name}^2": numbers**2}))
         else:
             frequent = column.value_counts().index[:MOST_VALUES]
-            parts.append(pd.get_dummies(column.where(column.isin(frequent)), prefix=name, dtype=float))
+            parts.append(pd.get_dummies(column.where(column.isin(frequent)), prefix=str(name), dtype=float))
     return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=cases.index)
 
 

@@ -41,18 +41,26 @@ def all_of(*writers: Write) -> Write:
     return lambda folder: [writer(folder) for writer in writers]
 
 
-def array(values: object, name: str = "oof.npy") -> Write:
+def array(values: np.ndarray, name: str = "oof.npy") -> Write:
     """Return a writer of a network whose out-of-fold file is an array."""
     return all_of(files("net/test.csv"), lambda folder: np.save(folder / "net" / name, values))
 
 
 def logit(scores: pd.Series) -> pd.Series:
-    return np.log(scores / (1 - scores))
+    return pd.Series(np.log(scores / (1 - scores)))
 
 
-def with_folds(name: Callable[[int], object]) -> Write:
+def with_folds(name: Callable[[int], str | float]) -> Write:
     """Return a writer of a network with a column fold; ``name`` makes a fold's name of its number."""
     return network(lambda table: table.assign(fold=[name(row // 2 % 4) for row in range(len(table))]), rename())
+
+
+def file_per_fold(folder: Path) -> None:
+    """Write a network with a file per fold; a patient's two rows are in the same fold."""
+    for fold in range(FOLDS):
+        table = oof()
+        write(folder / "net" / f"oof_fold{fold}.csv", table[table.index // 2 % FOLDS == fold])
+        write(folder / "net" / f"test_fold{fold}.csv", on_test())
 
 
 def several(*names: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -96,14 +104,7 @@ WRITERS: dict[str, Write] = {
     "file_preds": files("net/oof.csv", "net/preds.csv"),
     "file_two_submissions": files("net/oof.csv", "net/submission_v1.csv", "net/submission_v2.csv"),
     "file_other_name": files("net/oof.csv", "net/final_blend.csv"),
-    "file_per_fold": lambda folder: [
-        write(
-            folder / "net" / f"{role}_fold{fold}.csv",
-            table[table.index // 2 % FOLDS == fold] if role == "oof" else table,
-        )
-        for role, table in (("oof", oof()), ("test", on_test()))
-        for fold in range(FOLDS)
-    ],
+    "file_per_fold": file_per_fold,
     "format_parquet": files("net/oof.parquet", "net/test.parquet"),
     "format_feather": files("net/oof.feather", "net/test.feather"),
     "format_gz": files("net/oof.csv.gz", "net/test.csv.gz"),
