@@ -12,7 +12,7 @@ from pandas.api import types
 
 Flags = NDArray[np.bool_]
 
-MOST_ROWS = 10_000  # of each class, evenly spaced: enough for every rule here, and quick for tables of any size
+MOST_ROWS = 5_000  # of each class, evenly spaced: enough for every rule here, and quick for tables of any size
 AGREEMENT = 0.95  # mean share of both classes that one rule gets right; no single honest attribute comes near it
 VALUE_SHARE = 0.05  # share of a class that has a value, where the other class has (almost) none
 GAP_SHARE = 0.5  # share of a class without a value, where the other class (almost) always has one
@@ -35,8 +35,8 @@ def target_columns(columns: pd.DataFrame, target: pd.Series, patients: pd.Series
     if malignant.all() or not malignant.any():
         return {}
     table = columns.iloc[rows]
-    groups = np.where(patients.isna(), patients.index, patients)  # a case without a patient is a patient of its own
-    codes = pd.factorize(groups[rows])[0]
+    groups = patients.iloc[rows]
+    codes = pd.factorize(np.where(groups.isna(), groups.index, groups))[0]  # without a patient: one of its own
     reasons = {str(name): _reason(values, malignant, codes) for name, values in table.items()}
     classes = dict.fromkeys(_class_columns(table, malignant), "which with the target have a single 1 in each row")
     return classes | {name: reason for name, reason in reasons.items() if reason and name not in classes}
@@ -44,14 +44,22 @@ def target_columns(columns: pd.DataFrame, target: pd.Series, patients: pd.Series
 
 def id_columns(columns: pd.DataFrame) -> dict[str, str]:
     """Return name -> reason for each of ``columns`` that holds ids, free text or row numbers."""
-    reasons = {str(name): _id_reason(values.dropna()) for name, values in columns.items()}
+    reasons = {str(name): _id_reason(values) for name, values in columns.items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def constant_columns(columns: pd.DataFrame) -> list[str]:
     """Return the columns of text that have the same value in all rows, where there are enough rows to say so."""
+    if len(columns) < ID_ROWS:
+        return []
     texts = [name for name in columns if not types.is_numeric_dtype(columns[name])]
-    return [str(name) for name in texts if len(columns) >= ID_ROWS and columns[name].nunique(dropna=False) == 1]
+    names = [name for name in texts if _spaced(columns[name]).nunique(dropna=False) == 1]
+    return [str(name) for name in names if columns[name].nunique(dropna=False) == 1]
+
+
+def _spaced(values: pd.Series) -> pd.Series:
+    """Return at most MOST_ROWS evenly spaced values."""
+    return values.iloc[:: len(values) // MOST_ROWS + 1]
 
 
 def _sample(target: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -63,8 +71,12 @@ def _sample(target: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _id_reason(values: pd.Series) -> str:
-    few = values.iloc[:: len(values) // MOST_ROWS + 1]  # saves the count of all values for nearly all columns
-    if len(values) < ID_ROWS or few.nunique() <= ID_SHARE * len(few):
+    few = _spaced(values).dropna()  # saves the count of all values for nearly all columns
+    is_measured = types.is_float_dtype(values) and (few % 1 != 0).any()
+    if is_measured or few.nunique() <= ID_SHARE * len(few):
+        return ""
+    values = values.dropna()
+    if len(values) < ID_ROWS:
         return ""
     if not types.is_numeric_dtype(values):
         count = values.nunique()
@@ -117,12 +129,18 @@ def _best_rule(values: pd.Series, malignant: Flags, patients: NDArray[np.intp]) 
 def _right_by_value(values: pd.Series, malignant: Flags, patients: NDArray[np.intp]) -> Flags:
     """Return the rows whose class is the one for which their value is typical among the other patients' rows."""
     codes = pd.factorize(values)[0]
+    counts = [np.bincount(codes, cases)[codes] / cases.sum() for cases in (malignant, ~malignant)]
+    correct: Flags = (counts[0] > counts[1]) == malignant
+    if (correct[malignant].mean() + correct[~malignant].mean()) / 2 < AGREEMENT:
+        return correct  # without the patient's own rows it is right even less often
     pairs = np.unique(np.column_stack([codes, patients]), axis=0, return_inverse=True)[1].ravel()
-    shares = []
-    for cases in (malignant, ~malignant):
-        others = np.bincount(codes, cases)[codes] - np.bincount(pairs, cases)[pairs]
-        shares.append(others / cases.sum())
-    return (shares[0] > shares[1]) & malignant | (shares[1] > shares[0]) & ~malignant
+    counts = [
+        count - np.bincount(pairs, cases)[pairs] / cases.sum()
+        for count, cases in zip(counts, (malignant, ~malignant), strict=True)
+    ]
+    difference = np.round(counts[0] - counts[1], 9)
+    correct = (difference > 0) & malignant | (difference < 0) & ~malignant
+    return correct
 
 
 def _threshold(values: NDArray[np.float64], malignant: Flags) -> tuple[Flags, str]:
@@ -156,9 +174,11 @@ def _ones(values: pd.Series) -> Flags | None:
     if types.is_numeric_dtype(values):
         numbers = values.to_numpy(dtype=float)
         return numbers == 1 if np.isin(numbers[~np.isnan(numbers)], (0, 1)).all() else None
-    texts = values.astype(str).str.strip().str.casefold()
-    is_one = texts.isin(TRUE_WORDS)
-    return is_one.to_numpy() if (is_one | texts.isin(FALSE_WORDS) | values.isna()).all() else None
+    unique = values.dropna().unique()
+    words = {value: str(value).strip().casefold() for value in unique} if len(unique) <= FEW_VALUES else {}
+    if not words or not set(words.values()) <= {*TRUE_WORDS, *FALSE_WORDS}:
+        return None
+    return values.isin([value for value, word in words.items() if word in TRUE_WORDS]).to_numpy()
 
 
 def _is_no_chance(cases: Flags, malignant: Flags) -> bool:
