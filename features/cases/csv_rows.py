@@ -75,8 +75,8 @@ def _patients(
     empty = pd.Series(np.nan, index=raw.index, dtype=object, name=columns.patient_id)
     values = raw.get(columns.patient_id, empty)
     lesion = columns.lesion_id if columns.lesion_id in raw else None
-    # The note that the column is missing in new cases says the same.
-    own_notes = list[str]() if role == NEW and values.isna().all() else notes
+    # The note that the column is missing in new or test cases says the same.
+    own_notes = list[str]() if role != "train" and values.isna().all() else notes
     return check_patients(values, where, faults, own_notes, lesion).to_numpy(dtype=object)
 
 

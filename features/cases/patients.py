@@ -63,13 +63,15 @@ def check_patients(values: pd.Series, where: str, faults: Faults, notes: list[st
         spellings = [f"{word!r} {count}" for word, count in words.head(MOST_SHOWN).items() if word]
         reasons = f" ({', '.join(spellings)})" if spellings else ""
         rows = number_of(int(is_missing.sum()), "row")
-        notes.append(f"{where}: {values.name} is missing in {rows}{reasons}: {_group_of_missing(lesion)}")
+        notes.append(
+            f"{where}: {values.name} is missing in {rows}{reasons}: {_group_of_missing(str(values.name), lesion)}"
+        )
     texts = [None if missing else str(value) for value, missing in zip(ids, ids.isna(), strict=True)]
     return pd.Series(texts, index=values.index, dtype=object)
 
 
-def _group_of_missing(lesion: str | None) -> str:
-    if lesion is None:
+def _group_of_missing(column: str, lesion: str | None) -> str:
+    if lesion is None or lesion == column:
         return "each of these cases is a patient of its own"
     return f"these cases are grouped by {lesion} instead, and one without it is a patient of its own"
 

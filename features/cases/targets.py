@@ -126,7 +126,8 @@ def _counts(rows: pd.DataFrame, is_dropped: pd.Series, raw: pd.DataFrame, layout
 
 def _list_values(rows: pd.DataFrame, label: pd.Series | None) -> str:
     """Return the most frequent values of ``rows`` with their counts, and the same for the ``label`` of these rows."""
-    values = _list_counts(rows["value"])
+    is_number = not rows.empty and set(rows["word"]) in ({"0"}, {"1"})
+    values = f"{len(rows)}" if is_number else _list_counts(rows["value"])
     return values if label is None or rows.empty else f"{values} ({label.name}: {_list_counts(label[rows.index])})"
 
 

@@ -68,7 +68,7 @@ def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, 
     if role != "test":
         part["target"] = _targets(table, where, faults)
         ones, zeros = (int((part["target"] == number).sum()) for number in (1, 0))
-        notes.append(f"{where}: target: counted as 1: 1 {ones}; as 0: 0 {zeros}")
+        notes.append(f"{where}: target: counted as 1: {ones}; as 0: {zeros}")
         part["fold_group"] = table["file_number"]
     for name in CODE_COLUMNS if role != "test" else CODE_COLUMNS[:2]:
         part[name] = repair_values(_texts(table, name), name, where, faults, notes)

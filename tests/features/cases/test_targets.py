@@ -40,7 +40,7 @@ def test_numbers_and_booleans_are_0_or_1(values: list[object]) -> None:
 def test_the_words_of_the_diagnosis_are_said_beside_0_and_1() -> None:
     _, notes = read([1, 0, 0, 0], {"diagnosis": ["melanoma", "nevus", "unknown", "unknown"]})
     assert notes == [
-        "train.csv: target: counted as 1: 1 1 (diagnosis: melanoma 1); as 0: 0 3 (diagnosis: unknown 2, nevus 1)"
+        "train.csv: target: counted as 1: 1 (diagnosis: melanoma 1); as 0: 3 (diagnosis: unknown 2, nevus 1)"
     ]
 
 
