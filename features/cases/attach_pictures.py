@@ -1,5 +1,6 @@
 """Attach a picture to every case, from files, TFRecord files or an HDF5 file, with the size from its header."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from features.cases.tfrecord_cases import index_records
 from features.folder.data_folder import DataFolder
 from features.folder.layout import MAPPING, Columns
 from features.folder.picture_locations import PictureLocation
-from features.folder.picture_search.elsewhere import count_pictures
+from features.folder.picture_search.elsewhere import count_pictures, in_toml
 from features.pictures.dicom_patients import dicom_columns, fill_from_dicom
 from features.pictures.file_types import remark_notes
 from features.pictures.hdf5 import read_entries
@@ -103,11 +104,18 @@ def _files_under_other_names(
         return {}
     masks = location.masks()
     found = {name: masks[name] for name in missing if name in masks}
-    others = find_in_other_case(missing, [name for name in files if name not in cases])
+    free = {name: path for name, path in files.items() if name not in cases}
+    others = find_in_other_case(missing, free)
+    folders = Counter(path.parent.name for path in free.values())
+    by_folder = {path.parent.name: path for path in free.values() if folders[path.parent.name] == 1}
+    alone = {name: by_folder[name] for name in missing if name in by_folder and name not in others}
+    if alone:
+        names = list_names(location.relative(path) for path in alone.values())
+        notes.append(f"{location.name}: pictures named after their folder, the only ones in it: {names}")
     if others:
         texts = [f"{name} is {files[other].name}" for name, other in others.items()]
         notes.append(f"{location.name}: file names in another case than the id: {list_names(texts)}")
-    return found | {name: files[other] for name, other in others.items()}
+    return found | alone | {name: files[other] for name, other in others.items()}
 
 
 def attach_files(
@@ -170,7 +178,18 @@ def _report_missing(cases: pd.Index, pictures: pd.Index, where: str, faults: Fau
     missing = cases[~cases.isin(pictures)]
     if len(missing):
         hint = likely_names(missing, pictures[~pictures.isin(cases)]) or _other_files(missing, place)
-        faults.add(f"{where}: no picture for {list_names(missing)}{hint}")
+        start, remedy = _choice_of_location(place)
+        faults.add(f"{start}{where}: no picture for {list_names(missing)}{hint}{remedy}")
+
+
+def _choice_of_location(place: Place | None) -> tuple[str, str]:
+    """Return how a location was chosen that no setting names, and the setting for cases without pictures."""
+    if place is None or not place[1].note:
+        return "", ""
+    return (
+        f"{place[1].note}; ",
+        f'; if the cases have no pictures, set train_pictures or test_pictures = "" in {MAPPING}',
+    )
 
 
 def _other_files(missing: pd.Index, place: Place | None) -> str:
@@ -184,7 +203,8 @@ def _other_files(missing: pd.Index, place: Place | None) -> str:
         return f"; ignored because they are not JPEG, PNG or DICOM: {list_names(unsupported)}"
     counts = count_pictures(data, names)
     folders = ", ".join(f"{folder} ({count})" for folder, count in counts.items())
-    remedy = f"name all folders in {MAPPING}: train_pictures or test_pictures = [...], or delete the rows"
+    own = [folder.relative_to(data).as_posix() for folder in location.parts or (location.folder,)]
+    remedy = f"name all folders in {MAPPING}, as in {in_toml([*own, *counts])}"
     return f"; pictures of these names lie in {folders}: {remedy}" if counts else ""
 
 

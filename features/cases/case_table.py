@@ -18,6 +18,7 @@ from features.cases.metadata.columns import (
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.patient_groups import large_patients, settle_patients
+from features.cases.target_words import means_malignant
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
 from features.cases.without_table import report_no_pictures, rows_without_table
@@ -26,6 +27,7 @@ from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA, PictureLocation
 from features.folder.picture_search.class_folders import offer_of_classes
+from features.folder.spelling import plain_word
 from features.folder.table_file import id_column
 from features.pictures.picture_ids import match_ids
 from runtime.errors import Faults, InputFault, list_names
@@ -140,7 +142,11 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
 def _hint_without_table(data: DataFolder, role: str) -> str:
     if role == "test":
         return f'; without test cases, set test = "" in {MAPPING}'
-    offer = "" if data.has(data.layout.train) else offer_of_classes(data.path)
+    offer = (
+        ""
+        if data.has(data.layout.train)
+        else offer_of_classes(data.path, lambda name: means_malignant(plain_word(name)))
+    )
     return f"; {offer}" if offer else ""
 
 
@@ -155,7 +161,7 @@ def _with_patients(raw: pd.DataFrame, column: str, where: str, notes: list[str])
 
 def _rows_without_csv(data: DataFolder, location: PictureLocation, role: str, faults: Faults) -> pd.DataFrame:
     table = index_records(location.records, location.name, faults, data.layout.columns)
-    part = rows_of_records(table[~table.index.duplicated()], role, role, faults, data.notes)
+    part = rows_of_records(table[~table.index.duplicated()], role, role, faults, data.notes, data.layout)
     return attach_records(part, table, data.path, location, faults)
 
 
@@ -203,6 +209,10 @@ def _check_sample(data: DataFolder, test: pd.DataFrame, faults: Faults) -> None:
         return
     ids = pd.Index(check_names(sample[name], name, where, faults, data.notes, paths=True))
     names = match_ids(ids, test.index)
+    if changed := int((names != ids).sum()):
+        data.notes.append(
+            f"{where}: {name}: ids with a folder or a file ending, read as names of test cases: {changed}"
+        )
     _add_fault(faults, f"{where}: rows that belong to no test case", names.difference(test.index))
     _add_fault(faults, f"{where}: {name} in more than one row", names[names.duplicated()].unique())
     absent = test.index.difference(names)

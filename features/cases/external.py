@@ -92,5 +92,5 @@ def _from_records(folder: DataFolder, location: PictureLocation, own_names: pd.I
     if is_own.any():
         notes.append(f"extra {name}: left out because they are train or test cases: {list_names(table.index[is_own])}")
     table = table[~is_repeated & ~is_own]
-    part = rows_of_records(table, EXTRA, name, faults, notes)
+    part = rows_of_records(table, EXTRA, name, faults, notes, folder.layout)
     return attach_records(part, table, folder.path, location, faults)

@@ -101,10 +101,10 @@ def _cases_without_test_table(data: DataFolder, location: PictureLocation, fault
     table = None if location.records else metadata_of_pictures(data, location)
     if table is not None:
         return _cases_of_table(*table, data, location, faults)
-    data.notes.append(
-        f"{data.path}: {data.layout.test} does not exist: every picture is a case and a patient of its own"
-    )
-    return _cases_without_csv(data, location, faults)
+    part = _cases_without_csv(data, location, faults)
+    patients = "" if part["patient_id"].notna().any() else " and a patient of its own"
+    data.notes.append(f"{data.path}: {data.layout.test} does not exist: every picture is a case{patients}")
+    return part
 
 
 def _cases_without_csv(data: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
@@ -120,5 +120,5 @@ def _cases_without_csv(data: DataFolder, location: PictureLocation, faults: Faul
     if len(raw.columns) > 1:  # DICOM files say who the patients are
         part = canonical_rows(raw, data.layout, NEW, location.name, faults, data.notes)
     else:
-        part = pd.DataFrame({"patient_id": names}, index=names)
+        part = pd.DataFrame({"patient_id": None}, index=names, dtype=object)
     return attach_pictures(part, data.path, location, faults, data.notes)

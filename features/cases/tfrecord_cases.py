@@ -15,7 +15,9 @@ from joblib import Parallel, delayed
 
 from features.cases.metadata_values import repair_values
 from features.cases.names import name_fault
-from features.folder.layout import LABEL_COLUMNS, Columns
+from features.cases.targets import read_targets
+from features.folder.layout import LABEL_COLUMNS, Columns, Layout
+from features.folder.notes import warning
 from features.pictures.read import record_header
 from features.pictures.record_features import feature_names, unknown_features
 from features.pictures.tfrecord import Value, iterate_records, parse_example
@@ -56,8 +58,12 @@ def index_records(files: Sequence[Path], where: str, faults: Faults, columns: Co
     return table.set_index(INDEX)
 
 
-def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, notes: list[str]) -> pd.DataFrame:
+def rows_of_records(
+    table: pd.DataFrame, role: str, where: str, faults: Faults, notes: list[str], layout: Layout | None = None
+) -> pd.DataFrame:
     """Return case rows from records alone: patient_id, metadata; for train and extra also target, labels, fold_group.
+
+    With ``positive`` in the ``layout``, targets are words, as in a CSV; otherwise they are 0 or 1.
 
     A numeric patient becomes ``<where>:<number>``, because every data set numbers its patients separately. Kaggle
     writes -1 for a missing value. Codes without a key are left missing, with a note.
@@ -65,10 +71,12 @@ def rows_of_records(table: pd.DataFrame, role: str, where: str, faults: Faults, 
     part = pd.DataFrame(index=table.index)
     part["patient_id"] = _patients(table, where)
     part["age_approx"] = repair_values(_non_negative(table, "age_approx"), "age_approx", where, faults, notes)
+    if role == "train" and "patient_id" not in table:
+        text = "every picture is a patient of its own; those of one person may be in several folds"
+        notes.append(warning(f"{where}: the records have no patient_id: {text}"))
     if role != "test":
-        part["target"] = _targets(table, where, faults)
-        ones, zeros = (int((part["target"] == number).sum()) for number in (1, 0))
-        notes.append(f"{where}: target: counted as 1: {ones}; as 0: {zeros}")
+        targets = _targets(table, layout, where, faults, notes)
+        part, table = part.loc[targets.index].assign(target=targets), table.loc[targets.index]
         part["fold_group"] = table["file_number"]
     for name in CODE_COLUMNS if role != "test" else CODE_COLUMNS[:2]:
         part[name] = repair_values(_texts(table, name), name, where, faults, notes)
@@ -173,9 +181,16 @@ def _patients(table: pd.DataFrame, where: str) -> pd.Series:
     return patients.where(patients.notna(), from_numbers)
 
 
-def _targets(table: pd.DataFrame, where: str, faults: Faults) -> pd.Series:
+def _targets(table: pd.DataFrame, layout: Layout | None, where: str, faults: Faults, notes: list[str]) -> pd.Series:
+    if layout is not None and layout.positive:
+        numbers = _numbers(table, "target").map("{:g}".format).where(_numbers(table, "target").notna())
+        words = _texts(table, "target").fillna(numbers)
+        raw = pd.DataFrame({layout.columns.image_name: table.index, layout.columns.target: words}, index=table.index)
+        return read_targets(raw, layout, where, faults, notes)
     targets = _numbers(table, "target")
     bad = table.index[~targets.isin((0.0, 1.0))]
     if len(bad):
         faults.add(f"{where}: target must be 0 or 1; it has another value in {list_names(bad)}")
+    ones, zeros = (int((targets == number).sum()) for number in (1, 0))
+    notes.append(f"{where}: target: counted as 1: {ones}; as 0: {zeros}")
     return targets

@@ -43,8 +43,9 @@ def _rows(table: pd.DataFrame, files: dict, data: DataFolder, side: str, where: 
     values = dicom_columns(columns.image_name, columns.patient_id, columns.metadata)
     table = fill_from_dicom(table, files, columns.image_name, values, notes)
     if columns.patient_id not in table:
-        text = "there is no table: every picture is a patient of its own; those of one person may be in several folds"
-        notes.append(warning(f"{where}: {text}"))
+        if side == "train":
+            text = "every picture is a patient of its own; those of one person may be in several folds"
+            notes.append(warning(f"{where}: there is no table: {text}"))
         table = table.assign(**{columns.patient_id: np.nan})
     metadata = tuple(name for name in columns.metadata if name in table)
     layout = data.layout.model_copy(update={"columns": columns.model_copy(update={"metadata": metadata})})

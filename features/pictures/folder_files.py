@@ -31,7 +31,7 @@ class FolderFiles:
     def left_out(self) -> list[str]:
         """Return phrases on the files that are left out, with their counts."""
         kinds = Counter("super-pixel mask" if SUPERPIXELS.search(path.name) else "mask" for path in self.masks)
-        texts = [f"{number_of(count, kind)} of pictures ({_first(self.masks)})" for kind, count in kinds.items()]
+        texts = [f"{number_of(count, kind)} ({_first(self.masks)})" for kind, count in kinds.items()]
         if self.system:
             texts.append(f"{number_of(len(self.system), 'file')} of the operating system ({_first(self.system)})")
         return texts

@@ -100,7 +100,8 @@ def _names_of(
         faults.add(f"{where}: ids that several pictures can be meant by: {list_names(several)}; write the folders too")
     names = {text: found[0] for text, found in matches.items() if len(found) == 1}
     plain = {text: parts for text, parts in readable.items() if not matches[text] and not _is_absolute(text)}
-    return names | _names_without_files(plain, others)
+    unclear = {text: "_".join(readable[text]) for text, found in matches.items() if len(found) > 1}
+    return unclear | names | _names_without_files(plain, others)
 
 
 def _names_without_files(ids: Mapping[str, tuple[str, ...]], others: set[str]) -> dict[str, str]:

@@ -35,6 +35,8 @@ def unknown_features(features: Mapping[str, Value], names: Mapping[str, str]) ->
         return f"only one feature of a record may hold a picture, or one is called image; found {_list(features)}"
     if not lacking or (lacking == ["image"] and picture is not None):
         return ""
+    if picture is None and "image" in lacking:
+        return f"the records have no feature image, and no other one holds a JPEG or PNG; found {_list(features)}"
     lines = [f'{key} = "{name}"' for key, name in _guesses(features, picture).items()]
     text = "".join(f"\n      {line}" for line in ("[columns]", *lines))
     missing = " and ".join(lacking)

@@ -1,7 +1,7 @@
 """Pictures without a table: the name of a picture's folder is its class (train/benign, train/malignant)."""
 
-import re
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -9,8 +9,8 @@ import pandas as pd
 from features.folder.layout import MAPPING, Layout
 from features.folder.picture_locations import PictureLocation
 from features.folder.picture_search.elsewhere import count_pictures, in_toml, words_of_role
+from features.pictures.suffixes import name_of_file
 
-MALIGNANT = re.compile(r"(?<![a-z])(?:malignant|melanomas?|mel|cancer(?:ous)?)(?![a-z])", re.IGNORECASE)
 MOST_CLASSES = 30  # with more, the folders are patients or lesions
 MOST_SHOWN = 8
 
@@ -34,13 +34,16 @@ def distinct_names(location: PictureLocation, other: PictureLocation | None, dat
     """Return image_name -> path of the pictures; a name that pictures of the ``other`` role have gets all folders."""
     others = set() if other is None else set(other.pictures())
     return {
-        "_".join((*path.relative_to(data).parts[:-1], name)) if name in others else name: path
+        "_".join((*path.relative_to(data).parts[:-1], name_of_file(path))) if name in others else name: path
         for name, path in location.pictures().items()
     }
 
 
-def offer_of_classes(data: Path) -> str:
-    """Return a hint that lists the folders of pictures and offers the mapping for classes; '' if they are none."""
+def offer_of_classes(data: Path, is_malignant: Callable[[str], bool]) -> str:
+    """Return a hint that lists the folders of pictures and offers the mapping for classes; '' if they are none.
+
+    ``is_malignant`` says what the name of a folder means.
+    """
     counts = {folder: count for folder, count in count_pictures(data).items() if folder != "."}
     roles = defaultdict[str, list[PurePosixPath]](list)
     for folder in map(PurePosixPath, counts):
@@ -48,7 +51,7 @@ def offer_of_classes(data: Path) -> str:
     classes = list(dict.fromkeys(folder.name for folder in roles["train"]))
     if not 1 < len(classes) <= MOST_CLASSES:
         return ""
-    positive = [name for name in classes if MALIGNANT.search(name)]
+    positive = [name for name in classes if is_malignant(name)]
     negative = [name for name in classes if name not in positive]
     lines = ['train = ""', 'test = ""', f'train_pictures = "{_parent(roles["train"])}"']
     lines += [f'test_pictures = "{_parent(roles["test"])}"'] if roles["test"] else []

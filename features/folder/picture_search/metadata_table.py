@@ -25,20 +25,21 @@ def metadata_of_pictures(data: DataFolder, location: PictureLocation) -> tuple[p
     if len(fitting) != 1:
         data.notes.extend(_not_read(name, data.layout.columns.image_name, bool(fitting)) for name in tables)
         return None
-    ((name, (table, notes)),) = fitting.items()
+    ((name, (table, notes, others)),) = fitting.items()
     data.notes.extend(notes)
     data.notes.extend(_not_read(other, data.layout.columns.image_name, False) for other in tables if other != name)
     ids, column = match_ids(pd.Index(table[data.layout.columns.image_name]), names), data.layout.columns.image_name
     missing = names[~names.isin(ids)]
+    other_rows = f"; {number_of(others, 'other row')} left out" if others else ""
     data.notes.append(
         f"{name}: read as the table of the cases, since {data.layout.test} does not exist: it has "
-        f"{number_of(len(names) - len(missing), 'row')} for {number_of(len(names), 'picture')}"
+        f"{number_of(len(names) - len(missing), 'row')} for {number_of(len(names), 'picture')}{other_rows}"
     )
     return pd.concat([table, pd.DataFrame({column: missing})], ignore_index=True), name
 
 
-def _rows_of_pictures(data: DataFolder, name: str, names: pd.Index) -> tuple[pd.DataFrame, list[str]] | None:
-    """Return the rows of table ``name`` whose ids are ``names`` of pictures, and the notes; None without any."""
+def _rows_of_pictures(data: DataFolder, name: str, names: pd.Index) -> tuple[pd.DataFrame, list[str], int] | None:
+    """Return the rows of table ``name`` whose ids are ``names`` of pictures, notes, and the number of other rows."""
     notes = list[str]()
     folder = replace(data, layout=data.layout.model_copy(update={"test": name}), notes=notes)
     try:
@@ -49,7 +50,9 @@ def _rows_of_pictures(data: DataFolder, name: str, names: pd.Index) -> tuple[pd.
     if column not in table:
         return None
     is_picture = match_ids(pd.Index(table[column].astype(str)), names).isin(names)
-    return (table[is_picture].reset_index(drop=True), notes) if is_picture.any() else None
+    if not is_picture.any():
+        return None
+    return table[is_picture].reset_index(drop=True), notes, int((~is_picture).sum())
 
 
 def _not_read(name: str, column: str, is_one_of_several: bool) -> str:
