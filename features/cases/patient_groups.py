@@ -151,13 +151,13 @@ def _check_overlap(rows: pd.DataFrame, both: set[str], faults: Faults) -> None:
 def _note_external_cases(rows: pd.DataFrame, patients: Mapping[str, set[str]], notes: list[str]) -> None:
     external = rows[rows["role"] == EXTRA]
     for role, action in (
-        ("train", "are left out of the training of the fold in which their patient is validated"),
-        ("test", "are left out, since their patient is predicted"),
+        ("train", "left out of the training of the fold in which their patient is validated"),
+        ("test", "left out because their patient is predicted"),
     ):
         cases = external[external["key"].isin(patients[role])]
         if len(cases):
             owners = number_of(cases["key"].nunique(), f"patient of {role}", f"patients of {role}")
-            notes.append(f"extra: {number_of(len(cases), 'case')} of {owners} {action}: {list_names(cases['name'])}")
+            notes.append(f"extra: {number_of(len(cases), 'case')} of {owners}, {action}: {list_names(cases['name'])}")
 
 
 def large_patients(cases: pd.DataFrame) -> list[str]:

@@ -162,8 +162,8 @@ def test_external_cases_follow_the_fold_of_a_training_patient_or_are_left_out(da
     assert dict(extra["patient_id"]) == {"e1": "p1", "e2": "p2", "e4": "extra:X", "e5": "extra:e5", "f1": "extra:X"}
     assert extra["fold"].tolist() == [cases.loc["a1", "fold"], cases.loc["b1", "fold"], -1, -1, -1]
     text = "\n".join(notes)
-    assert "extra: 2 cases of 2 patients of train are left out of the training of the fold" in text
-    assert "extra: 1 case of 1 patient of test are left out, since their patient is predicted: 1 (e3)" in text
+    assert "extra: 2 cases of 2 patients of train, left out of the training of the fold" in text
+    assert "extra: 1 case of 1 patient of test, left out because their patient is predicted: 1 (e3)" in text
 
 
 def test_a_patient_with_many_rows_is_named() -> None:
