@@ -16,7 +16,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from features.cases.folds import assign_folds
-from features.cases.target_words import is_benign, means_malignant
+from features.words.diagnoses import is_benign, means_malignant
 from level2_stack.design.fold_checks import MIN_FOLDS
 from level2_stack.design.tabular import Groups
 from runtime.errors import list_names

@@ -89,9 +89,9 @@ def _group_patients(cases: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.Series
     groups, patients = tied_case_groups(train, pairs), group_tied_patients(train["patient_id"], pairs)
     if not groups:
         return patients, ""
-    tied = train.loc[[name for group in groups for name in group], "patient_id"].nunique()
+    count = train.loc[[name for group in groups for name in group], "patient_id"].nunique()
     reason = "share a fold because they have pictures of the same lesion"
-    return patients, f"{tied} patients in {number_of(len(groups), 'group')} {reason}"
+    return patients, f"{count} patients in {number_of(len(groups), 'group')} {reason}"
 
 
 def _assign_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, patients: pd.Series) -> pd.DataFrame:
@@ -132,7 +132,7 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     notes += diagnosis_notes(raw, layout, name)
     part = canonical_rows(raw, layout, role, name, faults, notes)
     if role == "test" and part.empty and not faults:
-        notes.append(f"{name}: the table has no rows, so there are no test cases")
+        notes.append(f"{name}: the table has column names alone: nothing is predicted")
     part = join_sizes(part, data, role)
     if location is None:
         report_no_pictures(part.index, data, role, faults)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from features.cases.dates import START, days_of, is_date
 from features.cases.names import LONGEST, is_formula
+from features.words.dates import START, days_of, is_date
 from runtime.errors import MAX_NAME_LENGTH, Faults, list_names
 from runtime.plural import number_of
 
@@ -141,7 +141,7 @@ def _age(text: str) -> Value:
 
 
 def _years(text: str) -> float | None:
-    """Return the years in ``text``: 85 for ``85+``, the middle of a range; None if it is no age."""
+    """Return the years in ``text``: 85 for ``85+``, the middle of a range; None for another text."""
     if months := MONTHS.fullmatch(text):
         return _as_float(months[1]) / 12
     if match := YEARS.fullmatch(text) or AT_LEAST.fullmatch(text):

@@ -73,7 +73,7 @@ def _fill_missing(rows: pd.DataFrame) -> None:
     names, has_lesion = rows.loc[missing, "name"], lesions[missing].notna()
     ids = names.where(~has_lesion, rows.loc[missing, "lesion_id"])
     nouns = has_lesion.map({True: "lesion", False: "case"})
-    # No id holds the character \\0, so no patient has the key of a lesion or case.
+    # An id never holds the character NUL, so the key of a lesion or case is never that of a patient.
     rows.loc[missing, "key"] = _patients_of_lesions(rows, lesions).fillna("\0" + nouns + lesions[missing].fillna(names))
     is_patient = np.isin(patient_keys(ids), patient_ids.unique())
     rows.loc[missing, "spelling"] = ids.where(~is_patient, nouns + GROUP_SEPARATOR + ids)
@@ -169,13 +169,13 @@ def large_patients(cases: pd.DataFrame) -> list[str]:
     tables = {"train": train, "test": cases[cases["role"] == "test"]}
     tables |= {f"fold {fold}": part for fold, part in train.groupby("fold")}
     texts = list[str]()
-    named = set[str]()
+    mentions = set[str]()
     for name, part in tables.items():
         shares = part["patient_id"].value_counts(normalize=True)
         for patient, share in shares[shares.gt(LARGEST_SHARE) & shares.ge(2 / max(len(shares), 1))].items():
-            if str(patient) not in named:
+            if str(patient) not in mentions:
                 texts.append(f"{str(patient)!r} holds {share:.0%} of the rows of {name}")
-            named.add(str(patient))
+            mentions.add(str(patient))
     more = f", and {len(texts) - MOST_SHOWN} more" if len(texts) > MOST_SHOWN else ""
     advice = "check that patient_id is the id of a person"
     return [warning(f"patients with many rows: {', '.join(texts[:MOST_SHOWN])}{more}; {advice}")] if texts else []

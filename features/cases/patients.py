@@ -8,20 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.cases.names import check_names
-from features.folder.spelling import plain_word
+from features.words.spelling import MISSING_WORDS, plain_word
 from runtime.errors import Faults
 from runtime.plural import number_of
 
-# Words for a patient who is not recorded, as patient_key writes them.
-MISSING_WORDS = frozenset(
-    (
-        *("", "?", "??", "???", "-", "--", "---", ".", "/", "*", "_", "-1", "-9", "-99", "-999", "-9999"),
-        *("unknown", "unk", "unknown patient", "patient unknown", "not known", "unbekannt", "inconnu", "desconocido"),
-        *("missing", "n.a.", "n.a", "na", "n/a", "#n/a", "nan", "<na>", "nat", "none", "null", "nil", "no id", "tbd"),
-        *("not available", "not applicable", "not given", "undefined", "unspecified"),
-        *("anonymous", "anonymized", "anonymised"),
-    )
-)
 FILLER = re.compile(r"0+|9{3,}")  # a number that may stand for a missing patient
 MANY_ROWS, MANY_TIMES = 20, 10  # a filler among numbers has so many rows, and so many times those of any other id
 WORDS_AT_LEAST = 0.9  # share of ids that are words, from which a number among them is a filler
@@ -87,8 +77,8 @@ def blank_fillers(rows: pd.DataFrame, notes: list[str]) -> None:
         for filler in [key for key in counts.index if FILLER.fullmatch(str(key)) and _is_filler(str(key), counts)]:
             rows.loc[keys.index[keys == filler], "patient_id"] = None
             data = f"extra {source}: " if source else ""
-            reason = f"patient_id {filler!r} in {number_of(int(counts[filler]), 'row')} is no patient but a filler"
-            notes.append(f"{data}{reason} (no other id is like it); these cases have no patient")
+            reason = f"patient_id {filler!r} in {number_of(int(counts[filler]), 'row')} is a filler, not a patient"
+            notes.append(f"{data}{reason} (the other ids are unlike it); these cases have no patient")
 
 
 def _is_filler(key: str, counts: pd.Series) -> bool:

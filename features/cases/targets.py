@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from features.cases.patients import of_unique
-from features.cases.target_words import is_benign, is_melanoma, is_uncertain, means_malignant
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout
 from features.folder.notes import warning
-from features.folder.spelling import plain_word
+from features.words.diagnoses import is_benign, is_melanoma, is_uncertain, means_malignant
+from features.words.spelling import plain_word
 from runtime.errors import MAX_NAME_LENGTH, Faults, did_you_mean, list_names
 from runtime.plural import number_of
 
@@ -38,11 +38,11 @@ def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, 
     rows["target"] = _numbers(rows[~is_dropped], raw[layout.columns.image_name], layout, where, faults, notes)
     _note_absent(words, layout, where, notes)
     notes.append(f"{where}: {values.name}: {_counts(rows, is_dropped, raw, layout)}")
-    kept = rows[~is_dropped]
+    valid = rows[~is_dropped]
     if layout.positive:
-        _warn_of_zeros(kept, layout, where, notes)
-    _warn_of_labels(kept, raw, layout, where, notes)
-    return kept["target"]
+        _warn_of_zeros(valid, layout, where, notes)
+    _warn_of_labels(valid, raw, layout, where, notes)
+    return valid["target"]
 
 
 def _numbers(
@@ -142,13 +142,13 @@ def _list_counts(values: pd.Series) -> str:
     )
     words = table.groupby("word", sort=False).agg({"value": "first", "count": "sum"})
     words = words.sort_values("count", ascending=False, kind="stable")
-    texts = [f"{_shown(row.value, row.Index)} {row.count}" for row in words.head(MOST_VALUES).itertuples()]
+    texts = [f"{_quote(row.value, row.Index)} {row.count}" for row in words.head(MOST_VALUES).itertuples()]
     texts += ["..."] * (len(words) > MOST_VALUES)
     missing = int((codes < 0).sum())
     return ", ".join([*texts, *([f"missing {missing}"] if missing else [])]) or "none"
 
 
-def _shown(value: object, word: str) -> str:
+def _quote(value: object, word: str) -> str:
     """Return a value as a message shows it: text without outer blanks, and a number without ``.0``."""
     text = " ".join(value.split())[:MAX_NAME_LENGTH] if isinstance(value, str) else word
     return text if text.isprintable() else repr(text)

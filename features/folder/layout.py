@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from features.folder.spelling import plain_word
+from features.words.spelling import plain_word
 from runtime.settings import Settings
 
 MAPPING = "cases.toml"

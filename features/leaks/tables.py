@@ -65,8 +65,8 @@ def case_findings(cases: pd.DataFrame) -> Iterator[Finding]:
     yield from _finding(
         "external cases outside the fold of their patient", external.index, BLOCKING, "freeze them again"
     )
-    predicted = cases.index[(cases["role"] == "extra") & cases["patient_id"].isin(test["patient_id"])]
-    yield from _finding("external cases of test patients", predicted, BLOCKING, "freeze the cases again")
+    of_test = cases.index[(cases["role"] == "extra") & cases["patient_id"].isin(test["patient_id"])]
+    yield from _finding("external cases of test patients", of_test, BLOCKING, "freeze the cases again")
     followers = cases.index[(cases["role"] == "extra") & (cases["fold"] >= 0) & (cases["fold"] == fold_of)]
     yield from _finding("external cases of training patients", followers, RESOLVED_LEAK, FOLLOWS)
 

@@ -40,7 +40,7 @@ def fold_rows(
 ) -> TrainingRows:
     """Return the rows that the network of fold ``fold`` is trained on: no case of the fold and none of ``exclusions``.
 
-    An external case of a training patient has that patient's fold, so it is no row of the fold's network either.
+    An external case of a training patient has that patient's fold and is left out of its training too.
     ``pseudo`` holds melanoma probabilities of test cases, by a model that was trained without this fold. Raises
     InputFault if one of them is missing.
     """

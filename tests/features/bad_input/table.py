@@ -55,7 +55,7 @@ def write_bytes(content: bytes, name: str = "train.csv") -> Change:
 def outcome_of(read: Callable[[list[str]], object]) -> tuple[str, str, object]:
     """Return the outcome (read, noted or refused), the messages, and the result of ``read``.
 
-    The counts of the targets are said of every table, so they are no message about this one.
+    The counts of the targets are said of every table, and are not a message about this one.
     """
     notes = list[str]()
     try:

@@ -104,7 +104,7 @@ def test_zero_is_a_filler_among_words_and_a_patient_among_numbers(tmp_path: Path
     notes: list[str] = []
     patients = patients_of(tables_only(tmp_path, [("a", "0", 1), ("b", "0", 0), *OTHERS], TEST), notes)
     assert (patients["a"], patients["b"]) == ("a", "b")
-    assert any("patient_id '0' in 2 rows is no patient but a filler" in note for note in notes)
+    assert any("patient_id '0' in 2 rows is a filler, not a patient" in note for note in notes)
     rows: list[Row] = [("a", "0", 1), ("b", "0", 0), ("c", "1", 1), ("d", "2", 0)]
     assert patients_of(tables_only(tmp_path, rows, [("t1", "3", 0)]))["b"] == "0"
 

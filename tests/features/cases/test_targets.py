@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.cases.target_words import is_melanoma, is_uncertain, means_malignant
 from features.cases.targets import read_targets
 from features.folder.layout import Layout
+from features.words.diagnoses import is_melanoma, is_uncertain, means_malignant
 from runtime.errors import Faults, InputFault
 
 
@@ -50,11 +50,11 @@ def test_at_most_a_dozen_values_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "found"), [([1, 0.9], "0.9"), ([1, -1], "-1"), ([0, 2], "2"), (["1", "yes"], "'yes'")]
+    ("values", "example"), [([1, 0.9], "0.9"), ([1, -1], "-1"), ([0, 2], "2"), (["1", "yes"], "'yes'")]
 )
-def test_other_values_without_positive_are_refused(values: list[object], found: str) -> None:
+def test_other_values_without_positive_are_refused(values: list[object], example: str) -> None:
     with pytest.raises(
-        InputFault, match=rf"target must be 0 or 1; found {found} in 1 \(c1\); name the values for malig"
+        InputFault, match=rf"target must be 0 or 1; found {example} in 1 \(c1\); name the values for malig"
     ):
         read(values)
 

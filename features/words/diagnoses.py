@@ -4,13 +4,12 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-from features.cases.patients import MISSING_WORDS
-from features.folder.spelling import plain_word
+from features.words.spelling import MISSING_WORDS, plain_word
 
 MELANOMA = re.compile(r"melanom\w*|\blentigo maligna\b|\bmalign\w* melanocyt\w*")
 MALIGNANT = re.compile(r"melanom\w*|\bmalign\w*")
 MELANOMA_CODES = frozenset(("mel", "mm"))
-SHORT = 5  # letters; a longer word of a list is also searched inside other words, such as melanoma in micromelanoma
+SHORT = 5  # characters; a longer word of a list is also searched inside other words, such as melanoma in micromelanoma
 NEGATION_BEFORE = re.compile(
     r"(?:\bno(?: (?:evidence|signs?) of)?|\bnon|\bnot(?: an?)?|\bwithout|\bnegative for|\bfree of"
     r"|\bexclu\w+|\bruled out|\bmimic\w*|\bsimulat\w*|\bresembl\w*|\bkein\w*|\bnicht|\bsans|\bpas(?: de| un)?|\bsin) ?$"
@@ -30,30 +29,30 @@ BENIGN_WORDS = frozenset(("nevus", "naevus", "nv", "melanocytic nevus", "seborrh
 
 def means_malignant(word: str, positive: Collection[str] = ()) -> bool:
     """Return whether a diagnosis names a melanoma, says malignant, or holds one of the words ``positive``."""
-    text = _letters(word)
-    words = [_letters(plain_word(value)) for value in positive]
+    text = _plain_text(word)
+    words = [_plain_text(plain_word(value)) for value in positive]
     patterns = [re.compile(re.escape(value) if len(value) > SHORT else rf"\b{re.escape(value)}\b") for value in words]
-    wanted = [
+    searches = [
         pattern for pattern, value in zip(patterns, words, strict=True) if not value.isdecimal() and len(value) > 1
     ]
-    return is_melanoma(word) or any(_affirms(pattern, text) for pattern in (MALIGNANT, *wanted))
+    return is_melanoma(word) or any(_affirms(pattern, text) for pattern in (MALIGNANT, *searches))
 
 
 def is_melanoma(word: str) -> bool:
     """Return whether a diagnosis names a melanoma, also in situ or as a metastasis; not if it is excluded."""
-    text = _letters(word)
+    text = _plain_text(word)
     return text in MELANOMA_CODES or _affirms(MELANOMA, text)
 
 
 def is_benign(word: str) -> bool:
     """Return whether a diagnosis says benign or names one of the most frequent benign lesions, and no melanoma."""
-    text = _letters(word)
+    text = _plain_text(word)
     return text in BENIGN_WORDS or (_affirms(BENIGN, text) and not means_malignant(word))
 
 
 def is_uncertain(word: str) -> bool:
     """Return whether a diagnosis says that it is open, unknown or missing."""
-    return plain_word(word) in MISSING_WORDS or "?" in word or bool(UNCERTAIN.search(_letters(word)))
+    return plain_word(word) in MISSING_WORDS or "?" in word or bool(UNCERTAIN.search(_plain_text(word)))
 
 
 def _affirms(pattern: re.Pattern[str], text: str) -> bool:
@@ -64,8 +63,8 @@ def _affirms(pattern: re.Pattern[str], text: str) -> bool:
     )
 
 
-def _letters(word: str) -> str:
-    """Return ``word`` without accents, with one blank for all other characters that are neither letters nor digits."""
+def _plain_text(word: str) -> str:
+    """Return ``word`` without accents, with one blank for all other characters that are not alphanumeric."""
     plain = unicodedata.normalize("NFKD", word)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     return re.sub(r"[\W_]+", " ", plain).strip()

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from features.cases.dates import days_of, is_date
 from features.cases.metadata_values import repair_values
+from features.words.dates import days_of, is_date
 from runtime.errors import Faults
 
 

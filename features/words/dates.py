@@ -8,15 +8,15 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 TIME = r"(?:[T\s]\s*\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:[ap]m)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?"
 YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){TIME}", re.IGNORECASE)
 YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){TIME}", re.IGNORECASE)
-DAY_NAMED = re.compile(rf"(\d{{1,2}})(?:st|nd|rd|th|\.)?[\s-]*([a-z]{{3,9}})\.?[\s,-]*(\d{{4}}){TIME}", re.IGNORECASE)
-NAMED_DAY = re.compile(rf"([a-z]{{3,9}})\.?\s*(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){TIME}", re.IGNORECASE)
+DAY_FIRST = re.compile(rf"(\d{{1,2}})(?:st|nd|rd|th|\.)?[\s-]*([a-z]{{3,9}})\.?[\s,-]*(\d{{4}}){TIME}", re.IGNORECASE)
+MONTH_FIRST = re.compile(rf"([a-z]{{3,9}})\.?\s*(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){TIME}", re.IGNORECASE)
 RULE = "a date such as 2019-12-31; write the year first"
 
 
 def is_date(text: str) -> bool:
     """Return whether ``text`` has the form of a date, also of one that is invalid or can mean two days."""
     plain = text.strip()
-    return bool(YEAR_FIRST.fullmatch(plain) or YEAR_LAST.fullmatch(plain) or _named(plain))
+    return bool(YEAR_FIRST.fullmatch(plain) or YEAR_LAST.fullmatch(plain) or _date_with_month_name(plain))
 
 
 def days_of(text: str) -> float:
@@ -28,8 +28,8 @@ def days_of(text: str) -> float:
     plain = text.strip()
     if match := YEAR_FIRST.fullmatch(plain):
         return _days(int(match[1]), int(match[3]), int(match[4]))
-    if named := _named(plain):
-        return _days(*named)
+    if numbers := _date_with_month_name(plain):
+        return _days(*numbers)
     match = YEAR_LAST.fullmatch(plain)
     if not match or len(match[4]) == 2:
         raise ValueError(RULE)
@@ -41,11 +41,11 @@ def days_of(text: str) -> float:
     raise ValueError(RULE)
 
 
-def _named(text: str) -> tuple[int, int, int] | None:
+def _date_with_month_name(text: str) -> tuple[int, int, int] | None:
     """Return year, month and day of a date with the English name of the month; None for another text."""
-    if match := DAY_NAMED.fullmatch(text):
+    if match := DAY_FIRST.fullmatch(text):
         day, month, year = match[1], match[2], match[3]
-    elif match := NAMED_DAY.fullmatch(text):
+    elif match := MONTH_FIRST.fullmatch(text):
         month, day, year = match[1], match[2], match[3]
     else:
         return None
