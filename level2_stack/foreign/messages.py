@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from runtime.progress import detail, say, warn
+from runtime.progress import detail, say
 
 WARNING = "WARNING: "  # begins a note that every command repeats at its end
 MOST = 160  # characters of a warning
@@ -26,7 +26,8 @@ def print_networks(facts: Mapping[str, Any], status: str) -> None:
         for sentence in network["refusal"] if status != "fresh" else []:
             say(f"  {name}: refused: {sentence}")
         for sentence in [] if network["refusal"] else warnings_in(network["notes"]):
-            warn(f"{name}: {sentence}")
+            # Not `warn`: the network may be confirmed later in the command, and its end reads what is true then.
+            say(f"warning: {name}: {sentence}")
     refusals = [name for name, network in facts["networks"].items() if network["refusal"]]
     ending = f"; {len(refusals)} refused: {', '.join(refusals)}" if refusals else ""
     say(f"foreign networks: {len(facts['networks']) - len(refusals)} {status}{ending}")

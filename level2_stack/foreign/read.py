@@ -1,15 +1,17 @@
 """Read foreign networks' predictions: folders of oof.csv and test.csv, strictly checked, as level-one tables."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from features.folder.notes import warning
 from level2_stack.foreign import checks
 from level2_stack.foreign.checks import numbered_columns
+from level2_stack.foreign.messages import WARNING
 from level2_stack.foreign.network_files import NetworkFiles, find_networks
 from level2_stack.foreign.parts import read_part
 from level2_stack.foreign.row_order import Candidate, check_orders
@@ -88,13 +90,21 @@ def read_foreign_predictions(
         network.findings.notes += files.readings
         read_part(network, files, "test", as_test)
         outside = checks.out_of_range(network.score("test")) if network.parts else ""
-        for sentence in [*network.findings.faults, *([f"{network.where('test')}: {outside}"] if outside else [])]:
+        if outside:
+            add_range_fault(network.score("test"), outside, network.where("test"), network.findings)
+        for sentence in network.findings.faults:
             faults.add(f"{name}: {sentence}")
-        notes += [f"foreign network {name}: {note}" for note in network.findings.notes]
+        notes += [_as_note(name, note) for note in network.findings.notes]
         if network.is_valid:
             tables[name] = _table(network.parts, as_test)
     faults.raise_if_any(f"{folder}: predictions of other networks for the new cases")
     return tables
+
+
+def _as_note(name: str, note: str) -> str:
+    """Return a note on the network ``name`` as one on the new cases."""
+    text = f"foreign network {name}: {note.removeprefix(WARNING)}"
+    return warning(text) if note.startswith(WARNING) else text
 
 
 def _files_of(folder: Path, names: Collection[str], notes: list[str]) -> dict[str, NetworkFiles]:
@@ -108,7 +118,9 @@ def _files_of(folder: Path, names: Collection[str], notes: list[str]) -> dict[st
     files = {network.name: network for network in content.networks}
     notes += [f"{folder.name}: {note}" for note in content.notes]
     if len(names) == len(files) == 1 and content.networks[0].is_flat:
-        return dict.fromkeys(names, content.networks[0])
+        (name,), (only,) = names, content.networks
+        reading = f"{', '.join(path.name for path in only.paths())}: read as predictions of network {name}"
+        return {name: replace(only, readings=(reading,))}
     missing = [name for name in names if name not in files]
     if missing:
         hint = did_you_mean(missing[0], list(files))

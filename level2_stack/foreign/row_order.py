@@ -100,8 +100,9 @@ def check_orders(
     """
     in_range = [network for network in candidates if not network.out_of_range]
     for network in in_range:
-        by_own = [each for each in _comparisons(network, own) if each.verdict != "silent"]
-        comparisons = by_own or _comparisons(network, in_range)
+        by_own = _comparisons(network, own)
+        decisive = _with_verdict(by_own, "random", "weak", "agrees")
+        comparisons = by_own if decisive else [*by_own, *_comparisons(network, in_range)]
         if not _with_verdict(comparisons, "random", "weak", "agrees") and (model := metadata()):
             comparisons += [_only_for(each) for each in _comparisons(network, [model])]
         _check_order(network, comparisons, is_trusted=network.name in trust)

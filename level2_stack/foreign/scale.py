@@ -65,7 +65,7 @@ def may_have_scale(scores: pd.Series) -> bool:
 
 
 def add_range_fault(scores: pd.Series, outside: str, where: str, findings: Findings) -> None:
-    """Add the fault that ``scores`` are outside [0, 1], with the step that corrects it; ``outside`` describes them."""
+    """Add the fault that ``scores`` are outside [0, 1] (``outside`` says which), with the step that corrects it."""
     step = "divide sums by the number of models"
     if (scores < 0).any():
         step = "of logits x, write 1 / (1 + exp(-x))"

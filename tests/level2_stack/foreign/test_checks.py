@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from level2_stack.foreign.read import import_predictions
-from level2_stack.foreign.row_order import map_quantiles
+from level2_stack.foreign.row_order import Candidate, map_quantiles
 from runtime.errors import InputFault
 from tests.level2_stack.foreign.foreign_files import write_foreign
 
@@ -26,15 +26,21 @@ def cohort():
     return cases.rename_axis("image_name"), risk
 
 
-def import_networks(folder, changes, trust=()):
+def import_networks(folder, changes, trust=(), cases=None, own=()):
     """Write and import one network per name; ``changes[name]`` is applied to the scores of its test rows."""
-    cases, risk = cohort()
+    cohort_cases, risk = cohort()
     for number, (name, change) in enumerate(changes.items()):
         noise = np.random.default_rng(number).normal(scale=0.5, size=len(risk))
         score = (1 / (1 + np.exp(-(risk + noise)))).rename("pred").rename_axis("image_name")
         test = pd.Series(change(score[TRAIN:].to_numpy()), index=score.index[TRAIN:], name="pred")
         write_foreign(folder, name, score[:TRAIN].to_csv(), test.rename_axis("image_name").to_csv())
-    return import_predictions(folder, cases, trust)
+    return import_predictions(folder, cohort_cases if cases is None else cases, trust, own)
+
+
+def own_network(risk):
+    """Return a network of the run itself, whose rows are in order."""
+    parts = {"train": risk[:TRAIN], "test": risk[TRAIN:]}
+    return Candidate("ours", {role: pd.DataFrame({"score": part}) for role, part in parts.items()})
 
 
 def identity(score):
@@ -85,9 +91,36 @@ def test_networks_shuffled_in_the_same_way_do_not_outvote_a_majority(tmp_path):
     assert refused_names(imports) == ["b1", "b2"]
 
 
-def test_the_row_order_of_a_single_network_cannot_be_confirmed(tmp_path):
-    imports = import_networks(tmp_path, {"one": identity})
-    assert "row order of test.csv cannot be confirmed" in sentences(imports, "one")
+def test_the_row_order_of_a_single_network_that_nothing_confirms_is_a_warning(tmp_path):
+    for name, change in (("right", identity), ("wrong", shuffle)):
+        imports = import_networks(tmp_path / name, {"one": change})
+        assert "WARNING: the row order of test.csv cannot be confirmed" in sentences(imports, "one")
+
+
+def test_a_network_of_the_run_confirms_or_refuses_a_single_network(tmp_path):
+    _, risk = cohort()
+    imports = import_networks(tmp_path / "right", {"one": identity}, own=[own_network(risk)])
+    assert "row order of test.csv confirmed" in sentences(imports, "one")
+    with pytest.raises(InputFault, match=r"in a wrong order \(.*: ours 0\.8\d -> -?0\.0\d\)"):
+        import_networks(tmp_path / "wrong", {"one": shuffle}, own=[own_network(risk)])
+
+
+def test_a_network_of_the_run_outvotes_networks_that_are_wrong_in_the_same_way(tmp_path):
+    _, risk = cohort()
+    changes = {"right": identity, "a": shuffle, "b": shuffle, "c": shuffle}
+    imports = import_networks(tmp_path, changes, own=[own_network(risk)])
+    assert refused_names(imports) == ["a", "b", "c"]
+
+
+def test_metadata_confirm_a_single_network_but_never_refuse_it(tmp_path):
+    cases, risk = cohort()
+    cases = cases.assign(fold=np.where(np.arange(len(cases)) < TRAIN, np.arange(len(cases)) % 4, -1))
+    age = (risk + np.random.default_rng(9).normal(size=len(risk))).round(1)
+    imports = import_networks(tmp_path / "right", {"one": identity}, cases=cases.assign(age_approx=age))
+    assert re.search(r"confirmed \(.*: a model of the metadata 0\.\d+ -> 0\.\d+\)", sentences(imports, "one"))
+    imports = import_networks(tmp_path / "wrong", {"one": shuffle}, cases=cases.assign(age_approx=age))
+    assert "WARNING: the row order of test.csv cannot be confirmed" in sentences(imports, "one")
+    assert "a model of the metadata 0." in sentences(imports, "one")
 
 
 def test_values_out_of_range_in_a_confirmed_order_get_the_out_of_fold_distribution(tmp_path):
