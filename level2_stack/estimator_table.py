@@ -53,7 +53,7 @@ def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[
     """
     faults, notes, columns = Faults(), list[str](), dict[str, pd.Series]()
     for name in [name for name in table if name not in roles and _has_text(table[name])]:
-        values, is_age = table[name].astype(object), "age" in re.split("[^a-z]+", name.casefold())
+        values, is_age = _as_objects(table[name]), "age" in re.split("[^a-z]+", name.casefold())
         if not (is_age or _number_share(values) >= NUMBERS_AT_LEAST if numbers is None else name in numbers):
             continue
         if numbers is not None:  # few rows may have no number at all
@@ -70,7 +70,12 @@ def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[
 def _has_text(values: pd.Series) -> bool:
     if types.is_numeric_dtype(values) or types.is_datetime64_any_dtype(values):
         return False
-    return any(isinstance(value, str) for value in values.unique())
+    return any(isinstance(value, str) for value in values)
+
+
+def _as_objects(values: pd.Series) -> pd.Series:
+    """Return ``values`` as objects, with NaN for every kind of missing value."""
+    return values.astype(object).where(values.notna(), np.nan)
 
 
 def _as_words(values: pd.Series) -> pd.Series:
@@ -90,7 +95,8 @@ def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups:
     """
     if not (columns.scores or columns.numbers or columns.categories):
         raise ValueError("X has no column with values that is a score or a feature; it must have one")
-    features = table[[*columns.scores, *columns.numbers, *columns.categories]].reset_index(drop=True)
+    texts = {name: _as_objects(table[name]).map(str, na_action="ignore") for name in columns.categories}
+    features = table[[*columns.scores, *columns.numbers]].assign(**texts)
     copies = target_columns(features, pd.Series(codes), pd.Series(groups))
     equal = [name for name in copies if _equals(features[name], codes)]
     if equal:
@@ -100,7 +106,9 @@ def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups:
     ]
     ids = id_columns(features[[name for name in (*columns.numbers, *columns.categories) if name not in copies]])
     sentences += [f"{name}: {reason}: it looks like an id; leave it out" for name, reason in ids.items()]
-    repeats = [name for name in columns.categories + columns.numbers if has_groups and _are_groups(table[name], groups)]
+    repeats = [
+        name for name in columns.categories + columns.numbers if has_groups and _are_groups(features[name], groups)
+    ]
     sentences += [
         f"{name}: it is the groups again, not a feature; leave it out, or name it in group_column" for name in repeats
     ]

@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -108,8 +108,8 @@ def _plain_labels(y: ArrayLike) -> Any:  # noqa: ANN401
     if values.isna().any():
         missing = list_names(np.flatnonzero(values.isna()))
         raise ValueError(f"Input y contains NaN: missing in rows {missing}; leave these rows out, or give them a class")
-    kinds = sorted({type(value).__name__ for value in values if not isinstance(value, np.generic | bool | int | float)})
-    if kinds and (len(kinds) > 1 or not values.map(lambda value: isinstance(value, str)).all()):
+    kinds = {"number" if isinstance(value, Real) and not isinstance(value, bool) else type(value) for value in values}
+    if len(kinds) > 1:
         examples = ", ".join(sorted({repr(value) for value in values})[:4])
         raise ValueError(f"Unknown label type: y has values of several types ({examples}); write each class in one way")
     return values.infer_objects().to_numpy()
