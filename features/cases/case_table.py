@@ -18,7 +18,6 @@ from features.cases.metadata.columns import (
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.patient_groups import large_patients, settle_patients
-from features.cases.target_words import means_malignant
 from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
 from features.cases.without_table import report_no_pictures, rows_without_table
@@ -27,9 +26,10 @@ from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA, PictureLocation
 from features.folder.picture_search.class_folders import offer_of_classes
-from features.folder.spelling import plain_word
 from features.folder.table_file import id_column
 from features.pictures.picture_ids import match_ids
+from features.words.diagnoses import means_malignant
+from features.words.spelling import plain_word
 from runtime.errors import Faults, InputFault, list_names
 from runtime.plural import number_of
 
