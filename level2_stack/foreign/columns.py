@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from features.cases.names import SUFFIX
+from features.pictures.picture_ids import match_ids
 from level2_stack.foreign.cells import plain_numbers
 from level2_stack.foreign.checks import Findings, numbered_columns
 from runtime.errors import list_names
@@ -127,37 +127,11 @@ def _note_changes(column: pd.Series, ids: pd.Series, where: str, findings: Findi
 
 
 def _ids(column: pd.Series, case_ids: pd.Index) -> pd.Series:
-    """Return the ids in ``column``; one that no case has is read without folder and file ending if a case has that."""
-    ids = column.astype(object).where(column.notna(), np.nan)
-    if not pd.api.types.is_string_dtype(ids[ids.notna()]):
-        ids = ids.where(ids.isna(), ids.astype(str))  # whole numbers in a Parquet table
-    has_id = ids.isin(case_ids)
-    texts = ids[ids.notna() & ~has_id].astype(str).str.strip().str.replace("\\", "/", regex=False)
-    files = texts.str.rsplit("/", n=1).str[-1]
-    for reading in (texts, files, _without_ending(texts), _without_ending(files)):
-        ids = _apply(ids, reading, reading.isin(case_ids), has_id)
-    by_lower_case = _by_lower_case(case_ids) if len(texts) else {}
-    for reading in (_without_ending(texts), _without_ending(files)):
-        proper = reading.str.casefold().map(by_lower_case)
-        ids = _apply(ids, proper, proper.notna(), has_id)
-    return ids
-
-
-def _apply(ids: pd.Series, reading: pd.Series, fits: pd.Series, has_id: pd.Series) -> pd.Series:
-    """Put ``reading`` where it ``fits`` and no earlier reading did; ``has_id`` marks the rows that have an id."""
-    rows = fits.index[fits & ~has_id[fits.index]]
-    ids[rows], has_id[rows] = reading[rows], True
-    return ids
-
-
-def _without_ending(texts: pd.Series) -> pd.Series:
-    return texts.str.replace(SUFFIX, "", regex=True)
-
-
-def _by_lower_case(case_ids: pd.Index) -> dict[str, str]:
-    """Return lower case -> id for the ids that differ from all others also without case."""
-    lower = pd.Series(case_ids.astype(str), dtype=str).str.casefold()
-    return dict(zip(lower, case_ids, strict=True)) if lower.is_unique else {}
+    """Return the ids in ``column`` as those of the cases that they can only mean; others stay as they are."""
+    texts = column.astype(object)
+    if pd.api.types.is_integer_dtype(column):  # of a Parquet table
+        texts = texts.astype(str)
+    return pd.Series(match_ids(pd.Index(texts), case_ids), index=column.index, dtype=object)
 
 
 def score_column(frame: pd.DataFrame, role: str, cases: pd.DataFrame, where: str, findings: Findings) -> str | None:
