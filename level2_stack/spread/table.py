@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.blocks import LABELS
+from features.cases.patients import patient_keys
 from level2_stack.design.assemble import safe_name
 from runtime.errors import Faults, InputFault, list_names
 from runtime.plural import number_of
@@ -210,7 +211,10 @@ def _faults_of_labels(labels: pd.DataFrame) -> Iterator[str]:
 
 
 def _faults_of_patients(labels: pd.DataFrame) -> Iterator[str]:
-    codes, names = labels["patient_id"].array.factorize()
+    codes, spellings = labels["patient_id"].array.factorize()
+    patients, _ = pd.factorize(patient_keys(spellings))  # -1 for a word that means a missing patient
+    names = pd.Series(np.asarray(spellings, dtype=object)).groupby(patients).first()
+    codes = np.append(patients, -1)[codes]
     rows = labels[["fold", "target"]].assign(patient=codes)[codes >= 0]
     train = rows[rows["target"].notna()]
     pairs = train[["patient", "fold"]].dropna().drop_duplicates()

@@ -88,6 +88,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path):
         ({"image_name": ["c0"] * 14}, "image_name: repeated ids: 1 (c0)"),
         ({"image_name": [None] + ["c"] * 13}, "image_name: missing in 1 row"),
         ({"patient_id": ["p"] * 14}, "patient_id: in several folds: 1 (p)"),
+        ({"patient_id": ["p", "P ", *(f"p{i}" for i in range(12))]}, "patient_id: in several folds: 1 (p)"),
         (
             {"patient_id": [*(f"p{number}" for number in range(12)), "p3", "new"]},
             "patient_id: in train and in test rows: 1 (p3)",

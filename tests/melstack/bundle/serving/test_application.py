@@ -112,7 +112,7 @@ def test_jpeg_and_png_are_recognised_by_content_and_not_by_name(client: PageClie
 
 def test_a_csv_has_a_row_per_lesion_and_no_formula(client: PageClient) -> None:
     pictures = files(jpeg(10), jpeg(200), names=("=1+1.jpg", "b,c.jpg"))
-    response = client.post("/api/predict.csv", files=pictures, data={"sex": "female"})
+    response = client.post("/api/predict.csv", files=pictures, data={"sex": "F"})
     table = pd.read_csv(io.StringIO(response.text))
     assert list(table["name"]) == ["'=1+1.jpg", "b,c.jpg"]
     assert list(table["sex"]) == ["female", "female"]
