@@ -52,7 +52,7 @@ def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[
     and for the few texts of a column that otherwise has numbers.
     """
     faults, notes, columns = Faults(), list[str](), dict[str, pd.Series]()
-    for name in [name for name in table if name not in roles and _has_text(table[name])]:
+    for name in [str(name) for name in table if name not in roles and _has_text(table[name])]:
         values, is_age = _as_objects(table[name]), "age" in re.split("[^a-z]+", name.casefold())
         if not (is_age or _number_share(values) >= NUMBERS_AT_LEAST if numbers is None else name in numbers):
             continue

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from features.cases.folds import assign_folds
 from features.words.diagnoses import is_benign, means_malignant
+from features.words.spelling import plain_word
 from level2_stack.design.fold_checks import MIN_FOLDS
 from level2_stack.design.tabular import Groups
 from runtime.errors import list_names
@@ -117,11 +118,14 @@ def _plain_labels(y: ArrayLike) -> Any:  # noqa: ANN401
 
 def _meaning(label: object) -> int:
     """Return 1 for a word for a malignant lesion, -1 for one for a benign lesion, 0 for an unknown one."""
-    words = set(re.findall(r"[^\W\d_]+", label.casefold())) if isinstance(label, str) else set[str]()
+    if not isinstance(label, str):
+        return 0
+    text = plain_word(label)
+    words = set(re.findall(r"[^\W\d_]+", text))
     has_negation = bool(words & NEGATIONS)
-    if words & NEGATIVE_WORDS or (not has_negation and is_benign(str(label))):
+    if words & NEGATIVE_WORDS or (not has_negation and is_benign(text)):
         return 1 if has_negation else -1
-    if words & POSITIVE_WORDS or means_malignant(str(label)):
+    if words & POSITIVE_WORDS or means_malignant(text):
         return -1 if has_negation else 1
     return -1 if has_negation else 0
 

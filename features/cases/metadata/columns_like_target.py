@@ -53,11 +53,11 @@ def constant_columns(columns: pd.DataFrame) -> list[str]:
     if len(columns) < ID_ROWS:
         return []
     texts = [name for name in columns if not types.is_numeric_dtype(columns[name])]
-    names = [name for name in texts if _spaced(columns[name]).nunique(dropna=False) == 1]
+    names = [name for name in texts if _few_of(columns[name]).nunique(dropna=False) == 1]
     return [str(name) for name in names if columns[name].nunique(dropna=False) == 1]
 
 
-def _spaced(values: pd.Series) -> pd.Series:
+def _few_of(values: pd.Series) -> pd.Series:
     """Return at most MOST_ROWS evenly spaced values."""
     return values.iloc[:: len(values) // MOST_ROWS + 1]
 
@@ -71,7 +71,7 @@ def _sample(target: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _id_reason(values: pd.Series) -> str:
-    few = _spaced(values).dropna()  # saves the count of all values for nearly all columns
+    few = _few_of(values).dropna()  # saves the count of all values for nearly all columns
     is_measured = types.is_float_dtype(values) and (few % 1 != 0).any()
     if is_measured or few.nunique() <= ID_SHARE * len(few):
         return ""

@@ -149,6 +149,13 @@ def test_the_simulation_has_the_contests_columns_in_their_order(simulation):
     assert list(test) == ["isic_id", "patient_id", *PUBLIC_COLUMNS]
 
 
+def test_no_column_of_the_simulation_follows_the_target_or_is_an_id(simulation):
+    cases, notes = read(simulation)
+    names = {name.replace("anatom_site_general", "anatom_site_general_challenge") for name in PUBLIC_COLUMNS}
+    assert names <= set(cases.columns)
+    assert not [note for note in notes if "follow the target" in note or "ids or free text" in note]
+
+
 def test_the_simulation_is_stacked_and_submitted_with_the_contests_header(simulation, tmp_path, capsys):
     recipe = tmp_path / "quick.toml"
     recipe.write_text(QUICK)
