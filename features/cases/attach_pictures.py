@@ -9,7 +9,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from features.cases.names import likely_names
-from features.cases.tfrecord_cases import index_records
+from features.cases.without_table.records import index_records
 from features.folder.data_folder import DataFolder
 from features.folder.layout import MAPPING, Columns
 from features.folder.picture_locations import PictureLocation
@@ -42,11 +42,11 @@ def name_pictures(
         files = location.pictures()
     ids = raw[columns.image_name]
     names = read_ids(ids, files, where, faults, data.notes)
-    changed = names.notna() & (names != ids)
-    if changed.any():
-        data.spellings.update(zip(names[changed], ids[changed], strict=True))
+    has_other_name = names.notna() & (names != ids)
+    if has_other_name.any():
+        data.spellings.update(zip(names[has_other_name], ids[has_other_name], strict=True))
         raw = raw.assign(**{columns.image_name: names})
-    if location is not None and location.only_deeper and names_folders(ids[changed]):
+    if location is not None and location.only_deeper and names_folders(ids[has_other_name]):
         location = replace(location, only_deeper="")
     if files and location is not None and location.hdf5 is None:
         values = dicom_columns(columns.image_name, columns.patient_id, columns.metadata)
@@ -103,7 +103,7 @@ def _files_under_other_names(
     if missing.empty:
         return {}
     masks = location.masks()
-    found = {name: masks[name] for name in missing if name in masks}
+    masks_of_cases = {name: masks[name] for name in missing if name in masks}
     free = {name: path for name, path in files.items() if name not in cases}
     others = find_in_other_case(missing, free)
     folders = Counter(path.parent.name for path in free.values())
@@ -115,7 +115,7 @@ def _files_under_other_names(
     if others:
         texts = [f"{name} is {files[other].name}" for name, other in others.items()]
         notes.append(f"{location.name}: file names in another case than the id: {list_names(texts)}")
-    return found | alone | {name: files[other] for name, other in others.items()}
+    return masks_of_cases | alone | {name: files[other] for name, other in others.items()}
 
 
 def attach_files(
@@ -198,14 +198,14 @@ def _other_files(missing: pd.Index, place: Place | None) -> str:
         return ""
     data, location = place
     names = set(missing)
-    unsupported = [path.name for path in location.listing if name_of_file(path) in names]
-    if unsupported:
-        return f"; ignored because they are not JPEG, PNG or DICOM: {list_names(unsupported)}"
+    other_kinds = [path.name for path in location.listing if name_of_file(path) in names]
+    if other_kinds:
+        return f"; ignored because they are not JPEG, PNG or DICOM: {list_names(other_kinds)}"
     counts = count_pictures(data, names)
     folders = ", ".join(f"{folder} ({count})" for folder, count in counts.items())
     own = [folder.relative_to(data).as_posix() for folder in location.parts or (location.folder,)]
     remedy = f"name all folders in {MAPPING}, as in {in_toml([*own, *counts])}"
-    return f"; pictures of these names lie in {folders}: {remedy}" if counts else ""
+    return f"; pictures of these names are in {folders}: {remedy}" if counts else ""
 
 
 def _report_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, faults: Faults) -> None:

@@ -18,9 +18,9 @@ from features.cases.metadata.columns import (
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.patient_groups import large_patients, settle_patients
-from features.cases.tfrecord_cases import index_records, rows_of_records
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
-from features.cases.without_table import report_no_pictures, rows_without_table
+from features.cases.without_table.folders import report_no_pictures, rows_without_table
+from features.cases.without_table.records import index_records, rows_of_records
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
@@ -180,12 +180,12 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
 def _note_unused_pictures(data: DataFolder, parts: Mapping[str, pd.DataFrame]) -> None:
     """Note the pictures that belong to no case: rows may be missing."""
     cases = parts["train"].index.union(parts["test"].index)
-    used = {picture for part in parts.values() if "picture" in part for picture in part["picture"]}
+    paths = {picture for part in parts.values() if "picture" in part for picture in part["picture"]}
     locations = [data.picture_location(role) for role in ("train", "test")]
     by_folder = {location.name: location for location in locations if location is not None and not location.records}
     for location in by_folder.values():
         others = {name: path for name, path in location.pictures().items() if name not in cases}
-        names = [name for name, path in others.items() if path.relative_to(data.path).as_posix() not in used]
+        names = [name for name, path in others.items() if path.relative_to(data.path).as_posix() not in paths]
         if names:
             data.notes.append(f"{location.name}: pictures without a row in a CSV, not used: {list_names(names)}")
 
@@ -209,10 +209,8 @@ def _check_sample(data: DataFolder, test: pd.DataFrame, faults: Faults) -> None:
         return
     ids = pd.Index(check_names(sample[name], name, where, faults, data.notes, paths=True))
     names = match_ids(ids, test.index)
-    if changed := int((names != ids).sum()):
-        data.notes.append(
-            f"{where}: {name}: ids with a folder or a file ending, read as names of test cases: {changed}"
-        )
+    if count := int((names != ids).sum()):
+        data.notes.append(f"{where}: {name}: ids with a folder or a file ending, read as names of test cases: {count}")
     _add_fault(faults, f"{where}: rows that belong to no test case", names.difference(test.index))
     _add_fault(faults, f"{where}: {name} in more than one row", names[names.duplicated()].unique())
     absent = test.index.difference(names)

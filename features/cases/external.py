@@ -8,8 +8,8 @@ import pandas as pd
 from features.cases.attach_pictures import attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, no_rows
 from features.cases.metadata.columns import NO_METADATA
-from features.cases.tfrecord_cases import index_records, rows_of_records
-from features.cases.without_table import rows_without_table
+from features.cases.without_table.folders import rows_without_table
+from features.cases.without_table.records import index_records, rows_of_records
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, Columns
 from features.folder.picture_locations import EXTRA, PictureLocation, source_name

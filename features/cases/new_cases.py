@@ -10,7 +10,7 @@ from features.cases.attach_pictures import SIZES, attach_files, attach_pictures,
 from features.cases.csv_rows import canonical_rows, join_sizes
 from features.cases.names import check_names
 from features.cases.patient_groups import settle_patients
-from features.cases.tfrecord_cases import index_records, rows_of_records
+from features.cases.without_table.records import index_records, rows_of_records
 from features.folder.column_names import use_requested_names
 from features.folder.data_folder import DataFolder
 from features.folder.layout import Columns, Layout

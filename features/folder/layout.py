@@ -124,7 +124,7 @@ class Layout(Settings):
 
     @property
     def has_class_folders(self) -> bool:
-        """Whether there is no table of training cases: the class of a picture is the name of its folder."""
+        """Whether the training cases have no table: the class of a picture is the name of its folder."""
         return not self.train and bool(self.positive)
 
     def as_ingredient(self) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def dicom_columns(id_name: str, patient: str, metadata: Sequence[str]) -> dict[s
     """Return patient, age and sex -> the requested column for it, without those that no column is for."""
     ages = [name for name in metadata if name in AGE_COLUMNS]
     sexes = [name for name in metadata if name in SEX_COLUMNS]
-    wanted = {"patient": [patient] if patient != id_name else [], "age": ages, "sex": sexes}
-    return {kind: names[0] for kind, names in wanted.items() if names}
+    requests = {"patient": [patient] if patient != id_name else [], "age": ages, "sex": sexes}
+    return {kind: names[0] for kind, names in requests.items() if names}
 
 
 def fill_from_dicom(
@@ -48,7 +48,7 @@ def fill_from_dicom(
         values = table[id_name].map({name: value[kind] for name, value in tags.items() if kind in value})
         use = lacking[kind] & values.notna().to_numpy()
         if use.any():
-            table = table.assign(**{column: _filled(table, column, values, use)})
+            table = table.assign(**{column: _with_values(table, column, values, use)})
             counts[f"{column} from {TAGS[kind]}"] = int(use.sum())
     texts = [f"{text} in {number_of(count, 'case')}" for text, count in counts.items()]
     notes += [f"read from the DICOM files where the table has no value: {', '.join(texts)}"] if texts else []
@@ -59,7 +59,7 @@ def _missing(table: pd.DataFrame, column: str) -> np.ndarray:
     return table[column].isna().to_numpy() if column in table else np.ones(len(table), dtype=bool)
 
 
-def _filled(table: pd.DataFrame, column: str, values: pd.Series, use: np.ndarray) -> pd.Series:
+def _with_values(table: pd.DataFrame, column: str, values: pd.Series, use: np.ndarray) -> pd.Series:
     """Return the column with ``values`` where ``use`` says so, as text if the column holds text."""
     if column not in table:
         return values.where(use)

@@ -40,8 +40,8 @@ class FolderFiles:
 def list_files(folder: Path, *, subfolders: bool = False) -> tuple[Path, ...]:
     """Return the files and sub-folders in ``folder``, sorted; with ``subfolders``, the files at every depth.
 
-    Sub-folders whose name begins with a dot, or that an archive of macOS adds, are not entered; nor is one twice,
-    if a link leads back to it.
+    Sub-folders whose name begins with a dot, or that an archive of macOS adds, are not searched; nor is one
+    twice, if a link leads back to it.
     """
     if not folder.is_dir():
         return ()
@@ -49,13 +49,13 @@ def list_files(folder: Path, *, subfolders: bool = False) -> tuple[Path, ...]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    entered = set[str]()
+    places = set[str]()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        folders[:] = [] if real in entered else sorted(name for name in folders if is_entered(name))
-        if real not in entered:
+        folders[:] = [] if real in places else sorted(name for name in folders if is_entered(name))
+        if real not in places:
             yield from (Path(place, name) for name in sorted(names))
-        entered.add(real)
+        places.add(real)
 
 
 def is_entered(folder: str) -> bool:
@@ -90,7 +90,7 @@ def _is_system_file(name: str) -> bool:
 
 
 def _masks(files: Sequence[Path], pictures: Sequence[Path]) -> set[Path]:
-    """Return those of ``files`` that have the name of a picture with a word for a mask, or lie in a folder of masks."""
+    """Return those of ``files`` that have the name of a picture with a word for a mask, or are in a folder of masks."""
     folders = defaultdict[str, set[Path]](set)
     for path in pictures:
         folders[name_of_file(path)].add(path.parent)

@@ -21,7 +21,7 @@ def read_ids(
     """Return the ``ids`` of a table as names of pictures: without folders and file endings, with a note.
 
     ``pictures``: name -> path of the pictures that can be meant; None without any, or if their names are not known.
-    An id that is the name of a picture stays as it is. Otherwise the picture with this file name is meant, and of
+    An id that is the name of a picture stays as it is. Otherwise the picture with this file name is used, and of
     several the one whose folders end as those of the id; ``faults`` collects ids that leave several. Absolute paths to
     no picture, and paths with ``..``, stay as they are.
     """
@@ -48,7 +48,7 @@ def names_folders(ids: pd.Series) -> bool:
 def match_ids(ids: pd.Index, names: pd.Index) -> pd.Index:
     """Return ``ids`` as the image names in ``names`` that they can only mean; others stay as they are.
 
-    An id may have folders, a file ending or blanks besides, and letters in another case, if no other name is like it.
+    An id may have folders, a file ending or blanks besides, and another case, if no other name is like it.
     """
     texts = [text for text in ids[~ids.isin(names)].unique() if isinstance(text, str)]
     if not texts:
@@ -90,18 +90,22 @@ def _parts(text: str) -> tuple[str, ...]:
 def _names_of(
     unusual: Sequence[str], pictures: Mapping[str, Path] | None, others: set[str], where: str, faults: Faults
 ) -> dict[str, str]:
+    files = pictures or {}
     by_file = defaultdict[str, list[str]](list)
-    for name, path in (pictures or {}).items():
+    for name, path in files.items():
         by_file[ENDING.sub("", path.name.rpartition("@")[2]).casefold()].append(name)
+    folders = {path.parent.name.casefold() for path in files.values()}
     readable = {text: parts for text in unusual if ".." not in (parts := _parts(text)) and parts}
-    matches = {text: _best(parts, by_file, pictures or {}) for text, parts in readable.items()}
-    several = [f"{text} ({' and '.join(found[:MOST_SHOWN])})" for text, found in matches.items() if len(found) > 1]
-    if several:
-        faults.add(f"{where}: ids that several pictures can be meant by: {list_names(several)}; write the folders too")
-    names = {text: found[0] for text, found in matches.items() if len(found) == 1}
-    plain = {text: parts for text, parts in readable.items() if not matches[text] and not _is_absolute(text)}
-    unclear = {text: "_".join(readable[text]) for text, found in matches.items() if len(found) > 1}
-    return unclear | names | _names_without_files(plain, others)
+    matches = {text: _best(parts, by_file, files, folders) for text, parts in readable.items()}
+    unclear = {text: names for text, names in matches.items() if len(names) > 1}
+    if unclear:
+        examples = [f"{text} ({' and '.join(names[:MOST_SHOWN])})" for text, names in unclear.items()]
+        faults.add(f"{where}: ids that several pictures can be meant by: {list_names(examples)}; write the folders too")
+    result = {
+        text: names[0] if len(names) == 1 else "_".join(readable[text]) for text, names in matches.items() if names
+    }
+    plain = {text: parts for text, parts in readable.items() if text not in result and not _is_absolute(text)}
+    return result | _names_without_files(plain, others | set(files))
 
 
 def _names_without_files(ids: Mapping[str, tuple[str, ...]], others: set[str]) -> dict[str, str]:
@@ -116,9 +120,17 @@ def _names_without_files(ids: Mapping[str, tuple[str, ...]], others: set[str]) -
     }
 
 
-def _best(parts: tuple[str, ...], by_file: Mapping[str, Sequence[str]], pictures: Mapping[str, Path]) -> list[str]:
-    """Return the names of the pictures that an id with these parts can mean: those that share most of its end."""
+def _best(
+    parts: tuple[str, ...], by_file: Mapping[str, Sequence[str]], pictures: Mapping[str, Path], folders: set[str]
+) -> list[str]:
+    """Return the names of the pictures that an id with these parts can mean: those that share most of its end.
+
+    If the id's folder is one of the ``folders`` of pictures, the picture must be in it.
+    """
     names = by_file.get(ENDING.sub("", parts[-1]).casefold(), ())
+    folder = parts[-2].casefold() if len(parts) > 1 else ""
+    if folder in folders:
+        names = [name for name in names if pictures[name].parent.name.casefold() == folder]
     if len(names) < 2:
         return list(names)
     likeness = {name: _likeness(parts, pictures[name]) for name in names}

@@ -27,9 +27,9 @@ def unknown_features(features: Mapping[str, Value], names: Mapping[str, str]) ->
 
     ``names``: feature -> name in the case table, of the mapping.
     """
-    renamed = {names.get(name, name): value for name, value in features.items()}
+    values = {names.get(name, name): value for name, value in features.items()}
     picture = picture_feature(features)
-    lacking = [name for name in ("image", INDEX) if name not in renamed]
+    lacking = [name for name in ("image", INDEX) if name not in values]
     other = next((name for name, column in names.items() if column == "image" and name in features), picture)
     if other != picture:
         return f"only one feature of a record may hold a picture, or one is called image; found {_list(features)}"

@@ -46,7 +46,7 @@ def is_dicom(start: bytes) -> bool:
     """Return whether a file with these first 132 bytes is a DICOM, also one without preamble.
 
     Without preamble, a file begins with its first element (DICOM PS3.5, 7.1): group and element, each two bytes
-    with the lowest first; then the two letters of the value's type, or the length of the value in four bytes.
+    with the lowest first; then the two characters of the value's type, or the length of the value in four bytes.
     """
     position, magic = DICOM_MAGIC
     if start[position] == magic:

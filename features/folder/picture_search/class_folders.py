@@ -57,14 +57,14 @@ def offer_of_classes(data: Path, is_malignant: Callable[[str], bool]) -> str:
     lines += [f'test_pictures = "{_parent(roles["test"])}"'] if roles["test"] else []
     lines += [f"positive = {_list(positive)}", f"negative = {_list(negative)}"]
     texts = [f"{folder} ({count})" for folder, count in counts.items()]
-    shown = ", ".join(texts[:MOST_SHOWN]) + (", ..." if len(texts) > MOST_SHOWN else "")
-    start = f"pictures lie in {shown}; if the name of a folder is the class of its pictures, write in a {MAPPING}"
+    first = ", ".join(texts[:MOST_SHOWN]) + (", ..." if len(texts) > MOST_SHOWN else "")
+    start = f"pictures are in {first}; if the name of a folder is the class of its pictures, write in a {MAPPING}"
     return "".join([f"{start}:", *(f"\n      {line}" for line in lines)])
 
 
 def _class(folders: tuple[str, ...], words: set[str]) -> str:
-    named = [folder for folder in folders if folder.strip().casefold() in words]
-    return (named or list(folders) or [""])[-1]
+    classes = [folder for folder in folders if folder.strip().casefold() in words]
+    return (classes or list(folders) or [""])[-1]
 
 
 def _parent(folders: list[PurePosixPath]) -> str:

@@ -63,7 +63,7 @@ def count_pictures(data: Path, names: Collection[str] = ()) -> dict[str, int]:
 
 
 def pictures_there(data: Path, name: str) -> str:
-    """Return in words where pictures lie in ``data``, the folder with the name nearest to ``name`` first."""
+    """Return in words where pictures are in ``data``, the folder with the name nearest to ``name`` first."""
     counts = count_pictures(data)
     if not counts:
         return f"no pictures are in {data}"
@@ -72,7 +72,7 @@ def pictures_there(data: Path, name: str) -> str:
 
 
 def only_deeper(location: PictureLocation, key: str) -> str:
-    """Return a sentence on a folder whose pictures all lie in sub-folders, and the setting that names them."""
+    """Return a sentence on a folder with pictures in sub-folders only, and the setting that names them."""
     counts = Counter(path.parent.relative_to(location.folder).as_posix() for path in location.files)
     texts = [f"{folder}/ ({count})" for folder, count in list(counts.items())[:MOST_FOLDERS]]
     more = f" and {len(counts) - MOST_FOLDERS} more folders" if len(counts) > MOST_FOLDERS else ""
@@ -94,7 +94,7 @@ def _list_folders(counts: Counts) -> str:
     texts = [f"{'the data folder itself' if name == '.' else name} ({count})" for name, count in counts.items()]
     rest = len(texts) - MOST_FOLDERS
     more = f" and {number_of(rest, 'more folder')}" if rest > 0 else ""
-    return f"pictures lie in {', '.join(texts[:MOST_FOLDERS])}{more}"
+    return f"pictures are in {', '.join(texts[:MOST_FOLDERS])}{more}"
 
 
 def _setting(counts: Counts, key: str) -> str:

@@ -47,10 +47,10 @@ def usual_places(layout: Layout, role: str) -> str:
 
 def _candidates(names: tuple[str, ...], role: str, side: str) -> Iterable[str]:
     usual = (f"jpeg/{side}", f"dicom/{side}", side, "tfrecords", ".")
-    unpacked = (f"{Path(name).stem}/image" for name in names if _is_hdf5(Path(name)))
+    inner = (f"{Path(name).stem}/image" for name in names if _is_hdf5(Path(name)))
     if role == EXTRA:
-        return (*names, *unpacked, "jpeg", "dicom", *usual)
-    return usual if names == Layout().pictures_of(side) else (*names, *unpacked)
+        return (*names, *inner, "jpeg", "dicom", *usual)
+    return usual if names == Layout().pictures_of(side) else (*names, *inner)
 
 
 def _location_in(data: Path, name: str, role: str, layout: Layout) -> PictureLocation | None:
@@ -83,7 +83,7 @@ def _location_of_records(folder: Path, name: str, role: str) -> PictureLocation 
 
 
 def _named_location(data: Path, names: tuple[str, ...], layout: Layout, role: str) -> PictureLocation:
-    """Return the location that the mapping names; its fault says what is not there, and what is there instead."""
+    """Return the location that the mapping names; its fault names the missing folders and those with pictures."""
     places = [_named_place(data, name, layout, role) for name in names]
     if len(places) == 1:
         return places[0]
@@ -124,8 +124,8 @@ def _unpacked_hdf5(file: Path, name: str) -> PictureLocation | None:
     """Return the location of an HDF5 file, or of the folder into which it was unpacked; None if neither is there."""
     if file.is_file():
         return PictureLocation(file.parent, name, hdf5=file)
-    unpacked = f"{Path(name).stem}/image"
-    location = PictureLocation(file.parent / unpacked, unpacked)
+    inner = f"{Path(name).stem}/image"
+    location = PictureLocation(file.parent / inner, inner)
     return location if location.files else None
 
 

@@ -44,7 +44,7 @@ def _rows_of_pictures(data: DataFolder, name: str, names: pd.Index) -> tuple[pd.
     folder = replace(data, layout=data.layout.model_copy(update={"test": name}), notes=notes)
     try:
         table = folder.cases("test")
-    except InputFault:  # a table that nobody names may be anything
+    except InputFault:  # a table without a setting that names it may be anything
         return None
     column = data.layout.columns.image_name
     if column not in table:

@@ -1,4 +1,4 @@
-"""Tests of tfrecord_cases.py and external.py: pictures and cases from Kaggle's TFRecord files."""
+"""Tests of records.py and external.py: pictures and cases from Kaggle's TFRecord files."""
 
 from pathlib import Path
 from zlib import crc32
@@ -8,7 +8,7 @@ import pytest
 
 from features.cases.case_table import read_cases
 from features.cases.summary import describe_cases
-from features.cases.tfrecord_cases import index_records
+from features.cases.without_table.records import index_records
 from features.folder.layout import Request
 from features.pictures.read import read_picture
 from runtime.errors import Faults, InputFault

@@ -49,7 +49,7 @@ def without_preamble(data: Path) -> None:
         dataset.save_as(path, implicit_vr=path.stem[0] == "a", little_endian=True, enforce_file_format=False)
 
 
-def changed(write: Callable[[Path], object], *edits: Callable[[Path], object]) -> Situation:
+def edit(write: Callable[[Path], object], *edits: Callable[[Path], object]) -> Situation:
     return Situation(lambda data: [step(data) for step in (write, *edits)], cases)
 
 
@@ -80,7 +80,7 @@ def other(name: str) -> dict[str, bytes | int]:
     return {"image/encoded": kaggle(name)["image"], "image_id": name.encode(), "label": TARGETS.get(name, 0)}
 
 
-def worded(name: str) -> dict[str, bytes | int]:
+def in_words(name: str) -> dict[str, bytes | int]:
     return other(name) | {"label": (b"nevus", b"melanoma")[TARGETS.get(name, 0)], "subject": name[0].encode()}
 
 
@@ -89,10 +89,10 @@ SITUATIONS = {
     "dicom_suffix_upper_case": Situation(as_dicom("{}.DCM"), cases),
     "dicom_without_suffix": Situation(as_dicom("{}"), cases),
     "dicom_without_preamble": Situation(without_preamble, cases),
-    "dicom_tags_for_missing_values": changed(as_dicom(), edit_file("b1,p2,female,50", "b1,,,")),
-    "dicom_tags_for_missing_columns": changed(as_dicom(), edit_file("patient_id,sex", "who,gone")),
+    "dicom_tags_for_missing_values": edit(as_dicom(), edit_file("b1,p2,female,50", "b1,,,")),
+    "dicom_tags_for_missing_columns": edit(as_dicom(), edit_file("patient_id,sex", "who,gone")),
     "dicom_tags_not_needed": Situation(as_dicom(), cases),
-    "dicom_tags_in_class_folders": changed(
+    "dicom_tags_in_class_folders": edit(
         as_dicom(),
         lambda data: [(data / f"all/{folder}").mkdir(parents=True) for folder in ("benign", "malignant")],
         lambda data: [
@@ -114,7 +114,7 @@ SITUATIONS = {
     "records_words": records(
         "train.tfrecord",
         "test.tfrecord",
-        features=worded,
+        features=in_words,
         mapping=f'positive = ["melanoma"]\nnegative = ["nevus"]\n{COLUMNS}patient_id = "subject"\n',
     ),
     "records_without_picture": records(

@@ -170,6 +170,12 @@ SITUATIONS = {
         mapping('train_pictures = "jpeg/train"\ntest_pictures = "jpeg/test"\n'),
     ),
     "id_of_several": clinic(per_patient, spell("x/001.jpg", ("a1",), "train.csv"), mapping("subfolders = true\n")),
+    "id_of_another_folder": clinic(
+        move("jpeg/train/a*", "jpeg/train/a/"),
+        move("jpeg/train/b*", "jpeg/train/b/"),
+        spell("b/{}.jpg", TRAIN, "train.csv"),
+        mapping('train_pictures = "jpeg/train"\n'),
+    ),
     "id_without_pictures": clinic(move("jpeg", "../gone"), spell("img/{}.jpg", TRAIN, "train.csv")),
     "id_in_sample_alone": clinic(spell("test/{}.png", TEST, "sample_submission.csv")),
     "id_in_other_case": clinic(spell("A1", ("a1",), "train.csv")),
@@ -192,7 +198,7 @@ SITUATIONS = {
         lambda data: Image.open(data / "jpeg/train/a1.jpg").save(data / "jpeg/train/a1.bmp"),
         lambda data: (data / "jpeg/train/a1.jpg").unlink(),
     ),
-    # files that are no pictures of cases
+    # files other than the pictures of cases
     "left_out_mac": clinic(write_bytes("jpeg/train/._a1.jpg", "jpeg/train/.DS_Store")),
     "left_out_windows": clinic(write_bytes("jpeg/train/Thumbs.db", "jpeg/train/desktop.ini")),
     "left_out_superpixels": clinic(mask("jpeg/train/a1_superpixels.png"), mask("jpeg/train/a2_superpixels.png")),

@@ -45,7 +45,7 @@ def _rows(table: pd.DataFrame, files: dict, data: DataFolder, side: str, where: 
     if columns.patient_id not in table:
         if side == "train":
             text = "every picture is a patient of its own; those of one person may be in several folds"
-            notes.append(warning(f"{where}: there is no table: {text}"))
+            notes.append(warning(f"{where}: without a table, {text}"))
         table = table.assign(**{columns.patient_id: np.nan})
     metadata = tuple(name for name in columns.metadata if name in table)
     layout = data.layout.model_copy(update={"columns": columns.model_copy(update={"metadata": metadata})})
@@ -53,7 +53,7 @@ def _rows(table: pd.DataFrame, files: dict, data: DataFolder, side: str, where: 
 
 
 def report_no_pictures(cases: pd.Index, data: DataFolder, role: str, faults: Faults) -> None:
-    """Note that ``cases`` have no pictures, and where they were searched; a fault if some lie beside the tables."""
+    """Note that ``cases`` have no pictures, and where they were searched; a fault if some are next to the tables."""
     names = data.layout.pictures_of(role)
     if not names or cases.empty:
         return
@@ -62,6 +62,6 @@ def report_no_pictures(cases: pd.Index, data: DataFolder, role: str, faults: Fau
     if beside:
         pictures = number_of(beside, "picture")
         setting = f'{role}_pictures = "."'
-        faults.add(f"{search}; {pictures} of these cases lie in the data folder itself: write in {MAPPING}: {setting}")
+        faults.add(f"{search}; {pictures} of these cases are in the data folder itself: write in {MAPPING}: {setting}")
         return
     data.notes.append(f"{search}; the cases have no pictures")
