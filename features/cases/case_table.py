@@ -142,11 +142,9 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
 def _hint_without_table(data: DataFolder, role: str) -> str:
     if role == "test":
         return f'; without test cases, set test = "" in {MAPPING}'
-    offer = (
-        ""
-        if data.has(data.layout.train)
-        else offer_of_classes(data.path, lambda name: means_malignant(plain_word(name)))
-    )
+    if data.has(data.layout.train):
+        return ""
+    offer = offer_of_classes(data.path, lambda folder: means_malignant(plain_word(folder)))
     return f"; {offer}" if offer else ""
 
 

@@ -39,7 +39,7 @@ def fill_from_dicom(
     """
     lacking = {kind: _missing(table, name) for kind, name in columns.items()}
     rows = np.logical_or.reduce([*lacking.values(), np.zeros(len(table), dtype=bool)])
-    names = [name for name in table.loc[rows, id_name] if name in files]
+    names = [str(name) for name in table[id_name][rows] if name in files]
     tags = _tags_of({name: files[name] for name in names if _may_be_dicom(files[name])})
     if not tags:
         return table

@@ -1,5 +1,7 @@
 """Cases whose table or pictures are not there: pictures in a folder per class, and tables without any picture."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -38,7 +40,9 @@ def rows_without_table(data: DataFolder, role: str, faults: Faults) -> pd.DataFr
     return relative_to_data(part.assign(width=part["width"], height=part["height"]), data.path)
 
 
-def _rows(table: pd.DataFrame, files: dict, data: DataFolder, side: str, where: str, faults: Faults) -> pd.DataFrame:
+def _rows(
+    table: pd.DataFrame, files: dict[str, Path], data: DataFolder, side: str, where: str, faults: Faults
+) -> pd.DataFrame:
     columns, notes = data.layout.columns, data.notes
     values = dicom_columns(columns.image_name, columns.patient_id, columns.metadata)
     table = fill_from_dicom(table, files, columns.image_name, values, notes)

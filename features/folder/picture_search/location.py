@@ -26,8 +26,8 @@ def find_location(data: Path, layout: Layout, role: str, *, is_named: bool = Fal
     names = layout.pictures_of(side)
     # The names of a public data set are those of folders that are there, or else the default.
     if is_named or (names != Layout().pictures_of(side) and any((data / name).is_dir() for name in names)):
-        location = _named_location(data, names, layout, role)
-        return location if is_named else replace(location, only_deeper="")
+        place = _named_location(data, names, layout, role)
+        return place if is_named else replace(place, only_deeper="")
     candidates = tuple(_candidates(names, role, side))
     locations = (_location_in(data, name, role, layout) for name in candidates)
     location = next((location for location in locations if location is not None), None)

@@ -21,7 +21,7 @@ def metadata_of_pictures(data: DataFolder, location: PictureLocation) -> tuple[p
     names = pd.Index(list(location.pictures()), dtype=object)
     beside = [path.name for path in tables_in(data.path) if path.parent == data.path]
     tables = [name for name in beside if name != data.layout.sample]
-    fitting = {name: table for name in tables if (table := _rows_of_pictures(data, name, names)) is not None}
+    fitting = {name: rows for name in tables if (rows := _rows_of_pictures(data, name, names)) is not None}
     if len(fitting) != 1:
         data.notes.extend(_not_read(name, data.layout.columns.image_name, bool(fitting)) for name in tables)
         return None

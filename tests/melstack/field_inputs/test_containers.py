@@ -49,6 +49,13 @@ def without_preamble(data: Path) -> None:
         dataset.save_as(path, implicit_vr=path.stem[0] == "a", little_endian=True, enforce_file_format=False)
 
 
+def into_classes(data: Path) -> None:
+    for path in sorted((data / "dicom/train").iterdir()):
+        folder = data / "all" / ("benign", "malignant")[TARGETS[path.stem]]
+        folder.mkdir(parents=True, exist_ok=True)
+        path.rename(folder / path.name)
+
+
 def edit(write: Callable[[Path], object], *edits: Callable[[Path], object]) -> Situation:
     return Situation(lambda data: [step(data) for step in (write, *edits)], cases)
 
@@ -94,11 +101,7 @@ SITUATIONS = {
     "dicom_tags_not_needed": Situation(as_dicom(), cases),
     "dicom_tags_in_class_folders": edit(
         as_dicom(),
-        lambda data: [(data / f"all/{folder}").mkdir(parents=True) for folder in ("benign", "malignant")],
-        lambda data: [
-            path.rename(data / "all" / ("benign", "malignant")[TARGETS[path.stem]] / path.name)
-            for path in sorted((data / "dicom/train").iterdir())
-        ],
+        into_classes,
         lambda data: (data / "cases.toml").write_text(
             'train = ""\ntest = ""\ntrain_pictures = "all"\nsample = ""\npositive = ["malignant"]\n'
         ),
@@ -135,5 +138,6 @@ def test_a_container_is_read_as_it_was_meant(name: str, tmp_path: Path) -> None:
 def test_the_tags_of_dicom_files_fill_what_the_table_lacks(tmp_path: Path) -> None:
     check("dicom_tags_for_missing_values", SITUATIONS, tmp_path)
     table = Run(tmp_path / "run").read_cases()
-    assert table.loc["b1", ["patient_id", "sex", "age_approx"]].tolist() == ["b", "female", 0.5]
-    assert table.loc["b2", ["patient_id", "sex", "age_approx"]].tolist() == ["p2", "female", 50.0]
+    rows = table[["patient_id", "sex", "age_approx"]].T.to_dict("list")
+    assert rows["b1"] == ["b", "female", 0.5]
+    assert rows["b2"] == ["p2", "female", 50.0]

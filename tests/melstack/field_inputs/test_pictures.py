@@ -77,8 +77,8 @@ def draw_classes(*folders: str, names: str = "{folder}{number}") -> Callable[[Pa
     return write
 
 
-def both(*writers: Callable[[Path], object]) -> Callable[[Path], None]:
-    return lambda data: [writer(data) for writer in writers] and None
+def both(*writers: Change) -> Change:
+    return lambda data: [writer(data) for writer in writers]
 
 
 def per_patient(data: Path) -> None:
