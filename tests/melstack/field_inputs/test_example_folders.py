@@ -1,4 +1,4 @@
-"""Tests of the section "Example folders" of docs/field_inputs.md, where FIELD_EXAMPLES names the folder that holds them."""
+"""Tests of the section "Example folders" of docs/field_inputs.md, if FIELD_EXAMPLES names the folder of them."""
 
 import os
 import re
@@ -10,7 +10,10 @@ from tests.command_line import run_melstack
 from tests.melstack.field_inputs.situation import PAGE
 from tests.tiny_project import RECIPE, FinishedRun
 
-ROW = re.compile(r"^\| `(?P<name>[0-9a-z_-]+)` \| `(?P<verb>cases|predict|stack)(?P<mapping>[^`]*)` \| (?P<code>[0-9]) \| (?P<sentence>.*) \|$")
+ROW = re.compile(
+    r"^\| `(?P<name>[0-9a-z_-]+)` \| `(?P<verb>cases|predict|stack)(?P<mapping>[^`]*)` "
+    r"\| (?P<code>[0-9]) \| (?P<sentence>.*) \|$"
+)
 EXAMPLES = Path(os.environ.get("FIELD_EXAMPLES", "none"))
 ROWS = [row for line in PAGE.read_text(encoding="utf-8").splitlines() if (row := ROW.match(line))]
 
