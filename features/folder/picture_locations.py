@@ -46,14 +46,19 @@ class PictureLocation:
         return sort_files(self.listing)
 
     @cached_property
-    def _names(self) -> dict[str, list[Path]]:
-        """Name -> files. A name that files in several folders have is completed by the folders: ``p1_001``."""
+    def _stems(self) -> dict[str, list[Path]]:
+        """Name of the file without its suffix -> the files, in all folders."""
         stems = defaultdict[str, list[Path]](list)
         for path in self.sorted_files.pictures:
             stems[name_of_file(path)].append(path)
+        return stems
+
+    @cached_property
+    def _names(self) -> dict[str, list[Path]]:
+        """Name -> files. A name that files in several folders have is completed by the folders: ``p1_001``."""
         names = defaultdict[str, list[Path]](list)
-        for stem, paths in stems.items():
-            is_one_place = len({path.parent for path in paths}) == 1
+        for stem, paths in self._stems.items():
+            is_one_place = len(paths) == 1 or len({path.parent for path in paths}) == 1
             for path in paths:
                 names[stem if is_one_place else self._long_name(path)].append(path)
         return names
@@ -79,10 +84,7 @@ class PictureLocation:
         """Return name -> files, for every name that more than one picture file has, also in different folders."""
         if self.hdf5 is not None:
             return {}
-        files = defaultdict[str, list[str]](list)
-        for path in self.sorted_files.pictures:
-            files[name_of_file(path)].append(self.relative(path))
-        return {name: same_name for name, same_name in files.items() if len(same_name) > 1}
+        return {name: [*map(self.relative, paths)] for name, paths in self._stems.items() if len(paths) > 1}
 
     @property
     def files(self) -> tuple[Path, ...]:

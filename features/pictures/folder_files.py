@@ -16,6 +16,7 @@ SUPERPIXELS = re.compile(r"super_?pixels?", re.IGNORECASE)
 MASK_WORDS = (
     r"(?:super_?pixels?|segmentations?|seg|masks?|lesion|annotations?|attribute_\w+|ground_?truth|gt|contour|roi)"
 )
+HAS_MASK_WORD = re.compile(MASK_WORDS, re.IGNORECASE)
 MASK = re.compile(rf"(?P<picture>.+?)[ _-]{MASK_WORDS}", re.IGNORECASE)  # X_superpixels beside X
 MASK_FOLDER = re.compile(rf"(?:.*[ _-])?{MASK_WORDS}(?:[ _-].*)?|.*groundtruth", re.IGNORECASE)
 
@@ -69,12 +70,13 @@ def sort_files(files: Sequence[Path]) -> FolderFiles:
     others = [path for path in files if not _is_system_file(path.name)]
     pictures = [path for path in others if is_picture(path)]
     masks = _masks(others, pictures)
-    return FolderFiles(tuple(path for path in pictures if path not in masks), tuple(sorted(masks)), tuple(system))
+    cases = [path for path in pictures if path not in masks] if masks else pictures
+    return FolderFiles(tuple(cases), tuple(sorted(masks)), tuple(system))
 
 
 def is_picture(path: Path) -> bool:
     """Return whether ``path`` is a picture: by the suffix if it is one of a picture, else by the first bytes."""
-    return path.suffix.lower() in KIND_OF_SUFFIX or _kind_by_content(path) is not None
+    return f".{path.name.rpartition('.')[2].lower()}" in KIND_OF_SUFFIX or _kind_by_content(path) is not None
 
 
 def _kind_by_content(path: Path) -> str | None:
@@ -91,12 +93,14 @@ def _is_system_file(name: str) -> bool:
 
 def _masks(files: Sequence[Path], pictures: Sequence[Path]) -> set[Path]:
     """Return those of ``files`` that have the name of a picture with a word for a mask, or are in a folder of masks."""
+    names = "\n".join(map(str, files))
+    if not HAS_MASK_WORD.search(names):  # one search is faster than one per file
+        return set()
     folders = defaultdict[str, set[Path]](set)
     for path in pictures:
         folders[name_of_file(path)].add(path.parent)
-    candidates = [
-        path for path in files if MASK.fullmatch(name_of_file(path)) or MASK_FOLDER.fullmatch(path.parent.name)
-    ]
+    in_folders = {place for place in {path.parent for path in files} if MASK_FOLDER.fullmatch(place.name)}
+    candidates = [path for path in files if path.parent in in_folders or MASK.fullmatch(name_of_file(path))]
     return {path for path in candidates if _has_picture(path, folders)}
 
 

@@ -11,7 +11,13 @@ SUFFIXES = {
 }
 KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 # Endings that people write behind the name of a picture, also of kinds that are not read.
-ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|dcm|dicom|dic|ima|tiff?|bmp|webp|heic|gif)$", re.IGNORECASE)
+ENDINGS = frozenset(
+    (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dcm", "dicom", "dic", "ima"),
+        *("tif", "tiff", "webp", "heic", "gif"),
+    )
+)
+ENDING = re.compile(rf"\.(?:{'|'.join(sorted(ENDINGS))})$", re.IGNORECASE)
 FIRST_BYTES = 132  # enough for every kind
 DICOM_MAGIC = slice(128, 132), b"DICM"  # position in a file, and bytes
 BMP_HEADERS = tuple(bytes((length,)) for length in (12, 40, 52, 56, 64, 108, 124))
@@ -23,7 +29,8 @@ LONGEST_FIRST_VALUE = 256  # bytes of the first value when its type is implicit
 
 def name_of_file(path: PurePath) -> str:
     """Return the name of a picture: its file's name without the ending of a picture file."""
-    return ENDING.sub("", path.name)
+    stem, _, ending = path.name.rpartition(".")
+    return stem if stem and ending.lower() in ENDINGS else path.name
 
 
 def kind_of_bytes(start: bytes) -> str | None:

@@ -26,6 +26,17 @@ def test_without_a_sample_rows_follow_the_test_cases(tmp_path):
     assert (tmp_path / "submission.csv").read_bytes() == b"image_name,target\nx,0.25\ny,1e-07\nz,1.0\n"
 
 
+def test_ids_are_spelt_as_in_the_sample(tmp_path):
+    sample = SAMPLE.set_axis(pd.Index(["test/z.jpg", "x.jpg", "Y"], name="image_name"))
+    write_submission(tmp_path / "submission.csv", GOOD, sample, CASES)
+    assert (tmp_path / "submission.csv").read_text() == "image_name,target\ntest/z.jpg,1.0\nx.jpg,0.25\nY,1e-07\n"
+
+
+def test_without_a_sample_ids_are_spelt_as_in_the_test_table(tmp_path):
+    write_submission(tmp_path / "submission.csv", GOOD, None, CASES, {"y": "y.png"})
+    assert (tmp_path / "submission.csv").read_text() == "image_name,target\nx,0.25\ny.png,1e-07\nz,1.0\n"
+
+
 @pytest.mark.parametrize(
     ("probabilities", "sentence"),
     [
