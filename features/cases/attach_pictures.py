@@ -35,22 +35,21 @@ def name_pictures(
     The location is returned too: ids that name the sub-folders allow it to use them. ``data.spellings`` collects the
     ids of the table that differ from the names.
     """
-    columns, files = data.layout.columns, None
+    columns = data.layout.columns
     if columns.image_name not in raw:
         return raw, location
-    if location is not None and not location.records and not location.fault:
-        files = location.pictures()
+    has_names = location is not None and not location.records and not location.fault
     ids = raw[columns.image_name]
-    names = read_ids(ids, files, where, faults, data.notes)
+    names = read_ids(ids, location.pictures if has_names and location is not None else dict, where, faults, data.notes)
     has_other_name = names.notna() & (names != ids)
     if has_other_name.any():
         data.spellings.update(zip(names[has_other_name], ids[has_other_name], strict=True))
         raw = raw.assign(**{columns.image_name: names})
     if location is not None and location.only_deeper and names_folders(ids[has_other_name]):
         location = replace(location, only_deeper="")
-    if files and location is not None and location.hdf5 is None:
+    if has_names and location is not None and location.hdf5 is None:
         values = dicom_columns(columns.image_name, columns.patient_id, columns.metadata)
-        raw = fill_from_dicom(raw, files, columns.image_name, values, data.notes)
+        raw = fill_from_dicom(raw, location.pictures(), columns.image_name, values, data.notes)
     return raw, location
 
 

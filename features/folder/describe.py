@@ -37,6 +37,8 @@ def _pictures(data: DataFolder) -> Iterator[str]:
         location = data.picture_location(role)
         if location is None:
             yield f"pictures of {role}: none"
+        elif fault := location.fault or location.only_deeper:
+            yield f"pictures of {role}: {fault}"
         elif location.records:
             yield f"pictures of {role}: {len(location.records)} TFRecord files, {location.name}"
         else:

@@ -16,7 +16,8 @@ SUPERPIXELS = re.compile(r"super_?pixels?", re.IGNORECASE)
 MASK_WORDS = (
     r"(?:super_?pixels?|segmentations?|seg|masks?|lesion|annotations?|attribute_\w+|ground_?truth|gt|contour|roi)"
 )
-HAS_MASK_WORD = re.compile(MASK_WORDS, re.IGNORECASE)
+# A part of each word: where none of them occurs, no name needs to be matched.
+PARTS_OF_MASK_WORDS = ("pixel", "seg", "mask", "lesion", "annot", "attribute", "truth", "gt", "contour", "roi")
 MASK = re.compile(rf"(?P<picture>.+?)[ _-]{MASK_WORDS}", re.IGNORECASE)  # X_superpixels beside X
 MASK_FOLDER = re.compile(rf"(?:.*[ _-])?{MASK_WORDS}(?:[ _-].*)?|.*groundtruth", re.IGNORECASE)
 
@@ -76,7 +77,7 @@ def sort_files(files: Sequence[Path]) -> FolderFiles:
 
 def is_picture(path: Path) -> bool:
     """Return whether ``path`` is a picture: by the suffix if it is one of a picture, else by the first bytes."""
-    return f".{path.name.rpartition('.')[2].lower()}" in KIND_OF_SUFFIX or _kind_by_content(path) is not None
+    return path.suffix.lower() in KIND_OF_SUFFIX or _kind_by_content(path) is not None
 
 
 def _kind_by_content(path: Path) -> str | None:
@@ -93,8 +94,9 @@ def _is_system_file(name: str) -> bool:
 
 def _masks(files: Sequence[Path], pictures: Sequence[Path]) -> set[Path]:
     """Return those of ``files`` that have the name of a picture with a word for a mask, or are in a folder of masks."""
-    names = "\n".join(map(str, files))
-    if not HAS_MASK_WORD.search(names):  # one search is faster than one per file
+    places = {text.rpartition(os.sep)[0].rpartition(os.sep)[2] for text in map(str, files)}
+    names = "\n".join((*places, *(path.name for path in files))).lower()
+    if not any(part in names for part in PARTS_OF_MASK_WORDS):  # a few searches are faster than one per file
         return set()
     folders = defaultdict[str, set[Path]](set)
     for path in pictures:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -16,11 +16,11 @@ MOST_SHOWN = 2
 
 
 def read_ids(
-    ids: pd.Series, pictures: Mapping[str, Path] | None, where: str, faults: Faults, notes: list[str]
+    ids: pd.Series, pictures_of: Callable[[], Mapping[str, Path]], where: str, faults: Faults, notes: list[str]
 ) -> pd.Series:
     """Return the ``ids`` of a table as names of pictures: without folders and file endings, with a note.
 
-    ``pictures``: name -> path of the pictures that can be meant; None without any, or if their names are not known.
+    ``pictures_of`` returns name -> path of the pictures that can be meant; {} if their names are not known.
     An id that is the name of a picture stays as it is. Otherwise the picture with this file name is used, and of
     several the one whose folders end as those of the id; ``faults`` collects ids that leave several. Absolute paths to
     no picture, and paths with ``..``, stay as they are.
@@ -28,7 +28,8 @@ def read_ids(
     texts = [text for text in pd.unique(ids.dropna()) if isinstance(text, str)]
     if not UNUSUAL.search("\n".join(texts)):
         return ids
-    unusual = [text for text in texts if UNUSUAL.search(text) and text not in (pictures or {})]
+    pictures = pictures_of()  # slow for a large file, and most tables have plain names
+    unusual = [text for text in texts if UNUSUAL.search(text) and text not in pictures]
     names = _names_of(unusual, pictures, set(texts), where, faults)
     if not names:
         return ids
@@ -88,9 +89,8 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _names_of(
-    unusual: Sequence[str], pictures: Mapping[str, Path] | None, others: set[str], where: str, faults: Faults
+    unusual: Sequence[str], files: Mapping[str, Path], others: set[str], where: str, faults: Faults
 ) -> dict[str, str]:
-    files = pictures or {}
     by_file = defaultdict[str, list[str]](list)
     for name, path in files.items():
         by_file[ENDING.sub("", path.name.rpartition("@")[2]).casefold()].append(name)

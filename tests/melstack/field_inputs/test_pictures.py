@@ -169,6 +169,7 @@ SITUATIONS = {
         spell("{}/001", TEST, "test.csv", "sample_submission.csv"),
         mapping('train_pictures = "jpeg/train"\ntest_pictures = "jpeg/test"\n'),
     ),
+    "id_is_the_folder": clinic(per_patient, mapping("subfolders = true\n")),
     "id_of_several": clinic(per_patient, spell("x/001.jpg", ("a1",), "train.csv"), mapping("subfolders = true\n")),
     "id_of_another_folder": clinic(
         move("jpeg/train/a*", "jpeg/train/a/"),
