@@ -104,10 +104,11 @@ def _assign_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, pa
         folds = official_folds(groups, rows["patient_id"], rows["target"], count=request.folds, seed=request.seed)
     else:
         folds = assign_folds(patients.reindex(rows.index), rows["target"], count=request.folds, seed=request.seed)
-    # External cases of a training patient have that patient's fold, so that its networks do not see them.
-    fold_of = folds.groupby(rows["patient_id"]).first()
-    external_folds = cases["patient_id"].where(cases["role"] == EXTRA).map(fold_of)
-    return cases.assign(fold=folds.reindex(cases.index).fillna(external_folds).fillna(-1).astype("int8"))
+    all_folds, external = folds.reindex(cases.index, fill_value=-1), cases["role"] == EXTRA
+    if external.any():  # those of a training patient have that patient's fold, so that its networks do not see them
+        fold_of = folds.groupby(rows["patient_id"]).first()
+        all_folds[external] = cases.loc[external, "patient_id"].map(fold_of).fillna(-1).to_numpy()
+    return cases.assign(fold=all_folds.astype("int8"))
 
 
 def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
@@ -231,4 +232,9 @@ def _set_types(part: pd.DataFrame, role: str) -> pd.DataFrame:
 
 def _strings(values: pd.Series) -> pd.Series:
     """Return text with None for missing values, so that all writers store them in the same way."""
-    return pd.Series([None if pd.isna(value) else str(value) for value in values], index=values.index, dtype=object)
+    texts = values.to_numpy(dtype=object).copy()
+    is_missing = pd.isna(texts)
+    texts[is_missing] = None
+    if pd.api.types.infer_dtype(texts, skipna=True) != "string":
+        texts[~is_missing] = [str(value) for value in texts[~is_missing]]
+    return pd.Series(texts, index=values.index, dtype=object)

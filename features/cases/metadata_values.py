@@ -52,7 +52,8 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
         values = pd.to_datetime(values, format="%Y%m%d").dt.strftime("%Y-%m-%d").astype(object)
     if pd.api.types.is_numeric_dtype(values):
         return _check_numbers(values, column, where, faults)
-    texts = values.map(lambda value: value if isinstance(value, str) else None)
+    is_text = pd.api.types.infer_dtype(values, skipna=True) == "string"
+    texts = values if is_text else values.map(lambda value: value if isinstance(value, str) else None)
     counts = texts.value_counts()
     rule = _rule(column, [str(text) for text in counts.index], counts.to_numpy())
     value_of, wrong = _apply(rule, [str(text) for text in counts.index])
@@ -71,7 +72,7 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
     if wrong or not _changes_any(value_of):
         return values
     replacements = {text: np.nan if value is None else value for text, value in value_of.items()}
-    new_values = [replacements[value] if isinstance(value, str) else value for value in values]
+    new_values = values.map(replacements) if is_text else [replacements.get(value, value) for value in values]
     numeric = all(value is None or isinstance(value, float) for value in value_of.values())
     return pd.Series(new_values, index=values.index, dtype=float if numeric else object)
 

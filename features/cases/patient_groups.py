@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from features.cases.patients import blank_fillers, of_unique, patient_keys
+from features.cases.patients import FILLER, blank_fillers, of_unique, patient_keys
 from features.folder.layout import LESION
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA
@@ -29,15 +29,17 @@ def settle_patients(
     ``extra:`` unless they are patients of train; external cases of test patients are left out. ``notes`` collects what
     is merged or left out, ``faults`` the patients in both train and test.
     """
-    rows = pd.concat([_identities(part, role) for role, part in parts.items()], ignore_index=True)
+    people = _identities({role: part.drop_duplicates("patient_id") for role, part in parts.items()})
+    people = people.assign(key=patient_keys(people["patient_id"]), spelling=people["patient_id"])
+    if EXTRA not in parts and _is_one_spelling_each(people):  # nearly always, and faster
+        _check(people, faults, notes)
+        return {role: _without_lesion(part, metadata) for role, part in parts.items()}
+    rows = _identities(parts)
     blank_fillers(rows, notes)
-    rows["key"] = patient_keys(rows["patient_id"])
-    rows["spelling"] = rows["patient_id"]
+    rows = rows.assign(key=patient_keys(rows["patient_id"]), spelling=rows["patient_id"])
     _fill_missing(rows)
     _note_spellings(rows, notes)
-    _warn_of_twins(rows, notes)
-    patients = {role: set(rows.loc[rows["role"] == role, "key"]) for role in ("train", "test")}
-    _check_overlap(rows, patients["train"] & patients["test"], faults)
+    patients = _check(rows, faults, notes)
     _note_external_cases(rows, patients, notes)
     is_external, is_own = rows["role"] == EXTRA, rows["key"].isin(patients["train"] | patients["test"])
     spelling = rows["key"].map(_first_spelling(rows)).astype(object)
@@ -46,13 +48,36 @@ def settle_patients(
     return {role: _with_patients(part, rows[rows["role"] == role], metadata) for role, part in parts.items()}
 
 
+def _is_one_spelling_each(people: pd.DataFrame) -> bool:
+    """Return whether every patient has one spelling, none is missing, and none can be a filler."""
+    pairs = people[["key", "spelling"]].drop_duplicates()
+    has_filler = pairs["key"].map(FILLER.fullmatch, na_action="ignore").notna().any()
+    return bool(pairs["key"].notna().all() and pairs["key"].is_unique and not has_filler)
+
+
+def _check(rows: pd.DataFrame, faults: Faults, notes: list[str]) -> dict[str, set[str]]:
+    """Return role -> the keys of its patients; warn of twins, and add a fault for patients of both train and test."""
+    patients = {role: set(rows.loc[rows["role"] == role, "key"]) for role in ("train", "test")}
+    _warn_of_twins(rows, notes)
+    _check_overlap(rows, patients["train"] & patients["test"], faults)
+    return patients
+
+
 def _with_patients(part: pd.DataFrame, rows: pd.DataFrame, metadata: Iterable[str]) -> pd.DataFrame:
-    is_dropped = LESION in part and LESION not in set(metadata)
     part = part.assign(patient_id=rows["patient"].to_numpy(dtype=object))
-    return part.drop(columns=[LESION] * is_dropped)[~rows["is_left_out"].to_numpy(dtype=bool)]
+    return _without_lesion(part, metadata)[~rows["is_left_out"].to_numpy(dtype=bool)]
 
 
-def _identities(part: pd.DataFrame, role: str) -> pd.DataFrame:
+def _without_lesion(part: pd.DataFrame, metadata: Iterable[str]) -> pd.DataFrame:
+    return part if LESION in set(metadata) else part.drop(columns=LESION, errors="ignore")
+
+
+def _identities(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all ``parts`` with the columns name, patient_id, lesion_id, source and role."""
+    return pd.concat([_identities_of(part, role) for role, part in parts.items()], ignore_index=True)
+
+
+def _identities_of(part: pd.DataFrame, role: str) -> pd.DataFrame:
     """Return the rows of ``part`` with the columns name, patient_id, lesion_id, source and role."""
     columns = {"name": part.index, "role": role}
     columns |= {name: part.get(name) for name in ("patient_id", LESION, "source")}
@@ -98,8 +123,8 @@ def _first_spelling(rows: pd.DataFrame) -> pd.Series:
 
 def _note_spellings(rows: pd.DataFrame, notes: list[str]) -> None:
     spellings = rows.loc[rows["patient_id"].notna(), ["key", "patient_id"]]
-    several = spellings.drop_duplicates().groupby("key", sort=False)["patient_id"].agg(list)
-    several = several[several.map(len) > 1]
+    pairs = spellings.drop_duplicates()
+    several = pairs[pairs["key"].duplicated(keep=False)].groupby("key", sort=False)["patient_id"].agg(list)
     if len(several):
         count = int(spellings["key"].isin(several.index).sum())
         notes.append(
@@ -111,18 +136,15 @@ def _note_spellings(rows: pd.DataFrame, notes: list[str]) -> None:
 def _warn_of_twins(rows: pd.DataFrame, notes: list[str]) -> None:
     """Warn of ids of train or test that differ from another id only in leading zeros or punctuation."""
     ids = rows.loc[rows["patient_id"].notna(), ["key", "patient_id", "role"]].drop_duplicates("key")
-    if ids.empty:
-        return
-    groups = ids.groupby(of_unique(ids["key"], _twin_key), sort=False)
-    twins = groups["patient_id"].agg(list)[
-        groups.size().gt(1) & groups["role"].agg(lambda roles: set(roles) != {EXTRA})
-    ]
+    ids["twin_key"] = of_unique(ids["key"], _twin_key)
+    ids = ids[ids["twin_key"].duplicated(keep=False)]
+    own_keys = ids.loc[ids["role"] != EXTRA, "twin_key"]
+    twins = ids[ids["twin_key"].isin(own_keys)].groupby("twin_key", sort=False)["patient_id"].agg(list)
     if len(twins):
+        count = number_of(int(twins.map(len).sum()), "id")
+        rule = "that differ only in leading zeros or punctuation are different patients"
         notes.append(
-            warning(
-                f"patient_id: {number_of(int(twins.map(len).sum()), 'id')} that differ only in leading zeros or "
-                f"punctuation are different patients: {_list_spellings(twins)}; if they are one, use one spelling"
-            )
+            warning(f"patient_id: {count} {rule}: {_list_spellings(twins)}; if they are one, use one spelling")
         )
 
 

@@ -46,18 +46,21 @@ def check_patients(values: pd.Series, where: str, faults: Faults, notes: list[st
     ``lesion`` is the name of the column that groups the rows without a patient; None without one. ``faults`` collects
     the same as in ``check_names``.
     """
-    is_missing = pd.Series(patient_keys(values), index=values.index, dtype=object).isna()
-    ids = check_names(values.where(~is_missing), str(values.name), where, faults, notes, paths=True)
+    codes, unique = pd.factorize(values.to_numpy(dtype=object))
+    words = pd.Series(unique, name=values.name, dtype=object)
+    ids = check_names(words.where(pd.notna(patient_keys(words))), str(values.name), where, faults, notes, paths=True)
+    texts = np.array([*(None if pd.isna(text) else str(text) for text in ids), None], dtype=object)
+    result = pd.Series(texts[codes], index=values.index, dtype=object)
+    is_missing = result.isna()
     if is_missing.any():
-        words = values[is_missing].map(lambda value: str(value).strip(), na_action="ignore").value_counts()
-        spellings = [f"{word!r} {count}" for word, count in words.head(MOST_SHOWN).items() if word]
+        counts = values[is_missing].map(lambda value: str(value).strip(), na_action="ignore").value_counts()
+        spellings = [f"{word!r} {count}" for word, count in counts.head(MOST_SHOWN).items() if word]
         reasons = f" ({', '.join(spellings)})" if spellings else ""
         rows = number_of(int(is_missing.sum()), "row")
         notes.append(
             f"{where}: {values.name} is missing in {rows}{reasons}: {_group_of_missing(str(values.name), lesion)}"
         )
-    texts = [None if missing else str(value) for value, missing in zip(ids, ids.isna(), strict=True)]
-    return pd.Series(texts, index=values.index, dtype=object)
+    return result
 
 
 def _group_of_missing(column: str, lesion: str | None) -> str:
