@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.cases.names import LONGEST, is_formula
+from features.words.ages import AGE, NO_BIRTH, OLDEST, YEARS_OF_BIRTH, age_of, is_year_of_birth
 from features.words.dates import START, days_of, is_date
 from runtime.errors import MAX_NAME_LENGTH, Faults, list_names
 from runtime.plural import number_of
@@ -19,23 +20,10 @@ Rule = Callable[[str], Value]
 
 AGE_NAMES = ("age", "age_approx", "age_approximate", "age_years", "patient_age")
 SEX_NAMES = ("sex", "gender", "patient_sex")
-OLDEST = 130.0  # years
 UNKNOWN = ("unknown", "unk", "not known", "n.a.", "?", "-", "--", ".", "missing")
 SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
-NUMBER = r"(\d+(?:[.,]\d+)?)"
-YEARS = re.compile(rf"{NUMBER}\s*(?:y|yr|yrs|years?(?: old)?|y\.o\.)?", re.IGNORECASE)
-MONTHS = re.compile(rf"{NUMBER}\s*(?:mo|months?)", re.IGNORECASE)
-UNIT = r"(?:\s*(?:y|yrs?|years?|y\.o\.))?"
-OVER = r"(?:>=?|\u2265|over|above|older than|at least)"
-OR_OVER = r"(?:\+|(?:and|or|&)\s*(?:over|older|above|more|up))"
-AT_LEAST = re.compile(rf"{OVER}\s*{NUMBER}{UNIT}|{NUMBER}{UNIT}\s*{OR_OVER}{UNIT}", re.IGNORECASE)
-TO = "(?:-|\u2013|\u2014|to)"
-RANGE = re.compile(rf"[\[(]?{NUMBER}\s*{TO}\s*{NUMBER}[\])]?{UNIT}|[\[(]{NUMBER}\s*,\s*{NUMBER}[\])]", re.IGNORECASE)
-YEARS_OF_BIRTH = (1850, 2100)
 DATE_NAME = re.compile(r"date|birth|dob|(?:^|_)day(?:_|$)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-AGE = f"a number of years from 0 to {OLDEST:g}"
-NO_BIRTH = "an age in years, not the date or year of birth; write how old the patient was when the picture was taken"
 SEX = "female or male; replace codes by these words"
 NUMBERS_AT_LEAST = 0.9  # share of numbers from which a column is numeric and its other texts are errors
 DATES_AT_LEAST = 0.5  # share of dates from which a column holds dates; as texts each would be a category of its own
@@ -133,27 +121,7 @@ def _age(text: str) -> Value:
     plain = text.strip()
     if _is_unknown(plain):
         return None
-    age = _years(plain)
-    if is_date(plain) or (age is not None and _is_year_of_birth(age)):
-        raise ValueError(NO_BIRTH)
-    if age is None or age > OLDEST:
-        raise ValueError(AGE)
-    return age
-
-
-def _years(text: str) -> float | None:
-    """Return the years in ``text``: 85 for ``85+``, the middle of a range; None for another text."""
-    if months := MONTHS.fullmatch(text):
-        return _as_float(months[1]) / 12
-    if match := YEARS.fullmatch(text) or AT_LEAST.fullmatch(text):
-        return _as_float(next(number for number in match.groups() if number))
-    match = RANGE.fullmatch(text)
-    least, most = [_as_float(number) for number in match.groups() if number] if match else (1.0, 0.0)
-    return (least + most) / 2 if least <= most else None
-
-
-def _is_year_of_birth(age: float) -> bool:
-    return YEARS_OF_BIRTH[0] <= age <= YEARS_OF_BIRTH[1] and age == int(age)
+    return age_of(plain)
 
 
 def _sex(text: str) -> Value:
@@ -200,7 +168,7 @@ def _check_numbers(values: pd.Series, column: str, where: str, faults: Faults) -
     wrong, reason = np.isinf(numbers), "a finite number"
     if kind is _age:
         wrong, reason = (numbers < 0) | (numbers > OLDEST), AGE
-        if wrong.any() and all(map(_is_year_of_birth, numbers[wrong])):
+        if wrong.any() and all(map(is_year_of_birth, numbers[wrong])):
             reason = NO_BIRTH
     if kind is _sex:
         wrong, reason = ~np.isnan(numbers), SEX

@@ -1,6 +1,7 @@
 """The target of every training row: which values count as 1, as 0, or are left out, each said with its count."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -142,7 +143,8 @@ def _list_counts(values: pd.Series) -> str:
     )
     words = table.groupby("word", sort=False).agg({"value": "first", "count": "sum"})
     words = words.sort_values("count", ascending=False, kind="stable")
-    texts = [f"{_quote(row.value, row.Index)} {row.count}" for row in words.head(MOST_VALUES).itertuples()]
+    rows = zip(words.index.map(str), words["value"], words["count"], strict=True)
+    texts = [f"{_quote(value, word)} {count}" for word, value, count in islice(rows, MOST_VALUES)]
     texts += ["..."] * (len(words) > MOST_VALUES)
     missing = int((codes < 0).sum())
     return ", ".join([*texts, *([f"missing {missing}"] if missing else [])]) or "none"
