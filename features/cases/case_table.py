@@ -19,17 +19,14 @@ from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.patient_groups import large_patients, settle_patients
 from features.cases.tied_patients import group_tied_patients, tied_case_groups
-from features.cases.without_table.folders import report_no_pictures, rows_without_table
+from features.cases.without_table.folders import offer_for_words, report_no_pictures, rows_without_table
 from features.cases.without_table.records import index_records, rows_of_records
 from features.folder.data_folder import CaseFolders, DataFolder
 from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA, PictureLocation
-from features.folder.picture_search.class_folders import offer_of_classes
 from features.folder.table_file import id_column
 from features.pictures.picture_ids import match_ids
-from features.words.diagnoses import means_malignant
-from features.words.spelling import plain_word
 from runtime.errors import Faults, InputFault, list_names
 from runtime.plural import number_of
 
@@ -143,10 +140,7 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
 def _hint_without_table(data: DataFolder, role: str) -> str:
     if role == "test":
         return f'; without test cases, set test = "" in {MAPPING}'
-    if data.has(data.layout.train):
-        return ""
-    offer = offer_of_classes(data.path, lambda folder: means_malignant(plain_word(folder)))
-    return f"; {offer}" if offer else ""
+    return "" if data.has(data.layout.train) else offer_for_words(data.path)
 
 
 def _with_patients(raw: pd.DataFrame, column: str, where: str, notes: list[str]) -> pd.DataFrame:

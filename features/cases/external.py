@@ -8,10 +8,10 @@ import pandas as pd
 from features.cases.attach_pictures import attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, no_rows
 from features.cases.metadata.columns import NO_METADATA
-from features.cases.without_table.folders import rows_without_table
+from features.cases.without_table.folders import offer_for_words, rows_without_table
 from features.cases.without_table.records import index_records, rows_of_records
 from features.folder.data_folder import DataFolder
-from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, Columns
+from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, MAPPING, Columns
 from features.folder.picture_locations import EXTRA, PictureLocation, source_name
 from features.folder.picture_search.elsewhere import pictures_there
 from features.folder.picture_search.location import usual_places
@@ -51,11 +51,12 @@ def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> p
     layout, location = folder.layout, folder.picture_location(EXTRA)
     if location is None:
         places = usual_places(layout, EXTRA)
-        there = pictures_there(folder.path, "jpeg")
+        there = f"{pictures_there(folder.path, 'jpeg')}; to read others, name their folder: train_pictures in {MAPPING}"
         faults.add(f"{folder.path}: external cases need pictures in {places}, or *.tfrec; none found; {there}")
         return no_rows()
     if location.fault:
-        faults.add(f"{folder.path}: {location.fault}")
+        offer = "" if folder.has(layout.train) or layout.has_class_folders else offer_for_words(folder.path)
+        faults.add(f"{folder.path}: {location.fault}{offer}")
         return no_rows()
     if layout.has_class_folders:
         part = rows_without_table(folder, EXTRA, faults)

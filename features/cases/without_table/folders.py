@@ -11,10 +11,12 @@ from features.folder.data_folder import DataFolder
 from features.folder.layout import MAPPING
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA
-from features.folder.picture_search.class_folders import distinct_names, rows_of_folders
+from features.folder.picture_search.class_folders import distinct_names, offer_of_classes, rows_of_folders
 from features.folder.picture_search.elsewhere import count_pictures
 from features.folder.picture_search.location import usual_places
 from features.pictures.dicom_patients import dicom_columns, fill_from_dicom
+from features.words.diagnoses import means_malignant
+from features.words.spelling import plain_word
 from runtime.errors import Faults
 from runtime.plural import number_of
 
@@ -54,6 +56,12 @@ def _rows(
     metadata = tuple(name for name in columns.metadata if name in table)
     layout = data.layout.model_copy(update={"columns": columns.model_copy(update={"metadata": metadata})})
     return canonical_rows(table, layout, side, where, faults, notes)
+
+
+def offer_for_words(data: Path) -> str:
+    """Return ``offer_of_classes`` for a message, with the folders whose names mean malignant as positive."""
+    offer = offer_of_classes(data, lambda folder: means_malignant(plain_word(folder)))
+    return f"; {offer}" if offer else ""
 
 
 def report_no_pictures(cases: pd.Index, data: DataFolder, role: str, faults: Faults) -> None:
