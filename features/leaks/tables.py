@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.cases.patient_groups import GROUP_SEPARATOR
+from features.cases.patients import patient_keys
+from features.folder.picture_locations import EXTRA
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
@@ -17,6 +20,7 @@ TARGET_AUC = 0.999  # a feature with at least this AUC is the target under anoth
 SUSPICIOUS_AUC = 0.95  # a feature with at least this AUC needs a check: no known single attribute comes near it
 RARE = 5  # cases; rarer text values are too few to estimate their share of malignant cases
 FOLLOWS = "each is left out of the training of the fold that validates its patient"
+EXTRA_PREFIX = EXTRA + GROUP_SEPARATOR
 RUN_STOPS = "; the run stops"
 
 
@@ -48,24 +52,28 @@ class Finding:
 
 def case_findings(cases: pd.DataFrame) -> Iterator[Finding]:
     """Yield the faults of the case table: patients in two places, nearly equal ids, external cases in a fold."""
+    # Runs that were frozen before spellings of one patient were read as one may still hold several of them.
+    keys = patient_keys(cases["patient_id"].astype(object).str.removeprefix(EXTRA_PREFIX))
+    cases = cases.assign(patient=pd.Series(keys, index=cases.index, dtype=object).fillna(cases["patient_id"]))
     train, test = (cases[cases["role"] == role] for role in ("train", "test"))
-    patients = set(train["patient_id"].dropna()) & set(test["patient_id"].dropna())
+    patients = test.loc[test["patient"].isin(train["patient"].dropna()), "patient_id"].dropna().unique()
     yield from _finding("patients in both train and test", patients, BLOCKING, "correct patient_id, or remove them")
-    folds = train.groupby("patient_id")["fold"].nunique()
-    yield from _finding("patients in several folds", folds.index[folds > 1], BLOCKING, "freeze the cases again")
+    folds = train.groupby("patient")["fold"].nunique()
+    several = train[train["patient"].isin(folds.index[folds > 1])].drop_duplicates("patient")
+    yield from _finding("patients in several folds", several["patient_id"], BLOCKING, "freeze the cases again")
     plain_names = cases.index.str.lower().str.strip().str.replace(r"\.(jpe?g|png|dcm)$", "", regex=True)
     ambiguous = cases.index[plain_names.duplicated(keep=False)]
     yield from _finding(
         "ids that differ only in case or file ending", ambiguous, BLOCKING, "give every picture one name"
     )
-    fold_of = cases["patient_id"].map(train.groupby("patient_id")["fold"].first()).fillna(-1)
+    fold_of = cases["patient"].map(train.groupby("patient")["fold"].first()).fillna(-1)
     outside = cases.index[(cases["role"] == "test") & (cases["fold"] >= 0)]
     yield from _finding("test cases in a validation fold", outside, BLOCKING, "freeze the cases again")
     external = cases[(cases["role"] == "extra") & (cases["fold"] != fold_of)]
     yield from _finding(
         "external cases outside the fold of their patient", external.index, BLOCKING, "freeze them again"
     )
-    of_test = cases.index[(cases["role"] == "extra") & cases["patient_id"].isin(test["patient_id"])]
+    of_test = cases.index[(cases["role"] == "extra") & cases["patient"].isin(test["patient"])]
     yield from _finding("external cases of test patients", of_test, BLOCKING, "freeze the cases again")
     followers = cases.index[(cases["role"] == "extra") & (cases["fold"] >= 0) & (cases["fold"] == fold_of)]
     yield from _finding("external cases of training patients", followers, RESOLVED_LEAK, FOLLOWS)

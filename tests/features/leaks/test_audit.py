@@ -107,6 +107,9 @@ def test_the_official_list_adds_pairs_that_the_pictures_do_not_show(run: Run) ->
     [
         ("t", {"patient_id": "A"}, "patients in both train and test"),
         ("b", {"patient_id": "A"}, "patients in several folds"),
+        ("t", {"patient_id": "a "}, "patients in both train and test"),
+        ("b", {"patient_id": "a"}, "patients in several folds"),
+        ("x", {"patient_id": "extra:a"}, "external cases outside the fold of their patient"),
         ("t", {"fold": 1}, "test cases in a validation fold"),
         ("x", {"fold": 1}, "external cases outside the fold of their patient"),
         ("x", {"patient_id": "A"}, "external cases outside the fold of their patient"),
