@@ -41,7 +41,7 @@ def name_pictures(
     has_names = location is not None and not location.records and not location.fault
     ids = raw[columns.image_name]
     names = read_ids(ids, location.pictures if has_names and location is not None else dict, where, faults, data.notes)
-    has_other_name = names.notna() & (names != ids)
+    has_other_name = pd.Series(False, index=ids.index) if names is ids else names.notna() & (names != ids)
     if has_other_name.any():
         data.spellings.update(zip(names[has_other_name], ids[has_other_name], strict=True))
         raw = raw.assign(**{columns.image_name: names})

@@ -172,10 +172,12 @@ def _check_across(parts: Mapping[str, pd.DataFrame], faults: Faults) -> None:
 
 def _note_unused_pictures(data: DataFolder, parts: Mapping[str, pd.DataFrame]) -> None:
     """Note the pictures that belong to no case: rows may be missing."""
-    cases = parts["train"].index.union(parts["test"].index)
-    paths = {picture for part in parts.values() if "picture" in part for picture in part["picture"]}
     locations = [data.picture_location(role) for role in ("train", "test")]
     by_folder = {location.name: location for location in locations if location is not None and not location.records}
+    if not by_folder:
+        return
+    cases = parts["train"].index.union(parts["test"].index)
+    paths = {picture for part in parts.values() if "picture" in part for picture in part["picture"]}
     for location in by_folder.values():
         others = {name: path for name, path in location.pictures().items() if name not in cases}
         names = [name for name, path in others.items() if path.relative_to(data.path).as_posix() not in paths]

@@ -49,7 +49,7 @@ def canonical_rows(
         return no_rows()
     if role == "train":
         targets = read_targets(raw, layout, where, faults, notes)
-        raw = raw.loc[targets.index]
+        raw = raw if len(targets) == len(raw) else raw.loc[targets.index]
     names = check_names(raw[columns.image_name], columns.image_name, where, faults, notes)
     part = pd.DataFrame(index=pd.Index(names.astype(str), name=INDEX))
     part["patient_id"] = _patients(raw, columns, role, where, faults, notes)

@@ -11,6 +11,7 @@ import pandas as pd
 from runtime.errors import Faults, list_names
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # nearly all names; only the others need checks
+PLAIN_LINES = re.compile(rf"(?:{PLAIN.pattern}\n)*+")
 LONGEST = 200  # characters; file systems allow 255 bytes, suffix included
 FORMULAS = ("=", "+", "-", "@")  # a spreadsheet computes such texts as formulas, and all our tables hold names
 SUFFIX = re.compile(r"\.(jpe?g|png|dcm|tiff?|bmp|webp|heic|gif)$", re.IGNORECASE)
@@ -27,6 +28,8 @@ def check_names(
     file name), too long, with unprintable characters, or like a spreadsheet's formula.
     """
     texts = values.to_numpy(dtype=object)
+    if PLAIN_LINES.fullmatch("".join([f"{text}\n" for text in texts])):  # by far faster than a name at a time
+        return values
     unusual = {row: text for row, text in enumerate(texts) if isinstance(text, str) and not PLAIN.fullmatch(text)}
     if not unusual:
         return values

@@ -41,10 +41,12 @@ def settle_patients(
     _note_spellings(rows, notes)
     patients = _check(rows, faults, notes)
     _note_external_cases(rows, patients, notes)
-    is_external, is_own = rows["role"] == EXTRA, rows["key"].isin(patients["train"] | patients["test"])
-    spelling = rows["key"].map(_first_spelling(rows)).astype(object)
-    rows["patient"] = spelling.mask(is_external & ~is_own, EXTRA + GROUP_SEPARATOR + spelling)
-    rows["is_left_out"] = is_external & rows["key"].isin(patients["test"])
+    rows["patient"] = rows["key"].map(_first_spelling(rows)).astype(object)
+    rows["is_left_out"] = False
+    external = rows[rows["role"] == EXTRA]
+    others = external.index[~external["key"].isin(patients["train"] | patients["test"])]
+    rows.loc[others, "patient"] = EXTRA + GROUP_SEPARATOR + rows.loc[others, "patient"]
+    rows.loc[external.index, "is_left_out"] = external["key"].isin(patients["test"])
     return {role: _with_patients(part, rows[rows["role"] == role], metadata) for role, part in parts.items()}
 
 
@@ -117,8 +119,9 @@ def _patients_of_lesions(rows: pd.DataFrame, lesions: pd.Series) -> pd.Series:
 
 def _first_spelling(rows: pd.DataFrame) -> pd.Series:
     """Return key -> the first spelling of its patient, of a row with a patient_id if there is one."""
-    has_patient = rows["patient_id"].notna()
-    return pd.concat([rows[has_patient], rows[~has_patient]]).drop_duplicates("key").set_index("key")["spelling"]
+    has_patient, columns = rows["patient_id"].notna(), ["key", "spelling"]
+    parts = [rows.loc[mask, columns].drop_duplicates("key") for mask in (has_patient, ~has_patient)]
+    return pd.concat(parts).drop_duplicates("key").set_index("key")["spelling"]
 
 
 def _note_spellings(rows: pd.DataFrame, notes: list[str]) -> None:

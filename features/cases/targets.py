@@ -36,10 +36,11 @@ def read_targets(raw: pd.DataFrame, layout: Layout, where: str, faults: Faults, 
         words = words.fillna("")
     is_dropped = words.isin(_plain(layout.drop)) | (words.isna() & layout.drop_missing_target)
     rows = pd.DataFrame({"value": values, "word": words})
-    rows["target"] = _numbers(rows[~is_dropped], raw[layout.columns.image_name], layout, where, faults, notes)
+    valid = rows[~is_dropped] if is_dropped.any() else rows
+    rows["target"] = _numbers(valid, raw[layout.columns.image_name], layout, where, faults, notes)
     _note_absent(words, layout, where, notes)
     notes.append(f"{where}: {values.name}: {_counts(rows, is_dropped, raw, layout)}")
-    valid = rows[~is_dropped]
+    valid = rows[~is_dropped] if is_dropped.any() else rows
     if layout.positive:
         _warn_of_zeros(valid, layout, where, notes)
     _warn_of_labels(valid, raw, layout, where, notes)
@@ -127,7 +128,7 @@ def _counts(rows: pd.DataFrame, is_dropped: pd.Series, raw: pd.DataFrame, layout
 
 def _list_values(rows: pd.DataFrame, label: pd.Series | None) -> str:
     """Return the most frequent values of ``rows`` with their counts, and the same for the ``label`` of these rows."""
-    is_number = not rows.empty and set(rows["word"]) in ({"0"}, {"1"})
+    is_number = not rows.empty and set(rows["word"].unique()) in ({"0"}, {"1"})
     values = f"{len(rows)}" if is_number else _list_counts(rows["value"])
     return values if label is None or rows.empty else f"{values} ({label.name}: {_list_counts(label[rows.index])})"
 
@@ -194,8 +195,8 @@ def _warn_of_labels(rows: pd.DataFrame, raw: pd.DataFrame, layout: Layout, where
         is_wrong_zero = is_melanoma if column == "diagnosis" or "diagnosis" in raw else means_malignant
         for target, is_wrong in ((0, is_wrong_zero), (1, is_benign)):
             wrong = [word for word in labels[rows["target"] == target].dropna().unique() if is_wrong(str(word))]
-            part = rows[(rows["target"] == target) & labels.isin(wrong)]
-            if len(part):
+            if wrong:
+                part = rows[(rows["target"] == target) & labels.isin(wrong)]
                 counts = _list_counts(raw.loc[part.index, column])
                 cases = list_names(raw.loc[part.index, layout.columns.image_name])
                 notes.append(warning(f"{where}: {name} is {target} where {column} says {counts}: {cases}; check them"))

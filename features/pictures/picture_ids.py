@@ -25,9 +25,9 @@ def read_ids(
     several the one whose folders end as those of the id; ``faults`` collects ids that leave several. Absolute paths to
     no picture, and paths with ``..``, stay as they are.
     """
-    texts = [text for text in pd.unique(ids.dropna()) if isinstance(text, str)]
-    if not UNUSUAL.search("\n".join(texts)):
+    if not UNUSUAL.search("\n".join(map(str, ids.array))):
         return ids
+    texts = [text for text in pd.unique(ids.dropna()) if isinstance(text, str)]
     pictures = pictures_of()  # slow for a large file, and most tables have plain names
     unusual = [text for text in texts if UNUSUAL.search(text) and text not in pictures]
     names = _names_of(unusual, pictures, set(texts), where, faults)
