@@ -15,6 +15,7 @@ from runtime.plural import number_of
 
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 ROLES = {"train": "train", "training": "train", "trn": "train", "test": "test", "testing": "test", "tst": "test"}
+RUN_FILES = frozenset(("run.toml", "cases.parquet"))
 MOST_FOLDERS = 4  # that a message lists
 
 Counts = Mapping[str, int]  # folder, relative to the data folder -> pictures directly in it
@@ -48,11 +49,14 @@ def location_elsewhere(data: Path, side: str, places: str) -> PictureLocation | 
 def count_pictures(data: Path, names: Collection[str] = ()) -> dict[str, int]:
     """Return folder -> number of pictures directly in it, for all folders of ``data`` that have any, sorted.
 
-    Files without a suffix are opened for their first bytes; folders of masks are not counted. With ``names``, only
-    pictures of these names count.
+    Files without a suffix are opened for their first bytes; folders of masks and of runs are not counted. With
+    ``names``, only pictures of these names count.
     """
     counts = Counter[str]()
     for place, folders, files in os.walk(data):
+        if not RUN_FILES.isdisjoint(files):  # a run keeps pictures that it has made
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if is_entered(name) and not MASK_FOLDER.fullmatch(name))
         paths = [Path(place, name) for name in files if not name.startswith(".")]
         likely = [path for path in paths if not path.suffix or path.suffix.lower() in KIND_OF_SUFFIX]

@@ -132,6 +132,9 @@ SITUATIONS = {
     "default_other_pictures": clinic(move("jpeg", "../gone"), mask("slides/figure.png")),
     "tables_alone": clinic(move("jpeg", "../gone")),
     "tables_and_a_sheet": clinic(move("jpeg", "../gone"), mask("sheet.png")),
+    "tables_and_a_run": clinic(
+        move("jpeg", "../gone"), mask("run/galleries/a1.png"), lambda data: (data / "run/run.toml").write_text("")
+    ),
     "no_pictures_wanted": clinic(
         move("jpeg/train", "slides"), move("jpeg", "../gone"), mapping('train_pictures = ""\ntest_pictures = ""\n')
     ),
