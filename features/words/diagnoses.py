@@ -20,7 +20,7 @@ NEGATION_AFTER = re.compile(
 UNCERTAIN = re.compile(
     r"\b(?:indetermin|undetermin|intermedia|unknown|unclear|uncertain|unsure|unspecif|undiagnos|suspicio|suspect"
     r"|borderline|equivocal|ambigu|inconclus|possib|probab|likely|pending|not (?:sure|known|certain|available)"
-    r"|questionabl|differential|versus\b|vs\b|rule out|no diagnosis|(?:st|mel|melt)?ump\b"
+    r"|questionabl|differential|versus\b|vs\b|rule out|no diagnosis|(?:st|mel|melt)?ump\b|amp\b"
     r"|atypical(?! na?ev| mole)|unklar|verdacht|unbekannt)"
 )
 BENIGN = re.compile(r"\bbenign\w*")
@@ -64,7 +64,7 @@ def _affirms(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def _plain_text(word: str) -> str:
-    """Return ``word`` without accents, with one blank for all other characters that are not alphanumeric."""
-    plain = unicodedata.normalize("NFKD", word)
+    """Return ``word`` in lower case and without accents, with one blank for all other characters that are not alphanumeric."""
+    plain = unicodedata.normalize("NFKD", word.casefold())
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     return re.sub(r"[\W_]+", " ", plain).strip()
