@@ -64,7 +64,7 @@ def _affirms(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def _plain_text(word: str) -> str:
-    """Return ``word`` in lower case and without accents, with one blank for all other characters that are not alphanumeric."""
+    """Return ``word`` in lower case, without accents, and with one blank for everything that is not alphanumeric."""
     plain = unicodedata.normalize("NFKD", word.casefold())
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     return re.sub(r"[\W_]+", " ", plain).strip()
