@@ -26,6 +26,7 @@ from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA, PictureLocation
 from features.folder.table_file import id_column
+from features.folder.table_header import tables_in
 from features.pictures.picture_ids import match_ids
 from runtime.errors import Faults, InputFault, list_names
 from runtime.plural import number_of
@@ -139,7 +140,9 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
 
 def _hint_without_table(data: DataFolder, role: str) -> str:
     if role == "test":
-        return f'; without test cases, set test = "" in {MAPPING}'
+        others = [path.name for path in tables_in(data.path) if path.name not in data.layout.tables()]
+        there = f"; tables that are there: {list_names(others)}" if others else ""
+        return f'{there}; without test cases, set test = "" in {MAPPING}'
     return "" if data.has(data.layout.train) else offer_for_words(data.path)
 
 

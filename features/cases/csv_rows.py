@@ -10,6 +10,7 @@ from features.cases.metadata_values import repair_values
 from features.cases.names import check_names
 from features.cases.patients import check_patients
 from features.cases.targets import read_targets
+from features.folder.column_names import other_names
 from features.folder.data_folder import DataFolder
 from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, MAPPING, Columns, Layout
 from features.folder.picture_locations import NEW
@@ -44,7 +45,7 @@ def canonical_rows(
     required_columns = [columns.image_name, columns.patient_id, *metadata, *target]
     missing = [name for name in required_columns if name not in raw]
     if missing:
-        faults.add(f"{where}: missing column(s) {list_names(missing)}; {_columns_hint(missing, raw)}")
+        faults.add(f"{where}: missing column(s) {list_names(missing)}; {_columns_hint(missing, raw, columns)}")
     if columns.image_name in missing:
         return no_rows()
     if role == "train":
@@ -92,13 +93,21 @@ def _add_missing_columns(raw: pd.DataFrame, layout: Layout, where: str, notes: l
     return raw.assign(**dict.fromkeys(missing, np.nan))
 
 
-def _columns_hint(missing: list[str], raw: pd.DataFrame) -> str:
+def _columns_hint(missing: list[str], raw: pd.DataFrame, columns: Columns) -> str:
     present = [str(name) for name in raw.columns]
-    near = {name: matches[0] for name in missing if (matches := get_close_matches(name, present, n=1, cutoff=0.6))}
-    hints = "".join(f"; {match!r} may be {name!r}" for name, match in near.items())
-    columns = f"{', '.join(present[:MOST_COLUMNS])}{', ...' if len(present) > MOST_COLUMNS else ''}"
+    near = {name: _candidates(name, present) for name in missing}
+    hints = "".join(f"; {' or '.join(map(repr, names))} may be {name!r}" for name, names in near.items() if names)
+    if columns.patient_id in missing:
+        hints += f'; without patients, set patient_id = "{columns.image_name}" in [columns]'
+    shown = f"{', '.join(present[:MOST_COLUMNS])}{', ...' if len(present) > MOST_COLUMNS else ''}"
     remedy = f"name your columns in a {MAPPING} in the data folder, or in the file of {option('mapping', 'file.toml')}"
-    return f"the columns are {columns}{hints}; {remedy}"
+    return f"the columns are {shown}{hints}; {remedy}"
+
+
+def _candidates(name: str, present: list[str]) -> list[str]:
+    """Return the columns with a usual name of the column ``name``, else the one whose name is like it, if any."""
+    usual = [other for other in present if other.casefold() in other_names(name)]
+    return usual or get_close_matches(name, present, n=1, cutoff=0.6)
 
 
 def _metadata_values(

@@ -104,7 +104,7 @@ def _check_positive(rows: pd.DataFrame, layout: Layout, where: str, faults: Faul
 def _note_absent(words: pd.Series, layout: Layout, where: str, notes: list[str]) -> None:
     """Note the values of the lists that no row has; they may be misspelt."""
     present = set(words.dropna())
-    for key in ("positive", "negative", "drop"):
+    for key in ("positive", "drop"):  # any other value is refused or counted as 0
         absent = [value for value in getattr(layout, key) if plain_word(value) not in present]
         if absent:
             notes.append(f"{where}: {layout.columns.target} never is {', '.join(map(repr, absent))}, which is in {key}")

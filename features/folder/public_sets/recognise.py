@@ -7,25 +7,25 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
+from features.folder.column_names import has_name
 from features.folder.layout import Layout
 from features.folder.table_header import table_header, tables_in
 from runtime.errors import InputFault, list_names
 from runtime.settings import Settings, read_settings
 
 Content = Callable[[Path], bytes]
+Headers = dict[str, tuple[str, ...]]  # path of a table, relative to the data folder -> its column names
 
 
 class Table(Settings):
-    """How a table of a public data set is known: all of ``columns`` are in it, and its path fits one of ``names``."""
+    """How a table of a public data set is known: all of ``columns`` are in it; ``names`` (patterns) say which is meant.
+
+    The first pattern that fits a table decides. Unless ``is_named`` is set, a table with the columns may have any name.
+    """
 
     columns: tuple[str, ...] = ()
     names: tuple[str, ...] = ("*",)
-
-    def fits(self, name: str, header: Iterable[str]) -> bool:
-        """Return whether a table with this path (relative to the data folder) and ``header`` is this one."""
-        present = {column.casefold() for column in header}
-        has_columns = all(column.casefold() in present for column in self.columns)
-        return has_columns and any(fnmatch(Path(name).name.casefold(), pattern.casefold()) for pattern in self.names)
+    is_named: bool = False
 
 
 class PublicSet(Settings):
@@ -34,7 +34,7 @@ class PublicSet(Settings):
     name: str
     source: str
     train: Table
-    test: Table | None = None
+    test: tuple[Table, ...] = ()  # alternatives
     train_join: tuple[Table, ...] = ()
     test_join: tuple[Table, ...] = ()
     train_folders: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
     """
     expected = {column for each in public_sets() for column in each.train.columns}
     headers = {path.relative_to(data).as_posix(): table_header(content(path), expected) for path in tables_in(data)}
-    trains = ((each, _only_table(data, each, each.train, headers)) for each in public_sets())
+    trains = ((each, _train_table(data, each, headers)) for each in public_sets())
     each, train = next(((each, train) for each, train in trains if train is not None), (None, None))
     each = each or next((each for each in public_sets() if _test_table(data, each, headers)), None)
     if each is None:
@@ -66,12 +66,21 @@ def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
     return layout
 
 
-def _test_table(data: Path, each: PublicSet, headers: dict[str, tuple[str, ...]]) -> str | None:
-    return None if each.test is None else _only_table(data, each, each.test, headers)
+def _train_table(data: Path, each: PublicSet, headers: Headers) -> str | None:
+    tests = {name for table in each.test for name in headers if _fits(name, headers[name], table, is_named=True)}
+    return _only_table(data, each, each.train, {name: headers[name] for name in headers if name not in tests})
 
 
-def _only_table(data: Path, each: PublicSet, table: Table, headers: dict[str, tuple[str, ...]]) -> str | None:
-    names = [name for name, header in headers.items() if table.fits(name, header)]
+def _test_table(data: Path, each: PublicSet, headers: Headers) -> str | None:
+    tables = (_only_table(data, each, table, headers) for table in each.test)
+    return next((name for name in tables if name is not None), None)
+
+
+def _only_table(data: Path, each: PublicSet, table: Table, headers: Headers) -> str | None:
+    """Return the path of ``table``, None if no table is it; raise InputFault if several can be."""
+    patterns = [*table.names, *([] if table.is_named else ["*"])]
+    matches = ([name for name in headers if _fits(name, headers[name], table, pattern)] for pattern in patterns)
+    names = next((found for found in matches if found), [])
     top = [name for name in names if "/" not in name] or names
     if len(top) > 1:
         raise InputFault(
@@ -81,22 +90,33 @@ def _only_table(data: Path, each: PublicSet, table: Table, headers: dict[str, tu
     return top[0] if top else None
 
 
-def _without(headers: dict[str, tuple[str, ...]], name: str | None) -> dict[str, tuple[str, ...]]:
+def _fits(name: str, header: Iterable[str], table: Table, pattern: str = "", *, is_named: bool = False) -> bool:
+    """Return whether a table with this path and ``header`` has the columns of ``table`` and a name that fits."""
+    present = {column.casefold() for column in header}
+    patterns = table.names if is_named else (pattern,)
+    has_name = any(fnmatch(Path(name).name.casefold(), text.casefold()) for text in patterns)
+    return has_name and all(column.casefold() in present for column in table.columns)
+
+
+def _without(headers: Headers, name: str | None) -> Headers:
     return {other: header for other, header in headers.items() if other != name}
 
 
-def _layout(
-    data: Path, each: PublicSet, train: str | None, test: str | None, headers: dict[str, tuple[str, ...]]
-) -> Layout:
+def _layout(data: Path, each: PublicSet, train: str | None, test: str | None, headers: Headers) -> Layout:
     others = _without(_without(headers, train), test)
     changes: dict[str, object] = {"train": train or each.layout.train, "test": test or ""}
-    for role, tables in (("train", each.train_join), ("test", each.test_join)):
+    for role, tables in (("train", each.train_join if train else ()), ("test", each.test_join if test else ())):
         names = [_only_table(data, each, table, others) for table in tables]
         changes[f"{role}_join"] = tuple(name for name in names if name)
     for role, patterns in (("train", each.train_folders), ("test", each.test_folders)):
         folders = _folders(data, patterns)
         if folders:
             changes[f"{role}_pictures"] = folders if len(folders) > 1 else folders[0]
+    columns = each.layout.columns
+    if train and not any(has_name(headers[train], name) for name in (columns.patient_id, columns.lesion_id)):
+        has_patients = any(has_name(headers[name], columns.patient_id) for name in changes["train_join"])  # type: ignore[attr-defined]
+        patient = columns.patient_id if has_patients else columns.image_name
+        changes["columns"] = columns.model_copy(update={"patient_id": patient})
     return each.layout.model_copy(update=changes)
 
 
@@ -105,6 +125,8 @@ def _folders(data: Path, patterns: Iterable[str]) -> tuple[str, ...]:
     plain = [pattern.casefold() for pattern in patterns]
     folders = [path for depth in ("*", "*/*") for path in sorted(data.glob(depth)) if path.is_dir()] if plain else []
     fitting = [path for path in folders if any(fnmatch(_name(data, path).casefold(), pattern) for pattern in plain)]
+    # One archive, unpacked under two spellings, is read once.
+    fitting = list({_name(data, path).casefold(): path for path in reversed(fitting)}.values())[::-1]
     inner = [path / path.name if (path / path.name).is_dir() else path for path in fitting]
     return tuple(dict.fromkeys(_name(data, path) for path in inner))
 

@@ -5,6 +5,7 @@ Every set has 12 lesions, of which every third is a melanoma.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from zlib import crc32
 
 import pandas as pd
 from PIL import Image
@@ -52,8 +53,8 @@ def write(path: Path, columns: dict[str, object]) -> None:
 
 def draw(folder: Path, files: Iterable[str]) -> None:
     """Draw a picture per file name."""
-    for seed, name in enumerate(files):
-        draw_picture(folder / name, seed=seed)
+    for name in files:
+        draw_picture(folder / name, seed=crc32(name.encode()))
 
 
 def isic_2016(data: Path) -> None:
@@ -138,6 +139,15 @@ def isic_archive(data: Path) -> None:
     metadata["patient_id"] = [f"IP_{number // 2:07d}" for number in LESIONS]
     write(data / "metadata.csv", metadata)
     draw(data, (f"{name}.jpg" for name in names()))
+
+
+def isic_archive_old(data: Path) -> None:
+    """A download of the archive before it had diagnoses in levels."""
+    isic_archive(data)
+    table = pd.read_csv(data / "metadata.csv").drop(columns=["diagnosis_1", "diagnosis_3"])
+    words = ["malignant" if is_melanoma(number) else "benign" for number in LESIONS]
+    words[4:6] = ["indeterminate", "indeterminate/malignant"]
+    table.assign(diagnosis="nevus", benign_malignant=words).to_csv(data / "metadata.csv", index=False)
 
 
 def ham10000(data: Path) -> None:
@@ -283,6 +293,7 @@ SETS: dict[str, Callable[[Path], None]] = {
     "isic_2020": isic_2020,
     "isic_2024": isic_2024,
     "isic_archive": isic_archive,
+    "isic_archive_old": isic_archive_old,
     "ham10000": ham10000,
     "bcn20000": bcn20000,
     "pad_ufes_20": pad_ufes_20,

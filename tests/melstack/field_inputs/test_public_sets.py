@@ -1,6 +1,7 @@
 """Tests of the section "Public data sets" of docs/field_inputs.md: every set in miniature, read without a mapping."""
 
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ SITUATIONS = {
     "isic_2020": Situation(SETS["isic_2020"], cases),
     "isic_2024": Situation(SETS["isic_2024"], cases),
     "isic_archive": Situation(SETS["isic_archive"], cases),
+    "isic_archive_old": Situation(SETS["isic_archive_old"], cases),
     "ham10000": Situation(SETS["ham10000"], cases),
     "bcn20000": Situation(SETS["bcn20000"], cases),
     "pad_ufes_20": Situation(SETS["pad_ufes_20"], cases),
@@ -78,8 +80,9 @@ def test_a_public_set_is_read_as_it_is_downloaded(name: str, tmp_path: Path) -> 
 
 
 def test_every_public_set_of_the_package_has_a_miniature() -> None:
-    names = {each.name.lower().replace("-", "_").replace(" ", "_") for each in public_sets()}
-    assert {name.removeprefix("siim_") for name in names} == set(SETS)
+    folder = Path(str(files("features.folder.public_sets")))
+    assert {path.stem for path in folder.glob("*.toml")} == set(SETS)
+    assert len(public_sets()) == len(SETS)
 
 
 def test_a_melanoma_of_a_miniature_is_the_target(tmp_path: Path) -> None:
