@@ -155,7 +155,7 @@ def _auc(values: Floats, codes: Floats) -> tuple[float, bool]:
 
 def outer_folds(target: Target, patients: Groups, n_folds: object, seed: int) -> NDArray[np.int8]:
     """Return the outer fold (n,) of every row; patients stay together. Raises ValueError if classes have too few."""
-    if not isinstance(n_folds, Integral) or not MIN_FOLDS <= n_folds <= MOST_FOLDS:
+    if not isinstance(n_folds, Integral) or not MIN_FOLDS <= int(n_folds) <= MOST_FOLDS:
         raise ValueError(f"n_folds = {n_folds!r}: must be a whole number from {MIN_FOLDS} to {MOST_FOLDS}")
     negative, positive = (len(np.unique(patients[target.codes == label])) for label in (0, 1))
     most, count = min(negative, positive), int(n_folds)

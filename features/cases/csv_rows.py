@@ -99,9 +99,9 @@ def _columns_hint(missing: list[str], raw: pd.DataFrame, columns: Columns) -> st
     hints = "".join(f"; {' or '.join(map(repr, names))} may be {name!r}" for name, names in near.items() if names)
     if columns.patient_id in missing:
         hints += f'; without patients, set patient_id = "{columns.image_name}" in [columns]'
-    shown = f"{', '.join(present[:MOST_COLUMNS])}{', ...' if len(present) > MOST_COLUMNS else ''}"
+    header = f"{', '.join(present[:MOST_COLUMNS])}{', ...' if len(present) > MOST_COLUMNS else ''}"
     remedy = f"name your columns in a {MAPPING} in the data folder, or in the file of {option('mapping', 'file.toml')}"
-    return f"the columns are {shown}{hints}; {remedy}"
+    return f"the columns are {header}{hints}; {remedy}"
 
 
 def _candidates(name: str, present: list[str]) -> list[str]:

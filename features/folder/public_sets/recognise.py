@@ -18,7 +18,7 @@ Headers = dict[str, tuple[str, ...]]  # path of a table, relative to the data fo
 
 
 class Table(Settings):
-    """How a table of a public data set is known: all of ``columns`` are in it; ``names`` (patterns) say which is meant.
+    """How a table of a public set is known: all of ``columns`` are in it; ``names`` (patterns) choose among several.
 
     The first pattern that fits a table decides. Unless ``is_named`` is set, a table with the columns may have any name.
     """
@@ -80,7 +80,7 @@ def _only_table(data: Path, each: PublicSet, table: Table, headers: Headers) -> 
     """Return the path of ``table``, None if no table is it; raise InputFault if several can be."""
     patterns = [*table.names, *([] if table.is_named else ["*"])]
     matches = ([name for name in headers if _fits(name, headers[name], table, pattern)] for pattern in patterns)
-    names = next((found for found in matches if found), [])
+    names = next(filter(None, matches), [])
     top = [name for name in names if "/" not in name] or names
     if len(top) > 1:
         raise InputFault(

@@ -37,8 +37,8 @@ def words(row: re.Match[str], tmp_path: Path, bundle: Path) -> list[object]:
 def test_an_example_folder_ends_as_the_page_says(row: re.Match[str], tmp_path: Path, finished_run: FinishedRun) -> None:
     output = run_melstack(*words(row, tmp_path, finished_run.run.folder / "bundle"))
     log = tmp_path / "run" / "log.txt"
-    printed = f"{output.out}{output.err}{log.read_text() if log.is_file() else ''}"
-    text = " ".join(printed.split())
+    output_text = f"{output.out}{output.err}{log.read_text() if log.is_file() else ''}"
+    text = " ".join(output_text.split())
     sentences = re.findall(r"`([^`]+)`", row["sentence"])
     assert (output.code, [sentence for sentence in sentences if sentence not in text]) == (int(row["code"]), []), text
 
