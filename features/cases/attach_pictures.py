@@ -177,9 +177,9 @@ def _report_missing(cases: pd.Index, pictures: pd.Index, where: str, faults: Fau
     missing = cases[~cases.isin(pictures)]
     if len(missing):
         hint = likely_names(missing, pictures[~pictures.isin(cases)]) or _other_files(missing, place)
-        hint = hint or "; add the pictures, or delete the rows"
         start, remedy = _choice_of_location(place)
-        faults.add(f"{start}{where}: no picture for {list_names(missing)}{hint}{remedy}")
+        step = hint or remedy or "; add the pictures, or delete the rows"
+        faults.add(f"{start}{where}: no picture for {list_names(missing)}{step}")
 
 
 def _choice_of_location(place: Place | None) -> tuple[str, str]:

@@ -193,14 +193,13 @@ def large_patients(cases: pd.DataFrame) -> list[str]:
     train = cases[cases["role"] == "train"]
     tables = {"train": train, "test": cases[cases["role"] == "test"]}
     tables |= {f"fold {fold}": part for fold, part in train.groupby("fold")}
-    texts = list[str]()
-    mentions = set[str]()
+    sentences = dict[str, str]()
     for name, part in tables.items():
         shares = part["patient_id"].value_counts(normalize=True)
-        for patient, share in shares[shares.gt(LARGEST_SHARE) & shares.ge(2 / max(len(shares), 1))].items():
-            if str(patient) not in mentions:
-                texts.append(f"{str(patient)!r} holds {share:.0%} of the rows of {name}")
-            mentions.add(str(patient))
-    more = f", and {len(texts) - MOST_SHOWN} more" if len(texts) > MOST_SHOWN else ""
-    advice = "check that patient_id is the id of a person"
-    return [warning(f"patients with many rows: {', '.join(texts[:MOST_SHOWN])}{more}; {advice}")] if texts else []
+        large = shares[shares.gt(LARGEST_SHARE) & shares.ge(2 / max(len(shares), 1))]
+        texts = {str(who): f"{str(who)!r} holds {share:.0%} of the rows of {name}" for who, share in large.items()}
+        sentences |= {who: text for who, text in texts.items() if who not in sentences}
+    rest = len(sentences) - MOST_SHOWN
+    more = f", and {rest} more" if rest > 0 else ""
+    examples, advice = ", ".join(list(sentences.values())[:MOST_SHOWN]), "check that patient_id is the id of a person"
+    return [warning(f"patients with many rows: {examples}{more}; {advice}")] if sentences else []

@@ -194,9 +194,8 @@ def _warn_of_labels(rows: pd.DataFrame, raw: pd.DataFrame, layout: Layout, where
         # Without a diagnosis, malignant may be another cancer than the melanoma that the target means.
         is_wrong_zero = is_melanoma if column == "diagnosis" or "diagnosis" in raw else means_malignant
         for target, is_wrong in ((0, is_wrong_zero), (1, is_benign)):
-            wrong = [word for word in labels[rows["target"] == target].dropna().unique() if is_wrong(str(word))]
-            if wrong:
-                part = rows[(rows["target"] == target) & labels.isin(wrong)]
-                counts = _list_counts(raw.loc[part.index, column])
-                cases = list_names(raw.loc[part.index, layout.columns.image_name])
-                notes.append(warning(f"{where}: {name} is {target} where {column} says {counts}: {cases}; check them"))
+            mine = labels[rows["target"] == target]
+            wrong = mine[mine.isin([word for word in mine.dropna().unique() if is_wrong(str(word))])].index
+            counts, cases = _list_counts(raw.loc[wrong, column]), list_names(raw.loc[wrong, layout.columns.image_name])
+            text = f"{where}: {name} is {target} where {column} says {counts}: {cases}; check them"
+            notes += [warning(text)] if len(wrong) else []

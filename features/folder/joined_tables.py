@@ -49,13 +49,9 @@ def join_table(
 
 def shared_ids(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[str, str] | None:
     """Return the names in both tables of the finest column of ids with common values; None if there is none."""
-    for kinds in KEYS:
-        pairs = [(mine, its) for mine in _columns(rows, kinds) for its in _columns(other, kinds)]
-        pairs.sort(key=lambda pair: pair[0] != pair[1])
-        for mine, its in pairs:
-            if rows[mine].dropna().isin(other[its]).any():
-                return mine, its
-    return None
+    by_kind = ([(mine, its) for mine in _columns(rows, kinds) for its in _columns(other, kinds)] for kinds in KEYS)
+    pairs = (pair for kind in by_kind for pair in sorted(kind, key=lambda pair: pair[0] != pair[1]))
+    return next(((mine, its) for mine, its in pairs if rows[mine].dropna().isin(other[its]).any()), None)
 
 
 def _columns(table: pd.DataFrame, kinds: Sequence[str]) -> list[str]:

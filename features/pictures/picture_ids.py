@@ -76,12 +76,11 @@ def _by_lower_case(names: Iterable[str]) -> dict[str, list[str]]:
 
 def _name_in(text: str, by_lower_case: Mapping[str, Sequence[str]]) -> str | None:
     parts = _parts(text)
-    for start in range(len(parts)):  # a name that several folders have is completed by them: p1_001
-        for last in dict.fromkeys((parts[-1], ENDING.sub("", parts[-1]))):
-            matches = by_lower_case.get("_".join((*parts[start:-1], last)).casefold(), ())
-            if len(matches) == 1:
-                return matches[0]
-    return None
+    files = dict.fromkeys((parts[-1], ENDING.sub("", parts[-1])))
+    # A name that several folders have is completed by them: p1_001.
+    readings = ("_".join((*parts[start:-1], file)) for start in range(len(parts)) for file in files)
+    matches = (by_lower_case.get(reading.casefold(), ()) for reading in readings)
+    return next((names[0] for names in matches if len(names) == 1), None)
 
 
 def _parts(text: str) -> tuple[str, ...]:
