@@ -288,8 +288,8 @@ def test_several_threads_get_the_same_predictions(bundle: Bundle, data: Path) ->
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"age_approx": ["old", 50.0]}, "age_approx must be a number of years from 0 to 130; .* found 'old' in 1"),
-        ({"age_approx": [np.inf, 50.0]}, "age_approx must be a number of years from 0 to 130; .* found inf in 1"),
+        ({"age_approx": ["old", 50.0]}, "age_approx must be a number of years from 0 to 130; found 'old' in 1"),
+        ({"age_approx": [np.inf, 50.0]}, "age_approx must be a number of years from 0 to 130; found inf in 1"),
         ({"width": ["wide", 50.0]}, "width: 'wide' is not a finite number; .* 1 "),
         ({"sex": ["male", 1]}, "sex must be female or male; replace codes"),
         ({"anatom_site_general_challenge": ["torso", "=1+1"]}, "text that does not begin with ="),
