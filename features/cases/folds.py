@@ -5,6 +5,8 @@ import pandas as pd
 
 from runtime.errors import InputFault, list_names
 
+LARGEST_SHARE = 0.5  # of the pictures, from which a patient is named as the reason for too few patients
+
 
 def assign_folds(patients: pd.Series, target: pd.Series, *, count: int, seed: int) -> pd.Series:
     """Return the fold (int8, 0..count-1) of every case, so that no patient spans two folds.
@@ -73,7 +75,18 @@ def check_patient_counts(patients: pd.Series, target: pd.Series, count: int, rea
     ):
         if is_class.sum() < count:
             rule = f"{count} folds need {count} patients with a {word} picture"
-            raise InputFault(f"{rule}; found {is_class.sum()}{reason}; use fewer folds")
+            raise InputFault(f"{rule}; found {is_class.sum()}{reason}; {_remedy(table, int(is_class.sum()))}")
+
+
+def _remedy(table: pd.DataFrame, count: int) -> str:
+    """Return what to do where only ``count`` patients have a class; ``table`` is that of ``_patient_table``."""
+    if count == 0:
+        return "check what counts as malignant"
+    largest, share = table["pictures"].idxmax(), table["pictures"].max() / table["pictures"].sum()
+    if share < LARGEST_SHARE:
+        return "use fewer folds"
+    remedy = "if it is no person, correct patient_id; else use fewer folds"
+    return f"{str(largest)!r} holds {share:.0%} of the pictures: {remedy}"
 
 
 def _shares(table: pd.DataFrame) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.cases.names import LONGEST, is_formula
-from features.words.ages import AGE, NO_BIRTH, OLDEST, YEARS_OF_BIRTH, age_of, is_year_of_birth
+from features.words.ages import AGE, FILLERS, NO_BIRTH, OLDEST, YEARS_OF_BIRTH, age_of, is_year_of_birth
 from features.words.dates import START, days_of, is_date
 from runtime.errors import MAX_NAME_LENGTH, Faults, list_names
 from runtime.plural import number_of
@@ -20,8 +20,10 @@ Rule = Callable[[str], Value]
 
 AGE_NAMES = ("age", "age_approx", "age_approximate", "age_years", "patient_age")
 SEX_NAMES = ("sex", "gender", "patient_sex")
-UNKNOWN = ("unknown", "unk", "not known", "n.a.", "?", "-", "--", ".", "missing")
-SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
+UNKNOWN = ("unknown", "unk", "not known", "n.a.", "?", "-", "--", ".", "missing", "not reported", "not available")
+MALE = ("m", "male", "man", "mann", "m\u00e4nnlich", "homme", "masculin", "hombre", "masculino")
+FEMALE = ("f", "female", "woman", "w", "frau", "weiblich", "femme", "f\u00e9minin", "mujer", "femenino")
+SEXES = dict.fromkeys(MALE, "male") | dict.fromkeys(FEMALE, "female")
 DATE_NAME = re.compile(r"date|birth|dob|(?:^|_)day(?:_|$)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 SEX = "female or male; replace codes by these words"
@@ -39,7 +41,7 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
     if pd.api.types.is_datetime64_any_dtype(values) or _holds_compact_dates(values, column):
         values = pd.to_datetime(values, format="%Y%m%d").dt.strftime("%Y-%m-%d").astype(object)
     if pd.api.types.is_numeric_dtype(values):
-        return _check_numbers(values, column, where, faults)
+        return _check_numbers(values, column, where, faults, notes)
     is_text = pd.api.types.infer_dtype(values, skipna=True) == "string"
     texts = values if is_text else values.map(lambda value: value if isinstance(value, str) else None)
     counts = texts.value_counts()
@@ -119,7 +121,7 @@ def _apply(rule: Rule, texts: list[str]) -> tuple[dict[str, Value], dict[str, li
 
 def _age(text: str) -> Value:
     plain = text.strip()
-    if _is_unknown(plain):
+    if _is_unknown(plain) or (_is_number(plain) and _as_float(plain) in FILLERS):
         return None
     return age_of(plain)
 
@@ -162,8 +164,15 @@ def _text(text: str) -> Value:
     return plain or None
 
 
-def _check_numbers(values: pd.Series, column: str, where: str, faults: Faults) -> pd.Series:
-    """Return ``values``; ``faults`` collects infinite numbers, ages out of range and codes for the sex."""
+def _check_numbers(values: pd.Series, column: str, where: str, faults: Faults, notes: list[str]) -> pd.Series:
+    """Return ``values``, where an age such as -1 is missing.
+
+    ``faults`` collects infinite numbers, ages out of range and codes for the sex.
+    """
+    if _rule(column, [], np.array([])) is _age and (is_filler := values.isin(FILLERS)).any():
+        texts = _list_texts([f"{value:g} as missing" for value in values[is_filler].unique()])
+        notes.append(f"{where}: {column}: read {texts} in {list_names(values.index[is_filler])}")
+        values = values.mask(is_filler)
     kind, numbers = _rule(column, [], np.array([])), values.to_numpy(dtype=float)
     wrong, reason = np.isinf(numbers), "a finite number"
     if kind is _age:

@@ -14,7 +14,10 @@ from features.words.spelling import plain_word
 from runtime.errors import MAX_NAME_LENGTH, Faults, did_you_mean, list_names
 from runtime.plural import number_of
 
-WORDS = {"true": 1.0, "false": 0.0, "malignant": 1.0, "benign": 0.0}  # target says whether a lesion is malignant
+# The target says whether a lesion is malignant.
+ONES = ("true", "t", "yes", "y", "malignant", "positive")
+ZEROS = ("false", "f", "no", "n", "benign", "negative")
+WORDS = dict.fromkeys(ONES, 1.0) | dict.fromkeys(ZEROS, 0.0)
 MOST_VALUES = 12
 MOST_SHOWN = 5
 

@@ -105,6 +105,13 @@ class Layout(Settings):
             raise ValueError("must be a path inside the data folder, relative to it")
         return name
 
+    @field_validator("positive", "negative", "drop", mode="before")
+    @classmethod
+    def _are_words(cls, values: object) -> object:
+        """Read one value as a list of it, and numbers as words."""
+        words = values if isinstance(values, list | tuple) else (values,)
+        return tuple(str(word) if isinstance(word, int | float) else word for word in words)
+
     @field_validator("train_pictures", "test_pictures", "train_join", "test_join")
     @classmethod
     def _are_inside_the_data_folder(cls, names: str | tuple[str, ...]) -> str | tuple[str, ...]:

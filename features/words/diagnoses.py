@@ -12,16 +12,20 @@ MELANOMA_CODES = frozenset(("mel", "mm"))
 SHORT = 5  # characters; a longer word of a list is also searched inside other words, such as melanoma in micromelanoma
 NEGATION_BEFORE = re.compile(
     r"(?:\bno(?: (?:evidence|signs?) of)?|\bnon|\bnot(?: an?)?|\bwithout|\bnegative for|\bfree of"
-    r"|\bexclu\w+|\bruled out|\bmimic\w*|\bsimulat\w*|\bresembl\w*|\bkein\w*|\bnicht|\bsans|\bpas(?: de| un)?|\bsin) ?$"
+    r"|\bexclu(?!des?\b)\w+|\bruled out|\bmimic\w*|\bsimulat\w*|\bresembl\w*|\bkein\w*|\bnicht"
+    r"|\bsans|\bpas(?: de| un)?|\bsin) ?$"
 )
 NEGATION_AFTER = re.compile(
     r" (?:is |was )?(?:exclu\w*|ruled out|negative|absent|unlikely|like|simulat\w*|mimic\w*|no$|ausgeschlossen)"
 )
+DOUBLE_NEGATION = re.compile(r"\b(?:not|cannot|nicht)(?: be)? (?:exclu\w+|ruled out|ausgeschlossen) ?$")
 UNCERTAIN = re.compile(
     r"\b(?:indetermin|undetermin|intermedia|unknown|unclear|uncertain|unsure|unspecif|undiagnos|suspicio|suspect"
-    r"|borderline|equivocal|ambigu|inconclus|possib|probab|likely|pending|not (?:sure|known|certain|available)"
+    r"|borderline|equivocal|ambigu|inconclus|possib|probab|likely|pending|undecided|doubt|dubious"
+    r"|not (?:yet )?(?:be )?(?:sure|known|certain|available|determin|diagnos|classif|specif)"
     r"|questionabl|differential|versus\b|vs\b|rule out|no diagnosis|(?:st|mel|melt)?ump\b|amp\b"
-    r"|atypical(?! na?ev| mole)|unklar|verdacht|unbekannt)"
+    r"|atypical(?! na?ev| mole)|unklar|verdacht|unbekannt"
+    r"|unbestimm|zweifel|dudos|sospech|douteu|incert)"
 )
 BENIGN = re.compile(r"\bbenign\w*")
 BENIGN_WORDS = frozenset(("nevus", "naevus", "nv", "melanocytic nevus", "seborrheic keratosis", "lentigo simplex"))
@@ -58,9 +62,14 @@ def is_uncertain(word: str) -> bool:
 def _affirms(pattern: re.Pattern[str], text: str) -> bool:
     """Return whether ``pattern`` is in ``text`` at least once without a negation directly before or after it."""
     return any(
-        not NEGATION_BEFORE.search(text[: match.start()]) and not NEGATION_AFTER.match(text[match.end() :])
+        not _denies(text[: match.start()]) and not NEGATION_AFTER.match(text[match.end() :])
         for match in pattern.finditer(text)
     )
+
+
+def _denies(before: str) -> bool:
+    """Return whether a text ends with a negation; cannot exclude, or not ruled out, is none."""
+    return bool(NEGATION_BEFORE.search(before)) and not DOUBLE_NEGATION.search(before)
 
 
 def _plain_text(word: str) -> str:

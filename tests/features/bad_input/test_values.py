@@ -30,7 +30,7 @@ def rename_case(new: str) -> Change:
 
 
 def many_faults(data: Path) -> None:
-    rows = [f"m{number},r{number},male,-1,torso,nevus,benign,0" for number in range(3000)]
+    rows = [f"m{number},r{number},male,-45,torso,nevus,benign,0" for number in range(3000)]
     (data / "train.csv").write_text(TRAIN + "\n".join(rows) + "\n")
     for path in (data / "jpeg").rglob("*"):
         if path.is_file():
@@ -104,7 +104,7 @@ VALUES: dict[str, Change] = {
     "target_two": targets("0", "2"),
     "target_minus_one": targets("-1", "1"),
     "target_missing": targets("", "1"),
-    "target_other_words": targets("no", "yes"),
+    "target_other_words": targets("cold", "hot"),
     "target_one_class": targets("0", "0"),
     "patients_fewer_than_folds": edit_file("p2", "p1"),
     "case_only_one": write_text(f"{HEADER}\na1,p1,male,45,torso,nevus,benign,0\n"),

@@ -50,7 +50,7 @@ def test_at_most_a_dozen_values_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "example"), [([1, 0.9], "0.9"), ([1, -1], "-1"), ([0, 2], "2"), (["1", "yes"], "'yes'")]
+    ("values", "example"), [([1, 0.9], "0.9"), ([1, -1], "-1"), ([0, 2], "2"), (["1", "hot"], "'hot'")]
 )
 def test_other_values_without_positive_are_refused(values: list[object], example: str) -> None:
     with pytest.raises(

@@ -64,6 +64,7 @@ SITUATIONS = {
     "patient_zero_among_numbers": numbers("0", "1", "2", "3"),
     "patient_missing_lesion": patients({0: "", 1: "", 2: ""}, lesions={0: "L1", 1: "L1"}),
     "patient_large": patients(dict.fromkeys(range(5), "IP_000")),
+    "patient_constant": patients(dict.fromkeys(range(12), "clinic")),
     "external_patient_of_train": external(["IP_003", "ip_003", "X1"]),
     "external_patient_of_test": external(["IQ_001", "X1"]),
     "external_minus_one": external(["-1", "-1"]),

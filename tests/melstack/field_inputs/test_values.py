@@ -39,6 +39,10 @@ SITUATIONS = {
     "age_over_85": values("age_approx", [">85", "\u2265 90"]),
     "age_90_and_over": values("age_approx", ["90 and over", "90 or older"]),
     "age_range_of_years": values("age_approx", ["40-45", "50 to 54"]),
+    "age_as_in_dicom": values("age_approx", ["045Y", "006M"]),
+    "age_about": values("age_approx", ["~50", "ca. 60"]),
+    "age_in_other_languages": values("age_approx", ["45 Jahre", "50 ans"]),
+    "age_filler": values("age_approx", [-1, 999]),
     "age_date_of_birth": values("age_approx", ["1975-03-02", "02/03/1975"]),
     "age_year_of_birth_in_all_rows": values("age_approx", [1975] * 12),
     "age_birthday_in_words": values("age_approx", ["2 March 1975"]),
@@ -50,6 +54,7 @@ SITUATIONS = {
     "dates_among_words": dates(["2019-12-31", "2019-12-30", "never"], ["2019-12-31", "2019-12-31"]),
     "years_alone": dates([2019, 2020], [2019, 2020]),
     "sex_other": values("sex", ["other", "MALE", "F"]),
+    "sex_in_german": values("sex", ["m", "w", "m\u00e4nnlich"]),
     "test_header_only": Situation(without_test_rows, _words),
 }
 NUMBERS = {"dates_iso": 18261, "dates_with_time": 18261, "dates_compact_text": 18261, "dates_day_first": 18261}
