@@ -33,6 +33,9 @@ def read_new_cases(data: DataFolder, metadata: Sequence[str] = ()) -> pd.DataFra
     """
     if metadata and not data.has_mapping:
         data = data.with_metadata(metadata)
+    if not data.has_mapping and not data.layout.test and data.has(data.layout.train):
+        data.notes.append(f"{data.layout.train}: the data set has no test cases; its training cases are predicted")
+        data = data.with_train_as_test()
     layout, location, faults = data.layout, data.picture_location(NEW), Faults()
     if data.has(layout.test):
         part = _cases_of_table(data.cases("test"), layout.test, data, location, faults)

@@ -51,7 +51,8 @@ class DataFolder:
         notes, contents = [] if notes is None else notes, dict[str, bytes]()
         first = len(notes)
         folder = cls(path, read_layout(path, mapping, notes, contents), mapping, notes, label)
-        notes[first:] = [f"{label}{note}" for note in notes[first:]]
+        where = f"{path.name}: " if label else ""
+        notes[first:] = [f"{where}{note}" for note in notes[first:]]
         folder._contents.update(contents)
         return folder
 
@@ -70,6 +71,15 @@ class DataFolder:
         other = replace(self, layout=self.layout.model_copy(update={"columns": columns}))
         other._contents.update(self._contents)
         other._locations.update(self._locations)
+        return other
+
+    def with_train_as_test(self) -> DataFolder:
+        """Return the folder with its table and pictures of training cases as those of test cases."""
+        layout = self.layout
+        changes = {"test": layout.train, "test_pictures": layout.train_pictures, "test_join": layout.train_join}
+        changes["test_header"] = layout.train_header
+        other = replace(self, layout=layout.model_copy(update=changes))
+        other._contents.update(self._contents)
         return other
 
     def sets(self, key: str) -> bool:
@@ -109,7 +119,7 @@ class DataFolder:
         if role == "test":
             table = self._use_train_names(table, name)
         for other in self.layout.train_join if role == "train" else self.layout.test_join:
-            names = (f"{self.label}{name}", other)
+            names = (f"{self.label}{name}", f"{self.label}{other}")
             table = join_table(table, self._read_cases(other), names, self.notes, image_name=columns.image_name)
         return self._complete(table, role, f"{self.label}{name}")
 

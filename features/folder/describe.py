@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from features.folder.data_folder import DataFolder
-from features.folder.layout import MAPPING
+from features.folder.layout import MAPPING, Layout
 from features.folder.table_header import tables_in
 from runtime.errors import list_names
 
@@ -12,12 +12,15 @@ MOST_COLUMNS = 20  # that a sentence lists; some tables have hundreds
 
 def describe_folder(data: DataFolder) -> list[str]:
     """Return sentences on the tables, the pictures and the other CSV files of ``data``; raise as ``cases`` does."""
-    names = data.mapping or MAPPING if data.has_mapping else "the usual ones"
+    is_usual = data.layout.train == Layout().train
+    without_mapping = "the usual ones" if is_usual else "those of a public data set"
+    names = data.mapping or MAPPING if data.has_mapping else without_mapping
     return [
         f"{data.path}: the names of files and columns are {names}",
         *_tables(data),
         *_pictures(data),
         *_other_tables(data),
+        *data.notes,
     ]
 
 

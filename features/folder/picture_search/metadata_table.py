@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from features.folder.data_folder import DataFolder
-from features.folder.layout import MAPPING
+from features.folder.layout import MAPPING, Layout
 from features.folder.picture_locations import PictureLocation
 from features.folder.table_header import tables_in
 from features.pictures.picture_ids import match_ids
@@ -32,7 +32,7 @@ def metadata_of_pictures(data: DataFolder, location: PictureLocation) -> tuple[p
     missing = names[~names.isin(ids)]
     other_rows = f"; {number_of(others, 'other row')} left out" if others else ""
     data.notes.append(
-        f"{name}: read as the table of the cases, since {data.layout.test} does not exist: it has "
+        f"{name}: read as the table of the cases, since {data.layout.test or Layout().test} does not exist: it has "
         f"{number_of(len(names) - len(missing), 'row')} for {number_of(len(names), 'picture')}{other_rows}"
     )
     return pd.concat([table, pd.DataFrame({column: missing})], ignore_index=True), name

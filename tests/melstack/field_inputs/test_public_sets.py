@@ -4,12 +4,15 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from features.folder.public_sets.recognise import public_sets
 from runtime.run_folder import Run
+from tests.command_line import run_melstack
 from tests.melstack.field_inputs.miniatures import SETS, is_melanoma
 from tests.melstack.field_inputs.situation import Situation, check
+from tests.tiny_project import FinishedRun
 
 
 def cases(data: Path, run: Path) -> list[object]:
@@ -77,6 +80,23 @@ def test_a_public_set_is_read_as_it_is_downloaded(name: str, tmp_path: Path) -> 
     assert 3 <= train["target"].sum() <= 8
     assert len(train) in (10, 12, 24)
     assert table["source"].isna().all() if "source" in table else True
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["ham10000", "pad_ufes_20", "isic_archive", "isic_2019", "derm7pt", "ph2"])
+def test_a_bundle_predicts_a_public_set_as_it_is_downloaded(
+    name: str, tmp_path: Path, finished_run: FinishedRun
+) -> None:
+    (tmp_path / "data").mkdir()
+    SETS[name](tmp_path / "data")
+    words = ["predict", "--bundle", finished_run.bundle, "--data", tmp_path / "data", "--out", tmp_path / "out"]
+    output = run_melstack(*words)
+    count = 4 if name == "isic_2019" else 12
+    assert (output.code, f"predicted: {count} cases" in output.out) == (0, True), output.out + output.err
+    assert ("its training cases are predicted" in output.out) == (name != "isic_2019")
+    predictions = pd.read_csv(tmp_path / "out" / "submission.csv")
+    assert len(predictions) == count
+    assert predictions["target"].between(0, 1).all()
 
 
 def test_every_public_set_of_the_package_has_a_miniature() -> None:
