@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from level2_stack.crossval.decide import StackResult, decide, predict
 from level2_stack.crossval.nested import CrossValidation, cross_validate
 from level2_stack.design.assemble import Design
-from level2_stack.design.tabular import Groups, Scale, classify_columns, read_groups
+from level2_stack.design.tabular import Groups, Scale, classify_columns
+from level2_stack.estimator_groups import read_groups
 from level2_stack.estimator_recipe import recipe_of, without_tables
 from level2_stack.estimator_table import check_features, check_order, check_shape, read_texts
 from level2_stack.estimator_target import Floats, Target, outer_folds, read_target, warn_of_reversed_scores
@@ -223,7 +224,9 @@ class NestedStackingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X.set_axis(X.columns.map(str), axis=1).reset_index(drop=True)
         array = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
-        return pd.DataFrame(array, columns=[str(i) for i in range(array.shape[1])])
+        # An array after a DataFrame: scikit-learn has warned that its columns are read by their positions.
+        names = range(array.shape[1]) if reset else getattr(self, "feature_names_in_", range(array.shape[1]))
+        return pd.DataFrame(array, columns=[str(name) for name in names])
 
     def _folds(self, patients: Groups, target: Target) -> NDArray[np.int8]:
         state = self.random_state

@@ -8,12 +8,19 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from features.cases.metadata.columns import reveals_diagnosis
 from features.cases.metadata.columns_like_target import id_columns, target_columns
-from features.cases.metadata_values import NUMBERS_AT_LEAST, UNKNOWN, repair_values
+from features.cases.metadata_values import DATES_AT_LEAST, NUMBERS_AT_LEAST, UNKNOWN, repair_values
 from features.cases.patients import patient_keys
+from features.words.ages import FILLERS, OLDEST
+from features.words.dates import is_date
 from level2_stack.design.tabular import Columns, Groups
 from level2_stack.estimator_target import Floats
 from runtime.errors import Faults, list_names
+
+PERSON = re.compile(
+    r"(?:^|_)(?:patient|pat|subject|case|lesion|image|img|picture|isic|file)_?(?:ids?|names?|nr|no|number)$"
+)
 
 
 def check_shape(X: pd.DataFrame) -> None:
@@ -51,10 +58,13 @@ def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[
     None if this is the fit, which warns of what is read as what. Raises InputFault (a ValueError) for implausible ages
     and for the few texts of a column that otherwise has numbers.
     """
-    faults, notes, columns = Faults(), list[str](), dict[str, pd.Series]()
+    faults, notes, columns = Faults(), list[str](), _unknown_ages(table, roles)
+    for name, values in columns.items():
+        rows = table.index[values.isna() & table[name].notna()]
+        notes.append(f"X: {name}: ages such as -1 or 999 are read as missing in {list_names(rows)}")
     for name in [str(name) for name in table if name not in roles and _has_text(table[name])]:
-        values, is_age = _as_objects(table[name]), "age" in re.split("[^a-z]+", name.casefold())
-        if not (is_age or _number_share(values) >= NUMBERS_AT_LEAST if numbers is None else name in numbers):
+        values, is_age = _as_objects(table[name]), _is_age(name)
+        if not (is_age or _holds_numbers(values) if numbers is None else name in numbers):
             continue
         if numbers is not None:  # few rows may have no number at all
             values = values.mask(_as_words(values).isin(("", *UNKNOWN)), np.nan)
@@ -65,6 +75,28 @@ def read_texts(table: pd.DataFrame, roles: Collection[str], numbers: Collection[
     if notes and numbers is None:
         warnings.warn("; ".join(notes), stacklevel=3)
     return table.assign(**columns)
+
+
+def _unknown_ages(table: pd.DataFrame, roles: Collection[str]) -> dict[str, pd.Series]:
+    """Return the numeric columns of ages with -1, 999 and the like, as missing; a column of other numbers stays."""
+    columns = dict[str, pd.Series]()
+    for name in [str(name) for name in table if name not in roles and _is_age(str(name))]:
+        values = table[name]
+        is_filler = values.isin(FILLERS) if types.is_numeric_dtype(values) else pd.Series([False])
+        if is_filler.any() and values[~is_filler].dropna().between(0, OLDEST).all():
+            columns[name] = values.astype(float).mask(is_filler)
+    return columns
+
+
+def _is_age(name: str) -> bool:
+    return "age" in re.split("[^a-z]+", name.casefold())
+
+
+def _holds_numbers(values: pd.Series) -> bool:
+    """Return whether a column of texts holds numbers or dates."""
+    present = _as_words(values).replace(("", *UNKNOWN), np.nan).dropna().astype(str)
+    dates = float(present.map(is_date).mean()) if len(present) else 0.0
+    return dates >= DATES_AT_LEAST or _number_share(values) >= NUMBERS_AT_LEAST
 
 
 def _has_text(values: pd.Series) -> bool:
@@ -112,8 +144,25 @@ def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups:
     sentences += [
         f"{name}: it is the groups again, not a feature; leave it out, or name it in group_column" for name in repeats
     ]
+    sentences += _name_sentences(features, {*copies, *ids, *repeats, *columns.scores})
     if sentences:
         warnings.warn("X: " + "; ".join(sentences), stacklevel=3)
+
+
+def _name_sentences(features: pd.DataFrame, others: Collection[str]) -> list[str]:
+    """Return a sentence per column, other than ``others``, that is an id or known only after the diagnosis by name."""
+    sentences = []
+    for name in [str(name) for name in features if name not in others]:
+        if PERSON.search(name.casefold()):
+            sentences.append(f"{name}: its name says that it is an id; leave it out, or pass it as groups")
+        elif reveals_diagnosis(name) and not _is_score(features[name]):
+            sentences.append(f"{name}: its name says that it is known only after the diagnosis; leave it out if it is")
+    return sentences
+
+
+def _is_score(values: pd.Series) -> bool:
+    """Return whether a column holds probabilities, such as those of a network for another class."""
+    return types.is_numeric_dtype(values) and bool(values.between(0, 1).all() and (values % 1 != 0).any())
 
 
 def _equals(values: pd.Series, codes: Floats) -> bool:

@@ -75,15 +75,15 @@ def check_patient_counts(patients: pd.Series, target: pd.Series, count: int, rea
     ):
         if is_class.sum() < count:
             rule = f"{count} folds need {count} patients with a {word} picture"
-            raise InputFault(f"{rule}; found {is_class.sum()}{reason}; {_remedy(table, int(is_class.sum()))}")
+            raise InputFault(f"{rule}; found {is_class.sum()}{reason}; {_remedy(table, int(is_class.sum()), reason)}")
 
 
-def _remedy(table: pd.DataFrame, count: int) -> str:
+def _remedy(table: pd.DataFrame, count: int, reason: str) -> str:
     """Return what to do where only ``count`` patients have a class; ``table`` is that of ``_patient_table``."""
     if count == 0:
         return "check what counts as malignant"
     largest, share = table["pictures"].idxmax(), table["pictures"].max() / table["pictures"].sum()
-    if share < LARGEST_SHARE:
+    if reason or share < LARGEST_SHARE:
         return "use fewer folds"
     remedy = "if it is no person, correct patient_id; else use fewer folds"
     return f"{str(largest)!r} holds {share:.0%} of the pictures: {remedy}"

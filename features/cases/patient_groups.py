@@ -15,6 +15,7 @@ from runtime.plural import number_of
 
 GROUP_SEPARATOR = ":"
 PUNCTUATION = re.compile(r"[\W_]+")
+THOUSANDS = re.compile(r"(?<=\d)[,'](?=\d{3}(?!\d))")  # 1,000 may be 1000
 LARGEST_SHARE = 0.2  # of the rows of a table or fold, above which a patient is named
 MOST_SHOWN = 3
 
@@ -153,7 +154,7 @@ def _warn_of_twins(rows: pd.DataFrame, notes: list[str]) -> None:
 
 def _twin_key(key: object) -> str:
     """Return an id without punctuation and leading zeros; punctuation between two digits becomes a blank."""
-    plain = PUNCTUATION.sub(" ", str(key)).strip()
+    plain = PUNCTUATION.sub(" ", THOUSANDS.sub("", str(key))).strip()
     plain = re.sub(r"(?<!\d) | (?!\d)", "", plain)
     return re.sub(r"\d+", lambda digits: digits[0].lstrip("0") or "0", plain)
 
@@ -185,6 +186,19 @@ def _note_external_cases(rows: pd.DataFrame, patients: Mapping[str, set[str]], n
             notes.append(f"extra: {number_of(len(cases), 'case')} of {owners}, {action}: {list_names(cases['name'])}")
 
 
+def large_shares(patients: pd.Series) -> pd.Series:
+    """Return patient -> share of the rows, of those with over a fifth and at least twice the average share."""
+    shares = patients.value_counts(normalize=True)
+    return shares[shares.gt(LARGEST_SHARE) & shares.ge(2 / max(len(shares), 1))]
+
+
+def list_twins(keys: Iterable[object]) -> str:
+    """Return the different ``keys`` that differ only in leading zeros or punctuation, as a message lists them."""
+    ids = pd.Series(np.asarray(keys, dtype=object), dtype=object)
+    twin_keys = pd.Series(of_unique(ids, _twin_key), index=ids.index, dtype=object)
+    return _list_spellings(ids[twin_keys.duplicated(keep=False)].groupby(twin_keys, sort=False).agg(list))
+
+
 def large_patients(cases: pd.DataFrame) -> list[str]:
     """Return a warning that names the patients who hold over a fifth of the rows of train, test or a fold; [] if none.
 
@@ -195,8 +209,7 @@ def large_patients(cases: pd.DataFrame) -> list[str]:
     tables |= {f"fold {fold}": part for fold, part in train.groupby("fold")}
     sentences = dict[str, str]()
     for name, part in tables.items():
-        shares = part["patient_id"].value_counts(normalize=True)
-        large = shares[shares.gt(LARGEST_SHARE) & shares.ge(2 / max(len(shares), 1))]
+        large = large_shares(part["patient_id"])
         texts = {str(who): f"{str(who)!r} holds {share:.0%} of the rows of {name}" for who, share in large.items()}
         sentences |= {who: text for who, text in texts.items() if who not in sentences}
     rest = len(sentences) - MOST_SHOWN

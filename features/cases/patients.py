@@ -77,11 +77,17 @@ def blank_fillers(rows: pd.DataFrame, notes: list[str]) -> None:
     for source, part in rows.groupby(rows["source"].fillna(""), sort=False):
         keys = pd.Series(patient_keys(part["patient_id"]), index=part.index, dtype=object)
         counts = keys.value_counts()
-        for filler in [key for key in counts.index if FILLER.fullmatch(str(key)) and _is_filler(str(key), counts)]:
+        for filler in fillers(keys):
             rows.loc[keys.index[keys == filler], "patient_id"] = None
             data = f"extra {source}: " if source else ""
             reason = f"patient_id {filler!r} in {number_of(int(counts[filler]), 'row')} is a filler, not a patient"
             notes.append(f"{data}{reason} (the other ids are unlike it); these cases have no patient")
+
+
+def fillers(keys: Iterable[object]) -> list[str]:
+    """Return the numbers among the keys of all rows that can only stand for a missing patient."""
+    counts = pd.Series(np.asarray(keys, dtype=object), dtype=object).value_counts()
+    return [str(key) for key in counts.index if FILLER.fullmatch(str(key)) and _is_filler(str(key), counts)]
 
 
 def _is_filler(key: str, counts: pd.Series) -> bool:

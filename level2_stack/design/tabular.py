@@ -1,25 +1,22 @@
 """Any table of scores and features, checked and converted to the columns of a design."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pandas.api import types
 from scipy.special import logit
 from sklearn.utils import check_array
 
-from features.cases.patients import patient_keys
 from level2_stack import learners
 from level2_stack.contrasts import NETWORKS, contrasts
 from level2_stack.design.assemble import CLIP, safe_name
 from level2_stack.foreign.checks import ROUNDING
 from level2_stack.recipe import BLEND, CHOICE
 from runtime.errors import Faults, list_names
-from runtime.plural import number_of
 
 Groups = NDArray[np.object_]
 Scale = Literal["probability", "logit"]
@@ -103,46 +100,6 @@ def classify_columns(
     numbers = tuple(name for name in rest if types.is_numeric_dtype(table[name].infer_objects()))
     categories = tuple(name for name in rest if name not in numbers and table[name].notna().any())
     return Columns(tuple(score_names), group_name, numbers, categories, scale, has_contrasts and bool(score_names))
-
-
-def read_groups(table: pd.DataFrame, groups: ArrayLike | None, column: str | None) -> Groups:
-    """Return the group of every row of ``table``: ``groups`` (n,), or ``table[column]``, or else a group per row.
-
-    Spellings of one id (``patient_keys``) are one group; a row without a group is a group of its own. Warns of both.
-    Raises ValueError if both are given, and if there are not n groups.
-    """
-    if groups is not None and column is not None:
-        raise ValueError(f"groups are given twice: as an argument and as column {column!r} of X; use only one of them")
-    rows = np.array([f"row {row}" for row in range(len(table))], dtype=object)
-    if groups is None and column is None:
-        return rows
-    values = _to_vector(table[column] if column is not None else groups)
-    if len(values) != len(table):
-        raise ValueError(f"groups: found {len(values)} groups for {len(table)} rows of X; every row needs one")
-    keys = patient_keys(values)
-    is_missing = pd.isna(keys)
-    _warn_of_groups(values[~is_missing], keys, is_missing)
-    return np.where(is_missing, rows, keys)
-
-
-def _warn_of_groups(values: NDArray[Any], keys: Groups, is_missing: NDArray[np.bool_]) -> None:
-    if is_missing.any():
-        rows = list_names(np.flatnonzero(is_missing))
-        warnings.warn(f"groups: missing in rows {rows}: each of them is a group of its own", stacklevel=4)
-    other_spellings = len(pd.unique(values)) - len(set(keys[~is_missing]))
-    if other_spellings > 0:
-        ids = number_of(other_spellings, "id")
-        warnings.warn(
-            f"groups: {ids} with another spelling of a group's name (1 and 1.0, p1 and P1) count as that group",
-            stacklevel=4,
-        )
-
-
-def _to_vector(groups: Any) -> NDArray[Any]:  # noqa: ANN401
-    values = np.asarray(groups, dtype=object)  # 1 and 'a' keep their types
-    if values.ndim != 1:
-        raise ValueError(f"groups: found shape {values.shape}; must have one dimension, with a group per row")
-    return values
 
 
 def _column_name(names: list[str], parameter: str, column: str | int) -> str:

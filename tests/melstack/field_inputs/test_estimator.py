@@ -105,6 +105,7 @@ SITUATIONS = {
     "y_with_none": Fit(y=[None, *words("malignant", "benign")[1:]]),
     "y_with_na": Fit(y=pd.array([pd.NA, *words(1, 0)[1:]], dtype="Int64")),
     "y_of_two_types": Fit(y=[*words(1, 0)[:60], *words("1", "0")[60:]]),
+    "y_words_in_two_cases": Fit(y=["Malignant", *words("malignant", "benign")[1:]]),
     "y_one_class": Fit(y=np.ones(ROWS)),
     "y_three_classes": Fit(y=ROW % 3),
     "ages_with_years": Fit(X=ages("45 years", "52 yrs", "61 y")),
@@ -120,6 +121,15 @@ SITUATIONS = {
     "id_row_number": Fit(X=lambda X: X.assign(number=ROW[::-1])),
     "id_file": Fit(X=lambda X: X.assign(path=[f"jpeg/{row}.jpg" for row in ROW])),
     "id_patient_again": Fit(X=lambda X: X.assign(patient=PATIENTS)),
+    "id_lesion": Fit(X=lambda X: X.assign(lesion_id=[f"L{row // 2}" for row in ROW])),
+    "id_patient_number": Fit(X=lambda X: X.assign(patient_id=ROW // 3)),
+    "id_of_a_clinic": Fit(X=lambda X: X.assign(clinic_id=ROW % 4)),
+    "biopsed_among_the_columns": Fit(X=lambda X: X.assign(biopsed=ROW % 2)),
+    "dx_type_among_the_columns": Fit(X=lambda X: X.assign(dx_type=np.where(ROW % 2, "histo", "follow_up"))),
+    "score_of_another_class": Fit(X=lambda X: X.assign(bcc=(1 - X["net"]) / 3)),
+    "ages_minus_one": Fit(X=lambda X: X.assign(age=[-1, 999, *X["age"][2:]])),
+    "ages_standardised": Fit(X=lambda X: X.assign(age=[-1.0, *((X["age"] - 50) / 20)[1:]])),
+    "dates_as_texts": Fit(X=lambda X: X.assign(seen=[f"2019-{1 + row % 12:02d}-1{row % 9}" for row in ROW])),
     "target_among_the_columns": Fit(X=lambda X: X.assign(target=MALIGNANT.astype(int))),
     "target_as_words": Fit(X=lambda X: X.assign(benign_malignant=words("malignant", "benign"))),
     "target_as_a_score": Fit(X=lambda X: X.assign(net=MALIGNANT.astype(float))),
@@ -141,6 +151,11 @@ SITUATIONS = {
     "groups_in_two_cases": Fit(groups=lambda X: [f"P{row // 3}" if row % 2 else f" p{row // 3}" for row in ROW]),
     "groups_with_none": Fit(groups=lambda X: [None, np.nan, *PATIENTS[2:]]),
     "groups_unknown": Fit(groups=lambda X: ["unknown" if row < 3 else PATIENTS[row] for row in ROW]),
+    "groups_zero": Fit(groups=lambda X: ["0" if row < 9 else patient for row, patient in enumerate(PATIENTS)]),
+    "groups_twins": Fit(groups=lambda X: ["P-5" if row < 3 else patient for row, patient in enumerate(PATIENTS)][::-1]),
+    "groups_large": Fit(groups=lambda X: ["p1" if row < 60 else patient for row, patient in enumerate(PATIENTS)]),
+    "groups_a_table": Fit(groups=lambda X: pd.DataFrame({"patient": PATIENTS})),
+    "groups_a_name": Fit(groups=lambda X: "patient"),
     "groups_shorter": Fit(groups=lambda X: PATIENTS[:-1]),
     "groups_in_another_order": Fit(groups=lambda X: pd.Series(PATIENTS)[ORDER]),
     "y_in_another_order": Fit(y=pd.Series(MALIGNANT.astype(int))[ORDER]),
@@ -166,6 +181,7 @@ SITUATIONS = {
     "predict_columns_in_another_order": Fit(predict_on=lambda X: X[["age", "net"]]),
     "predict_without_a_column": Fit(predict_on=lambda X: X[["net"]]),
     "predict_with_one_more_column": Fit(predict_on=lambda X: X.assign(sex="male")),
+    "predict_an_array": Fit(predict_on=lambda X: X.to_numpy()),
     "predict_ages_as_text": Fit(X=ages("45 years"), predict_on=ages("unknown", "45 y", "30 years")),
     "predict_ages_all_unknown": Fit(X=ages("45 years"), predict_on=lambda X: X.assign(age="unknown")),
 }
@@ -189,3 +205,8 @@ def test_positive_only_exchanges_the_classes() -> None:
         by_words.predict_proba(table(), PATIENTS), by_codes.predict_proba(table(), PATIENTS)[:, ::-1]
     )
     assert (by_words.predict(table(), PATIENTS) == "melanoma").tolist() == by_codes.predict(table(), PATIENTS).tolist()
+
+
+@pytest.mark.parametrize("name", ["id_of_a_clinic", "score_of_another_class", "ages_standardised", "groups_a_table"])
+def test_what_is_right_has_no_warning(name: str) -> None:
+    assert "warning" not in SITUATIONS[name].text()[1]
