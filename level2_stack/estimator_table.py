@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from features.cases.metadata.columns import reveals_diagnosis
+from features.cases.metadata.columns import names_an_id, reveals_diagnosis
 from features.cases.metadata.columns_like_target import id_columns, target_columns
 from features.cases.metadata_values import DATES_AT_LEAST, NUMBERS_AT_LEAST, UNKNOWN, repair_values
 from features.cases.patients import patient_keys
@@ -17,10 +17,6 @@ from features.words.dates import is_date
 from level2_stack.design.tabular import Columns, Groups
 from level2_stack.estimator_target import Floats
 from runtime.errors import Faults, list_names
-
-PERSON = re.compile(
-    r"(?:^|_)(?:patient|pat|subject|case|lesion|image|img|picture|isic|file)_?(?:ids?|names?|nr|no|number)$"
-)
 
 
 def check_shape(X: pd.DataFrame) -> None:
@@ -136,11 +132,14 @@ def check_features(table: pd.DataFrame, columns: Columns, codes: Floats, groups:
     sentences = [
         f"{name}: {reason}; leave it out if it is known only after the diagnosis" for name, reason in copies.items()
     ]
-    ids = id_columns(features[[name for name in (*columns.numbers, *columns.categories) if name not in copies]])
-    sentences += [f"{name}: {reason}: it looks like an id; leave it out" for name, reason in ids.items()]
     repeats = [
         name for name in columns.categories + columns.numbers if has_groups and _are_groups(features[name], groups)
     ]
+    ids = id_columns(
+        features[[name for name in (*columns.numbers, *columns.categories) if name not in (*copies, *repeats)]],
+        pd.Series(groups),
+    )
+    sentences += [f"{name}: {reason}: it looks like an id; leave it out" for name, reason in ids.items()]
     sentences += [
         f"{name}: it is the groups again, not a feature; leave it out, or name it in group_column" for name in repeats
     ]
@@ -153,7 +152,7 @@ def _name_sentences(features: pd.DataFrame, others: Collection[str]) -> list[str
     """Return a sentence per column, other than ``others``, that is an id or known only after the diagnosis by name."""
     sentences = []
     for name in [str(name) for name in features if name not in others]:
-        if PERSON.search(name.casefold()):
+        if names_an_id(name):
             sentences.append(f"{name}: its name says that it is an id; leave it out, or pass it as groups")
         elif reveals_diagnosis(name) and not _is_score(features[name]):
             sentences.append(f"{name}: its name says that it is known only after the diagnosis; leave it out if it is")

@@ -85,8 +85,8 @@ def read_target(y: ArrayLike, n_samples: int, positive: Any, estimator: BaseEsti
         kind = type_of_target(values, input_name="y")
         spellings = {plain_word(str(label)) for label in classes.tolist()}
         reason = "several differ only in case or blanks: write each class in one way" if len(spellings) == 2 else ""
-        found = "; ".join([f"y has the classes {list_names(classes)}", *([reason] if reason else [])])
-        raise ValueError(f"Only binary classification is supported. The type of the target is {kind}: {found}.")
+        text = "; ".join([f"y has the classes {list_names(classes)}", *([reason] if reason else [])])
+        raise ValueError(f"Only binary classification is supported. The type of the target is {kind}: {text}.")
     labels = classes.tolist()
     if positive is not None and positive not in labels:
         raise ValueError(

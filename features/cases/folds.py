@@ -85,7 +85,7 @@ def _remedy(table: pd.DataFrame, count: int, reason: str) -> str:
     largest, share = table["pictures"].idxmax(), table["pictures"].max() / table["pictures"].sum()
     if reason or share < LARGEST_SHARE:
         return "use fewer folds"
-    remedy = "if it is no person, correct patient_id; else use fewer folds"
+    remedy = "if it is not a person, correct patient_id; else use fewer folds"
     return f"{str(largest)!r} holds {share:.0%} of the pictures: {remedy}"
 
 

@@ -1,5 +1,6 @@
 """Choose the metadata columns if the layout requests all of them ("*"): shared, and known before a diagnosis."""
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -16,6 +17,18 @@ DIAGNOSIS_COLUMNS = (
     *("is_malignant", "is_melanoma", "ground_truth*", "label", "labels", "class", "class_name", "class_id"),
     *("mel_*", "melanocytic", "nevus_type", "lesion_id", "*biops*", "histo", "histo_*", "histolog*", "histopath*"),
     *("patholog*", "management*", "excised", "excision*", "treatment*", "breslow*", "clark_level", "mitotic*"),
+    *(
+        "gt",
+        "y",
+        "diagnose",
+        "diagnos[et]ico",
+        "class_label",
+        "label_id",
+        "confirmed_by",
+        "confirmation_*",
+        "path_report*",
+    ),
+    *("path_result*", "path_dx", "tumor_stage", "tumour_stage", "melanoma_stage", "cancer_stage", "ajcc*"),
     *("ulceration", "tumor_thickness*", "tumour_thickness*", "t_stage", "tnm*", "sentinel*", "*outcome*"),
 )
 # The classes of one-hot tables; one of them is the target.
@@ -23,6 +36,10 @@ CLASSES = (
     *("mel", "nv", "bcc", "ak", "akiec", "bkl", "df", "vasc", "scc", "sccka", "sk", "unk", "inf", "ben_oth", "mal_oth"),
     *("melanoma", "nevus", "common_nevus", "atypical_nevus", "seborrheic_keratosis", "actinic_keratosis"),
     *("basal_cell_carcinoma", "squamous_cell_carcinoma", "dermatofibroma"),
+)
+ID_NAME = re.compile(
+    r"(?:^|_)(?:patient|pat|subject|case|lesion|image|img|picture|isic|file|study|series|accession|visit)"
+    r"_?(?:ids?|uids?|names?|nr|no|num|number)$"
 )
 NO_METADATA = ("patient_id", "target", "fold_group", "picture", "width", "height", "file_bytes", "source")
 # Column names of the archive -> names of the same columns in the contest of 2020.
@@ -34,8 +51,18 @@ MOST_NAMES = 40  # that a message lists: each column that is left out is named
 
 def reveals_diagnosis(column: str) -> bool:
     """Return whether a column of this name is known only after the lesion was diagnosed."""
-    name = "_".join(column.casefold().replace("-", " ").split())
+    name = _plain_name(column)
     return name in CLASSES or any(fnmatchcase(name, pattern) for pattern in DIAGNOSIS_COLUMNS)
+
+
+def names_an_id(column: str) -> bool:
+    """Return whether a column of this name holds the ids of patients, lesions, pictures or visits."""
+    return bool(ID_NAME.search(_plain_name(column)))
+
+
+def _plain_name(column: str) -> str:
+    """Return a name in lower case with one underscore between its words: ``dx_type`` for dxType, DX-Type, Dx.Type."""
+    return re.sub(r"[\W_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).casefold()).strip("_")
 
 
 def choose_metadata(raw: pd.DataFrame, columns: Columns) -> dict[str, str]:
@@ -112,7 +139,9 @@ def leave_out_columns(parts: Mapping[str, pd.DataFrame], layout: Layout, notes: 
     train, own_choice, is_every = parts["train"], _names_in_metadata(layout), EVERY in layout.columns.metadata
     columns = train[[name for name in requested_metadata(parts, layout) if name in train]]
     not_ids = {*own_choice, *Columns().metadata}  # sex, age and site never hold ids, however few the rows are
-    ids = id_columns(columns.drop(columns=list(not_ids), errors="ignore")) if is_every else {}
+    others = columns.drop(columns=list(not_ids), errors="ignore")
+    ids = {name: "ids by their names" for name in map(str, others) if names_an_id(name)}
+    ids = {**ids, **id_columns(others.drop(columns=list(ids)), train["patient_id"])} if is_every else {}
     copies = target_columns(columns.drop(columns=list(ids)), train["target"], train["patient_id"])
     for name in [name for name in copies if name in own_choice and not reveals_diagnosis(name)]:
         reason = f"its values follow the target ({copies[name]}): {FOLLOWS}"

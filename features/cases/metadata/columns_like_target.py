@@ -42,10 +42,21 @@ def target_columns(columns: pd.DataFrame, target: pd.Series, patients: pd.Series
     return classes | {name: reason for name, reason in reasons.items() if reason and name not in classes}
 
 
-def id_columns(columns: pd.DataFrame) -> dict[str, str]:
+def id_columns(columns: pd.DataFrame, patients: pd.Series) -> dict[str, str]:
     """Return name -> reason for each of ``columns`` that holds ids, free text or row numbers."""
-    reasons = {str(name): _id_reason(values) for name, values in columns.items()}
+    reasons = {str(name): _id_reason(values) or _part_of_patient(values, patients) for name, values in columns.items()}
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _part_of_patient(values: pd.Series, patients: pd.Series) -> str:
+    """Return that each value of a column of texts has one patient, as ids of patients, lesions and visits do."""
+    if types.is_numeric_dtype(values):
+        return ""
+    pairs = pd.DataFrame({"value": _few_of(values), "patient": _few_of(patients)}).dropna()
+    people = pairs.groupby("value")["patient"].nunique()
+    repeats = len(pairs) - len(people)  # of a value, which by chance would be those of another patient
+    is_id = repeats >= ID_ROWS and people.eq(1).all() and pairs["patient"].nunique() > ID_ROWS
+    return "each value has one patient" if is_id else ""
 
 
 def constant_columns(columns: pd.DataFrame) -> list[str]:

@@ -57,6 +57,12 @@ SITUATIONS = {
     "star_pad_ufes_20": table(STAR, {"biopsed": words("True", "False"), "itch": NUMBERS % 2, "fitspatrick": 2.0}),
     "star_derm7pt": table(STAR, {"management": words("excision", "no further examination"), "elevation": "flat"}),
     "star_pathology_report": table(STAR, {"Histology": words("SSM", ""), "pathology report": words("pT1a", "none")}),
+    "star_names_in_other_cases": table(STAR, {"dxType": words("histo", "other"), "Nevus.Type": words("", "common")}),
+    "star_names_of_labels": table(STAR, {"ClassLabel": NUMBERS % 2, "Path Report": "see", "confirmed_by": NUMBERS % 3}),
+    "star_ids_by_name": table(STAR, {"StudyID": 7 + NUMBERS // 2, "lesion_nr": NUMBERS % 50, "clinic_id": NUMBERS % 4}),
+    "star_moles": table(
+        STAR, {"mole": [f"M{row // 2}" for row in NUMBERS], "ward": [f"W{row // 20}" for row in NUMBERS]}
+    ),
     "star_label_left": table(STAR, {"label": words(1, 0)}),
     "star_one_hot_2018": table(
         STAR, {"NV": words(0, 1), "BCC": 0, "AKIEC": 0, "BKL": 0, "DF": 0, "VASC": 0, "eyes": NUMBERS % 2}
@@ -99,6 +105,8 @@ FEATURES = {
     "star_filled_if_malignant": {"fitzpatrick"},
     "star_constants": {"copyright_license", "attribution"},
     "star_honest_columns": {"itch", "diameter_mm"},
+    "star_ids_by_name": {"clinic_id"},
+    "star_moles": {"ward"},
     "star_admits_by_name": {"dx_type"},
     "star_admits_a_copy_by_name": {"referral"},
     "star_admits_an_id_by_name": {"file"},

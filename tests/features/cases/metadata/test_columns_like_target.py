@@ -120,8 +120,17 @@ def test_ids_and_row_numbers_are_found_and_measurements_stay(rows: int) -> None:
         "site": random.choice(["leg", "arm", None], rows),
         "flag": random.random(rows) < 0.5,
     }
-    assert set(id_columns(pd.DataFrame(columns))) == {"file", "remark", "row"}
-    assert id_columns(pd.DataFrame(columns).head(15)) == {}
+    patients = pd.Series([f"p{number // 4}" for number in range(rows)])
+    assert set(id_columns(pd.DataFrame(columns), patients)) == {"file", "remark", "row"}
+    assert id_columns(pd.DataFrame(columns).head(15), patients.head(15)) == {}
+
+
+def test_a_text_that_only_one_patient_has_is_an_id() -> None:
+    rows = np.arange(120)
+    patients = pd.Series([f"p{number}" for number in rows // 4])
+    columns = {"mole": [f"L{number}" for number in rows // 2], "room": [f"R{number}" for number in rows // 20]}
+    assert id_columns(pd.DataFrame(columns), patients) == {"mole": "each value has one patient"}
+    assert id_columns(pd.DataFrame(columns), pd.Series(rows)) == {}
 
 
 def test_a_constant_is_said_for_texts_of_enough_rows() -> None:
