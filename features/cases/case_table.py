@@ -124,7 +124,9 @@ def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
     try:
         raw = data.cases(role)
     except InputFault as fault:
-        faults.add(f"{fault}{_hint_without_table(data, role)}")
+        # What is said about training cases without a table names the folders of test cases too.
+        if role == "train" or data.has(layout.train) or not offer_for_words(data.path):
+            faults.add(f"{fault}{_hint_without_table(data, role)}")
         return no_rows()
     raw, location = name_pictures(raw, data, location, f"{data.label}{name}", faults)
     raw = _with_patients(raw, layout.columns.patient_id, name, notes) if role == "test" else raw

@@ -12,7 +12,7 @@ from features.folder.layout import MAPPING
 from features.folder.notes import warning
 from features.folder.picture_locations import EXTRA
 from features.folder.picture_search.class_folders import distinct_names, offer_of_classes, rows_of_folders
-from features.folder.picture_search.elsewhere import count_pictures
+from features.folder.picture_search.elsewhere import archives_in, count_pictures, unreadable_pictures
 from features.folder.picture_search.location import usual_places
 from features.pictures.dicom_patients import dicom_columns, fill_from_dicom
 from features.words.diagnoses import means_malignant
@@ -76,4 +76,8 @@ def report_no_pictures(cases: pd.Index, data: DataFolder, role: str, faults: Fau
         setting = f'{role}_pictures = "."'
         faults.add(f"{search}; {pictures} of these cases are in the data folder itself: write in {MAPPING}: {setting}")
         return
-    data.notes.append(f"{search}; the cases have no pictures")
+    if unreadable := unreadable_pictures(data.path, set(cases)):
+        faults.add(f'{search}; {unreadable}; or set {role}_pictures = "" in {MAPPING} to use none')
+        return
+    archives, text = archives_in(data.path), f"{search}; the cases have no pictures"
+    data.notes.append(warning(f"{text}{archives}") if archives else text)

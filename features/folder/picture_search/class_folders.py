@@ -53,8 +53,8 @@ def offer_of_classes(data: Path, is_malignant: Callable[[str], bool]) -> str:
         return ""
     positive = [name for name in classes if is_malignant(name)]
     negative = [name for name in classes if name not in positive]
-    lines = ['train = ""', 'test = ""', f'train_pictures = "{_parent(roles["train"])}"']
-    lines += [f'test_pictures = "{_parent(roles["test"])}"'] if roles["test"] else []
+    lines = ['train = ""', 'test = ""', f"train_pictures = {in_toml(_places(roles['train'], roles['test']))}"]
+    lines += [f"test_pictures = {in_toml(_places(roles['test'], roles['train']))}"] if roles["test"] else []
     lines += [f"positive = {_list(positive)}", f"negative = {_list(negative)}"]
     texts = [f"{folder} ({count})" for folder, count in counts.items()]
     first = ", ".join(texts[:MOST_SHOWN]) + (", ..." if len(texts) > MOST_SHOWN else "")
@@ -67,9 +67,12 @@ def _class(folders: tuple[str, ...], words: set[str]) -> str:
     return (classes or list(folders) or [""])[-1]
 
 
-def _parent(folders: list[PurePosixPath]) -> str:
-    places = folders[0].parents
-    return str(next(place for place in places if all(folder.is_relative_to(place) for folder in folders)))
+def _places(folders: list[PurePosixPath], others: list[PurePosixPath]) -> list[str]:
+    """Return the folder that holds all of ``folders`` and none of the ``others``, else the parent of each."""
+    common = next(place for place in folders[0].parents if all(folder.is_relative_to(place) for folder in folders))
+    if not any(folder.is_relative_to(common) for folder in others):
+        return [str(common)]
+    return list(dict.fromkeys(str(folder.parent) for folder in folders))
 
 
 def _list(names: list[str]) -> str:

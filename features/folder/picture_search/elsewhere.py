@@ -11,12 +11,15 @@ from features.folder.layout import MAPPING
 from features.folder.picture_locations import PictureLocation
 from features.pictures.folder_files import MASK_FOLDER, is_entered, is_picture
 from features.pictures.suffixes import KIND_OF_SUFFIX, name_of_file
+from runtime.errors import list_names
 from runtime.plural import number_of
 
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 ROLES = {"train": "train", "training": "train", "trn": "train", "test": "test", "testing": "test", "tst": "test"}
 RUN_FILES = frozenset(("run.toml", "cases.parquet"))
 MOST_FOLDERS = 4  # that a message lists
+OTHER_FORMATS = (".tif", ".tiff", ".webp", ".gif", ".heic", ".heif", ".avif", ".jp2")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 
 Counts = Mapping[str, int]  # folder, relative to the data folder -> pictures directly in it
 
@@ -42,8 +45,17 @@ def location_elsewhere(data: Path, side: str, places: str) -> PictureLocation | 
     if len(own) == 1:
         note = f"{search}; read {number_of(own[folder], 'picture')} in {folder} instead"
         return PictureLocation(data / folder, folder, note=note)
-    fault = f'{search}; {_list_folders(own)}; write in {MAPPING}: {_setting(own, key)}; or {key} = "" to use none'
+    setting = f"write in {MAPPING}: {_setting(own, key)}"
+    if _have_same_names(data, own):
+        setting = f'they have the same names; write one of them in {MAPPING}: {key} = "{next(iter(own))}"'
+    fault = f'{search}; {_list_folders(own)}; {setting}; or {key} = "" to use none'
     return PictureLocation(data / folder, folder, subfolders=True, fault=fault)
+
+
+def _have_same_names(data: Path, folders: Collection[str]) -> bool:
+    """Return whether two of ``folders`` have a picture of the same name, such as the same pictures in two sizes."""
+    names = [{name_of_file(path) for path in (data / folder).iterdir()} for folder in folders]
+    return sum(map(len, names)) > len(set().union(*names))
 
 
 def count_pictures(data: Path, names: Collection[str] = ()) -> dict[str, int]:
@@ -64,6 +76,21 @@ def count_pictures(data: Path, names: Collection[str] = ()) -> dict[str, int]:
         if pictures:
             counts[Path(place).relative_to(data).as_posix()] = pictures
     return dict(sorted(counts.items()))
+
+
+def unreadable_pictures(data: Path, names: Collection[str]) -> str:
+    """Return in words which files of ``data`` have ``names`` of cases and a format that is not read; '' if none."""
+    paths = [path for path in data.rglob("*") if path.suffix.lower() in OTHER_FORMATS and name_of_file(path) in names]
+    if not paths:
+        return ""
+    example = paths[0].relative_to(data).as_posix()
+    return f"{number_of(len(paths), 'file')} of these cases cannot be read ({example}, ...): convert them to PNG"
+
+
+def archives_in(data: Path) -> str:
+    """Return a hint at the archives in ``data``, which may hold its pictures; '' without any."""
+    names = sorted(path.name for path in data.iterdir() if path.suffix.lower() in ARCHIVES)
+    return f"; archives are not read: {list_names(names)}; unpack those with pictures" if names else ""
 
 
 def pictures_there(data: Path, name: str) -> str:

@@ -1,5 +1,6 @@
 """Tests of the section "Pictures" of docs/field_inputs.md: where pictures lie, ids, and files by their content."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,29 @@ def per_patient(data: Path) -> None:
 
 
 FOUR_CLASSES = draw_classes("train/benign", "train/malignant", "test/benign", "test/malignant")
+
+
+def pictures_in(suffix: str) -> Change:
+    """Return a function that saves the training pictures in a format that is not read."""
+
+    def change(data: Path) -> None:
+        for path in list((data / "jpeg" / "train").iterdir()):
+            Image.open(path).save(path.with_suffix(suffix))
+            path.unlink()
+
+    return change
+
+
+def archive(data: Path) -> None:
+    """Pack all pictures into an archive, as they are downloaded."""
+    shutil.make_archive(str(data / "train"), "zip", data / "jpeg")
+    shutil.rmtree(data / "jpeg")
+
+
 SITUATIONS = {
+    "default_tiff": clinic(pictures_in(".tif")),
+    "default_webp": clinic(pictures_in(".webp")),
+    "default_archives": clinic(archive),
     # a folder that the mapping names is not there, or is empty
     "pictures_typo": clinic(mapping('train_pictures = "jpeg/trian"\ntest_pictures = "jpeg/test"\n')),
     "pictures_renamed": clinic(move("jpeg", "photos"), mapping('train_pictures = "imgs/train"\n')),
