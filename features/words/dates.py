@@ -10,13 +10,17 @@ YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){TIME}", re.I
 YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){TIME}", re.IGNORECASE)
 DAY_FIRST = re.compile(rf"(\d{{1,2}})(?:st|nd|rd|th|\.)?[\s-]*([a-z]{{3,9}})\.?[\s,-]*(\d{{4}}){TIME}", re.IGNORECASE)
 MONTH_FIRST = re.compile(rf"([a-z]{{3,9}})\.?\s*(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){TIME}", re.IGNORECASE)
+YEAR_AND_MONTH = re.compile(r"((?:19|20)\d{2})[-/](\d{1,2})")
+MONTH_AND_YEAR = re.compile(r"(\d{1,2}|[a-z]{3,9})\.?[\s/-]\s*((?:19|20)\d{2})", re.IGNORECASE)
 RULE = "a date such as 2019-12-31; write the year first"
 
 
 def is_date(text: str) -> bool:
     """Return whether ``text`` has the form of a date, also of one that is invalid or can mean two days."""
     plain = text.strip()
-    return bool(YEAR_FIRST.fullmatch(plain) or YEAR_LAST.fullmatch(plain) or _date_with_month_name(plain))
+    return bool(
+        YEAR_FIRST.fullmatch(plain) or YEAR_LAST.fullmatch(plain) or _date_with_month_name(plain) or _month(plain)
+    )
 
 
 def days_of(text: str) -> float:
@@ -28,7 +32,7 @@ def days_of(text: str) -> float:
     plain = text.strip()
     if match := YEAR_FIRST.fullmatch(plain):
         return _days(int(match[1]), int(match[3]), int(match[4]))
-    if numbers := _date_with_month_name(plain):
+    if numbers := _date_with_month_name(plain) or _month(plain):
         return _days(*numbers)
     match = YEAR_LAST.fullmatch(plain)
     if not match or len(match[4]) == 2:
@@ -51,6 +55,19 @@ def _date_with_month_name(text: str) -> tuple[int, int, int] | None:
         return None
     short = month[:3].casefold()
     return (int(year), MONTHS.index(short) + 1, int(day)) if short in MONTHS else None
+
+
+def _month(text: str) -> tuple[int, int, int] | None:
+    """Return the first day of a month, written as 2019-12, 12/2019 or Dec 2019; None for another text."""
+    if match := YEAR_AND_MONTH.fullmatch(text):
+        year, month = match[1], match[2]
+    elif match := MONTH_AND_YEAR.fullmatch(text):
+        month, year = match[1], match[2]
+    else:
+        return None
+    short = month[:3].casefold()
+    number = int(month) if month.isdecimal() else MONTHS.index(short) + 1 if short in MONTHS else 0
+    return (int(year), number, 1) if 1 <= number <= len(MONTHS) else None
 
 
 def _days(year: int, month: int, day: int) -> float:

@@ -13,7 +13,7 @@ MISSING_WORDS = frozenset(
         *("anonymous", "anonymized", "anonymised"),
     )
 )
-WHOLE_NUMBER = re.compile(r"(-?\d+)[.,]0+")
+WHOLE_NUMBER = re.compile(r"(-?\d+)(?:\.0+|,0{1,2})")  # 1,000 may be a thousand
 
 
 def plain_word(text: str) -> str:

@@ -53,6 +53,7 @@ SITUATIONS = {
     "patient_float_in_train_int_in_test": numbers("1.0", "2.0", test=("1", "2")),
     "patient_case_in_train_and_test": patients({0: "IP_050"}, ["ip_050", "IQ_002"]),
     "patient_leading_zero_twins": numbers("01", "1"),
+    "patient_thousands": numbers("1,000", "1000", "1"),
     "patient_punctuation_twins": patients({0: "IP-1", 1: "IP_1", 2: "IP1"}),
     "patient_twins_in_train_and_test": patients({0: "IP-50"}, ["IP_50", "IQ_002"]),
     "patient_unknown": patients(dict.fromkeys(range(6), "unknown")),
