@@ -10,7 +10,17 @@ MISSING_WORDS = frozenset(
         *("unknown", "unk", "unknown patient", "patient unknown", "not known", "unbekannt", "inconnu", "desconocido"),
         *("missing", "n.a.", "n.a", "na", "n/a", "#n/a", "nan", "<na>", "nat", "none", "null", "nil", "no id", "tbd"),
         *("not available", "not applicable", "not given", "undefined", "unspecified"),
-        *("anonymous", "anonymized", "anonymised"),
+        *(
+            "anonymous",
+            "anonymized",
+            "anonymised",
+            "anon",
+            "no patient",
+            "not recorded",
+            "not reported",
+            "not stated",
+            "n/d",
+        ),
     )
 )
 WHOLE_NUMBER = re.compile(r"(-?\d+)(?:\.0+|,0{1,2})")  # 1,000 may be a thousand

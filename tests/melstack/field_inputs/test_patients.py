@@ -58,6 +58,7 @@ SITUATIONS = {
     "patient_twins_in_train_and_test": patients({0: "IP-50"}, ["IP_50", "IQ_002"]),
     "patient_unknown": patients(dict.fromkeys(range(6), "unknown")),
     "patient_na": patients({0: "n.a.", 1: "N.A."}),
+    "patient_not_recorded": patients({0: "not recorded", 1: "No patient"}),
     "patient_question_mark": patients({0: "?", 1: "?"}),
     "patient_minus_one": patients({0: "-1", 1: "-1"}),
     "patient_empty": patients({0: "", 1: ""}),
