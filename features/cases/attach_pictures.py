@@ -1,12 +1,11 @@
 """Attach a picture to every case, from files, TFRecord files or an HDF5 file, with the size from its header."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 from features.cases.names import likely_names
 from features.cases.without_table.records import index_records
@@ -16,13 +15,11 @@ from features.folder.picture_locations import PictureLocation
 from features.folder.picture_search.elsewhere import count_pictures, in_toml
 from features.pictures.dicom_patients import dicom_columns, fill_from_dicom
 from features.pictures.file_types import remark_notes
-from features.pictures.hdf5 import read_entries
+from features.pictures.headers import read_headers
 from features.pictures.picture_ids import find_in_other_case, names_folders, read_ids
-from features.pictures.read import Header, header_of_bytes, read_header
 from features.pictures.suffixes import name_of_file
-from runtime.errors import Faults, InputFault, list_names
+from runtime.errors import Faults, list_names
 
-CHUNK = 5000  # entries per parallel task: a second of work
 SIZES = ("width", "height", "file_bytes")
 Place = tuple[Path, PictureLocation]  # the data folder, and the location of its pictures
 
@@ -132,7 +129,7 @@ def attach_files(
     """
     _report_missing(part.index, pd.Index(files), where, faults, place)
     paths = {name: files[name] for name in part.index if name in files}
-    headers = _read_headers(paths, where, None if place is None else place[1].hdf5, faults)
+    headers = read_headers(paths, where, None if place is None else place[1].hdf5, faults)
     notes += remark_notes({name: header.remarks for name, header in headers.items()}, where)
     columns = {
         "picture": {name: files[name] for name in headers},
@@ -218,46 +215,3 @@ def _report_contradictions(part: pd.DataFrame, table: pd.DataFrame, where: str, 
         faults.add(
             f"{where}: the target in the record differs from the CSV in {list_names(wrong)}; correct one of them"
         )
-
-
-def _read_headers(paths: Mapping[str, Path], where: str, hdf5: Path | None, faults: Faults) -> dict[str, Header]:
-    headers = _headers_of_files(paths) if hdf5 is None else _headers_of_entries(hdf5, list(paths))
-    bad = {name: answer for name, answer in headers.items() if isinstance(answer, str)}
-    if bad:
-        faults.add(f"{where}: unreadable pictures: {list_names(bad)}; the first: {next(iter(bad.values()))}")
-    return {name: answer for name, answer in headers.items() if isinstance(answer, Header)}
-
-
-def _headers_of_files(paths: Mapping[str, Path]) -> dict[str, Header | str]:
-    # Threads suffice, since opening files waits for the disk and not for Python.
-    answers = Parallel(n_jobs=8, prefer="threads")(delayed(_header_or_fault)(path) for path in paths.values())
-    return dict(zip(paths, answers, strict=True))
-
-
-def _headers_of_entries(file: Path, names: Sequence[str]) -> dict[str, Header | str]:
-    # Processes are needed, since HDF5 is read by one thread per process. Sorted entries are close together in the file.
-    entries = sorted(names)
-    chunks = [entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK)]
-    parts = Parallel(n_jobs=-1 if len(chunks) > 1 else 1)(delayed(_entry_headers)(file, chunk) for chunk in chunks)
-    return {name: header for part in parts for name, header in part.items()}
-
-
-def _entry_headers(file: Path, names: Sequence[str]) -> dict[str, Header | str]:
-    headers = {name: _header_of_entry(content) for name, content in read_entries(file, names)}
-    return {
-        name: answer if isinstance(answer, Header) else f"{file}@{name}: {answer}" for name, answer in headers.items()
-    }
-
-
-def _header_of_entry(content: bytes | InputFault) -> Header | str:
-    try:
-        return str(content) if isinstance(content, InputFault) else header_of_bytes(content)
-    except InputFault as fault:
-        return str(fault)
-
-
-def _header_or_fault(path: Path) -> Header | str:
-    try:
-        return read_header(path)
-    except InputFault as fault:
-        return str(fault)
