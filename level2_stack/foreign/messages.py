@@ -3,8 +3,10 @@
 import re
 import textwrap
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
+from runtime.files import read_json
 from runtime.progress import detail, say
 
 WARNING = "WARNING: "  # begins a note that every command repeats at its end
@@ -31,6 +33,12 @@ def print_networks(facts: Mapping[str, Any], status: str) -> None:
     refusals = [name for name, network in facts["networks"].items() if network["refusal"]]
     ending = f"; {len(refusals)} refused: {', '.join(refusals)}" if refusals else ""
     say(f"foreign networks: {len(facts['networks']) - len(refusals)} {status}{ending}")
+
+
+def import_warnings(summary: Path) -> list[str]:
+    """Return the warnings on the networks of the last import, from the run's foreign.json; none without one."""
+    networks = read_json(summary)["networks"] if summary.is_file() else {}
+    return [f"{name}: {text}" for name, network in networks.items() for text in warnings_in(network.get("notes", []))]
 
 
 def warnings_in(notes: Collection[str]) -> list[str]:

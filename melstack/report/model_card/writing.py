@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from features.folder.notes import WARNING
 from level2_stack.finished import stack_digest
+from level2_stack.foreign.messages import import_warnings
 from melstack.report.column_words import bare_words, group_words, network_words, with_raw_name
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
@@ -66,9 +68,15 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "digests": read_json(folder / "run.json")["made_from"],
         "audit": audit.model_dump() if (audit := read_audit(run)) else None,
         "data": data_facts(cases, facts),
-        "limits": limits(cases, tables, decisions),
+        "limits": [*limits(cases, tables, decisions), *_input_warnings(run)],
     }
     return _render(context)
+
+
+def _input_warnings(run: Run) -> list[str]:
+    """Return what may have been read as it was not meant, of the cases and of the networks of others."""
+    lines = [line.removeprefix(WARNING) for line in run.facts()["summary"] if line.startswith(WARNING)]
+    return [*lines, *import_warnings(run.folder / "foreign.json")]
 
 
 def _render(context: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from features.leaks.tables import BLOCKING, RESOLVED_LEAK
 from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
+from level2_stack.foreign.messages import import_warnings
 from melstack.report.charts import Scale, scale_over
 from melstack.report.run_page import headline, origins
 from melstack.report.run_page.attachments import read_audit, read_explanations
@@ -149,7 +150,10 @@ def _ablation(stack: StackResults) -> dict[str, Any] | None:
 
 def _origins(stack: StackResults, networks: Sequence[str]) -> dict[str, Any]:
     return {
-        "summary": stack.run.facts()["summary"],
+        "summary": [
+            *stack.run.facts()["summary"],
+            *(f"warning: {text}" for text in import_warnings(stack.run.folder / "foreign.json")),
+        ],
         "data": stack.run.facts().get("data", ""),
         "origins": origins.origins(stack.run, stack.recipe, networks),
         "modes": modes(stack.run, stack.recipe, networks),

@@ -114,7 +114,7 @@ def write_experiment(
     )
     write_table(run / "cases.parquet", cases)
     made_from = {"folds": 5, "official": False, "seed": seed}
-    write_json(run / "cases.json", {"made_from": made_from, "data": "data/small", "cases": ROWS})
+    write_json(run / "cases.json", {"made_from": made_from, "data": "data/small", "cases": ROWS, "summary": []})
     score = strength * target + np.random.default_rng(7).normal(size=ROWS)
     folder = run / "level2" / recipe
     write_table(folder / "learners.parquet", pd.DataFrame({"choice": 1 / (1 + np.exp(-score))}, index=index))

@@ -15,7 +15,7 @@ from level2_stack.finished import stack_digest
 from melstack.report.model_card.writing import card, escape_markdown, write_card
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault
-from runtime.files import write_json, write_text
+from runtime.files import read_json, write_json, write_text
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -182,3 +182,15 @@ def test_an_unfinished_stack_has_no_card(run: Run) -> None:
     with pytest.raises(InputFault, match=r"metrics\.csv.*melstack stack"):
         write_card(run, run.level2 / "default")
     assert not (run.folder / "model_card.md").exists()
+
+
+def test_what_may_have_been_read_as_it_was_not_meant_is_a_limit(run: Run) -> None:
+    mark = read_json(run.cases_mark)
+    mark["summary"] = [*mark.get("summary", []), "warning: train.csv: no patients", "train.csv: a repair"]
+    write_json(run.cases_mark, mark)
+    networks = {"b5": {"notes": ["WARNING: the row order cannot be confirmed", "5 folds"], "refusal": []}}
+    write_json(run.folder / "foreign.json", {"networks": networks})
+    text = card_of(run)
+    assert "- train.csv: no patients\n" in text
+    assert "- b5: the row order cannot be confirmed\n" in text
+    assert "a repair" not in text
