@@ -110,7 +110,7 @@ def _files_under_other_names(
         notes.append(f"{location.name}: pictures named after their folder, the only ones in it: {names}")
     if others:
         texts = [f"{name} is {files[other].name}" for name, other in others.items()]
-        notes.append(f"{location.name}: file names in another case than the id: {list_names(texts)}")
+        notes.append(f"{location.name}: file names in another case or Unicode form than the id: {list_names(texts)}")
     return masks_of_cases | alone | {name: files[other] for name, other in others.items()}
 
 

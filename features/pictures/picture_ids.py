@@ -1,6 +1,7 @@
 """Which picture an id means: ids of tables may have a folder and a file ending besides the name of the picture."""
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -60,17 +61,22 @@ def match_ids(ids: pd.Index, names: pd.Index) -> pd.Index:
 
 
 def find_in_other_case(missing: Iterable[str], pictures: Iterable[str]) -> dict[str, str]:
-    """Return the names in ``missing`` that are the name of exactly one of ``pictures`` in another case."""
+    """Return the names in ``missing`` that are the name of exactly one of ``pictures`` in another case or form."""
     by_lower_case = _by_lower_case(pictures)
-    matches = {name: by_lower_case.get(name.casefold(), ()) for name in missing}
+    matches = {name: by_lower_case.get(_plain(name), ()) for name in missing}
     counts = Counter(files[0] for files in matches.values() if len(files) == 1)
     return {name: files[0] for name, files in matches.items() if len(files) == 1 and counts[files[0]] == 1}
+
+
+def _plain(name: str) -> str:
+    """Return a name in lower case and one Unicode form: macOS stores an accent as a character of its own."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _by_lower_case(names: Iterable[str]) -> dict[str, list[str]]:
     result = defaultdict[str, list[str]](list)
     for name in names:
-        result[str(name).casefold()].append(str(name))
+        result[_plain(str(name))].append(str(name))
     return result
 
 
@@ -79,7 +85,7 @@ def _name_in(text: str, by_lower_case: Mapping[str, Sequence[str]]) -> str | Non
     files = dict.fromkeys((parts[-1], ENDING.sub("", parts[-1])))
     # A name that several folders have is completed by them: p1_001.
     readings = ("_".join((*parts[start:-1], file)) for start in range(len(parts)) for file in files)
-    matches = (by_lower_case.get(reading.casefold(), ()) for reading in readings)
+    matches = (by_lower_case.get(_plain(reading), ()) for reading in readings)
     return next((names[0] for names in matches if len(names) == 1), None)
 
 

@@ -47,7 +47,9 @@ def location_elsewhere(data: Path, side: str, places: str) -> PictureLocation | 
         return PictureLocation(data / folder, folder, note=note)
     setting = f"write in {MAPPING}: {_setting(own, key)}"
     if _have_same_names(data, own):
-        setting = f'they have the same names; write one of them in {MAPPING}: {key} = "{next(iter(own))}"'
+        one = f'{key} = "{next(iter(own))}"'
+        setting = f"they have the same names: if they are copies, write one of them in {MAPPING}: {one}; else all: "
+        setting += _setting(own, key)
     fault = f'{search}; {_list_folders(own)}; {setting}; or {key} = "" to use none'
     return PictureLocation(data / folder, folder, subfolders=True, fault=fault)
 

@@ -1,6 +1,7 @@
 """Tests of the section "Pictures" of docs/field_inputs.md: where pictures lie, ids, and files by their content."""
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,7 +112,14 @@ def archive(data: Path) -> None:
     shutil.rmtree(data / "jpeg")
 
 
+def accent(data: Path) -> None:
+    """Give a picture a name with an accent, as macOS stores it, and its row the name as others do."""
+    (data / "jpeg/train/a1.jpg").rename(data / "jpeg/train" / unicodedata.normalize("NFD", "Größe.jpg"))
+    edit_file("a1,p1", "Größe,p1")(data)
+
+
 SITUATIONS = {
+    "id_in_other_unicode_form": clinic(accent),
     "default_tiff": clinic(pictures_in(".tif")),
     "default_webp": clinic(pictures_in(".webp")),
     "default_archives": clinic(archive),
