@@ -67,18 +67,20 @@ class DataFolder:
 
     def with_metadata(self, metadata: Iterable[str]) -> DataFolder:
         """Return the folder with other metadata columns in its layout; tables and notes are shared."""
-        columns = self.layout.columns.model_copy(update={"metadata": tuple(metadata)})
-        other = replace(self, layout=self.layout.model_copy(update={"columns": columns}))
-        other._contents.update(self._contents)
-        other._locations.update(self._locations)
-        return other
+        return self._with_layout(columns=self.layout.columns.model_copy(update={"metadata": tuple(metadata)}))
 
     def with_train_as_test(self) -> DataFolder:
         """Return the folder with its table and pictures of training cases as those of test cases."""
         layout = self.layout
-        changes = {"test": layout.train, "test_pictures": layout.train_pictures, "test_join": layout.train_join}
-        changes["test_header"] = layout.train_header
-        other = replace(self, layout=layout.model_copy(update=changes))
+        return self._with_layout(
+            test=layout.train,
+            test_pictures=layout.train_pictures,
+            test_join=layout.train_join,
+            test_header=layout.train_header,
+        )
+
+    def _with_layout(self, **changes: object) -> DataFolder:
+        other = replace(self, layout=self.layout.model_copy(update=changes))
         other._contents.update(self._contents)
         return other
 

@@ -12,7 +12,7 @@ from features.folder.layout import MAPPING, Layout
 from features.folder.notes import warning
 from features.folder.public_sets.recognise import recognise
 from features.folder.table_file import SUFFIXES, read_user_table
-from features.folder.table_header import table_header, tables_in
+from features.folder.table_header import path_in, table_header, tables_in
 from runtime.errors import InputFault, list_names
 from runtime.settings import read_settings
 
@@ -46,7 +46,7 @@ def read_layout(data: Path, mapping: Path | None, notes: list[str], contents: Co
 
 
 def _content(data: Path, path: Path, contents: Contents) -> bytes:
-    name = path.relative_to(data).as_posix()
+    name = path_in(data, path)
     if name not in contents:
         contents[name] = path.read_bytes()
     return contents[name]
@@ -85,7 +85,7 @@ def _actual_name(data: Path, name: str, *, is_default: bool) -> str | None:
         raise InputFault(
             f"{data}: several files could be {name}: {list_names(path.name for path in matches)}; delete all except one"
         )
-    return matches[0].relative_to(data).as_posix() if matches else None
+    return path_in(data, matches[0]) if matches else None
 
 
 def _with_other_parts(data: Path, layout: Layout, notes: list[str]) -> Layout:
@@ -108,7 +108,7 @@ def _numbered_parts(data: Path, name: str) -> tuple[str, ...]:
         return ()
     folders = [path for path in sorted((data / name).parent.iterdir()) if path.is_dir()]
     matches = [(path, PART.fullmatch(path.name)) for path in folders]
-    return tuple(_name(data, path) for path, match in matches if match is not None and match[1] == number[1])
+    return tuple(path_in(data, path) for path, match in matches if match is not None and match[1] == number[1])
 
 
 def _with_joins(data: Path, layout: Layout, notes: list[str], contents: Contents) -> Layout:
@@ -141,8 +141,8 @@ def _tables_with(
     data: Path, layout: Layout, name: str, lacking: list[str], notes: list[str], contents: Contents
 ) -> tuple[str, ...]:
     """Return the other tables of the folder that have columns of ``lacking`` for most of the ids in ``name``."""
-    others = [path for path in tables_in(data) if _name(data, path) not in layout.tables()]
-    headers = {_name(data, path): table_header(_content(data, path, contents), lacking) for path in others}
+    others = [path for path in tables_in(data) if path_in(data, path) not in layout.tables()]
+    headers = {path_in(data, path): table_header(_content(data, path, contents), lacking) for path in others}
     candidates = {other for other, header in headers.items() if any(has_name(header, column) for column in lacking)}
     image_name = layout.columns.image_name
     candidates = {other for other in candidates if _share_ids(data, name, other, image_name, contents) > MOST}
@@ -154,10 +154,6 @@ def _tables_with(
             notes.append(warning(f"{name}: several tables have {column}: {list_names(owners)}; {remedy}"))
         joined_names |= dict.fromkeys(owners if len(owners) == 1 else ())
     return tuple(joined_names)
-
-
-def _name(data: Path, path: Path) -> str:
-    return path.relative_to(data).as_posix()
 
 
 def _share_ids(data: Path, name: str, other: str, image_name: str, contents: Contents) -> float:

@@ -25,6 +25,11 @@ def tables_in(folder: Path) -> list[Path]:
     return [*_tables_of(entries), *deeper]
 
 
+def path_in(data: Path, path: Path) -> str:
+    """Return ``path`` relative to the data folder, as a mapping names it."""
+    return path.relative_to(data).as_posix()
+
+
 def _tables_of(paths: Iterable[Path]) -> list[Path]:
     return [
         path

@@ -22,9 +22,8 @@ def print_networks(facts: Mapping[str, Any], status: str) -> None:
         readings = network.get("readings", []) if status != "fresh" else []
         for sentence in readings:
             say(f"  {name}: {sentence}")
-        for sentence in [*network["notes"], *network["refusal"]]:
-            if sentence not in readings:
-                detail(f"  {sentence}")
+        for sentence in [text for text in (*network["notes"], *network["refusal"]) if text not in readings]:
+            detail(f"  {sentence}")
         for sentence in network["refusal"] if status != "fresh" else []:
             say(f"  {name}: refused: {sentence}")
         for sentence in [] if network["refusal"] else warnings_in(network["notes"]):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from features.folder.column_names import has_name
 from features.folder.layout import Layout
-from features.folder.table_header import table_header, tables_in
+from features.folder.table_header import path_in, table_header, tables_in
 from runtime.errors import InputFault, list_names
 from runtime.settings import Settings, read_settings
 
@@ -55,7 +55,7 @@ def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
     ``content`` returns the bytes of a table. Raises InputFault if several tables could be the training cases.
     """
     expected = {column for each in public_sets() for column in each.train.columns}
-    headers = {path.relative_to(data).as_posix(): table_header(content(path), expected) for path in tables_in(data)}
+    headers = {path_in(data, path): table_header(content(path), expected) for path in tables_in(data)}
     trains = ((each, _train_table(data, each, headers)) for each in public_sets())
     each, train = next(((each, train) for each, train in trains if train is not None), (None, None))
     each = each or next((each for each in public_sets() if _test_table(data, each, headers)), None)
@@ -67,7 +67,7 @@ def recognise(data: Path, notes: list[str], content: Content) -> Layout | None:
 
 
 def _train_table(data: Path, each: PublicSet, headers: Headers) -> str | None:
-    tests = {name for table in each.test for name in headers if _fits(name, headers[name], table, is_named=True)}
+    tests = {name for table in each.test for name in headers if _fits(name, headers[name], table, table.names)}
     return _only_table(data, each, each.train, {name: headers[name] for name in headers if name not in tests})
 
 
@@ -79,7 +79,7 @@ def _test_table(data: Path, each: PublicSet, headers: Headers) -> str | None:
 def _only_table(data: Path, each: PublicSet, table: Table, headers: Headers) -> str | None:
     """Return the path of ``table``, None if no table is it; raise InputFault if several can be."""
     patterns = [*table.names, *([] if table.is_named else ["*"])]
-    matches = ([name for name in headers if _fits(name, headers[name], table, pattern)] for pattern in patterns)
+    matches = ([name for name in headers if _fits(name, headers[name], table, [pattern])] for pattern in patterns)
     names = next(filter(None, matches), [])
     top = [name for name in names if "/" not in name] or names
     if len(top) > 1:
@@ -90,12 +90,11 @@ def _only_table(data: Path, each: PublicSet, table: Table, headers: Headers) -> 
     return top[0] if top else None
 
 
-def _fits(name: str, header: Iterable[str], table: Table, pattern: str = "", *, is_named: bool = False) -> bool:
-    """Return whether a table with this path and ``header`` has the columns of ``table`` and a name that fits."""
+def _fits(name: str, header: Iterable[str], table: Table, patterns: Iterable[str]) -> bool:
+    """Return whether a table with this path and ``header`` has the columns of ``table``, and a fitting name."""
     present = {column.casefold() for column in header}
-    patterns = table.names if is_named else (pattern,)
-    has_name = any(fnmatch(Path(name).name.casefold(), text.casefold()) for text in patterns)
-    return has_name and all(column.casefold() in present for column in table.columns)
+    is_name_like = any(fnmatch(Path(name).name.casefold(), text.casefold()) for text in patterns)
+    return is_name_like and all(column.casefold() in present for column in table.columns)
 
 
 def _without(headers: Headers, name: str | None) -> Headers:
@@ -124,15 +123,11 @@ def _folders(data: Path, patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the folders in ``data`` that fit the patterns; of a folder that was packed into itself, the inner one."""
     plain = [pattern.casefold() for pattern in patterns]
     folders = [path for depth in ("*", "*/*") for path in sorted(data.glob(depth)) if path.is_dir()] if plain else []
-    fitting = [path for path in folders if any(fnmatch(_name(data, path).casefold(), pattern) for pattern in plain)]
+    fitting = [path for path in folders if any(fnmatch(path_in(data, path).casefold(), pattern) for pattern in plain)]
     # One archive, unpacked under two spellings, is read once.
-    fitting = list({_name(data, path).casefold(): path for path in reversed(fitting)}.values())[::-1]
+    fitting = list({path_in(data, path).casefold(): path for path in reversed(fitting)}.values())[::-1]
     inner = [path / path.name if (path / path.name).is_dir() else path for path in fitting]
-    return tuple(dict.fromkeys(_name(data, path) for path in inner))
-
-
-def _name(data: Path, path: Path) -> str:
-    return path.relative_to(data).as_posix()
+    return tuple(dict.fromkeys(path_in(data, path) for path in inner))
 
 
 def _description(layout: Layout) -> str:
