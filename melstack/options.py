@@ -117,6 +117,10 @@ class CasesOptions(RunOptions):
     clinic_train: Annotated[int | None, setting("training pictures of the demo", "N", "1000", min=1)] = None
     clinic_test: Annotated[int | None, setting("test pictures of the demo", "N", "400", min=1)] = None
     clinic_seed: Annotated[int | None, setting("seed of the demo", "N", "0")] = None
+    accept_finding: Annotated[
+        list[str] | None,
+        setting("findings ('a b') that stop the run and that you know to be right; they stay warnings", "NAME", ""),
+    ] = None
     reset: Annotated[
         list[str] | None, setting("settings of the run ('a b') that return to their defaults", "NAME", "")
     ] = None

@@ -20,7 +20,7 @@ from runtime.settings import Settings, check_settings, read_toml
 NAME = "run.toml"
 NOT_SETTINGS = ("run", "verbose", "memory", "reset", "clinic_train", "clinic_test", "clinic_seed")
 # Setting -> the settings that have another meaning when it changes; they return to their defaults.
-DEPENDENT = {"data": ("mapping",), "profile": ("models",), "foreign": ("trust",)}
+DEPENDENT = {"data": ("mapping", "accept_finding"), "profile": ("models",), "foreign": ("trust",)}
 PATHS = ("data", "mapping", "foreign")
 HEAD = (
     "The settings of this run. Every command on the run reads them; an option of a command changes its line.",
@@ -33,6 +33,7 @@ EXAMPLES = {
     "models": ["lite0_96_frozen", "mine.toml"],
     "foreign": "predictions",
     "trust": ["network"],
+    "accept_finding": ["stacked-auc"],
     "prevalence": 0.0176,
 }
 Values = Mapping[str, Any]

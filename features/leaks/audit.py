@@ -10,18 +10,10 @@ from typing import Any
 import pandas as pd
 
 from features.cases.tied_patients import tied_case_groups
+from features.leaks.findings import NOTE, RESOLVED_LEAK, Finding
 from features.leaks.pairs import add_relations, read_pairs
 from features.leaks.sheet import leak_sheet
-from features.leaks.tables import (
-    BLOCKING,
-    NOTE,
-    RESOLVED_LEAK,
-    Finding,
-    case_findings,
-    feature_findings,
-    network_findings,
-)
-from runtime.errors import InputFault
+from features.leaks.tables import case_findings, feature_findings, network_findings
 from runtime.files import read_json
 from runtime.plural import number_of
 from runtime.provenance import digest_of_code, digest_of_file, is_fresh, write_mark
@@ -52,11 +44,6 @@ class Audit:
     findings: list[Finding]
     pairs: pd.DataFrame
 
-    @property
-    def blocking(self) -> list[Finding]:
-        """The findings that must stop the run."""
-        return [finding for finding in self.findings if finding.severity == BLOCKING]
-
     def sentences(self) -> list[str]:
         """Return one line on the checked items, then a line per finding."""
         counts = ", ".join(number_of(count, what.removesuffix("s")) for what, count in self.counts.items())
@@ -74,7 +61,7 @@ def audit(run: Run) -> Audit:
     """Look for leaks in ``run``, write leaks.json and, if there are pairs of pictures, leaks.png; return the audit.
 
     The audit checks the case table, the pairs of pictures found when it was frozen, and the level-one tables and
-    feature blocks that exist. Findings raise no error here but in ``refuse_leaks``; unreadable tables raise
+    feature blocks that exist. Findings raise no error here but in ``refuse_findings``; unreadable tables raise
     InputFault.
     """
     mark, made_from = run.folder / REPORT, audit_ingredients(run)
@@ -114,14 +101,6 @@ def _read(mark: Path) -> Audit:
     facts = read_json(mark)
     findings = [Finding.from_facts(values) for values in facts["findings"]]
     return Audit(facts["looked_at"], findings, pd.DataFrame(facts["pairs"]))
-
-
-def refuse_leaks(audit: Audit, where: str) -> None:
-    """Raise InputFault with the blocking findings of ``audit``, if there are any; ``where`` names the run."""
-    if audit.blocking:
-        lines = "\n".join(f"  - {finding.sentence()}" for finding in audit.blocking)
-        count = number_of(len(audit.blocking), "blocking finding")
-        raise InputFault(f"{where}: {count} of the leak audit; correct them first\n{lines}")
 
 
 def _pair_findings(pairs: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Finding]:

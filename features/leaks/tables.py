@@ -1,9 +1,7 @@
 """Find leaks in the tables of a run: patients or cases in the wrong fold, other folds, features with the target."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,42 +10,15 @@ from numpy.typing import NDArray
 from features.cases.patient_groups import GROUP_SEPARATOR
 from features.cases.patients import patient_keys
 from features.folder.picture_locations import EXTRA
+from features.leaks.findings import BLOCKING, NOTE, RESOLVED_LEAK, Finding, findings_of
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
-BLOCKING, RESOLVED_LEAK, NOTE = "blocking", "resolved", "note"
 TARGET_AUC = 0.999  # a feature with at least this AUC is the target under another name
 SUSPICIOUS_AUC = 0.95  # a feature with at least this AUC needs a check: no known single attribute comes near it
 RARE = 5  # cases; rarer text values are too few to estimate their share of malignant cases
 FOLLOWS = "each is left out of the training of the fold that validates its patient"
 EXTRA_PREFIX = EXTRA + GROUP_SEPARATOR
-RUN_STOPS = "; the run stops"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A kind of leak: ``what`` was found, how often, the severity (blocking, resolved, note), the action, the names."""
-
-    what: str
-    count: int
-    severity: str
-    action: str
-    names: list[Any] = field(default_factory=list)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the finding as JSON values; the action has the key ``done``."""
-        values = asdict(self)
-        return values | {"done": values.pop("action")}
-
-    @classmethod
-    def from_facts(cls, values: Mapping[str, Any]) -> "Finding":
-        """Return the finding from the values of ``facts``."""
-        return cls(values["what"], values["count"], values["severity"], values["done"], values["names"])
-
-    def sentence(self) -> str:
-        """Return the finding as one line."""
-        few = ", ".join(" = ".join(name) if isinstance(name, list) else str(name) for name in self.names[:3])
-        return f"{self.severity}: {self.count} {self.what} ({few}{', ...' * (self.count > 3)}): {self.action}"
 
 
 def case_findings(cases: pd.DataFrame) -> Iterator[Finding]:
@@ -57,26 +28,26 @@ def case_findings(cases: pd.DataFrame) -> Iterator[Finding]:
     cases = cases.assign(patient=pd.Series(keys, index=cases.index, dtype=object).fillna(cases["patient_id"]))
     train, test = (cases[cases["role"] == role] for role in ("train", "test"))
     patients = test.loc[test["patient"].isin(train["patient"].dropna()), "patient_id"].dropna().unique()
-    yield from _finding("patients in both train and test", patients, BLOCKING, "correct patient_id, or remove them")
+    yield from findings_of("patients in both train and test", patients, BLOCKING, "correct patient_id, or remove them")
     folds = train.groupby("patient")["fold"].nunique()
     several = train[train["patient"].isin(folds.index[folds > 1])].drop_duplicates("patient")
-    yield from _finding("patients in several folds", several["patient_id"], BLOCKING, "freeze the cases again")
+    yield from findings_of("patients in several folds", several["patient_id"], BLOCKING, "freeze the cases again")
     plain_names = cases.index.str.lower().str.strip().str.replace(r"\.(jpe?g|png|dcm)$", "", regex=True)
     ambiguous = cases.index[plain_names.duplicated(keep=False)]
-    yield from _finding(
+    yield from findings_of(
         "ids that differ only in case or file ending", ambiguous, BLOCKING, "give every picture one name"
     )
     fold_of = cases["patient"].map(train.groupby("patient")["fold"].first()).fillna(-1)
     outside = cases.index[(cases["role"] == "test") & (cases["fold"] >= 0)]
-    yield from _finding("test cases in a validation fold", outside, BLOCKING, "freeze the cases again")
+    yield from findings_of("test cases in a validation fold", outside, BLOCKING, "freeze the cases again")
     external = cases[(cases["role"] == "extra") & (cases["fold"] != fold_of)]
-    yield from _finding(
+    yield from findings_of(
         "external cases outside the fold of their patient", external.index, BLOCKING, "freeze them again"
     )
     of_test = cases.index[(cases["role"] == "extra") & cases["patient"].isin(test["patient"])]
-    yield from _finding("external cases of test patients", of_test, BLOCKING, "freeze the cases again")
+    yield from findings_of("external cases of test patients", of_test, BLOCKING, "freeze the cases again")
     followers = cases.index[(cases["role"] == "extra") & (cases["fold"] >= 0) & (cases["fold"] == fold_of)]
-    yield from _finding("external cases of training patients", followers, RESOLVED_LEAK, FOLLOWS)
+    yield from findings_of("external cases of training patients", followers, RESOLVED_LEAK, FOLLOWS)
 
 
 def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
@@ -91,7 +62,7 @@ def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
             network_folds = table["fold"].reindex(train.index).fillna(-1)
             differing[name] = int(((network_folds >= 0) & (network_folds != train["fold"])).sum())
     others = [f"{name} ({rows} rows)" for name, rows in differing.items() if rows]
-    yield from _finding(
+    yield from findings_of(
         "networks with other folds than ours", others, NOTE, "no patient spans two of their folds; rows of one of our "
         "folds come from several of their models, so a little of level two's validation data leaks through them"
     )  # fmt: skip
@@ -103,10 +74,10 @@ def _fold_findings(name: str, table: pd.DataFrame, cases: pd.DataFrame) -> Itera
     network_folds = table.loc[table["fold"] >= 0, "fold"]
     roles = cases["role"].reindex(network_folds.index)
     outside = roles.index[roles.isin(["test", "extra"])]
-    yield from _finding(f"external or test cases validated by {name}", outside, BLOCKING, "remove the network")
+    yield from findings_of(f"external or test cases validated by {name}", outside, BLOCKING, "remove the network")
     folds = network_folds.groupby(cases["patient_id"].reindex(network_folds.index)).nunique()
     split = folds.index[folds > 1]
-    yield from _finding(f"patients in several folds of {name}", split, BLOCKING, "remove the network")
+    yield from findings_of(f"patients in several folds of {name}", split, BLOCKING, "remove the network")
 
 
 def feature_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
@@ -134,7 +105,7 @@ def feature_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
         ),
     ):
         columns = [f"{name} (AUC {area:.4f})" for name, area in areas.items() if low <= area < high]
-        yield from _finding(what, columns, severity, action)
+        yield from findings_of(what, columns, severity, action)
 
 
 def single_feature_auc(column: pd.Series, target: pd.Series) -> float:
@@ -175,9 +146,3 @@ def _auc_of_missingness(is_known: NDArray[np.bool_], malignant: NDArray[np.bool_
 
 def _tables(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths)
-
-
-def _finding(what: str, names: Iterable[object], severity: str, action: str) -> Iterator[Finding]:
-    texts = sorted(map(str, names))
-    if texts:
-        yield Finding(what, len(texts), severity, action + RUN_STOPS * (severity == BLOCKING), texts)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.leaks.tables import RESOLVED_LEAK, Finding
+from features.leaks.findings import RESOLVED_LEAK, Finding
 from level2_stack.foreign.messages import warnings_in
 from melstack.report.column_words import ACQUISITION
 from runtime.files import read_json

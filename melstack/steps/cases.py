@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,14 +77,18 @@ def audit_cases(run: Run, *, print_all: bool = False, is_first: bool = True) -> 
 
     The findings are details, or with ``print_all`` printed. ``is_first``: of this command; only its line is printed.
     """
-    from features.leaks.audit import REPORT, refuse_leaks
+    from features.leaks.audit import REPORT
     from features.leaks.audit import audit as find_leaks
+    from features.leaks.findings import BLOCKING, accept_findings, refuse_findings
+    from melstack.run_settings import read_run_settings
 
     report = find_leaks(run)
+    names_to_accept = read_run_settings(run.folder).get("accept_finding", [])
+    report = replace(report, findings=accept_findings(report.findings, names_to_accept))
     for line in report.sentences():
         (say if print_all else detail)(f"audit: {line}")
     if not print_all:
-        findings, blocking = len(report.findings), len(report.blocking)
+        findings, blocking = len(report.findings), sum(each.severity == BLOCKING for each in report.findings)
         counts = f"{number_of(findings, 'finding')}, {blocking} of them blocking" if findings else "no findings"
         (say if is_first else detail)(f"audit: {counts}; {run.folder / REPORT}")
-    refuse_leaks(report, str(run.folder))
+    refuse_findings(report.findings, str(run.folder))

@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from features.leaks.tables import BLOCKING, RESOLVED_LEAK
+from features.leaks.findings import BLOCKING, RESOLVED_LEAK
 from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
 from level2_stack.foreign.messages import import_warnings

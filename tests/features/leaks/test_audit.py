@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from features.folder.data_folder import DataFolder
-from features.leaks.audit import audit, refuse_leaks
+from features.leaks.audit import audit
+from features.leaks.findings import BLOCKING, refuse_findings
 from features.leaks.pairs import find_pairs, read_pairs, write_pairs
 from features.leaks.tables import single_feature_auc
 from runtime.errors import InputFault
@@ -74,7 +75,7 @@ def test_the_audit_writes_a_contact_sheet_and_its_pairs_can_be_read_again(run: R
     assert read_pairs(run)[["first", "second"]].to_numpy().tolist() == [["a", "b"], ["c", "t"], ["d", "x"]]
     with Image.open(run.folder / "leaks.png") as sheet:
         assert np.asarray(sheet).std() > 10
-    refuse_leaks(result, "run")  # no finding is blocking
+    refuse_findings(result.findings, "run")  # no finding is blocking
 
 
 def test_an_audit_is_not_repeated_while_its_input_is_unchanged(run: Run) -> None:
@@ -119,15 +120,15 @@ def test_the_official_list_adds_pairs_that_the_pictures_do_not_show(run: Run) ->
 def test_an_invalid_case_table_stops_the_run(run: Run, name: str, values: dict[str, object], what: str) -> None:
     change(run, name, **values)
     result = audit(run)
-    assert [finding.what for finding in result.blocking] == [what]
+    assert [finding.what for finding in result.findings if finding.severity == BLOCKING] == [what]
     with pytest.raises(InputFault, match=f"1 blocking finding.*\n  - blocking: 1 {what}"):
-        refuse_leaks(result, "run")
+        refuse_findings(result.findings, "run")
 
 
 def test_an_external_case_in_the_fold_of_its_patient_is_no_leak(run: Run) -> None:
     change(run, "x", patient_id="A", fold=0)
     result = audit(run)
-    assert not result.blocking
+    assert BLOCKING not in [finding.severity for finding in result.findings]
     what = {finding.what: (finding.severity, finding.names) for finding in result.findings}
     assert what["external cases of training patients"] == ("resolved", ["x"])
 
