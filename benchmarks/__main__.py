@@ -1,7 +1,9 @@
 """Benchmark commands: speed, planted copies of pictures, the page under load."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,9 @@ from melstack.options import BundleOptions
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run
+
+if TYPE_CHECKING:
+    from benchmarks.planting.source import Source
 
 app = new_app(__doc__ or "")
 
@@ -26,6 +31,34 @@ def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
     say(f"{copies} copies among {len(paths)} pictures: recall {result.recall:.3f}, precision {result.precision:.3f}")
     for first, second, similarity in result.other_pairs.head(20).itertuples(index=False):
         say(f"  not planted: {first} {second} {similarity:.3f}")
+
+
+@app.command("plant-leaks")
+def plant_leaks(
+    data: Annotated[Path | None, typer.Option(help="folder of a case table; without it, a clinic is drawn")] = None,
+    foreign: Annotated[Path | None, typer.Option(help="folder of honest networks' predictions for --data")] = None,
+    networks: Annotated[str, typer.Option(help="the honest networks of --foreign")] = "cnn_a cnn_b cnn_c",
+    kinds: Annotated[str, typer.Option(help="only kinds of leaks whose name has one of these words")] = "",
+    seeds: Annotated[int, typer.Option(min=0, help="untouched samples of the tables")] = 20,
+    processes: Annotated[int, typer.Option(min=1, help="runs at the same time")] = 2,
+    out: Annotated[Path | None, typer.Option(help="the JSON file to write the verdicts to")] = None,
+) -> None:
+    """Plant leaks of every kind in case tables and predictions, and print which of them a run names."""
+    from benchmarks.planting.source import draw_source, read_source
+    from benchmarks.planting.study import KINDS, planting_study
+    from benchmarks.stacking.study import check_out, report
+
+    if (data is None) != (foreign is None):
+        raise InputFault("--data and --foreign: give both, or none")
+    check_out(out)
+
+    def draw(seed: int) -> Source:
+        if data is None or foreign is None:
+            return draw_source(seed)
+        return read_source(data, foreign, networks.split(), seed)
+
+    chosen = [name for name in KINDS if not kinds or any(word in name for word in kinds.split())]
+    report(planting_study(draw, chosen, range(seeds), processes), out)
 
 
 @app.command("try-server")

@@ -16,8 +16,8 @@ def test_a_finding_that_the_user_accepts_becomes_a_warning_that_says_so() -> Non
 
 
 def test_a_finding_of_another_name_or_without_a_name_still_stops_the_run() -> None:
-    for accepted in (["column-sex"], [""]):
-        findings = accept_findings([LEAK, NAMELESS], accepted)
+    for names in (["column-sex"], [""]):
+        findings = accept_findings([LEAK, NAMELESS], names)
         with pytest.raises(InputFault, match="2 blocking findings"):
             refuse_findings(findings, "run")
 

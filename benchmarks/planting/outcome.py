@@ -1,0 +1,64 @@
+"""What a run says of a planted leak, read from the files that it writes and the message that it ends with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.planting.source import Source
+from features.folder.notes import WARNING as NOTE_WARNING
+from features.leaks.findings import BLOCKING, WARNING, Finding
+from runtime.files import read_json
+from runtime.run_folder import Run
+
+RECIPE = Path(__file__).parent / "quick.toml"
+REFUSAL = 2  # exit code
+SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command on the tables ended: its exit code, and every warning and every reason of a refusal."""
+
+    code: int
+    alarms: list[str]
+
+    def verdict(self, culprits: Collection[str]) -> str:
+        """Return named (an alarm names all ``culprits``), refused, warned (of something else) or missed."""
+        if any(all(culprit in alarm for culprit in culprits) for alarm in self.alarms):
+            return "named"
+        return "refused" if self.code == REFUSAL else "warned" if self.alarms else "missed"
+
+
+def outcome_of(source: Source) -> Outcome:
+    """Return what ``melstack stack`` says of ``source`` or, if it has pictures, what ``melstack audit`` says."""
+    with tempfile.TemporaryDirectory(prefix="planting-") as folder:
+        data, predictions = source.write(Path(folder))
+        run = Path(folder) / "run"
+        words = ["--data", str(data), "--run", str(run)]
+        if not source.pictures:
+            words += ["--foreign", str(predictions), "--recipe", str(RECIPE)]
+        command = [sys.executable, "-m", "melstack", "audit" if source.pictures else "stack", *words]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        if result.returncode not in (0, REFUSAL):
+            raise RuntimeError(f"{' '.join(command)}: exit code {result.returncode}\n{result.stderr[-2000:]}")
+        message = [line for line in result.stderr.splitlines() if line.strip()] * (result.returncode == REFUSAL)
+        return Outcome(result.returncode, [*_alarms(Run(run)), *message])
+
+
+def _alarms(run: Run) -> Iterator[str]:
+    """Yield the warnings and refusals in the files of ``run``: on cases, in the audit, of networks, of stacks."""
+    audits = [run.folder / "leaks.json", *run.level2.glob("*/findings.json")]
+    for content in [read_json(path) for path in audits if path.is_file()]:
+        findings = [Finding.from_facts(values) for values in content["findings"]]
+        yield from (each.text() for each in findings if each.severity in (BLOCKING, WARNING))
+    foreign = run.folder / "foreign.json"
+    for name, network in (read_json(foreign)["networks"] if foreign.is_file() else {}).items():
+        notes = [note for note in network["notes"] if note.startswith(NOTE_WARNING)]
+        yield from (f"{name}: {sentence}" for sentence in [*network["refusal"], *notes])
+    if run.cases_mark.is_file():
+        yield from (note for note in run.facts()["summary"] if note.startswith(NOTE_WARNING))
