@@ -57,8 +57,8 @@ def plant_leaks(
             return draw_source(seed)
         return read_source(data, foreign, networks.split(), seed)
 
-    chosen = [name for name in KINDS if not kinds or any(word in name for word in kinds.split())]
-    report(planting_study(draw, chosen, range(seeds), processes), out)
+    selection = [name for name in KINDS if not kinds or any(word in name for word in kinds.split())]
+    report(planting_study(draw, selection, range(seeds), processes), out)
 
 
 @app.command("try-server")

@@ -10,11 +10,11 @@ import pandas as pd
 
 from benchmarks.planting.source import Source
 
-Planted = tuple[Source, tuple[str, ...]]  # the tables with the leak, and the words that an alarm about it must have
+LeakyTables = tuple[Source, tuple[str, ...]]  # the tables with the leak, and the words that an alarm about it must have
 SHARES = (0.02, 0.1, 0.5)  # by strength: of the patients or rows that are affected
 
 
-def patients_in_train_and_test(source: Source, strength: int, random: np.random.Generator) -> Planted:
+def patients_in_train_and_test(source: Source, strength: int, random: np.random.Generator) -> LeakyTables:
     """Give some test patients the ids of training patients."""
     patients = source.test["patient_id"].unique()
     count = max(1, round(SHARES[strength] * len(patients)))
@@ -30,7 +30,7 @@ def patients_in_train_and_test(source: Source, strength: int, random: np.random.
     )
 
 
-def rows_repeated_under_other_names(source: Source, strength: int, random: np.random.Generator) -> Planted:
+def rows_repeated_under_other_names(source: Source, strength: int, random: np.random.Generator) -> LeakyTables:
     """Repeat some malignant training rows under new names, as oversampling does, each as a patient of its own."""
     malignant = source.train[source.train["target"] == 1]
     count = max(2, round(SHARES[strength] * len(malignant)))
@@ -50,7 +50,7 @@ def _rows_of(oof: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     return rows.set_axis([f"{name}_copy" for name in rows.index])
 
 
-KINDS: dict[str, Callable[[Source, int, np.random.Generator], Planted]] = {
+KINDS: dict[str, Callable[[Source, int, np.random.Generator], LeakyTables]] = {
     "patients in train and test": patients_in_train_and_test,
     "rows repeated under other names": rows_repeated_under_other_names,
 }

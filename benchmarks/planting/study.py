@@ -38,20 +38,24 @@ def planting_study(
     trials += [_Trial("", 0, seed) for seed in seeds]
     with ThreadPoolExecutor(processes) as pool:
         verdicts = dict(zip(trials, pool.map(lambda trial: _run(draw, trial), trials), strict=True))
-    named = {kind: [verdicts[_Trial(kind, step, 0)][0] for step in range(len(STRENGTHS))] for kind in kinds}
-    planted = pd.DataFrame.from_dict(named, orient="index", columns=list(STRENGTHS)).rename_axis("kind").reset_index()
-    untouched = [(seed, *verdicts[_Trial("", 0, seed)]) for seed in seeds]
-    clean = pd.DataFrame(untouched, columns=["seed", "verdict", "alarms"])
-    all_verdicts = [verdict for row in named.values() for verdict in row]
-    figures = {f"planted_{word}": all_verdicts.count(word) for word in ("named", "refused", "warned", "missed")}
+    verdicts_of = {kind: [verdicts[_Trial(kind, step, 0)][0] for step in range(len(STRENGTHS))] for kind in kinds}
+    leak_table = (
+        pd.DataFrame.from_dict(verdicts_of, orient="index", columns=list(STRENGTHS)).rename_axis("kind").reset_index()
+    )
+    rows = [(seed, *verdicts[_Trial("", 0, seed)]) for seed in seeds]
+    clean = pd.DataFrame(rows, columns=["seed", "verdict", "alarms"])
+    all_verdicts = [verdict for row in verdicts_of.values() for verdict in row]
+    figures: dict[str, float | int] = {
+        f"planted_{word}": all_verdicts.count(word) for word in ("named", "refused", "warned", "missed")
+    }
     figures |= {"planted": len(all_verdicts), "untouched": len(clean)}
     figures["false_alarms"] = int((clean["verdict"] != "missed").sum())
-    return Study({"planted leaks": planted, "untouched tables": clean}, figures)
+    return Study({"planted leaks": leak_table, "untouched tables": clean}, figures)
 
 
 def _run(draw: Callable[[int], Source], trial: _Trial) -> tuple[str, str]:
     """Return the verdict on a trial, and the alarms in one text."""
-    source, culprits = draw(trial.seed), ("no alarm names this",)
+    source, culprits = draw(trial.seed), tuple[str, ...](["no alarm names this"])
     if trial.kind:
         source, culprits = KINDS[trial.kind](source, trial.strength, np.random.default_rng(trial.seed))
     outcome = outcome_of(source)
