@@ -12,7 +12,13 @@ from runtime.settings import read_toml
 
 # Folders of the code that a stack's tables depend on.
 CODE_FOLDERS = ("", "foreign/", "design/", "learners/", "crossval/", "calibration/", "evaluation/", "results/")
-OUTPUTS = ("learners.parquet", "predictions.parquet", "leaderboard.csv", "decisions.json")  # of a stack
+OUTPUTS = (
+    "learners.parquet",
+    "predictions.parquet",
+    "leaderboard.csv",
+    "decisions.json",
+    "findings.json",
+)  # of a stack
 
 
 def stack_digest(folder: Path) -> str:

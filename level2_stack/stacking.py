@@ -10,16 +10,18 @@ import pandas as pd
 from features import blocks
 from level2_stack.crossval import ablation
 from level2_stack.crossval.cluster import open_workers
-from level2_stack.crossval.decide import decide
+from level2_stack.crossval.decide import StackResult, decide
 from level2_stack.crossval.fits import Workers
 from level2_stack.crossval.nested import CrossValidation, TunedParams, count_fits, cross_validate
 from level2_stack.crossval.search import best_parameters, search
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design, assemble
+from level2_stack.design.network_shift import shifting_networks
 from level2_stack.evaluation.known_truth import report_known_truth
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
+from level2_stack.results.smaller_stack import SmallerStack, measure_smaller_stack, remaining
 from runtime.errors import InputFault, list_names
 from runtime.invocation import command, option
 from runtime.plural import number_of
@@ -50,9 +52,10 @@ def make_stack(
         params = _tune(design, recipe, folder / "tuning", processes)
         cross_validation = _cross_validate(design, recipe, params, processes)
         ablation_table = _ablate(design, recipe, cross_validation, processes) if recipe.ablation else None
-    result = decide(design, recipe, cross_validation)
+        result = decide(design, recipe, cross_validation)
+        smaller = _smaller_stack(run, design, recipe, cases, predictions, params, result, processes)
     board = leaderboard(design, predictions, result)
-    findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, params)
+    findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, params, smaller)
     write_findings(folder, findings, cases, predictions)
     print_findings(folder, findings)
     report_known_truth(run, folder, cases, "train")
@@ -136,6 +139,34 @@ def rebuild_design(run: Run, recipe: Recipe, columns: Sequence[str]) -> Design:
 def _block_tables(run: Run, recipe: Recipe) -> dict[str, pd.DataFrame]:
     paths = {name: run.blocks / f"{name}.parquet" for name in recipe.blocks}
     return {name: read_table(path) for name, path in paths.items() if path.is_file()}
+
+
+def _smaller_stack(
+    run: Run,
+    design: Design,
+    recipe: Recipe,
+    cases: pd.DataFrame,
+    predictions: Mapping[str, pd.DataFrame],
+    params: TunedParams,
+    result: StackResult,
+    processes: Workers | None,
+) -> SmallerStack | None:
+    """Return the stack without the networks that shift from out of fold to test; None if no network does."""
+    groups = cases.loc[design.X.index, "patient_id"].to_numpy(dtype=object)
+    shifting = shifting_networks(design, groups, recipe.shift_threshold)
+    if not shifting:
+        return None
+    names, train, smaller_scores = remaining(design.networks, shifting), design.train.index, None
+    if names:
+        say(f"level two again, without {' and '.join(shifting)}, whose test scores differ from those out of fold")
+        # The parameters that were tuned with all networks: another tuning would change more than the networks.
+        smaller_recipe = recipe.model_copy(update={"networks": names})
+        smaller_design, _ = design_of_run(run, smaller_recipe, cases, {name: predictions[name] for name in names})
+        cross_validation = _cross_validate(smaller_design, smaller_recipe, params, processes)
+        smaller_result = decide(smaller_design, smaller_recipe, cross_validation)
+        smaller_scores = smaller_result.probability.loc[train, smaller_result.headline]
+    full = result.probability.loc[train, result.headline]
+    return measure_smaller_stack(shifting, design.y, design.groups, full, smaller_scores)
 
 
 def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | None) -> TunedParams:

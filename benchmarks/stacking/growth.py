@@ -157,7 +157,7 @@ def _run_level_two(run: Run, recipe: Recipe, clock: "_Clock") -> dict[str, float
     with clock("leaderboard"):
         board = leaderboard(design, predictions, result)
     with clock("findings"):
-        findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, {})
+        findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, {}, None)
         write_findings(run.level2 / "grown", findings, cases, predictions)
     patients = len(np.unique(design.groups.astype(str)))
     return {"patients": patients, "test_rows": len(design.test), "columns": design.X.shape[1]}

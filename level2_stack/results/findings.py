@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.leaks.findings import Finding
 from level2_stack.calibration.calibrate import shift_prior
 from level2_stack.calibration.reliability import calibration_report, class_weights, log_loss_gain, reliability_curve
 from level2_stack.crossval import ablation
@@ -21,6 +22,8 @@ from level2_stack.evaluation.paired import compare
 from level2_stack.evaluation.subgroups import subgroup_table
 from level2_stack.recipe import CHOICE, Recipe
 from level2_stack.results.leaderboard import print_leaderboard
+from level2_stack.results.smaller_stack import SmallerStack
+from level2_stack.results.stack_leaks import stack_leaks
 from runtime.files import write_json, write_text
 from runtime.progress import detail
 from runtime.tables import write_table
@@ -38,6 +41,14 @@ class Findings:
     shift: pd.DataFrame
     ablation: pd.DataFrame | None
     tuned_params: TunedParams
+    smaller: SmallerStack | None  # without the networks that shift; None if no network does
+
+    @property
+    def leaks(self) -> list[Finding]:
+        """The findings of the leak audit that only this stack shows."""
+        best = float(self.board["auc"][self.best_network])
+        sentences = [] if self.ablation is None else ablation.leak_sentences(self.ablation, best)
+        return stack_leaks(self.board, self.result.headline, self.smaller, sentences)
 
     @property
     def best_network(self) -> str:
@@ -54,7 +65,8 @@ def write_findings(
       deviation over the blended learners), fold;
     * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
     * leaderboard, metrics, paired, subgroups, calibration, reliability, shift and ablation, all .csv;
-    * decisions.json: what was chosen for every outer fold, and why.
+    * decisions.json: what was chosen for every outer fold, and why;
+    * findings.json: the findings of the leak audit that only a stack shows.
     """
     result, design = findings.result, findings.design
     write_table(folder / "learners.parquet", result.probability)
@@ -82,6 +94,7 @@ def write_findings(
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
     write_json(folder / "decisions.json", decisions(findings))
+    write_json(folder / "findings.json", {"findings": [finding.facts() for finding in findings.leaks]})
 
 
 def print_findings(folder: Path, findings: Findings) -> None:
@@ -120,6 +133,7 @@ def decisions(findings: Findings) -> dict[str, Any]:
             f"{learner}, fold {fold}": params.model_dump() for (learner, fold), params in findings.tuned_params.items()
         },
         "recipe": findings.recipe.model_dump(mode="json"),
+        "without_shift": None if findings.smaller is None else findings.smaller.facts(),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from melstack.closing.warnings_of_run import leak_warnings
+from melstack.closing.warnings_of_run import audit_warnings
 from melstack.report.column_words import read_words, with_raw_name
 from runtime.files import read_json
 from runtime.invocation import command
@@ -30,7 +30,7 @@ def print_short_end(run: Run, lines: Sequence[str], verb: str) -> None:
     say("")
     for line in lines:
         say(line)
-    for warning in dict.fromkeys([*leak_warnings(run.folder / "leaks.json"), *earlier_warnings()]):
+    for warning in dict.fromkeys([*audit_warnings(run), *earlier_warnings()]):
         say(f"warning: {warning}")
     say(f"files: {run.folder}, {run.folder / LOG}")
     say(f"next: {command(verb, run=run.folder)}")

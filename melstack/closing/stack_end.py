@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -56,16 +57,34 @@ def _results(stack: FinishedStack) -> Iterator[str]:
     networks = number_of(len(stack.networks), "network")
     reason = ", expected to be best" if stack.decisions.get("preferred") else ""
     yield f"predicted: {what}, by {_in_words(submitted)} of {networks}{reason}"
-    yield (
-        f"AUC to quote: out of fold, {_in_words(headline)}: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
-        f" (95 %), over {_count(train)}, {100 * share:.1f} % malignant"
-    )
+    cases = f"(95 %), over {_count(train)}, {100 * share:.1f} % malignant"
+    own = f"out of fold, {_in_words(headline)}: {row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}] {cases}"
+    smaller = stack.decisions.get("without_shift")
+    if smaller is None:
+        yield f"AUC to quote: {own}"
+    else:
+        yield from _two_figures(stack, smaller, own)
     yield from _gains(stack, headline)
     prevalence = stack.decisions["recipe"]["calibration"]["prevalence"]
     if prevalence is None:
         yield f"probabilities: at the prevalence of the training cases, {share:.4f}"
     else:
         yield f"probabilities: at a prevalence of {prevalence:.4f}; {share:.4f} of the training cases are malignant"
+
+
+def _two_figures(stack: FinishedStack, smaller: Mapping[str, Any], own: str) -> Iterator[str]:
+    """Yield the AUC with and without the networks that shift, which of them to quote, and how to submit without."""
+    shifting = list(smaller["networks"])
+    names = " and ".join(shifting)
+    if smaller["auc"] is None:
+        yield f"AUC, not to be quoted: {own}; {names} shift from out of fold to test, and no other network is left"
+        return
+    auc = f"{smaller['auc']:.4f} [{smaller['low']:.4f}, {smaller['high']:.4f}]"
+    yield f"AUC to quote: out of fold, without {names}, which shift from out of fold to test: {auc}"
+    gain = f"{smaller['gain']:+.4f} [{smaller['gain_low']:+.4f}, {smaller['gain_high']:+.4f}]"
+    yield f"AUC with {names}: {own}; their gain of {gain} may not hold on the test cases"
+    rest = " ".join(name for name in sorted(stack.networks) if name not in shifting)
+    yield f"  to submit the stack without them: {command('submission', run=stack.run.folder, models=rest)}"
 
 
 def _in_words(model: str) -> str:

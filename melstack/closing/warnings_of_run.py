@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.leaks.findings import RESOLVED_LEAK, Finding
+from features.leaks.audit import REPORT
+from features.leaks.findings import RESOLVED_LEAK, WARNING
 from level2_stack.foreign.messages import warnings_in
+from melstack.all_findings import audit_findings, stack_findings, unknown_names
 from melstack.report.column_words import ACQUISITION
 from runtime.files import read_json
+from runtime.invocation import option
 
 if TYPE_CHECKING:
     from melstack.closing.finished_stack import FinishedStack
+    from runtime.run_folder import Run
 
 
 def warnings_of(stack: FinishedStack) -> Iterator[str]:
     """Yield the warnings on the cases, the networks and the columns of ``stack``."""
-    yield from leak_warnings(stack.run.folder / "leaks.json")
+    yield from audit_warnings(stack.run)
     yield from _network_warnings(stack)
     yield from _shifted_columns(stack)
-    yield from _suspicious_blocks(stack)
+    yield from _stack_warnings(stack)
 
 
-def leak_warnings(report: Path) -> Iterator[str]:
-    """Yield a sentence with the leaks that were resolved, if the audit in ``report`` has any."""
-    findings = [Finding.from_facts(values) for values in read_json(report)["findings"]] if report.is_file() else []
+def audit_warnings(run: Run) -> Iterator[str]:
+    """Yield a sentence with the leaks that the audit of ``run`` resolved, and one for each of its warnings."""
+    findings = audit_findings(run)
     kinds = [f"{each.count:,} {each.what}" for each in findings if each.severity == RESOLVED_LEAK]
     if kinds:
-        yield f"leaks that were found and resolved: {', '.join(kinds)} ({report})"
+        yield f"leaks that were found and resolved: {', '.join(kinds)} ({run.folder / REPORT})"
+    yield from (each.text() for each in findings if each.severity == WARNING)
 
 
 def _network_warnings(stack: FinishedStack) -> Iterator[str]:
@@ -60,10 +64,8 @@ def _shifted_columns(stack: FinishedStack) -> Iterator[str]:
         )
 
 
-def _suspicious_blocks(stack: FinishedStack) -> Iterator[str]:
-    """Yield the sentence of the ablation for every block that may leak the target."""
-    table = stack.table("ablation")
-    if not table.empty and stack.networks:
-        from level2_stack.crossval.ablation import leak_sentences  # slow to import
-
-        yield from leak_sentences(table, float(stack.board["auc"][stack.networks[0]]))
+def _stack_warnings(stack: FinishedStack) -> Iterator[str]:
+    """Yield the findings that only the stack shows, and the names of accepted findings that there are not."""
+    yield from (finding.text() for finding in stack_findings(stack.run, stack.recipe))
+    if names := unknown_names(stack.run, stack.recipe):
+        yield f"{option('accept-finding', ' '.join(names))}: this run has no finding of that name"

@@ -28,6 +28,7 @@ def blend(
     """Stack the finished stacks of several runs over the same cases, and measure what each of them adds."""
     from level2_stack.foreign.bring import import_into_run
     from level2_stack.recipe import read_recipe
+    from melstack.all_findings import refuse_stack
     from melstack.closing.stack_end import print_end
     from melstack.exchange.blend import FOLDER, find_stacks, make_blend_run, remember_blend
     from melstack.exchange.gains import measure_gains, print_gains
@@ -45,6 +46,7 @@ def blend(
         import_into_run(target, target.folder / FOLDER, names)
         audit_cases(target)
         stack_networks(target, options, sorted(names))
+        refuse_stack(target, options.file.stem)
         if (target.read_cases()["role"] == "test").any():
             write_submission(target, options.file)
         print_gains(measure_gains(target, options.file, options.prevalence), target.level2 / options.file.stem)

@@ -50,9 +50,11 @@ def stack(
     """Level two, after level one: cross-validate every learner of a recipe; print and write the leaderboard."""
     with source.lock(create=True):
         run = stack_run(source, networks, options, cluster)
+        from melstack.all_findings import refuse_stack
         from melstack.closing.stack_end import print_end
 
         print_end(run, options.file.stem, ())
+        refuse_stack(run, options.file.stem)
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack submission --data mydata --profile gpu")
@@ -63,8 +65,11 @@ def submission(
     """The main job, from nothing to the end: both levels, the CSV of test probabilities, and the bundle."""
     with source.lock(create=True):
         run = stack_run(source, networks, options, cluster)
-        write_submission(run, options.file)
+        from melstack.all_findings import refuse_stack
         from melstack.bundle.writing import make_bundle
+
+        refuse_stack(run, options.file.stem)
+        write_submission(run, options.file)
 
         make_bundle(run.folder, options.recipe, run.folder / "bundle", cluster)
         from melstack.closing.stack_end import print_end
@@ -87,8 +92,10 @@ def bundle(
     """Write the bundle, which predicts new cases without TensorFlow; `submission` writes it too."""
     with source.lock(create=True):
         run = stack_run(source, networks, options, cluster)
+        from melstack.all_findings import refuse_stack
         from melstack.bundle.writing import make_bundle
 
+        refuse_stack(run, options.file.stem)
         make_bundle(run.folder, options.recipe, run.folder / "bundle", cluster)
         if slim is None:
             return

@@ -79,12 +79,11 @@ def audit_cases(run: Run, *, print_all: bool = False, is_first: bool = True) -> 
     """
     from features.leaks.audit import REPORT
     from features.leaks.audit import audit as find_leaks
-    from features.leaks.findings import BLOCKING, accept_findings, refuse_findings
-    from melstack.run_settings import read_run_settings
+    from features.leaks.findings import BLOCKING, refuse_findings
+    from melstack.all_findings import audit_findings
 
     report = find_leaks(run)
-    names_to_accept = read_run_settings(run.folder).get("accept_finding", [])
-    report = replace(report, findings=accept_findings(report.findings, names_to_accept))
+    report = replace(report, findings=audit_findings(run))
     for line in report.sentences():
         (say if print_all else detail)(f"audit: {line}")
     if not print_all:

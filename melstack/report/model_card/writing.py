@@ -66,7 +66,7 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "shift": _records(tables.get("shift")),
         "ablation": _records(tables.get("ablation")),
         "digests": read_json(folder / "run.json")["made_from"],
-        "audit": audit.model_dump() if (audit := read_audit(run)) else None,
+        "audit": audit.model_dump() if (audit := read_audit(run, folder.name)) else None,
         "data": data_facts(cases, facts),
         "limits": [*limits(cases, tables, decisions), *_input_warnings(run)],
     }

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from melstack.all_findings import audit_findings, network_findings, stack_findings
 from runtime.errors import InputFault
 from runtime.invocation import command
 from runtime.run_folder import Run
@@ -81,10 +82,16 @@ def read_explanations(run: Run, recipe: str) -> Explanations | None:
     )
 
 
-def read_audit(run: Run) -> Audit | None:
-    """Return the run's leaks.json; None if it is missing, or is of other cases; raise InputFault if it is invalid."""
+def read_audit(run: Run, recipe: str) -> Audit | None:
+    """Return the run's leaks.json with what the import and the stack of ``recipe`` found after it.
+
+    None if the file is missing, or is of other cases; raises InputFault if it is invalid.
+    """
     audit = read_attachment(run.folder / "leaks.json", Audit, "audit")
-    return None if audit is None or audit.made_from.cases not in ("", run.cases_digest()) else audit
+    if audit is None or audit.made_from.cases not in ("", run.cases_digest()):
+        return None
+    findings = [*audit_findings(run), *network_findings(run), *stack_findings(run, recipe)]
+    return audit.model_copy(update={"findings": [Finding.model_validate(each.facts()) for each in findings]})
 
 
 def read_attachment(path: Path, model: type[Content], verb: str) -> Content | None:

@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from features.leaks.findings import BLOCKING, RESOLVED_LEAK
+from features.leaks.findings import BLOCKING, RESOLVED_LEAK, WARNING
 from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
 from level2_stack.foreign.messages import import_warnings
@@ -31,7 +31,11 @@ TEMPLATES = (
     Path(__file__).parents[1],
 )  # parents[1] has the style sheet of all pages
 FOLD_COLUMN = r"^auc_fold_\d+$"
-SEVERITY_TONES = {BLOCKING: "bad", RESOLVED_LEAK: "good"}  # severity of a leak -> class in the style sheet
+SEVERITY_TONES = {
+    BLOCKING: "bad",
+    WARNING: "bad",
+    RESOLVED_LEAK: "good",
+}  # severity of a leak -> class in the style sheet
 MAX_COLUMNS = 20  # shown of the SHAP summary
 
 
@@ -75,7 +79,7 @@ def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, A
         "max_columns": MAX_COLUMNS,
         "picture_sources": PictureSources(run),
         "has_pictures": bool(run.facts().get("pictures")),
-        "audit": read_audit(run),
+        "audit": read_audit(run, stack.recipe),
         "severity_tones": SEVERITY_TONES,
         "audit_sheet": _sheet(run.folder / "leaks.png", "The pairs, side by side"),
         "curves": curves,

@@ -1,0 +1,58 @@
+"""Every finding about a run: of the leak audit, of brought networks, and of its stack, with what the user accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.folder.notes import WARNING as NOTE
+from features.leaks.audit import REPORT
+from features.leaks.findings import WARNING, Finding, accept_findings, refuse_findings
+from melstack.run_settings import read_run_settings
+from runtime.files import read_json
+from runtime.run_folder import Run
+
+STACK_FINDINGS = "findings.json"
+
+
+def audit_findings(run: Run) -> list[Finding]:
+    """Return the findings of the audit of ``run`` in leaks.json; empty without an audit."""
+    return _accept(run, _read(run.folder / REPORT))
+
+
+def stack_findings(run: Run, recipe: str) -> list[Finding]:
+    """Return the findings that only the stack of ``recipe`` shows; empty without a stack."""
+    return _accept(run, _read(run.level2 / recipe / STACK_FINDINGS))
+
+
+def network_findings(run: Run) -> Iterator[Finding]:
+    """Yield a finding for every brought network that was refused, or that was admitted with a warning."""
+    summary = run.folder / "foreign.json"
+    for name, network in (read_json(summary)["networks"] if summary.is_file() else {}).items():
+        if network["refusal"]:
+            yield Finding("brought network refused", 1, WARNING, "; ".join(network["refusal"]), [name])
+        for note in [note for note in network["notes"] if note.startswith(NOTE)]:
+            yield Finding("brought network with a warning", 1, WARNING, note.removeprefix(NOTE), [name])
+
+
+def refuse_stack(run: Run, recipe: str) -> None:
+    """Raise InputFault if the stack of ``recipe`` has findings that the user has not accepted."""
+    refuse_findings(stack_findings(run, recipe), str(run.level2 / recipe))
+
+
+def unknown_names(run: Run, recipe: str) -> list[str]:
+    """Return the names of findings that the user accepts and that neither the audit nor the stack has."""
+    names = {finding.name for finding in [*audit_findings(run), *stack_findings(run, recipe)]}
+    return [name for name in _accept_names(run) if name not in names]
+
+
+def _accept(run: Run, findings: list[Finding]) -> list[Finding]:
+    return accept_findings(findings, _accept_names(run))
+
+
+def _accept_names(run: Run) -> list[str]:
+    return list(read_run_settings(run.folder).get("accept_finding", []))
+
+
+def _read(path: Path) -> list[Finding]:
+    return [Finding.from_facts(values) for values in read_json(path)["findings"]] if path.is_file() else []
