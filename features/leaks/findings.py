@@ -46,7 +46,8 @@ class Finding:
     def text(self) -> str:
         """Return the finding as one line."""
         few = ", ".join(" = ".join(name) if isinstance(name, list) else str(name) for name in self.names[:3])
-        return f"{self.count} {self.what} ({few}{', ...' * (self.count > 3)}): {self.action}"
+        names = f" ({few}{', ...' * (len(self.names) > 3)})" if few else ""
+        return f"{self.count} {self.what}{names}: {self.action}"
 
 
 def findings_of(what: str, names: Iterable[object], severity: str, action: str, name: str = "") -> Iterator[Finding]:

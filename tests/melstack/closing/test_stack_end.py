@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from melstack.all_findings import refuse_stack
 from melstack.closing.finished_stack import FinishedStack
 from melstack.closing.ideas import correlations, ideas, late_rise
 from melstack.closing.stack_end import end_lines
 from melstack.closing.warnings_of_run import warnings_of
+from runtime.errors import InputFault
 from runtime.files import read_json, write_json, write_text
 from runtime.progress import forget_warnings
 from runtime.provenance import write_mark
@@ -30,6 +32,9 @@ DOUBT = (
     "right, accept it with --trust name"
 )
 LEAK = {"what": "byte-identical pairs, across folds", "count": 2, "severity": "resolved", "done": "", "names": []}
+LEAKY_BLOCK = {"what": "block that may leak the target", "count": 1, "severity": "warning", "done": "check it"}
+LEAKY_BLOCK |= {"names": ["patient"], "name": "leaky-block"}
+SHIFT = {"networks": {"poor": "why"}, "auc": 0.88, "low": 0.85, "high": 0.91, "gain": 0.02, "gain_low": 0.01}
 
 
 @dataclass
@@ -121,14 +126,14 @@ def test_warnings_come_from_the_files(example: Example) -> None:
     write_json(example.run.folder / "foreign.json", {"networks": networks})
     shift = [("networks", 0.5, 0.9), ("pictures (acquisition)", 0.7, 0.8), ("patient (acquisition)", 0.5, 0.6)]
     example.table("shift", pd.DataFrame(shift, columns=["columns", "auc", "high"]))
-    example.ablation(0.08, 0.05)
+    write_json(example.run.level2 / "default" / "findings.json", {"findings": [LEAKY_BLOCK]})
     warnings = list(warnings_of(example.stack()))
     beginnings = [
         "leaks that were found and resolved: 2 byte-identical pairs, across folds",
         "good: rows doubtful",
         "poor: a score for only 450 training cases",
         "acquisition columns of pictures are left out",
-        "patient may leak the target",
+        "1 block that may leak the target (patient): check it",
     ]
     assert len(warnings) == len(beginnings)
     for warning, beginning in zip(warnings, beginnings, strict=True):
@@ -166,3 +171,35 @@ def test_an_explanation_is_suggested_until_there_is_one(example: Example) -> Non
     write_json(example.run.level2 / "default" / "explained.json", {})
     assert not any("explain" in idea for idea in ideas(example.stack()))
     assert read_json(example.run.level2 / "default" / "explained.json") == {}
+
+
+def test_without_networks_that_shift_another_auc_is_to_be_quoted(example: Example) -> None:
+    decisions = example.run.level2 / "default" / "decisions.json"
+    write_json(decisions, read_json(decisions) | {"without_shift": SHIFT | {"gain_high": 0.03}})
+    lines = example.lines()
+    assert lines[1] == (
+        "AUC to quote: out of fold, without poor, which shift from out of fold to test: 0.8800 [0.8500, 0.9100]"
+    )
+    assert lines[2].startswith("AUC with poor: out of fold, the choice within each fold (choice): 0.9000")
+    assert "their gain of +0.0200 [+0.0100, +0.0300] may not hold on the test cases" in lines[2]
+    assert lines[3].endswith("--models good`")
+
+
+def test_where_every_network_shifts_no_auc_is_to_be_quoted(example: Example) -> None:
+    decisions = example.run.level2 / "default" / "decisions.json"
+    shift = {"networks": {"good": "why", "poor": "why"}, "auc": None}
+    write_json(decisions, read_json(decisions) | {"without_shift": shift})
+    assert example.lines()[1].startswith("AUC, not to be quoted: out of fold")
+
+
+def test_an_accepted_finding_of_the_stack_is_a_warning_and_an_unknown_name_another(example: Example) -> None:
+    finding = {"what": "stacked AUC that is too good", "count": 1, "severity": "blocking", "names": ["choice: 0.9990"]}
+    finding |= {"done": "look for a leak; the run stops", "name": "stacked-auc"}
+    write_json(example.run.level2 / "default" / "findings.json", {"findings": [finding]})
+    with pytest.raises(InputFault, match="--accept-finding stacked-auc"):
+        refuse_stack(example.run, "default")
+    write_text(example.run.folder / "run.toml", 'data = "data"\naccept_finding = ["stacked-auc", "other"]\n')
+    refuse_stack(example.run, "default")
+    warnings = list(warnings_of(example.stack()))
+    assert any("look for a leak; accepted by the user" in warning for warning in warnings)
+    assert any(warning.startswith("--accept-finding other") for warning in warnings)
