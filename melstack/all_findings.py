@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.folder.notes import WARNING as NOTE
 from features.leaks.audit import REPORT
 from features.leaks.findings import WARNING, Finding, accept_findings, refuse_findings
+from level2_stack.foreign.messages import WARNING as NOTE
 from melstack.run_settings import read_run_settings
 from runtime.files import read_json
 from runtime.run_folder import Run

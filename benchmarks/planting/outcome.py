@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.planting.source import Source
 from features.folder.notes import WARNING as NOTE_WARNING
 from features.leaks.findings import BLOCKING, WARNING, Finding
+from level2_stack.foreign.messages import WARNING as NETWORK_WARNING
 from runtime.files import read_json
 from runtime.run_folder import Run
 
@@ -58,7 +59,7 @@ def _alarms(run: Run) -> Iterator[str]:
         yield from (each.text() for each in findings if each.severity in (BLOCKING, WARNING))
     foreign = run.folder / "foreign.json"
     for name, network in (read_json(foreign)["networks"] if foreign.is_file() else {}).items():
-        notes = [note for note in network["notes"] if note.startswith(NOTE_WARNING)]
+        notes = [note for note in network["notes"] if note.startswith(NETWORK_WARNING)]
         yield from (f"{name}: {sentence}" for sentence in [*network["refusal"], *notes])
     if run.cases_mark.is_file():
         yield from (note for note in run.facts()["summary"] if note.startswith(NOTE_WARNING))

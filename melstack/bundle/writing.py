@@ -189,8 +189,11 @@ def _metadata_column(values: pd.Series) -> MetadataColumn:
 
 def _facts(run: Run, level2: Path, decisions: StackDecisions) -> dict[str, Any]:
     board = pd.read_csv(level2 / "leaderboard.csv", index_col="name")
-    headline = read_json(level2 / "decisions.json")["headline"]
-    row, cases = board.loc[headline], run.read_cases()
+    content = read_json(level2 / "decisions.json")
+    smaller = content["without_shift"] or {"auc": None}
+    # The AUC to quote: without the networks that shift, if any other is left.
+    row = board.loc[content["headline"]] if smaller["auc"] is None else smaller
+    cases = run.read_cases()
     train = cases[cases["role"] == "train"]
     prevalence = decisions.prevalence if decisions.prevalence is not None else float(train["target"].mean())
     return {

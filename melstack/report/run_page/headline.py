@@ -49,8 +49,8 @@ def prediction_sentence(stack: StackResults) -> str:
 
 
 def headline_auc(stack: StackResults) -> Interval:
-    """Return the AUC of the headline and its 95 % interval, patients resampled."""
-    row = stack.board.loc[stack.headline]
+    """Return the AUC to quote and its 95 % interval, patients resampled: of the headline, or without what shifts."""
+    row = stack.smaller or stack.board.loc[stack.headline]
     return Interval(float(row["auc"]), float(row["low"]), float(row["high"]))
 
 

@@ -63,6 +63,12 @@ class StackResults:
         return str(self.decisions["headline"])
 
     @property
+    def smaller(self) -> Mapping[str, Any] | None:
+        """Return the figures of the stack without the networks that shift (``SmallerStack``); None if none shifts."""
+        values: Mapping[str, Any] | None = self.decisions.get("without_shift")
+        return None if values is None or values["auc"] is None else values
+
+    @property
     def submission(self) -> str:
         """Return the name of the model whose test probabilities are submitted."""
         return str(self.decisions["submitted"])
