@@ -103,6 +103,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  only the caller knows the sha
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputFault(f"{path}: damaged, it is not JSON ({error})") from error
+    except RecursionError as error:
+        raise InputFault(f"{path}: damaged, its JSON is nested too deep") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -21,10 +21,18 @@ from level2_stack.learner_contract import (
     stage_ends,
     without_unused_categories,
 )
-from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
+from level2_stack.learner_files import (
+    FACTS,
+    category_counts,
+    columns_from_json,
+    columns_to_json,
+    read_facts,
+    write_facts,
+)
+from level2_stack.model_files.lightgbm_text import read_lightgbm
 from runtime.errors import InputFault
 from runtime.files import replacing
-from runtime.settings import Settings
+from runtime.settings import Settings, check_settings
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -162,13 +170,14 @@ def save(predict: FittedBooster, folder: Path) -> None:
 def load(folder: Path) -> FittedBooster:
     """Read the booster that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     facts = read_facts(folder, "lgbm", "columns", "params")
+    template = columns_from_json(facts["columns"])
     try:
-        booster = lightgbm.Booster(model_file=folder / MODEL)
+        booster = lightgbm.Booster(model_str=read_lightgbm(folder / MODEL, category_counts(template)))
     except lightgbm.basic.LightGBMError as error:
         raise InputFault(f"{folder / MODEL}: not a LightGBM model ({error})") from error
     # A booster of an earlier version may have a parameter that no longer exists.
     params = {name: value for name, value in facts["params"].items() if name in Params.model_fields}
-    return FittedBooster(booster, columns_from_json(facts["columns"]), Params(**params))
+    return FittedBooster(booster, template, check_settings(params, Params, str(folder / FACTS)))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

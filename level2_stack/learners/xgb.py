@@ -19,6 +19,7 @@ from level2_stack.learner_contract import (
     without_unused_categories,
 )
 from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
+from level2_stack.model_files.xgboost_model import read_xgboost
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.settings import Settings
@@ -154,11 +155,12 @@ def save(predict: FittedBooster, folder: Path) -> None:
 def load(folder: Path) -> FittedBooster:
     """Read the booster that ``save`` wrote; raise InputFault if ``folder`` is damaged or holds another learner."""
     facts, booster = read_facts(folder, "xgb", "columns", "rounds"), xgboost.Booster({"nthread": 1})
+    template = columns_from_json(facts["columns"])
     try:
-        booster.load_model(bytearray((folder / MODEL).read_bytes()))
-    except (OSError, xgboost.core.XGBoostError) as error:
+        booster.load_model(bytearray(read_xgboost(folder / MODEL, template, facts["rounds"])))
+    except xgboost.core.XGBoostError as error:
         raise InputFault(f"{folder / MODEL}: not an XGBoost model ({error})") from error
-    return FittedBooster(booster, columns_from_json(facts["columns"]), int(facts["rounds"]))
+    return FittedBooster(booster, template, facts["rounds"])
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:
