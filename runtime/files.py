@@ -1,13 +1,15 @@
 """Write files so that a reader never sees a half-written one."""
 
 import json
+import math
 import os
 import platform
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,6 +17,10 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputFault
 
+# A damaged archive raises errors of its format, of its compression, and of the literals in its headers.
+ARCHIVE_ERRORS = (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError, SyntaxError)
+ARCHIVE_ERRORS += (zlib.error, NotImplementedError, RuntimeError, RecursionError, MemoryError)
+MAX_ARRAY_BYTES = 2**33  # of all arrays in a file, unpacked
 PARTIAL_PREFIX = ".writing-"  # of unfinished files; the process id and the machine's name follow it
 Array = NDArray[Any]
 
@@ -118,8 +124,9 @@ def read_arrays(path: Path, *required_names: str) -> dict[str, Array]:
     try:
         # Opened here, because NumPy leaves a file open that is not an archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            _check_sizes(archive)
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError) as error:
+    except ARCHIVE_ERRORS as error:
         raise InputFault(f"{path}: not a .npz file of arrays ({error})") from error
     # For an entry that is not an array NumPy returns its raw bytes.
     others = [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]
@@ -129,3 +136,25 @@ def read_arrays(path: Path, *required_names: str) -> dict[str, Array]:
     if missing:
         raise InputFault(f"{path}: the arrays {', '.join(missing)} are missing")
     return arrays
+
+
+def _check_sizes(archive: Any) -> None:  # noqa: ANN401  NumPy's class of archives has no public name
+    """Raise ValueError unless every array has as many bytes as its header says: NumPy would reserve the memory."""
+    entries = archive.zip.infolist()
+    if sum(entry.file_size for entry in entries) > MAX_ARRAY_BYTES:
+        raise ValueError(f"its arrays have more than {MAX_ARRAY_BYTES:,} bytes")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise ValueError("two arrays have the same name")
+    for entry in entries:
+        with archive.zip.open(entry) as stream:
+            if stream.peek(6)[:6] == b"\x93NUMPY":
+                _check_header(entry.filename, stream, entry.file_size)
+
+
+def _check_header(name: str, stream: IO[bytes], file_size: int) -> None:
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or stream.tell() + size != file_size:
+        raise ValueError(f"{name} has the shape {shape}, but {file_size:,} bytes")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import onnxruntime
 
+from level1_cnn.inference.onnx_check import read_onnx
 from runtime.errors import InputFault
 from runtime.files import replacing
 
@@ -92,12 +93,16 @@ def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[in
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such file; an ONNX network was expected")
-    return _Network(_load(path, _options(threads)), outputs)
+    session = _load(path, _options(threads))
+    count = len(session.get_outputs())
+    if outputs is not None and max(outputs) >= count:
+        raise InputFault(f"{path}: the network has {count} outputs; expected {max(outputs) + 1}")
+    return _Network(path, session, outputs)
 
 
 class _Network:
-    def __init__(self, session: onnxruntime.InferenceSession, outputs: Sequence[int] | None = None) -> None:
-        self._session = session
+    def __init__(self, path: Path, session: onnxruntime.InferenceSession, outputs: Sequence[int] | None) -> None:
+        self._path, self._session = path, session
         names = [value.name for value in session.get_outputs()]
         self._outputs = None if outputs is None else [names[index] for index in outputs]
         self._inputs = [value.name for value in session.get_inputs()]
@@ -114,7 +119,10 @@ class _Network:
 
     def _call(self, inputs: Sequence[Array]) -> list[Array]:
         arrays = [np.ascontiguousarray(array, np.float32) for array in inputs]
-        outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, arrays, strict=True)))
+        try:
+            outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, arrays, strict=True)))
+        except Exception as error:  # ONNX Runtime's exceptions have no common class
+            raise InputFault(f"{self._path}: the network cannot be run on these pictures ({error})") from error
         return outputs
 
 
@@ -129,7 +137,8 @@ def _options(threads: int | None) -> onnxruntime.SessionOptions:
 
 
 def _load(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    content = read_onnx(path)
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common class
         raise InputFault(f"{path}: not an ONNX network that can be run ({error})") from error

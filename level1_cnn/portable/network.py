@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.data.targets import melanoma_column, melanoma_logits
@@ -27,11 +28,11 @@ class NetworkFacts(Settings):
 
     name: str
     method: Literal["frozen", "finetune"]
-    image_size: int  # px
+    image_size: int = Field(ge=1, le=4096)  # px
     views: tuple[str, ...]
     targets: Targets
     metadata: bool  # whether the network has metadata as a second input
-    folds: int
+    folds: int = Field(ge=1, le=1000)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,14 @@ def head_file(fold: int) -> str:
 def read_head(path: Path) -> Head:
     """Read the head at ``path``; raise InputFault when it is missing or damaged."""
     arrays = read_arrays(path, "kernel", "bias", "power")
-    return Head(arrays["kernel"], arrays["bias"], float(arrays["power"]))
+    kernel, bias, power = (arrays[name] for name in ("kernel", "bias", "power"))
+    is_numeric = all(array.dtype.kind in "iuf" and np.isfinite(array).all() for array in (kernel, bias, power))
+    if not is_numeric or kernel.ndim != 2 or bias.shape != kernel.shape[1:] or power.size != 1 or not power > 0:
+        raise InputFault(
+            f"{path}: not a head: kernel {kernel.shape}, bias {bias.shape} and power {power.shape} must be finite "
+            "numbers of the shapes (features, outputs), (outputs,) and ()"
+        )
+    return Head(kernel, bias, float(power))
 
 
 def _heat(maps: np.ndarray, head: Head, logits: np.ndarray, scheme: Targets) -> np.ndarray:

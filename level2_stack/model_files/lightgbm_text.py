@@ -75,7 +75,9 @@ def _check(text: str, categories: Sequence[int | None]) -> None:
         start += size
     require(body[start:] == f"{END}\n", "tree_sizes does not agree with the trees")
     require(bool(trees), "no tree")
-    _check_values({key: [tree.get(key, "") for tree in trees] for key in trees[0] | dict.fromkeys(OF_CATEGORIES, "")}, categories)
+    _check_values(
+        {key: [tree.get(key, "") for tree in trees] for key in trees[0] | dict.fromkeys(OF_CATEGORIES, "")}, categories
+    )
 
 
 def _header(head: str, columns: int) -> Lines:
@@ -152,8 +154,7 @@ def _check_splits(leaves: Integers, values: dict[str, Integers]) -> None:
     tree = np.repeat(np.arange(len(leaves)), splits)
     split = np.arange(len(tree)) - np.repeat(np.cumsum(splits) - splits, splits)
     left, right = (
-        np.where(child >= 0, child, splits[tree] - 1 - child)
-        for child in (values["left_child"], values["right_child"])
+        np.where(child >= 0, child, splits[tree] - 1 - child) for child in (values["left_child"], values["right_child"])
     )
     for child in (values["left_child"], values["right_child"]):
         require_range("left_child or right_child", child, -(2**31), splits[tree])

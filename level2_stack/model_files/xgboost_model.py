@@ -78,7 +78,9 @@ def _categories(column: pd.Series) -> list[str] | None:
 
 def _keys(name: str, value: Any, *keys: str) -> Json:  # noqa: ANN401
     require(isinstance(value, dict), f"{name} is not an object")
-    require(set(value) == set(keys), f"{name} has the keys {', '.join(sorted(value))[:200]}; expected {', '.join(keys)}")
+    require(
+        set(value) == set(keys), f"{name} has the keys {', '.join(sorted(value))[:200]}; expected {', '.join(keys)}"
+    )
     fields: Json = value
     return fields
 

@@ -12,7 +12,8 @@ from level2_stack.crossval.fits import Model, Table, Task, Workers, build_table,
 from level2_stack.design.assemble import Design
 from level2_stack.explain.explanations import LIMIT, StackDecisions
 from level2_stack.explain.fits import members_of, tasks_of
-from level2_stack.portable.stack import FACTS, Column, Member, PortableStack, StackFacts, model_folder
+from level2_stack.portable.facts import Column, Member, StackFacts
+from level2_stack.portable.stack import FACTS, PortableStack, model_folder
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
 from runtime.files import write_json

@@ -1,10 +1,10 @@
 """A finished stack as a folder of models and JSON: it scores and explains new rows; nothing is unpickled."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,48 +12,17 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from level2_stack import learners
 from level2_stack.calibration import calibrate
 from level2_stack.crossval.fits import Model, select_columns
 from level2_stack.explain.fits import MemberScores, exact_split, mean_over_seeds, split_by_column, stage_of
 from level2_stack.explain.scales import Split, apply_function, mean_probability, weighted_sum
+from level2_stack.portable.facts import Member, StackFacts, check_facts, read_model
 from runtime.errors import InputFault
 from runtime.files import read_json
-from runtime.settings import Settings, check_settings
+from runtime.settings import check_settings
 
 Floats = NDArray[np.float64]
 FACTS = "stack.json"
-
-
-class Column(Settings):
-    """A column of the design; a text column has its ``categories``, a number None."""
-
-    name: str
-    categories: tuple[str, ...] | None = None
-
-
-class Member(Settings):
-    """A learner of the stack: its number of seeds, the share of rounds that each fold uses (None: no booster).
-
-    ``corrections`` are log odds that are added to the logits because negatives were thinned.
-    """
-
-    name: str
-    seeds: int
-    rounds: tuple[float, ...] | None
-    corrections: tuple[tuple[float, ...], ...]  # per fold and seed
-
-
-class StackFacts(Settings):
-    """The content of ``stack.json``: everything that the stack needs besides its models."""
-
-    submitted: str
-    members: tuple[Member, ...]
-    weights: tuple[tuple[float, ...], ...]  # per fold, of the members' logits
-    calibrators: tuple[dict[str, Any], ...]  # per fold: its name and parameters
-    trained: tuple[float, ...]  # per fold: the share of malignant cases among its training rows
-    prevalence: float | None
-    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
@@ -135,17 +104,34 @@ def read_portable_stack(folder: Path) -> PortableStack:
     if not (folder / FACTS).is_file():
         raise InputFault(f"{folder / FACTS}: no such file; a bundle's stack has one; write the bundle again")
     facts = check_settings(read_json(folder / FACTS), StackFacts, str(folder / FACTS))
+    check_facts(facts, folder / FACTS)
     models = {
         (member.name, fold): [
-            Model(learners.find(member.name).load(model_folder(folder, member.name, fold, seed)), correction)
+            Model(read_model(member.name, model_folder(folder, member.name, fold, seed)), correction)
             for seed, correction in enumerate(corrections)
         ]
         for member in facts.members
         for fold, corrections in enumerate(member.corrections)
     }
-    return PortableStack(facts, models)
+    stack = PortableStack(facts, models)
+    _try(stack, folder)
+    return stack
 
 
 def model_folder(folder: Path, learner: str, fold: int, seed: int) -> Path:
     """Return the folder of one model inside the ``folder`` of the stack."""
     return folder / learner / f"fold_{fold}" / f"seed_{seed}"
+
+
+def _try(stack: PortableStack, folder: Path) -> None:
+    """Raise InputFault unless the stack gives a row without values, and one of zeros, a probability."""
+    names = [column.name for column in stack.facts.columns]
+    rows = stack.design(pd.DataFrame([[np.nan] * len(names), [0.0] * len(names)], columns=names))
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            by_fold, split = stack.explain(rows)
+    except Exception as error:
+        raise InputFault(f"{folder}: its models do not fit together ({error}); write the bundle again") from error
+    if not (np.isfinite(by_fold).all() and np.isfinite(split.base).all() and np.isfinite(split.parts).all()):
+        raise InputFault(f"{folder}: its models give values that are not finite; write the bundle again")
