@@ -106,5 +106,23 @@ def bench_bundle(
     run_portable_benchmark(Run(options.folder), networks, pictures)
 
 
+@app.command("fuzz-bundles")
+def fuzz_bundles(
+    files: Annotated[int, typer.Option(min=1, help="altered bundles of each kind")] = 500,
+    seed: Annotated[int, typer.Option(help="seed of the alterations")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, help="a process that takes longer counts as one that hangs")] = 30,
+    only: Annotated[list[str] | None, typer.Option(help="kinds of bundles: learners, or onnx")] = None,
+    failures: Annotated[Path | None, typer.Option(help="folder for bundles that end the process, or never end")] = None,
+) -> None:
+    """Alter files of bundles, make their digests anew, load them; exit code 1 if one ends or blocks its process."""
+    from benchmarks.fuzzing.bundles import kinds
+    from benchmarks.fuzzing.trial import count_outcomes, outcome_table
+
+    outcomes = {kind: count_outcomes(kind, files, seed, seconds, failures) for kind in only or kinds()}
+    table = outcome_table(outcomes)
+    say(table.to_string())
+    raise typer.Exit(1 if table[["error", "crash", "hang"]].to_numpy().any() else 0)
+
+
 if __name__ == "__main__":
     run_app(app, "python -m benchmarks")

@@ -1,0 +1,1 @@
+"""Bundles with crafted files, and what loading them does to the process."""
