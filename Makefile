@@ -5,8 +5,8 @@
 # The variables that somebody may set; all but the last two lines are options of `melstack`: --free-disk is FREE_DISK.
 SETTINGS := DATA RUN MAPPING EXTRA FOLDS OFFICIAL_FOLDS FOLD_SEED CLINIC_TRAIN CLINIC_TEST CLINIC_SEED PROFILE MODELS \
   DEVICES DETERMINISTIC CLUSTER RECIPE FOREIGN TRUST PREVALENCE ACCEPT_FINDING RESET SLIM BUNDLE OUT THREADS HOST PORT OPEN_TO_OTHERS KEEP \
-  LIMITS PATIENTS RUNS ROOT AGAINST MLFLOW FREE_DISK FREE_MEMORY FREE_GPU MODEL FOLD SEARCH TABLE PARTS LAYOUT CROPS \
-  TRAIN TEST SEED MINUTES CLIENTS PICTURES VERBOSE
+  REQUIRE_SIGNATURE KEY LIMITS PATIENTS RUNS ROOT AGAINST MLFLOW FREE_DISK FREE_MEMORY FREE_GPU MODEL FOLD SEARCH TABLE PARTS LAYOUT CROPS \
+  TRAIN TEST SEED MINUTES CLIENTS PICTURES FILES SECONDS ONLY FAILURES VERBOSE
 OF_MAKE := GPU TESTS KILLS PIPELINE_KILLS PROOF PROOF_OPTIONS TF_CPP_MIN_LOG_LEVEL OMP_WAIT_POLICY SHELL MAKEFLAGS
 
 # Everything that was typed is checked before anything is installed or run.
@@ -72,11 +72,12 @@ tune: ## search MODEL's settings within the ranges of SEARCH, on training folds 
 bundle: ## the bundle alone;   SLIM=0.005: one with the fewest networks within that loss of AUC
 ##@ Maintaining
 verify: ## every file of RUN against its digest: intact, damaged or stale
-check-bundle: ## every file of BUNDLE against its digest
+check-bundle: ## every file of BUNDLE against its digest, its signature, and whether its models can be loaded
+sign: ## sign BUNDLE with the private KEY
 clinic: ## draw the synthetic clinic, the demo, into data/clinic
 spread: ## RECIPE's boosters over a TABLE larger than one machine, on CLUSTER's workers: scores in OUT
 design: ## the design matrix of a finished stack as Parquet files in OUT
-TRIALS := try-server bench bench-bundle
+TRIALS := try-server bench bench-bundle fuzz-bundles
 VERBS := $(shell sed -n '/^\#\#@ Daily/,/^VERBS/s/^\([a-z-]*\): \#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 # Messages then name the next command as make's, and a variable may belong to another target of the same call.
 $(VERBS) $(TRIALS) prove: export MELSTACK_TYPED_BY := make
@@ -87,6 +88,7 @@ $(VERBS): $(STAMP)
 try-server: ## BUNDLE's page under load: latency, memory, wrong answers
 bench: ## speed of this machine, as ratios within one run
 bench-bundle: ## the networks of BUNDLE through ONNX Runtime and through TensorFlow
+fuzz-bundles: ## bundles with altered FILES, each loaded in a process of its own: refused, loaded, crash, hang
 $(TRIALS): $(STAMP)
 	@$(BIN)/python -m benchmarks $@ $(WORDS)
 

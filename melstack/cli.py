@@ -24,7 +24,7 @@ ORDER = (
         "serve",
     ),
     *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
-    *("verify", "check-bundle", "clinic", "spread", "design"),
+    *("verify", "check-bundle", "sign", "clinic", "spread", "design"),
 )
 
 

@@ -28,6 +28,9 @@ Prevalence = Annotated[
     ),
 ]
 Verbose = Annotated[bool, flag("--verbose", "print every line that the run's log.txt gets")]
+PublicKey = Annotated[
+    Path | None, setting("public key (PEM) that must have signed the bundle", "FILE", "any key, or none")
+]
 Threads = Annotated[int | None, setting("threads per network", "N", "all cores", min=1)]
 
 

@@ -116,6 +116,10 @@ class PortableNetwork:
         logits = [raw @ head.kernel[:, 0] + head.bias[0] for head in self._heads]
         return NetworkOutputs(np.stack(logits), features.mean(axis=1, dtype=np.float32)[np.newaxis])
 
+    def open(self) -> None:
+        """Read all files of the network, as its first prediction does; raise InputFault for a damaged one."""
+        _ = self._sessions, self._heads
+
     @cached_property
     def _sessions(self) -> list[Session]:
         outputs = [FEATURES] if self.facts.method == "frozen" else [FEATURES, LOGITS]

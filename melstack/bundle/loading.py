@@ -57,6 +57,11 @@ class Bundle:
         origin = {"run": self.manifest.run, "networks": networks, "versions": self.manifest.versions}
         return {**self.manifest.facts, **origin, "digest": bundle_digest(self.folder)}
 
+    def check_networks(self) -> None:
+        """Open every network, which ``predict`` does at its first call; raise InputFault for a damaged one."""
+        for network in self._networks.values():
+            network.open()
+
     @property
     def foreign_networks(self) -> list[str]:
         """The networks that the bundle lacks: the caller passes their predictions."""

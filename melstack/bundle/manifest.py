@@ -15,6 +15,9 @@ from runtime.settings import Settings, check_settings
 
 NAME = "manifest.json"
 NETWORKS, STACK, CARD = "networks", "stack", "model_card.md"  # in the folder of the manifest
+PARTS_LIST = "sbom.cdx.json"
+SIGNATURE = "manifest.sig"  # of the manifest, so it is not listed there
+MAX_BYTES = 50_000_000  # of the manifest
 FORMAT = 1  # raise it when bundles of an earlier version can no longer be read
 
 
@@ -74,6 +77,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputFault(
             f"{folder}: not a bundle, it has no {NAME}; {command('submission')} writes one into runs/<name>/bundle"
         )
+    if (folder / NAME).stat().st_size > MAX_BYTES:
+        raise InputFault(f"{folder / NAME}: more than {MAX_BYTES:,} bytes, which no bundle has; write it again")
     content = read_json(folder / NAME)
     if not isinstance(content, dict):
         raise InputFault(
@@ -119,4 +124,5 @@ def _check_files(folder: Path, files: dict[str, str]) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and path != folder / NAME)
+    own = {folder / NAME, folder / SIGNATURE}
+    return (path for path in folder.rglob("*") if path.is_file() and path not in own)

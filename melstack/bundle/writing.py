@@ -33,6 +33,7 @@ from melstack.bundle.manifest import (
     write_manifest,
 )
 from melstack.bundle.novelty import learn_novelty, write_novelty
+from melstack.bundle.parts_list import write_parts_list
 from melstack.report.model_card.writing import card
 from runtime.errors import InputFault
 from runtime.files import read_json, write_text
@@ -87,6 +88,7 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None 
     _write_parts(run, level2, recipe, decisions, own, partial_folder, cluster)
     write_text(partial_folder / CARD, card(run, level2))
     reference = _write_reference(run, own, partial_folder)
+    write_parts_list(partial_folder, run.folder.resolve().name)
     write_manifest(partial_folder, _manifest(run, level2, recipe, decisions, entries, reference))
     shutil.rmtree(folder, ignore_errors=True)
     partial_folder.replace(folder)

@@ -1,4 +1,4 @@
-"""Commands that apply a bundle: predict a folder, serve the page, check the files."""
+"""Commands that apply a bundle: predict a folder, serve the page, check the files, sign them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from melstack.option_groups import expand_groups
 from melstack.option_types import flag, setting
-from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, Threads
+from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, PublicKey, Threads
 from runtime.progress import say, warn
 
 app = typer.Typer()
@@ -23,11 +23,14 @@ def predict(
         Path | None, setting("<network>/test.csv of networks that the bundle lacks", "FOLDER", "")
     ] = None,
     threads: Threads = None,
+    require_signature: PublicKey = None,
 ) -> None:
     """Predict the cases of a data folder with a bundle, without training: probabilities, reasons, notices."""
     from melstack.bundle.origin import another_stack
     from melstack.bundle.predicting import predict_folder
+    from melstack.bundle.signature import describe_signature
 
+    say(describe_signature(bundle_options.bundle_folder, require_signature))
     if sentence := another_stack(bundle_options.bundle_folder):
         warn(sentence)
     tables = out or bundle_options.folder / "predicted"
@@ -46,6 +49,7 @@ def serve(
     keep: Annotated[Path | None, setting("folder that gets every request's pictures and answer", "FOLDER", "")] = None,
     limits: Annotated[Path | None, setting("TOML with other limits on requests", "FILE", "built-in limits")] = None,
     threads: Threads = None,
+    require_signature: PublicKey = None,
 ) -> None:
     """Serve a local page for one patient: upload pictures, see each lesion's probability and reasons."""
     from melstack.bundle.serving.application import check_host, open_listener
@@ -60,7 +64,9 @@ def serve(
     open_listener(host, port).close()  # a bundle takes a while to load
     from melstack.bundle.loading import Bundle
     from melstack.bundle.origin import another_stack
+    from melstack.bundle.signature import describe_signature
 
+    say(describe_signature(bundle_options.bundle_folder, require_signature))
     if sentence := another_stack(bundle_options.bundle_folder):
         warn(sentence)
     bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
@@ -69,9 +75,28 @@ def serve(
 
 @app.command("check-bundle", rich_help_panel=MAINTAINING, epilog="Example: melstack check-bundle --bundle bundle")
 @expand_groups
-def check(bundle_options: BundleOptions) -> None:
-    """Check the digest of every file of a bundle."""
+def check(bundle_options: BundleOptions, require_signature: PublicKey = None) -> None:
+    """Check the digest of every file of a bundle, its signature, and that its models can be loaded."""
     from melstack.bundle.manifest import bundle_digest, read_manifest
+    from melstack.bundle.signature import describe_signature
 
-    manifest = read_manifest(bundle_options.bundle_folder)
-    say(f"bundle: {len(manifest.files)} files are unchanged, {bundle_digest(bundle_options.bundle_folder)}")
+    folder = bundle_options.bundle_folder
+    manifest = read_manifest(folder)
+    say(describe_signature(folder, require_signature))
+    from melstack.bundle.loading import Bundle
+
+    Bundle.load(folder, threads=1).check_networks()
+    say(f"bundle: {len(manifest.files)} files are unchanged, {bundle_digest(folder)}")
+
+
+@app.command(rich_help_panel=MAINTAINING, epilog="Example: melstack sign --bundle bundle --key key.pem")
+@expand_groups
+def sign(
+    bundle_options: BundleOptions,
+    key: Annotated[Path, setting("private key: openssl genpkey -algorithm ed25519 -out key.pem", "FILE")],
+) -> None:
+    """Sign a bundle, so that others can check who made it; the signature is manifest.sig in the bundle."""
+    from melstack.bundle.signature import sign_bundle
+
+    signer = sign_bundle(bundle_options.bundle_folder, key)
+    say(f"bundle: {bundle_options.bundle_folder} is signed by the key {signer.fingerprint}")
