@@ -18,10 +18,18 @@ from level2_stack.learner_contract import (
     stage_ends,
     without_unused_categories,
 )
-from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
+from level2_stack.learner_files import (
+    FACTS,
+    category_counts,
+    columns_from_json,
+    columns_to_json,
+    read_facts,
+    write_facts,
+)
+from level2_stack.model_files.catboost_model import read_catboost
 from runtime.errors import InputFault
 from runtime.files import replacing
-from runtime.settings import Settings
+from runtime.settings import Settings, check_settings
 
 if TYPE_CHECKING:
     from catboost import CatBoost, Pool
@@ -48,7 +56,7 @@ class Params(Settings):
     leaf_estimation_iterations: int = Field(1, ge=1)
     # The probability never falls if a network's logit rises and all other columns stay the same.
     monotone: bool = False
-    thread_count: int = Field(1, ge=1)  # fits run side by side, one per core
+    thread_count: int = Field(1, ge=1, le=1024)  # fits run side by side, one per core
 
 
 class FittedBooster:
@@ -119,11 +127,14 @@ def save(predict: FittedBooster, folder: Path) -> None:
 def load(folder: Path) -> FittedBooster:
     """Read the booster that ``save`` wrote; raise InputFault if ``folder`` is damaged or the library is missing."""
     facts, library = read_facts(folder, "catboost", "columns", "params"), _library()
+    template = columns_from_json(facts["columns"])
+    params = check_settings(facts["params"], Params, str(folder / FACTS))
+    content = read_catboost(folder / MODEL, category_counts(template))
     try:
-        booster = library.CatBoost().load_model(str(folder / MODEL), format="cbm")
+        booster = library.CatBoost().load_model(blob=content, format="cbm")
+        return FittedBooster(booster, template, params)
     except library.CatBoostError as error:
         raise InputFault(f"{folder / MODEL}: not a CatBoost model ({error})") from error
-    return FittedBooster(booster, columns_from_json(facts["columns"]), Params(**facts["params"]))
 
 
 def suggest(trial: Trial) -> dict[str, int | float]:

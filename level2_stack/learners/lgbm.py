@@ -65,7 +65,7 @@ class Params(Settings):
     monotone: bool = False
     # Fits run side by side, one per core. More threads in one fit wait for each other after every split: on a busy
     # machine that made a thousand rows take minutes instead of a second.
-    num_threads: int = Field(1, ge=1)
+    num_threads: int = Field(1, ge=1, le=1024)
 
 
 class FittedBooster:
