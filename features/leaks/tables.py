@@ -1,22 +1,19 @@
 """Find leaks in the tables of a run: patients or cases in the wrong fold, other folds, features with the target."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from features.blocks import LABELS, Sources, metadata
 from features.cases.patient_groups import GROUP_SEPARATOR
 from features.cases.patients import patient_keys
 from features.folder.picture_locations import EXTRA
-from features.leaks.findings import BLOCKING, NOTE, RESOLVED_LEAK, Finding, findings_of
+from features.leaks.column_leaks import Cases, column_leaks
+from features.leaks.findings import BLOCKING, NOTE, RESOLVED_LEAK, RUN_STOPS, WARNING, Finding, findings_of
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
-TARGET_AUC = 0.999  # a feature with at least this AUC is the target under another name
-SUSPICIOUS_AUC = 0.95  # a feature with at least this AUC needs a check: no known single attribute comes near it
-RARE = 5  # cases; rarer text values are too few to estimate their share of malignant cases
 FOLLOWS = "each is left out of the training of the fold that validates its patient"
 EXTRA_PREFIX = EXTRA + GROUP_SEPARATOR
 
@@ -54,7 +51,7 @@ def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
     """Yield the differences between the folds of level-one tables and those of the cases; a fold of -1 is unknown."""
     train = cases[cases["role"] == "train"]
     differing = {}
-    for path in _tables(run.level1.glob("*/predictions.parquet")):
+    for path in sorted(run.level1.glob("*/predictions.parquet")):
         table = read_table(path)
         name = path.parent.name
         yield from _fold_findings(name, table, cases)
@@ -81,68 +78,22 @@ def _fold_findings(name: str, table: pd.DataFrame, cases: pd.DataFrame) -> Itera
 
 
 def feature_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
-    """Yield the feature columns that equal or almost determine the target of the training cases."""
-    target = cases.loc[cases["role"] == "train", "target"]
-    areas = {
-        f"{path.stem}.{name}": single_feature_auc(column, target)
-        for path in _tables(run.blocks.glob("*.parquet"))
-        for name, column in read_table(path).reindex(target.index).items()
+    """Yield the columns, and pairs of columns of the metadata, that reveal the target of the training cases."""
+    train = cases[cases["role"] == "train"]
+    tables = {path.stem: read_table(path) for path in sorted(run.blocks.glob("*.parquet"))}
+    # Before level one no block exists yet, and training on a leak would be lost time.
+    tables.setdefault("metadata", metadata.build(train.drop(columns=["role", *LABELS], errors="ignore"), Sources()))
+    columns = {
+        f"{block}.{name}": column for block, table in tables.items() for name, column in table.loc[train.index].items()
     }
-    for what, low, high, severity, action in (
-        (
-            f"features that equal the target (AUC of {TARGET_AUC} or more)",
-            TARGET_AUC,
-            2.0,
-            BLOCKING,
-            "remove them from the block",
-        ),
-        (
-            f"features that almost equal the target (AUC of {SUSPICIOUS_AUC} or more)",
-            SUSPICIOUS_AUC,
-            TARGET_AUC,
-            NOTE,
-            "check them",
-        ),
-    ):
-        columns = [f"{name} (AUC {area:.4f})" for name, area in areas.items() if low <= area < high]
-        yield from findings_of(what, columns, severity, action)
-
-
-def single_feature_auc(column: pd.Series, target: pd.Series) -> float:
-    """Return the AUC of ``column`` alone for ``target`` (0/1), the better of both directions, 0.5 to 1.
-
-    A text value is replaced by its share of malignant cases; values rarer than RARE count as one value. The result is
-    the larger of the AUC of the known values and the AUC of whether a value is missing.
-    """
-    text = not pd.api.types.is_numeric_dtype(column)
-    # Arrays, since looking rows up by name took most of the time for 401,059 cases.
-    score = (_shares(column, target) if text else column).to_numpy(dtype=np.float64)
-    malignant, is_known = target.to_numpy() == 1, ~np.isnan(score)
-    return max(_auc(score[is_known], malignant[is_known]), _auc_of_missingness(is_known, malignant))
-
-
-def _shares(column: pd.Series, target: pd.Series) -> pd.Series:
-    counts = column.map(column.value_counts())
-    return target.groupby(column.where(counts >= RARE, "rare values")).transform("mean").where(column.notna())
-
-
-def _auc(score: NDArray[np.float64], malignant: NDArray[np.bool_]) -> float:
-    """Return the exact AUC from ranks (Mann and Whitney 1947), at least 0.5; 0.5 if a class has under RARE cases."""
-    positives = int(malignant.sum())
-    negatives = len(malignant) - positives
-    if min(positives, negatives) < RARE:
-        return 0.5
-    ranks = float(pd.Series(score).rank().to_numpy()[malignant].sum())
-    area = (ranks - positives * (positives + 1) / 2) / (positives * negatives)
-    return float(np.maximum(area, 1 - area))
-
-
-def _auc_of_missingness(is_known: NDArray[np.bool_], malignant: NDArray[np.bool_]) -> float:
-    """Return the AUC, 0.5 or more, of whether a value is known; its ROC curve has one point."""
-    if min(int(malignant.sum()), int((~malignant).sum())) < RARE:
-        return 0.5
-    return float(0.5 + abs(is_known[malignant].mean() - is_known[~malignant].mean()) / 2)
-
-
-def _tables(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths)
+    # What the blocks compute from pictures and patients has no secret relation between two columns.
+    pair_names = [name for name in columns if name.startswith("metadata.")]
+    folds = np.unique(train["fold"], return_inverse=True)[1]
+    for leak in column_leaks(columns, Cases((train["target"] == 1).to_numpy(), folds), pair_names):
+        name = f"column-{'+'.join(leak.columns)}"
+        if leak.equals_target:
+            action = "leave it out of the data, or out of the mapping" + RUN_STOPS
+            yield Finding("column that equals the target", 1, BLOCKING, action, [leak.text()], name)
+        else:
+            action = "check that its value is known before the diagnosis"
+            yield Finding("column that may reveal the target", 1, WARNING, action, [leak.text()], name)

@@ -1,6 +1,7 @@
 """Ablation: the nested AUC without each block, the paired loss, and columns that may leak the target."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ from numpy.typing import NDArray
 from features import blocks
 from level2_stack import learners
 from level2_stack.contrasts import FAMILIES
-from level2_stack.crossval.fits import Task, Workers, build_table, run_tasks
+from level2_stack.crossval.culprits import Names, Refits, find_culprits
+from level2_stack.crossval.fits import Task, Workers, build_table
 from level2_stack.crossval.nested import CrossValidation, params_for, thinning_ratio
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.auc import Interval, delong_interval, patient_bootstrap
-from level2_stack.learner_contract import STAGES
 from level2_stack.recipe import Recipe
 from runtime.plural import number_of
 
@@ -22,6 +23,7 @@ NETWORKS = ("logit", "spread", *FAMILIES)
 MIN_LEAK_LOSS = 0.02  # of AUC: on the contest's tables no block except the networks adds a quarter of it
 NETWORK_PARTS = ("all networks", "contrasts", "spread of views")
 COLUMNS = ["learner", "columns", "auc_without", "loss", "low", "high", "strongest", "strongest_auc", "strongest_low"]
+COLUMNS += ["culprits", "culprits_loss"]
 
 
 def list_parts(design: Design) -> dict[str, tuple[str, ...]]:
@@ -48,45 +50,36 @@ def ablate(
     part. It is fitted once per fold, with the rounds that the inner folds chose with all columns. Columns: ``learner``,
     the number of left-out ``columns``, ``auc_without``, ``loss`` with ``low`` and ``high`` (AUC with the part minus AUC
     without it, paired, patients resampled), the column of the part with the highest AUC of its own (``strongest``),
-    that AUC (``strongest_auc``) and its lower limit by DeLong (``strongest_low``).
+    that AUC (``strongest_auc``) and its lower limit by DeLong (``strongest_low``). For a part that may leak the target,
+    ``culprits`` are the columns without which the AUC falls, and ``culprits_loss`` by how much; else "" and NaN.
     """
     booster = leading_booster(recipe)
     parts = list_parts(design)
     if booster is None or not parts:
         return pd.DataFrame(columns=COLUMNS)
-    scores = _scores_without(design, recipe, cross_validation, booster, parts, processes, on_fit)
+    table, ratio, params = build_table(design), thinning_ratio(recipe, booster), cross_validation.tuned_params
+
+    def task(fold: int, families: Names = (), columns: Names = ()) -> Task:
+        settings = params_for(recipe, params, booster, fold)
+        return Task(booster, settings, (fold,), 0, ratio, excluded_families=families, excluded_columns=columns)
+
+    refits = Refits(table, cross_validation.stage.get(booster), processes, on_fit, task)
+    scores = refits.scores({name: {"families": families} for name, families in parts.items()})
     scores.insert(0, "", cross_validation.scores[booster].by_seed[0])
     gains = patient_bootstrap(design.y, scores, design.groups, reference="", replicates=replicates).drop(index="")
     rows = gains.rename(columns={"auc": "auc_without"})[["auc_without"]]
     rows[["loss", "low", "high"]] = gains[["gain", "gain_low", "gain_high"]]
     rows[["strongest", "strongest_auc", "strongest_low"]] = [_strongest(design, each) for each in parts.values()]
     rows["columns"] = [len(_columns(design, families)) for families in parts.values()]
+    best = max((_column_auc(design, design.train[f"logit.{name}"]).value for name in design.networks), default=1.0)
+    suspects = [str(name) for name in rows.index if name not in NETWORK_PARTS and _is_suspicious(rows.loc[name], best)]
+    blame = {
+        name: find_culprits(replace(refits, on_fit=None), design.y, _by_strength(design, parts[name]))
+        for name in suspects
+    }
+    rows["culprits"] = [", ".join(blame[str(name)][0]) if name in blame else "" for name in rows.index]
+    rows["culprits_loss"] = [blame[str(name)][1] if name in blame else np.nan for name in rows.index]
     return rows.assign(learner=booster)[COLUMNS].rename_axis("part").sort_values("loss", ascending=False, kind="stable")
-
-
-def _scores_without(
-    design: Design,
-    recipe: Recipe,
-    cross_validation: CrossValidation,
-    booster: str,
-    parts: dict[str, tuple[str, ...]],
-    processes: Workers | None,
-    on_fit: Callable[[Task], None] | None,
-) -> pd.DataFrame:
-    """Return the out-of-fold scores of the booster without each part, one column per part."""
-    table, ratio, params = build_table(design), thinning_ratio(recipe, booster), cross_validation.tuned_params
-    tasks = [
-        Task(booster, params_for(recipe, params, booster, fold), (fold,), 0, ratio, excluded_families=families)
-        for families in parts.values()
-        for fold in range(int(table.folds.max()) + 1)
-    ]
-    scores = {families: np.zeros(len(design.y)) for families in parts.values()}
-    shares = cross_validation.stage.get(booster)
-    for task, outcome in run_tasks(tasks, table, processes=processes, on_fit=on_fit):
-        fold = task.excluded_folds[0]
-        stage = STAGES.index(shares[fold]) if shares else 0
-        scores[task.excluded_families][table.folds == fold] = outcome.fold_scores[fold][stage]
-    return pd.DataFrame({name: scores[families] for name, families in parts.items()})
 
 
 def leading_booster(recipe: Recipe) -> str | None:
@@ -100,24 +93,41 @@ def describe_losses(table: pd.DataFrame, best_network: float) -> Iterator[str]:
         auc_without = f"AUC of {row['learner']} {row['auc_without']:.4f}"
         loss = f"{row['loss']:+.4f} [{row['low']:.4f}, {row['high']:.4f}]"
         yield f"without {name} ({number_of(row['columns'], 'column')}): {auc_without}, loss {loss}"
-    yield from leak_sentences(table, best_network)
+    for name, sentence in leak_sentences(table, best_network).items():
+        yield f"{name} may leak the target: {sentence}"
 
 
-def leak_sentences(table: pd.DataFrame, best_network: float) -> Iterator[str]:
-    """Yield a warning for every block with a column that may leak the target.
+def leak_sentences(table: pd.DataFrame, best_network: float) -> dict[str, str]:
+    """Return block -> why it may leak the target, for every block that may.
 
     A block is suspicious in two cases, both beyond chance. First, the booster loses more than MIN_LEAK_LOSS without the
     block. Second, the block's strongest column has a higher AUC than the best network, ``best_network``: this also
     finds two leaks with the same information, where the booster loses nothing without one of them.
     """
-    outside = table[~table.index.isin(NETWORK_PARTS)]
-    for name, row in outside.iterrows():
-        if row["strongest_low"] > best_network or row["low"] > MIN_LEAK_LOSS:
-            yield (
-                f"{name} may leak the target: the column {row['strongest']} alone has AUC {row['strongest_auc']:.4f} "
-                f"(best network {best_network:.4f}), and without the block the AUC falls by {row['loss']:.4f}; "
-                "check that its values are known before the diagnosis"
-            )
+    rows = table[~table.index.isin(NETWORK_PARTS)]
+    return {
+        str(name): _leak_in_words(row, best_network)
+        for name, row in rows.iterrows()
+        if _is_suspicious(row, best_network)
+    }
+
+
+def _leak_in_words(row: pd.Series, best_network: float) -> str:
+    has_culprits = isinstance(row["culprits"], str) and row["culprits"]
+    without = (
+        f"the AUC falls by {row['culprits_loss']:.4f} without {row['culprits']}, by"
+        if has_culprits
+        else "the AUC falls by"
+    )
+    return (
+        f"{without} {row['loss']:.4f} without the whole block; alone, {row['strongest']} has AUC "
+        f"{row['strongest_auc']:.4f} (best network {best_network:.4f}); check that the values are known before the "
+        "diagnosis"
+    )
+
+
+def _is_suspicious(row: pd.Series, best_network: float) -> bool:
+    return bool(row["strongest_low"] > best_network or row["low"] > MIN_LEAK_LOSS)
 
 
 def _columns(design: Design, families: tuple[str, ...]) -> list[str]:
@@ -126,9 +136,15 @@ def _columns(design: Design, families: tuple[str, ...]) -> list[str]:
 
 def _strongest(design: Design, families: tuple[str, ...]) -> tuple[str, float, float]:
     """Return the column of ``families`` with the highest AUC of its own, that AUC, and its lower limit by DeLong."""
-    aucs = {name: _column_auc(design, design.train[name]) for name in _columns(design, families)}
-    name = max(aucs, key=lambda column: aucs[column].value)
-    return name, aucs[name].value, aucs[name].low
+    name = _by_strength(design, families)[0]
+    auc = _column_auc(design, design.train[name])
+    return name, auc.value, auc.low
+
+
+def _by_strength(design: Design, families: tuple[str, ...]) -> list[str]:
+    """Return the columns of ``families``, that with the highest AUC of its own first."""
+    names = _columns(design, families)
+    return sorted(names, key=lambda name: -_column_auc(design, design.train[name]).value)
 
 
 def _column_auc(design: Design, column: pd.Series) -> Interval:

@@ -28,7 +28,7 @@ MIN_PARALLEL_CELLS = 5_000_000
 
 
 class Task(NamedTuple):
-    """One fit of ``learner`` on the rows outside ``excluded_folds``, without the columns of ``excluded_families``.
+    """One fit of ``learner`` on the rows outside ``excluded_folds``, without some families of columns and columns.
 
     ``thinning_ratio`` is the number of negatives per positive that the fit keeps; None keeps all. A fit that excludes
     one fold also predicts the test rows. With ``keep_model`` the fitted model is part of the result.
@@ -41,6 +41,7 @@ class Task(NamedTuple):
     thinning_ratio: float | None = None
     keep_model: bool = False
     excluded_families: tuple[str, ...] = ()
+    excluded_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def choose_processes(n_tasks: int, table: Table) -> int:
 def fit_task(task: Task, table: Table) -> FitResult:
     """Run the fit of ``task``, and predict the rows of its excluded folds and, if that is one fold, the test rows."""
     n_train = len(table.y)
-    X = select_columns(task.learner, table.X, task.excluded_families)
+    X = select_columns(task.learner, table.X, task.excluded_families).drop(columns=list(task.excluded_columns))
     rows, kept_share = thin_negatives(np.flatnonzero(~np.isin(table.folds, task.excluded_folds)), table.y, task)
     groups = table.groups[rows].astype(object)
     predict = learners.find(task.learner).fit(task.params, X.iloc[rows], table.y[rows], groups=groups, seed=task.seed)

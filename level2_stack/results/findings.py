@@ -47,8 +47,8 @@ class Findings:
     def leaks(self) -> list[Finding]:
         """The findings of the leak audit that only this stack shows."""
         best = float(self.board["auc"][self.best_network])
-        sentences = [] if self.ablation is None else ablation.leak_sentences(self.ablation, best)
-        return stack_leaks(self.board, self.result.headline, self.smaller, sentences)
+        leaky_blocks = {} if self.ablation is None else ablation.leak_sentences(self.ablation, best)
+        return stack_leaks(self.board, self.result.headline, self.smaller, leaky_blocks)
 
     @property
     def best_network(self) -> str:

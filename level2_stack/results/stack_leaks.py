@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -15,19 +15,19 @@ STACKED_AUC, SHIFTING_NETWORKS, LEAKY_BLOCK = "stacked-auc", "shifting-networks"
 
 
 def stack_leaks(
-    board: pd.DataFrame, headline: str, smaller: SmallerStack | None, leak_sentences: Iterable[str]
+    board: pd.DataFrame, headline: str, smaller: SmallerStack | None, leaky_blocks: Mapping[str, str]
 ) -> list[Finding]:
     """Return the findings on a stack: an AUC that no honest model has, networks that shift, blocks that leak.
 
     ``board`` is the leaderboard, ``headline`` the model whose AUC is quoted; ``smaller`` the stack without the networks
-    that shift; ``leak_sentences`` the warnings of the ablation.
+    that shift; ``leaky_blocks``: block of columns -> why it may leak the target.
     """
     return [
         *_too_good(board, headline),
         *([] if smaller is None else _shift(smaller)),
         *(
-            Finding("block of columns may leak the target", 1, WARNING, text, [], LEAKY_BLOCK)
-            for text in leak_sentences
+            Finding("block that may leak the target", 1, WARNING, reason, [name], LEAKY_BLOCK)
+            for name, reason in leaky_blocks.items()
         ),
     ]
 

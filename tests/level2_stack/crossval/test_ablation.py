@@ -65,7 +65,8 @@ def test_a_leak_is_reported_with_its_column(table):
     (leak,) = [sentence for sentence in lines if sentence.startswith("pictures may leak the target: ")]
     strongest_auc = table.loc["pictures", "strongest_auc"]
     assert strongest_auc > 0.99
-    assert f"the column pictures.leak alone has AUC {strongest_auc:.4f} (best network 0.8500)" in leak
+    assert f"alone, pictures.leak has AUC {strongest_auc:.4f} (best network 0.8500)" in leak
+    assert f"the AUC falls by {table.loc['pictures', 'culprits_loss']:.4f} without pictures.leak, by" in leak
     assert not [sentence for sentence in lines if "metadata may leak" in sentence or "patient may leak" in sentence]
     first = table.loc["pictures"]
     loss = f"{first['loss']:+.4f} [{first['low']:.4f}, {first['high']:.4f}]"
@@ -77,6 +78,21 @@ def test_a_leak_in_a_text_column_is_found_although_its_codes_have_no_order(desig
     assert abs(auc(design.y, codes.astype(float)) - 0.5) < 0.3
     assert table.loc["table", "strongest_auc"] > 0.85
     assert any("table may leak" in sentence for sentence in describe_losses(table, best_network=0.8))
+
+
+@pytest.mark.parametrize("kind", ["together", "twice"])
+def test_two_columns_that_leak_are_both_named_and_an_innocent_one_is_not(kind: str):
+    base, random = make_design(300, 0), np.random.default_rng(1)
+    first = random.normal(size=300) if kind == "together" else base.y + random.normal(0, 0.1, 300)
+    second = (first if kind == "together" else 0) + base.y + random.normal(0, 0.1, 300)
+    age = random.normal(size=300) + 0.5 * base.y
+    leaky = with_columns(base, table__first=first, table__second=second, table__age=age)
+    # Without a random choice of columns per tree, so that every tree sees both columns of the pair.
+    stack = recipe("lgbm", lgbm={"rounds": 60, "learning_rate": 0.2, "feature_fraction": 1.0})
+    table = ablate(leaky, stack, cross_validate(leaky, stack), replicates=50)
+    assert sorted(table.loc["table", "culprits"].split(", ")) == ["table.first", "table.second"]
+    assert table.loc["table", "culprits_loss"] > 0.05
+    assert [line for line in describe_losses(table, 0.8) if line.startswith("table may leak the target: ")]
 
 
 def test_a_useless_text_column_is_not_reported_as_a_leak():

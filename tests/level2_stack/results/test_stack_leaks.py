@@ -15,7 +15,7 @@ def board(auc: float) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("auc", "severities"), [(0.98, []), (0.99, [BLOCKING]), (1.0, [BLOCKING])])
 def test_a_stacked_auc_of_99_percent_stops_the_run(auc: float, severities: list[str]) -> None:
-    findings = stack_leaks(board(auc), "choice", None, [])
+    findings = stack_leaks(board(auc), "choice", None, {})
     assert [finding.severity for finding in findings] == severities
     assert all(finding.name == "stacked-auc" for finding in findings)
 
@@ -29,7 +29,7 @@ def test_the_figure_without_the_networks_that_shift_is_paired_with_the_full_one(
     facts = smaller.facts()
     assert 0.5 < facts["auc"] < 0.75
     assert facts["gain_low"] > 0.1
-    (finding,) = stack_leaks(board(0.9), "choice", smaller, [])
+    (finding,) = stack_leaks(board(0.9), "choice", smaller, {})
     assert finding.severity == WARNING
     assert f"quote the AUC without them, {facts['auc']:.4f}" in finding.text()
 
@@ -37,5 +37,5 @@ def test_the_figure_without_the_networks_that_shift_is_paired_with_the_full_one(
 def test_where_no_network_is_left_the_finding_says_so() -> None:
     smaller = measure_smaller_stack({"b": "why"}, np.ones(2), np.array(["p", "q"], object), pd.Series([1, 2]), None)
     assert smaller == SmallerStack({"b": "why"})
-    (finding,) = stack_leaks(board(0.9), "choice", smaller, [])
+    (finding,) = stack_leaks(board(0.9), "choice", smaller, {})
     assert "no network is left" in finding.text()
