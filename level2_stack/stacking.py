@@ -152,8 +152,7 @@ def _smaller_stack(
     processes: Workers | None,
 ) -> SmallerStack | None:
     """Return the stack without the networks that shift from out of fold to test; None if no network does."""
-    groups = cases.loc[design.X.index, "patient_id"].to_numpy(dtype=object)
-    shifting = shifting_networks(design, groups, recipe.shift_threshold)
+    shifting = shifting_networks(design)
     if not shifting:
         return None
     names, train, smaller_scores = remaining(design.networks, shifting), design.train.index, None

@@ -40,7 +40,7 @@ def outcome_of(source: Source) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="planting-") as folder:
         data, predictions = source.write(Path(folder))
         run = Path(folder) / "run"
-        words = ["--data", str(data), "--run", str(run)]
+        words = ["--data", str(data), "--run", str(run), "--mapping", str(data / "cases.toml")]
         if not source.pictures:
             words += ["--foreign", str(predictions), "--recipe", str(RECIPE)]
         command = [sys.executable, "-m", "melstack", "audit" if source.pictures else "stack", *words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.stacking.networks import STEADY, draw_cases, train_level_one
+from runtime.files import write_text
 
 TABLE_COLUMNS = ("patient_id", "sex", "age_approx", "anatom_site_general_challenge")
 DRAWN_TRAIN, DRAWN_TEST = 3000, 1000  # cases of the drawn clinic
@@ -41,6 +43,10 @@ class Source:
         """Write the tables under ``folder``; return the data folder and the folder of predictions."""
         data, predictions = folder / "data", folder / "predictions"
         data.mkdir(parents=True)
+        names = [str(name) for name in self.train if name not in ("patient_id", "target")]
+        write_text(
+            data / "cases.toml", f"[columns]\nmetadata = {json.dumps(names)}\n"
+        )  # every column, as if the user meant it
         self.train.to_csv(data / "train.csv", index_label="image_name")
         self.test.to_csv(data / "test.csv", index_label="image_name")
         for name, tables in self.networks.items():

@@ -20,18 +20,13 @@ def make_design(random: np.random.Generator, names: list[str]) -> Design:
     return Design(pd.DataFrame(logits), target[:TRAIN], folds, patients)
 
 
-def shifts(design: Design) -> dict[str, str]:
-    patients = np.array([f"p{row // 3}" for row in range(TRAIN + TEST)], dtype=object)
-    return shifting_networks(design, patients, 0.6)
-
-
 def change_test_rows(design: Design, name: str, values: np.ndarray) -> None:
     design.X.iloc[TRAIN:, design.X.columns.get_loc(f"logit.{name}")] = values
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_networks_do_not_shift(seed: int) -> None:
-    assert shifts(make_design(np.random.default_rng(seed), ["a", "b", "c"])) == {}
+    assert shifting_networks(make_design(np.random.default_rng(seed), ["a", "b", "c"])) == {}
 
 
 def test_networks_whose_test_rows_are_shuffled_alike_do_not_vouch_for_each_other() -> None:
@@ -39,7 +34,7 @@ def test_networks_whose_test_rows_are_shuffled_alike_do_not_vouch_for_each_other
     design, order = make_design(random, ["a", "b", "c", "d", "e"]), random.permutation(TEST)
     for name in ("d", "e"):
         change_test_rows(design, name, design.test[f"logit.{name}"].to_numpy()[order])
-    reasons = shifts(design)
+    reasons = shifting_networks(design)
     assert sorted(reasons) == ["d", "e"]
     assert all(f"{other} 0." in reasons["d"] for other in ("a", "b", "c"))
 
@@ -48,17 +43,17 @@ def test_of_two_networks_that_disagree_on_the_test_rows_both_are_named() -> None
     random = np.random.default_rng(2)
     design = make_design(random, ["a", "b"])
     change_test_rows(design, "b", random.permutation(design.test["logit.b"].to_numpy()))
-    assert sorted(shifts(design)) == ["a", "b"]
+    assert sorted(shifting_networks(design)) == ["a", "b"]
 
 
 def test_a_network_on_another_scale_in_the_test_file_is_named_with_its_figure() -> None:
     design = make_design(np.random.default_rng(3), ["a", "b", "c"])
     change_test_rows(design, "b", design.test["logit.b"].to_numpy() + 3)
-    assert list(shifts(design)) == ["b"]
-    assert "tell test from training cases, AUC 0.9" in shifts(design)["b"]
+    assert list(shifting_networks(design)) == ["b"]
+    assert "tell test from training cases, AUC 0.9" in shifting_networks(design)["b"]
 
 
-def test_without_test_rows_nothing_shifts() -> None:
+def test_without_test_rows_nothing_shifting_networks() -> None:
     design = make_design(np.random.default_rng(4), ["a", "b"])
     train = Design(design.X.iloc[:TRAIN], design.y, design.folds, design.groups)
-    assert shifts(train) == {}
+    assert shifting_networks(train) == {}
