@@ -22,13 +22,22 @@ app = new_app(__doc__ or "")
 
 
 @app.command("plant-duplicates")
-def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0) -> None:
-    """Plant altered copies of pictures of a folder (in memory) and print how many of them the audit finds."""
+def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0, kinds: str = "light") -> None:
+    """Plant altered copies of pictures of a folder (in memory) and print how many of each kind the audit finds.
+
+    KINDS are names separated by commas, or `all`.
+    """
+    from benchmarks.alterations import KINDS
     from benchmarks.leak_audit import plant
 
+    names = list(KINDS) if kinds == "all" else kinds.split(",")
+    if wrong := [name for name in names if name not in KINDS]:
+        raise InputFault(f"--kinds {', '.join(wrong)}: no such kind; the kinds are {', '.join(KINDS)}")
     paths = {path.stem: path for path in sorted(folder.rglob("*.jpg"))}
-    result = plant(paths, copies, seed)
-    say(f"{copies} copies among {len(paths)} pictures: recall {result.recall:.3f}, precision {result.precision:.3f}")
+    result = plant(paths, copies, seed, kinds=names)
+    say(result.table().round(3).to_string())
+    count = len(result.copies)
+    say(f"{count} copies among {len(paths)} pictures: recall {result.recall:.3f}, precision {result.precision:.3f}")
     for first, second, similarity in result.other_pairs.head(20).itertuples(index=False):
         say(f"  not planted: {first} {second} {similarity:.3f}")
 

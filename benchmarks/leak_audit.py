@@ -1,76 +1,90 @@
 """Recall and precision of the leak audit on altered copies that are planted among pictures."""
 
-import io
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.random import Generator
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from PIL import Image
 
-from features.leaks.lookalikes import find_lookalikes
+from benchmarks.alterations import KINDS
+from features.leaks.lookalikes import compare_proposals, select_lookalikes
 from features.leaks.traces import make_traces, trace
 from features.pictures.read import read_picture
 from runtime.tables import INDEX
 
-CROP = (0.85, 0.95)  # share of each side, at a random position
-GAIN = (0.9, 1.1)  # factor of the brightness
-SCALE = (0.5, 1.25)  # factor of both sides
-QUALITY = (50, 95)  # of the JPEG
-SMALLEST = 32  # px
-
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The result for planted copies: ``hits`` of ``copies`` were found; ``other_pairs`` were found but not planted."""
+    """The result for planted copies.
 
-    copies: int
-    hits: int
+    ``copies`` has a row per copy: kind, proposed (the pair with its original was compared), hit (it was found).
+    ``other_pairs`` were found but not planted: neither an original with its copy nor two copies of one original.
+    """
+
+    copies: pd.DataFrame
     other_pairs: pd.DataFrame
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per kind: copies, share proposed, share of the proposed that were confirmed, recall."""
+        groups = self.copies.groupby("kind", sort=False)
+        shares = groups[["proposed", "hit"]].mean()
+        return pd.DataFrame(
+            {
+                "copies": groups.size(),
+                "proposed": shares["proposed"],
+                "confirmed": shares["hit"] / shares["proposed"],
+                "recall": shares["hit"],
+            }
+        )
 
     @property
     def recall(self) -> float:
         """Share of the planted copies whose pair with the original was found."""
-        return self.hits / self.copies
+        return float(self.copies["hit"].mean())
 
     @property
     def precision(self) -> float:
         """Share of planted pairs among all pairs that were found."""
-        return self.hits / max(self.hits + len(self.other_pairs), 1)
+        hits = int(self.copies["hit"].sum())
+        return hits / max(hits + len(self.other_pairs), 1)
 
 
-def alter(picture: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-    """Return an altered copy of ``picture``, uint8 RGB (height, width, 3).
+def plant(
+    pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = -1, kinds: Sequence[str] = ("light",)
+) -> AuditResult:
+    """Plant ``copies`` altered copies of each of ``kinds`` among ``pictures`` (image_name -> path); try the audit.
 
-    The copy is cropped, rotated, flipped, made brighter or darker, rescaled and compressed as JPEG again, each by a
-    random amount within the limits of this module.
-    """
-    height, width = (round(side * share) for side, share in zip(picture.shape, rng.uniform(*CROP, 2), strict=False))
-    y, x = rng.integers(0, picture.shape[0] - height + 1), rng.integers(0, picture.shape[1] - width + 1)
-    rotation = np.rot90(picture[y : y + height, x : x + width], int(rng.integers(4)))
-    view = rotation[:, ::-1] if rng.random() < 0.5 else rotation
-    pixels = np.rint(view * rng.uniform(*GAIN)).clip(0, 255).astype(np.uint8)
-    scale = rng.uniform(*SCALE)
-    size = (max(SMALLEST, round(pixels.shape[1] * scale)), max(SMALLEST, round(pixels.shape[0] * scale)))
-    stream = io.BytesIO()
-    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-    image.save(stream, "JPEG", quality=int(rng.integers(*QUALITY)))
-    return np.asarray(Image.open(stream).convert("RGB"))
-
-
-def plant(pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = -1) -> AuditResult:
-    """Plant ``copies`` altered copies among ``pictures`` (image_name -> path) and return how many the audit finds.
-
-    Pairs among the pictures themselves count as other pairs, although real data may contain true ones.
+    The copies of all kinds are planted at once, of different pictures as far as there are enough. Pairs among the
+    pictures themselves count as other pairs, although real data may contain true ones; pairs between two copies of one
+    picture are not counted.
     """
     rng = np.random.default_rng(seed)
-    traces = make_traces(pictures, jobs)
-    originals = rng.choice(np.array(list(pictures), dtype=object), copies, replace=False)
-    rows = {f"copy of {name}": trace(alter(read_picture(pictures[name]), rng)) for name in originals}
-    copy_traces = pd.DataFrame.from_dict(rows, orient="index").rename_axis(INDEX)
-    pairs = find_lookalikes(pd.concat([traces, copy_traces]), jobs)
-    is_hit = pairs["second"].to_numpy() == ("copy of " + pairs["first"]).to_numpy()
-    return AuditResult(copies, int(is_hit.sum()), pairs[~is_hit])
+    names = np.array(list(pictures), dtype=object)
+    originals = np.resize(rng.permutation(names), copies * len(kinds))  # every picture once before any twice
+    plan = list(zip(np.repeat(list(kinds), copies).tolist(), originals, strict=True))
+    labels = [f"{kind} copy of {name}" for kind, name in plan]
+    rows = Parallel(n_jobs=jobs)(
+        delayed(_trace_of_copy)(pictures[name], kind, label) for (kind, name), label in zip(plan, labels, strict=True)
+    )
+    copy_traces = pd.DataFrame(rows, index=labels).rename_axis(INDEX)
+    traces = pd.concat([make_traces(pictures, jobs), copy_traces])
+    sources = dict(zip(labels, (name for _, name in plan), strict=True)) | dict(zip(names, names, strict=True))
+    compared_pairs = compare_proposals(traces, jobs)
+    found_pairs = select_lookalikes(traces, compared_pairs)
+    table = pd.DataFrame({"kind": [kind for kind, _ in plan]}, index=labels)
+    planted = pd.MultiIndex.from_arrays([[name for _, name in plan], labels])
+    table["hit"] = planted.isin(pd.MultiIndex.from_frame(found_pairs[["first", "second"]]))
+    proposed_pairs = pd.MultiIndex.from_frame(compared_pairs[["first", "second"]])
+    table["proposed"] = planted.isin(proposed_pairs) | table["hit"]
+    is_planted = found_pairs["first"].map(sources) == found_pairs["second"].map(sources)
+    return AuditResult(table, found_pairs[~is_planted])
+
+
+def _trace_of_copy(picture: Path, kind: str, label: str) -> dict[str, object]:
+    rng = np.random.default_rng(zlib.crc32(label.encode()))
+    copy: NDArray[np.uint8] = KINDS[kind](read_picture(picture), rng)
+    return trace(copy)

@@ -1,204 +1,177 @@
-"""Align pairs of pictures: the best of eight views, several zooms and all small shifts, on squares of 32 px."""
+"""Align pairs of pictures by an affine map, from the agreement of two discs to the correlation of fine detail.
+
+The map is refined step by step (inverse compositional Lucas-Kanade; Baker and Matthews 2004), all pairs at once.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
+
+from features.leaks.discs import sample, smooth
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
-COARSE = 32  # px
-ZOOMS = (0.84, 0.92, 1.0, 1.09, 1.19)  # the range by which two crops that keep 85 % of a side can differ
-SHIFT = 8  # px of 32
-PADDED_SIDE = 40  # px; room for a square enlarged by 1.19 or shifted by SHIFT
-BEST_VIEWS = 3  # of eight: the views in which the blurred squares agree best
-DETAIL_SCALE = 1.5  # px; coarser structure is light and shade, or the mole as a whole
+COARSE, MEDIUM, FINE = 24, 32, 64  # px of the squares around a disc
+REACH = 1.05  # of a disc's radius: half the side of these squares
+COARSE_SCALE = 5.0  # px of the trace; coarser structure is the mole as a whole
+DETAIL_SCALE = 1.5  # px of a fine square; coarser structure is light and shade
 NOISE = 1.5  # grey levels; weaker detail is a rounding error
-BLACK = 40  # grey levels; black corners come from the dermatoscope and are similar in unrelated pictures
-BLUR = 3.0  # px of 64
-SIDE = 64  # px
-# Steps of zoom and shift (px), coarse to fine; the first are half a step of the search on 32 px squares.
-ROUNDS = ((0.04, 1.0), (0.04, 1.0), (0.02, 0.5), (0.01, 0.25))
-MIDDLE = (SIDE - 1) / 2
+STEP = 0.03  # of the medium structure, to store it in a byte
+COARSE_STEPS, DETAIL_STEPS = 8, 6
+MOST_STRETCH = 2.2  # of a direction by a map; more is a false alignment
+LEAST_OVERLAP = 0.4  # share of the fine square
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """The alignment of k pairs: ``first`` at the position zoom * x + shift shows the same as ``second`` at x.
+class Maps:
+    """Affine maps of k discs: a point p (down, right; in radii) of the disc is at ``middle`` + ``matrix`` p, in px."""
 
-    Zoom and shift (k, 2) are per axis (down, right); x and shift are shares of the side, from the upper left corner.
-    ``view`` (k,) is the view of the second picture, in the order of ``views``; ``alike`` (k,) is the correlation.
+    matrix: Numbers
+    middle: Numbers
+
+    def positions(self, points: Floats) -> Floats:
+        """Return the positions (k, ..., 2) of ``points`` (..., 2)."""
+        flat = points.reshape(-1, 2) @ self.matrix.swapaxes(1, 2) + self.middle[:, None]
+        return np.asarray(flat.reshape(len(flat), *points.shape), np.float32)
+
+    def part(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Maps":
+        """Return the maps of ``rows``."""
+        return Maps(self.matrix[rows], self.middle[rows])
+
+    def after(self, step: "Maps", side: int) -> "Maps":
+        """Return the maps after ``step``, a map from the points of ``grid`` to the pixels of squares of ``side``."""
+        factor = side / (2 * REACH)
+        matrix, shift = step.matrix / factor, (step.middle - (side - 1) / 2) / factor
+        return Maps(self.matrix @ matrix, self.middle + np.einsum("kij,kj->ki", self.matrix, shift))
+
+    def moved(self, change: Numbers) -> "Maps":
+        """Return the maps after the inverse of ``change`` (k, 6): matrix (4) less the identity, and shift (2)."""
+        inverse = np.linalg.inv(np.eye(2) + change[:, :4].reshape(-1, 2, 2))
+        matrix = self.matrix @ inverse
+        return Maps(matrix, self.middle - np.einsum("kij,kj->ki", matrix, change[:, 4:]))
+
+
+def disc_maps(places: Floats, angle: Numbers | float = 0.0, flip: Numbers | float = 1.0) -> Maps:
+    """Return the maps of discs ``places`` (k, 4) after a turn by ``flip`` * direction + ``angle`` (radians)."""
+    angle, flip = np.broadcast_to(angle, len(places)), np.broadcast_to(flip, len(places))
+    sine, cosine = np.sin(angle), np.cos(angle)
+    turn = np.stack([np.stack([flip * cosine, sine], 1), np.stack([-flip * sine, cosine], 1)], 1)
+    return Maps(places[:, 2:, None].astype(np.float64) * turn, places[:, :2].astype(np.float64))
+
+
+def grid(side: int) -> Floats:
+    """Return the points (side, side, 2) of the square around a disc, in radii."""
+    ticks = (np.arange(side) - (side - 1) / 2) * (2 * REACH / side)
+    return np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=2).astype(np.float32)
+
+
+def even(grey: Floats, inside: Floats | NDArray[np.bool_], scale: float) -> Floats:
+    """Return the structure finer than ``scale`` in squares (n, side, side), divided by its local strength.
+
+    Without the division, a mole would dominate and any two small moles would correlate. It is 0 where ``inside`` is.
     """
-
-    alike: Numbers
-    view: NDArray[np.intp]
-    zoom: Numbers
-    shift: Numbers
-
-    def part(self, rows: NDArray[np.bool_]) -> "Alignment":
-        """Return the alignment of the pairs for which ``rows`` (k,) is true."""
-        return Alignment(self.alike[rows], self.view[rows], self.zoom[rows], self.shift[rows])
+    blur = (0, scale, scale)
+    weight = ndimage.gaussian_filter(np.asarray(inside, np.float32), blur, truncate=3) + 1e-3
+    fine = (grey - ndimage.gaussian_filter(grey * inside, blur, truncate=3) / weight) * inside
+    strength = np.sqrt(ndimage.gaussian_filter(fine * fine, blur, truncate=3) / weight)
+    return np.asarray(fine / (strength + NOISE), np.float32)
 
 
-def views(squares: Floats) -> Floats:
-    """Return the eight symmetric views (n, 8, side, side) of ``squares`` (n, side, side)."""
-    sides = (squares, squares.swapaxes(1, 2))
-    return np.stack([np.rot90(side, turn, (1, 2)) for side in sides for turn in range(4)], axis=1)
+def coarse_structure(grey: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return the medium structure (n, side, side), in STEP, of grey squares; by it, pairs are first aligned."""
+    inside = (grey > 0).astype(np.float32)
+    soft = smooth(grey) / (smooth(inside) + 1e-3)
+    return np.asarray(np.rint(even(soft, inside, COARSE_SCALE) / STEP).clip(-127, 127), np.int8)
 
 
-def detail(grey: NDArray[np.uint8] | Floats) -> Floats:
-    """Return the structure finer than DETAIL_SCALE in squares (n, side, side), divided by its local strength.
+def refine_coarsely(coarse: Floats, own: Maps, turns: tuple[Numbers, Floats], places: Floats) -> tuple[Numbers, Maps]:
+    """Return the best correlation (k,) of the medium structures of both pictures, and its maps.
 
-    Without the division, a mole would dominate and any two small moles would correlate. Black pixels are set to 0.
+    ``coarse`` (k, 2, side, side) are the structures; ``own`` maps the discs of the first. The maps of the discs
+    ``places`` (k, 4) of the second begin with each of the angles and flips ``turns``, each (k, turns).
     """
-    light, scale = grey.astype(np.float32), (0, DETAIL_SCALE, DETAIL_SCALE)
-    fine = light - ndimage.gaussian_filter(light, scale)
-    even = fine / (np.sqrt(ndimage.gaussian_filter(fine * fine, scale)) + NOISE)
-    return np.asarray(even * (ndimage.grey_erosion(light, size=(1, 3, 3)) > BLACK), np.float32)
+    rows, points = np.arange(len(places)), grid(COARSE)
+    template = sample(coarse[:, 0], rows, own.positions(points))
+    best, matrix, middle = np.full(len(rows), -np.inf), own.matrix.copy(), own.middle.copy()
+    for angle, flip in zip(turns[0].T, turns[1].T, strict=True):
+        maps = refine(template, coarse[:, 1], rows, disc_maps(places, angle, flip), COARSE_STEPS)
+        alike = correlation(template, sample(coarse[:, 1], rows, maps.positions(points)))
+        better = alike > best
+        best[better], matrix[better], middle[better] = alike[better], maps.matrix[better], maps.middle[better]
+    return best, Maps(matrix, middle)
 
 
-def halve(grey: NDArray[np.uint8]) -> Floats:
-    """Return squares (n, side, side) at half their side."""
-    side = grey.shape[1] // 2
-    return np.asarray(grey.reshape(-1, side, 2, side, 2).mean(axis=(2, 4)), np.float32)
+def refine(template: Floats, squares: Floats, rows: NDArray[np.intp], maps: Maps, steps: int) -> Maps:
+    """Return ``maps`` changed so that ``squares`` (n, side, side) of ``rows`` (k,) agree best with ``template``.
 
-
-def blur(grey: NDArray[np.uint8]) -> Floats:
-    """Return squares (n, 64, 64) blurred and reduced to (n, 16, 16), with mean 0 and length 1."""
-    soft = ndimage.gaussian_filter(grey.astype(np.float32), (0, BLUR, BLUR))
-    small = soft.reshape(-1, 16, 4, 16, 4).mean(axis=(2, 4))
-    small -= small.mean(axis=(1, 2), keepdims=True)
-    return np.asarray(small / np.sqrt(np.square(small).sum(axis=(1, 2), keepdims=True) + 1e-6), np.float32)
-
-
-def align(first: Floats, second: Floats, blurred_first: Floats, blurred_second: Floats) -> Alignment:
-    """Return the alignment of every pair: square i of ``second`` with square i of ``first``.
-
-    ``first`` and ``second`` are results of ``detail`` (k, 32, 32), the blurred ones of ``blur`` (k, 16, 16). The
-        cross-correlation (by FFT) is computed for the BEST_VIEWS best views, every zoom whose axes differ by at most
-        one
-    step, and every shift; it is divided by the lengths of both whole squares.
+    ``template`` (k, side, side) shows the square around a disc, which ``maps`` (k) looks up in ``squares``.
     """
-    rows = np.arange(len(first))[:, None]
-    agreement = np.einsum("kij,kvij->kv", blurred_first, views(blurred_second))
-    best_views = np.argsort(-agreement, axis=1, kind="stable")[:, :BEST_VIEWS]
-    candidate_views = views(second)[rows, best_views]
-    downs, rights = ZOOM_STEPS.T
-    enlarged_views = np.matmul(
-        np.matmul(ZOOM_MATRICES[downs], candidate_views[:, :, None]), ZOOM_MATRICES[rights].transpose(0, 2, 1)
-    )
-    lengths = (
-        np.sqrt(np.square(enlarged_views).sum(axis=(3, 4)) * np.square(first).sum(axis=(1, 2))[:, None, None]) + 1e-6
-    )
-    spectrum = fft.rfft2(first, (PADDED_SIDE, PADDED_SIDE))[:, None, None] * fft.rfft2(enlarged_views).conj()
-    return _best(_small_shifts(fft.irfft2(spectrum, (PADDED_SIDE, PADDED_SIDE))) / lengths[..., None, None], best_views)
+    points = grid(template.shape[1])
+    spacing = 2 * REACH / template.shape[1]
+    down, right = (gradient / spacing for gradient in np.gradient(template, axis=(1, 2)))
+    slopes = np.stack(
+        [down * points[..., 0], down * points[..., 1], right * points[..., 0], right * points[..., 1], down, right], 1
+    ).reshape(len(template), 6, -1)
+    curvature = slopes @ slopes.swapaxes(1, 2)
+    curvature += np.eye(6) * (1e-3 * np.trace(curvature, axis1=1, axis2=2)[:, None, None] + 1e-6)
+    inverse = np.linalg.inv(curvature.astype(np.float64))
+    flat = template.reshape(len(template), -1)
+    for _ in range(steps):
+        values = sample(squares, rows, maps.positions(points)).reshape(flat.shape)
+        gain = (values * flat).sum(1) / ((values * values).sum(1) + 1e-6)
+        error = (values * np.clip(gain, 0.5, 2)[:, None] - flat) * ((values != 0) & (flat != 0))
+        change = np.einsum("kij,kj->ki", inverse, (slopes @ error[:, :, None])[..., 0])
+        maps = maps.moved(np.clip(change, -0.15, 0.15))
+    return maps
 
 
-def _best(alike: Floats, best_views: NDArray[np.intp]) -> Alignment:
-    """Return the alignment with the largest correlation in ``alike`` (k, views, zooms, down, right)."""
-    flat = alike.reshape(len(alike), -1)
-    best = flat.argmax(axis=1)
-    view, zoom, down, right = np.unravel_index(best, alike.shape[1:])
-    rows = np.arange(len(alike))
-    sizes = np.array([_side(factor) for factor in ZOOMS]) / COARSE
-    shift = (np.stack([down, right], axis=1) - SHIFT) / COARSE
-    return Alignment(flat[rows, best].astype(np.float64), best_views[rows, view], sizes[ZOOM_STEPS[zoom]], shift)
+def correlation(one: Floats, other: Floats) -> Numbers:
+    """Return the correlation (k,) of pairs of structures where both are content; 0 if that is too little."""
+    both = (one != 0) & (other != 0)
+    energies = np.square(one).sum(axis=(1, 2), where=both) * np.square(other).sum(axis=(1, 2), where=both)
+    alike = (one * other).sum(axis=(1, 2)) / (np.sqrt(energies) + 1e-3)
+    return np.asarray(alike * (both.mean(axis=(1, 2)) >= LEAST_OVERLAP), np.float64)
 
 
-def _small_shifts(correlation: Floats) -> Floats:
-    """Return the shifts from -SHIFT to SHIFT on both axes; a cyclic correlation has negative shifts at its end."""
-    shifts = np.arange(-SHIFT, SHIFT + 1)
-    return correlation[..., shifts[:, None], shifts]
+def stretch(first: Maps, second: Maps) -> Numbers:
+    """Return the largest factor (k,) by which one of two maps stretches a direction more than the other."""
+    sizes = np.linalg.svd(np.linalg.solve(first.matrix, second.matrix), compute_uv=False)
+    return np.asarray(np.maximum(sizes[:, 0], 1 / np.maximum(sizes[:, 1], 1e-3)))
 
 
-def _side(factor: float) -> int:
-    return round(COARSE * factor)
+def refine_details(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], own: Maps, maps: Maps, side: int
+) -> tuple[Numbers, Maps]:
+    """Return the correlation (k,) of the detail of grey squares (k, side, side) after refining ``maps``, and the maps.
 
-
-def _zoom_matrix(factor: float) -> Floats:
-    """Return the matrix (PADDED_SIDE, COARSE) that enlarges a line of pixels linearly and pads it with 0."""
-    side = _side(factor)
-    source = ((np.arange(side) + 0.5) * COARSE / side - 0.5).clip(0, COARSE - 1)
-    matrix = np.zeros((PADDED_SIDE, COARSE), np.float32)
-    matrix[:side] = np.maximum(0, 1 - np.abs(source[:, None] - np.arange(COARSE)))
-    return matrix
-
-
-def _zoom_steps() -> NDArray[np.intp]:
-    steps = range(len(ZOOMS))
-    return np.array([(down, right) for down in steps for right in steps if abs(down - right) <= 1], np.intp)
-
-
-ZOOM_MATRICES = np.stack([_zoom_matrix(factor) for factor in ZOOMS])
-ZOOM_STEPS = _zoom_steps()
-
-
-MOVES = [(zoom, shift) for zoom in (0, -1, 1) for shift in (0, -2, -1, 1, 2)]
-
-
-@dataclass
-class _Axis:
-    """Zoom and shift (px, at the middle) of every pair along one axis."""
-
-    zoom: Numbers
-    shift: Numbers
-
-    def matrix(self) -> Floats:
-        """Return the matrices (k, 64, 64) that interpolate the first square at the second's pixels; 0 outside."""
-        position = self.zoom[:, None] * (np.arange(SIDE) - MIDDLE) + self.shift[:, None] + MIDDLE
-        weights = np.maximum(0, 1 - np.abs(position[:, :, None] - np.arange(SIDE)))
-        weights[(position < 0) | (position > SIDE - 1)] = 0
-        return np.asarray(weights, np.float32)
-
-
-def correlate_details(first: Floats, second: Floats, start: Alignment) -> Numbers:
-    """Return the correlation (k,) of the details ``first`` and ``second`` (k, 64, 64) in their overlap, best aligned.
-
-    ``second`` must have the view of ``start``. Beginning there, zoom and shift are searched on one axis at a time; the
-    interpolation along the other axis is then fixed, so that each step costs one product of matrices.
+    ``own`` maps the discs of the first, ``maps`` the same discs in the second. The detail is that of squares of
+    ``side`` px around the disc. A map that stretches a direction by more than MOST_STRETCH is false: 0.
     """
-    axes = [_start_axis(start, 0), _start_axis(start, 1)]
-    best = np.zeros(len(first))
-    for zoom_step, shift_step in ROUNDS:
-        best = _search_axis(first, second, axes, zoom_step, shift_step)
-        transposed_arguments = first.swapaxes(1, 2), second.swapaxes(1, 2), axes[::-1]
-        best = _search_axis(*transposed_arguments, zoom_step, shift_step)
-    return best
+    rows, points = np.arange(len(first)), grid(side)
+    template = _detail(first, rows, own.positions(points))
+    moving = _detail(second, rows, maps.positions(points))
+    maps = maps.after(refine(template, moving, rows, _straight(len(rows), side), DETAIL_STEPS), side)
+    alike = correlation(template, _detail(second, rows, maps.positions(points)))
+    return alike * (stretch(own, maps) <= MOST_STRETCH), maps
 
 
-def _start_axis(start: Alignment, axis: int) -> _Axis:
-    zoom = start.zoom[:, axis]
-    return _Axis(zoom.copy(), SIDE * (start.shift[:, axis] + (zoom - 1) / 2))
+def _straight(count: int, side: int) -> Maps:
+    """Return the maps from the points of ``grid`` to the pixels of squares of ``side``."""
+    half = side / (2 * REACH)
+    return Maps(np.tile(np.eye(2) * half, (count, 1, 1)), np.full((count, 2), (side - 1) / 2))
 
 
-def _search_axis(first: Floats, second: Floats, axes: list[_Axis], zoom_step: float, shift_step: float) -> Numbers:
-    """Change the first of ``axes`` by the best of MOVES and return the correlation there."""
-    moving, across = axes[0], axes[1].matrix()
-    interpolated_lines, columns = first @ across.swapaxes(1, 2), _covered_pixels(across)
-    best, zoom, shift = np.full(len(first), -np.inf), moving.zoom, moving.shift
-    best_axis = _Axis(zoom.copy(), shift.copy())
-    for zoom_move, shift_move in MOVES:
-        candidate = _Axis(zoom + zoom_move * zoom_step, shift + shift_move * shift_step)
-        lines = candidate.matrix()
-        correlation = _correlation(lines @ interpolated_lines, second, _covered_pixels(lines), columns)
-        better = correlation > best
-        best[better], best_axis.zoom[better], best_axis.shift[better] = (
-            correlation[better],
-            candidate.zoom[better],
-            candidate.shift[better],
-        )
-    moving.zoom, moving.shift = best_axis.zoom, best_axis.shift
-    return best
+def _detail(grey: NDArray[np.uint8], rows: NDArray[np.intp], positions: Floats) -> Floats:
+    return even(*_look_up(grey, rows, positions), DETAIL_SCALE)
 
 
-def _covered_pixels(matrix: Floats) -> Floats:
-    return np.asarray(matrix.any(axis=2), np.float32)
-
-
-def _correlation(moved_first: Floats, second: Floats, rows: Floats, columns: Floats) -> Numbers:
-    """Return the correlation (k,) inside the covered ``rows`` and ``columns`` (k, 64); 0 without an overlap."""
-    energy = np.einsum("ki,kij,kj->k", rows, second * second, columns, optimize=True)
-    lengths = np.sqrt(np.square(moved_first).sum(axis=(1, 2)) * energy)
-    return np.asarray((moved_first * second).sum(axis=(1, 2)) / (lengths + 1e-3), np.float64)
+def _look_up(grey: NDArray[np.uint8], rows: NDArray[np.intp], positions: Floats) -> tuple[Floats, Floats]:
+    """Return grey levels and whether they are content (1 or 0) at ``positions`` (k, side, side, 2)."""
+    side = grey.shape[1]
+    inside = ((positions >= 0) & (positions <= side - 1)).all(axis=-1)
+    values = sample(grey.astype(np.float32), rows, positions)
+    content = sample((grey > 0).astype(np.float32), rows, positions) > 0.99
+    return values, (inside & content).astype(np.float32)

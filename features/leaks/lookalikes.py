@@ -1,10 +1,7 @@
-"""Find pictures of the same lesion although they were rescaled, compressed, rotated, flipped, cropped or brightened.
+"""Find pictures of the same lesion although they were turned, flipped, cropped, relit, recoloured or compressed.
 
-``propose_pairs`` proposes pairs with similar descriptors; the correlation of the details of the two aligned pictures
-(``alignment``) confirms them. Limits were measured with 200 copies, each cropped to 85-95 % of both sides, rotated,
-flipped, brightened or darkened by up to 10 %, rescaled to 0.5-1.25 and compressed at quality 50-95, among the pictures
-of the synthetic clinic, siim_mini and HAM10000: correctly aligned copies have a correlation of 0.65 or more, pairs of
-unrelated pictures less than 0.45.
+``proposals`` proposes pairs with similar discs; ``alignment`` aligns them by an affine map, in three steps from medium
+to fine structure, and the correlation of the fine detail confirms them. After each step the unlike pairs are left out.
 """
 
 from collections.abc import Iterator
@@ -15,25 +12,26 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from features.leaks.alignment import align, blur, correlate_details, detail, halve, views
-from features.leaks.traces import descriptors, grey_squares
+from features.leaks.alignment import FINE, MEDIUM, STEP, coarse_structure, disc_maps, refine_coarsely, refine_details
+from features.leaks.content_frame import SIDE
+from features.leaks.discs import best_turns, blocks, discs, ring_spectra, smooth
+from features.leaks.proposals import disc_points, learn_axes, propose_pairs
+from features.leaks.traces import frames, grey_squares
 from runtime.progress import progress_bar
 
-COARSE_LIMIT = 0.33  # correlation of the 32 px details; 80 to 90 % of the unrelated pairs are below it
-ALIKE = 0.55  # correlation of the 64 px details where they overlap
-PAIRS_PER_TASK = 256  # 150 MB in a process
+TURNS = 3  # from which the alignment of a pair begins
+DISC_LIMIT = 0.62  # agreement of the discs at the best turn; a third of the unrelated proposals are below it
+COARSE_LIMIT = 0.5  # correlation of the medium structure; two thirds of the unrelated proposals are below it
+MEDIUM_LIMIT = 0.4  # correlation of the detail of squares of 32 px
+ALIKE = 0.5  # correlation of the detail of squares of 64 px
+PICTURES_PER_TASK = 256
+PAIRS_PER_TASK = 256
 FEW_TASKS = 8  # one process finishes so few tasks before others have started
 SMALL = 48  # px of the shorter side
 PLAIN = 4  # largest difference in grey levels between two pixels that may be noise
 HUGE = 200  # pictures with the same pixels; larger groups would have too many pairs
 COLUMNS = ["first", "second", "alike"]
 Floats = NDArray[np.float32]
-ALL_PAIRS = 24  # up to this number of pictures every pair is compared, in one or two seconds
-DIMENSIONS = 32  # of 200; with 16 to 64, 199 of 200 copies had their original among the 5 nearest of 10,013 pictures
-NEIGHBOURS = 8  # per picture
-FAR = 450.0  # squared distance in units of the changes by a crop; 99 % of the copies were below 380
-MANY = 1000  # pictures; with fewer, the unit of distance is estimated too roughly for FAR
-FLAT = 1e-4  # least variance of a crop's changes along an axis, as a share of the largest variance
 
 
 def find_lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
@@ -45,53 +43,101 @@ def find_lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
     pixels, since their few details agree by chance when they are enlarged. ``jobs`` processes compare pictures (-1:
     one per core).
     """
-    with_content = traces[np.ptp(grey_squares(traces), axis=(1, 2)) > PLAIN]
-    large = with_content[with_content["shortest"] >= SMALL]
-    names = large.index.to_numpy(dtype=object)
-    similar = [_with_names(names, *part) for part in _compare_proposals(large, jobs)]
-    pairs = pd.concat([_same_pixels(with_content), *similar], ignore_index=True)
+    return select_lookalikes(traces, compare_proposals(traces, jobs))
+
+
+def select_lookalikes(traces: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of ``compared`` that are alike and the pairs with the same pixels, as ``find_lookalikes``."""
+    similar = compared.loc[compared["alike"] >= ALIKE, COLUMNS]
+    parts = [part for part in (_same_pixels(_with_content(traces)), similar) if len(part)]
+    pairs = pd.concat(parts, ignore_index=True) if parts else similar
     pairs = pairs.sort_values(["alike", "first", "second"], ascending=[False, True, True], kind="stable")
     return pairs.drop_duplicates(["first", "second"]).reset_index(drop=True)
 
 
-def _compare_proposals(traces: pd.DataFrame, jobs: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Yield in parts the pairs (k, 2) of rows with a correlation of ALIKE or more, and the correlations."""
+def compare_proposals(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
+    """Return all pairs that were compared: columns as ``find_lookalikes``, but any ``alike``."""
+    traces = _with_content(traces)
+    traces = traces[traces["shortest"] >= SMALL]
     if len(traces) < 2:
-        return
+        return pd.DataFrame(columns=COLUMNS)
+    grey, edges = grey_squares(traces), frames(traces)
+    points, coarse = _describe(grey, edges, jobs)
+    pairs = propose_pairs(points)
+    alike = np.concatenate(list(_compare(pairs, discs(edges, SIDE), grey, coarse, jobs)))
+    names = traces.index.to_numpy(dtype=object)
+    return pd.DataFrame({"first": names[pairs["first"]], "second": names[pairs["second"]], "alike": alike.clip(max=1)})
+
+
+def _with_content(traces: pd.DataFrame) -> pd.DataFrame:
     grey = grey_squares(traces)
-    pairs = propose_pairs(descriptors(traces), descriptors(traces, "cropped"))
-    parts = [pairs[start : start + PAIRS_PER_TASK] for start in range(0, len(pairs), PAIRS_PER_TASK)]
-    stacks = (grey, *_in_blocks(grey))
+    darkest = np.where(grey == 0, 255, grey).min(axis=(1, 2), initial=255)
+    return traces[grey.max(axis=(1, 2), initial=0).astype(int) - darkest > PLAIN]
+
+
+def _describe(grey: NDArray[np.uint8], edges: Floats, jobs: int) -> tuple[Floats, NDArray[np.int8]]:
+    """Return the points of all discs of the pictures, and their medium structure."""
+    axes, parts = learn_axes(grey, edges), list(blocks(len(grey), PICTURES_PER_TASK))
+    with (
+        Parallel(n_jobs=jobs if len(parts) > FEW_TASKS else 1, return_as="generator") as parallel,
+        progress_bar("describing pictures", len(grey), "picture") as advance,
+    ):
+        points, coarse = [], []
+        for part in parallel(delayed(_describe_block)(grey[part], edges[part], axes) for part in parts):
+            points.append(part[0])
+            coarse.append(part[1])
+            advance(len(part[1]))
+    return np.concatenate(points), np.concatenate(coarse)
+
+
+def _describe_block(
+    grey: NDArray[np.uint8], edges: Floats, axes: tuple[Floats, Floats]
+) -> tuple[Floats, NDArray[np.int8]]:
+    return disc_points(grey, edges, axes), coarse_structure(grey)
+
+
+def _compare(
+    pairs: pd.DataFrame, places: Floats, grey: NDArray[np.uint8], coarse: NDArray[np.int8], jobs: int
+) -> Iterator[NDArray[np.float64]]:
+    """Yield in parts the correlation of each of ``pairs``."""
+    ends, its_discs = pairs[["first", "second"]].to_numpy(), pairs[["first_disc", "second_disc"]].to_numpy()
+    parts = list(blocks(len(pairs), PAIRS_PER_TASK))
     with (
         Parallel(
             n_jobs=jobs if len(parts) > FEW_TASKS else 1, return_as="generator", pre_dispatch="2*n_jobs"
         ) as parallel,
         progress_bar("comparing pictures", len(pairs), "pair") as advance,
     ):
-        tasks = (delayed(_correlate_pairs)(*(stack[part] for stack in stacks)) for part in parts)
-        for part, alike in zip(parts, parallel(tasks), strict=True):
-            yield part[alike >= ALIKE], alike[alike >= ALIKE]
-            advance(len(part))
-
-
-def _correlate_pairs(
-    grey: NDArray[np.uint8], small: NDArray[np.float16], soft: NDArray[np.float16]
-) -> NDArray[np.float64]:
-    """Return the correlation (k,) of pairs of squares (k, 2, side, side); 0 if it is below COARSE_LIMIT at 32 px."""
-    alignment = align(*(stack[:, end].astype(np.float32) for stack in (small, soft) for end in (0, 1)))
-    is_candidate, alike = alignment.alike >= COARSE_LIMIT, np.zeros(len(grey))
-    if is_candidate.any():
-        alignment, one, other = (
-            alignment.part(is_candidate),
-            detail(grey[is_candidate, 0]),
-            detail(grey[is_candidate, 1]),
+        tasks = (
+            delayed(_correlate_pairs)(grey[ends[part]], coarse[ends[part]], places[ends[part], its_discs[part]])
+            for part in parts
         )
-        alike[is_candidate] = correlate_details(one, views(other)[np.arange(len(one)), alignment.view], alignment)
+        for alike in parallel(tasks):
+            yield alike
+            advance(len(alike))
+
+
+def _correlate_pairs(grey: NDArray[np.uint8], coarse: NDArray[np.int8], places: Floats) -> NDArray[np.float64]:
+    """Return the correlation (k,) of pairs of squares (k, 2, side, side); 0 if a step before the last is too low.
+
+    ``places`` (k, 2, 4) are the discs of both pictures from which the alignment begins.
+    """
+    rows, alike = np.arange(len(grey)), np.zeros(len(grey))
+    spectra = [ring_spectra(smooth(grey[:, end]), rows, places[:, end]) for end in (0, 1)]
+    agreement, angles, flips = best_turns(spectra[0], spectra[1], TURNS)
+    rows = rows[agreement[:, 0] >= DISC_LIMIT]
+    if not len(rows):
+        return alike
+    own, structure = disc_maps(places[rows, 0]), coarse[rows] * np.float32(STEP)
+    score, maps = refine_coarsely(structure, own, (angles[rows], flips[rows]), places[rows, 1])
+    for side, limit in ((MEDIUM, COARSE_LIMIT), (FINE, MEDIUM_LIMIT)):
+        is_candidate = score >= limit
+        rows, own, maps = rows[is_candidate], own.part(is_candidate), maps.part(is_candidate)
+        if not len(rows):
+            return alike
+        score, maps = refine_details(grey[rows, 0], grey[rows, 1], own, maps, side)
+    alike[rows] = score
     return alike
-
-
-def _with_names(names: NDArray[np.object_], pairs: NDArray[np.intp], alike: NDArray[np.float64]) -> pd.DataFrame:
-    return pd.DataFrame({"first": names[pairs[:, 0]], "second": names[pairs[:, 1]], "alike": alike.clip(max=1)})
 
 
 def _same_pixels(traces: pd.DataFrame) -> pd.DataFrame:
@@ -100,53 +146,3 @@ def _same_pixels(traces: pd.DataFrame) -> pd.DataFrame:
     for _, names in traces.index.to_series().groupby(traces["pixels"].to_numpy(), sort=False):
         pairs += product(names[:1], names[1:]) if len(names) > HUGE else combinations(names, 2)
     return pd.DataFrame(pairs, columns=COLUMNS[:2], dtype=object).assign(alike=1.0)
-
-
-def _in_blocks(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
-    """Return details (n, 32, 32) and blurred squares (n, 16, 16) in half precision: 120 MB for 44,000 pictures."""
-    blocks = [grey[start : start + 2048] for start in range(0, len(grey), 2048)]
-    small = np.concatenate([detail(halve(block)).astype(np.float16) for block in blocks])
-    return small, np.concatenate([blur(block).astype(np.float16) for block in blocks])
-
-
-def propose_pairs(descriptors: Floats, crop_descriptors: Floats) -> NDArray[np.intp]:
-    """Return sorted pairs of rows (k, 2), first < second, that may show the same lesion.
-
-    ``descriptors`` (n, d) belong to the pictures, ``crop_descriptors`` (n, d) to one crop of each. A pair is proposed
-    if either picture is among the NEIGHBOURS nearest of the other and, with at least MANY pictures, not farther than
-    FAR. n rows need n^2 * 64 operations, half a minute for 44,000.
-    """
-    count = len(descriptors)
-    if count <= ALL_PAIRS:
-        return np.stack(np.triu_indices(count, 1), axis=1).astype(np.intp)
-    points = crop_invariant_points(descriptors, crop_descriptors)
-    pairs = np.concatenate([_near_pairs(points, start) for start in range(0, count, 512)])
-    return np.unique(np.sort(pairs, axis=1), axis=0)
-
-
-def crop_invariant_points(descriptors: Floats, crop_descriptors: Floats) -> Floats:
-    """Return points (n, 32) that a crop moves by about 1 per axis, while different pictures are far apart.
-
-    This is linear discriminant analysis (Fisher 1936) with every picture and its crop as one class: the descriptors
-    are scaled so that the changes by cropping have unit covariance, then the axes of largest variance are kept. The
-    fewer the pictures, the more the covariance is shrunk to its diagonal, since it would be 0 in most directions.
-    """
-    changes = (crop_descriptors - descriptors).astype(np.float64)
-    spread = changes.T @ changes / len(changes)
-    diagonal_weight = changes.shape[1] / (changes.shape[1] + len(changes))
-    variances, axes = np.linalg.eigh((1 - diagonal_weight) * spread + diagonal_weight * np.diag(np.diag(spread)))
-    scaling = axes / np.sqrt(np.maximum(variances, FLAT * variances[-1] + 1e-12))
-    points = (descriptors - descriptors.mean(axis=0)) @ scaling
-    _, main = np.linalg.eigh(points.T @ points / len(points))
-    return np.asarray(points @ main[:, ::-1][:, :DIMENSIONS], np.float32)
-
-
-def _near_pairs(points: Floats, start: int) -> NDArray[np.intp]:
-    block, squares = points[start : start + 512], np.einsum("ij,ij->i", points, points)
-    rows = np.arange(len(block))
-    distance = squares[start : start + 512, None] + squares - 2 * block @ points.T
-    distance[rows, start + rows] = np.inf
-    nearest = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    farthest = FAR if len(points) >= MANY else np.inf
-    row, rank = np.nonzero(np.take_along_axis(distance, nearest, axis=1) <= farthest)
-    return np.stack([start + row, nearest[row, rank]], axis=1)

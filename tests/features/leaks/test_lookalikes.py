@@ -1,4 +1,4 @@
-"""Tests of lookalikes.py, alignment.py and traces.py: altered copies of a picture are found."""
+"""Tests of lookalikes.py, its steps and traces.py: altered copies of a picture are found."""
 
 from pathlib import Path
 
@@ -7,16 +7,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks.leak_audit import alter
-from features.leaks.alignment import align, blur, correlate_details, detail, halve, views
-from features.leaks.lookalikes import find_lookalikes, propose_pairs
-from features.leaks.traces import describe, make_traces, read_or_make_traces, trace
+from benchmarks.alterations import KINDS, alter
+from features.leaks.content_frame import SIDE, framed_square
+from features.leaks.discs import DISCS, best_turns, invariants, ring_spectra, smooth
+from features.leaks.lookalikes import find_lookalikes
+from features.leaks.proposals import propose_pairs
+from features.leaks.traces import make_traces, read_or_make_traces, trace
 from runtime.errors import InputFault
 from tests.features.leaks.skin_pictures import skin
 
 
 def table(pictures: dict[str, np.ndarray]) -> pd.DataFrame:
-    rows = {name: trace(picture, seed) for seed, (name, picture) in enumerate(pictures.items())}
+    rows = {name: trace(picture) for name, picture in pictures.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_name")
 
 
@@ -42,7 +44,7 @@ def test_an_altered_copy_is_found_and_no_other_pair(change):
 
 
 def test_copies_with_all_changes_are_found_among_many_pictures():
-    pictures = {f"p{seed:02}": skin(seed, 120, 160) for seed in range(60)}
+    pictures = {f"p{seed:02}": skin(seed, 240, 320) for seed in range(60)}
     copies = {f"{name} copy": alter(pictures[name], np.random.default_rng(7)) for name in list(pictures)[::6]}
     pairs = find_lookalikes(table(pictures | copies))
     lookalikes = set(map(tuple, pairs[["first", "second"]].to_numpy()))
@@ -72,32 +74,73 @@ def test_dark_round_corners_do_not_make_two_pictures_lookalikes():
     assert find_lookalikes(table({"a": skin(1) * lens, "b": skin(2) * lens})).empty
 
 
-def test_rotations_and_flips_do_not_change_the_descriptor():
-    square = np.asarray(Image.fromarray(skin(3)).resize((64, 64)))
-    variants = np.stack([square, np.rot90(square), square[::-1], square.transpose(1, 0, 2)])
-    own, *others = describe(variants)
-    assert all(np.abs(own - other).max() < 1e-3 for other in others)
-    assert own.shape == (200,)
+def frame_of_square(count: int) -> np.ndarray:
+    return np.full((count, 4), [(SIDE - 1) / 2, (SIDE - 1) / 2, SIDE / 2, SIDE / 2], np.float32)
+
+
+def test_turns_flips_and_gamma_do_not_change_the_numbers_of_a_disc():
+    image = Image.fromarray(skin(3)).convert("L").resize((200, 200))
+    variants = [
+        image,
+        image.rotate(33, Image.Resampling.BICUBIC),
+        image.transpose(0),
+        image.point(lambda v: v**2 // 255),
+    ]
+    grey = np.stack([np.asarray(variant.resize((SIDE, SIDE), Image.Resampling.BOX)) for variant in variants])
+    other = np.asarray(Image.fromarray(skin(4)).convert("L").resize((SIDE, SIDE)))[None]
+    spectra = ring_spectra(smooth(np.concatenate([grey, other])), np.arange(5), frame_of_square(5))
+    own, *same, different = invariants(spectra)
+    assert all(np.corrcoef(own, numbers)[0, 1] > 0.97 for numbers in same)
+    assert np.corrcoef(own, different)[0, 1] < 0.5
+
+
+def test_the_turn_of_a_disc_is_measured():
+    image = Image.fromarray(skin(3)).convert("L").resize((200, 200))
+    variants = [image, image.rotate(30, Image.Resampling.BICUBIC), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    grey = np.stack([np.asarray(variant.resize((SIDE, SIDE), Image.Resampling.BOX)) for variant in variants])
+    spectra = ring_spectra(smooth(grey), np.arange(3), frame_of_square(3))
+    agreement, angle, flip = best_turns(spectra[[0, 0]], spectra[1:], 1)
+    assert agreement.min() > 0.95
+    assert np.degrees(angle[:, 0]) == pytest.approx([330, 180], abs=3)
+    assert flip[:, 0].tolist() == [1, -1]
+
+
+def test_a_black_border_is_cut_off_and_the_frame_fits_a_round_vignette():
+    picture = skin(2, 200, 200)
+    bordered = np.pad(picture, ((30, 50), (20, 20), (0, 0)))
+    assert np.array_equal(framed_square(bordered)[0], framed_square(picture)[0])
+    rows, columns = np.ogrid[:200, :200]
+    lens = picture * (np.hypot(rows - 110, columns - 100) < 80)[..., None].astype(np.uint8)
+    grey, frame = framed_square(lens)
+    assert frame == pytest.approx([39.5, 39.5, 40, 40], abs=2.5)
+    assert (grey[0, 0], grey[-1, -1]) == (0, 0)
+
+
+def test_a_dark_picture_is_not_taken_for_a_border():
+    grey, frame = framed_square(skin(1) // 16)
+    assert grey.min() > 0
+    assert frame[2] == pytest.approx(40, abs=0.1)
 
 
 def test_the_nearest_pictures_are_proposed_and_every_pair_only_once():
-    points = np.random.default_rng(0).normal(size=(200, 40)).astype(np.float32)
-    points[7] = points[150] + 0.01
-    pairs = propose_pairs(points, points + np.float32(0.1))
-    assert [7, 150] in pairs.tolist()
-    assert (pairs[:, 0] < pairs[:, 1]).all()
-    assert len(np.unique(pairs, axis=0)) == len(pairs) < 200 * 8
+    points = np.random.default_rng(0).normal(size=(200 * DISCS, 16)).astype(np.float32)
+    points[7 * DISCS] = points[150 * DISCS + 5] + np.float32(0.01)
+    pairs = propose_pairs(points)
+    row = pairs[(pairs["first"] == 7) & (pairs["second"] == 150)]
+    assert row[["first_disc", "second_disc"]].to_numpy().tolist() == [[0, 5]]
+    assert (pairs["first"] < pairs["second"]).all()
+    assert not pairs.duplicated(["first", "second"]).any()
 
 
-def test_the_alignment_of_a_crop_has_its_zoom_and_shift_and_refinement_improves_it():
-    big = np.asarray(Image.fromarray(skin(4)).resize((640, 640)).convert("L"))
-    box = (40, 20, 616, 596)  # left, top, right, bottom: nine tenths
-    grey = np.stack([np.asarray(Image.fromarray(square).resize((64, 64))) for square in (big, big[20:596, 40:616])])
-    small, soft = detail(halve(grey)), blur(grey)
-    alignment = align(small[:1], small[1:], soft[:1], soft[1:])
-    assert alignment.zoom[0] == pytest.approx([0.9, 0.9], abs=0.04)
-    assert alignment.shift[0] == pytest.approx([box[1] / 640, box[0] / 640], abs=0.05)
-    assert correlate_details(detail(grey[:1]), views(detail(grey[1:]))[:, alignment.view[0]], alignment)[0] > 0.85
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mixture"])
+def test_copies_of_every_kind_are_found(kind):
+    pictures = {f"p{seed:02}": skin(seed, 240, 320) for seed in range(30)}
+    originals = list(pictures)[::5]
+    copies = {f"{name} copy": KINDS[kind](pictures[name], np.random.default_rng(1)) for name in originals}
+    pairs = find_lookalikes(table(pictures | copies), jobs=1)
+    lookalikes = set(map(tuple, pairs[["first", "second"]].to_numpy()))
+    assert lookalikes <= {(name, f"{name} copy") for name in originals}
+    assert len(lookalikes) >= 5
 
 
 def test_unreadable_pictures_are_listed_together(tmp_path: Path):
