@@ -76,10 +76,10 @@ def plant(
     compared_pairs = compare_proposals(traces, jobs)
     found_pairs = select_lookalikes(traces, compared_pairs)
     table = pd.DataFrame({"kind": [kind for kind, _ in plan]}, index=labels)
-    planted = pd.MultiIndex.from_arrays([[name for _, name in plan], labels])
-    table["hit"] = planted.isin(pd.MultiIndex.from_frame(found_pairs[["first", "second"]]))
+    copy_pairs = pd.MultiIndex.from_arrays([[name for _, name in plan], labels])
+    table["hit"] = copy_pairs.isin(pd.MultiIndex.from_frame(found_pairs[["first", "second"]]))
     proposed_pairs = pd.MultiIndex.from_frame(compared_pairs[["first", "second"]])
-    table["proposed"] = planted.isin(proposed_pairs) | table["hit"]
+    table["proposed"] = copy_pairs.isin(proposed_pairs) | table["hit"]
     is_planted = found_pairs["first"].map(sources) == found_pairs["second"].map(sources)
     return AuditResult(table, found_pairs[~is_planted])
 

@@ -47,7 +47,7 @@ class Maps:
         matrix, shift = step.matrix / factor, (step.middle - (side - 1) / 2) / factor
         return Maps(self.matrix @ matrix, self.middle + np.einsum("kij,kj->ki", self.matrix, shift))
 
-    def moved(self, change: Numbers) -> "Maps":
+    def change_by(self, change: Numbers) -> "Maps":
         """Return the maps after the inverse of ``change`` (k, 6): matrix (4) less the identity, and shift (2)."""
         inverse = np.linalg.inv(np.eye(2) + change[:, :4].reshape(-1, 2, 2))
         matrix = self.matrix @ inverse
@@ -124,7 +124,7 @@ def refine(template: Floats, squares: Floats, rows: NDArray[np.intp], maps: Maps
         gain = (values * flat).sum(1) / ((values * values).sum(1) + 1e-6)
         error = (values * np.clip(gain, 0.5, 2)[:, None] - flat) * ((values != 0) & (flat != 0))
         change = np.einsum("kij,kj->ki", inverse, (slopes @ error[:, :, None])[..., 0])
-        maps = maps.moved(np.clip(change, -0.15, 0.15))
+        maps = maps.change_by(np.clip(change, -0.15, 0.15))
     return maps
 
 

@@ -17,7 +17,7 @@ SMOOTH = 1.2  # px; finer structure does not survive a poor JPEG
 # Radius of the discs as a share of the picture's own disc -> distance between their middles, the largest distance from
 # the picture's middle. A crop is described by its own disc, which is near one of these discs of the original.
 GRIDS = ((1.0, 1.0, 0.0), (0.9, 0.14, 0.2), (0.76, 0.16, 0.46), (0.64, 0.18, 0.3))
-SQUASHED = (1.0, 0.86, 0.74)  # radii of the discs of the picture if it is stored again as a square
+SQUARE_RADII = (1.0, 0.86, 0.74)  # radii of the discs of the picture if it is stored again as a square
 
 
 def _offsets() -> Numbers:
@@ -30,7 +30,7 @@ def _offsets() -> Numbers:
 
 
 OFFSETS = _offsets()
-DISCS = len(OFFSETS) + len(SQUASHED)
+DISCS = len(OFFSETS) + len(SQUARE_RADII)
 
 
 def discs(frames: Floats, side: int) -> Floats:
@@ -41,12 +41,12 @@ def discs(frames: Floats, side: int) -> Floats:
     middles, radii = frames[:, None, :2], frames[:, None, 2:]
     own = np.concatenate([middles + radii * OFFSETS[:, 1:], radii * OFFSETS[:, :1]], axis=2)
     half = side / 2
-    squashed = np.array([(half - 0.5, half - 0.5, half * share, half * share) for share in SQUASHED])
-    return np.concatenate([own, np.broadcast_to(squashed, (len(frames), *squashed.shape))], axis=1).astype(np.float32)
+    as_square = np.array([(half - 0.5, half - 0.5, half * share, half * share) for share in SQUARE_RADII])
+    return np.concatenate([own, np.broadcast_to(as_square, (len(frames), *as_square.shape))], axis=1).astype(np.float32)
 
 
 def sample(squares: Floats, rows: NDArray[np.intp], positions: Numbers | Floats) -> Floats:
-    """Return the values (k, ...) of ``squares`` (n, side, side) at ``positions`` (k, ..., 2) in those of ``rows`` (k,)."""
+    """Return the values (k, ...) of ``squares`` (n, side, side) at ``positions`` (k, ..., 2) in ``rows`` (k,)."""
     side = squares.shape[1]
     place = np.clip(positions, 0, side - 1.001).astype(np.float32)
     corner = place.astype(np.int32)

@@ -46,9 +46,9 @@ def find_lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
     return select_lookalikes(traces, compare_proposals(traces, jobs))
 
 
-def select_lookalikes(traces: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs of ``compared`` that are alike and the pairs with the same pixels, as ``find_lookalikes``."""
-    similar = compared.loc[compared["alike"] >= ALIKE, COLUMNS]
+def select_lookalikes(traces: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of ``comparisons`` that are alike and the pairs with the same pixels, as ``find_lookalikes``."""
+    similar = comparisons.loc[comparisons["alike"] >= ALIKE, COLUMNS]
     parts = [part for part in (_same_pixels(_with_content(traces)), similar) if len(part)]
     pairs = pd.concat(parts, ignore_index=True) if parts else similar
     pairs = pairs.sort_values(["alike", "first", "second"], ascending=[False, True, True], kind="stable")
@@ -72,7 +72,8 @@ def compare_proposals(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
 def _with_content(traces: pd.DataFrame) -> pd.DataFrame:
     grey = grey_squares(traces)
     darkest = np.where(grey == 0, 255, grey).min(axis=(1, 2), initial=255)
-    return traces[grey.max(axis=(1, 2), initial=0).astype(int) - darkest > PLAIN]
+    has_content = grey.max(axis=(1, 2), initial=0).astype(int) - darkest > PLAIN
+    return traces.loc[has_content]
 
 
 def _describe(grey: NDArray[np.uint8], edges: Floats, jobs: int) -> tuple[Floats, NDArray[np.int8]]:

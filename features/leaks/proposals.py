@@ -5,13 +5,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.leaks.content_frame import SIDE
-from features.leaks.discs import DISCS, SQUASHED, discs, invariants, ring_spectra, smooth
+from features.leaks.discs import DISCS, SQUARE_RADII, discs, invariants, ring_spectra, smooth
 
 Floats = NDArray[np.float32]
 DIMENSIONS = 40
 NEIGHBOURS = 12  # per picture
 ALL_PAIRS = 24  # up to this number of pictures every pair is compared
-QUERIES = (0, DISCS - len(SQUASHED))  # the frame, and the picture as a square
+QUERIES = (0, DISCS - len(SQUARE_RADII))  # the frame, and the picture as a square
 SHIFT, ZOOM = 0.09, 0.07  # of a disc's radius: what a copy's disc differs from the nearest disc of the original
 NOISE = 4.0  # grey levels of the trial alteration
 SAMPLE = 3000  # pictures from which the axes are learned
@@ -56,16 +56,18 @@ def learn_axes(grey: NDArray[np.uint8], frames: Floats) -> tuple[Floats, Floats]
     places = discs(frames[rows], SIDE)[row, rng.integers(0, DISCS, len(row))]
     noisy = smooth(grey[rows] + rng.normal(0, NOISE, squares.shape).astype(np.float32))
     move, zoom = rng.uniform(-SHIFT, SHIFT, (len(row), 2)), np.exp(rng.uniform(-ZOOM, ZOOM, (len(row), 1)))
-    moved = np.concatenate([places[:, :2] + move * places[:, 2:], places[:, 2:] * zoom], axis=1).astype(np.float32)
-    one, other = (invariants(ring_spectra(*disc)) for disc in ((squares, row, places), (noisy, row, moved)))
+    other_places = np.concatenate([places[:, :2] + move * places[:, 2:], places[:, 2:] * zoom], axis=1).astype(
+        np.float32
+    )
+    one, other = (invariants(ring_spectra(*disc)) for disc in ((squares, row, places), (noisy, row, other_places)))
     changes = (other - one).astype(np.float64)
     spread = changes.T @ changes / len(changes)
     diagonal_weight = changes.shape[1] / (changes.shape[1] + len(changes))
     variances, directions = np.linalg.eigh((1 - diagonal_weight) * spread + diagonal_weight * np.diag(np.diag(spread)))
     scaling = directions / np.sqrt(np.maximum(variances, FLAT * variances[-1] + 1e-12))
     mean = one.mean(axis=0)
-    scaled = (one - mean) @ scaling
-    _, main = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+    points = (one - mean) @ scaling
+    _, main = np.linalg.eigh(points.T @ points / len(points))
     return mean, np.asarray(scaling @ main[:, ::-1][:, :DIMENSIONS], np.float32)
 
 

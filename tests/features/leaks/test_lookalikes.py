@@ -107,8 +107,8 @@ def test_the_turn_of_a_disc_is_measured():
 
 def test_a_black_border_is_cut_off_and_the_frame_fits_a_round_vignette():
     picture = skin(2, 200, 200)
-    bordered = np.pad(picture, ((30, 50), (20, 20), (0, 0)))
-    assert np.array_equal(framed_square(bordered)[0], framed_square(picture)[0])
+    with_border = np.pad(picture, ((30, 50), (20, 20), (0, 0)))
+    assert np.array_equal(framed_square(with_border)[0], framed_square(picture)[0])
     rows, columns = np.ogrid[:200, :200]
     lens = picture * (np.hypot(rows - 110, columns - 100) < 80)[..., None].astype(np.uint8)
     grey, frame = framed_square(lens)
