@@ -113,10 +113,11 @@ def _write_network(folder: Path) -> None:
     for fold in range(2):
         head = {"kernel": random.normal(size=(FEATURES, 1)).astype(np.float32), "bias": np.zeros(1, np.float32)}
         write_arrays(folder / f"head_{fold}.npz", {**head, "power": np.array(1.0)})
-    (folder / "network.onnx").write_bytes(_network(random))
+    (folder / "network.onnx").write_bytes(network_bytes(random))
 
 
-def _network(random: np.random.Generator) -> bytes:
+def network_bytes(random: np.random.Generator) -> bytes:
+    """Return the ONNX of a small network with weights that ``random`` draws."""
     from onnx import TensorProto, helper, numpy_helper  # only training and this benchmark have it
 
     weights = random.normal(size=(FEATURES, 3, 3, 3)).astype(np.float32)

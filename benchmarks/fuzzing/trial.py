@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.fuzzing.bundles import NETWORK, new_cases, write_sound_bundle
 from benchmarks.fuzzing.mutations import mutate
+from melstack.bundle.loading import Bundle  # here, so that the processes have it already
 from melstack.bundle.manifest import CARD, NAME, read_manifest, write_manifest
 from runtime.errors import InputFault
 
@@ -59,8 +60,6 @@ def try_bundle(folder: Path, pictures: dict[str, Path], seconds: float) -> str:
 
 
 def _load_and_predict(folder: Path, pictures: dict[str, Path]) -> None:
-    from melstack.bundle.loading import Bundle
-
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
