@@ -72,8 +72,8 @@ def compare_proposals(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
 def _with_content(traces: pd.DataFrame) -> pd.DataFrame:
     grey = grey_squares(traces)
     darkest = np.where(grey == 0, 255, grey).min(axis=(1, 2), initial=255)
-    has_content = grey.max(axis=(1, 2), initial=0).astype(int) - darkest > PLAIN
-    return traces.loc[has_content]
+    has_content: NDArray[np.bool_] = grey.max(axis=(1, 2), initial=0).astype(int) - darkest > PLAIN
+    return traces[has_content]
 
 
 def _describe(grey: NDArray[np.uint8], edges: Floats, jobs: int) -> tuple[Floats, NDArray[np.int8]]:
