@@ -136,9 +136,10 @@ def _read(run: Run, folder: Path, trust: Collection[str]) -> "ForeignImport":
         foreign = import_run(folder, run.read_cases(), trust)
     else:
         from level2_stack.foreign.read import import_predictions
-        from level2_stack.foreign.witnesses import own_witnesses
+        from level2_stack.foreign.witnesses.predictions import own_witnesses, picture_statistics
 
-        foreign = import_predictions(folder, run.read_cases(), trust, own_witnesses(run, _own_networks(run)))
+        own = own_witnesses(run, _own_networks(run))
+        foreign = import_predictions(folder, run.read_cases(), trust, own, picture_statistics(run))
     own_names = [network.name for network in foreign.networks if _is_taken(run, network.name, folder)]
     notes = [f"{name}: left out, this run has a network of that name" for name in own_names]
     networks = tuple(network for network in foreign.networks if network.name not in own_names)
@@ -209,7 +210,7 @@ def import_ingredients(run: Run, folder: Path, trust: Collection[str]) -> dict[s
     ingredients = {
         "cases": run.cases_digest(),
         "trust": sorted(trust),
-        "code": digest_of_code(Path(__file__).parent.glob("*.py")),
+        "code": digest_of_code(Path(__file__).parent.rglob("*.py")),
     }
     if _is_run(folder):
         ingredients["cases of the other run"] = Run(folder).cases_digest()

@@ -11,9 +11,9 @@ from level2_stack.foreign.cells import plain_numbers
 from level2_stack.foreign.columns import IDS, SCORES, score_column
 from level2_stack.foreign.network_files import NetworkFiles, find_networks
 from level2_stack.foreign.read import refuse_if_none_is_valid
-from level2_stack.foreign.row_order import Candidate
 from level2_stack.foreign.scale import add_range_fault, may_have_scale
 from level2_stack.foreign.tables import is_array, read_columns
+from level2_stack.foreign.witnesses.candidate import Candidate
 
 NO_CASES = pd.DataFrame({"role": pd.Series(dtype=str), "target": pd.Series(dtype=float)})
 

@@ -11,8 +11,8 @@ from level2_stack.foreign.checks import Findings, numbered_columns
 from level2_stack.foreign.columns import IDS, SCORES, part_columns, score_column, with_ids
 from level2_stack.foreign.file_names import FOLD
 from level2_stack.foreign.network_files import NetworkFiles
-from level2_stack.foreign.row_order import Candidate
 from level2_stack.foreign.tables import is_array, read_columns
+from level2_stack.foreign.witnesses.candidate import Candidate
 
 
 def read_part(network: Candidate, files: NetworkFiles, role: str, cases: pd.DataFrame) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,12 @@ from level2_stack.foreign.checks import numbered_columns
 from level2_stack.foreign.messages import WARNING
 from level2_stack.foreign.network_files import NetworkFiles, find_networks
 from level2_stack.foreign.parts import read_part
-from level2_stack.foreign.row_order import Candidate, check_orders
 from level2_stack.foreign.scale import add_range_fault, read_scale
-from level2_stack.foreign.witnesses import metadata_witness
+from level2_stack.foreign.witnesses.candidate import Candidate
+from level2_stack.foreign.witnesses.leak_signs import check_signs
+from level2_stack.foreign.witnesses.predictions import METADATA, STATISTICS, facts_of, metadata_witness
+from level2_stack.foreign.witnesses.relation import patient_numbers
+from level2_stack.foreign.witnesses.row_order import check_orders
 from runtime.errors import Faults, InputFault, did_you_mean
 
 
@@ -53,13 +55,17 @@ class ForeignImport:
 
 
 def import_predictions(
-    folder: Path, cases: pd.DataFrame, trust: Collection[str] = (), own: Collection[Candidate] = ()
+    folder: Path,
+    cases: pd.DataFrame,
+    trust: Collection[str] = (),
+    own: Collection[Candidate] = (),
+    statistics: pd.DataFrame | None = None,
 ) -> ForeignImport:
     """Read and check the networks in ``folder`` (network_files.py) against the case table, each network on its own.
 
     The networks named in ``trust`` are accepted even if the others do not confirm the order of their test rows; a note
-    warns of it. Any other fault refuses these networks too. ``own`` are the predictions of the run's own networks
-    (witnesses.py), whose rows are in order.
+    warns of it, and of signs that their rows are not out of fold. Any other fault refuses these networks too. ``own``
+    are the predictions of the run's own networks, whose rows are in order, and ``statistics`` those of its pictures.
 
     A table has one row per train and test case, in the order of ``cases`` (without role extra): probability (float64;
     NaN for a train case without a row), spread (float64; standard deviation over the views, ddof 0; NaN without views),
@@ -67,11 +73,25 @@ def import_predictions(
     """
     content = find_networks(folder, trust)
     candidates = [_read_network(files, cases) for files in content.networks]
-    if (cases["role"] == "test").any():
-        valid = [candidate for candidate in candidates if candidate.is_valid]
-        check_orders(valid, content.names_of(trust), own, cache(lambda: metadata_witness(cases)))
+    _ask_witnesses(candidates, cases, content.names_of(trust), own, statistics)
     refuse_if_none_is_valid(candidates, folder)
     return ForeignImport(tuple(_finish(candidate, cases) for candidate in candidates), content.notes)
+
+
+def _ask_witnesses(
+    candidates: Collection[Candidate],
+    cases: pd.DataFrame,
+    trust: Collection[str],
+    own: Collection[Candidate],
+    statistics: pd.DataFrame | None,
+) -> None:
+    """Check the row order of the valid networks, and look for signs that their scores are not out of fold."""
+    reliable, patients = [each for each in candidates if each.is_valid], patient_numbers(cases)
+    if (cases["role"] == "test").any():
+        facts, name = facts_of(cases, statistics), METADATA if statistics is None else STATISTICS
+        model = lambda network: metadata_witness(network, facts, cases, patients, name)  # noqa: E731
+        reliable = check_orders(reliable, trust, patients, own, model)
+    check_signs(reliable, own, cases, patients, trust)
 
 
 def read_foreign_predictions(

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 
 from level2_stack.foreign.checks import Findings
 from level2_stack.foreign.messages import WARNING
-from level2_stack.foreign.row_order import Candidate
+from level2_stack.foreign.witnesses.candidate import Candidate
 
 LEAST_RANKS = 20  # scores from which an even spread cannot be chance
 MOST_UNEVEN = 0.3  # times 1/sqrt(n): that near to the uniform distribution, a sample of it is once in 100,000

@@ -1,4 +1,4 @@
-"""Tests for row_order.py: does test.csv hold the same quantity as oof.csv, with its rows in the right order?"""
+"""Tests for witnesses/: does test.csv hold the same quantity as oof.csv, with its rows in the right order?"""
 
 import re
 
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from level2_stack.foreign.read import import_predictions
-from level2_stack.foreign.row_order import Candidate, map_quantiles
+from level2_stack.foreign.witnesses.candidate import Candidate
+from level2_stack.foreign.witnesses.scale_repair import map_quantiles
 from runtime.errors import InputFault
 from tests.level2_stack.foreign.foreign_files import write_foreign
 
@@ -69,16 +70,20 @@ def sentences(imports, name):
     return " ".join([*network.notes, *network.refusal])
 
 
-def test_the_note_on_a_confirmed_order_has_both_correlations(tmp_path):
-    imports = import_networks(tmp_path, {"one": identity, "two": identity})
-    assert not imports.refusals
-    assert re.search(r"test\.csv confirmed \(rank .* -> test: two 0\.[78]\d -> 0\.[78]\d\)", sentences(imports, "one"))
+def test_brought_networks_agree_with_each_other_and_confirm_nothing(tmp_path):
+    for name, change in (("right", identity), ("wrong", shuffle)):
+        imports = import_networks(tmp_path / name, {"one": change, "two": change})
+        assert not imports.refusals
+        words = sentences(imports, "one")
+        assert "WARNING: [row-order-only-alike] test.csv and that of two agree with each other" in words
+        assert re.search(r"\(rank .* -> test: two 0\.[78]\d -> 0\.[78]\d\)", words)
+        assert "row order of test.csv confirmed" not in words
 
 
 def test_two_other_networks_outvote_a_shuffled_test_file(tmp_path):
     imports = import_networks(tmp_path, {"one": identity, "three": shuffle, "two": identity})
     assert refused_names(imports) == ["three"]
-    assert re.search(r"in a wrong order \(.* one 0\.[78]\d -> -?0\.[01]\d, two 0\.", sentences(imports, "three"))
+    assert re.search(r"another quantity \(.* one 0\.[78]\d -> -?0\.[01]\d, two 0\.", sentences(imports, "three"))
 
 
 def test_two_networks_that_disagree_are_both_refused(tmp_path):
@@ -94,14 +99,16 @@ def test_networks_shuffled_in_the_same_way_do_not_outvote_a_majority(tmp_path):
 def test_the_row_order_of_a_single_network_that_nothing_confirms_is_a_warning(tmp_path):
     for name, change in (("right", identity), ("wrong", shuffle)):
         imports = import_networks(tmp_path / name, {"one": change})
-        assert "WARNING: the row order of test.csv cannot be confirmed" in sentences(imports, "one")
+        assert "WARNING: [row-order-unconfirmed] the row order of test.csv cannot be confirmed" in sentences(
+            imports, "one"
+        )
 
 
 def test_a_network_of_the_run_confirms_or_refuses_a_single_network(tmp_path):
     _, risk = cohort()
     imports = import_networks(tmp_path / "right", {"one": identity}, own=[own_network(risk)])
     assert "row order of test.csv confirmed" in sentences(imports, "one")
-    with pytest.raises(InputFault, match=r"in a wrong order \(.*: ours 0\.8\d -> -?0\.0\d\)"):
+    with pytest.raises(InputFault, match=r"\[row-order-wrong\] .*: ours 0\.8\d -> -?0\.0\d\)"):
         import_networks(tmp_path / "wrong", {"one": shuffle}, own=[own_network(risk)])
 
 
@@ -112,15 +119,19 @@ def test_a_network_of_the_run_outvotes_networks_that_are_wrong_in_the_same_way(t
     assert refused_names(imports) == ["a", "b", "c"]
 
 
-def test_metadata_confirm_a_single_network_but_never_refuse_it(tmp_path):
+def test_metadata_confirm_a_single_network_and_refuse_it_if_they_say_enough(tmp_path):
     cases, risk = cohort()
-    cases = cases.assign(fold=np.where(np.arange(len(cases)) < TRAIN, np.arange(len(cases)) % 4, -1))
-    age = (risk + np.random.default_rng(9).normal(size=len(risk))).round(1)
-    imports = import_networks(tmp_path / "right", {"one": identity}, cases=cases.assign(age_approx=age))
-    assert re.search(r"confirmed \(.*: a model of the metadata 0\.\d+ -> 0\.\d+\)", sentences(imports, "one"))
-    imports = import_networks(tmp_path / "wrong", {"one": shuffle}, cases=cases.assign(age_approx=age))
-    assert "WARNING: the row order of test.csv cannot be confirmed" in sentences(imports, "one")
-    assert "a model of the metadata 0." in sentences(imports, "one")
+    for name, noise, verdict in (("strong", 0.3, "refused"), ("weak", 4.0, "WARNING: [row-order-unconfirmed]")):
+        age = risk + np.random.default_rng(9).normal(scale=noise, size=len(risk))
+        told = cases.assign(age_approx=age.round(1))
+        if verdict == "refused":
+            imports = import_networks(tmp_path / name / "right", {"one": identity}, cases=told)
+            assert re.search(r"confirmed \(.*: a model of the metadata 0\.\d+ -> 0\.\d+\)", sentences(imports, "one"))
+            with pytest.raises(InputFault, match=r"far less in common with a model of the metadata"):
+                import_networks(tmp_path / name / "wrong", {"one": shuffle}, cases=told)
+        else:
+            imports = import_networks(tmp_path / name / "wrong", {"one": shuffle}, cases=told)
+            assert verdict in sentences(imports, "one")
 
 
 def test_values_out_of_range_in_a_confirmed_order_get_the_out_of_fold_distribution(tmp_path):
@@ -148,13 +159,11 @@ def test_networks_out_of_range_do_not_confirm_each_other(tmp_path):
     assert refused_names(imports) == list(alike)
 
 
-def test_a_test_file_in_range_with_a_weak_correlation_is_accepted_with_a_warning(tmp_path):
-    imports = import_networks(tmp_path, {"one": identity, "two": lambda score: replace_mostly(score) / 1.4})
-    assert not imports.refusals
-    assert re.search(
-        r"WARNING: test\.csv correlates far less than oof\.csv with one 0\.[78]\d -> 0\.[123]\d;",
-        sentences(imports, "two"),
-    )
+def test_a_weak_correlation_is_refused_and_a_trusted_one_stays_a_warning(tmp_path):
+    changes = {"one": identity, "three": identity, "two": lambda score: replace_mostly(score) / 1.4}
+    assert refused_names(import_networks(tmp_path, changes)) == ["two"]
+    imports = import_networks(tmp_path, changes, trust=["two"])
+    assert "WARNING: [row-order-wrong] test.csv: has far less in common with one, three" in sentences(imports, "two")
 
 
 def test_up_to_a_tenth_of_the_train_cases_may_be_missing(tmp_path):

@@ -239,5 +239,5 @@ def test_a_row_order_that_nothing_confirms_is_the_last_warning_of_the_command(tm
     (tmp_path / "quick.toml").write_text('seeds = 1\nlearners = ["logistic", "rank_mean"]\nblend = ["logistic"]\n')
     words = lambda data, run: [*stack(data, run), "--recipe", tmp_path / "quick.toml"]  # noqa: E731
     output = check("rows_shuffled", {"rows_shuffled": Situation(WRITERS["rows_shuffled"], words)}, tmp_path)
-    assert output.out.count("warning: net: the row order of test.csv cannot be confirmed") == 2
+    assert output.out.count("warning: net: [row-order-unconfirmed] the row order of test.csv cannot be confirmed") == 2
     assert "cannot be confirmed" in output.out.partition("AUC to quote")[2]
