@@ -52,7 +52,7 @@ def compare(network: Candidate, other: Candidate, patients: pd.Series, least: fl
 
 
 def compare_patients(network: Candidate, patients: pd.Series) -> Comparison:
-    """Return how similar the scores of a patient's pictures are out of fold and on test rows, which needs no witness."""
+    """Return how similar the scores of a patient's pictures are, out of fold and on test rows; it needs no witness."""
     pairs = [patient_pair(network.score(role), patients) for role in ("train", "test")]
     return judge(PATIENTS, pairs[0].relation(), pairs[1].relation(), LEAST_RATIO_OF_FACTS)
 

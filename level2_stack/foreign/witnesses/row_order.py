@@ -27,7 +27,7 @@ Model = Callable[[Candidate], Candidate | None]
 
 @dataclass
 class Evidence:
-    """The comparisons of a network, by witness: ``own`` networks of the run, ``facts`` on the cases, ``allies``, brought with it.
+    """Comparisons of a network with the run's ``own`` networks, ``facts`` on cases, and ``allies``, brought with it.
 
     Brought networks come from one source and can have the same error, so they doubt, but cannot confirm.
     """

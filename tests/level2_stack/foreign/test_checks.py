@@ -123,14 +123,14 @@ def test_metadata_confirm_a_single_network_and_refuse_it_if_they_say_enough(tmp_
     cases, risk = cohort()
     for name, noise, verdict in (("strong", 0.3, "refused"), ("weak", 4.0, "WARNING: [row-order-unconfirmed]")):
         age = risk + np.random.default_rng(9).normal(scale=noise, size=len(risk))
-        told = cases.assign(age_approx=age.round(1))
+        with_age = cases.assign(age_approx=age.round(1))
         if verdict == "refused":
-            imports = import_networks(tmp_path / name / "right", {"one": identity}, cases=told)
+            imports = import_networks(tmp_path / name / "right", {"one": identity}, cases=with_age)
             assert re.search(r"confirmed \(.*: a model of the metadata 0\.\d+ -> 0\.\d+\)", sentences(imports, "one"))
             with pytest.raises(InputFault, match=r"far less in common with a model of the metadata"):
-                import_networks(tmp_path / name / "wrong", {"one": shuffle}, cases=told)
+                import_networks(tmp_path / name / "wrong", {"one": shuffle}, cases=with_age)
         else:
-            imports = import_networks(tmp_path / name / "wrong", {"one": shuffle}, cases=told)
+            imports = import_networks(tmp_path / name / "wrong", {"one": shuffle}, cases=with_age)
             assert verdict in sentences(imports, "one")
 
 

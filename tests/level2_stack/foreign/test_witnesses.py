@@ -1,0 +1,169 @@
+"""Tests for witnesses/: rows in a wrong place, and out-of-fold scores of cases that the network was trained on."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from level2_stack.foreign.read import ForeignImport, import_predictions
+from level2_stack.foreign.witnesses.relation import pair_of, patient_pair, ratio
+from runtime.errors import InputFault
+from tests.level2_stack.foreign.foreign_files import write_foreign
+
+PATIENTS, PICTURES, TRAIN = 360, 6, 1440
+
+
+def cases() -> pd.DataFrame:
+    """Return 240 training and 120 test patients with six pictures each, their risk and, of train cases, the target."""
+    random = np.random.default_rng(3)
+    patient = np.repeat(np.arange(PATIENTS), PICTURES)
+    risk = random.normal(size=PATIENTS)[patient] + random.normal(size=len(patient))
+    target = (risk + random.normal(size=len(risk)) > 2.2).astype(float)
+    # The patients stand in no order, as in the tables of the contest.
+    order = np.r_[random.permutation(TRAIN), TRAIN + random.permutation(len(risk) - TRAIN)]
+    table = pd.DataFrame({"patient_id": patient, "risk": risk, "target": target}).iloc[order]
+    table.index = pd.Index([f"i{number:04}" for number in range(len(table))], name="image_name")
+    table = table.assign(role=np.where(np.arange(len(table)) < TRAIN, "train", "test"), fold=0)
+    return table.assign(target=table["target"].where(table["role"] == "train"))
+
+
+CASES = cases()
+
+
+def honest(seed: int) -> pd.Series:
+    """Return the logits of a network that generalises; they are a little better on test rows, as means over folds."""
+    noise = np.random.default_rng(seed).normal(size=len(CASES)) * np.where(CASES["role"] == "train", 0.8, 0.6)
+    return CASES["risk"] + noise - 2
+
+
+def bring(folder, networks, trust=(), table=CASES) -> ForeignImport:
+    for name, logits in networks.items():
+        scores = (1 / (1 + np.exp(-logits))).rename("pred")
+        write_foreign(folder, name, scores[:TRAIN].to_csv(), scores[TRAIN:].to_csv())
+    return import_predictions(folder, table.drop(columns="risk"), trust)
+
+
+def words(imports: ForeignImport, name: str) -> str:
+    network = next(network for network in imports.networks if network.name == name)
+    return " ".join([*network.notes, *network.refusal])
+
+
+def memory(logits: pd.Series, weight: float) -> pd.Series:
+    """Return ``logits`` with train rows blended with scores of a network that was trained on them."""
+    noise = np.random.default_rng(9).normal(size=len(logits))
+    training = 0.5 * logits + 1.5 * noise + 4.2 * CASES["target"].fillna(0) - 1
+    return logits.where(CASES["role"] == "test", (1 - weight) * logits + weight * training)
+
+
+def reorder(logits: pd.Series, places: np.ndarray) -> pd.Series:
+    """Return ``logits`` with the test rows in the order ``places``."""
+    values = logits.to_numpy().copy()
+    values[TRAIN:] = values[TRAIN:][places]
+    return pd.Series(values, logits.index)
+
+
+def shuffle_within_patients() -> np.ndarray:
+    rows = CASES[TRAIN:].reset_index()
+    return (
+        rows.groupby("patient_id")
+        .sample(frac=1, random_state=1)
+        .index.to_numpy()[np.argsort(np.argsort(rows["patient_id"].to_numpy(), kind="stable"), kind="stable")]
+    )
+
+
+def test_pictures_of_a_patient_confirm_honest_networks_without_any_warning(tmp_path):
+    imports = bring(tmp_path, {"one": honest(1), "two": honest(2)})
+    for name in ("one", "two"):
+        assert "row order of test.csv confirmed" in words(imports, name)
+        assert "WARNING" not in words(imports, name)
+
+
+def test_networks_whose_rows_are_shuffled_alike_are_refused_by_the_pictures_of_a_patient(tmp_path):
+    places = np.random.default_rng(0).permutation(len(CASES) - TRAIN)
+    with pytest.raises(InputFault, match=r"one: \[row-order-wrong\] .* other pictures of the same patient"):
+        bring(tmp_path, {"one": reorder(honest(1), places), "two": reorder(honest(2), places)})
+
+
+@pytest.mark.parametrize("change", ["half", "shift", "reverse", "blocks"])
+def test_of_two_networks_that_disagree_the_one_in_order_stays(tmp_path, change):
+    count = len(CASES) - TRAIN
+    random, places = np.random.default_rng(0), np.arange(count)
+    if change == "half":
+        some = random.choice(places, count // 2, replace=False)
+        places[some] = random.permutation(some)
+    orders = {
+        "half": places,
+        "shift": np.roll(places, 1),
+        "reverse": places[::-1],
+        "blocks": np.concatenate([np.split(places, 10)[block] for block in random.permutation(10)]),
+    }
+    imports = bring(tmp_path, {"one": honest(1), "two": reorder(honest(2), orders[change]), "three": honest(3)})
+    assert [network.name for network in imports.refusals] == ["two"]
+    assert "WARNING" not in words(imports, "one")
+
+
+def test_rows_shuffled_within_patients_are_seen_by_other_networks_only(tmp_path):
+    new_order = reorder(honest(2), shuffle_within_patients())
+    imports = bring(tmp_path / "three", {"one": honest(1), "two": new_order, "three": honest(3)})
+    assert [network.name for network in imports.refusals] == ["two"]
+    assert re.search(r"one, within patients 0\.\d+ -> -?0\.[01]\d", words(imports, "two"))
+    assert "row order of test.csv confirmed" in words(bring(tmp_path / "alone", {"two": new_order}), "two")
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_predictions_of_training_cases_are_refused_and_the_honest_network_stays(tmp_path, weight):
+    imports = bring(tmp_path, {"leaky": memory(honest(1), weight), "two": honest(2), "three": honest(3)})
+    assert [network.name for network in imports.refusals] == ["leaky"]
+    assert re.search(r"\[leaky-oof: [a-z-]+, [a-z, -]+\] oof\.csv: .*AUC 0\.9\d+ \[", words(imports, "leaky"))
+    assert "WARNING" not in words(imports, "two") + words(imports, "three")
+
+
+def test_a_trusted_network_with_two_signs_keeps_the_warning(tmp_path):
+    imports = bring(tmp_path, {"leaky": memory(honest(1), 1.0), "two": honest(2)}, trust=["leaky"])
+    assert not imports.refusals
+    assert "WARNING: [leaky-oof:" in words(imports, "leaky")
+
+
+def test_a_single_network_that_has_seen_its_cases_is_recognised(tmp_path):
+    with pytest.raises(InputFault, match=r"leaky-oof: near-perfect-separation, agreement"):
+        bring(tmp_path, {"leaky": memory(honest(1), 1.0)})
+
+
+def test_out_of_fold_rows_in_a_wrong_place_are_a_warning(tmp_path):
+    logits = honest(1)
+    some = np.random.default_rng(0).choice(TRAIN, TRAIN // 2, replace=False)
+    values = logits.to_numpy().copy()
+    values[some] = values[np.random.default_rng(1).permutation(some)]
+    imports = bring(tmp_path, {"one": pd.Series(values, logits.index), "two": honest(2), "three": honest(3)})
+    assert "WARNING: [leaky-oof: agreement]" in words(imports, "one")
+    assert "WARNING" not in words(imports, "two")
+
+
+def test_a_network_with_few_rows_is_neither_confirmed_nor_refused(tmp_path):
+    few = CASES.assign(patient_id=np.arange(len(CASES)))
+    imports = bring(tmp_path, {"one": honest(1)}, table=few)
+    assert "WARNING: [row-order-unconfirmed]" in words(imports, "one")
+
+
+def test_chance_within_patients_is_that_of_permuted_rows():
+    random = np.random.default_rng(0)
+    patients = pd.Series(np.repeat(np.arange(30), 4))
+    first, second = (pd.Series(random.normal(size=120)) for _ in range(2))
+    relation = pair_of(first, second, patients).relation_within()
+    ranks = second.rank()
+    values = []
+    for _ in range(1500):
+        permutation = ranks.groupby(patients).transform(lambda part: random.permutation(part))
+        values.append(pair_of(first, permutation, patients).relation_within().value)
+    assert np.std(values) == pytest.approx(relation.chance, rel=0.08)
+
+
+def test_the_rest_of_a_patient_never_holds_the_picture_itself():
+    patients, scores = pd.Series([0, 0, 0, 1, 1, 2]), pd.Series([1.0, 2.0, 6.0, 3.0, 4.0, 5.0])
+    pair = patient_pair(scores, patients)
+    assert len(pair.first) == 5  # the only picture of a patient has no others
+    assert pair.second[0] == pair.second.max()  # of the lowest picture the others are the highest
+    value, low, high = ratio(pair.relation(), pair.relation())
+    assert np.isnan(value)
+    assert (low, high) == (-np.inf, np.inf)
