@@ -1,6 +1,7 @@
 """Signs that an oof.csv holds predictions of training cases: one is a warning, two of different kinds refuse."""
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 import pandas as pd
 
@@ -47,10 +48,13 @@ def _signs(network: Candidate, others: Collection[Candidate], target: pd.Series,
     if min((labels == 0).sum(), (labels == 1).sum()) < LEAST_CLASS:
         return {}
     study = Study(network, [each for each in others if each is not network], target, patients)
-    signs = list(_signs_of_diagnosis(study))
+    kinds = [_signs_of_diagnosis]
     if "test" in network.parts:
-        signs += [*_signs_of_distribution(study), *_signs_of_agreement(study), *_signs_of_patients(study)]
-    return dict(reversed(signs))
+        kinds += [_signs_of_distribution, _signs_of_agreement, _signs_of_patients]
+    signs = dict[str, str]()
+    for kind, sentence in chain.from_iterable(function(study) for function in kinds):
+        signs.setdefault(kind, sentence)
+    return signs
 
 
 def _signs_of_diagnosis(study: Study) -> Iterator[Sign]:
@@ -77,7 +81,7 @@ def _signs_of_distribution(study: Study) -> Iterator[Sign]:
 
 def _signs_of_agreement(study: Study) -> Iterator[Sign]:
     likeness, agreement = study.likeness(), study.agreement()
-    if likeness.value >= LIKENESS and likeness.low > (1 + LIKENESS) / 2:
+    if likeness.value >= LIKENESS and likeness.low > 1:
         yield "agreement", f"the pictures of a patient are {likeness} times as alike on test rows as out of fold"
     if agreement and agreement.value >= AGREEMENT and agreement.low > (1 + AGREEMENT) / 2:
         yield "agreement", f"on test rows it agrees with other networks {agreement} times as much as on benign cases"

@@ -9,6 +9,7 @@ from shutil import copytree
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
@@ -178,7 +179,21 @@ WRITERS: dict[str, Write] = {
     "rows_shuffled": network(
         rename(), map_scores(lambda scores: np.random.default_rng(3).permutation(scores)), beside=False
     ),
+    "rows_shuffled_alike": all_of(
+        lambda folder: write(folder / "a" / "oof.csv", oof()),
+        lambda folder: write(folder / "b" / "oof.csv", oof(2)),
+        lambda folder: write(folder / "a" / "test.csv", shuffle(on_test())),
+        lambda folder: write(folder / "b" / "test.csv", shuffle(on_test(2))),
+    ),
+    "rows_of_training": network(
+        lambda table: table.assign(pred=expit(3.5 * targets(table) - 3 + np.random.default_rng(6).normal(size=TRAIN))),
+        rename(),
+    ),
 }
+
+
+def shuffle(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(pred=np.random.default_rng(3).permutation(table["pred"]))
 
 
 SAMPLES = {
