@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
 from features.leaks.cells import count_cells
 from level2_stack.design.assemble import Design
-from level2_stack.foreign.row_order import Comparison, compare
+from level2_stack.foreign.witnesses.comparison import Comparison, judge
+from level2_stack.foreign.witnesses.relation import pair_of
 
 THRESHOLD = 0.70  # honest networks of the contest, whose two sets of patients differ, have 0.58
+LEAST_RATIO = 0.5  # of the rank correlation out of fold
 RANGES = 10
 Pairs = Mapping[tuple[str, str], Comparison]
 
@@ -48,11 +51,15 @@ def _distributions(design: Design) -> dict[str, str]:
 
 
 def _relations(design: Design) -> dict[str, str]:
+    numbers = lambda rows: pd.Series(range(len(rows)), rows.index)  # noqa: E731 (the rows alone, without patients)
     pairs = {
-        (first, second): compare(
+        (first, second): judge(
             second,
-            (design.train[f"logit.{first}"], design.train[f"logit.{second}"]),
-            (design.test[f"logit.{first}"], design.test[f"logit.{second}"]),
+            *[
+                pair_of(rows[f"logit.{first}"], rows[f"logit.{second}"], numbers(rows)).relation()
+                for rows in (design.train, design.test)
+            ],
+            LEAST_RATIO,
         )
         for first, second in combinations(design.networks, 2)
     }
