@@ -68,7 +68,7 @@ def test_a_model_that_is_cut_off_is_refused(copy: Path, name: str, keep: float) 
     ("line", "value", "reason"),
     [
         ("left_child", "0", "left child"),
-        ("left_child", "-2000", "left_child"),
+        ("left_child", "-2000", "left child"),
         ("right_child", "4000", "right_child"),
         ("split_feature", "99999", "split_feature has 99999"),
         ("split_feature", "-1", "split_feature"),
