@@ -123,7 +123,7 @@ def fuzz_bundles(
     only: Annotated[list[str] | None, typer.Option(help="kinds of bundles: learners, or onnx")] = None,
     failures: Annotated[Path | None, typer.Option(help="folder for bundles that end the process, or never end")] = None,
 ) -> None:
-    """Alter files of bundles, make their digests anew, load them; exit code 1 if one ends or blocks its process."""
+    """Alter files of bundles, make their digests again, load them; exit code 1 if one ends or blocks its process."""
     from benchmarks.fuzzing.bundles import kinds
     from benchmarks.fuzzing.trial import count_outcomes, outcome_table
 

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from runtime.errors import InputFault
 
 # A damaged archive raises errors of its format, of its compression, and of the literals in its headers.
-ARCHIVE_ERRORS = (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError, SyntaxError)
-ARCHIVE_ERRORS += (zlib.error, NotImplementedError, RuntimeError, RecursionError, MemoryError)
+ARCHIVE_ERRORS = (
+    *(OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError, SyntaxError),
+    *(zlib.error, NotImplementedError, RuntimeError, RecursionError, MemoryError),
+)
 MAX_ARRAY_BYTES = 2**33  # of all arrays in a file, unpacked
 PARTIAL_PREFIX = ".writing-"  # of unfinished files; the process id and the machine's name follow it
 Array = NDArray[Any]

@@ -20,8 +20,9 @@ NUMBERS = (
     b"4294967296",
     b"1e308",
     b"nan",
+    *(b"999999999999999999999", b"1e999", b"-7", b"0.5", b"true", b"null", b"[]", b"{}", b"", b"1" * 5000),
 )
-NUMBERS += (b"999999999999999999999", b"1e999", b"-7", b"0.5", b"true", b"null", b"[]", b"{}", b"", b"1" * 5000)
+Mutation = Callable[[bytes, Random], bytes]
 TREE = re.compile(rb"Tree=\d+\n.*?\n\n\n", re.DOTALL)
 TYPED_ARRAY = re.compile(rb"\$([lUdLi])#L(.{8})", re.DOTALL)
 WIDTH = {b"l": 4, b"U": 1, b"d": 4, b"L": 8, b"i": 1}
@@ -30,7 +31,7 @@ DEEP = 100_000
 
 def mutate(content: bytes, random: Random) -> bytes:
     """Return an altered copy of ``content``: one to three alterations of random kinds."""
-    kinds = [flip_bytes, cut, repeat_part, overwrite_word]
+    kinds: list[Mutation] = [flip_bytes, cut, repeat_part, overwrite_word]
     kinds += _of_text() * 3 if _is_text(content) else _of_binary(content)
     for _ in range(random.integers(1, 4)):
         content = kinds[random.integers(len(kinds))](content, random)
@@ -40,10 +41,10 @@ def mutate(content: bytes, random: Random) -> bytes:
 
 def flip_bytes(content: bytes, random: Random) -> bytes:
     """Replace one to eight bytes."""
-    changed = bytearray(content)
+    result = bytearray(content)
     for at in random.integers(0, max(len(content), 1), random.integers(1, 9)) if content else ():
-        changed[at] = random.integers(256)
-    return bytes(changed)
+        result[at] = random.integers(256)
+    return bytes(result)
 
 
 def cut(content: bytes, random: Random) -> bytes:
@@ -64,16 +65,20 @@ def overwrite_word(content: bytes, random: Random) -> bytes:
     at = int(random.integers(max(1, len(content) - size)))
     words = (2 ** (8 * size - 1) - 1, 2 ** (8 * size) - 1, 0, 1, 2 ** (4 * size))
     word = words[random.integers(len(words))]
-    return content[:at] + word.to_bytes(size, str(random.choice(["big", "little"]))) + content[at + size :]
+    return (
+        content[:at]
+        + (word.to_bytes(size, "big") if random.random() < 0.5 else word.to_bytes(size, "little"))
+        + content[at + size :]
+    )
 
 
 def edit_number(content: bytes, random: Random) -> bytes:
     """Replace a number of a text by an extreme one, or by another number of the same text."""
-    found = list(NUMBER.finditer(content))
-    if not found:
+    places = list(NUMBER.finditer(content))
+    if not places:
         return content
-    place = found[random.integers(len(found))]
-    other = found[random.integers(len(found))].group()
+    place = places[random.integers(len(places))]
+    other = places[random.integers(len(places))].group()
     text = other if random.random() < 0.5 else NUMBERS[random.integers(len(NUMBERS))]
     return content[: place.start()] + text + content[place.end() :]
 
@@ -95,28 +100,28 @@ def edit_lines(content: bytes, random: Random) -> bytes:
 def nest(content: bytes, random: Random) -> bytes:
     """Replace a number by an array in arrays, or put such an array at the end."""
     deep = b"[" * DEEP + b"]" * DEEP
-    found = list(NUMBER.finditer(content))
-    place = found[random.integers(len(found))] if found and random.random() < 0.8 else None
+    places = list(NUMBER.finditer(content))
+    place = places[random.integers(len(places))] if places and random.random() < 0.8 else None
     return content + deep if place is None else content[: place.start()] + deep + content[place.end() :]
 
 
 def edit_element(content: bytes, random: Random) -> bytes:
     """Replace one number of a typed array of UBJSON: an index, a child, a category."""
-    found = [place for place in TYPED_ARRAY.finditer(content) if 0 < int.from_bytes(place.group(2), "big") < 2**20]
-    if not found:
+    places = [place for place in TYPED_ARRAY.finditer(content) if 0 < int.from_bytes(place.group(2), "big") < 2**20]
+    if not places:
         return content
-    place = found[random.integers(len(found))]
+    place = places[random.integers(len(places))]
     size = WIDTH[place.group(1)]
     at = place.end() + size * int(random.integers(int.from_bytes(place.group(2), "big")))
     value = int(random.choice([0, 1, 2, 5, 40, 1000, 2**31 - 1, 2**32 - 1, 2**31])) % 2 ** (8 * size)
-    return content[:at] + value.to_bytes(size, "big") + content[at + size :]
+    return bytes(content[:at] + value.to_bytes(size, "big") + content[at + size :])
 
 
-def _of_text() -> list[Callable[[bytes, Random], bytes]]:
+def _of_text() -> list[Mutation]:
     return [edit_number, edit_number, edit_number, edit_lines, nest]
 
 
-def _of_binary(content: bytes) -> list[Callable[[bytes, Random], bytes]]:
+def _of_binary(content: bytes) -> list[Mutation]:
     return [edit_element] * 12 if TYPED_ARRAY.search(content) else [flip_bytes, overwrite_word]
 
 

@@ -18,8 +18,8 @@ from melstack.bundle.loading import Bundle  # here, so that the processes have i
 from melstack.bundle.manifest import CARD, NAME, read_manifest, write_manifest
 from runtime.errors import InputFault
 
-LOADED, REFUSED, ERROR = 0, 2, 3  # exit codes of a process; ERROR: an exception that no message explains
-OUTCOMES = {LOADED: "loaded", REFUSED: "refused", ERROR: "error"}
+SUCCESS, REFUSAL, ERROR = 0, 2, 3  # exit codes of a process; ERROR: an exception that no message explains
+OUTCOMES = {SUCCESS: "loaded", REFUSAL: "refused", ERROR: "error"}
 CRASH, HANG = "crash", "hang"
 MEMORY = 16 * 2**30  # bytes of address space; a file must not take all memory
 
@@ -33,17 +33,17 @@ def count_outcomes(kind: str, files: int, seed: int, seconds: float, failures: P
     outcomes: Counter[str] = Counter({name: 0 for name in (*OUTCOMES.values(), CRASH, HANG)})
     random = np.random.default_rng(seed)
     with TemporaryDirectory() as name:
-        sound, altered = Path(name) / "sound", Path(name) / "altered"
+        sound, mutation = Path(name) / "sound", Path(name) / "altered"
         _in_own_process(write_sound_bundle, kind, sound)
         pictures = _pictures(Path(name)) if kind == NETWORK else {}
-        if (outcome := try_bundle(sound, pictures, seconds)) != OUTCOMES[LOADED]:
+        if (outcome := try_bundle(sound, pictures, seconds)) != OUTCOMES[SUCCESS]:
             raise RuntimeError(f"{kind}: the sound bundle ends as {outcome}")
         for number in range(files):
-            _write_altered(sound, altered, kind, random)
-            outcome = try_bundle(altered, pictures, seconds)
+            _write_mutation(sound, mutation, kind, random)
+            outcome = try_bundle(mutation, pictures, seconds)
             outcomes[outcome] += 1
-            if failures is not None and outcome not in (OUTCOMES[LOADED], OUTCOMES[REFUSED]):
-                shutil.copytree(altered, failures / f"{kind}_{number}_{outcome}", dirs_exist_ok=True)
+            if failures is not None and outcome not in (OUTCOMES[SUCCESS], OUTCOMES[REFUSAL]):
+                shutil.copytree(mutation, failures / f"{kind}_{number}_{outcome}", dirs_exist_ok=True)
     return outcomes
 
 
@@ -71,25 +71,25 @@ def _load_and_predict(folder: Path, pictures: dict[str, Path]) -> None:
         table = bundle.predict(cases, pictures, {name: foreign[name] for name in bundle.foreign_networks}).table
         if pictures:
             bundle.attention(cases, pictures)
-        os._exit(LOADED if np.isfinite(table["probability"]).all() else ERROR)
+        os._exit(SUCCESS if np.isfinite(table["probability"]).all() else ERROR)
     except InputFault:
-        os._exit(REFUSED)
+        os._exit(REFUSAL)
     except BaseException:
         os._exit(ERROR)
 
 
-def _write_altered(sound: Path, altered: Path, kind: str, random: np.random.Generator) -> None:
-    """Copy the bundle ``sound`` with one file altered, and write the digests anew."""
-    shutil.rmtree(altered, ignore_errors=True)
-    shutil.copytree(sound, altered)
-    files = sorted(path for path in altered.rglob("*") if path.is_file() and path.name not in (NAME, CARD))
+def _write_mutation(sound: Path, mutation: Path, kind: str, random: np.random.Generator) -> None:
+    """Copy the bundle ``sound`` as ``mutation``, with one file altered, and write the digests again."""
+    shutil.rmtree(mutation, ignore_errors=True)
+    shutil.copytree(sound, mutation)
+    files = sorted(path for path in mutation.rglob("*") if path.is_file() and path.name not in (NAME, CARD))
     if kind == NETWORK:
         files = [path for path in files if "networks" in path.parts]
     models = [path for path in files if path.suffix != ".json"] or files
     path = models[random.integers(len(models))] if random.random() < 0.8 else files[random.integers(len(files))]
-    manifest = read_manifest(altered)
+    manifest = read_manifest(mutation)
     path.write_bytes(mutate(path.read_bytes(), random))
-    write_manifest(altered, manifest)
+    write_manifest(mutation, manifest)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

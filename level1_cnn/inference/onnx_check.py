@@ -101,27 +101,27 @@ def _check_graph(graph: Message) -> None:
     inputs, outputs = ([_value_name(content) for content in graph[name]] for name in ("inputs", "outputs"))
     _require(1 <= len(inputs) <= 2, f"{len(inputs)} inputs; expected pictures and at most metadata")
     _require(1 <= len(outputs) <= 3, f"{len(outputs)} outputs; expected 1 to 3")
-    defined = {*names, *inputs}
-    _require(len(defined) == len(names) + len(inputs), "two tensors or inputs have the same name")
+    ready = {*names, *inputs}
+    _require(len(ready) == len(names) + len(inputs), "two tensors or inputs have the same name")
     for content in graph["nodes"]:
-        _check_node(_message(content, NODE, "a node"), defined)
-    undefined = [name for name in outputs if name not in defined]
-    _require(not undefined, f"no node makes the outputs {list_names(undefined)}")
+        _check_node(_message(content, NODE, "a node"), ready)
+    unknown_names = [name for name in outputs if name not in ready]
+    _require(not unknown_names, f"no node makes the outputs {list_names(unknown_names)}")
 
 
 def _value_name(content: int | memoryview) -> str:
     return _text(_message(content, VALUE, "an input or output")["name"], "an input or output")
 
 
-def _check_node(node: Message, defined: set[str]) -> None:
-    """Check one node, and add its outputs to the names that are ``defined`` before it."""
+def _check_node(node: Message, ready: set[str]) -> None:
+    """Check one node, and add its outputs to the names that are ``ready`` before it."""
     operator = _text(node["operator"], "a node")
     _require(operator in OPERATORS and not _text(node["domain"], "a node"), f"the operator {operator!r} is not allowed")
     inputs, outputs = _texts(node["inputs"], operator), _texts(node["outputs"], operator)
-    missing = [name for name in inputs if name and name not in defined]
+    missing = [name for name in inputs if name and name not in ready]
     _require(not missing, f"{operator} reads values that no earlier node makes: {list_names(missing)}")
-    _require(bool(outputs) and not defined & set(outputs), f"{operator} makes no value, or one that exists")
-    defined.update(name for name in outputs if name)
+    _require(bool(outputs) and not ready & set(outputs), f"{operator} makes no value, or one that exists")
+    ready.update(name for name in outputs if name)
     for content in node["attributes"]:
         _check_attribute(_message(content, ATTRIBUTE, f"an attribute of {operator}"), operator)
 
@@ -156,6 +156,7 @@ def _data(name: str, parts: list[int | memoryview], kind: np.dtype) -> np.ndarra
     if name in ("integers", "longs"):
         return np.array(_integers(parts), np.float64)
     content = b"".join(bytes(_bytes(part, "a tensor")) for part in parts) if len(parts) > 1 else _bytes(parts[0], "")
-    item = {"floats": np.dtype("<f4"), "doubles": np.dtype("<f8")}.get(name, kind)
+    kinds: dict[str, np.dtype] = {"floats": np.dtype("<f4"), "doubles": np.dtype("<f8")}
+    item = kinds.get(name, kind)
     _require(len(content) % item.itemsize == 0, "a tensor's data are cut off")
     return np.frombuffer(content, item)

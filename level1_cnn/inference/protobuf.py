@@ -46,13 +46,13 @@ def varint(message: memoryview, at: int) -> tuple[int, int]:
 def whole_numbers(value: int | memoryview) -> list[int]:
     """Return the signed numbers of a repeated field: a single number, or packed ones."""
     if isinstance(value, int):
-        return [_signed(value)]
+        return [_with_sign(value)]
     numbers, at = [], 0
     while at < len(value):
         number, at = varint(value, at)
-        numbers.append(_signed(number))
+        numbers.append(_with_sign(number))
     return numbers
 
 
-def _signed(value: int) -> int:
+def _with_sign(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value

@@ -9,7 +9,7 @@ import pandas as pd
 from features.leaks.cells import count_cells
 from level2_stack.design.assemble import Design
 from level2_stack.foreign.witnesses.comparison import Comparison, judge
-from level2_stack.foreign.witnesses.relation import pair_of
+from level2_stack.foreign.witnesses.relation import Relation, pair_of
 
 THRESHOLD = 0.70  # honest networks of the contest, whose two sets of patients differ, have 0.58
 LEAST_RATIO = 0.5  # of the rank correlation out of fold
@@ -51,16 +51,9 @@ def _distributions(design: Design) -> dict[str, str]:
 
 
 def _relations(design: Design) -> dict[str, str]:
-    numbers = lambda rows: pd.Series(range(len(rows)), rows.index)  # noqa: E731 (the rows alone, without patients)
+    train, test = design.train, design.test
     pairs = {
-        (first, second): judge(
-            second,
-            *[
-                pair_of(rows[f"logit.{first}"], rows[f"logit.{second}"], numbers(rows)).relation()
-                for rows in (design.train, design.test)
-            ],
-            LEAST_RATIO,
-        )
+        (first, second): judge(second, _relation(train, first, second), _relation(test, first, second), LEAST_RATIO)
         for first, second in combinations(design.networks, 2)
     }
     doubtful = {names: pair for names, pair in pairs.items() if pair.verdict in ("random", "weak")}
@@ -73,6 +66,12 @@ def _relations(design: Design) -> dict[str, str]:
             shifting[name] = _in_words(name, doubtful)
         doubtful = {names: pair for names, pair in doubtful.items() if not shifting.keys() & set(names)}
     return shifting
+
+
+def _relation(rows: pd.DataFrame, first: str, second: str) -> Relation:
+    """Return the relation of two networks on ``rows``, each row a patient of its own."""
+    numbers = pd.Series(range(len(rows)), rows.index)
+    return pair_of(rows[f"logit.{first}"], rows[f"logit.{second}"], numbers).relation()
 
 
 def _in_words(name: str, pairs: Pairs) -> str:

@@ -1,4 +1,4 @@
-"""The check of a CatBoost model (CBM) with symmetric trees; the library itself believes every index in it."""
+"""The check of a CatBoost model (CBM) with symmetric trees; the library itself does not check them."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ PER_BIN = 254  # borders or categories of one column of a row as CatBoost packs 
 CORE_VERSION, TREES, FACTS = 0, 1, 2
 SIZE, SPLITS, SIZES, STARTS, TEXTS, NUMBERS, CATEGORIES, LEAVES, WEIGHTS = 0, 1, 2, 3, 4, 5, 6, 8, 9
 SCALE, BIAS, BIASES, BINS = 14, 15, 16, 17
-UNUSED = {7, 10, 11, 12, 13, 18}  # statistics of the target, trees that are not symmetric, texts, embeddings
+OTHER_PARTS = {7, 10, 11, 12, 13, 18}  # statistics of the target, trees that are not symmetric, texts, embeddings
 BIN = np.dtype([("column", "<u2"), ("mask", "u1"), ("border", "u1")])
 
 Integers = NDArray[np.int64]
@@ -48,8 +48,8 @@ def _check(core: Table, is_text: Sequence[bool]) -> None:
     for fact in core.tables(FACTS):
         _check_fact(fact.text(0), fact.text(1))
     trees = core.table(TREES)
-    used = [field for field in UNUSED if trees.count(field)]
-    require(not used and max(trees.fields, default=0) <= max(UNUSED), "splits or trees of other kinds")
+    others = [field for field in OTHER_PARTS if trees.count(field)]
+    require(not others and max(trees.fields, default=0) <= max(OTHER_PARTS), "splits or trees of other kinds")
     require_equal("the number of values of a leaf", trees.number(SIZE, "<i"), 1)
     _check_columns(trees, is_text)
     _check_trees(trees)
@@ -105,8 +105,8 @@ def _check_trees(trees: Table) -> None:
         require_finite(name, values)
     bins = _bins(trees)
     require_range("a split", splits, 0, len(bins))
-    packed = trees.array(BINS, "<u4").view(BIN)
-    require(not len(packed) or np.array_equal(packed, bins[splits]), "packed splits are not those of the trees")
+    raw_bins = trees.array(BINS, "<u4").view(BIN)
+    require(not len(raw_bins) or np.array_equal(raw_bins, bins[splits]), "packed splits are not those of the trees")
 
 
 def _bins(trees: Table) -> NDArray[np.void]:

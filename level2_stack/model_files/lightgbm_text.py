@@ -1,4 +1,4 @@
-"""The check of a LightGBM model's text; the library itself believes every index in it."""
+"""The check of a LightGBM model's text; the library itself does not check it."""
 
 import re
 from collections.abc import Sequence
@@ -101,9 +101,11 @@ def _tree_lines(block: str, number: int) -> Lines:
     title, _, rest = block.partition("\n")
     require(title == f"Tree={number}" and rest.endswith("\n\n\n"), f"tree {number} is not where tree_sizes says")
     lines = _pairs(rest[:-3].split("\n"))
-    known = {*ONE_VALUE, *OF_SPLITS, *OF_SPLITS_TOO, *OF_LEAVES}
-    missing = known - lines.keys()
-    require(lines.keys() <= known | {*OF_CATEGORIES} and not missing, f"tree {number}: lines are missing, or unknown")
+    allowance = {*ONE_VALUE, *OF_SPLITS, *OF_SPLITS_TOO, *OF_LEAVES}
+    missing = allowance - lines.keys()
+    require(
+        lines.keys() <= allowance | {*OF_CATEGORIES} and not missing, f"tree {number}: lines are missing, or unknown"
+    )
     return lines
 
 
@@ -141,7 +143,8 @@ def _one_per_tree(key: str, texts: list[str]) -> NDArray[np.float64] | Integers:
 def _numbers(key: str, text: str, *, whole: bool) -> NDArray[np.float64] | Integers:
     require(bool((INTEGERS if whole else NUMBERS).fullmatch(text)), f"{key}: a value is not a finite number")
     try:
-        values = np.array(text.split(" ") if text else [], dtype=np.int64 if whole else np.float64)
+        words = text.split(" ") if text else []
+        values: NDArray[np.float64] | Integers = np.array(words, np.int64) if whole else np.array(words, np.float64)
     except ValueError as error:
         raise ModelFault(f"{key}: a value is not a number") from error
     require_finite(key, values)
@@ -153,12 +156,12 @@ def _check_splits(leaves: Integers, values: dict[str, Integers]) -> None:
     splits = leaves - 1
     tree = np.repeat(np.arange(len(leaves)), splits)
     split = np.arange(len(tree)) - np.repeat(np.cumsum(splits) - splits, splits)
-    left, right = (
+    left_child, right_child = (
         np.where(child >= 0, child, splits[tree] - 1 - child) for child in (values["left_child"], values["right_child"])
     )
     for child in (values["left_child"], values["right_child"]):
         require_range("left_child or right_child", child, -(2**31), splits[tree])
-    check_trees(Trees(2 * leaves - 1, tree, split, left, right))
+    check_trees(Trees(2 * leaves - 1, tree, split, left_child, right_child))
     require_range("decision_type", values["decision_type"], 0, HIGHEST_TYPE)
     require_range("leaf_count or internal_count", np.r_[values["leaf_count"], values["internal_count"]], 0, 2**31)
 

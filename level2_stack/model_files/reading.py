@@ -17,7 +17,7 @@ def read_model(path: Path) -> bytes:
 
 
 class ModelFault(ValueError):
-    """What is wrong with the content of a model file; whoever read the file adds its name."""
+    """What is wrong with the content of a model file; the reader of the file adds its name."""
 
 
 def require(condition: bool, reason: str) -> None:

@@ -25,8 +25,8 @@ class Trees:
     nodes: Integers
     tree: Integers
     split: Integers
-    left: Integers
-    right: Integers
+    left_child: Integers
+    right_child: Integers
 
 
 def check_trees(trees: Trees) -> None:
@@ -36,14 +36,14 @@ def check_trees(trees: Trees) -> None:
     """
     require(len(trees.nodes) <= MAX_TREES, f"{len(trees.nodes):,} trees; at most {MAX_TREES:,} are read")
     require(int(trees.nodes.sum()) <= MAX_NODES, f"more than {MAX_NODES:,} nodes")
-    for name, child in (("left", trees.left), ("right", trees.right)):
+    for name, child in (("left", trees.left_child), ("right", trees.right_child)):
         wrong = (child <= trees.split) | (child >= trees.nodes[trees.tree])
         if wrong.any():
             first = int(np.argmax(wrong))
             at = f"tree {trees.tree[first]}, node {trees.split[first]}"
-            require(False, f"{at}: its {name} child is {child[first]}, which is no later node of the tree")
+            require(False, f"{at}: its {name} child is {child[first]}, which is not a later node of the tree")
     start = np.cumsum(trees.nodes) - trees.nodes
-    children = np.concatenate([trees.left, trees.right]) + np.tile(start[trees.tree], 2)
+    children = np.concatenate([trees.left_child, trees.right_child]) + np.tile(start[trees.tree], 2)
     times = np.bincount(children, minlength=int(trees.nodes.sum()))
     times[start] += 1
     require(bool((times == 1).all()), f"{int((times != 1).sum())} nodes are reached twice, or never")

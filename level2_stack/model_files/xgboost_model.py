@@ -1,4 +1,4 @@
-"""The check of an XGBoost model's UBJSON; the library itself believes every index in it."""
+"""The check of an XGBoost model's UBJSON; the library itself does not check them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,10 +134,10 @@ def _check_category_names(cats: Any, texts: Sequence[list[str] | None]) -> None:
     require(isinstance(cats["enc"], list) and len(cats["enc"]) == len(texts), "cats.enc has not one item per column")
     for own, text in zip(cats["enc"], texts, strict=True):
         _keys("cats.enc", own, "offsets", "values")
-        encoded = [name.encode("utf-8") for name in text or []]
-        offsets = np.cumsum([0, *map(len, encoded)]) if encoded else np.zeros(0, int)
+        names = [name.encode("utf-8") for name in text or []]
+        offsets = np.cumsum([0, *map(len, names)]) if names else np.zeros(0, int)
         _check_numbers("cats.enc.offsets", own["offsets"], offsets.tolist())
-        _check_numbers("cats.enc.values", own["values"], np.frombuffer(b"".join(encoded), np.int8).tolist())
+        _check_numbers("cats.enc.values", own["values"], np.frombuffer(b"".join(names), np.int8).tolist())
     counts = [len(text or []) for text in texts]
     _check_numbers("feature_segments", cats["feature_segments"], np.cumsum([0, *counts]).tolist())
     order = [rank for text in texts for rank in _order(text or [])]
@@ -167,13 +167,13 @@ def _check_nodes(trees: list[Json]) -> None:
     flat = {name: np.concatenate([tree[name] for tree in trees]).astype(kind[1:]) for name, kind in PER_NODE.items()}
     tree = np.repeat(np.arange(len(nodes)), nodes)
     node = np.arange(len(tree)) - np.repeat(np.cumsum(nodes) - nodes, nodes)
-    left, right = flat["left_children"].astype(np.int64), flat["right_children"].astype(np.int64)
-    is_leaf = (left == -1) & (right == -1)
+    left_child, right_child = flat["left_children"].astype(np.int64), flat["right_children"].astype(np.int64)
+    is_leaf = (left_child == -1) & (right_child == -1)
     splits = ~is_leaf
-    check_trees(Trees(nodes, tree[splits], node[splits], left[splits], right[splits]))
+    check_trees(Trees(nodes, tree[splits], node[splits], left_child[splits], right_child[splits]))
     start = np.cumsum(nodes) - nodes
     parents = np.full(len(tree), ROOT)
-    for child in (left, right):
+    for child in (left_child, right_child):
         parents[start[tree[splits]] + child[splits]] = node[splits]
     require(bool((flat["parents"] == parents).all()), "parents does not agree with the children")
     require(flat["default_left"].max() <= 1, "default_left is neither 0 nor 1")

@@ -16,7 +16,7 @@ from runtime.settings import Settings, check_settings
 NAME = "manifest.json"
 NETWORKS, STACK, CARD = "networks", "stack", "model_card.md"  # in the folder of the manifest
 PARTS_LIST = "sbom.cdx.json"
-SIGNATURE = "manifest.sig"  # of the manifest, so it is not listed there
+SIGNATURE = "manifest.sig"  # of the manifest, which therefore does not list it
 MAX_BYTES = 50_000_000  # of the manifest
 FORMAT = 1  # raise it when bundles of an earlier version can no longer be read
 

@@ -57,27 +57,27 @@ def packages() -> list[Json]:
 
 def _with_requirements(extra: str) -> set[str]:
     """Return the normalised names of our package with ``extra`` and of all that it requires, as far as installed."""
-    seen, waiting = set[tuple[str, str]](), [(PACKAGE, extra)]
+    visits, waiting = set[tuple[str, str]](), [(PACKAGE, extra)]
     while waiting:
-        name, wanted = waiting.pop()
-        if (name, wanted) in seen or not _is_installed(name):
+        name, option = waiting.pop()
+        if (name, option) in visits or not _has_package(name):
             continue
-        seen.add((name, wanted))
-        waiting += _requirements(name, wanted)
-    return {name for name, _ in seen}
+        visits.add((name, option))
+        waiting += _requirements(name, option)
+    return {name for name, _ in visits}
 
 
 def _requirements(name: str, extra: str) -> list[tuple[str, str]]:
-    parsed = [Requirement(text) for text in metadata.requires(name) or ()]
-    needed = [each for each in parsed if each.marker is None or each.marker.evaluate({"extra": extra})]
-    return [(_normal(each.name), wanted) for each in needed for wanted in ("", *sorted(each.extras))]
+    needs = [Requirement(text) for text in metadata.requires(name) or ()]
+    applicable = [each for each in needs if each.marker is None or each.marker.evaluate({"extra": extra})]
+    return [(_normal(each.name), option) for each in applicable for option in ("", *sorted(each.extras))]
 
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _is_installed(name: str) -> bool:
+def _has_package(name: str) -> bool:
     try:
         return bool(metadata.version(name))
     except metadata.PackageNotFoundError:
@@ -93,7 +93,7 @@ def _library(name: str, scope: str) -> Json:
 
 def _licences(facts: metadata.PackageMetadata) -> Json:
     """Return the licence of a package: its SPDX expression, or the names in its classifiers; nothing if unknown."""
-    expression = facts.get("License-Expression")
+    expression = facts["License-Expression"] if "License-Expression" in facts else None
     if expression:
         return {"licenses": [{"expression": expression}]}
     classifiers = facts.get_all("Classifier") or []

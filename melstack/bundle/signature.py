@@ -67,7 +67,7 @@ def check_signature(folder: Path, required_key: Path | None = None) -> Signer | 
     Raises InputFault for a signature that does not fit the manifest; with ``required_key``, the file of a public key,
     also for a bundle that is not signed, or by another key.
     """
-    required = None if required_key is None else _read_public_key(required_key)
+    expectation = None if required_key is None else _read_public_key(required_key)
     if not (folder / SIGNATURE).is_file():
         if required_key is not None:
             raise InputFault(
@@ -76,12 +76,12 @@ def check_signature(folder: Path, required_key: Path | None = None) -> Signer | 
             )
         return None
     public_key = _verified_key(folder)
-    if required is not None and public_key != required:
+    if expectation is not None and public_key != expectation:
         raise InputFault(
-            f"{folder}: signed by the key {_fingerprint(public_key)}, but {required_key} is {_fingerprint(required)}; "
-            "do not use it unless you trust the first key too"
+            f"{folder}: signed by the key {_fingerprint(public_key)}, but {required_key} is {_fingerprint(expectation)}"
+            "; do not use it unless you trust the first key too"
         )
-    return Signer(_fingerprint(public_key), is_required=required is not None)
+    return Signer(_fingerprint(public_key), is_required=expectation is not None)
 
 
 def describe_signature(folder: Path, required_key: Path | None = None) -> str:

@@ -50,9 +50,9 @@ def copy(sound: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_sound_model_predicts_after_the_check_as_before_it_was_written(sound: Path, name: str) -> None:
     X, _ = training_rows()
-    predict, loaded = fit(name), learners.find(name).load(sound / name)
-    np.testing.assert_array_equal(predict(X), loaded(X))
-    np.testing.assert_array_equal(predict.stages(X), loaded.stages(X))
+    predict, again = fit(name), learners.find(name).load(sound / name)
+    np.testing.assert_array_equal(predict(X), again(X))
+    np.testing.assert_array_equal(predict.stages(X), again.stages(X))
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
