@@ -93,7 +93,7 @@ def _library(name: str, scope: str) -> Json:
 
 def _licences(facts: metadata.PackageMetadata) -> Json:
     """Return the licence of a package: its SPDX expression, or the names in its classifiers; nothing if unknown."""
-    expression = facts["License-Expression"] if "License-Expression" in facts else None
+    expression = next(iter(facts.get_all("License-Expression") or []), None)
     if expression:
         return {"licenses": [{"expression": expression}]}
     classifiers = facts.get_all("Classifier") or []
