@@ -24,6 +24,7 @@ from runtime.progress import LOG, logging_to
 NAME = "commands.jsonl"
 SOURCE = Path(__file__).resolve().parents[1]  # the source tree, or the folder of the installed packages
 GIT_SECONDS = 0.05  # a command does not wait longer for its commit
+HEAD = "# branch.oid "  # begins the line of `git status` with the commit
 REFUSAL, STOP = "refused", "stopped"  # how a command ended, unless it was finished or killed
 
 
@@ -105,13 +106,18 @@ def source_commit(source: Path, seconds: float = GIT_SECONDS) -> str | None:
     """
     if not (source / ".git").exists():
         return None
-    words = ["git", "-C", str(source), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
+    # `git describe --dirty` locks the index whatever the variable says; ended in time, it left the lock to the user.
+    words = ["git", "-C", str(source), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # a reader does not lock the user's repository
     try:
         answer = subprocess.run(words, capture_output=True, text=True, check=True, timeout=seconds, env=environment)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() or None
+    heads = [line for line in answer.stdout.splitlines() if line.startswith("#")]
+    commits = [line.removeprefix(HEAD) for line in heads if line.startswith(HEAD)]
+    if not commits or commits[0] == "(initial)":
+        return None
+    return commits[0] + "+changes" * (len(heads) < len(answer.stdout.splitlines()))
 
 
 def _version() -> str:

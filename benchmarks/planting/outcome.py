@@ -36,14 +36,13 @@ class Outcome:
 
 
 def outcome_of(source: Source) -> Outcome:
-    """Return what ``melstack stack`` says of ``source`` or, if it has pictures, what ``melstack audit`` says."""
+    """Return what ``melstack stack`` says of ``source``."""
     with tempfile.TemporaryDirectory(prefix="planting-") as folder:
         data, predictions = source.write(Path(folder))
         run = Path(folder) / "run"
         words = ["--data", str(data), "--run", str(run), "--mapping", str(data / "cases.toml")]
-        if not source.pictures:
-            words += ["--foreign", str(predictions), "--recipe", str(RECIPE)]
-        command = [sys.executable, "-m", "melstack", "audit" if source.pictures else "stack", *words]
+        words += ["--foreign", str(predictions), "--recipe", str(RECIPE)]
+        command = [sys.executable, "-m", "melstack", "stack", *words]
         result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
         if result.returncode not in (0, REFUSAL):
             raise RuntimeError(f"{' '.join(command)}: exit code {result.returncode}\n{result.stderr[-2000:]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,11 @@ class Source:
     """A data folder and a folder of predictions, as tables.
 
     ``train`` and ``test`` have the index image_name and the columns of the contest, ``train`` also target (0/1).
-    ``pictures`` are the files of pictures to copy into the folder, by image_name; empty: a run without pictures.
     """
 
     train: pd.DataFrame
     test: pd.DataFrame
     networks: Mapping[str, NetworkTables]
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write the tables under ``folder``; return the data folder and the folder of predictions."""
@@ -53,11 +51,6 @@ class Source:
             (predictions / name).mkdir(parents=True)
             tables.oof.to_csv(predictions / name / "oof.csv", index_label="image_name")
             tables.test.to_csv(predictions / name / "test.csv", index_label="image_name")
-        for role, table in (("train", self.train), ("test", self.test)):
-            for name in [name for name in table.index if name in self.pictures]:
-                path = data / "jpeg" / role / f"{name}.jpg"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.pictures[name])
         return data, predictions
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.planting import cases, columns, copies, networks
+from benchmarks.planting import cases, columns, networks
 from benchmarks.planting.outcome import outcome_of
 from benchmarks.planting.source import Source
 from benchmarks.stacking.study import Study
 from runtime.progress import say
 
-KINDS = cases.KINDS | columns.KINDS | networks.KINDS | copies.KINDS
+KINDS = cases.KINDS | columns.KINDS | networks.KINDS
 STRENGTHS = ("weak", "medium", "strong")
 
 

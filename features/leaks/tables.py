@@ -1,6 +1,7 @@
 """Find leaks in the tables of a run: patients or cases in the wrong fold, other folds, features with the target."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from runtime.run_folder import Run
 from runtime.tables import read_table
 
 FOLLOWS = "each is left out of the training of the fold that validates its patient"
+LEAST_UNIQUE = 0.3  # of the cases must have a score of their own in one network at least
 EXTRA_PREFIX = EXTRA + GROUP_SEPARATOR
 
 
@@ -51,9 +53,10 @@ def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
     """Yield the differences between the folds of level-one tables and those of the cases; a fold of -1 is unknown."""
     train = cases[cases["role"] == "train"]
     differing = {}
-    for path in sorted(run.level1.glob("*/predictions.parquet")):
-        table = read_table(path)
-        name = path.parent.name
+    tables = {path.parent.name: read_table(path) for path in sorted(run.level1.glob("*/predictions.parquet"))}
+    scores = {name: table["probability"] for name, table in tables.items() if "probability" in table}
+    yield from _repetitions(pd.DataFrame(scores).reindex(train.index), train["patient_id"])
+    for name, table in tables.items():
         yield from _fold_findings(name, table, cases)
         if "fold" in table:
             network_folds = table["fold"].reindex(train.index).fillna(-1)
@@ -63,6 +66,25 @@ def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
         "networks with other folds than ours", others, NOTE, "no patient spans two of their folds; rows of one of our "
         "folds come from several of their models, so a little of level two's validation data leaks through them"
     )  # fmt: skip
+
+
+def _repetitions(scores: pd.DataFrame, patients: pd.Series) -> Iterator[Finding]:
+    """Yield the training cases of several patients that have the same ``scores`` of every network.
+
+    Two pictures never have the same scores of two networks, unless they are one picture under two names. Networks whose
+    scores have few different values, such as votes, tell nothing.
+    """
+    rows = scores.dropna()
+    if scores.shape[1] < 2 or len(rows) < 2 or rows.nunique().max() < LEAST_UNIQUE * len(rows):
+        return
+    groups = rows.groupby(list(rows.columns)).ngroup()
+    groups = groups[groups.duplicated(keep=False)]
+    counts = patients.reindex(groups.index).groupby(groups).nunique()
+    names: list[Any] = [list(map(str, groups.index[groups == group])) for group in counts.index[counts > 1]]
+    if names:
+        action = "check whether they are one picture under several names, and give these one patient_id"
+        what = "groups of cases of several patients with the same scores of every network"
+        yield Finding(what, len(names), WARNING, action, names, "same-scores")
 
 
 def _fold_findings(name: str, table: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Finding]:

@@ -102,6 +102,14 @@ def test_a_commit_has_a_mark_if_files_differ_from_it(tree: Path) -> None:
     assert source_commit(tree, PATIENT) == f"{commit.stdout.strip()}+changes"
 
 
+def test_the_index_of_the_repository_is_not_locked_or_written(tree: Path) -> None:
+    index = tree / ".git" / "index"
+    (tree / ".git" / "index.lock").touch()  # as if another git were at work
+    before = index.read_bytes()
+    assert source_commit(tree, PATIENT) is not None
+    assert index.read_bytes() == before
+
+
 def test_packages_installed_inside_a_repository_have_no_commit(tree: Path) -> None:
     packages = tree / "venv" / "site-packages"
     packages.mkdir(parents=True)

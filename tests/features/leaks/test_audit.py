@@ -155,6 +155,17 @@ def test_networks_with_other_folds_are_noted_and_split_patients_stop_the_run(run
     assert what["external or test cases validated by wide"] == ("blocking", ["x"])
 
 
+def test_cases_of_several_patients_with_the_same_scores_of_every_network_are_a_warning(run: Run) -> None:
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        probability = pd.Series(random.random(4), index=list("abcd")).rename_axis("image_name")
+        probability["b"] = probability["d"]  # of two patients
+        write_table(run.level1 / name / "predictions.parquet", pd.DataFrame({"probability": probability}))
+    what = findings_of(run)
+    key = "groups of cases of several patients with the same scores of every network"
+    assert what[key] == ("warning", [["b", "d"]])
+
+
 def test_a_feature_equal_to_the_target_stops_the_run_and_a_similar_one_is_a_warning(tmp_path: Path, run: Run) -> None:
     rng = np.random.default_rng(0)
     target = pd.Series([0.0, 1.0] * 200, index=[f"n{number}" for number in range(400)]).rename_axis("image_name")
