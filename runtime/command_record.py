@@ -106,7 +106,7 @@ def source_commit(source: Path, seconds: float = GIT_SECONDS) -> str | None:
     """
     if not (source / ".git").exists():
         return None
-    # `git describe --dirty` locks the index whatever the variable says; ended in time, it left the lock to the user.
+    # `git describe --dirty` locks the index in spite of the variable, and leaves the lock behind when it is ended.
     words = ["git", "-C", str(source), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # a reader does not lock the user's repository
     try:
