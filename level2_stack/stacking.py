@@ -21,7 +21,7 @@ from level2_stack.evaluation.known_truth import report_known_truth
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
-from level2_stack.results.smaller_stack import SmallerStack, measure_smaller_stack, remaining
+from level2_stack.results.smaller_stack import SmallerStack, measure_smaller_stack
 from runtime.errors import InputFault, list_names
 from runtime.invocation import command, option
 from runtime.plural import number_of
@@ -155,12 +155,14 @@ def _smaller_stack(
     shifting = shifting_networks(design)
     if not shifting:
         return None
-    names, train, smaller_scores = remaining(design.networks, shifting), design.train.index, None
+    names, train, smaller_scores = [name for name in design.networks if name not in shifting], design.train.index, None
     if names:
         say(f"level two again, without {' and '.join(shifting)}, whose test scores differ from those out of fold")
         # The parameters that were tuned with all networks: another tuning would change more than the networks.
         smaller_recipe = recipe.model_copy(update={"networks": names})
-        smaller_design, _ = design_of_run(run, smaller_recipe, cases, {name: predictions[name] for name in names})
+        all_columns = unfiltered_design(run, smaller_recipe, cases, {name: predictions[name] for name in names})
+        # Its other columns, and so those that separate test from train, are those of the full design.
+        smaller_design = all_columns.without(set(all_columns.X.columns) - set(design.X.columns))
         cross_validation = _cross_validate(smaller_design, smaller_recipe, params, processes)
         smaller_result = decide(smaller_design, smaller_recipe, cross_validation)
         smaller_scores = smaller_result.probability.loc[train, smaller_result.headline]

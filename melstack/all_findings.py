@@ -17,12 +17,12 @@ STACK_FINDINGS = "findings.json"
 
 def audit_findings(run: Run) -> list[Finding]:
     """Return the findings of the audit of ``run`` in leaks.json; empty without an audit."""
-    return _accept(run, _read(run.folder / REPORT))
+    return with_acceptance(run, _read(run.folder / REPORT))
 
 
 def stack_findings(run: Run, recipe: str) -> list[Finding]:
     """Return the findings that only the stack of ``recipe`` shows; empty without a stack."""
-    return _accept(run, _read(run.level2 / recipe / STACK_FINDINGS))
+    return with_acceptance(run, _read(run.level2 / recipe / STACK_FINDINGS))
 
 
 def network_findings(run: Run) -> Iterator[Finding]:
@@ -46,7 +46,8 @@ def unknown_names(run: Run, recipe: str) -> list[str]:
     return [name for name in _accept_names(run) if name not in names]
 
 
-def _accept(run: Run, findings: list[Finding]) -> list[Finding]:
+def with_acceptance(run: Run, findings: list[Finding]) -> list[Finding]:
+    """Return ``findings``, those that the settings of ``run`` accept as warnings."""
     return accept_findings(findings, _accept_names(run))
 
 

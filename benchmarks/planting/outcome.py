@@ -11,9 +11,8 @@ from pathlib import Path
 
 from benchmarks.planting.source import Source
 from features.folder.notes import WARNING as NOTE_WARNING
-from features.leaks.findings import BLOCKING, WARNING, Finding
-from level2_stack.foreign.messages import WARNING as NETWORK_WARNING
-from runtime.files import read_json
+from features.leaks.findings import BLOCKING, WARNING
+from melstack.all_findings import audit_findings, network_findings, stack_findings
 from runtime.run_folder import Run
 
 RECIPE = Path(__file__).parent / "quick.toml"
@@ -51,14 +50,8 @@ def outcome_of(source: Source) -> Outcome:
 
 
 def _alarms(run: Run) -> Iterator[str]:
-    """Yield the warnings and refusals in the files of ``run``: on cases, in the audit, of networks, of stacks."""
-    audits = [run.folder / "leaks.json", *run.level2.glob("*/findings.json")]
-    for content in [read_json(path) for path in audits if path.is_file()]:
-        findings = [Finding.from_facts(values) for values in content["findings"]]
-        yield from (each.text() for each in findings if each.severity in (BLOCKING, WARNING))
-    foreign = run.folder / "foreign.json"
-    for name, network in (read_json(foreign)["networks"] if foreign.is_file() else {}).items():
-        notes = [note for note in network["notes"] if note.startswith(NETWORK_WARNING)]
-        yield from (f"{name}: {sentence}" for sentence in [*network["refusal"], *notes])
+    """Yield the warnings and refusals on ``run``: of the audit, of networks, of the stack, and on the cases."""
+    findings = [*audit_findings(run), *network_findings(run), *stack_findings(run, RECIPE.stem)]
+    yield from (each.text() for each in findings if each.severity in (BLOCKING, WARNING))
     if run.cases_mark.is_file():
         yield from (note for note in run.facts()["summary"] if note.startswith(NOTE_WARNING))

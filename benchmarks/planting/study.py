@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ def planting_study(
     ``draw`` returns the tables of a seed; leaks are planted in those of seed 0. Half of the effort is the untouched
     tables: a check that always warns would name every leak.
     """
+    draw = cache(draw)  # its models are trained once per seed
     trials = [_Trial(kind, strength, 0) for kind in kinds for strength in range(len(STRENGTHS))]
     trials += [_Trial("", 0, seed) for seed in seeds]
     with ThreadPoolExecutor(processes) as pool:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.leaks.cells import Codes, Counts, Estimate, count_cells, with_interval
+from features.leaks.cells import Codes, Estimate, count_cells, with_interval
 from features.leaks.column_variants import MISSING, VALUES, value_codes, variants
 
 TARGET_AUC = 0.999  # columns with at least this AUC are the target under another name
@@ -26,7 +26,7 @@ CHANCE = Estimate(0.5, 0.0, 1.0)
 
 
 class ColumnLeak(NamedTuple):
-    """The columns that reveal the target, what of them does, their AUC, and the AUC that is usual without a leak."""
+    """The columns that reveal the target, what of them does, and their AUC."""
 
     columns: tuple[str, ...]
     what: str
@@ -123,23 +123,14 @@ def _leaks_of_pairs(columns: Mapping[str, pd.Series], cases: Cases) -> Iterator[
 def _leak_of_pair(
     first: str, second: str, codes: Mapping[str, Codes], single: Mapping[str, NDArray[np.float64]], cases: Cases
 ) -> ColumnLeak | None:
+    """Return the leak of two columns that say more together than the sum of their log odds does."""
     width = int(codes[second].max()) + 1
     counts = count_cells(codes[first] * width + codes[second], cases.malignant, cases.folds)
-    return _beyond_sum((first, second), "both together", counts, _sum_of(counts, single[first], single[second], width))
-
-
-def _sum_of(counts: Counts, first: NDArray[np.float64], second: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Return the sum of the log odds of two columns in every cell of their table, (cells, folds)."""
     cells = np.arange(len(counts.cases))
-    return np.asarray(first[cells // width] + second[cells % width])
-
-
-def _beyond_sum(
-    names: tuple[str, ...], what: str, counts: Counts, score_of_sum: NDArray[np.float64]
-) -> ColumnLeak | None:
-    together, usual = counts.auc(counts.log_odds()), counts.auc(score_of_sum)
-    is_leak = together.low > max(usual.value + BEYOND_SUM, SUSPICIOUS_FORM)
-    return ColumnLeak(names, f"{what} (added up {usual.value:.4f})", together) if is_leak else None
+    added_up = counts.auc(single[first][cells // width] + single[second][cells % width]).value
+    together = counts.auc(counts.log_odds())
+    is_leak = together.low > max(added_up + BEYOND_SUM, SUSPICIOUS_FORM)
+    return ColumnLeak((first, second), f"both together (added up {added_up:.4f})", together) if is_leak else None
 
 
 def _leak_of_difference(names: tuple[str, str], columns: list[pd.Series], cases: Cases) -> Iterator[ColumnLeak]:

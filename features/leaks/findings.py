@@ -36,8 +36,8 @@ class Finding:
     @classmethod
     def from_facts(cls, values: Mapping[str, Any]) -> "Finding":
         """Return the finding from the values of ``facts``."""
-        fields = {"names": values["names"], "name": values.get("name", "")}
-        return cls(values["what"], values["count"], values["severity"], values["done"], **fields)
+        what, count, severity, action = (values[key] for key in ("what", "count", "severity", "done"))
+        return cls(what, count, severity, action, values["names"], values.get("name", ""))
 
     def sentence(self) -> str:
         """Return the finding as one line, with its severity."""

@@ -9,16 +9,15 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from features.pictures.protobuf import fields, whole_numbers
 from runtime.errors import InputFault
 
 Value = bytes | int | float | list[bytes] | list[int] | list[float]
-Field = tuple[int, int | memoryview]  # number of a protobuf field, and its content
 
 SUFFIXES = (".tfrec", ".tfrecord", ".tfrecords")
 RECORD_PATH = re.compile(r"(.+\.tfrec(?:ords?)?)@(\d+)", re.IGNORECASE)
 HEAD, FOOT = 12, 4  # bytes around a record: length (8) and its CRC (4); CRC of the content
 MASK = 0xA282EAD8  # added to a CRC, since the CRC of data that contain CRCs is problematic
-VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
 BYTES, FLOATS, INTEGERS = 1, 2, 3  # the kinds of a tf.train.Feature, by field number
 GZIP = b"\x1f\x8b\x08"  # read as the length of a record, these bytes would mean gigabytes
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
@@ -61,8 +60,8 @@ def parse_example(content: bytes) -> dict[str, Value]:
     Source of the format: protobuf's encoding; tensorflow/core/example/example.proto and feature.proto.
     """
     try:
-        features = [_message_of(message) for number, message in _fields(memoryview(content)) if number == 1]
-        entries = [_message_of(entry) for part in features for number, entry in _fields(part) if number == 1]
+        features = [_message_of(message) for number, message in fields(memoryview(content)) if number == 1]
+        entries = [_message_of(entry) for part in features for number, entry in fields(part) if number == 1]
         return dict(_entry(entry) for entry in entries)
     except (IndexError, ValueError, TypeError, struct.error) as error:
         raise InputFault(f"the record is not a tf.train.Example ({error})") from error
@@ -118,9 +117,9 @@ def _masked_crc(content: bytes) -> int:
 
 def _entry(entry: memoryview) -> tuple[str, Value]:
     """Return name and value of one feature of an Example."""
-    fields = dict(_fields(entry))
-    name = str(_message_of(fields.get(1, EMPTY)), "utf-8")
-    kinds = _fields(_message_of(fields.get(2, EMPTY)))
+    content = dict(fields(entry))
+    name = str(_message_of(content.get(1, EMPTY)), "utf-8")
+    kinds = list(fields(_message_of(content.get(2, EMPTY))))
     values = (
         _values(kinds[-1][0], _message_of(kinds[-1][1])) if kinds else []
     )  # protobuf uses the last value of a oneof
@@ -129,72 +128,18 @@ def _entry(entry: memoryview) -> tuple[str, Value]:
 
 def _values(kind: int, content: memoryview) -> list[bytes] | list[int] | list[float]:
     """Return the values of a BytesList, FloatList or Int64List, with packed or unpacked numbers."""
-    fields = [value for number, value in _fields(content) if number == 1]
+    values = [value for number, value in fields(content) if number == 1]
     if kind == BYTES:
-        return [bytes(_message_of(value)) for value in fields]
+        return [bytes(_message_of(value)) for value in values]
     if kind == FLOATS:
-        content_bytes = b"".join(_message_of(value) for value in fields)
+        content_bytes = b"".join(_message_of(value) for value in values)
         return [value for (value,) in struct.iter_unpack("<f", content_bytes)]
     if kind == INTEGERS:
-        return [number for value in fields for number in _integers(value)]
+        return [number for value in values for number in whole_numbers(value)]
     raise ValueError(f"a feature of unknown kind {kind}")
-
-
-def _integers(value: int | memoryview) -> list[int]:
-    if isinstance(value, int):
-        return [_signed_integer(value)]
-    numbers, position = [], 0
-    while position < len(value):
-        number, position = _varint(value, position)
-        numbers.append(_signed_integer(number))
-    return numbers
-
-
-def _signed_integer(number: int) -> int:
-    return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def _message_of(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("found a number instead of a message")
     return value
-
-
-def _fields(data: memoryview) -> list[Field]:
-    """Return number and content of every field of a protobuf message."""
-    fields: list[Field] = []
-    position, end = 0, len(data)
-    while position < end:
-        key, position = _varint(data, position)
-        wire = key & 7
-        if wire == VARINT:
-            value, position = _varint(data, position)
-            fields.append((key >> 3, value))
-            continue
-        length, position = _varint(data, position) if wire == LENGTH else (_fixed_length(wire), position)
-        stop = position + length
-        if stop > end:
-            raise ValueError("a field is longer than its message")
-        fields.append((key >> 3, data[position:stop]))
-        position = stop
-    return fields
-
-
-def _fixed_length(wire: int) -> int:
-    if wire not in (EIGHT_BYTES, FOUR_BYTES):
-        raise ValueError(f"unknown wire type {wire}")
-    return 8 if wire == EIGHT_BYTES else 4
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Return the variable-length integer (7 bits per byte, lowest first) at ``position``, and the position after it."""
-    number = data[position]
-    if number < 0x80:  # nearly all numbers
-        return number, position + 1
-    number &= 0x7F
-    for index in range(1, 10):
-        byte = data[position + index]
-        number |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return number, position + index + 1
-    raise ValueError("a number of more than ten bytes")

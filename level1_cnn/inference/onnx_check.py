@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from level1_cnn.inference.protobuf import MessageFault, fields, whole_numbers
+from features.pictures.protobuf import MessageFault, fields, whole_numbers
 from runtime.errors import InputFault, list_names
 
 MAX_BYTES = 2**30  # EfficientNet-B7 has 256 MB

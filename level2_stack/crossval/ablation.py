@@ -14,7 +14,7 @@ from level2_stack.crossval.culprits import Names, Refits, find_culprits
 from level2_stack.crossval.fits import Task, Workers, build_table
 from level2_stack.crossval.nested import CrossValidation, params_for, thinning_ratio
 from level2_stack.design.assemble import Design
-from level2_stack.evaluation.auc import Interval, delong_interval, patient_bootstrap
+from level2_stack.evaluation.auc import Interval, auc, delong_interval, patient_bootstrap
 from level2_stack.recipe import Recipe
 from runtime.plural import number_of
 
@@ -73,8 +73,9 @@ def ablate(
     rows["columns"] = [len(_columns(design, families)) for families in parts.values()]
     best = max((_column_auc(design, design.train[f"logit.{name}"]).value for name in design.networks), default=1.0)
     suspects = [str(name) for name in rows.index if name not in NETWORK_PARTS and _is_suspicious(rows.loc[name], best)]
+    full, again = auc(design.y, scores[""].to_numpy()), replace(refits, on_fit=None)
     blame = {
-        name: find_culprits(replace(refits, on_fit=None), design.y, _by_strength(design, parts[name]))
+        name: find_culprits(again, design.y, _by_strength(design, parts[name]), full, rows["auc_without"][name])
         for name in suspects
     }
     rows["culprits"] = [", ".join(blame[str(name)][0]) if name in blame else "" for name in rows.index]

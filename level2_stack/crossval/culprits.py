@@ -49,16 +49,17 @@ class Refits:
         return pd.DataFrame(scores)
 
 
-def find_culprits(refits: Refits, y: Floats, columns: Sequence[str]) -> tuple[list[str], float]:
+def find_culprits(
+    refits: Refits, y: Floats, columns: Sequence[str], full: float, without: float
+) -> tuple[list[str], float]:
     """Return the columns of a suspicious block that leak the target, and the loss of AUC without them.
 
-    ``y`` (n,) is 0/1; ``columns`` are those of the block, the strongest first. Every column is left out alone, and all
+    ``y`` (n,) is 0/1; ``columns`` are those of the block, the strongest first; ``full`` and ``without`` are
+    the AUC with all columns and without the block. Every column is left out alone, and all
     with at least half of the loss without the block are culprits: two columns that leak only together lose it both.
     If no single column does, two may know the same: then the strongest is left out together with each of the others.
     """
     names = list(columns[:MOST_COLUMNS])
-    base = refits.scores({"all": {}, "block": {"columns": tuple(columns)}})
-    full, without = auc(y, base["all"].to_numpy()), auc(y, base["block"].to_numpy())
     limit = CULPRIT_SHARE * (full - without)
     alone = _losses(refits, y, full, [(name,) for name in names])
     culprits = [name for (name,), loss in alone.items() if loss >= limit and loss > 0]

@@ -19,7 +19,7 @@ class Trees:
     """The splits of all trees of a model, one after another; node 0 of each tree is its root.
 
     ``nodes`` (trees,) counts the nodes of each tree, leaves too. Per split: the tree that it belongs to, its number
-    among the nodes of that tree, and the numbers of its two children. ``leaves`` says whether a node is a leaf.
+    among the nodes of that tree, and the numbers of its two children.
     """
 
     nodes: Integers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,8 +53,3 @@ def measure_smaller_stack(
     row = patient_bootstrap(y, scores, groups, reference=FULL, replicates=REPLICATES).loc[SMALLER]
     names = ("auc", "low", "high", "gain", "gain_low", "gain_high")
     return SmallerStack(dict(networks), *(float(row[name]) for name in names))
-
-
-def remaining(networks: Collection[str], shifting: Collection[str]) -> list[str]:
-    """Return the networks without those that are ``shifting``."""
-    return [name for name in networks if name not in shifting]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,9 +24,6 @@ from melstack.options import (
 from melstack.steps.stacking import cross_validate, run_with_stack, stack_run, write_submission
 from melstack.steps.training import train_run
 from runtime.progress import say
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -70,7 +67,6 @@ def submission(
 
         refuse_stack(run, options.file.stem)
         write_submission(run, options.file)
-
         make_bundle(run.folder, options.recipe, run.folder / "bundle", cluster)
         from melstack.closing.stack_end import print_end
 

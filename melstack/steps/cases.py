@@ -80,10 +80,10 @@ def audit_cases(run: Run, *, print_all: bool = False, is_first: bool = True) -> 
     from features.leaks.audit import REPORT
     from features.leaks.audit import audit as find_leaks
     from features.leaks.findings import BLOCKING, refuse_findings
-    from melstack.all_findings import audit_findings
+    from melstack.all_findings import with_acceptance
 
     report = find_leaks(run)
-    report = replace(report, findings=audit_findings(run))
+    report = replace(report, findings=with_acceptance(run, report.findings))
     for line in report.sentences():
         (say if print_all else detail)(f"audit: {line}")
     if not print_all:

@@ -71,15 +71,12 @@ def check_orders(
 ) -> list[Candidate]:
     """Compare each network's test rows with every witness; refuse networks whose row order seems wrong.
 
-    Return the networks whose order nothing doubts.
-
-
-    What an ``own`` network of the run shows decides, since its rows are in order. Else the likeness of a patient's
-    pictures (``patients``: a number per case) and ``model``, what metadata say of the network's scores, can confirm or
-    doubt. The brought networks vote in the end: the one with most doubts leaves, and the others vote again; they never
-    confirm each other, since files of one source can have the same error.
-    Networks with values out of range do not testify: two files with the same error would agree. Their own order must
-    be confirmed, before their scale is repaired.
+    Return the networks whose order nothing doubts. What an ``own`` network of the run shows decides, since its rows are
+    in order. Else the likeness of a patient's pictures (``patients``: a number per case) and ``model``, what metadata
+    say of the network's scores, can confirm or doubt. The brought networks vote in the end: the one with most doubts
+    leaves, and the others vote again; they never confirm each other, since files of one source can have the same error.
+    Networks with values out of range do not testify: two files with the same error would agree. Their own order must be
+    confirmed, before their scale is repaired.
     """
     in_range = [network for network in candidates if not network.out_of_range]
     evidence = {network.name: _first_evidence(network, patients, own, model) for network in in_range}

@@ -32,6 +32,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 def varint(message: memoryview, at: int) -> tuple[int, int]:
     """Return the whole number at the position ``at``, from 0 to 2^64 - 1, and the position after it."""
+    if at < len(message) and message[at] < 128:  # nearly all numbers
+        return message[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(message):
