@@ -11,13 +11,24 @@ from runtime.run_folder import Run
 from runtime.settings import read_toml
 
 # Folders of the code that a stack's tables depend on.
-CODE_FOLDERS = ("", "foreign/", "design/", "learners/", "crossval/", "calibration/", "evaluation/", "results/")
+CODE_FOLDERS = (
+    "",
+    "foreign/",
+    "design/",
+    "learners/",
+    "crossval/",
+    "calibration/",
+    "evaluation/",
+    "thresholds/",
+    "results/",
+)
 OUTPUTS = (
     "learners.parquet",
     "predictions.parquet",
     "leaderboard.csv",
     "decisions.json",
     "findings.json",
+    "thresholds.json",
 )  # of a stack
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, create_model, field_validator
 
 from features import blocks
 from level2_stack import contrasts, learners
+from level2_stack.thresholds.settings import ThresholdRules
 from runtime.errors import Faults, did_you_mean
 from runtime.settings import Settings, check_settings, read_toml
 
@@ -61,7 +62,7 @@ class Recipe(Settings):
     corrected). ``choose_rounds`` lets the inner folds choose how many rounds of a booster are used. ``blend`` lists the
     learners whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the
     learner whose test probabilities are submitted, "blend", or "auto": the one with the highest expected AUC.
-    ``ablation`` measures how much every block contributes.
+    ``ablation`` measures how much every block contributes. ``thresholds`` are the operating points to freeze.
     """
 
     networks: list[str] = Field(["*"], min_length=1)
@@ -79,6 +80,7 @@ class Recipe(Settings):
     submit: str = AUTO
     ablation: bool = True
     calibration: Calibration = Calibration.model_validate({})
+    thresholds: ThresholdRules = ThresholdRules.model_validate({})
     tuning: Budget = Budget.model_validate({})
 
     def parameters(self, learner: str) -> Settings:
@@ -144,6 +146,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     for name in sorted(set(recipe.learners) & set(learners.names())):
         if not learners.is_installed(name):
             yield f"learners: the library of {name!r} is not installed; run `pip install 'melstack[{name}]'`"
+    yield from recipe.thresholds.repeats()
     if recipe.inner_seeds > recipe.seeds:
         yield f"inner_seeds = {recipe.inner_seeds} must not exceed seeds = {recipe.seeds}; more has no effect"
     if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:

@@ -33,7 +33,7 @@ class StackResult:
     ``raw_probability`` is the same before calibration. ``by_seed`` holds per model the outer scores of each seed alone,
     in logits (seeds, n). ``preference`` is the reason for ``submitted_model``, None if the recipe sets the model.
     ``fold_preferences`` are the preferences of the outer folds; the column "choice" is their out-of-fold result, which
-    is not biased by the choice.
+    is not biased by the choice. ``scores`` are the nested scores of every learner and the blend.
     """
 
     probability: pd.DataFrame
@@ -44,6 +44,7 @@ class StackResult:
     fold_preferences: list[Preference]
     blend_weights: list[dict[str, float]]
     calibrators: dict[str, list[calibrate.CalibratorChoice]]
+    scores: dict[str, Scores]
 
     @property
     def headline(self) -> str:
@@ -76,7 +77,19 @@ def decide(design: Design, recipe: Recipe, cross_validation: CrossValidation) ->
         fold_preferences=fold_preferences,
         blend_weights=weights,
         calibrators=calibrators,
+        scores=scores,
     )
+
+
+def inner_probability(result: StackResult, fold: int, y: Floats, folds: Folds, recipe: Recipe) -> Floats:
+    """Return the headline's probabilities of all rows outside ``fold``, by fits that used neither it nor the row.
+
+    They are those of the model that outer fold ``fold`` chose, with its calibrator, which keeps the order of the rows.
+    """
+    model = result.fold_preferences[fold].choice if result.fold_preferences else result.submitted_model
+    inner = folds != fold
+    calibrator = result.calibrators[model][fold].calibrator
+    return _adjust_prior(calibrator(result.scores[model].train[fold, inner]), y[inner], recipe)
 
 
 def predict(

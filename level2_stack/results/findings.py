@@ -24,6 +24,9 @@ from level2_stack.recipe import CHOICE, Recipe
 from level2_stack.results.leaderboard import print_leaderboard
 from level2_stack.results.smaller_stack import SmallerStack
 from level2_stack.results.stack_leaks import stack_leaks
+from level2_stack.thresholds.freeze import freeze_thresholds, nested_rows
+from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
+from level2_stack.thresholds.operating_point import write_operating_points
 from runtime.files import write_json, write_text
 from runtime.progress import detail
 from runtime.tables import write_table
@@ -66,7 +69,8 @@ def write_findings(
     * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
     * leaderboard, metrics, paired, subgroups, calibration, reliability, shift and ablation, all .csv;
     * decisions.json: what was chosen for every outer fold, and why;
-    * findings.json: the findings of the leak audit that only a stack shows.
+    * findings.json: the findings of the leak audit that only a stack shows;
+    * thresholds.json: the operating points, chosen on inner folds and measured on outer ones.
     """
     result, design = findings.result, findings.design
     write_table(folder / "learners.parquet", result.probability)
@@ -95,6 +99,8 @@ def write_findings(
         write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
     write_json(folder / "decisions.json", decisions(findings))
     write_json(folder / "findings.json", {"findings": [finding.facts() for finding in findings.leaks]})
+    rows = nested_rows(design, findings.recipe, result, findings.cross_validation.folds)
+    write_operating_points(folder / THRESHOLDS, freeze_thresholds(rows, findings.recipe))
 
 
 def print_findings(folder: Path, findings: Findings) -> None:

@@ -12,6 +12,8 @@ from features.cases.new_cases import check_new_cases
 from features.ugly_ducklings import duckling_distance, ugly_ducklings
 from level1_cnn.portable.network import PortableNetwork
 from level2_stack.portable.stack import PortableStack, read_portable_stack
+from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
+from level2_stack.thresholds.operating_point import OperatingPoint, read_operating_points
 from melstack.bundle.case_rows import build_blocks, design_rows, match_training_columns
 from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_digest, read_manifest
 from melstack.bundle.novelty import Novelty, describe_differences, read_novelty
@@ -56,6 +58,11 @@ class Bundle:
         networks = [entry.name for entry in self.manifest.networks]
         origin = {"run": self.manifest.run, "networks": networks, "versions": self.manifest.versions}
         return {**self.manifest.facts, **origin, "digest": bundle_digest(self.folder)}
+
+    @cached_property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        """The thresholds that were frozen when the stack was made; none in a bundle of an older version."""
+        return read_operating_points(self.folder / THRESHOLDS)
 
     def check_networks(self) -> None:
         """Open every network, which ``predict`` does at its first call; raise InputFault for a damaged one."""

@@ -21,6 +21,7 @@ from level2_stack.portable.export import write_portable_stack
 from level2_stack.recipe import Recipe, recipe_of_stack
 from level2_stack.recipe_files import recipe_file as file_of
 from level2_stack.stacking import rebuild_design
+from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from melstack.bundle.manifest import (
     CARD,
     FORMAT,
@@ -87,6 +88,8 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None 
     own = [entry.name for entry in entries if not entry.foreign]
     _write_parts(run, level2, recipe, decisions, own, partial_folder, cluster)
     write_text(partial_folder / CARD, card(run, level2))
+    if (level2 / THRESHOLDS).is_file():  # a stack of an older version has none
+        shutil.copyfile(level2 / THRESHOLDS, partial_folder / THRESHOLDS)
     reference = _write_reference(run, own, partial_folder)
     write_parts_list(partial_folder, run.folder.resolve().name)
     write_manifest(partial_folder, _manifest(run, level2, recipe, decisions, entries, reference))

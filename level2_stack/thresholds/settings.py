@@ -1,0 +1,43 @@
+"""The rules of a recipe's thresholds."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from level2_stack.thresholds.operating_point import Rule
+from runtime.settings import Settings
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+AUTO_RISK = 0.1  # of the prevalence: how much malignancy "auto" leaves among the cases predicted benign
+
+
+class ThresholdRules(Settings):
+    """Which thresholds to freeze: a list of aims per rule.
+
+    ``sensitivity`` and ``specificity`` are shares that new cases reach on average. ``npv`` is the share of benign
+    cases among those predicted benign, from which the referral is decided; "auto": predicted benign cases are malignant
+    a tenth as often as all cases. ``net_benefit`` is how many unnecessary excisions cost as much as one missed
+    melanoma. ``conformal_coverage`` is the share of malignant, and of benign cases whose conformal set has their class.
+    """
+
+    sensitivity: list[Share] = Field([0.8, 0.9, 0.95])
+    specificity: list[Share] = Field([0.9])
+    npv: list[Share] | Literal["auto"] = "auto"
+    net_benefit: list[Annotated[float, Field(gt=0)]] = Field([])
+    conformal_coverage: Share = 0.9
+
+    def aims(self, prevalence: float) -> Iterator[tuple[Rule, float]]:
+        """Yield every rule with its aim; ``prevalence`` is the share of malignant cases where they will be used."""
+        npv = [1 - AUTO_RISK * prevalence] if self.npv == "auto" else self.npv
+        yield from (("sensitivity", aim) for aim in self.sensitivity)
+        yield from (("specificity", aim) for aim in self.specificity)
+        yield from (("npv", aim) for aim in npv)
+        yield from (("net_benefit", aim) for aim in self.net_benefit)
+
+    def repeats(self) -> Iterator[str]:
+        """Yield a message for every rule that lists an aim twice."""
+        for name in ("sensitivity", "specificity", "npv", "net_benefit"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values) and values != "auto":
+                yield f"thresholds.{name} = {values} lists an aim twice; list it once"
