@@ -57,6 +57,7 @@ stack: ## level two: one probability per case, and the leaderboard
 blend: ## stacks the finished stacks of RUNS='runs/a runs/b' into RUN, and says what each adds
 explain: ## what every column adds to every probability; heat maps, galleries and patient boards
 report: ## report.html and model_card.md of the finished stack
+paper: ## figures, tables, methods and checklists of the finished stack, for a paper: paper/
 leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv
 predict: ## the cases of DATA through BUNDLE, without training: tables in OUT
 serve: ## BUNDLE's page for one patient, on this machine alone

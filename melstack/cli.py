@@ -19,6 +19,7 @@ ORDER = (
         "blend",
         "explain",
         "report",
+        "paper",
         "leaderboard",
         "predict",
         "serve",

@@ -11,6 +11,8 @@ from melstack.option_groups import expand_groups
 from melstack.option_types import setting
 from melstack.options import DAILY, ClusterAddress, RecipeOptions, RunOptions, split_names
 from melstack.steps.stacking import run_with_stack
+from runtime.invocation import command
+from runtime.plural import number_of
 from runtime.progress import say
 
 if TYPE_CHECKING:
@@ -56,6 +58,24 @@ def report(run_options: RunOptions, options: RecipeOptions) -> None:
         say(f"model card: {write_card(run, run.level2 / options.file.stem)}")
         path = make_report(run, options.file.stem, changed_since(run, options.file))
         say(f"report: {path}, {path.stat().st_size / 1e6:.2f} MB")
+
+
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack paper --data mydata")
+@expand_groups
+def paper(run_options: RunOptions, options: RecipeOptions) -> None:
+    """Write what a paper on the finished stack needs into RUN/paper: figures, tables, methods, checklists."""
+    from level2_stack.finished import changed_since
+
+    with run_options.lock():
+        run = run_with_stack(run_options, options)
+        from melstack.report.paper.writing import write_paper
+
+        changes = changed_since(run, options.file)
+        if changes:
+            say(f"paper: the stack is out of date; {command('stack')} makes it again. Changed since: {changes[0]}")
+        folder = write_paper(run, options.file.stem, changes)
+        files = sum(path.is_file() for path in folder.rglob("*"))
+        say(f"paper: {folder}, {number_of(files, 'file')}; {folder / 'README.md'} says what each is")
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack leaderboard --runs runs/a --runs runs/b")

@@ -109,6 +109,19 @@ GROUPS = {
     "ugly_duckling": "distances from the patient's other lesions",
 }
 ACQUISITION = " (acquisition)"
+MODELS = {
+    "choice": "stack, model chosen within each fold",
+    "blend": "stack, blend of learners",
+    "lgbm": "LightGBM",
+    "xgb": "XGBoost",
+    "catboost": "CatBoost",
+    "ridge": "penalised logistic regression",
+    "logistic": "logistic regression of the networks",
+    "mean": "mean of the networks",
+    "rank_mean": "rank mean of the networks",
+    "caruana": "weighted mean of the networks, greedy selection",
+}
+RAW_ENDING = ", uncalibrated"  # ending of the name of a model before its calibration
 METRICS = {
     "auc": "AUC, patients resampled",
     "auc_delong": "AUC, DeLong (assumes independent pictures)",
@@ -178,6 +191,12 @@ def network_words(settings: Mapping[str, Any]) -> str:
     if training.get("metadata"):
         parts.append("with metadata")
     return ", ".join(parts)
+
+
+def model_words(name: str) -> str:
+    """Return a row of the leaderboard in words, or its raw name."""
+    model = name.removesuffix(RAW_ENDING)
+    return MODELS.get(model, model) + name[len(model) :]
 
 
 def bare_words(name: str) -> str:

@@ -1,8 +1,10 @@
 """Write the model card of a finished stack: read its tables, fill the template, escape what comes from data."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -22,6 +24,9 @@ from runtime.files import read_json, write_text
 from runtime.invocation import command
 from runtime.plural import number_of
 from runtime.run_folder import Run
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 NAME = "model_card.md"
 TEMPLATE = "model_card.md.j2"
@@ -61,30 +66,35 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "calibrators": _calibrators(decisions),
         "metrics": _metrics(tables["metrics"], decisions["headline"]),
         "baselines": _against(tables, decisions),
-        "subgroups": _records(tables["subgroups"]),
+        "subgroups": records(tables["subgroups"]),
         "calibration": _calibration(tables["calibration"], decisions["submitted"]),
-        "shift": _records(tables.get("shift")),
-        "ablation": _records(tables.get("ablation")),
+        "shift": records(tables.get("shift")),
+        "ablation": records(tables.get("ablation")),
         "digests": read_json(folder / "run.json")["made_from"],
         "audit": audit.model_dump() if (audit := read_audit(run, folder.name)) else None,
         "data": data_facts(cases, facts),
-        "limits": [*limits(cases, tables, decisions), *_input_warnings(run)],
+        "limits": [*limits(cases, tables, decisions), *input_warnings(run)],
     }
     return _render(context)
 
 
-def _input_warnings(run: Run) -> list[str]:
+def input_warnings(run: Run) -> list[str]:
     """Return what may have been read as it was not meant, of the cases and of the networks of others."""
     lines = [line.removeprefix(WARNING) for line in run.facts()["summary"] if line.startswith(WARNING)]
     return [*lines, *import_warnings(run.folder / "foreign.json")]
 
 
 def _render(context: Mapping[str, Any]) -> str:
+    return markdown_environment(Path(__file__).parent).get_template(TEMPLATE).render(context)
+
+
+def markdown_environment(folder: Path) -> Environment:
+    """Return the environment of the Markdown templates in ``folder``: values are escaped, and the filters of pages."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # autoescape is for HTML; for Markdown, `finalize` escapes the value of each expression.
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -95,7 +105,7 @@ def _render(context: Mapping[str, Any]) -> str:
     environment.filters.update(number=_number, share=_share, limits=_limits, shares=_shares, counts=_counts)
     environment.filters.update(bare=_bare, group=_group, number_of=number_of)
     environment.filters.update(moment=moment, short_commit=short_commit, code=_code)
-    return environment.get_template(TEMPLATE).render(context)
+    return environment
 
 
 class MarkdownText(str):
@@ -128,12 +138,12 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _networks(run: Run, board: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = _records(board[board["kind"] == "network"])
+    rows = records(board[board["kind"] == "network"])
     marks = [run.level1 / str(row["name"]) / "run.json" for row in rows]
-    return [{**row, "made_by": _made_by(mark), "mode": mode_of(mark)} for row, mark in zip(rows, marks, strict=True)]
+    return [{**row, "made_by": made_by(mark), "mode": mode_of(mark)} for row, mark in zip(rows, marks, strict=True)]
 
 
-def _made_by(mark: Path) -> str:
+def made_by(mark: Path) -> str:
     """Return in a few words how a network was trained, from its run.json ``mark``."""
     made_from = read_json(mark)["made_from"] if mark.is_file() else {}
     settings = made_from.get("settings")
@@ -148,7 +158,7 @@ def _calibrators(decisions: Mapping[str, Any]) -> list[str]:
 
 
 def _metrics(table: pd.DataFrame, headline: str) -> list[dict[str, Any]]:
-    own = _records(table[table["model"] == headline])
+    own = records(table[table["model"] == headline])
     return [{**row, "label": metric_label(row)} for row in own]
 
 
@@ -157,15 +167,16 @@ def _against(tables: Mapping[str, pd.DataFrame], decisions: Mapping[str, Any]) -
     board, headline = tables["leaderboard"], decisions["headline"]
     networks = board.loc[board["kind"] == "network", "name"].tolist()
     rivals = [name for name in ("rank_mean", *networks[:1]) if name != headline]
-    rows = _records(board[board["name"].isin(rivals)])
+    rows = records(board[board["name"].isin(rivals)])
     return [{**row, "kind": "the best network" if row["kind"] == "network" else row["kind"]} for row in rows]
 
 
 def _calibration(table: pd.DataFrame, submission: str) -> list[dict[str, Any]]:
-    return _records(table[table["model"].isin([submission, f"{submission}, uncalibrated"])])
+    return records(table[table["model"].isin([submission, f"{submission}, uncalibrated"])])
 
 
-def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the rows of ``table``, none without a table, as dictionaries with texts as keys."""
     rows = [] if table is None else table.to_dict(orient="records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 

@@ -1,6 +1,6 @@
 """Read the files of a finished stack for the report, once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -117,15 +117,16 @@ class StackResults:
         return table[name].reindex(self.train.index).to_numpy(dtype=np.float64)
 
 
-def read_stack(run: Run, recipe: str) -> StackResults:
-    """Return the results of stack ``recipe`` of ``run``.
+def read_stack(run: Run, recipe: str, further: Sequence[str] = ()) -> StackResults:
+    """Return the results of stack ``recipe`` of ``run``; ``further`` are tables that must be there beside `TABLES`.
 
     Raises InputFault that lists all missing files, or the tables that changed since the stack was made: cases and
     networks are read again for the page, and it would mix two stacks.
     """
     cases, folder = run.read_cases(), run.level2 / recipe
-    _refuse_missing([folder / name for name in FILES], f"{command('stack')} writes it")
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+    files = [*FILES, *(f"{name}.csv" for name in further)]
+    _refuse_missing([folder / name for name in files], f"{command('stack')} writes it")
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in (*TABLES, *further)}
     if (folder / "ablation.csv").is_file():
         tables["ablation"] = pd.read_csv(folder / "ablation.csv")
     board = tables["leaderboard"]

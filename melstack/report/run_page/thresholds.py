@@ -38,8 +38,12 @@ def threshold_section(stack: StackResults) -> Thresholds:
     preset_rows = presets(points)
     starts = [preset["index"] for preset in preset_rows if preset["label"] == f"{SENSITIVITY} % sensitivity"]
     start = int(str(starts[0])) if starts else 0
-    charts = [_roc(stack), _precision(stack), _reliability(stack), _decision(stack)]
-    return Thresholds(charts, _slider_table(points, stack, preset_rows), start, len(points))
+    return Thresholds(threshold_charts(stack), _slider_table(points, stack, preset_rows), start, len(points))
+
+
+def threshold_charts(stack: StackResults, max_points: int = MAX_POINTS) -> list[Chart]:
+    """Return the ROC, precision-recall, reliability and decision curves; a line has about ``max_points`` points."""
+    return [_roc(stack, max_points), _precision(stack, max_points), _reliability(stack), _decision(stack)]
 
 
 def line_styles(stack: StackResults) -> dict[str, str]:
@@ -70,16 +74,19 @@ def _short(value: float) -> float | None:
     return None if value != value else float(f"{value:.5g}")
 
 
-def _roc(stack: StackResults) -> Chart:
-    lines = [Line(name, style, roc_line(stack.y, stack.score(name))) for name, style in line_styles(stack).items()]
+def _roc(stack: StackResults, max_points: int) -> Chart:
+    lines = [
+        Line(name, style, roc_line(stack.y, stack.score(name), max_points))
+        for name, style in line_styles(stack).items()
+    ]
     x, y = Axis("1 − specificity", 0, 1), Axis("sensitivity", 0, 1)
     chance = Line("chance", "guide", np.array([[0.0, 0.0], [1.0, 1.0]]))
     return Chart("ROC", x, y, [chance, *lines], marker="roc")
 
 
-def _precision(stack: StackResults) -> Chart:
+def _precision(stack: StackResults, max_points: int) -> Chart:
     lines = [
-        Line(name, style, precision_line(stack.y, stack.score(name), stack.weights))
+        Line(name, style, precision_line(stack.y, stack.score(name), stack.weights, max_points))
         for name, style in line_styles(stack).items()
     ]
     x, y = Axis("sensitivity (recall)", 0, 1), Axis("PPV (precision)", 0, 1)
