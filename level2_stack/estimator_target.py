@@ -16,6 +16,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from features.cases.folds import assign_folds
+from features.leaks.cells import STANDARD_ERRORS
 from features.words.diagnoses import is_benign, means_malignant
 from features.words.spelling import plain_word
 from level2_stack.design.fold_checks import MIN_FOLDS
@@ -26,7 +27,6 @@ Floats = NDArray[np.float64]
 MOST_FOLDS = 100  # with more, a fold would have one or two rows, and the pairs of folds would need thousands of fits
 USUAL_FOLDS = 20  # with more, the fits take long and no figure becomes better
 LOW_AUC = 0.4  # below it a network ranks the classes in reverse
-ERRORS = 3  # so many standard errors below 0.5 is not chance
 NEGATIONS = frozenset(("no", "non", "not", "without", "false", "kein", "keine"))
 POSITIVE_WORDS = frozenset(
     (
@@ -153,7 +153,7 @@ def _auc(values: Floats, codes: Floats) -> tuple[float, bool]:
         return 0.5, False
     error = np.sqrt((positives + negatives + 1) / (12 * positives * negatives))  # of the AUC of noise (Mann, Whitney)
     area = float(roc_auc_score(codes[present], values[present]))
-    return area, area < 0.5 - ERRORS * error
+    return area, area < 0.5 - STANDARD_ERRORS * error
 
 
 def outer_folds(target: Target, patients: Groups, n_folds: object, seed: int) -> NDArray[np.int8]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from features.leaks.audit import REPORT
 from features.leaks.findings import WARNING, Finding, accept_findings, refuse_findings
-from level2_stack.foreign.messages import WARNING as NOTE
+from level2_stack.foreign.messages import imported_networks, warnings_in
 from melstack.run_settings import read_run_settings
+from runtime.errors import InputFault
 from runtime.files import read_json
+from runtime.invocation import command
 from runtime.run_folder import Run
 
 STACK_FINDINGS = "findings.json"
@@ -27,12 +29,11 @@ def stack_findings(run: Run, recipe: str) -> list[Finding]:
 
 def network_findings(run: Run) -> Iterator[Finding]:
     """Yield a finding for every brought network that was refused, or that was admitted with a warning."""
-    summary = run.folder / "foreign.json"
-    for name, network in (read_json(summary)["networks"] if summary.is_file() else {}).items():
+    for name, network in imported_networks(run.folder).items():
         if network["refusal"]:
             yield Finding("brought network refused", 1, WARNING, "; ".join(network["refusal"]), [name])
-        for note in [note for note in network["notes"] if note.startswith(NOTE)]:
-            yield Finding("brought network with a warning", 1, WARNING, note.removeprefix(NOTE), [name])
+        for sentence in warnings_in(network["notes"]):
+            yield Finding("brought network with a warning", 1, WARNING, sentence, [name])
 
 
 def refuse_stack(run: Run, recipe: str) -> None:
@@ -56,4 +57,7 @@ def _accept_names(run: Run) -> list[str]:
 
 
 def _read(path: Path) -> list[Finding]:
-    return [Finding.from_facts(values) for values in read_json(path)["findings"]] if path.is_file() else []
+    try:
+        return [Finding.from_facts(values) for values in read_json(path)["findings"]] if path.is_file() else []
+    except (KeyError, TypeError) as error:
+        raise InputFault(f"{path}: damaged, its findings lack {error}; {command('stack')} writes it again") from error

@@ -149,11 +149,13 @@ def _check_sizes(archive: Any) -> None:  # noqa: ANN401  NumPy's class of archiv
         raise ValueError("two arrays have the same name")
     for entry in entries:
         with archive.zip.open(entry) as stream:
-            if stream.peek(6)[:6] == b"\x93NUMPY":
-                _check_header(entry.filename, stream, entry.file_size)
+            _check_header(entry.filename, stream, entry.file_size)
 
 
 def _check_header(name: str, stream: IO[bytes], file_size: int) -> None:
+    if stream.read(6) != b"\x93NUMPY":
+        return  # not an array
+    stream.seek(0)
     version = np.lib.format.read_magic(stream)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(stream)

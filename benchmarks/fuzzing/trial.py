@@ -42,9 +42,14 @@ def count_outcomes(kind: str, files: int, seed: int, seconds: float, failures: P
             _write_mutation(sound, mutation, kind, random)
             outcome = try_bundle(mutation, pictures, seconds)
             outcomes[outcome] += 1
-            if failures is not None and outcome not in (OUTCOMES[SUCCESS], OUTCOMES[REFUSAL]):
-                shutil.copytree(mutation, failures / f"{kind}_{number}_{outcome}", dirs_exist_ok=True)
+            _keep_failure(mutation, outcome, failures, f"{kind}_{number}_{outcome}")
     return outcomes
+
+
+def _keep_failure(mutation: Path, outcome: str, failures: Path | None, name: str) -> None:
+    """Copy the bundle into ``failures`` as ``name`` if it was neither loaded nor refused."""
+    if failures is not None and outcome not in (OUTCOMES[SUCCESS], OUTCOMES[REFUSAL]):
+        shutil.copytree(mutation, failures / name, dirs_exist_ok=True)
 
 
 def try_bundle(folder: Path, pictures: dict[str, Path], seconds: float) -> str:

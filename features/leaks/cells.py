@@ -9,11 +9,12 @@ from scipy.special import logit
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
 PRIOR_CASES = 2.0  # a cell's share counts as if it had this many more cases with the share of all cases
-WIDTH = 3.0  # standard errors; rows of one patient are not independent, so a narrower interval would be too short
+# Between a figure and the limits of its interval; rows of one patient are not independent, so fewer would be too few.
+STANDARD_ERRORS = 3.0
 
 
 class Estimate(NamedTuple):
-    """An AUC and the limits of its interval, WIDTH standard errors wide."""
+    """An AUC and the limits of its interval, STANDARD_ERRORS away from it."""
 
     value: float
     low: float
@@ -56,7 +57,7 @@ def with_interval(auc: float, positives: Numbers, negatives: Numbers) -> Estimat
     first, second = area / (2 - area), 2 * area**2 / (1 + area)
     variance = area * (1 - area) + (count - 1) * (first - area**2) + (others - 1) * (second - area**2)
     error = float(np.sqrt(max(variance, 0) / (count * others)))
-    return Estimate(auc, auc - WIDTH * error, min(auc + WIDTH * error, 1.0))
+    return Estimate(auc, auc - STANDARD_ERRORS * error, min(auc + STANDARD_ERRORS * error, 1.0))
 
 
 def count_cells(codes: Codes, malignant: NDArray[np.bool_], folds: Codes) -> Counts:

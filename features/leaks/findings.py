@@ -45,9 +45,13 @@ class Finding:
 
     def text(self) -> str:
         """Return the finding as one line."""
-        few = ", ".join(" = ".join(name) if isinstance(name, list) else str(name) for name in self.names[:3])
+        few = ", ".join(self.name_texts()[:3])
         names = f" ({few}{', ...' * (len(self.names) > 3)})" if few else ""
         return f"{self.count} {self.what}{names}: {self.action}"
+
+    def name_texts(self) -> list[str]:
+        """Return one text for each name, pair or group."""
+        return [" = ".join(name) if isinstance(name, list) else str(name) for name in self.names]
 
 
 def findings_of(what: str, names: Iterable[object], severity: str, action: str, name: str = "") -> Iterator[Finding]:

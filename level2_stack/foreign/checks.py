@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from features.cases.names import likely_names
+from features.leaks.cells import STANDARD_ERRORS
 from level2_stack.foreign.messages import WARNING
 from runtime.errors import list_names
 
@@ -17,7 +18,6 @@ MOST_FOLDS = 127  # int8
 LEAK_AUC = 0.999  # no network diagnoses melanoma this well; a column computed from the target does
 MEAN_TOLERANCE, MEAN_SHARE = 1e-3, 0.01  # largest difference, and the share of rows that may exceed it
 LEAST_CLASS = 10  # cases of each class from which an AUC can be called no better than chance
-WIDTH = 3.0  # standard errors; rows of one patient are not independent, so a narrower interval would be too short
 
 
 @dataclass
@@ -218,11 +218,11 @@ def _check_chance(area: float, target: pd.Series, where: str, findings: Findings
     if min(positive, negative) < LEAST_CLASS:
         return
     error = np.sqrt((positive + negative + 1) / (12 * positive * negative))
-    if area < 0.5 - WIDTH * error:
+    if area < 0.5 - STANDARD_ERRORS * error:
         findings.faults.append(
             f"{where}: high scores for benign cases (AUC {area:.2f}), as of the class benign; write the probability of "
             "melanoma, 1 - score"
         )
-    elif area < 0.5 + WIDTH * error:
+    elif area < 0.5 + STANDARD_ERRORS * error:
         cause = "its rows are in another order, or the network has learned nothing"
         findings.notes.append(f"{WARNING}{where}: AUC {area:.2f}, not better than chance: {cause}")

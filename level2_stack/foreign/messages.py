@@ -28,21 +28,27 @@ def print_networks(facts: Mapping[str, Any], status: str) -> None:
             say(f"  {name}: refused: {sentence}")
         for sentence in [] if network["refusal"] else warnings_in(network["notes"]):
             # Not `warn`: the network may be confirmed later in the command, and its end reads what is true then.
-            say(f"warning: {name}: {sentence}")
+            say(f"warning: {name}: {shorten(sentence)}")
     refusals = [name for name, network in facts["networks"].items() if network["refusal"]]
     ending = f"; {len(refusals)} refused: {', '.join(refusals)}" if refusals else ""
     say(f"foreign networks: {len(facts['networks']) - len(refusals)} {status}{ending}")
 
 
-def import_warnings(summary: Path) -> list[str]:
-    """Return the warnings on the networks of the last import, from the run's foreign.json; none without one."""
-    networks = read_json(summary)["networks"] if summary.is_file() else {}
-    return [f"{name}: {text}" for name, network in networks.items() for text in warnings_in(network.get("notes", []))]
+def imported_networks(run: Path) -> dict[str, dict[str, Any]]:
+    """Return name -> notes and refusal of the networks of the last import into ``run``; empty without one."""
+    summary = run / "foreign.json"
+    return dict(read_json(summary)["networks"]) if summary.is_file() else {}
+
+
+def import_warnings(run: Path) -> list[str]:
+    """Return the warnings on the networks of the last import into ``run``, in short, with their names."""
+    networks = imported_networks(run).items()
+    return [f"{name}: {shorten(text)}" for name, network in networks for text in warnings_in(network["notes"])]
 
 
 def warnings_in(notes: Collection[str]) -> list[str]:
-    """Return the warnings among the ``notes`` on a network, in short."""
-    return [shorten(note.removeprefix(WARNING)) for note in notes if note.startswith(WARNING)]
+    """Return the warnings among the ``notes`` on a network."""
+    return [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)]
 
 
 def shorten(note: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from features.leaks.audit import REPORT
 from features.leaks.findings import RESOLVED_LEAK, WARNING
-from level2_stack.foreign.messages import warnings_in
+from level2_stack.foreign.messages import imported_networks, shorten, warnings_in
 from melstack.all_findings import audit_findings, stack_findings, unknown_names
 from melstack.report.column_words import ACQUISITION
 from runtime.files import read_json
@@ -37,11 +37,10 @@ def audit_warnings(run: Run) -> Iterator[str]:
 
 def _network_warnings(stack: FinishedStack) -> Iterator[str]:
     """Yield the warnings of the import, incomplete networks, and networks whose own AUC is optimistic."""
-    foreign = stack.run.folder / "foreign.json"
-    notes = read_json(foreign)["networks"] if foreign.is_file() else {}
+    imported = imported_networks(stack.run.folder)
     for name in stack.networks:
-        for sentence in warnings_in(notes.get(name, {}).get("notes", [])):
-            yield f"{name}: {sentence}"
+        for sentence in warnings_in(imported[name]["notes"]) if name in imported else []:
+            yield f"{name}: {shorten(sentence)}"
         row = stack.board.loc[name]
         if not row["complete"]:
             yield f"{name}: a score for only {row['rows']:,} training cases; its AUC is of these"

@@ -8,9 +8,10 @@ import pandas as pd
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
+from features.leaks.cells import STANDARD_ERRORS
 from level2_stack.evaluation.auc import Interval, delong_interval
 from level2_stack.foreign.witnesses.candidate import Candidate
-from level2_stack.foreign.witnesses.relation import WIDTH, Floats, Pair, Relation, pair_of, patient_pair, ratio
+from level2_stack.foreign.witnesses.relation import Floats, Pair, Relation, pair_of, patient_pair, ratio
 
 SMALLEST = 1e-6  # probability
 PATIENT_ERROR = 1.5  # times the error of independent rows, since a patient's pictures are alike
@@ -68,7 +69,7 @@ class Study:
         prior = min(self._share_malignant(oof.index, test.index), float(malignant.mean()))
         expected = float((1 - prior) * shares[0] + prior * shares[1])
         count, rows = int((test > line).sum()), len(test)
-        spread = PATIENT_ERROR * WIDTH * np.sqrt(1 / (count + 0.5) + 1 / max((oof > line).sum(), 1))
+        spread = PATIENT_ERROR * STANDARD_ERRORS * np.sqrt(1 / (count + 0.5) + 1 / max((oof > line).sum(), 1))
         value = (count + 0.5) / rows / expected
         return Bounds(value, float(value * np.exp(-spread)), float(value * np.exp(spread)))
 
@@ -144,12 +145,12 @@ class Study:
 
 def _between(oof: Pair, test: Pair) -> Bounds | None:
     parts = [(pair.relation_between(), pair.relation_within()) for pair in (oof, test)]
-    if any(each.value <= WIDTH * max(each.error, each.chance) for part in parts for each in part):
+    if any(each.value <= STANDARD_ERRORS * max(each.error, each.chance) for part in parts for each in part):
         return None
     (between, within), (test_between, test_within) = parts
     value = between.value / within.value / (test_between.value / test_within.value)
     relative = np.sqrt(sum((each.error / each.value) ** 2 for part in parts for each in part))
-    return Bounds(value, value * (1 - WIDTH * relative), value * (1 + WIDTH * relative))
+    return Bounds(value, value * (1 - STANDARD_ERRORS * relative), value * (1 + STANDARD_ERRORS * relative))
 
 
 def _logit(scores: pd.Series) -> pd.Series:

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.leaks.cells import STANDARD_ERRORS
+
 Floats = NDArray[np.float64]
 REPLICATES = 200
 MOST_GROUPS = 2000  # of patients, from which the replicates are drawn; more take time and change nothing
 LEAST_ROWS = 20
-WIDTH = 3.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Relation:
     @property
     def is_above_chance(self) -> bool:
         """Return whether the correlation is higher than permuted rows give it."""
-        return self.value > WIDTH * self.chance
+        return self.value > STANDARD_ERRORS * self.chance
 
     @property
     def error(self) -> float:
@@ -99,11 +100,11 @@ def ratio(numerator: Relation, denominator: Relation) -> tuple[float, float, flo
 
     Without a correlation in the denominator beyond its error the interval has no bounds.
     """
-    if denominator.value <= WIDTH * max(denominator.error, denominator.chance) or numerator is NO_RELATION:
+    if denominator.value <= STANDARD_ERRORS * max(denominator.error, denominator.chance) or numerator is NO_RELATION:
         return float("nan"), -np.inf, np.inf
     value = numerator.value / denominator.value
     errors = np.hypot(max(numerator.error, numerator.chance / 2), value * denominator.error) / denominator.value
-    return float(value), float(value - WIDTH * errors), float(value + WIDTH * errors)
+    return float(value), float(value - STANDARD_ERRORS * errors), float(value + STANDARD_ERRORS * errors)
 
 
 def patient_numbers(cases: pd.DataFrame) -> pd.Series:

@@ -81,7 +81,7 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
 def input_warnings(run: Run) -> list[str]:
     """Return what may have been read as it was not meant, of the cases and of the networks of others."""
     lines = [line.removeprefix(WARNING) for line in run.facts()["summary"] if line.startswith(WARNING)]
-    return [*lines, *import_warnings(run.folder / "foreign.json")]
+    return [*lines, *import_warnings(run.folder)]
 
 
 def _render(context: Mapping[str, Any]) -> str:

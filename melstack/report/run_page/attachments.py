@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from features.leaks.findings import Finding
 from melstack.all_findings import audit_findings, network_findings, stack_findings
 from runtime.errors import InputFault
 from runtime.invocation import command
@@ -40,32 +41,23 @@ class Explanations(Attachment):
     columns: list[ColumnWeight]
 
 
-class Finding(Attachment):
-    """One finding of the leak audit: ``what`` was found, count, names, severity, and the action (``done``)."""
-
-    what: str
-    count: int = Field(ge=0)
-    names: list[str | list[str]] = []
-    severity: str = ""
-    action: str = Field(default="", validation_alias="done")
-
-    def name_texts(self) -> list[str]:
-        """Return one text for each name, pair or group."""
-        return [name if isinstance(name, str) else " = ".join(name) for name in self.names]
-
-
 class AuditInputs(Attachment):
     """What the audit read: ``cases`` is the digest of the case table."""
 
     cases: str = ""
 
 
-class Audit(Attachment):
-    """The result of the leak audit; ``looked_at`` counts what was checked. No findings means no leaks."""
+class AuditScope(Attachment):
+    """What the leak audit read, and ``looked_at``, the counts of what it checked."""
 
     made_from: AuditInputs = AuditInputs()
-    findings: list[Finding]
     looked_at: dict[str, int] = {}
+
+
+class Audit(AuditScope):
+    """The result of the leak audit, with what the import and the stack found later. No findings means no leaks."""
+
+    findings: list[Finding]
 
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -87,11 +79,11 @@ def read_audit(run: Run, recipe: str) -> Audit | None:
 
     None if the file is missing, or is of other cases; raises InputFault if it is invalid.
     """
-    audit = read_attachment(run.folder / "leaks.json", Audit, "audit")
-    if audit is None or audit.made_from.cases not in ("", run.cases_digest()):
+    scope = read_attachment(run.folder / "leaks.json", AuditScope, "audit")
+    if scope is None or scope.made_from.cases not in ("", run.cases_digest()):
         return None
     findings = [*audit_findings(run), *network_findings(run), *stack_findings(run, recipe)]
-    return audit.model_copy(update={"findings": [Finding.model_validate(each.facts()) for each in findings]})
+    return Audit(made_from=scope.made_from, looked_at=scope.looked_at, findings=findings)
 
 
 def read_attachment(path: Path, model: type[Content], verb: str) -> Content | None:

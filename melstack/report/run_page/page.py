@@ -156,7 +156,7 @@ def _origins(stack: StackResults, networks: Sequence[str]) -> dict[str, Any]:
     return {
         "summary": [
             *stack.run.facts()["summary"],
-            *(f"warning: {text}" for text in import_warnings(stack.run.folder / "foreign.json")),
+            *(f"warning: {text}" for text in import_warnings(stack.run.folder)),
         ],
         "data": stack.run.facts().get("data", ""),
         "origins": origins.origins(stack.run, stack.recipe, networks),

@@ -214,8 +214,11 @@ def test_pictures_beyond_the_budget_are_not_embedded(tmp_path: Path) -> None:
 
 def test_invalid_attachments_are_refused_by_name(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    write_json(run.folder / "leaks.json", {"findings": [{"what": "x", "count": -1}]})
-    with pytest.raises(InputFault, match=r"leaks\.json: the report cannot read this file[\s\S]*findings\.0\.count"):
+    write_json(run.folder / "leaks.json", {"findings": [], "looked_at": 1})
+    with pytest.raises(InputFault, match=r"leaks\.json: the report cannot read this file[\s\S]*looked_at"):
+        make_report(run, "default")
+    write_json(run.folder / "leaks.json", {"findings": [{"what": "x", "count": 1}]})
+    with pytest.raises(InputFault, match=r"leaks\.json: damaged, its findings lack 'severity'"):
         make_report(run, "default")
 
 
