@@ -20,7 +20,7 @@ COARSE_SCALE = 5.0  # px of the trace; coarser structure is the mole as a whole
 DETAIL_SCALE = 1.5  # px of a fine square; coarser structure is light and shade
 NOISE = 1.5  # grey levels; weaker detail is a rounding error
 STEP = 0.03  # of the medium structure, to store it in a byte
-COARSE_STEPS, DETAIL_STEPS = 8, 6
+START_STEPS, COARSE_STEPS, DETAIL_STEPS = 4, 6, 6
 MOST_STRETCH = 2.2  # of a direction by a map; more is a false alignment
 LEAST_OVERLAP = 0.4  # share of the fine square
 
@@ -34,7 +34,8 @@ class Maps:
 
     def positions(self, points: Floats) -> Floats:
         """Return the positions (k, ..., 2) of ``points`` (..., 2)."""
-        flat = points.reshape(-1, 2) @ self.matrix.swapaxes(1, 2) + self.middle[:, None]
+        matrix, middle = self.matrix.swapaxes(1, 2).astype(np.float32), self.middle.astype(np.float32)
+        flat = points.reshape(-1, 2) @ matrix + middle[:, None]
         return np.asarray(flat.reshape(len(flat), *points.shape), np.float32)
 
     def part(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Maps":
@@ -84,24 +85,32 @@ def coarse_structure(grey: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Return the medium structure (n, side, side), in STEP, of grey squares; by it, pairs are first aligned."""
     inside = (grey > 0).astype(np.float32)
     soft = smooth(grey) / (smooth(inside) + 1e-3)
-    return np.asarray(np.rint(even(soft, inside, COARSE_SCALE) / STEP).clip(-127, 127), np.int8)
+    structure = np.asarray(np.rint(even(soft, inside, COARSE_SCALE) / STEP).clip(-127, 127), np.int8)
+    structure[:, [0, -1]], structure[:, :, [0, -1]] = 0, 0  # so that positions outside of the picture have no structure
+    return structure
 
 
-def refine_coarsely(coarse: Floats, own: Maps, turns: tuple[Numbers, Floats], places: Floats) -> tuple[Numbers, Maps]:
-    """Return the best correlation (k,) of the medium structures of both pictures, and its maps.
+def refine_coarsely(coarse: Floats, pairs: NDArray[np.intp], own: Maps, maps: Maps) -> tuple[Numbers, Maps, Maps]:
+    """Return per pair of pictures the best correlation (k,) of their medium structures, and the maps of both.
 
-    ``coarse`` (k, 2, side, side) are the structures; ``own`` maps the discs of the first. The maps of the discs
-    ``places`` (k, 4) of the second begin with each of the angles and flips ``turns``, each (k, turns).
+    ``coarse`` (k, 2, side, side) are the structures. Each of the starts, ``own`` in the first picture and ``maps`` in
+    the second, belongs to the pair ``pairs`` (s,), sorted and with every pair; the best one is refined further.
     """
-    rows, points = np.arange(len(places)), grid(COARSE)
+    score, maps = _refine_structure(coarse, pairs, own, maps, START_STEPS)
+    order = np.lexsort([-score, pairs])
+    best = order[np.diff(pairs[order], prepend=-1) > 0]
+    own = own.part(best)
+    score, maps = _refine_structure(coarse, pairs[best], own, maps.part(best), COARSE_STEPS)
+    return score, own, maps
+
+
+def _refine_structure(
+    coarse: Floats, rows: NDArray[np.intp], own: Maps, maps: Maps, steps: int
+) -> tuple[Numbers, Maps]:
+    points = grid(COARSE)
     template = sample(coarse[:, 0], rows, own.positions(points))
-    best, matrix, middle = np.full(len(rows), -np.inf), own.matrix.copy(), own.middle.copy()
-    for angle, flip in zip(turns[0].T, turns[1].T, strict=True):
-        maps = refine(template, coarse[:, 1], rows, disc_maps(places, angle, flip), COARSE_STEPS)
-        alike = correlation(template, sample(coarse[:, 1], rows, maps.positions(points)))
-        better = alike > best
-        best[better], matrix[better], middle[better] = alike[better], maps.matrix[better], maps.middle[better]
-    return best, Maps(matrix, middle)
+    maps = refine(template, coarse[:, 1], rows, maps, steps)
+    return correlation(template, sample(coarse[:, 1], rows, maps.positions(points))), maps
 
 
 def refine(template: Floats, squares: Floats, rows: NDArray[np.intp], maps: Maps, steps: int) -> Maps:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.leaks.alignment import FINE, MEDIUM, STEP, coarse_structure, disc_maps, refine_coarsely, refine_details
 from features.leaks.content_frame import SIDE
-from features.leaks.discs import best_turns, blocks, discs, ring_spectra, smooth
+from features.leaks.discs import best_turns, blocks, discs, ring_spectra
 from features.leaks.proposals import disc_points, learn_axes, propose_pairs
 from features.leaks.traces import frames, grey_squares
 from runtime.progress import progress_bar
@@ -63,10 +63,11 @@ def compare_proposals(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     grey, edges = grey_squares(traces), frames(traces)
     points, coarse = _describe(grey, edges, jobs)
-    pairs = propose_pairs(points)
-    alike = np.concatenate(list(_compare(pairs, discs(edges, SIDE), grey, coarse, jobs)))
-    names = traces.index.to_numpy(dtype=object)
-    return pd.DataFrame({"first": names[pairs["first"]], "second": names[pairs["second"]], "alike": alike.clip(max=1)})
+    parts = list(_compare(propose_pairs(points), discs(edges, SIDE), grey, coarse, jobs))
+    pairs, names = pd.concat(parts, ignore_index=True), traces.index.to_numpy(dtype=object)
+    return pd.DataFrame(
+        {"first": names[pairs["first"]], "second": names[pairs["second"]], "alike": pairs["alike"].clip(upper=1)}
+    )
 
 
 def _with_content(traces: pd.DataFrame) -> pd.DataFrame:
@@ -98,39 +99,45 @@ def _describe_block(
 
 
 def _compare(
-    pairs: pd.DataFrame, places: Floats, grey: NDArray[np.uint8], coarse: NDArray[np.int8], jobs: int
-) -> Iterator[NDArray[np.float64]]:
-    """Yield in parts the correlation of each of ``pairs``."""
-    ends, its_discs = pairs[["first", "second"]].to_numpy(), pairs[["first_disc", "second_disc"]].to_numpy()
-    parts = list(blocks(len(pairs), PAIRS_PER_TASK))
+    starts: pd.DataFrame, places: Floats, grey: NDArray[np.uint8], coarse: NDArray[np.int8], jobs: int
+) -> Iterator[pd.DataFrame]:
+    """Yield in parts the pairs of ``starts``, those of ``propose_pairs``: first, second (numbers), alike."""
+    ends, its_discs = starts[["first", "second"]].to_numpy(), starts[["first_disc", "second_disc"]].to_numpy()
+    begins = np.flatnonzero(~starts.duplicated(["first", "second"]))
+    parts = list(blocks(len(begins), PAIRS_PER_TASK))
+
+    def task(part: slice) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.intp], Floats]:
+        pairs = begins[part]
+        rows = np.arange(pairs[0], begins[part.stop] if part.stop < len(begins) else len(starts))
+        number = np.searchsorted(pairs, rows, side="right") - 1
+        return grey[ends[pairs]], coarse[ends[pairs]], number, places[ends[rows], its_discs[rows]]
+
     with (
         Parallel(
             n_jobs=jobs if len(parts) > FEW_TASKS else 1, return_as="generator", pre_dispatch="2*n_jobs"
         ) as parallel,
-        progress_bar("comparing pictures", len(pairs), "pair") as advance,
+        progress_bar("comparing pictures", len(begins), "pair") as advance,
     ):
-        tasks = (
-            delayed(_correlate_pairs)(grey[ends[part]], coarse[ends[part]], places[ends[part], its_discs[part]])
-            for part in parts
-        )
-        for alike in parallel(tasks):
-            yield alike
+        scores = parallel(delayed(_correlate_pairs)(*task(part)) for part in parts)
+        for part, alike in zip(parts, scores, strict=True):
+            yield pd.DataFrame(ends[begins[part]], columns=["first", "second"]).assign(alike=alike)
             advance(len(alike))
 
 
-def _correlate_pairs(grey: NDArray[np.uint8], coarse: NDArray[np.int8], places: Floats) -> NDArray[np.float64]:
+def _correlate_pairs(
+    grey: NDArray[np.uint8], coarse: NDArray[np.int8], pairs: NDArray[np.intp], places: Floats
+) -> NDArray[np.float64]:
     """Return the correlation (k,) of pairs of squares (k, 2, side, side); 0 if a step before the last is too low.
 
-    ``places`` (k, 2, 4) are the discs of both pictures from which the alignment begins.
+    ``places`` (s, 2, 4) are discs of both pictures of the ``pairs`` (s,) from which the alignment may begin.
     """
-    rows, alike = np.arange(len(grey)), np.zeros(len(grey))
-    spectra = [ring_spectra(smooth(grey[:, end]), rows, places[:, end]) for end in (0, 1)]
-    agreement, angles, flips = best_turns(spectra[0], spectra[1], TURNS)
-    rows = rows[agreement[:, 0] >= DISC_LIMIT]
+    alike = np.zeros(len(grey))
+    start, angles, flips = _best_starts(grey, pairs, places)
+    rows, number = np.unique(pairs[start], return_inverse=True)
     if not len(rows):
         return alike
-    own, structure = disc_maps(places[rows, 0]), coarse[rows] * np.float32(STEP)
-    score, maps = refine_coarsely(structure, own, (angles[rows], flips[rows]), places[rows, 1])
+    own, maps = disc_maps(places[start, 0]), disc_maps(places[start, 1], angles, flips)
+    score, own, maps = refine_coarsely(coarse[rows] * np.float32(STEP), number, own, maps)
     for side, limit in ((MEDIUM, COARSE_LIMIT), (FINE, MEDIUM_LIMIT)):
         is_candidate = score >= limit
         rows, own, maps = rows[is_candidate], own.part(is_candidate), maps.part(is_candidate)
@@ -139,6 +146,19 @@ def _correlate_pairs(grey: NDArray[np.uint8], coarse: NDArray[np.int8], places: 
         score, maps = refine_details(grey[rows, 0], grey[rows, 1], own, maps, side)
     alike[rows] = score
     return alike
+
+
+def _best_starts(
+    grey: NDArray[np.uint8], pairs: NDArray[np.intp], places: Floats
+) -> tuple[NDArray[np.intp], NDArray[np.float64], Floats]:
+    """Return the TURNS best starts per pair above DISC_LIMIT, sorted by pair: row of ``places``, angle, flip."""
+    spectra = [ring_spectra(grey[:, end].astype(np.float32), pairs, places[:, end]) for end in (0, 1)]
+    agreement, angles, flips = best_turns(spectra[0], spectra[1], TURNS)
+    start = np.repeat(np.arange(len(pairs)), TURNS)
+    order = np.lexsort([-agreement.ravel(), pairs[start]])
+    rank = np.arange(len(order)) - np.searchsorted(pairs[start], pairs[start][order])
+    chosen = order[(rank < TURNS) & (agreement.ravel()[order] >= DISC_LIMIT)]
+    return start[chosen], angles.ravel()[chosen], flips.ravel()[chosen]
 
 
 def _same_pixels(traces: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from features.leaks.discs import DISCS, SQUARE_RADII, discs, invariants, ring_sp
 Floats = NDArray[np.float32]
 DIMENSIONS = 40
 NEIGHBOURS = 12  # per picture
+STARTS = 3  # pairs of discs per pair of pictures, from which their alignment may begin
 ALL_PAIRS = 24  # up to this number of pictures every pair is compared
 QUERIES = (0, DISCS - len(SQUARE_RADII))  # the frame, and the picture as a square
 SHIFT, ZOOM = 0.09, 0.07  # of a disc's radius: what a copy's disc differs from the nearest disc of the original
@@ -22,10 +23,11 @@ HITS = 48  # discs per query; many of them are the picture's own
 
 
 def propose_pairs(points: Floats) -> pd.DataFrame:
-    """Return pairs of pictures that may show the same lesion: first < second, and a disc of each, nearest to the other.
+    """Return pairs of pictures that may show the same lesion, and discs from which their alignment may begin.
 
     ``points`` (n * DISCS, d) are those of ``disc_points``; the columns (first, second, first_disc, second_disc) number
-    pictures and their discs. A pair is proposed if one picture is among the NEIGHBOURS nearest of the other.
+    pictures and their discs, first < second. A pair is proposed if one picture is among the NEIGHBOURS nearest of the
+    other; it has a row for each of its STARTS nearest pairs of discs. The rows are sorted by pair.
     """
     count = len(points) // DISCS
     is_small = count <= ALL_PAIRS
@@ -37,11 +39,15 @@ def propose_pairs(points: Floats) -> pd.DataFrame:
     table = pd.DataFrame({"own": own, "other": other, "distance": distance.ravel()})[is_pair]
     table = table.sort_values(["distance", "own", "other"], kind="stable")
     table = table.assign(query=table["own"] // DISCS, picture=table["other"] // DISCS)
-    table = table.drop_duplicates(["query", "picture"])
-    ends = np.sort(table.loc[table.groupby("query").cumcount() < neighbours, ["own", "other"]].to_numpy(), axis=1)
-    pairs = pd.DataFrame(ends // DISCS, columns=["first", "second"])
-    pairs = pairs.assign(first_disc=ends[:, 0] % DISCS, second_disc=ends[:, 1] % DISCS)
-    return pairs.drop_duplicates(["first", "second"]).sort_values(["first", "second"]).reset_index(drop=True)
+    table = table[table.groupby(["query", "picture"]).cumcount() < STARTS]
+    nearest = table.drop_duplicates(["query", "picture"])
+    nearest = nearest[nearest.groupby("query").cumcount() < neighbours]
+    table = table.merge(nearest[["query", "picture"]], on=["query", "picture"])
+    ends = np.sort(table[["own", "other"]].to_numpy(), axis=1)
+    starts = pd.DataFrame(ends // DISCS, columns=["first", "second"])
+    starts = starts.assign(first_disc=ends[:, 0] % DISCS, second_disc=ends[:, 1] % DISCS).drop_duplicates()
+    starts = starts[starts.groupby(["first", "second"]).cumcount() < STARTS]
+    return starts.sort_values(["first", "second"], kind="stable").reset_index(drop=True)
 
 
 def learn_axes(grey: NDArray[np.uint8], frames: Floats) -> tuple[Floats, Floats]:

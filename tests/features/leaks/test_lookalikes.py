@@ -11,7 +11,7 @@ from benchmarks.alterations import KINDS, alter
 from features.leaks.content_frame import SIDE, framed_square
 from features.leaks.discs import DISCS, best_turns, invariants, ring_spectra, smooth
 from features.leaks.lookalikes import find_lookalikes
-from features.leaks.proposals import propose_pairs
+from features.leaks.proposals import STARTS, propose_pairs
 from features.leaks.traces import make_traces, read_or_make_traces, trace
 from runtime.errors import InputFault
 from tests.features.leaks.skin_pictures import skin
@@ -122,14 +122,16 @@ def test_a_dark_picture_is_not_taken_for_a_border():
     assert frame[2] == pytest.approx(40, abs=0.1)
 
 
-def test_the_nearest_pictures_are_proposed_and_every_pair_only_once():
+def test_the_nearest_pictures_are_proposed_with_their_nearest_discs_first():
     points = np.random.default_rng(0).normal(size=(200 * DISCS, 16)).astype(np.float32)
     points[7 * DISCS] = points[150 * DISCS + 5] + np.float32(0.01)
     pairs = propose_pairs(points)
     row = pairs[(pairs["first"] == 7) & (pairs["second"] == 150)]
-    assert row[["first_disc", "second_disc"]].to_numpy().tolist() == [[0, 5]]
+    assert row[["first_disc", "second_disc"]].to_numpy()[0].tolist() == [0, 5]
     assert (pairs["first"] < pairs["second"]).all()
-    assert not pairs.duplicated(["first", "second"]).any()
+    assert not pairs.duplicated().any()
+    assert pairs.groupby(["first", "second"]).size().max() == STARTS
+    assert pairs[["first", "second"]].apply(tuple, axis=1).is_monotonic_increasing
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mixture"])
