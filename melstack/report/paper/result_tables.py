@@ -79,8 +79,8 @@ def paired_table(stack: StackResults) -> PaperTable:
     head = ["Against", "AUC", "Difference (95 %)", "p, bootstrap", "z, DeLong", "p, DeLong", "Pictures"]
     note = (
         f"Difference: AUC of {stack.headline} minus that of the row, on the pictures that both have. Bootstrap: "
-        "patients resampled; its p is never below 2 / (number of draws + 1). DeLong et al. 1988: treats the pictures of "
-        f"a patient as independent. Two-sided, not corrected for {len(rows)} comparisons. All pairs of models: "
+        "patients resampled; its p is never below 2 / (number of draws + 1). DeLong et al. 1988: treats the pictures "
+        f"of a patient as independent. Two-sided, not corrected for {len(rows)} comparisons. All pairs of models: "
         f"level2/{stack.recipe}/paired.csv of the run."
     )
     caption = f"Paired tests of {model_name(stack, stack.headline)} against every other model."
