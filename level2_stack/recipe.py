@@ -146,7 +146,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     for name in sorted(set(recipe.learners) & set(learners.names())):
         if not learners.is_installed(name):
             yield f"learners: the library of {name!r} is not installed; run `pip install 'melstack[{name}]'`"
-    yield from recipe.thresholds.repeats()
+    yield from recipe.thresholds.contradictions()
     if recipe.inner_seeds > recipe.seeds:
         yield f"inner_seeds = {recipe.inner_seeds} must not exceed seeds = {recipe.seeds}; more has no effect"
     if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:

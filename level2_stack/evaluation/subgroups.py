@@ -23,7 +23,9 @@ SENSITIVITY = 90  # percent, of the common threshold
 MEASURES = ("auc", "sensitivity", "specificity", "excess")
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
+    """The rows of one subgroup: ``members`` (n,), and its ``value`` of one ``kind`` ("sex")."""
+
     kind: str
     value: str
     members: NDArray[np.bool_]
@@ -35,6 +37,9 @@ def subgroup_table(
     groups: NDArray[np.object_],
     cases: pd.DataFrame,
     *,
+    threshold: float | None = None,
+    is_malignant: NDArray[np.bool_] | None = None,
+    weights: Floats | None = None,
     columns: Mapping[str, str] | None = None,
     replicates: int = 500,
     seed: int = 0,
@@ -47,10 +52,14 @@ def subgroup_table(
     bands by `AGE_LIMITS`; each value of another column is a subgroup, at most `MAX_VALUES`. Cases without a value are
     the subgroup "missing". Rows whose score is NaN are ignored.
 
-    Columns of the table: ``kind, value, rows, positives, patients``; ``auc``; ``threshold``, the same for all
-    subgroups: the highest at which at least 90 % of all positives are predicted malignant (score at or above it);
-    ``sensitivity`` and ``specificity`` at it; ``mean_predicted`` and ``prevalence``, and ``excess``, the first minus
-    the second. `auc`, `sensitivity`, `specificity` and `excess` have ``_low`` and ``_high``: 95 % percentile limits,
+    ``threshold`` is the same for all subgroups, and a row is predicted malignant if its score is at or above it, or as
+    ``is_malignant`` (n,) says, where a threshold was chosen without the row's fold. Without a threshold it is the
+    highest at which at least 90 % of all positives are predicted malignant. ``weights`` (n,), one value per class, give
+    the rows the prevalence for which the probabilities hold.
+
+    Columns of the table: ``kind, value, rows, positives, patients``; ``auc``; ``threshold``; ``sensitivity`` and
+    ``specificity``; ``mean_predicted`` and ``prevalence``, both weighted, and ``excess``, the first minus the second.
+    `auc`, `sensitivity`, `specificity` and `excess` have ``_low`` and ``_high``: 95 % percentile limits,
     with the patients of the whole table resampled and the threshold fixed. ``note`` gives the reason if a number is
     NaN: no row of a class, or, for the limits, fewer than `MIN_PATIENTS` patients with a positive, or with a negative.
     No subgroup is dropped.
@@ -58,21 +67,27 @@ def subgroup_table(
     Raises InputFault for a missing column, a column of the kind "age" without years, a column with too many values,
     scores outside 0 to 1, and scores that are all NaN.
     """
-    kinds = _kinds(score, cases, columns)
-    rows = ~np.isnan(score)
-    y, score, groups = y[rows], score[rows], groups[rows]
-    draws = Draws(groups, replicates=replicates, seed=seed)
-    threshold = common_threshold(y, score)
-    parts = list(_groups({kind: values[rows] for kind, values in kinds.items()}, len(y)))
-    subgroups = {
-        index: _Subgroup(y, score, score >= threshold, draws, part.members) for index, part in enumerate(parts)
-    }
-    measures = replicate(subgroups, draws, cells=2 * int(y.sum()) + 1)
+    groups_of_rows = list_groups(score, cases, columns)
+    has_score = ~np.isnan(score)
+    if threshold is None:
+        threshold = common_threshold(y[has_score], score[has_score])
+    is_malignant = score >= threshold if is_malignant is None else is_malignant
+    weights = np.ones_like(y) if weights is None else weights
+    draws = Draws(groups[has_score], replicates=replicates, seed=seed)
+    values = pd.DataFrame({"y": y, "score": score, "is_malignant": is_malignant, "weights": weights})[has_score]
+    parts = [(part, part.members[has_score]) for part in groups_of_rows if part.members[has_score].any()]
+    subgroups = {index: _Subgroup(values, draws, members) for index, (_, members) in enumerate(parts)}
+    measures = replicate(subgroups, draws, cells=2 * int(values["y"].sum()) + 1)
     table_rows = [
         {"kind": part.kind, "value": part.value, "threshold": threshold, **subgroups[index].row(measures[index])}
-        for index, part in enumerate(parts)
+        for index, (part, _) in enumerate(parts)
     ]
     return pd.DataFrame(table_rows)[_columns()]
+
+
+def list_groups(score: Floats, cases: pd.DataFrame, columns: Mapping[str, str] | None = None) -> list[Group]:
+    """Return the subgroups of ``cases``, all rows first; all else, and the faults, are as in `subgroup_table`."""
+    return list(_groups(_kinds(score, cases, columns), len(cases)))
 
 
 def common_threshold(y: Floats, score: Floats, sensitivity: int = SENSITIVITY) -> float:
@@ -125,33 +140,32 @@ def _years(column: pd.Series, faults: Faults) -> pd.Series:
     return years
 
 
-def _groups(kinds: Mapping[str, pd.Series], count: int) -> Iterator[_Group]:
-    yield _Group("all", "all", np.ones(count, dtype=np.bool_))
+def _groups(kinds: Mapping[str, pd.Series], count: int) -> Iterator[Group]:
+    yield Group("all", "all", np.ones(count, dtype=np.bool_))
     for kind, values in kinds.items():
         yield from _groups_of_kind(kind, values)
 
 
-def _groups_of_kind(kind: str, values: pd.Series) -> Iterator[_Group]:
+def _groups_of_kind(kind: str, values: pd.Series) -> Iterator[Group]:
     codes = values.cat.codes.to_numpy()
     names = dict(enumerate(map(str, values.cat.categories))) | {-1: MISSING}
     for code, name in names.items():
         if (codes == code).any():
-            yield _Group(kind, name, codes == code)
+            yield Group(kind, name, codes == code)
 
 
 class _Subgroup:
     """The rows of one subgroup, and their measures for any draw of patients."""
 
-    def __init__(
-        self, y: Floats, score: Floats, predicted_malignant: NDArray[np.bool_], draws: Draws, members: NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, values: pd.DataFrame, draws: Draws, members: NDArray[np.bool_]) -> None:
         self._patient_of, self._patients = draws.patient_of[members], draws.patients
-        y, score, predicted_malignant = y[members], score[members], predicted_malignant[members]
+        y, score, is_malignant, weights = values[members].to_numpy(dtype=np.float64).T
         self._roc = PatientROC(y, score, self._patient_of, draws.patients)
         self._positives, self._negatives = self._sum_by_patient(y), self._sum_by_patient(1 - y)
-        self._true_positives = self._sum_by_patient(y * predicted_malignant)
-        self._true_negatives = self._sum_by_patient((1 - y) * ~predicted_malignant)
-        self._scores = self._sum_by_patient(score)
+        self._true_positives = self._sum_by_patient(y * is_malignant)
+        self._true_negatives = self._sum_by_patient((1 - y) * (1 - is_malignant))
+        self._weights, self._predicted = self._sum_by_patient(weights), self._sum_by_patient(weights * score)
+        self._observed = self._sum_by_patient(weights * y)
 
     def _sum_by_patient(self, values: Floats) -> Floats:
         return np.bincount(self._patient_of, weights=values, minlength=self._patients).astype(np.float64)
@@ -160,7 +174,7 @@ class _Subgroup:
         positives, negatives = self._positives @ counts, self._negatives @ counts
         sensitivity = ratio(self._true_positives @ counts, positives)
         specificity = ratio(self._true_negatives @ counts, negatives)
-        excess = ratio(self._scores @ counts - positives, positives + negatives)
+        excess = ratio((self._predicted - self._observed) @ counts, self._weights @ counts)
         return np.stack([self._roc(counts).area(), sensitivity, specificity, excess])
 
     def row(self, values: Floats) -> dict[str, object]:
@@ -168,7 +182,8 @@ class _Subgroup:
         rows, positives = len(self._patient_of), round(self._positives.sum())
         row: dict[str, object] = {"rows": rows, "positives": positives}
         row |= {"patients": len(np.unique(self._patient_of)), "note": self._note()}
-        row |= {"mean_predicted": self._scores.sum() / rows, "prevalence": positives / rows}
+        weight = self._weights.sum()
+        row |= {"mean_predicted": self._predicted.sum() / weight, "prevalence": self._observed.sum() / weight}
         for measure, replicates in zip(MEASURES, values, strict=True):
             interval = percentile_interval(replicates)
             if self._too_few_patients():

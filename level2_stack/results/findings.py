@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.leaks.findings import Finding
-from level2_stack.calibration.calibrate import shift_prior
 from level2_stack.calibration.reliability import calibration_report, class_weights, log_loss_gain, reliability_curve
 from level2_stack.crossval import ablation
 from level2_stack.crossval.choose import Preference
@@ -19,7 +18,6 @@ from level2_stack.crossval.nested import CrossValidation, TunedParams
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.metrics import clinical_metrics
 from level2_stack.evaluation.paired import compare
-from level2_stack.evaluation.subgroups import subgroup_table
 from level2_stack.recipe import CHOICE, Recipe
 from level2_stack.results.leaderboard import print_leaderboard
 from level2_stack.results.smaller_stack import SmallerStack
@@ -27,6 +25,7 @@ from level2_stack.results.stack_leaks import stack_leaks
 from level2_stack.thresholds.freeze import freeze_thresholds, nested_rows
 from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from level2_stack.thresholds.operating_point import write_operating_points
+from level2_stack.thresholds.tables import threshold_tables
 from runtime.files import write_json, write_text
 from runtime.progress import detail
 from runtime.tables import write_table
@@ -67,7 +66,8 @@ def write_findings(
     * predictions.parquet, with the columns of a level-one table: probability of the submitted model, spread (standard
       deviation over the blended learners), fold;
     * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
-    * leaderboard, metrics, paired, subgroups, calibration, reliability, shift and ablation, all .csv;
+    * leaderboard, metrics, paired, subgroups, risk_coverage, conformal, calibration, reliability, shift and ablation,
+      all .csv;
     * decisions.json: what was chosen for every outer fold, and why;
     * findings.json: the findings of the leak audit that only a stack shows;
     * thresholds.json: the operating points, chosen on inner folds and measured on outer ones.
@@ -80,6 +80,8 @@ def write_findings(
     networks = {name: predictions[name]["probability"].loc[rows] for name in design.networks}
     train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
     models = dict.fromkeys([result.headline, result.submitted_model, "rank_mean", findings.best_network])
+    nested = nested_rows(design, findings.recipe, result, findings.cross_validation.folds)
+    points = freeze_thresholds(nested, findings.recipe)
     tables = {
         "leaderboard": findings.board,
         "metrics": clinical_metrics(
@@ -89,7 +91,7 @@ def write_findings(
             prevalence=findings.recipe.calibration.prevalence,
         ),
         "paired": compare(design.y, train, design.groups, replicates=500),
-        "subgroups": _subgroups(findings, cases),
+        **threshold_tables(nested, points, cases.loc[rows], findings.recipe.thresholds.conformal_coverage),
         "calibration": calibration_table(findings),
         "reliability": _reliability(findings),
         "shift": findings.shift,
@@ -99,8 +101,7 @@ def write_findings(
         write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
     write_json(folder / "decisions.json", decisions(findings))
     write_json(folder / "findings.json", {"findings": [finding.facts() for finding in findings.leaks]})
-    rows = nested_rows(design, findings.recipe, result, findings.cross_validation.folds)
-    write_operating_points(folder / THRESHOLDS, freeze_thresholds(rows, findings.recipe))
+    write_operating_points(folder / THRESHOLDS, points)
 
 
 def print_findings(folder: Path, findings: Findings) -> None:
@@ -171,16 +172,6 @@ def _predictions(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
         "fold": cases["fold"].reindex(probability.index).astype("int8"),
     }
     return pd.DataFrame(columns)
-
-
-def _subgroups(findings: Findings, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the subgroup table at the prevalence of the training rows, which the observed rates have too."""
-    design, prevalence = findings.design, findings.recipe.calibration.prevalence
-    train = cases.loc[design.train.index]
-    score = findings.result.probability.loc[train.index, findings.result.headline].to_numpy()
-    if prevalence is not None:
-        score = shift_prior(score, prevalence, float(design.y.mean()))
-    return subgroup_table(design.y, score, design.groups, train)
 
 
 def _reliability(findings: Findings) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Choose thresholds on inner folds, evaluate them on outer ones, and freeze those of all out-of-fold rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from level2_stack.calibration.reliability import class_weights
 from level2_stack.crossval.decide import StackResult, inner_probability
 from level2_stack.design.assemble import Design
-from level2_stack.evaluation.decisions import decision_measures
+from level2_stack.evaluation.at_thresholds import decision_measures
 from level2_stack.recipe import Recipe
 from level2_stack.thresholds.operating_point import Measure, OperatingPoint, Rule, name_of
 from level2_stack.thresholds.rules import Choice, choose_threshold
@@ -63,7 +64,7 @@ def freeze_threshold(rows: NestedRows, rule: Rule, aim: float) -> OperatingPoint
     """Return the operating point of ``rule``: its threshold from all rows, its measures from nested choices."""
     frozen = choose_threshold(rule, aim, rows.y, rows.submitted, rows.weights())
     by_fold = [_inner_choice(rows, rule, aim, fold).threshold for fold in range(len(rows.inner))]
-    is_malignant = rows.outer >= np.array(by_fold)[rows.folds]
+    is_malignant = outer_decisions(rows, by_fold)
     measures = decision_measures(rows.y, is_malignant, rows.groups, frozen.threshold, rows.weights())
     positive = rows.y == 1
     return OperatingPoint(
@@ -80,6 +81,11 @@ def freeze_threshold(rows: NestedRows, rule: Rule, aim: float) -> OperatingPoint
         false_negatives=int((positive & ~is_malignant).sum()),
         note=frozen.note,
     )
+
+
+def outer_decisions(rows: NestedRows, fold_thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Return whether each row is predicted malignant at the threshold that was chosen without its fold, (n,)."""
+    return np.asarray(rows.outer >= np.array(fold_thresholds)[rows.folds])
 
 
 def freeze_thresholds(rows: NestedRows, recipe: Recipe) -> list[OperatingPoint]:

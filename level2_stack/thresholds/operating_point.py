@@ -71,6 +71,11 @@ class _File(Settings):
     operating_points: tuple[OperatingPoint, ...]
 
 
+def point_of_subgroups(points: Sequence[OperatingPoint]) -> OperatingPoint:
+    """Return the one of ``points`` at which subgroups are compared: the sensitivity nearest to 90 %, else the first."""
+    return min(points, key=lambda point: (point.rule != "sensitivity", abs(point.aim - 0.9)))
+
+
 def number_of_aim(rule: Rule, aim: float) -> str:
     """Return the aim as a number: percent of a share, or the cost of a missed melanoma."""
     return f"{aim if rule == 'net_benefit' else 100 * aim:.6g}"

@@ -29,14 +29,16 @@ class ThresholdRules(Settings):
 
     def aims(self, prevalence: float) -> Iterator[tuple[Rule, float]]:
         """Yield every rule with its aim; ``prevalence`` is the share of malignant cases where they will be used."""
-        npv = [1 - AUTO_RISK * prevalence] if self.npv == "auto" else self.npv
+        npv = [1 - float(f"{AUTO_RISK * prevalence:.2g}")] if self.npv == "auto" else self.npv
         yield from (("sensitivity", aim) for aim in self.sensitivity)
         yield from (("specificity", aim) for aim in self.specificity)
         yield from (("npv", aim) for aim in npv)
         yield from (("net_benefit", aim) for aim in self.net_benefit)
 
-    def repeats(self) -> Iterator[str]:
-        """Yield a message for every rule that lists an aim twice."""
+    def contradictions(self) -> Iterator[str]:
+        """Yield a message for every rule that lists an aim twice, and one if there is no aim at all."""
+        if not list(self.aims(0.5)):
+            yield "thresholds: no rule has an aim; subgroups are compared at one, such as sensitivity = [0.9]"
         for name in ("sensitivity", "specificity", "npv", "net_benefit"):
             values = getattr(self, name)
             if len(set(values)) < len(values) and values != "auto":

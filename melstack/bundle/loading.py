@@ -110,6 +110,11 @@ class Bundle:
         table = _table(rows, by_fold.mean(axis=0), self._fold_probabilities(rows, results, foreign_tables, blocks))
         unusual = self._unusual(results, len(rows))
         table = table.assign(unusual=unusual, ugly_duckling=self._ugly_ducklings(rows, blocks))
+        decisions = {
+            point.column: point.is_malignant(table["probability"].to_numpy(np.float64))
+            for point in self.operating_points
+        }
+        table = table.assign(**decisions)
         contributions = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)
         notices = describe_differences(rows, self.manifest.metadata, unusual.tolist())
         networks = {name: scores.loc[rows.index] for name, scores in tables.items()}

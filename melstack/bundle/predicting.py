@@ -1,6 +1,6 @@
 """Predict a data folder with a bundle: read its cases, predict them, write the tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.predictions import Predictions
 from runtime.errors import InputFault
 from runtime.files import check_writable, write_json, write_text
+from runtime.invocation import command
 from runtime.plural import number_of
 from runtime.progress import say
 from runtime.tables import write_table
@@ -45,6 +46,8 @@ def predict_folder(
     write_predictions(predictions, out, data_folder.spellings)
     patients = number_of(cases["patient_id"].nunique(), "patient")
     say(f"predicted: {number_of(len(cases), 'case')} of {patients}, {out / 'submission.csv'}")
+    for sentence in _decision_sentences(bundle, predictions.table):
+        say(f"  {sentence}")
     unlike = sum(bool(sentences) for sentences in predictions.notices.values())
     if unlike:
         say(f"  {unlike} of them differ from the training cases: {out / 'notices.json'} says how")
@@ -64,6 +67,15 @@ def write_predictions(predictions: Predictions, out: Path, spellings: Mapping[st
     write_table(out / "contributions.parquet", predictions.contributions)
     notices = {name: list(sentences) for name, sentences in predictions.notices.items() if sentences}
     write_json(out / "notices.json", notices)
+
+
+def _decision_sentences(bundle: Bundle, table: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence per operating point: how many cases are predicted malignant."""
+    if not bundle.operating_points:
+        yield f"the bundle is of a version that froze no thresholds; {command('submission')} writes one with them"
+    for point in bundle.operating_points:
+        count = int(table[point.column].sum())
+        yield f"{point.column}: {count} of {number_of(len(table), 'case')} at or above {point.threshold:.4g}"
 
 
 def _pictures(cases: pd.DataFrame, data: Path) -> dict[str, Path]:

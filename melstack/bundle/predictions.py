@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from level2_stack.thresholds.operating_point import OperatingPoint
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -17,7 +19,8 @@ class Predictions:
     rank (1: the highest of the patient) and pictures (number of the patient's pictures among these cases); unusual
     (0 to 1: share of the training pictures that have a nearer neighbour of another patient than this picture has; NaN
     if the bundle has no network); ugly_duckling (whether the distance to the patient's other pictures among these cases
-    exceeds that of 95 % of the run's lesions).
+    exceeds that of 95 % of the run's lesions); and a column per operating point of the bundle, ``malignant_at_...``:
+    whether the probability is at or above its threshold.
     ``networks``: per network, probability and spread over its views.
     ``contributions``: what each column of level two, and base, adds to the log odds; a row sums to those of the case.
     ``notices``: per case, sentences that say how it differs from the training cases; empty for most cases.
@@ -45,6 +48,10 @@ class Predictor(Protocol):
     @property
     def facts(self) -> Mapping[str, object]:
         """Facts of the model: auc, auc_low, auc_high (out-of-fold), prevalence, networks, versions, digest."""
+
+    @property
+    def operating_points(self) -> Sequence[OperatingPoint]:
+        """The thresholds that were frozen when the stack was made; none in a bundle of an older version."""
 
     def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
         """Return the predictions for ``cases``; cases with the same patient_id are compared with each other.

@@ -24,7 +24,17 @@ from runtime.progress import detail, say
 if TYPE_CHECKING:
     from runtime.run_folder import Run
 
-FURTHER = ("metrics", "paired", "subgroups", "calibration", "reliability", "shift", "ablation")  # .csv
+FURTHER = (
+    "metrics",
+    "paired",
+    "subgroups",
+    "risk_coverage",
+    "conformal",
+    "calibration",
+    "reliability",
+    "shift",
+    "ablation",
+)  # .csv
 
 
 def stack_run(source: CasesOptions, networks: NetworkOptions, options: StackOptions, cluster: str | None) -> Run:

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from features.pictures.jpeg_png import Picture
 from features.pictures.read import encode_jpeg, read_picture, shrink
+from level2_stack.thresholds.operating_point import OperatingPoint
 from melstack.bundle.predictions import Predictions, Predictor
 from melstack.bundle.serving.uploads import Lesions
 from melstack.report.galleries.tiles import overlay
@@ -37,12 +38,21 @@ class NetworkScore(BaseModel):
     spread: float | None
 
 
+class Decision(BaseModel):
+    """Whether a lesion is predicted malignant at an operating point: its probability is at or above the threshold."""
+
+    name: str
+    threshold: float
+    malignant: bool
+
+
 class LesionAnswer(BaseModel):
     """The prediction for one picture; ``picture`` is its position in the request, from 0.
 
     ``low`` and ``high``: minimum and maximum of the fold models' probabilities. ``raising``, ``lowering``: the largest
     contributions to the log odds; with ``rest`` and ``base`` they sum to the log odds of ``probability``. ``unusual``:
-    the share of training pictures that have a nearer neighbour than this picture has. Images are data URIs (JPEG).
+    the share of training pictures that have a nearer neighbour than this picture has. ``decisions``: one per operating
+    point of the model. Images are data URIs (JPEG).
     """
 
     picture: int
@@ -55,6 +65,7 @@ class LesionAnswer(BaseModel):
     pictures: int
     unusual: float | None
     ugly_duckling: bool
+    decisions: list[Decision] = []
     networks: list[NetworkScore]
     base: float | None
     raising: list[Part]
@@ -88,12 +99,12 @@ def build_answer(predictor: Predictor, lesions: Lesions, predictions: Prediction
     """Return the ``predictions`` for ``lesions``, the highest probability first, without images."""
     positions = {name: position for position, name in enumerate(lesions.pictures)}
     order = predictions.table["probability"].sort_values(ascending=False, kind="stable").index
-    first = lesions.cases.iloc[0]
+    first, points = lesions.cases.iloc[0], predictor.operating_points
     return Answer(
         model=_model(predictor),
         age=_number(first["age_approx"]),
         sex=_text(first["sex"]),
-        lesions=[_lesion(str(name), positions[str(name)], lesions, predictions) for name in order],
+        lesions=[_lesion(str(name), positions[str(name)], lesions, predictions, points) for name in order],
     )
 
 
@@ -118,6 +129,9 @@ def render_csv(answer: Answer) -> str:
     """Return the lesions of ``answer`` as CSV, one row each; no text is a formula to a spreadsheet."""
     rows = pd.DataFrame([lesion.model_dump(include={*CSV_COLUMNS}) for lesion in answer.lesions])[list(CSV_COLUMNS)]
     notices = ["; ".join(lesion.notices) for lesion in answer.lesions]
+    for index, decision in enumerate(answer.lesions[0].decisions):
+        malignant = [lesion.decisions[index].malignant for lesion in answer.lesions]
+        rows = rows.assign(**{f"malignant at {decision.name}": malignant})
     rows = rows.assign(age=answer.age, sex=answer.sex, notices=notices, model=answer.model.name)
     rows = rows.assign(bundle=answer.model.digest, disclaimer=answer.disclaimer)
     return rows.map(lambda value: _escape_formula(value) if isinstance(value, str) else value).to_csv(index=False)
@@ -137,7 +151,9 @@ def _model(predictor: Predictor) -> Model:
     )
 
 
-def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions) -> LesionAnswer:
+def _lesion(
+    name: str, position: int, lesions: Lesions, predictions: Predictions, points: Sequence[OperatingPoint]
+) -> LesionAnswer:
     row = predictions.table.loc[name]
     parts: pd.Series[float] = predictions.contributions.astype(float).T[name]
     columns = parts.drop("base", errors="ignore").dropna()
@@ -154,6 +170,9 @@ def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions
         pictures=int(row["pictures"]),
         unusual=_number(row["unusual"]),
         ugly_duckling=bool(row["ugly_duckling"]),
+        decisions=[
+            Decision(name=each.name, threshold=each.threshold, malignant=bool(row[each.column])) for each in points
+        ],
         networks=[_score(network, table.T[name]) for network, table in predictions.networks.items()],
         base=_number(parts.get("base")),
         raising=_parts(raising),

@@ -94,9 +94,10 @@ def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> No
 
     @application.get("/api/model")
     def model() -> JSONResponse:
-        """Return the facts of the model, its card, and the limits on a request."""
+        """Return the facts of the model, its operating points and card, and the limits on a request."""
         facts = {"name": predictor.name, **predictor.facts, "card": predictor.card, "limits": limits.model_dump()}
-        return JSONResponse(json_value({**facts, "disclaimer": DISCLAIMER}))
+        points = [point.model_dump() for point in predictor.operating_points]
+        return JSONResponse(json_value({**facts, "operating_points": points, "disclaimer": DISCLAIMER}))
 
 
 def _add_predictions(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:

@@ -23,7 +23,10 @@ def patient_page(predictor: Predictor, limits: Limits) -> str:
     facts = json_value(dict(predictor.facts))
     prevalence = facts.get("prevalence") if isinstance(facts, dict) else None
     data = {"limits": limits.model_dump(), "sites": SITES, "prevalence": prevalence}
-    return _render("patient.html", name=predictor.name, facts=facts, card=predictor.card, data=data, script=script())
+    points = [point.model_dump() for point in predictor.operating_points]
+    return _render(
+        "patient.html", name=predictor.name, facts=facts, card=predictor.card, points=points, data=data, script=script()
+    )
 
 
 def interface_page(openapi: Mapping[str, Any]) -> str:

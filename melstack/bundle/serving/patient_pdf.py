@@ -113,11 +113,16 @@ def _sentences(lesion: LesionAnswer) -> str:
     return "\n".join(
         [
             f"Rank {lesion.rank} of {lesion.pictures} pictures of this patient; site {lesion.site or 'not given'}",
+            *([f"Predicted at the thresholds: {_list_decisions(lesion)}"] if lesion.decisions else []),
             f"Raising the probability (log odds): {_list_parts(lesion.raising)}",
             f"Lowering it: {_list_parts(lesion.lowering)}",
             *([f"Networks: {networks}"] if networks else []),
         ]
     )
+
+
+def _list_decisions(lesion: LesionAnswer) -> str:
+    return ", ".join(f"{each.name} {'malignant' if each.malignant else 'benign'}" for each in lesion.decisions)
 
 
 def _list_parts(parts: Sequence[Part]) -> str:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from level2_stack.calibration.reliability import class_weights
 from level2_stack.finished import stack_digest
+from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
+from level2_stack.thresholds.operating_point import OperatingPoint, read_operating_points
 from melstack.report.column_words import ColumnWords, read_words
 from runtime.errors import Faults
 from runtime.files import read_json
@@ -22,6 +24,7 @@ from runtime.tables import read_table
 
 Floats = NDArray[np.float64]
 TABLES = ("leaderboard", "metrics", "subgroups", "calibration", "reliability", "shift")
+OPTIONAL_TABLES = ("ablation", "risk_coverage", "conformal")
 FILES = ("learners.parquet", "predictions.parquet", "decisions.json", "run.json", *(f"{name}.csv" for name in TABLES))
 
 
@@ -36,6 +39,7 @@ class StackResults:
     networks: pd.DataFrame
     decisions: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
+    operating_points: tuple[OperatingPoint, ...]  # none for a stack of an older version
 
     @property
     def folder(self) -> Path:
@@ -127,8 +131,7 @@ def read_stack(run: Run, recipe: str, further: Sequence[str] = ()) -> StackResul
     files = [*FILES, *(f"{name}.csv" for name in further)]
     _refuse_missing([folder / name for name in files], f"{command('stack')} writes it")
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in (*TABLES, *further)}
-    if (folder / "ablation.csv").is_file():
-        tables["ablation"] = pd.read_csv(folder / "ablation.csv")
+    tables |= {name: pd.read_csv(path) for name in OPTIONAL_TABLES if (path := folder / f"{name}.csv").is_file()}
     board = tables["leaderboard"]
     networks = [str(name) for name in board.loc[board["kind"] == "network", "name"]]
     paths = {name: run.level1 / name / "predictions.parquet" for name in networks}
@@ -138,7 +141,8 @@ def read_stack(run: Run, recipe: str, further: Sequence[str] = ()) -> StackResul
     probabilities = {name: read_table(path, ["probability"])["probability"] for name, path in paths.items()}
     learners = read_table(folder / "learners.parquet")
     decisions = read_json(folder / "decisions.json")
-    return StackResults(run, recipe, cases, learners, pd.DataFrame(probabilities), decisions, tables)
+    points = read_operating_points(folder / THRESHOLDS)
+    return StackResults(run, recipe, cases, learners, pd.DataFrame(probabilities), decisions, tables, points)
 
 
 def _refuse_missing(paths: list[Path], remedy: str) -> None:

@@ -1,6 +1,6 @@
 """Write the report: read the stack, fill the templates, write one page."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from features.leaks.findings import BLOCKING, RESOLVED_LEAK, WARNING
 from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
 from level2_stack.foreign.messages import import_warnings
+from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.report.charts import Scale, scale_over
 from melstack.report.run_page import headline, origins
 from melstack.report.run_page.attachments import read_audit, read_explanations
@@ -20,7 +21,8 @@ from melstack.report.run_page.gallery_section import PictureSources, Sheet, read
 from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.run_page.learning import learning_section
 from melstack.report.run_page.modes import modes
-from melstack.report.run_page.thresholds import line_styles, threshold_section
+from melstack.report.run_page.slider import slider_of
+from melstack.report.run_page.thresholds import line_styles, referral_chart, threshold_charts
 from melstack.report.stack_parts import SHORT, older_part, other_stacks, page_commands
 from runtime.command_record import command_uses, read_commands
 from runtime.files import write_text
@@ -74,7 +76,10 @@ def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, A
         "auc": headline.headline_auc(stack),
         "verdict": headline.verdict(stack.board, stack.headline, stack.submission, stack.decisions.get("preferred")),
         "cards": headline.cards(stack),
-        "thresholds": threshold_section(stack),
+        "slider": slider_of(stack),
+        "threshold_charts": threshold_charts(stack),
+        "referral_chart": referral_chart(stack),
+        "conformal": _conformal(stack),
         "line_styles": line_styles(stack),
         "max_columns": MAX_COLUMNS,
         "picture_sources": PictureSources(run),
@@ -128,6 +133,7 @@ def _tables(stack: StackResults) -> dict[str, Any]:
         "shift_threshold": stack.decisions["recipe"].get("shift_threshold", 0.6),
         "shift_scale": Scale(0.3, 1.0, 0.5),
         "subgroups": groups.to_dict("records"),
+        "subgroup_point": point_of_subgroups(stack.operating_points) if stack.operating_points else None,
         "subgroup_scale": scale_over(groups["auc_low"].to_numpy(), groups["auc_high"].to_numpy()),
         "calibration": stack.tables["calibration"].to_dict("records"),
     }
@@ -139,6 +145,10 @@ def _metrics(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
     for row in table.to_dict("records"):
         metrics.setdefault(str(row["metric"]), {})[str(row["model"])] = {str(key): value for key, value in row.items()}
     return metrics
+
+
+def _conformal(stack: StackResults) -> list[dict[Hashable, Any]]:
+    return stack.tables.get("conformal", pd.DataFrame()).to_dict("records")
 
 
 def _ablation(stack: StackResults) -> dict[str, Any] | None:

@@ -1,44 +1,20 @@
-"""The threshold section of the page: four charts of the headline model, and the table behind the slider."""
+"""The charts of the threshold section: ROC, precision, reliability and decision curve of the headline model."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack.crossval.choose import RANK_MEAN
 from level2_stack.evaluation.auc import Floats, ratio
-from level2_stack.evaluation.subgroups import SENSITIVITY
+from level2_stack.thresholds.operating_point import OperatingPoint
 from melstack.report.charts import Axis, Bar, Chart, Line, round_step
 from melstack.report.run_page.inputs import StackResults
-from melstack.report.run_page.operating import MEASURES, operating_points, presets
 from runtime.plural import number_of
 
 RARE = 0.05  # prevalence below which most probabilities would crowd at 0 on a linear axis
-COUNTS = ("true_positives", "false_positives")
-COLUMNS = ("threshold", *COUNTS, *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")), "benefit")
 MAX_POINTS = 250
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What the section shows: the charts, the slider's table (ready for JSON), its first position and its length."""
-
-    charts: list[Chart]
-    table: dict[str, Any]
-    start: int
-    count: int
-
-
-def threshold_section(stack: StackResults) -> Thresholds:
-    """Return the charts of the headline beside the rank mean and the best network, and the slider's table."""
-    y, score = stack.y, stack.score(stack.headline)
-    points = operating_points(y, score, stack.groups, stack.weights)
-    preset_rows = presets(points)
-    starts = [preset["index"] for preset in preset_rows if preset["label"] == f"{SENSITIVITY} % sensitivity"]
-    start = int(str(starts[0])) if starts else 0
-    return Thresholds(threshold_charts(stack), _slider_table(points, stack, preset_rows), start, len(points))
+RISK_LINES = {"risk_low": "guide", "risk_high": "guide", "risk": "first"}  # column -> class of its line
 
 
 def threshold_charts(stack: StackResults, max_points: int = MAX_POINTS) -> list[Chart]:
@@ -56,22 +32,6 @@ def line_styles(stack: StackResults) -> dict[str, str]:
     others = {stack.best_network: "second", rival: "third"}
     others = {name: style for name, style in others.items() if name in stack.board.index and name != stack.headline}
     return others | {stack.headline: "first"}
-
-
-def _slider_table(points: pd.DataFrame, stack: StackResults, preset_rows: list[dict[str, object]]) -> dict[str, Any]:
-    """Return the columns of ``points`` ready for JSON, NaN as None, with the counts of rows and the presets."""
-    positives = int(stack.y.sum())
-    return {
-        "columns": {name: [_short(value) for value in points[name].tolist()] for name in COLUMNS},
-        "positives": positives,
-        "negatives": len(stack.y) - positives,
-        "prevalence": stack.prevalence,
-        "presets": preset_rows,
-    }
-
-
-def _short(value: float) -> float | None:
-    return None if value != value else float(f"{value:.5g}")
 
 
 def _roc(stack: StackResults, max_points: int) -> Chart:
@@ -130,6 +90,26 @@ def _decision(stack: StackResults) -> Chart:
     label = "net benefit per case" if cases == 1 else f"net benefit per {number_of(cases, 'case')}"
     y = Axis(label, -0.25 * prevalence, 1.05 * prevalence, label_factor=cases)
     return Chart("Decision curve", x, y, [all_benign, all_malignant, *lines], marker="decision")
+
+
+def referral_chart(stack: StackResults) -> Chart | None:
+    """Return the risk-coverage curve with the operating points of the rule npv; None for a stack without the curve."""
+    curve = stack.tables.get("risk_coverage")
+    if curve is None:
+        return None
+    x = Axis("cases that need no referral", 0, 1, percent=True)
+    y = Axis("malignant among them", 0, _round_up(float(curve["risk_high"].max())), percent=True)
+    lines = [Line(name, style, curve[["coverage", name]].to_numpy()) for name, style in RISK_LINES.items()]
+    bars = [_referral_bar(point) for point in stack.operating_points if point.measures["npv"].value is not None]
+    note = "Dashed: 95 %. Points: the frozen thresholds, measured on patients that did not choose them."
+    return Chart("Risk and coverage", x, y, lines, bars, note=note)
+
+
+def _referral_bar(point: OperatingPoint) -> Bar:
+    npv, referred = point.measures["npv"], point.measures["referred"]
+    value, low, high = (1 - (each or 0.0) for each in (npv.value, npv.high, npv.low))
+    shares = f"{100 * (1 - (referred.value or 0.0)):.1f} % need no referral, {100 * value:.2f} % of them are malignant"
+    return Bar(1 - (referred.value or 0.0), value, low, high, f"{point.name}: {shares}")
 
 
 def _round_up(value: float) -> float:

@@ -4,31 +4,11 @@ import numpy as np
 import pytest
 
 from level2_stack.thresholds.operating_point import (
-    Measure,
-    OperatingPoint,
     read_operating_points,
     write_operating_points,
 )
 from runtime.errors import InputFault
-
-MEASURES = ("sensitivity", "specificity", "ppv", "npv", "net_benefit", "referred")
-
-
-def point(**changes):
-    values = {
-        "name": "90 % sensitivity",
-        "rule": "sensitivity",
-        "aim": 0.9,
-        "threshold": 0.25,
-        "prevalence": 0.0176,
-        "fold_thresholds": (0.2, 0.3),
-        "measures": {name: Measure(value=0.5, low=0.25, high=None) for name in MEASURES},
-        "true_positives": 9,
-        "false_positives": 20,
-        "true_negatives": 80,
-        "false_negatives": 1,
-    }
-    return OperatingPoint(**values | changes)
+from tests.level2_stack.thresholds.points import operating_point as point
 
 
 def test_operating_points_are_the_same_after_writing_and_reading(tmp_path):

@@ -8,7 +8,9 @@ import pandas as pd
 from level2_stack.calibration.reliability import calibration_report, reliability_curve
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.evaluation.metrics import clinical_metrics
-from level2_stack.evaluation.subgroups import subgroup_table
+from level2_stack.thresholds.freeze import NestedRows, freeze_threshold
+from level2_stack.thresholds.operating_point import write_operating_points
+from level2_stack.thresholds.tables import threshold_tables
 from runtime.files import write_json, write_text
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -73,10 +75,14 @@ def _write_stack(folder: Path, cases: pd.DataFrame, learners: pd.DataFrame, netw
     kinds = {"net_a": "network", "net_b": "network", "rank_mean": "baseline", "blend": "blend", "choice": "choice"}
     board = board.assign(kind=board["name"].map(kinds), auc_fold_0=0.7, auc_fold_1=0.8, auc_fold_mean=0.75, rows=100)
     columns = ["auc", "low", "high", "n_columns", "leaned_on"]
+    folds = train["fold"].to_numpy(dtype=np.int64)
+    rows = NestedRows(y, groups, folds, [own[folds != fold] for fold in range(5)], own, own)
+    points = [freeze_threshold(rows, "sensitivity", 0.9), freeze_threshold(rows, "npv", 0.8)]
+    write_operating_points(folder / "thresholds.json", points)
     tables = {
         "leaderboard": board.assign(complete=True).sort_values("auc", ascending=False),
         "metrics": clinical_metrics(y, scores[["choice", "rank_mean"]], groups, replicates=20),
-        "subgroups": subgroup_table(y, own, groups, train, replicates=20),
+        **threshold_tables(rows, points, train, 0.9),
         "reliability": reliability_curve(y, own),
         "calibration": calibration_report(y, {str(name): c.to_numpy() for name, c in scores.items()})
         .rename_axis("model")

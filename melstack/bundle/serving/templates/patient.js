@@ -184,6 +184,11 @@ function networks(lesion) {
     .map((network) => make("li", {}, `${network.name} `, make("b", { textContent: percent(network.probability) })));
   return items.length ? make("div", { className: "networks" }, make("h4", { textContent: "Each network alone, not calibrated" }), make("ul", {}, ...items)) : null;
 }
+function decisions(lesion) {
+  const items = lesion.decisions.map((decision) => make("li", {}, `${decision.name} (${percent(decision.threshold)}) `,
+    make("b", { textContent: decision.malignant ? "malignant" : "benign" })));
+  return items.length ? make("div", { className: "networks" }, make("h4", { textContent: "Predicted at the thresholds of the model" }), make("ul", {}, ...items)) : null;
+}
 function picturePanel(lesion) {
   if (!lesion.thumbnail) return make("div", { className: "look" });
   const img = make("img", { src: lesion.thumbnail, alt: `Picture ${lesion.name}` });
@@ -211,7 +216,7 @@ function card(lesion) {
   return make("article", { className: "panel lesion" }, picturePanel(lesion), make("div", {},
     make("div", { className: "lesion-head" }, make("h3", { textContent: lesion.name }), tags(lesion)),
     site, value, axis(lesion), ...lesion.notices.map((text) => make("p", { className: "notice warn", textContent: text })),
-    reasons(lesion), networks(lesion)));
+    decisions(lesion), reasons(lesion), networks(lesion)));
 }
 function present(answer) {
   const first = answer.lesions[0];

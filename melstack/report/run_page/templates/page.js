@@ -14,7 +14,7 @@
     roc: (i) => [1 - rows.specificity[i], rows.sensitivity[i]],
     precision: (i) => [rows.sensitivity[i], rows.ppv[i]],
     reliability: (i) => [rows.threshold[i], null],
-    decision: (i) => [rows.threshold[i], rows.benefit[i]],
+    decision: (i) => [rows.threshold[i], rows.net_benefit[i]],
   };
 
   function mark(svg, index) {
@@ -29,37 +29,49 @@
     rule.setAttribute("x2", left.toFixed(1));
   }
 
-  function sentence(index, positives) {
+  function sentence(ppv, positives) {
     const all = points.positives + points.negatives;
-    const perMelanoma = rows.ppv[index] ? (1 / rows.ppv[index]).toFixed(1) : "–";
+    const perMelanoma = ppv ? (1 / ppv).toFixed(1) : "–";
     return `Of ${count(all)} pictures ${count(positives)} are predicted malignant (${percent(positives / all)}); at a ` +
       `prevalence of ${percent(points.prevalence, 2)} there are ${perMelanoma} of them for each true melanoma among them.`;
   }
 
-  function show(index) {
-    const truePositives = rows.true_positives[index], falsePositives = rows.false_positives[index];
+  // A frozen threshold (preset) has measures of outer folds, which did not choose it; other positions have those of the rows.
+  function show(index, preset) {
+    const measure = (name) => preset ? preset.measures[name]
+      : { value: rows[name][index], low: rows[`${name}_low`][index], high: rows[`${name}_high`][index] };
+    const truePositives = preset ? preset.true_positives : rows.true_positives[index];
+    const falsePositives = preset ? preset.false_positives : rows.false_positives[index];
     $("threshold-value").textContent = percent(rows.threshold[index], rows.threshold[index] < 0.01 ? 3 : rows.threshold[index] < 0.1 ? 2 : 1);
     for (const name of ["sensitivity", "specificity", "ppv", "npv"]) {
-      const low = rows[`${name}_low`][index], high = rows[`${name}_high`][index];
-      $(name).textContent = percent(rows[name][index]);
+      const { value, low, high } = measure(name);
+      $(name).textContent = percent(value);
       $(`${name}-range`).textContent = low === null ? "" : `${(100 * low).toFixed(1)} – ${(100 * high).toFixed(1)}`;
     }
     $("true-positives").textContent = count(truePositives);
     $("false-negatives").textContent = count(points.positives - truePositives);
     $("false-positives").textContent = count(falsePositives);
     $("true-negatives").textContent = count(points.negatives - falsePositives);
-    $("sentence").textContent = sentence(index, truePositives + falsePositives);
+    $("sentence").textContent = sentence(measure("ppv").value, truePositives + falsePositives);
+    $("evaluation").textContent = preset
+      ? `Frozen for ${preset.label}: measured on patients that did not choose this threshold.`
+      : "Measured on all rows at once. If you choose a threshold by these numbers, new patients will reach less.";
     document.querySelectorAll("svg[data-marker]").forEach((svg) => mark(svg, index));
     document.querySelectorAll(".presets button").forEach((button) =>
-      button.setAttribute("aria-pressed", String(Number(button.dataset.index) === index)));
+      button.setAttribute("aria-pressed", String(button.textContent === preset?.label)));
     slider.setAttribute("aria-valuetext", $("threshold-value").textContent);
     slider.style.setProperty("--done", `${(100 * index) / Math.max(1, Number(slider.max))}%`);
   }
 
   slider.addEventListener("input", () => show(Number(slider.value)));
   document.querySelectorAll(".presets button").forEach((button) =>
-    button.addEventListener("click", () => { slider.value = button.dataset.index; show(Number(slider.value)); }));
-  show(Number(slider.value));
+    button.addEventListener("click", () => choose(button.textContent)));
+  function choose(label) {
+    const preset = points.presets.find((each) => each.label === label);
+    slider.value = preset ? preset.index : slider.value;
+    show(Number(slider.value), preset);
+  }
+  choose(points.presets.find((each) => each.index === Number(slider.value))?.label);
 
   // Tables: unknown values (empty text) stay at the end in both sort orders.
   function compare(kind, down) {

@@ -21,6 +21,7 @@ from melstack.bundle.predictions import Predictions
 from melstack.bundle.serving.application import make_application, open_listener
 from melstack.bundle.serving.limits import Limits
 from runtime.errors import InputFault
+from tests.level2_stack.thresholds.points import operating_point
 
 ADDRESS = "http://127.0.0.1:8000"
 SMALL = Limits(pictures=3, picture_mb=0.2, total_mb=0.4, pixels=100_000)
@@ -41,6 +42,8 @@ class DarknessPredictor:
         "digest": "sha256:0123abcd",
     }
 
+    operating_points = (operating_point(threshold=0.5),)
+
     def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
         pixels = {name: self._pixels(name, pictures[name]) for name in cases.index}
         dark = pd.Series({name: 1 - each.mean() / 255 for name, each in pixels.items()}, index=cases.index)
@@ -54,6 +57,7 @@ class DarknessPredictor:
         network = pd.DataFrame({"probability": dark, "spread": 0.01})
         is_outlier = (dark - dark.median()).abs() > 0.3
         table["ugly_duckling"] = is_outlier
+        table[self.operating_points[0].column] = table["probability"] >= 0.5
         sentence = "it is darker or lighter than its neighbours"
         notices = {name: [sentence] * int(is_outlier[name]) for name in cases.index}
         return Predictions(table, {"shade": network}, parts, notices)

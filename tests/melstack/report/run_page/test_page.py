@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from level2_stack.finished import stack_digest
+from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.report.run_page.gallery_section import PictureSources
 from melstack.report.run_page.inputs import read_stack
 from melstack.report.run_page.learning import learning_section
@@ -71,8 +72,23 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(tmp_path: Path) -> None
     slider = json.loads(page.split('id="points">')[1].split("</script>")[0])
     assert slider["positives"] == int(stack.y.sum())
     assert slider["columns"]["true_positives"][0] == slider["positives"]
-    start = next(preset["index"] for preset in slider["presets"] if preset["label"] == "90 % sensitivity")
-    assert slider["columns"]["sensitivity"][start] >= 0.9
+
+
+def test_the_subgroups_stand_at_the_frozen_threshold_and_prevalence_of_the_threshold_table(tmp_path: Path) -> None:
+    stack = read_stack(write_run(tmp_path / "run"), "default")
+    point, all_rows = point_of_subgroups(stack.operating_points), stack.tables["subgroups"].iloc[0]
+    assert all_rows["threshold"] == pytest.approx(point.threshold)
+    assert all_rows["prevalence"] == pytest.approx(point.prevalence)
+    assert all_rows["sensitivity"] == pytest.approx(point.measures["sensitivity"].value)
+
+
+def test_a_stack_of_an_older_version_names_the_command_that_freezes_thresholds(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for name in ("thresholds.json", "risk_coverage.csv", "conformal.csv"):
+        (run.level2 / "default" / name).unlink()
+    page = page_of(run)
+    assert f"froze no thresholds; melstack stack --run {run.folder}" in page
+    assert "Risk and coverage" not in page
 
 
 def test_text_from_the_data_is_escaped_everywhere(tmp_path: Path) -> None:
@@ -96,7 +112,7 @@ def test_a_preset_cannot_close_the_script_that_holds_the_table(tmp_path: Path) -
     from melstack.report.run_page.page import page_values, render
 
     values = page_values(read_stack(write_run(tmp_path / "run"), "default"))
-    values["thresholds"].table["presets"] = [{"label": "</script><b>", "index": 0}]
+    values["slider"].table["presets"] = [{"label": "</script><b>", "index": 0}]
     assert "</script><b>" not in render(values)
 
 
