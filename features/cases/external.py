@@ -70,18 +70,29 @@ def _read_external(folder: DataFolder, own_names: pd.Index, faults: Faults) -> p
 
 def _from_csv(folder: DataFolder, location: PictureLocation, faults: Faults) -> pd.DataFrame:
     """Return external rows of a CSV, which need no patient and no metadata."""
-    raw, layout = folder.cases("train"), folder.layout
+    part, place = labelled_rows(folder.cases("train"), folder, location, "external cases", faults)
+    return attach_pictures(part, folder.path, place, faults, folder.notes, folder.layout.columns)
+
+
+def labelled_rows(
+    raw: pd.DataFrame, folder: DataFolder, location: PictureLocation | None, cases: str, faults: Faults
+) -> tuple[pd.DataFrame, PictureLocation | None]:
+    """Return the labelled rows of ``raw``, the folder's training table; they need no patient and no metadata.
+
+    The location of their pictures is returned too, as `name_pictures` does; ``cases`` is what the note about missing
+    columns calls the rows.
+    """
+    layout = folder.layout
     columns, where = layout.columns, f"{folder.path.name}/{layout.train}"
-    raw, named_location = name_pictures(raw, folder, location, where, faults)
+    raw, place = name_pictures(raw, folder, location, where, faults)
     missing = [name for name in (columns.patient_id, *columns.metadata) if name not in raw and name != EVERY]
     if missing:
-        folder.notes.append(f"{where}: no column {', '.join(missing)}; missing in these external cases")
+        folder.notes.append(f"{where}: no column {', '.join(missing)}; missing in these {cases}")
         raw = raw.assign(**dict.fromkeys(missing, np.nan))
     part = canonical_rows(raw, layout, "train", where, faults, folder.notes)
     if EVERY in columns.metadata:  # columns of the external set alone are missing in all our cases
         part = part.filter(items=[*NO_METADATA, LESION, *LABEL_COLUMNS, *Columns().metadata])
-    part = part.assign(width=np.nan, height=np.nan, picture=None)
-    return attach_pictures(part, folder.path, named_location, faults, folder.notes, columns)
+    return part.assign(width=np.nan, height=np.nan, picture=None), place
 
 
 def _from_records(folder: DataFolder, location: PictureLocation, own_names: pd.Index, faults: Faults) -> pd.DataFrame:

@@ -79,6 +79,24 @@ class DataFolder:
             test_header=layout.train_header,
         )
 
+    def with_test_as_train(self) -> DataFolder:
+        """Return the folder with its table and pictures of test cases as those of training cases, which have labels."""
+        layout = self.layout
+        return self._with_layout(
+            train=layout.test,
+            train_pictures=layout.test_pictures,
+            train_join=layout.test_join,
+            train_header=layout.test_header,
+        )
+
+    def with_train_table(self, name: str, location: PictureLocation) -> DataFolder:
+        """Return the folder with the table ``name`` and the pictures of ``location`` as those of training cases."""
+        return self._with_layout(train=name, train_pictures=location.folder.relative_to(self.path).as_posix())
+
+    def with_labels_optional(self) -> DataFolder:
+        """Return the folder with a layout that leaves out rows without a target."""
+        return self._with_layout(drop_missing_target=True)
+
     def _with_layout(self, **changes: object) -> DataFolder:
         other = replace(self, layout=self.layout.model_copy(update=changes))
         other._contents.update(self._contents)

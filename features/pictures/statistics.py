@@ -138,15 +138,33 @@ def _corners(luminance: Floats, radius: Floats) -> dict[str, float]:
     }
 
 
+def skin_colour(picture: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Return the median CIE L*, a*, b* of the skin in ``picture``, uint8 RGB (height, width, 3).
+
+    Skin is what lies within the ellipse that touches the edges, outside of the lesion: dark corners do not count.
+    """
+    lab = srgb_to_lab(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+    radius = _radius(*lab.shape[1:])
+    _, skin, mask = _segment(lab, radius)
+    around = (radius < RING[1]) & ~ndimage.binary_dilation(mask, iterations=SMOOTHING)
+    median = np.median(_within(lab, around), axis=-1) if around.any() else skin
+    return float(median[0]), float(median[1]), float(median[2])
+
+
+def _segment(lab: Floats, radius: Floats) -> tuple[Floats, Floats, Mask]:
+    """Return the pixels of the outer ring, their median, which is the skin's colour, and the mask of the lesion."""
+    ring = _within(lab, (radius > RING[0]) & (radius < RING[1]))
+    skin = np.median(ring, axis=-1)
+    return ring, skin, _mask(np.sqrt(np.square(lab - skin[:, None, None]).sum(axis=0)), radius)
+
+
 def _lesion(lab: Floats, radius: Floats) -> dict[str, float]:
     """Return how the centre and the masked lesion differ from the surrounding skin.
 
     The skin colour is the median of the outer ring, which excludes dark corners.
     """
-    ring = _within(lab, (radius > RING[0]) & (radius < RING[1]))
+    ring, skin, mask = _segment(lab, radius)
     contrast = _within(lab, radius < CENTRE).mean(axis=-1) - ring.mean(axis=-1)
-    skin = np.median(ring, axis=-1)
-    mask = _mask(np.sqrt(np.square(lab - skin[:, None, None]).sum(axis=0)), radius)
     inside = _within(lab, mask) if mask.any() else skin[:, None]
     shift = inside.mean(axis=-1) - skin
     return {

@@ -118,7 +118,8 @@ class Bundle:
         contributions = pd.DataFrame(split.parts, index=rows.index, columns=X.columns).assign(base=split.base)
         notices = describe_differences(rows, self.manifest.metadata, unusual.tolist())
         networks = {name: scores.loc[rows.index] for name, scores in tables.items()}
-        return Predictions(table, networks, contributions, notices)
+        nearest = pd.Series(self._nearest(results, len(rows)), index=rows.index)
+        return Predictions(table, networks, contributions, notices, inputs=X, nearest=nearest)
 
     def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
         """Return image_name -> attention map, float32 (rows, columns), 0 to 1: high where the networks see melanoma.
@@ -152,6 +153,17 @@ class Bundle:
         if name is None or self._novelty is None:
             return np.full(count, np.nan)
         return self._novelty.unusual(results.outputs[name].embeddings)
+
+    @property
+    def typical_distance(self) -> float:
+        """The median distance of a training picture to the nearest one of another patient; NaN without a network."""
+        return float("nan") if self._novelty is None else self._novelty.typical_distance
+
+    def _nearest(self, results: PictureResults, count: int) -> np.ndarray:
+        name = self.manifest.reference
+        if name is None or self._novelty is None:
+            return np.full(count, np.nan)
+        return self._novelty.nearest(results.outputs[name].embeddings)
 
     def _ugly_ducklings(self, rows: pd.DataFrame, blocks: Mapping[str, pd.DataFrame]) -> pd.Series:
         if self.manifest.ugly_limit is None or "ugly_duckling" not in blocks:

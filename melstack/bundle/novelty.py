@@ -32,8 +32,11 @@ class ReferenceSpace:
 
     def unusual(self, embeddings: NDArray[np.floating]) -> Floats:
         """Return per row of ``embeddings`` (m, d) the share of training pictures that have a nearer neighbour, (m,)."""
-        nearest = _nearest_distances(_project(embeddings, self.mean, self.axes), self.points)
-        return np.asarray(np.searchsorted(self.distances, nearest) / len(self.distances), np.float32)
+        return np.asarray(np.searchsorted(self.distances, self.nearest(embeddings)) / len(self.distances), np.float32)
+
+    def nearest(self, embeddings: NDArray[np.floating]) -> Floats:
+        """Return the distance of every row of ``embeddings`` (m, d) to the nearest training picture, (m,)."""
+        return _nearest_distances(_project(embeddings, self.mean, self.axes), self.points)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,20 @@ class Novelty:
         """
         shares = [space.unusual(rows) for space, rows in zip(self.spaces, embeddings, strict=True)]
         return np.asarray(np.mean(shares, axis=0))
+
+    @property
+    def typical_distance(self) -> float:
+        """Return the median distance of a training picture to the nearest one of another patient."""
+        return float(np.median([np.median(space.distances) for space in self.spaces]))
+
+    def nearest(self, embeddings: NDArray[np.floating]) -> Floats:
+        """Return the distance of every picture to the nearest training picture in any space, (m,).
+
+        ``embeddings`` are (folds or 1, m, d). It is about 0 for a training picture.
+        """
+        return np.asarray(
+            np.min([space.nearest(rows) for space, rows in zip(self.spaces, embeddings, strict=True)], axis=0)
+        )
 
 
 def learn_novelty(embeddings: pd.DataFrame, patients: pd.Series, folds: pd.Series | None) -> Novelty:

@@ -1,12 +1,13 @@
 """The predictions of a bundle, and what the page and the commands require of a loaded bundle."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from level2_stack.thresholds.operating_point import OperatingPoint
 
@@ -25,6 +26,8 @@ class Predictions:
     ``contributions``: what each column of level two, and base, adds to the log odds; a row sums to those of the case.
     ``notices``: per case, sentences that say how it differs from the training cases; empty for most cases.
     ``notes``: one sentence per repair of the cases' values, and per column that is missing.
+    ``inputs``: the columns of level two for the cases, as the stack's models read them.
+    ``nearest``: the distance of every picture to the nearest training picture; NaN if the bundle has no network.
     """
 
     table: pd.DataFrame
@@ -32,6 +35,20 @@ class Predictions:
     contributions: pd.DataFrame
     notices: Mapping[str, Sequence[str]]
     notes: Sequence[str] = ()
+    inputs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    nearest: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+
+    def of_rows(self, rows: NDArray[np.bool_]) -> "Predictions":
+        """Return the predictions of the cases where ``rows`` (n,) is True."""
+        return replace(
+            self,
+            table=self.table[rows],
+            networks={name: table[rows] for name, table in self.networks.items()},
+            contributions=self.contributions[rows],
+            notices={str(name): self.notices[str(name)] for name in self.table.index[rows]},
+            inputs=self.inputs[rows],
+            nearest=self.nearest[rows],
+        )
 
 
 class Predictor(Protocol):

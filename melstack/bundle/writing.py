@@ -35,6 +35,7 @@ from melstack.bundle.manifest import (
 )
 from melstack.bundle.novelty import learn_novelty, write_novelty
 from melstack.bundle.parts_list import write_parts_list
+from melstack.bundle.reference import write_training_reference
 from melstack.report.model_card.writing import card
 from runtime.errors import InputFault
 from runtime.files import read_json, write_text
@@ -118,6 +119,7 @@ def _write_parts(
     probability = read_table(level2 / "predictions.parquet")["probability"]
     with open_workers(cluster, run.folder) as processes:
         write_portable_stack(design, recipe, decisions, probability, folder / STACK, processes=processes)
+    write_training_reference(folder, design, probability, decisions.prevalence, run.read_cases())
     if own:
         # Only the export of the networks needs TensorFlow; a bundle predicts without it.
         from level1_cnn.hardware.import_tensorflow import import_tensorflow

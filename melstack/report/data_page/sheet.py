@@ -27,7 +27,7 @@ def contact_tiles(
     for name, target in {"malignant": 1, "benign": 0}.items():
         part = cases[(cases["role"] == "train") & (cases["target"] == target) & cases["picture"].notna()].sort_index()
         part = part.iloc[np.linspace(0, len(part) - 1, min(tiles, len(part))).round().astype(int)]
-        sources = {str(case): _tile(data / row["picture"]) for case, row in part.iterrows()}
+        sources = {str(case): tile_source(data / row["picture"]) for case, row in part.iterrows()}
         unreadable += [case for case, source in sources.items() if source is None]
         about = {str(case): _about(row) for case, row in part.iterrows()}
         readable = {case: source for case, source in sources.items() if source is not None}
@@ -35,7 +35,8 @@ def contact_tiles(
     return {name: part for name, part in tiles_of.items() if part}, unreadable
 
 
-def _tile(path: Path) -> str | None:
+def tile_source(path: Path) -> str | None:
+    """Return a data URI with a JPEG of the central square of the picture at ``path``; None if it is unreadable."""
     from features.pictures.read import encode_jpeg, read_picture, resize_square
 
     try:

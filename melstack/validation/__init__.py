@@ -1,0 +1,1 @@
+"""Validation of a bundle on labelled cases that it was not trained on: cases, measures, drift, update, tables."""
