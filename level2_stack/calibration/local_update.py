@@ -34,8 +34,17 @@ class LocalUpdate(NamedTuple):
 
     def __call__(self, probability: Floats) -> Floats:
         """Return the updated ``probability`` (n,)."""
-        margin = logit(np.clip(probability, EPSILON, 1 - EPSILON))
-        return np.asarray(expit(self.intercept + self.slope * margin))
+        return update_log_odds(probability, self.intercept, self.slope)
+
+    def of_one(self, probability: float) -> float:
+        """Return one updated ``probability``."""
+        return float(self(np.array([probability]))[0])
+
+
+def update_log_odds(probability: Floats, intercept: float, slope: float) -> Floats:
+    """Return ``probability`` (n,) with the log odds intercept + slope * logit(probability)."""
+    margin = logit(np.clip(probability, EPSILON, 1 - EPSILON))
+    return np.asarray(expit(intercept + slope * margin))
 
 
 def choose_update(y: Floats, probability: Floats, groups: NDArray[np.object_]) -> LocalUpdate | None:

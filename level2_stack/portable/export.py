@@ -91,7 +91,7 @@ def _check_probabilities(stack: PortableStack, design: Design, probability: pd.S
     test = design.test
     if not len(test):
         return
-    refitted_logits = logit(stack.probabilities(stack.design(test)).mean(axis=0))
+    refitted_logits = logit(stack.probability(stack.design(test)))
     stored_logits = logit(probability.loc[test.index].to_numpy(np.float64))
     if np.abs(refitted_logits - stored_logits).max() > LIMIT:
         raise InputFault(

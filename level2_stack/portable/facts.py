@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from level2_stack import learners
 from level2_stack.calibration import calibrate
 from level2_stack.learner_contract import Predict
@@ -29,6 +31,13 @@ class Member(Settings):
     corrections: tuple[tuple[float, ...], ...]  # per fold and seed
 
 
+class Update(Settings):
+    """A change of the log odds to the cases of another clinic: intercept + slope * log odds."""
+
+    intercept: float = Field(allow_inf_nan=False)
+    slope: float = Field(gt=0, allow_inf_nan=False)
+
+
 class StackFacts(Settings):
     """The content of ``stack.json``: everything that the stack needs besides its models."""
 
@@ -39,6 +48,7 @@ class StackFacts(Settings):
     trained: tuple[float, ...]  # per fold: the share of malignant cases among its training rows
     prevalence: float | None
     columns: tuple[Column, ...]
+    update: Update | None = None  # of the mean probability; None: the bundle is as its run made it
 
 
 def check_facts(facts: StackFacts, path: Path) -> None:

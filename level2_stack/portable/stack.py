@@ -13,6 +13,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from level2_stack.calibration import calibrate
+from level2_stack.calibration.local_update import update_log_odds
 from level2_stack.crossval.fits import Model, select_columns
 from level2_stack.explain.fits import MemberScores, exact_split, mean_over_seeds, split_by_column, stage_of
 from level2_stack.explain.scales import Split, apply_function, mean_probability, weighted_sum
@@ -48,26 +49,41 @@ class PortableStack:
         }
         return rows.drop(columns=list(text)).astype(np.float64).assign(**text)[list(columns)]
 
-    def probabilities(self, X: pd.DataFrame) -> Floats:
-        """Return the probabilities of every outer fold for the n rows of ``X``, (folds, n); the stack's are their mean.
+    def probability(self, X: pd.DataFrame) -> Floats:
+        """Return the probabilities for the n rows of ``X``, (n,): the mean over the outer folds, then the update.
 
         ``X`` has the columns of the stack, as ``design`` returns them.
         """
-        return np.stack([self.probability_of_fold(X, fold) for fold in range(self.folds)])
+        by_fold = [self._of_fold(X, fold) for fold in range(self.folds)]
+        return self._updated(np.mean(by_fold, axis=0))
 
     def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
-        """Return the probabilities of one outer fold for the rows of ``X``, (n,)."""
-        with self._lock, threadpool_limits(1, user_api="blas"):
-            return self._probability(self._members(X, fold, explain=False), fold)
+        """Return the probabilities of one outer fold for the rows of ``X``, (n,), with the update."""
+        return self._updated(self._of_fold(X, fold))
 
     def explain(self, X: pd.DataFrame) -> tuple[Floats, Split]:
-        """Return ``probabilities`` and what every column of ``X`` adds to the log odds of their mean."""
+        """Return ``probability`` and what every column of ``X`` adds to its log odds."""
         if not len(X):
-            return np.zeros((self.folds, 0)), Split(np.zeros(X.shape), np.zeros(0))
+            return np.zeros(0), Split(np.zeros(X.shape), np.zeros(0))
         with self._lock, threadpool_limits(1, user_api="blas"):
             scores = [self._members(X, fold, explain=True) for fold in range(self.folds)]
         by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scores)])
-        return by_fold, mean_probability([self._split(members, fold) for fold, members in enumerate(scores)])
+        split = mean_probability([self._split(members, fold) for fold, members in enumerate(scores)])
+        return self._updated(by_fold.mean(axis=0)), self._updated_split(split)
+
+    def _of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
+        with self._lock, threadpool_limits(1, user_api="blas"):
+            return self._probability(self._members(X, fold, explain=False), fold)
+
+    def _updated(self, probability: Floats) -> Floats:
+        update = self.facts.update
+        return probability if update is None else update_log_odds(probability, update.intercept, update.slope)
+
+    def _updated_split(self, split: Split) -> Split:
+        update = self.facts.update
+        if update is None:
+            return split
+        return Split(update.slope * split.parts, update.intercept + update.slope * split.base)
 
     def _members(self, X: pd.DataFrame, fold: int, *, explain: bool) -> list[MemberScores]:
         return [mean_over_seeds(list(self._by_seed(X, each, fold, explain=explain))) for each in self.facts.members]
@@ -130,8 +146,8 @@ def _try(stack: PortableStack, folder: Path) -> None:
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            by_fold, split = stack.explain(rows)
+            probability, split = stack.explain(rows)
     except Exception as error:
         raise InputFault(f"{folder}: its models do not fit together ({error}); write the bundle again") from error
-    if not (np.isfinite(by_fold).all() and np.isfinite(split.base).all() and np.isfinite(split.parts).all()):
+    if not (np.isfinite(probability).all() and np.isfinite(split.base).all() and np.isfinite(split.parts).all()):
         raise InputFault(f"{folder}: its models give values that are not finite; write the bundle again")

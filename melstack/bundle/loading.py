@@ -106,8 +106,8 @@ class Bundle:
         tables = results.mean_tables() | foreign_tables
         blocks = build_blocks(self.manifest.blocks, rows, results.statistics, results.embeddings)
         X = self._design(rows, tables, blocks)
-        by_fold, split = self._stack.explain(X)
-        table = _table(rows, by_fold.mean(axis=0), self._fold_probabilities(rows, results, foreign_tables, blocks))
+        probability, split = self._stack.explain(X)
+        table = _table(rows, probability, self._fold_probabilities(rows, results, foreign_tables, blocks))
         unusual = self._unusual(results, len(rows))
         table = table.assign(unusual=unusual, ugly_duckling=self._ugly_ducklings(rows, blocks))
         decisions = {
