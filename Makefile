@@ -60,6 +60,7 @@ report: ## report.html and model_card.md of the finished stack
 paper: ## figures, tables, methods and checklists of the finished stack, for a paper: paper/
 leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv
 predict: ## the cases of DATA through BUNDLE, without training: tables in OUT
+validate: ## BUNDLE on the labelled cases of DATA: page and tables in OUT;   UPDATED=folder: with updated calibration
 serve: ## BUNDLE's page for one patient, on this machine alone
 ##@ Looking closer
 init: ## write run.toml, the settings of a new run on DATA, to be edited before the first command

@@ -22,6 +22,7 @@ ORDER = (
         "paper",
         "leaderboard",
         "predict",
+        "validate",
         "serve",
     ),
     *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),

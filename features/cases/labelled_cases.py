@@ -103,9 +103,10 @@ def _with_labelled_table(data: DataFolder) -> DataFolder:
     if data.has(layout.test) and target in data.cases("test"):
         return data.with_test_as_train()
     location = data.picture_location(NEW)
-    table = None if location is None or location.records else metadata_of_pictures(data, location)
-    if table is not None and target in table[0]:
-        return data.with_train_table(table[1], location)
+    if location is not None and not location.records:
+        table = metadata_of_pictures(data, location)
+        if table is not None and target in table[0]:
+            return data.with_train_table(table[1], location)
     remedy = offer_for_words(data.path).removeprefix("; ") or _remedy(data)
     raise InputFault(f"{data.path}: no table has the target, {_column(data)}; {remedy}")
 
@@ -117,6 +118,6 @@ def _column(data: DataFolder) -> str:
 def _remedy(data: DataFolder) -> str:
     labels = ", ".join(LABEL_COLUMNS)
     return (
-        f"name the table and the column in a {MAPPING} in {data.path}: train = \"...\" and [columns] target = \"...\" "
+        f'name the table and the column in a {MAPPING} in {data.path}: train = "..." and [columns] target = "..." '
         f'(of a diagnosis, such as {labels}, with positive = ["melanoma"])'
     )

@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 
 from level2_stack.evaluation.auc import LEVEL, Draws, Floats, Interval, ratio, replicate
 
-MEASURES = ("sensitivity", "specificity", "ppv", "npv", "net_benefit", "referred")
+MEASURES = ("sensitivity", "specificity", "ppv", "npv", "net_benefit", "benefit_over_all", "referred")
 
 
 def measures_at_thresholds(
@@ -27,7 +27,8 @@ def measures_at_thresholds(
     ``threshold``; the counts ``true_positives`` and ``false_positives``; and every one of `MEASURES`, each with
     ``_low`` and ``_high`` (95 %, patients resampled, thresholds fixed). ``net_benefit`` is that of Vickers & Elkin 2006
     per case: a false positive counts ``odds`` (k,) times a true one, by default the odds of the threshold.
-    ``referred`` is the share of cases predicted malignant. ``weights`` (n,), one value per class, move predictive
+    ``benefit_over_all`` is the net benefit minus that of predicting every case malignant. ``referred`` is the share of
+    cases predicted malignant. ``weights`` (n,), one value per class, move predictive
     values, net benefit and referred to another prevalence; counts stay counts. NaN where a measure is undefined.
     """
     weights = np.ones_like(y) if weights is None else weights
@@ -100,9 +101,10 @@ class _ThresholdMeasures:
         npv = ratio(of_negative * true_negatives, of_negative * true_negatives + of_positive * false_negatives)
         all_rows = of_positive * positives + of_negative * negatives
         benefit = ratio(of_positive * true_positives - of_negative * false_positives * self._odds, all_rows)
+        over_all = ratio(of_negative * true_negatives * self._odds - of_positive * false_negatives, all_rows)
         referred = ratio(of_positive * true_positives + of_negative * false_positives, all_rows)
         sensitivity, specificity = ratio(true_positives, positives), ratio(true_negatives, negatives)
-        return np.concatenate([sensitivity, specificity, ppv, npv, benefit, referred])
+        return np.concatenate([sensitivity, specificity, ppv, npv, benefit, over_all, referred])
 
     def _predicted_malignant(self, value: int, counts: Floats) -> tuple[Floats, Floats]:
         """Return how many rows of class ``value`` are predicted malignant at each threshold, and how many there are."""

@@ -56,9 +56,7 @@ def smooth_calibration(
     p = 1 / (1 + np.exp(-grid))
     curve = pd.DataFrame({"probability": p, "observed": curves[0], "low": low, "high": high}).drop_duplicates()
     distance = np.abs(fitted - probability)
-    return SmoothCalibration(
-        curve, float(distance.mean()), float(np.quantile(distance, 0.9)), float(distance.max())
-    )
+    return SmoothCalibration(curve, float(distance.mean()), float(np.quantile(distance, 0.9)), float(distance.max()))
 
 
 def spline_basis(x: Floats, knots: Floats) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from level2_stack.calibration.calibrate import shift_prior
 from level2_stack.design.assemble import Design
@@ -36,7 +37,7 @@ class ColumnValues(Settings):
 
     missing: float
     quantiles: tuple[float, ...] = ()
-    shares: dict[str, float] = {}
+    shares: Mapping[str, float] = Field(default_factory=dict)
 
 
 class Reference(Settings):

@@ -37,6 +37,36 @@ def predict(
     predict_folder(bundle_options.bundle_folder, bundle_options.data_folder, tables, mapping, foreign, threads=threads)
 
 
+@app.command(rich_help_panel=DAILY, epilog="Example: melstack validate --bundle bundle --data labelled --out validated")
+@expand_groups
+def validate(
+    bundle_options: BundleOptions,
+    out: Annotated[
+        Path | None, setting("folder of the page and the tables", "FOLDER", "RUN/validated/<name of DATA>")
+    ] = None,
+    mapping: MappingFile = None,
+    foreign: Annotated[
+        Path | None, setting("<network>/test.csv of networks that the bundle lacks", "FOLDER", "")
+    ] = None,
+    updated: Annotated[
+        Path | None, setting("folder of a bundle with the calibration updated to these cases", "FOLDER", "")
+    ] = None,
+    auc_width: Annotated[
+        float | None, setting("width of the AUC's interval that the sample size is for", "NUMBER", "0.1", min=0.001)
+    ] = None,
+    threads: Threads = None,
+    require_signature: PublicKey = None,
+) -> None:
+    """Validate a bundle on labelled cases it was not trained on: one page and tables beside the run's own figures."""
+    from melstack.bundle.signature import describe_signature
+    from melstack.validation.validate import ValidationRequest, validate_folder
+
+    folder, data = bundle_options.bundle_folder, bundle_options.data_folder
+    say(describe_signature(folder, require_signature))
+    tables = out or bundle_options.folder / "validated" / data.resolve().name
+    validate_folder(ValidationRequest(folder, data, tables, mapping, foreign, updated, auc_width, threads))
+
+
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack serve --bundle bundle --port 8000")
 @expand_groups
 def serve(

@@ -69,6 +69,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Band:
+    """The area between two limits; ``points`` is (n, 3): x, low, high."""
+
+    name: str
+    style: str
+    points: Floats
+
+
+@dataclass(frozen=True)
 class Bar:
     """A point with a vertical interval; ``title`` is its tooltip."""
 
@@ -93,6 +102,7 @@ class Chart:
     bars: Sequence[Bar] = field(default_factory=tuple)
     marker: str = ""
     note: str = ""
+    bands: Sequence[Band] = field(default_factory=tuple)
 
     def at_x(self, value: float) -> float:
         """Return the horizontal position of ``value`` in units of the SVG's view box, from the left."""
@@ -101,6 +111,12 @@ class Chart:
     def at_y(self, value: float) -> float:
         """Return the vertical position of ``value`` in units of the SVG's view box, from the top."""
         return round(HEIGHT - BOTTOM_MARGIN - self.y.fraction(value) * (HEIGHT - TOP_MARGIN - BOTTOM_MARGIN), 1)
+
+    def area(self, band: Band) -> str:
+        """Return the outline of ``band`` as the ``d`` of a closed SVG path; points with NaN are left out."""
+        points = band.points[~np.isnan(band.points).any(axis=1)]
+        edge = [*((x, low) for x, low, _ in points), *((x, high) for x, _, high in points[::-1])]
+        return "M" + "L".join(f"{self.at_x(x):g} {self.at_y(y):g}" for x, y in edge) + "Z" if edge else ""
 
     def path(self, line: Line) -> str:
         """Return the points of ``line`` as the ``d`` of an SVG path; points with NaN are left out."""

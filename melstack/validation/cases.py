@@ -127,7 +127,7 @@ def _note_training_patients(kept: pd.DataFrame, bundle: Bundle, notes: list[str]
 
 def _flow(labelled: LabelledCases, is_training: NDArray[np.bool_]) -> pd.DataFrame:
     table = labelled.table
-    steps = [("rows of the table", labelled.rows, None, None)]
+    steps: list[tuple[str, int, int | None, int | None]] = [("rows of the table", labelled.rows, None, None)]
     if len(table) < labelled.rows:
         steps.append(("left out: no target, or a value that the mapping drops", labelled.rows - len(table), None, None))
     steps.append(("labelled cases", *_counts(table)))

@@ -32,7 +32,9 @@ def drift_table(training: Mapping[str, ColumnValues], rows: int, inputs: pd.Data
         distance = column_distance(values, here)
         missing = {"missing_training": values.missing, "missing_here": here.missing}
         drifts = distance > max(chance, NOTABLE)
-        table.append({"block": block, "column": column, "distance": distance, "chance": chance, **missing, "drifts": drifts})
+        table.append(
+            {"block": block, "column": column, "distance": distance, "chance": chance, **missing, "drifts": drifts}
+        )
     return pd.DataFrame(table, columns=COLUMNS).sort_values("distance", ascending=False, ignore_index=True)
 
 

@@ -1,7 +1,8 @@
-"""Everything that a validation measures, as tables: discrimination, calibration, decisions, subgroups, drift, errors."""
+"""Everything that a validation measures, as tables: performance, decisions, subgroups, drift, hardest errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,12 @@ from scipy.stats import norm
 
 from level2_stack.calibration.local_update import LocalUpdate, choose_update
 from level2_stack.calibration.reliability import reliability_curve
+from level2_stack.evaluation.at_thresholds import decision_measures, measures_at_thresholds
 from level2_stack.evaluation.auc import LEVEL, Floats
-from level2_stack.evaluation.decisions import decision_measures
 from level2_stack.evaluation.smooth_calibration import SmoothCalibration, smooth_calibration
 from level2_stack.evaluation.subgroups import COLUMNS as SUBGROUPS
 from level2_stack.evaluation.subgroups import subgroup_table
-from level2_stack.thresholds.operating_point import OperatingPoint
+from level2_stack.thresholds.operating_point import OperatingPoint, point_of_subgroups
 from melstack.bundle.loading import Bundle
 from melstack.bundle.reference import Reference, measure_probabilities, read_training_reference
 from melstack.validation.cases import ValidationCases
@@ -26,7 +27,6 @@ from melstack.validation.skin_tone import KIND as TONE
 WIDTH = 2 * float(norm.ppf((1 + LEVEL) / 2))  # of a normal 95 % interval, in standard errors
 DECISION_STEPS = 40
 HARDEST = 8  # of each class
-DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "net_benefit", "benefit_over_all", "referred")
 COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 
 
@@ -81,7 +81,7 @@ def validate_cases(
         calibration=smooth_calibration(y, p, groups),
         reliability=reliability_curve(y, p),
         decision_curve=decision_curve(y, p, groups),
-        subgroups=subgroups_beside_reference(cases, tones, reference),
+        subgroups=subgroups_beside_reference(cases, tones, reference, bundle.operating_points),
         drift=_drift(reference, cases),
         errors=hardest_errors(cases),
         precision=precision_table(measures, len(y), int(y.sum()), auc_width),
@@ -105,7 +105,7 @@ def beside_reference(measures: pd.DataFrame, reference: Reference | None) -> pd.
     return pd.DataFrame(rows)
 
 
-def _difference(here: Mapping[str, float], run: Mapping[str, float]) -> dict[str, float]:
+def _difference(here: Mapping[Any, Any], run: Mapping[str, float]) -> dict[str, float]:
     difference = here["value"] - run["run_value"]
     errors = ((here["high"] - here["low"]) / WIDTH, (run["run_high"] - run["run_low"]) / WIDTH)
     reach = WIDTH / 2 * float(np.hypot(*errors))
@@ -118,8 +118,8 @@ def threshold_table(
 ) -> pd.DataFrame:
     """Return one row per operating point of the bundle, whose threshold was fixed before these cases were seen.
 
-    Columns: ``name, threshold``, the counts ``true_positives`` and so on, each of `DECISIONS` with ``_low`` and
-    ``_high``, and ``run_sensitivity`` and so on, what the training run measured on its outer folds.
+    Columns: ``name, threshold``, the counts ``true_positives`` and so on, every measure of `decision_measures` with
+    ``_low`` and ``_high``, and ``run_sensitivity`` and so on, what the training run measured on its outer folds.
     """
     rows = []
     for point in points:
@@ -142,31 +142,34 @@ _OUTCOMES = ((1, True), (0, True), (0, False), (1, False))  # in the order of CO
 def decision_curve(y: Floats, p: Floats, groups: NDArray[np.object_]) -> pd.DataFrame:
     """Return the net benefit per case over thresholds up to four times the share of positives, with 95 % limits.
 
-    Columns: ``threshold``; ``net_benefit`` of the bundle with ``_low, _high``; ``benefit_over_all``, the net benefit
-    minus that of predicting every case malignant, with ``_low, _high``; ``all``, that of predicting every case
-    malignant (Vickers & Elkin 2006). The net benefit of predicting none malignant is 0.
+    Columns: ``threshold``; ``net_benefit`` of the bundle and ``benefit_over_all``, the net benefit minus that of
+    predicting every case malignant, each with ``_low, _high``; ``all``, the net benefit of predicting every case
+    malignant (Vickers & Elkin 2006). That of predicting none malignant is 0.
     """
     share = float(y.mean())
-    rows = []
-    for threshold in np.linspace(0, min(0.95, max(4 * share, 0.05)), DECISION_STEPS):
-        measures = decision_measures(y, p >= threshold, groups, threshold, replicates=300)
-        row = {"threshold": threshold, "all": share - (1 - share) * threshold / (1 - threshold)}
-        for name in ("net_benefit", "benefit_over_all"):
-            row |= {name: measures[name].value, f"{name}_low": measures[name].low, f"{name}_high": measures[name].high}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    thresholds = np.linspace(0, min(0.95, max(4 * share, 0.05)), DECISION_STEPS)
+    table = measures_at_thresholds(y, p, groups, thresholds)
+    columns = [f"{name}{end}" for name in ("net_benefit", "benefit_over_all") for end in ("", "_low", "_high")]
+    return table[["threshold", *columns]].assign(all=share - (1 - share) * thresholds / (1 - thresholds))
 
 
 def subgroups_beside_reference(
-    cases: ValidationCases, tones: pd.Series | None, reference: Reference | None
+    cases: ValidationCases,
+    tones: pd.Series | None,
+    reference: Reference | None,
+    points: Sequence[OperatingPoint],
 ) -> pd.DataFrame:
-    """Return the table of subgroups, with ``run_auc``, the AUC of the same subgroup in the training run."""
+    """Return the table of subgroups, with ``run_auc``, the AUC of the same subgroup in the training run.
+
+    Their sensitivity and specificity are at the one of ``points`` at which the run compares its subgroups.
+    """
     table, columns = cases.table, {kind: name for kind, name in SUBGROUPS.items() if name in cases.table}
-    columns |= {"skin tone": name for name in cases.tone_columns}
+    columns |= {name: name for name in cases.tone_columns}
     if tones is not None:
         table, columns = table.assign(**{TONE: tones.reindex(table.index)}), columns | {TONE: TONE}
     columns = {kind: name for kind, name in columns.items() if table[name].notna().any()}
-    subgroups = subgroup_table(cases.y, cases.probability, cases.groups, table, columns=columns)
+    threshold = point_of_subgroups(points).threshold if points else None
+    subgroups = subgroup_table(cases.y, cases.probability, cases.groups, table, columns=columns, threshold=threshold)
     of_run = {} if reference is None else {(row["kind"], row["value"]): row["auc"] for row in reference.subgroups}
     auc = [_number(of_run.get((row["kind"], row["value"]))) for row in subgroups.to_dict("records")]
     return subgroups.assign(run_auc=auc)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.folder.data_folder import DataFolder
-from level2_stack.calibration.local_update import LocalUpdate
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import bundle_digest
 from melstack.bundle.predicting import write_predictions
@@ -14,6 +13,7 @@ from melstack.validation.cases import ValidationCases, predict_labelled_cases
 from melstack.validation.drift import unusual_share
 from melstack.validation.measures import Validation, validate_cases
 from melstack.validation.skin_tone import estimate_skin_tones
+from melstack.validation.summary import summary
 from runtime.errors import InputFault
 from runtime.files import check_writable, write_json, write_text
 from runtime.plural import number_of
@@ -86,49 +86,6 @@ def _write_tables(validation: Validation, request: ValidationRequest, data: Data
     write_json(request.out / "validation.json", facts)
 
 
-def summary(validation: Validation) -> list[str]:
-    """Return the lines that the command prints: the cases, the AUC, calibration, decisions, drift and update."""
-    cases, rows = validation.cases, validation.measures.set_index("metric")
-    patients = number_of(len(set(cases.groups)), "patient")
-    lines = [f"validated: {number_of(len(cases.table), 'case')} of {patients}, {int(cases.y.sum()):,} malignant"]
-    auc = rows.loc["auc"]
-    beside = ""
-    if auc["run_value"] == auc["run_value"]:
-        limits = f"[{auc['difference_low']:+.4f}, {auc['difference_high']:+.4f}]"
-        beside = f"; out of fold in training {auc['run_value']:.4f}, difference {auc['difference']:+.4f} {limits}"
-    lines.append(f"  AUC {_interval(auc, 4)}{beside}")
-    calibration = {"slope": "slope", "in_the_large": "intercept at slope 1", "observed_expected": "observed / expected"}
-    parts = [f"{words} {_interval(rows.loc[name], 2)}" for name, words in calibration.items()]
-    lines.append(f"  calibration: {', '.join(parts)}")
-    lines += [
-        f"  at {row['name']} (threshold {row['threshold']:.4g}): sensitivity "
-        f"{_interval(row, 3, 'sensitivity')}, specificity {_interval(row, 3, 'specificity')}"
-        for row in validation.thresholds.to_dict("records")
-    ]
-    lines += _drift_lines(validation)
-    return [*lines, f"  calibration update: {update_sentence(validation.update)}"]
-
-
-def update_sentence(update: LocalUpdate | None) -> str:
-    """Return what closed testing says about an update of the calibration."""
-    if update is None:
-        return "the cases do not determine one"
-    tests = f"intercept and slope together p = {update.p_any:.2g}, slope p = {update.p_slope:.2g}"
-    if update.kind == "none":
-        return f"none is supported by these cases ({tests})"
-    return f"{update.kind}: log odds = {update.intercept:+.3f} + {update.slope:.3f} x log odds ({tests})"
-
-
-def _drift_lines(validation: Validation) -> list[str]:
-    drift, share = validation.drift, unusual_share(validation.cases.predictions.table["unusual"])
-    parts = []
-    if len(drift):
-        parts.append(f"{int(drift['drifts'].sum())} of {len(drift)} columns differ from the training cases")
-    if share == share:
-        parts.append(f"{100 * share:.0f} % of the pictures are farther from the training pictures than 95 % of these")
-    return [f"  drift: {'; '.join(parts)}"] if parts else []
-
-
 def _write_update(validation: Validation, request: ValidationRequest) -> None:
     update = validation.update
     if update is None or update.kind == "none":
@@ -138,12 +95,6 @@ def _write_update(validation: Validation, request: ValidationRequest) -> None:
         cases = f"{number_of(len(validation.cases.table), 'case')} of {request.data.resolve().name}"
         write_updated_bundle(request.bundle, update, cases, request.updated)
         say(f"  updated bundle: {request.updated}; validate it on other cases than these")
-
-
-def _interval(row: object, digits: int, name: str = "") -> str:
-    keys = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
-    value, low, high = (row[key] for key in keys)  # type: ignore[index]
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _or_none(value: float) -> float | None:

@@ -30,6 +30,7 @@ from runtime.run_folder import Run
 
 TEMPLATES = (
     Path(__file__).parent / "templates",
+    Path(__file__).parents[1] / "validation_page",
     Path(__file__).parents[1],
 )  # parents[1] has the style sheet of all pages
 FOLD_COLUMN = r"^auc_fold_\d+$"
@@ -53,14 +54,14 @@ def make_report(run: Run, recipe: str, changes: Sequence[str] = ()) -> Path:
     return path
 
 
-def render(values: dict[str, Any]) -> str:
-    """Return the page for ``values``, the names that the templates use; all texts in them are escaped."""
+def render(values: dict[str, Any], template: str = "page.html") -> str:
+    """Return the page of ``template`` for ``values``, the names that it uses; all texts in them are escaped."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(FILTERS, short=lambda digest: digest[:SHORT])
-    return environment.get_template("page.html").render(values)
+    return environment.get_template(template).render(values)
 
 
 def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, Any]:

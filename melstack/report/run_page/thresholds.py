@@ -56,7 +56,7 @@ def _precision(stack: StackResults, max_points: int) -> Chart:
 
 def _reliability(stack: StackResults) -> Chart:
     table = stack.tables["reliability"]
-    high = _round_up(float(table[["mean_probability", "observed_high"]].max().max()))
+    high = round_up(float(table[["mean_probability", "observed_high"]].max().max()))
     rare = stack.prevalence < RARE
     x = Axis("predicted probability", 0, high, is_square_root=rare, percent=True)
     y = Axis("observed share", 0, high, is_square_root=rare, percent=True)
@@ -98,7 +98,7 @@ def referral_chart(stack: StackResults) -> Chart | None:
     if curve is None:
         return None
     x = Axis("cases that need no referral", 0, 1, percent=True)
-    y = Axis("malignant among them", 0, _round_up(float(curve["risk_high"].max())), percent=True)
+    y = Axis("malignant among them", 0, round_up(float(curve["risk_high"].max())), percent=True)
     lines = [Line(name, style, curve[["coverage", name]].to_numpy()) for name, style in RISK_LINES.items()]
     bars = [_referral_bar(point) for point in stack.operating_points if point.measures["npv"].value is not None]
     note = "Dashed: 95 %. Points: the frozen thresholds, measured on patients that did not choose them."
@@ -112,7 +112,7 @@ def _referral_bar(point: OperatingPoint) -> Bar:
     return Bar(1 - (referred.value or 0.0), value, low, high, f"{point.name}: {shares}")
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """Return a round limit just above ``value`` in (0, 1], at most 1."""
     step = round_step(max(value, 1e-6) / 4)
     return float(min(1.0, np.ceil(value / step) * step))
