@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from features.leaks.discs import sample, smooth
 
@@ -23,6 +23,8 @@ STEP = 0.03  # of the medium structure, to store it in a byte
 START_STEPS, COARSE_STEPS, DETAIL_STEPS = 4, 6, 6
 MOST_STRETCH = 2.2  # of a direction by a map; more is a false alignment
 LEAST_OVERLAP = 0.4  # share of the fine square
+NEAREST_SHIFT, FARTHEST_SHIFT = 4, 24  # px of the fine square; the peak itself is wider than the former
+SIDELOBE_FLOOR = 0.01  # correlation by chance that is always assumed
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,25 @@ def refine_details(
     maps = maps.after(refine(template, moving, rows, _straight(len(rows), side), DETAIL_STEPS), side)
     alike = correlation(template, _detail(second, rows, maps.positions(points)))
     return alike * (stretch(own, maps) <= MOST_STRETCH), maps
+
+
+def prominence(first: NDArray[np.uint8], second: NDArray[np.uint8], own: Maps, maps: Maps, side: int) -> Numbers:
+    """Return how far (k,) the correlation of the detail is above those of the same detail after a shift.
+
+    Arguments as for ``refine_details``. This is the peak-to-sidelobe ratio of correlation filters (Bolme and others
+    2010): coarse detail, of which there is little, correlates by chance at many shifts.
+    """
+    rows, points = np.arange(len(first)), grid(side)
+    one = _detail(first, rows, own.positions(points))
+    other = _detail(second, rows, maps.positions(points))
+    both = (one != 0) & (other != 0)
+    spectra = [fft.rfft2(part * both, s=(2 * side, 2 * side), axes=(1, 2)) for part in (one, other)]
+    surface = fft.irfft2(spectra[0].conj() * spectra[1], axes=(1, 2))
+    energies = [np.square(part).sum(axis=(1, 2), where=both) for part in (one, other)]
+    surface /= (np.sqrt(energies[0] * energies[1]) + 1e-3)[:, None, None]
+    shift = np.hypot(*np.meshgrid(*[np.fft.fftfreq(2 * side, 1 / (2 * side))] * 2))
+    sidelobes = surface[:, (shift > NEAREST_SHIFT) & (shift < FARTHEST_SHIFT)]
+    return np.asarray(surface[:, 0, 0] / (sidelobes.std(axis=1) + SIDELOBE_FLOOR), np.float64)
 
 
 def _straight(count: int, side: int) -> Maps:

@@ -15,9 +15,9 @@ ANGLES = 48
 ORDERS = 9  # of the Fourier series along a ring; higher ones are finer than what a shifted disc keeps
 AT_ONCE = 30_000  # positions; more than the processor's cache holds take seven times as long
 SMOOTH = 1.2  # px; finer structure does not survive a poor JPEG
-# Discs of a picture: radius as a share of the picture's own disc; number and distance of their middles along the shorter
-# side and along the longer one, the distance as a share of half a side. A crop is described by its own disc, which is
-# near one of these discs of the original.
+# Discs of a picture: radius as a share of the picture's own disc; number and distance of their middles along the
+# shorter side and along the longer one, the distance as a share of half a side. A crop is described by its own disc,
+# which is near one of these discs of the original.
 GRIDS = (
     (1.0, (1, 0.0), (1, 0.0)),
     (0.9, (3, 0.11), (3, 0.11)),

@@ -1,7 +1,8 @@
 """Find pictures of the same lesion although they were turned, flipped, cropped, relit, recoloured or compressed.
 
 ``proposals`` proposes pairs with similar discs; ``alignment`` aligns them by an affine map, in three steps from medium
-to fine structure, and the correlation of the fine detail confirms them. After each step the unlike pairs are left out.
+to fine structure, and the correlation of the fine detail confirms them if it is high, and prominent among those after
+shifts. After each step the unlike pairs are left out.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from features.leaks.alignment import FINE, MEDIUM, STEP, coarse_structure, disc_maps, refine_coarsely, refine_details
+from features.leaks.alignment import (
+    FINE,
+    MEDIUM,
+    STEP,
+    coarse_structure,
+    disc_maps,
+    prominence,
+    refine_coarsely,
+    refine_details,
+)
 from features.leaks.content_frame import SIDE
 from features.leaks.discs import best_turns, blocks, discs, ring_spectra
 from features.leaks.proposals import disc_points, learn_axes, propose_pairs
@@ -23,7 +33,8 @@ TURNS = 3  # from which the alignment of a pair begins
 DISC_LIMIT = 0.62  # agreement of the discs at the best turn; a third of the unrelated proposals are below it
 COARSE_LIMIT = 0.5  # correlation of the medium structure; two thirds of the unrelated proposals are below it
 MEDIUM_LIMIT = 0.4  # correlation of the detail of squares of 32 px
-ALIKE = 0.5  # correlation of the detail of squares of 64 px
+ALIKE = 0.4  # correlation of the detail of squares of 64 px
+PROMINENT = 10.0  # prominence of this correlation; unrelated pairs of the half of siim_mini that set it stay below 9
 PICTURES_PER_TASK = 256
 PAIRS_PER_TASK = 256
 FEW_TASKS = 8  # one process finishes so few tasks before others have started
@@ -127,7 +138,7 @@ def _compare(
 def _correlate_pairs(
     grey: NDArray[np.uint8], coarse: NDArray[np.int8], pairs: NDArray[np.intp], places: Floats
 ) -> NDArray[np.float64]:
-    """Return the correlation (k,) of pairs of squares (k, 2, side, side); 0 if a step before the last is too low.
+    """Return the correlation (k,) of pairs of squares (k, 2, side, side); 0 if another step is too low.
 
     ``places`` (s, 2, 4) are discs of both pictures of the ``pairs`` (s,) from which the alignment may begin.
     """
@@ -145,6 +156,9 @@ def _correlate_pairs(
             return alike
         score, maps = refine_details(grey[rows, 0], grey[rows, 1], own, maps, side)
     alike[rows] = score
+    high = score >= ALIKE
+    is_chance = prominence(*grey[rows[high]].swapaxes(0, 1), own.part(high), maps.part(high), FINE) < PROMINENT
+    alike[rows[high][is_chance]] = 0
     return alike
 
 
