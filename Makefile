@@ -95,7 +95,7 @@ $(TRIALS): $(STAMP)
 	@$(BIN)/python -m benchmarks $@ $(WORDS)
 
 prove: export MELSTACK_GOALS := $(PROOF)
-prove: $(STAMP) ## level two against noise, truth, other rules (choice), leaks, growth, memory: PROOF=null, PROOF_OPTIONS='--seeds 20'
+prove: $(STAMP) ## level two against noise, truth, other rules (choice), thresholds, leaks, growth, memory: PROOF=null, PROOF_OPTIONS='--seeds 20'
 	@$(BIN)/python -m benchmarks.stacking $(call quote,$(PROOF)) $(WORDS) $(foreach word,$(PROOF_OPTIONS),$(call quote,$(word)))
 
 setup: $(STAMP) ## make .venv and install the locked versions;   GPU=1: with the CUDA libraries

@@ -142,6 +142,21 @@ def memory(
 
 
 @app.command()
+def thresholds(
+    clinics: Annotated[int, typer.Option(min=2, help="the number of drawn clinics of each size")] = 400,
+    cases: Annotated[list[int] | None, typer.Option(min=200, help="pictures of one size; repeatable")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="clinics at the same time")] = 2,
+    out: Out = None,
+) -> None:
+    """Draw clinics' scores, freeze thresholds, and compare what they reach on new patients with their aims."""
+    from benchmarks.stacking.study import check_out, report
+    from benchmarks.stacking.thresholds import threshold_study
+
+    check_out(out)
+    report(threshold_study(range(clinics), cases or [300, 1000, 4000], processes=processes), out)
+
+
+@app.command()
 def draw_table(
     folder: Path,
     rows: Annotated[int, typer.Option(min=1000)] = 2_000_000,

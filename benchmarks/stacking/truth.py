@@ -15,6 +15,8 @@ from level2_stack.crossval.nested import cross_validate
 from level2_stack.design.assemble import Design, assemble
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.recipe import Recipe
+from level2_stack.thresholds.freeze import freeze_thresholds, nested_rows
+from level2_stack.thresholds.operating_point import OperatingPoint, point_of_subgroups
 from runtime.progress import say
 
 Tables = Mapping[str, pd.DataFrame]
@@ -34,9 +36,11 @@ def truth_study(
     figures = _figures(table)
     discrimination = ["seed", "reported", "low", "high", "fresh", "difference", "covered", "submitted", "attainable"]
     calibration = ["seed", "mean_p", "prevalence", "ece", "ece_raw", "log_loss", "log_loss_raw", "log_loss_risk"]
+    at_threshold = ["threshold_for", "sensitivity", "reported_sensitivity", "specificity", "reported_specificity"]
     tables = {
         "AUC reported against fresh": table[discrimination],
         "calibration on the fresh cohort": table[calibration],
+        "a frozen threshold on the fresh cohort": table[["seed", *at_threshold]],
     }
     return Study(tables, figures, _sentences(figures))
 
@@ -59,10 +63,13 @@ def _measure(recipe: Recipe, seed: int, train: int, test: int, networks: Mapping
     cohort, cases = draw_cases(train, test, seed)
     level_one = train_level_one(cohort, cases, networks, seed)
     design = design_of(cases, level_one.out_of_fold(), block_tables(cases), recipe)
-    result = decide(design, recipe, cross_validate(design, recipe))
+    cross_validation = cross_validate(design, recipe)
+    result = decide(design, recipe, cross_validation)
     scores = result.probability[[result.headline]].iloc[: len(design.y)]
     interval = patient_bootstrap(design.y, scores, design.groups).loc[result.headline]
     fresh = _fresh(cohort.loc[design.test.index], result)
+    nested = nested_rows(design, recipe, result, cross_validation.folds)
+    point = point_of_subgroups(freeze_thresholds(nested, recipe))
     mean, low, high = (float(interval[name]) for name in ("auc", "low", "high"))
     return {
         "reported": mean,
@@ -72,6 +79,20 @@ def _measure(recipe: Recipe, seed: int, train: int, test: int, networks: Mapping
         "difference": mean - fresh["fresh"],
         "covered": low <= fresh["fresh"] <= high,
         "submitted": result.submitted_model,
+        **_at_threshold(cohort.loc[design.test.index], result, point),
+    }
+
+
+def _at_threshold(cohort: pd.DataFrame, result: StackResult, point: OperatingPoint) -> dict[str, object]:
+    """Return what the frozen threshold of ``point`` reaches on ``cohort``, and what the run reports for it."""
+    y = cohort["target"].to_numpy(dtype=np.float64)
+    is_malignant = point.is_malignant(result.probability.loc[cohort.index, result.submitted_model].to_numpy())
+    return {
+        "threshold_for": point.name,
+        "sensitivity": float(is_malignant[y == 1].mean()),
+        "reported_sensitivity": point.measures["sensitivity"].value,
+        "specificity": float((~is_malignant[y == 0]).mean()),
+        "reported_specificity": point.measures["specificity"].value,
     }
 
 
@@ -98,6 +119,7 @@ def _fresh(cohort: pd.DataFrame, result: StackResult) -> dict[str, float]:
 def _figures(table: pd.DataFrame) -> dict[str, float | int]:
     bias, error = with_error(table["difference"])
     surplus, surplus_error = with_error(table["mean_p"] - table["prevalence"])
+    sensitivity, sensitivity_error = with_error(table["sensitivity"])
     gain, gain_error = with_error(table["log_loss_raw"] - table["log_loss"])
     return {
         "cohorts": len(table),
@@ -109,6 +131,8 @@ def _figures(table: pd.DataFrame) -> dict[str, float | int]:
         "mean_p_minus_prevalence": surplus,
         "mean_p_minus_prevalence_error": surplus_error,
         "ece": float(table["ece"].mean()),
+        "sensitivity": sensitivity,
+        "sensitivity_error": sensitivity_error,
         "log_loss_gain": gain,
         "log_loss_gain_error": gain_error,
     }
@@ -122,4 +146,5 @@ def _sentences(figures: dict[str, float | int]) -> list[str]:
         f"mean probability minus prevalence {figures['mean_p_minus_prevalence']:+.4f} "
         f"(standard error {figures['mean_p_minus_prevalence_error']:.4f}), ECE {figures['ece']:.4f}; "
         f"calibration improves log loss by {figures['log_loss_gain']:+.5f} ({figures['log_loss_gain_error']:.5f})",
+        f"sensitivity at the frozen threshold {figures['sensitivity']:.4f} ({figures['sensitivity_error']:.4f})",
     ]

@@ -92,6 +92,22 @@ def inner_probability(result: StackResult, fold: int, y: Floats, folds: Folds, r
     return _adjust_prior(calibrator(result.scores[model].train[fold, inner]), y[inner], recipe)
 
 
+def mean_probability(result: StackResult, y: Floats, folds: Folds, recipe: Recipe) -> Floats:
+    """Return the submitted model's mean probability (n,) over k fits per row, none of which used the row's fold.
+
+    A new case gets the mean over k fits, an out-of-fold probability comes from one. Means are less extreme in each
+    class, so a threshold for new cases must come from means: here of the outer fit, and of the inner fits that left out
+    the row's fold and one other.
+    """
+    scores, calibrators = result.scores[result.submitted_model].train, result.calibrators[result.submitted_model]
+    probability = np.zeros(len(y))
+    for fold, choice in enumerate(calibrators):
+        own = folds == fold
+        by_fit = choice.calibrator(scores[:, own].ravel()).reshape(len(scores), -1)
+        probability[own] = _adjust_prior(by_fit, y[~own], recipe).mean(axis=0)
+    return probability
+
+
 def predict(
     X: pd.DataFrame, recipe: Recipe, cross_validation: CrossValidation, result: StackResult, y: Floats
 ) -> Floats:

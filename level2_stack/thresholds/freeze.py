@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from level2_stack.calibration.reliability import class_weights
-from level2_stack.crossval.decide import StackResult, inner_probability
+from level2_stack.crossval.decide import StackResult, inner_probability, mean_probability
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.at_thresholds import decision_measures
 from level2_stack.recipe import Recipe
@@ -23,9 +23,9 @@ class NestedRows:
 
     ``y`` (n,) is 0/1, ``groups`` (n,) the patients, ``folds`` (n,) 0..k-1. ``inner`` has per outer fold the
     probabilities of the rows outside it, by fits that used neither the fold nor the row; ``outer`` (n,) are the
-    out-of-fold probabilities on which these choices are evaluated, and ``submitted`` (n,) those of the submitted model,
-    for which thresholds are frozen. The two differ if the outer folds chose other models. ``prevalence`` is that of
-    the deployment; None: that of the rows.
+    out-of-fold probabilities on which these choices are evaluated. ``mean`` (n,), for which thresholds are frozen, has
+    those of the submitted model as a new case would get them: the mean over several fits that did not use the row.
+    ``prevalence`` is that of the deployment; None: that of the rows.
     """
 
     y: Floats
@@ -33,7 +33,7 @@ class NestedRows:
     folds: NDArray[np.int64]
     inner: list[Floats]
     outer: Floats
-    submitted: Floats
+    mean: Floats
     prevalence: float | None = None
 
     def weights(self, rows: NDArray[np.bool_] | None = None) -> Floats:
@@ -55,14 +55,14 @@ def nested_rows(design: Design, recipe: Recipe, result: StackResult, folds: NDAr
         folds=folds,
         inner=[inner_probability(result, fold, design.y, folds, recipe) for fold in range(int(folds.max()) + 1)],
         outer=train[result.headline].to_numpy(np.float64),
-        submitted=train[result.submitted_model].to_numpy(np.float64),
+        mean=mean_probability(result, design.y, folds, recipe),
         prevalence=recipe.calibration.prevalence,
     )
 
 
 def freeze_threshold(rows: NestedRows, rule: Rule, aim: float) -> OperatingPoint:
     """Return the operating point of ``rule``: its threshold from all rows, its measures from nested choices."""
-    frozen = choose_threshold(rule, aim, rows.y, rows.submitted, rows.weights())
+    frozen = choose_threshold(rule, aim, rows.y, rows.mean, rows.weights())
     by_fold = [_inner_choice(rows, rule, aim, fold).threshold for fold in range(len(rows.inner))]
     is_malignant = outer_decisions(rows, by_fold)
     measures = decision_measures(rows.y, is_malignant, rows.groups, frozen.threshold, rows.weights())

@@ -19,6 +19,7 @@ from benchmarks.stacking.networks import FOLDS, STEADY, LevelOne, draw_cases, tr
 from benchmarks.stacking.null import null_study, permute_targets
 from benchmarks.stacking.optimism import _Clinic, _one_of_each_kind
 from benchmarks.stacking.study import Study, check_out, report, with_error
+from benchmarks.stacking.thresholds import plain_threshold, threshold_study
 from benchmarks.stacking.truth import block_tables, truth_study
 from level2_stack.evaluation.auc import auc
 from level2_stack.learners import lgbm as lgbm_learner
@@ -248,3 +249,20 @@ def test_the_commands_start_without_a_booster():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_thresholds_of_drawn_clinics_are_compared_with_their_aims():
+    study = threshold_study(range(6), [400], noises=(0.5,), processes=1)
+    table = study.tables["frozen thresholds on new patients"].set_index("rule")
+    assert table.loc["sensitivity", "reached"] == pytest.approx(0.9, abs=0.06)
+    assert table.loc["specificity", "reached"] == pytest.approx(0.9, abs=0.03)
+    assert table.loc["conformal, malignant", "reached"] == pytest.approx(0.9, abs=0.05)
+    assert study.figures["sensitivity_400_0.5"] == table.loc["sensitivity", "reached"]
+
+
+def test_the_plain_threshold_is_the_best_on_its_own_rows():
+    y, score = np.array([0.0, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.9])
+    assert plain_threshold("sensitivity", 0.6, y, score) == 0.6
+    assert plain_threshold("specificity", 0.6, y, score) == 0.3
+    assert plain_threshold("npv", 0.9, y, score) == 0.3
+    assert plain_threshold("net_benefit", 2, y, score) == 0.3
