@@ -3,7 +3,8 @@
 # Package -> the extra that brings it.
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "efficientnet", "tf2onnx", "onnx", "tensorboard"), "train"),
-    **dict.fromkeys(("optuna", "matplotlib"), "train"),
+    "optuna": "train",
+    "matplotlib": "paper",
     **dict.fromkeys(("onnxruntime", "fastapi", "uvicorn", "python_multipart", "multipart", "fpdf"), "predict"),
     **dict.fromkeys(("dask", "distributed", "fsspec"), "dask"),
     "catboost": "catboost",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from level2_stack.finished import stack_digest
+from melstack.report.stack_parts import PAPER_MARK
 from runtime.progress import say
 from runtime.provenance import Inputs, differences_of, read_mark
 from runtime.run_folder import Run
@@ -72,9 +73,18 @@ def _move_files(run: Run, stack: str, place: Run) -> None:
     # The mark goes last: after a kill in between, the next command moves the rest.
     submission = [run.submission, mark] if _submitted_stack(run) == stack else []
     place.folder.mkdir(parents=True, exist_ok=True)
+    _move_paper(run, stack, place)
     for path in (*pages, *submission):
         if path.is_file():
             path.replace(place.folder / path.name)
+
+
+def _move_paper(run: Run, stack: str, place: Run) -> None:
+    """Move the files of a paper on the stack with the digest ``stack`` to ``place``."""
+    mark, copy = run.folder / PAPER_MARK, (place.folder / PAPER_MARK).parent
+    content = read_mark(mark)
+    if content is not None and content["made_from"]["stack"] == stack and not copy.exists():
+        mark.parent.rename(copy)
 
 
 def history_of(run: Run) -> list[Path]:

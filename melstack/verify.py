@@ -23,7 +23,7 @@ from level2_stack.recipe_files import recipe_file
 from melstack.exchange.exports import MARK as EXPORTS
 from melstack.exchange.marks import exchange_marks
 from melstack.history import PAGES, replaced_runs
-from melstack.report.stack_parts import GALLERIES_MARK, gallery_ingredients
+from melstack.report.stack_parts import GALLERIES_MARK, PAPER_MARK, gallery_ingredients, paper_ingredients
 from melstack.run_settings import NAME as SETTINGS
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
@@ -36,7 +36,7 @@ from runtime.provenance import differences_of, examine_mark, find_damage, output
 from runtime.run_folder import Run
 
 # Files of a replaced stack that are marks; its other JSON files are listed by them.
-MARK_NAMES = ("run.json", "explained.json", EXPORTS, "submission.json")
+MARK_NAMES = ("run.json", "explained.json", EXPORTS, "submission.json", PAPER_MARK.name)
 INTACT, DAMAGE, STALE, NO_DIGEST, UNKNOWN = "intact", "damaged", "stale", "no digest", "unknown"
 # Returns the inputs that an artefact would be made from now; None if they are not recorded.
 InputsNow = Callable[[], Mapping[str, Any] | None]
@@ -116,9 +116,10 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing(exchange_marks(run))
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from _existing({run.folder / GALLERIES_MARK: partial(_gallery_inputs, run)})
+    yield from _existing({run.folder / PAPER_MARK: partial(_paper_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for place in replaced_runs(run):  # replaced files are compared with their own digests only
-        marks = [*place.level2.glob("*/*.json"), place.submission.with_suffix(".json")]
+        marks = [*place.level2.glob("*/*.json"), place.submission.with_suffix(".json"), place.folder / PAPER_MARK]
         yield from _existing({mark: lambda: None for mark in sorted(marks) if mark.name in MARK_NAMES})
     for manifest in sorted(run.folder.glob("*/manifest.json")):
         mark = manifest.parent.with_suffix(".json")
@@ -192,6 +193,10 @@ def _stack_inputs(run: Run, mark: Path) -> Mapping[str, Any]:
 
 def _submission_inputs(run: Run) -> Mapping[str, Any]:
     return submission_ingredients(run, read_json(run.submission.with_suffix(".json"))["made_from"]["recipe"])
+
+
+def _paper_inputs(run: Run) -> Mapping[str, Any]:
+    return paper_ingredients(run, read_json(run.folder / PAPER_MARK)["made_from"]["recipe"])
 
 
 def _gallery_inputs(run: Run) -> Mapping[str, Any]:

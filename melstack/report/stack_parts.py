@@ -13,6 +13,7 @@ from runtime.provenance import digest_of_code, digest_of_file, read_mark
 from runtime.run_folder import Run
 
 GALLERIES_MARK = "galleries.json"  # in the run folder, beside galleries/
+PAPER_MARK = Path("paper/paper.json")  # in the run folder, beside the files of the paper
 SHORT = 8  # characters of a digest on a page and in the name of a folder of the history
 
 
@@ -52,6 +53,11 @@ def gallery_ingredients(run: Run, recipe: str, patients: Sequence[str] | None = 
         "patients": None if patients is None else list(patients),
         "code": digest_of_code([*root.glob("melstack/report/galleries/*.py"), root / "level1_cnn/inspect/gradcam.py"]),
     }
+
+
+def paper_ingredients(run: Run, recipe: str) -> dict[str, Any]:
+    """Return what the files of a paper depend on: the stack ``recipe``."""
+    return {"recipe": recipe, "stack": stack_digest(run.level2 / recipe)}
 
 
 def page_commands(run: Run, recipe: str) -> dict[str, str]:

@@ -22,13 +22,16 @@ def copied_run(finished_run: FinishedRun, tmp_path: Path) -> Run:
 def test_a_second_stack_moves_the_first_with_its_submission_and_pages_to_the_history(copied_run: Run) -> None:
     first = copied_run.submission.read_bytes()
     assert run_melstack("report", "--run", copied_run.folder).code == 0
+    assert run_melstack("paper", "--run", copied_run.folder).code == 0
     output = run_melstack("stack", "--run", copied_run.folder, "--reset", "prevalence")
     assert output.code == 0, output.err
     assert "prevalence: 0.05 -> as in training" in output.out
     (place,) = (copied_run.folder / "history").iterdir()
     assert (place / "submission.csv").read_bytes() == first
-    assert {"model_card.md", "report.html", "submission.json", "level2"} <= {path.name for path in place.iterdir()}
+    pages = {"model_card.md", "report.html", "paper", "submission.json", "level2"}
+    assert pages <= {path.name for path in place.iterdir()}
     assert not copied_run.submission.exists()
+    assert not (copied_run.folder / "paper").exists()
     board = copied_run.folder.parent / "leaderboard.csv"
     assert run_melstack("leaderboard", "--runs", copied_run.folder, "--root", board.parent).code == 0
     names = pd.read_csv(board)["experiment"].tolist()

@@ -65,7 +65,7 @@ def _audit(stack: StackResults) -> dict[str, Any] | None:
         return None
     grave = [each for each in audit.findings if each.severity.lower() in (WARNING, BLOCKING)]
     return {
-        "checks": ", ".join(f"{many:,} {what}" for what, many in audit.looked_at.items() if many) or "the cases",
+        "checks": ", ".join(f"{what} {many:,}" for what, many in audit.looked_at.items() if many) or "the cases",
         "findings": len(audit.findings),
         "warnings": [f"{each.what} ({', '.join(each.name_texts()[:5]) or each.count})" for each in grave],
     }
@@ -125,7 +125,7 @@ def _recipe(stack: StackResults) -> dict[str, Any]:
 def _column_kind(family: str) -> str:
     if family in FAMILIES or family == "disagreement":
         return COLUMN_KINDS.get(family, CONTRASTS)
-    return f"of {group_words(family)}"
+    return group_words(family)
 
 
 def _with_name(name: str) -> str:
@@ -145,6 +145,7 @@ def _results(stack: StackResults) -> dict[str, Any]:
     return {
         "rows": len(stack.y),
         "draws": int(metrics["replicates"].max()),
+        "subgroups": [str(kind) for kind in stack.tables["subgroups"]["kind"].unique() if kind != "all"],
         "headline": stack.headline,
         "headline_words": model_words(stack.headline),
         "submitted": stack.submission,

@@ -32,8 +32,8 @@ def operating_points_table(stack: StackResults) -> PaperTable | None:
     head = ["Operating point", "Threshold", *MEASURES.values(), "Net benefit", "Referred"]
     note = (
         "Threshold: for new cases, from the out-of-fold probabilities of the submitted model. Measures: each outer "
-        "fold at the threshold that its inner folds chose, with 95 % limits over resampled patients. Predictive values, net "
-        f"benefit (per case) and share referred at a prevalence of {100 * points[0].prevalence:.2f} %."
+        "fold at the threshold that its inner folds chose, with 95 % limits over resampled patients. Predictive "
+        f"values, net benefit (per case) and share referred at a prevalence of {100 * points[0].prevalence:.2f} %."
     )
     values = pd.DataFrame(
         [

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from melstack.report.model_card.writing import escape_markdown
@@ -16,16 +17,16 @@ from melstack.report.paper.more_tables import operating_points_table, settings_t
 from melstack.report.paper.result_tables import result_tables
 from melstack.report.paper.text_tables import PaperTable
 from melstack.report.run_page.inputs import StackResults, read_stack
-from melstack.report.stack_parts import SHORT
+from melstack.report.stack_parts import PAPER_MARK, SHORT, paper_ingredients
 from runtime.errors import Faults
 from runtime.files import write_text
 from runtime.invocation import command
-from runtime.provenance import write_mark
+from runtime.progress import say
+from runtime.provenance import find_damage, outputs_of, read_mark, write_mark
 from runtime.run_folder import Run
 
-FOLDER = "paper"  # in the run folder
+UNFINISHED = ".paper-unfinished"  # in the run folder: what a command writes, until all of it is there
 CONTENTS = "README.md"
-MARK = "paper.json"  # in the folder of the paper
 FIGURES, TABLES, CHECKLISTS = "figures", "tables", "checklists"
 # Columns that figures and tables need, and that stacks of earlier versions may lack.
 COLUMNS = {
@@ -74,23 +75,42 @@ COLUMNS = {
 def write_paper(run: Run, recipe: str, changes: Sequence[str] = ()) -> Path:
     """Write ``run``/paper from its stack ``recipe``, and return the folder.
 
-    ``changes`` are sentences on what has changed since the stack was made; the list of files shows them. Raises
-    InputFault that names every missing file of the stack, or every missing column of its tables.
+    An earlier folder is replaced. ``changes`` are sentences on what has changed since the stack was made; the list of
+    files shows them. Raises InputFault that names every missing file of the stack, or all columns that its tables lack.
     """
     stack = read_stack(run, recipe, ("paired",))
     _refuse_older(stack)
-    folder = run.folder / FOLDER
-    if folder.is_dir():
-        shutil.rmtree(folder)  # a figure of an earlier version or stack would stay otherwise
+    folder, final = run.folder / UNFINISHED, (run.folder / PAPER_MARK).parent
+    shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed
+    write_mark(folder / PAPER_MARK.name, paper_ingredients(run, recipe), _write_files(stack, folder, changes))
+    if final.is_dir():
+        _make_room(final)
+    folder.rename(final)
+    return final
+
+
+def _write_files(stack: StackResults, folder: Path, changes: Sequence[str]) -> list[Path]:
     figures, tables = paper_figures(stack), paper_tables(stack)
     paths = [path for figure in figures for path in figure.write(folder / FIGURES)]
     paths += [path for table in tables for path in table.write(folder / TABLES)]
     write_text(folder / METHODS, methods_text(stack))
-    paths += _write_checklists(stack, folder)  # last: they look for the files that are there
+    # Last: checklists look for the files that are there.
+    paths += [path for name in GUIDELINES for path in checklist(name, stack, folder).write(folder / CHECKLISTS)]
     write_text(folder / CONTENTS, "".join(f"{line}\n" for line in _contents(stack, figures, tables, changes)))
-    made_from = {"recipe": recipe, "stack": stack.digest}
-    write_mark(folder / MARK, made_from, [*paths, folder / METHODS, folder / CONTENTS])
-    return folder
+    return [*paths, folder / METHODS, folder / CONTENTS]
+
+
+def _make_room(folder: Path) -> None:
+    """Remove an earlier folder of the paper; if somebody has edited or added a file, keep it under another name."""
+    mark = folder / PAPER_MARK.name
+    content = read_mark(mark)
+    own_files = set() if content is None else {mark, *outputs_of(mark, content)}
+    if own_files == {path for path in folder.rglob("*") if path.is_file()} and not find_damage(mark):
+        shutil.rmtree(folder)
+        return
+    copy = folder.with_name(f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    folder.rename(copy)
+    say(f"paper: files in {folder} were edited or added, so it is kept as {copy}")
 
 
 def paper_figures(stack: StackResults) -> list[PaperFigure]:
@@ -121,11 +141,6 @@ def _refuse_older(stack: StackResults) -> None:
     faults.raise_if_any("paper")
 
 
-def _write_checklists(stack: StackResults, folder: Path) -> list[Path]:
-    tables = [checklist(name, stack, folder) for name in GUIDELINES]
-    return [path for table in tables for path in table.write(folder / CHECKLISTS)]
-
-
 def _contents(
     stack: StackResults, figures: Sequence[PaperFigure], tables: Sequence[PaperTable], changes: Sequence[str]
 ) -> Iterator[str]:
@@ -136,7 +151,7 @@ def _contents(
         yield "**The stack is out of date.** Changed since it was made:\n"
         yield from (f"- {escape_markdown(line)}" for line in changes)
         yield f"\n{command('stack')} makes it again.\n"
-    yield "- `methods.md`: the methods and the main results, from what the run records. Edit it for your paper."
+    yield "- `methods.md`: methods and main results, from what the run records. Edit a copy: it is written again."
     yield f"- `{CHECKLISTS}/`: TRIPOD+AI, PROBAST+AI and CLAIM, with the place of every item.\n"
     yield "## Figures\n\nEach as `.svg` and `.pdf` (vector), `.png` (300 dpi) and `.csv` (the points).\n"
     yield from (f"- `{FIGURES}/{figure.name}`: {escape_markdown(figure.caption)}" for figure in figures)

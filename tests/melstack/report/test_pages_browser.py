@@ -1,6 +1,7 @@
 """Tests of the pages in a headless browser: no errors, no requests, no sideways scrolling; slider and sorting work."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -66,6 +67,20 @@ def exploration(tmp_path_factory: pytest.TempPathFactory) -> str:
     draw_clinic(folder, train=40, test=12, seed=0)
     freeze_cases(run, Request(folder, folds=2))
     return explore(run).as_uri()
+
+
+def test_the_report_prints_on_few_pages_with_tables_in_whole_and_every_detail_open(report_page: Any) -> None:
+    pages = len(re.findall(rb"/Type\s*/Page\b", report_page.pdf(format="A4", prefer_css_page_size=True)))
+    assert 1 <= pages <= 8
+    report_page.emulate_media(media="print", color_scheme="dark")
+    report_page.set_viewport_size({"width": 703, "height": 1000})  # of A4 within its margins
+    tables = "[...document.querySelectorAll('table')]"
+    wide = f"() => {tables}.filter(t => t.offsetWidth > t.parentElement.clientWidth + 1).map(t => t.id || t.className)"
+    assert report_page.evaluate(wide) == []
+    details = "[...document.querySelectorAll('details.panel > :not(summary)')]"
+    assert report_page.evaluate(f"() => {details}.filter(part => part.offsetHeight === 0).length") == 0
+    assert report_page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not report_page.locator("input[type=range]").is_visible()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pandas as pd
 from level2_stack.calibration.reliability import calibration_report, reliability_curve
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.evaluation.metrics import clinical_metrics
+from level2_stack.evaluation.paired import compare
 from level2_stack.thresholds.freeze import NestedRows, freeze_threshold
 from level2_stack.thresholds.operating_point import write_operating_points
 from level2_stack.thresholds.tables import threshold_tables
@@ -25,7 +26,7 @@ def write_run(folder: Path, *, pictures: bool = False, site: str = "torso") -> R
     cases = _cases(site)
     write_table(run.cases, cases)
     facts = {"data": "data/x", "cases": ROWS, "pictures": ROWS if pictures else 0, "summary": [f"site {site}"]}
-    write_json(run.cases_mark, {"made_from": {"folds": 5}, **facts})
+    write_json(run.cases_mark, {"made_from": {"folds": 5, "official": False}, **facts})
     learners, networks = _scores(cases)
     for name, column in networks.items():
         write_table(run.level1 / str(name) / "predictions.parquet", column.to_frame("probability"))
@@ -83,6 +84,7 @@ def _write_stack(folder: Path, cases: pd.DataFrame, learners: pd.DataFrame, netw
         "leaderboard": board.assign(complete=True).sort_values("auc", ascending=False),
         "metrics": clinical_metrics(y, scores[["choice", "rank_mean"]], groups, replicates=20),
         **threshold_tables(rows, points, train, 0.9),
+        "paired": compare(y, scores, groups, replicates=20),
         "reliability": reliability_curve(y, own),
         "calibration": calibration_report(y, {str(name): c.to_numpy() for name, c in scores.items()})
         .rename_axis("model")
