@@ -15,7 +15,7 @@ from melstack.report.paper.drawing import COLOURS, INK, PaperFigure, draw_chart,
 from melstack.report.paper.text_tables import figures, interval, rows_by_name
 from melstack.report.run_page.formats import percent
 from melstack.report.run_page.inputs import StackResults
-from melstack.report.run_page.thresholds import threshold_charts
+from melstack.report.run_page.thresholds import referral_chart, threshold_charts
 
 SIZE = (3.5, 3.5)  # inches; the width of a column in most journals
 MAX_POINTS = 2000  # of a line: finer than a printer's dots
@@ -25,9 +25,12 @@ BINS = 40  # of the histograms below the calibration curve
 
 
 def curve_figures(stack: StackResults) -> list[PaperFigure]:
-    """Return the four curves of the headline beside the rank mean and the best network."""
-    charts = threshold_charts(stack, MAX_POINTS)
-    return [make(stack, chart) for make, chart in zip((_roc, _precision, _calibration, _decision), charts, strict=True)]
+    """Return the four curves of the headline beside the rank mean and the best network, and risk over coverage."""
+    charts, referral = threshold_charts(stack, MAX_POINTS), referral_chart(stack)
+    figures = [
+        make(stack, chart) for make, chart in zip((_roc, _precision, _calibration, _decision), charts, strict=True)
+    ]
+    return figures + ([] if referral is None else [_referral(stack, referral)])
 
 
 def roc_band(y: Floats, score: Floats, groups: NDArray[np.object_], replicates: int = REPLICATES) -> Floats:
@@ -146,6 +149,12 @@ def _decision(stack: StackResults, chart: Chart) -> PaperFigure:
         stack, f"Decision curves (Vickers and Elkin 2006) at a prevalence of {percent(stack.prevalence)}"
     )
     return _figure("decision_curve", caption, chart, ("threshold", "net_benefit_per_case"), names, loc="upper right")
+
+
+def _referral(stack: StackResults, chart: Chart) -> PaperFigure:
+    names = {"risk": "risk", "risk_low": "95 %", "risk_high": "_"}  # Matplotlib leaves "_" out of the legend
+    caption = _caption(stack, f"Share of malignant cases among those without referral. {chart.note.rstrip('.')}")
+    return _figure("risk_coverage", caption, chart, ("coverage", "risk"), names, loc="upper left")
 
 
 def _caption(stack: StackResults, what: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from melstack.report.column_words import model_words
 from melstack.report.model_card.writing import records
 from melstack.report.paper.drawing import COLOURS, QUIET, PaperFigure
-from melstack.report.paper.result_tables import subgroup_name
+from melstack.report.paper.result_tables import common_threshold_words, subgroup_name
 from melstack.report.paper.text_tables import interval
 from melstack.report.run_page.inputs import StackResults
 
@@ -63,8 +63,8 @@ def _subgroups(stack: StackResults) -> PaperFigure:
         for title, name in (("AUC", "auc"), ("Sensitivity", "sensitivity"), ("Specificity", "specificity"))
     ]
     caption = (
-        f"AUC, sensitivity and specificity of {model_words(stack.headline)} ({stack.headline}) in subgroups, out of "
-        "fold, at one threshold for all; in brackets malignant / all pictures. Limits: 95 %, patients resampled; "
+        f"AUC, sensitivity and specificity of {model_words(stack.headline)} ({stack.headline}) in subgroups, out "
+        f"of fold. {common_threshold_words(stack)} In brackets malignant / all pictures. Limits: 95 %, patients resampled; "
         "without them a subgroup has fewer than ten patients of a class, and no point is drawn."
     )
     return forest("subgroups", caption, table, labels, panels, [row["kind"] == "all" for row in rows])

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from features.leaks.findings import BLOCKING, WARNING
-from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
-from level2_stack.thresholds.operating_point import read_operating_points
 from melstack.report.column_words import FAMILIES, group_words, model_words
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.writing import input_warnings, made_by, markdown_environment
@@ -118,7 +116,7 @@ def _recipe(stack: StackResults) -> dict[str, Any]:
         "requested_prevalence": stack.deployment_prevalence,
         "prevalence": stack.prevalence,
         "sampling": recipe.get("negatives_per_positive"),
-        "operating_points": [point.model_dump() for point in read_operating_points(stack.folder / THRESHOLDS)],
+        "operating_points": [point.model_dump() for point in stack.operating_points],
     }
 
 

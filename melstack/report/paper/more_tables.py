@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from level2_stack.thresholds.operating_point import FILE, OperatingPoint, read_operating_points
+from level2_stack import learners
+from level2_stack.thresholds.operating_point import OperatingPoint
 from melstack.report.paper.text_tables import PaperTable, figures, interval
 from melstack.report.run_page.inputs import StackResults
 from melstack.report.run_page.origins import flatten
@@ -16,7 +17,7 @@ MEASURES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "
 
 def operating_points_table(stack: StackResults) -> PaperTable | None:
     """Return the operating points of the stack; None for a stack of an earlier version, which has none."""
-    points = read_operating_points(stack.folder / FILE)
+    points = stack.operating_points
     if not points:
         return None
     rows = [
@@ -79,13 +80,6 @@ def _settings(stack: StackResults) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if settings:
             yield f"network {name}", settings
     recipe = dict(stack.decisions["recipe"])
-    learners = {name: recipe.pop(name) for name in list(recipe) if _is_learner(recipe[name], name)}
+    parameters = {name: recipe.pop(name) for name in learners.names() if name in recipe}
     yield f"recipe {stack.recipe}", recipe
-    for name, settings in learners.items():
-        if name in recipe.get("learners", ()) and settings:
-            yield f"learner {name}", settings
-
-
-def _is_learner(value: object, name: str) -> bool:
-    """Return whether a table of the recipe has the parameters of a learner."""
-    return isinstance(value, Mapping) and name not in ("calibration", "tuning", "thresholds")
+    yield from ((f"learner {name}", parameters[name]) for name in recipe.get("learners", ()) if parameters.get(name))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.report.column_words import model_words, with_raw_name
 from melstack.report.model_card.writing import records
 from melstack.report.paper.text_tables import PaperTable, count_and_share, figures, interval, p_value, rows_by_name
@@ -162,11 +163,24 @@ def subgroups_table(stack: StackResults) -> PaperTable:
     head = ["Subgroup", "Pictures", "Malignant", "Patients", "AUC", "Sensitivity", "Specificity", "Excess"]
     note = (
         f"Model {model_name(stack, stack.headline)}, out of fold. {PATIENTS} No interval where fewer than ten patients "
-        "have a malignant, or a benign, picture. One threshold for all subgroups, at which at least 90 % of all "
-        f"malignant pictures are predicted malignant ({number(table['threshold'].iloc[0], 4)}). Excess: mean "
-        "probability minus observed share, at the prevalence of the training pictures."
+        f"have a malignant, or a benign, picture. {common_threshold_words(stack)} Excess: mean probability minus "
+        f"observed share, at a prevalence of {percent(prevalence_of_subgroups(stack))}."
     )
     return PaperTable("subgroups", "Performance by subgroup.", head, rows, table, note)
+
+
+def common_threshold_words(stack: StackResults) -> str:
+    """Return a sentence on the threshold at which all subgroups are compared."""
+    threshold = f"({figures(float(stack.tables['subgroups']['threshold'].iloc[0]))})"
+    if not stack.operating_points:
+        return f"One threshold {threshold} for all, at which 90 % of the malignant pictures are predicted malignant."
+    name = point_of_subgroups(stack.operating_points).name
+    return f"One operating point for all, {name} {threshold}; each fold is at the threshold that its inner folds chose."
+
+
+def prevalence_of_subgroups(stack: StackResults) -> float:
+    """Return the prevalence for which the subgroups' probabilities hold: in older stacks that of the training rows."""
+    return stack.prevalence if stack.operating_points else float(stack.y.mean())
 
 
 def subgroup_name(row: dict[str, Any]) -> str:

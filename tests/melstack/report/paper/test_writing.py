@@ -109,7 +109,6 @@ def test_the_methods_have_the_facts_of_the_run_and_escape_what_comes_from_data(s
 def test_the_methods_do_not_claim_tuning_networks_or_points_that_the_run_does_not_have(stack: StackResults) -> None:
     text = methods_text(stack)
     assert "did not tune" in text
-    assert "Operating points" not in text
     assert "shifted to a prevalence" not in text
 
 
