@@ -90,7 +90,7 @@ def _read_network(other: Run, name: str, cases: pd.DataFrame) -> ForeignNetwork:
     table = table.loc[rows].astype({"probability": np.float64, "spread": np.float64, "fold": np.int8})
     train = table[(cases["role"] == "train").reindex(rows)]
     target = cases["target"].reindex(train.index)
-    checks.check_target_leak(train["probability"], train[[]], target, TABLE, findings)
+    checks.check_target_leak(train["probability"], target, TABLE, findings)
     folds = train.loc[train["probability"].notna(), "fold"]
     if (folds >= 0).all():
         checks.check_folds(folds, cases, TABLE, findings)

@@ -14,11 +14,14 @@ from level2_stack.foreign.messages import WARNING
 from level2_stack.foreign.network_files import NetworkFiles, find_networks
 from level2_stack.foreign.parts import read_part
 from level2_stack.foreign.scale import add_range_fault, read_scale
+from level2_stack.foreign.views import check_views
 from level2_stack.foreign.witnesses.candidate import Candidate
 from level2_stack.foreign.witnesses.leak_signs import check_signs
+from level2_stack.foreign.witnesses.missing_rows import check_missing_rows
 from level2_stack.foreign.witnesses.predictions import METADATA, STATISTICS, facts_of, metadata_witness
 from level2_stack.foreign.witnesses.relation import patient_numbers
 from level2_stack.foreign.witnesses.row_order import check_orders
+from level2_stack.foreign.witnesses.twins import check_twins
 from runtime.errors import Faults, InputFault, did_you_mean
 
 
@@ -85,13 +88,15 @@ def _ask_witnesses(
     own: Collection[Candidate],
     statistics: pd.DataFrame | None,
 ) -> None:
-    """Check the row order of the valid networks, and look for signs that their scores are not out of fold."""
+    """Check the row order of the valid networks, whether their scores are out of fold, missing rows, and copies."""
     reliable, patients = [each for each in candidates if each.is_valid], patient_numbers(cases)
     if (cases["role"] == "test").any():
         facts, name = facts_of(cases, statistics), METADATA if statistics is None else STATISTICS
         model = lambda network: metadata_witness(network, facts, cases, patients, name)  # noqa: E731
         reliable = check_orders(reliable, trust, patients, own, model)
     check_signs(reliable, own, cases, patients, trust)
+    check_missing_rows(reliable, own, cases.loc[cases["role"] == "train", "target"], trust)
+    check_twins(reliable, own, trust)
 
 
 def read_foreign_predictions(
@@ -181,9 +186,10 @@ def _check_out_of_fold(network: Candidate, cases: pd.DataFrame) -> None:
     outside = checks.out_of_range(frame["score"])
     if outside and network.is_valid:
         add_range_fault(frame["score"], outside, where, findings)
-    views = numbered_columns(frame, "tta")
-    checks.check_target_leak(frame["score"], frame[views], cases["target"].reindex(frame.index), where, findings)
-    findings.notes.append(f"{where}: {_view_sentence(frame[views])}")
+    views, target = frame[numbered_columns(frame, "tta")], cases["target"].reindex(frame.index)
+    checks.check_target_leak(frame["score"], target, where, findings)
+    check_views(frame, views, target, where, findings)
+    findings.notes.append(f"{where}: {_view_sentence(views)}")
     if "fold" not in frame:
         findings.notes.append(f"{where}: no column fold: it cannot be checked that no patient was in two folds")
         return

@@ -14,6 +14,7 @@ LEAST_RATIO_OF_FACTS = 0.5  # of that to patients and metadata, which differ mor
 LEAST_CONFIRMATION = 0.5  # of the out-of-fold correlation, which the whole interval must exceed
 LEAST_FACTS = 0.3  # correlation out of fold with the metadata, from which its absence on test rows is a doubt
 PATIENTS = "pictures of the same patient"
+WITHIN = ", within patients"  # ends the name of a witness that is compared within patients
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Comparison:
     """Spearman's correlations of a network's scores with those of ``other``, out of fold (``oof``) and on test rows.
 
     ``verdict``: agrees (the interval of test / oof is above a half), weak (it is below the share that is
-    expected, but the test correlation is above that of permuted rows), random (it is not), silent (too few rows, or no
-    correlation out of fold).
+    expected, but the test correlation is above that of permuted rows), random (it is not), reversed (test / oof is
+    below zero), unrelated (the correlation is that of permuted rows out of fold, but not on test rows), silent (too few
+    rows, or no correlation).
     """
 
     other: str
@@ -35,8 +37,13 @@ class Comparison:
 
     @property
     def is_doubt(self) -> bool:
-        """Return whether the network has less in common with the witness on test rows than out of fold."""
-        return self.verdict in ("random", "weak")
+        """Return whether the network has less in common with the witness on test rows than out of fold, or more."""
+        return self.verdict in ("random", "weak", "reversed", "unrelated")
+
+    @property
+    def is_certain(self) -> bool:
+        """Return whether this is a doubt that likeness of a patient's pictures cannot remove."""
+        return self.verdict == "reversed" or (self.verdict == "random" and self.other.endswith(WITHIN))
 
 
 def compare(network: Candidate, other: Candidate, patients: pd.Series, least: float = LEAST_RATIO) -> Comparison:
@@ -47,7 +54,7 @@ def compare(network: Candidate, other: Candidate, patients: pd.Series, least: fl
     """
     pairs = [pair_of(network.score(role), other.score(role), patients) for role in ("train", "test")]
     whole = judge(other.name, pairs[0].relation(), pairs[1].relation(), least)
-    within = judge(f"{other.name}, within patients", pairs[0].relation_within(), pairs[1].relation_within(), least)
+    within = judge(f"{other.name}{WITHIN}", pairs[0].relation_within(), pairs[1].relation_within(), least)
     return within if within.is_doubt and not whole.is_doubt else whole
 
 
@@ -69,7 +76,9 @@ def judge(other: str, oof: Relation, test: Relation, least: float) -> Comparison
     _, low, high = ratio(test, oof)
     verdict = "silent"
     if high < least:
-        verdict = "weak" if test.is_above_chance else "random"
+        verdict = "reversed" if high < 0 else "weak" if test.is_above_chance else "random"
+    elif ratio(oof, test)[2] < LEAST_CONFIRMATION and not oof.is_above_chance:
+        verdict = "unrelated"
     elif low > LEAST_CONFIRMATION and test.is_above_chance:
         verdict = "agrees"
     return Comparison(other, oof.value, test.value, verdict)

@@ -1,11 +1,13 @@
 """Figures that tell predictions of a network's own training cases from predictions out of fold."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy.special import logit
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from features.leaks.cells import STANDARD_ERRORS
@@ -15,6 +17,8 @@ from level2_stack.foreign.witnesses.relation import Floats, Pair, Relation, pair
 
 SMALLEST = 1e-6  # probability
 PATIENT_ERROR = 1.5  # times the error of independent rows, since a patient's pictures are alike
+LEAST_CLASS = 10  # malignant and benign cases, from which an AUC says something
+STEADY = (0.2, 0.8)  # share of test scores above the median out of fold, if both are on one scale
 STEPS = 50  # of the expectation maximisation; the share of malignant cases no longer changes
 
 
@@ -32,12 +36,16 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Study:
-    """A network with its ``witnesses``, the ``target`` of the train cases and the ``patients`` of all, as numbers."""
+    """A network with its ``witnesses``, the ``target`` of the train cases, and of all the ``patients`` and ``folds``.
+
+    Patients and folds are numbers.
+    """
 
     network: Candidate
     witnesses: Collection[Candidate]
     target: pd.Series
     patients: pd.Series
+    folds: pd.Series
 
     def area(self) -> Interval:
         """Return the AUC out of fold with its interval of 95 %."""
@@ -58,10 +66,12 @@ class Study:
         """Return how many test scores exceed the witnesses' as half of the malignant cases do, of those expected.
 
         Expected is the share of rows out of fold, at the share of malignant cases that the witnesses' test scores have.
-        None without witnesses or test rows.
+        None without test rows, or without witnesses whose scores are on one scale out of fold and on test rows.
         """
-        if not self.witnesses or "test" not in self.network.parts:
-            return None
+        steady = replace(self, witnesses=[each for each in self.witnesses if _is_steady(each)])
+        return steady._tail() if steady.witnesses and "test" in self.network.parts else None
+
+    def _tail(self) -> Bounds:
         oof, test = self._remainder()
         malignant = self.target[oof.index] == 1
         line = oof[malignant].median()
@@ -73,24 +83,39 @@ class Study:
         value = (count + 0.5) / rows / expected
         return Bounds(value, float(value * np.exp(-spread)), float(value * np.exp(spread)))
 
+    def explained(self) -> float:
+        """Return the share of the variance of the scores out of fold that the witnesses' explain; 0 without them."""
+        return float(1 - self._remainder()[0].var() / self._logits("train")[0].var()) if self.witnesses else 0.0
+
+    def best_fold(self) -> float:
+        """Return by how many standard errors malignant cases stand higher in one fold than in the others.
+
+        The place of a malignant case is the share of benign cases of its fold below it, so another scale of a fold's
+        scores changes nothing (test of Mann and Whitney, in all folds with ten cases of each class).
+        """
+        scores = self.network.score("train").dropna()
+        own = self.network.parts["train"].get("fold")
+        columns = [self.folds, own] if own is not None else [self.folds]
+        distances = [_distances(scores, self.target[scores.index], folds.reindex(scores.index)) for folds in columns]
+        return max([0.0, *distances[0], *distances[-1]])
+
     def agreement(self) -> Bounds | None:
         """Return the least ratio, over the witnesses, of the correlation on test rows to that of benign cases.
 
         Scores of training cases follow the diagnosis and chance, so less is left that other networks see too.
         """
-        pairs = [self._pairs(witness) for witness in self.witnesses]
-        ratios = [Bounds(*ratio(test.relation(), oof.relation())) for oof, test in pairs]
+        ratios = [Bounds(*ratio(test.relation(), oof.relation())) for oof, test in self._pairs]
         certain = [each for each in ratios if np.isfinite(each.low)]
         return min(certain, key=lambda each: each.value, default=None)
 
     def likeness(self) -> Bounds:
         """Return the ratio of how similar the pictures of a patient are on test rows to that of benign cases."""
-        oof, test = self._likeness()
+        oof, test = self._likeness
         return Bounds(*ratio(test, oof))
 
     def likeness_out_of_fold(self) -> Bounds:
         """Return the inverse ratio: a network that saw other pictures of the patient scores them alike."""
-        oof, test = self._likeness()
+        oof, test = self._likeness
         return Bounds(*ratio(oof, test))
 
     def between_patients(self) -> Bounds | None:
@@ -99,18 +124,25 @@ class Study:
         A network that saw other pictures of the patient adds what it remembers of him to all of them: the witnesses
         agree with it about rows within patients, but less about patients.
         """
-        ratios = [_between(*self._pairs(witness)) for witness in self.witnesses]
+        ratios = [_between(oof, test) for oof, test in self._pairs]
         return max([each for each in ratios if each], key=lambda each: each.value, default=None)
 
+    @cached_property
     def _likeness(self) -> list[Relation]:
         scores = [self._benign(self.network), self.network.score("test")]
         return [patient_pair(each, self.patients).relation() for each in scores]
 
-    def _pairs(self, witness: Candidate) -> tuple[Pair, Pair]:
-        return (
-            pair_of(self._benign(self.network), self._benign(witness), self.patients),
-            pair_of(self.network.score("test"), witness.score("test"), self.patients),
-        )
+    @cached_property
+    def _pairs(self) -> list[tuple[Pair, Pair]]:
+        """Return the pair with each witness, of benign cases out of fold and of test rows."""
+        own = self._benign(self.network), self.network.score("test")
+        return [
+            (
+                pair_of(own[0], self._benign(witness), self.patients),
+                pair_of(own[1], witness.score("test"), self.patients),
+            )
+            for witness in self.witnesses
+        ]
 
     def _benign(self, network: Candidate) -> pd.Series:
         scores = network.score("train")
@@ -118,7 +150,7 @@ class Study:
 
     def _logits(self, role: str) -> tuple[pd.Series, pd.DataFrame]:
         own = _logit(self.network.score(role))
-        others = pd.DataFrame({each.name: _logit(each.score(role)) for each in self.witnesses}).reindex(own.index)
+        others = logits_of(self.witnesses, role).reindex(own.index)
         rows = own.notna() & others.notna().all(axis=1)
         return own[rows], others[rows]
 
@@ -151,6 +183,36 @@ def _between(oof: Pair, test: Pair) -> Bounds | None:
     value = between.value / within.value / (test_between.value / test_within.value)
     relative = np.sqrt(sum((each.error / each.value) ** 2 for part in parts for each in part))
     return Bounds(value, value * (1 - STANDARD_ERRORS * relative), value * (1 + STANDARD_ERRORS * relative))
+
+
+def _is_steady(network: Candidate) -> bool:
+    """Return whether the scores are on one scale: about half of the test scores are above the median out of fold."""
+    share = float((network.score("test") > network.score("train").median()).mean()) if "test" in network.parts else 0.0
+    return STEADY[0] <= share <= STEADY[1]
+
+
+def _distances(scores: pd.Series, target: pd.Series, folds: pd.Series) -> list[float]:
+    """Return for each fold how much higher its malignant cases stand than those of the others, in standard errors."""
+    places, of_fold = [], []
+    for fold, rows in scores.groupby(folds):
+        labels = target[rows.index]
+        malignant, benign = rows[labels == 1], np.sort(rows[labels == 0])
+        if min(len(malignant), len(benign)) >= LEAST_CLASS:
+            places.append(np.searchsorted(benign, malignant) / len(benign))
+            of_fold.append(np.full(len(malignant), fold))
+    if len(places) < 2:
+        return []
+    ranks, names = rankdata(np.concatenate(places)), np.concatenate(of_fold)
+    sizes = [(ranks[names == fold], (names == fold).sum(), (names != fold).sum()) for fold in np.unique(names)]
+    return [
+        float((own.sum() - size * (len(ranks) + 1) / 2) / np.sqrt(size * others * (len(ranks) + 1) / 12))
+        for own, size, others in sizes
+    ]
+
+
+def logits_of(networks: Collection[Candidate], role: str) -> pd.DataFrame:
+    """Return the logits of the scores of ``role``, one column per network."""
+    return pd.DataFrame({each.name: _logit(each.score(role)) for each in networks})
 
 
 def _logit(scores: pd.Series) -> pd.Series:

@@ -7,12 +7,14 @@ import pandas as pd
 
 from level2_stack.foreign.messages import WARNING
 from level2_stack.foreign.witnesses.candidate import Candidate, add_doubt
-from level2_stack.foreign.witnesses.leak_figures import Study
+from level2_stack.foreign.witnesses.leak_figures import LEAST_CLASS, Study
 
-LEAST_CLASS = 10  # malignant and benign train cases, from which an AUC says something
 PERFECT_AREA = 0.965  # lowest bound of the AUC; the best networks of the contest have 0.91 to 0.95
 HIGH_AREA = 0.93  # AUC that a network may exceed the others with
 REMAINDER_AREA = 0.85  # measured: honest networks 0.50 to 0.71, 0.82 beside a much worse one; leaks from 0.89
+# What a network knows beyond others that explain half of its scores; measured: honest networks 0.50 to 0.71.
+SIMILAR, REMAINDER_OF_SIMILAR = 0.5, 0.78
+BEST_FOLD = 5.0  # standard errors; measured: honest networks up to 2.1
 TAIL = 0.6  # measured: honest networks from 0.67
 AGREEMENT = 1.4  # measured: 1.07 to 1.17, since test scores are means over folds; more for small networks
 LIKENESS = 1.2  # the same for pictures of a patient; measured: 1.04 to 1.15
@@ -32,7 +34,7 @@ def check_signs(
     target = cases.loc[cases["role"] == "train", "target"]
     rest = list(networks)
     while rest:
-        signs = [_signs(each, [*own, *rest], target, patients) for each in rest]
+        signs = [_signs(each, [*own, *rest], target, patients, cases["fold"]) for each in rest]
         worst = max(range(len(rest)), key=lambda place: len(signs[place]))
         if len(signs[worst]) < 2:
             break
@@ -42,12 +44,14 @@ def check_signs(
         _report(network, own_signs, network.name in trust)
 
 
-def _signs(network: Candidate, others: Collection[Candidate], target: pd.Series, patients: pd.Series) -> dict[str, str]:
+def _signs(
+    network: Candidate, others: Collection[Candidate], target: pd.Series, patients: pd.Series, folds: pd.Series
+) -> dict[str, str]:
     """Return kind -> sentence of the signs of a network."""
     labels = target[network.score("train").dropna().index]
     if min((labels == 0).sum(), (labels == 1).sum()) < LEAST_CLASS:
         return {}
-    study = Study(network, [each for each in others if each is not network], target, patients)
+    study = Study(network, [each for each in others if each is not network], target, patients, folds)
     kinds = [_signs_of_diagnosis]
     if "test" in network.parts:
         kinds += [_signs_of_distribution, _signs_of_agreement, _signs_of_patients]
@@ -62,12 +66,17 @@ def _signs_of_diagnosis(study: Study) -> Iterator[Sign]:
     interval = f"{area.value:.4f} [{area.low:.4f}, {area.high:.4f}]"
     if area.low >= PERFECT_AREA:
         yield "near-perfect-separation", f"AUC {interval}, which no network reaches"
-    if remainder and area.low >= HIGH_AREA and remainder.low >= REMAINDER_AREA:
+    is_far_above = remainder and area.low >= HIGH_AREA and remainder.low >= REMAINDER_AREA
+    is_similar = remainder and remainder.low >= REMAINDER_OF_SIMILAR and study.explained() >= SIMILAR
+    if remainder and (is_far_above or is_similar):
         yield (
             "auc-far-above",
             f"AUC {interval}; what it has and no other network has AUC {remainder.value:.2f} alone "
             f"[{remainder.low:.2f}, {remainder.high:.2f}]",
         )
+    distance = study.best_fold()
+    if distance >= BEST_FOLD:
+        yield "one-fold", f"malignant cases stand {distance:.1f} standard errors higher in one fold than in the others"
 
 
 def _signs_of_distribution(study: Study) -> Iterator[Sign]:

@@ -1,6 +1,7 @@
 """The relation of two columns of scores: a rank correlation, what chance gives, and its spread over patients."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -126,9 +127,14 @@ def _relation(first: Floats, second: Floats, groups: NDArray[np.intp], chance: f
     first, second = first - first.mean(), second - second.mean()
     columns = (np.ones_like(first), first, second, first**2, second**2, first * second)
     sums = np.stack([np.bincount(groups, column) for column in columns], axis=1)
-    weights = np.random.default_rng(0).poisson(1.0, (REPLICATES, len(sums)))
-    values = _correlations(np.vstack([sums.sum(axis=0), weights @ sums]))
+    values = _correlations(np.vstack([sums.sum(axis=0), _weights(len(sums)) @ sums]))
     return Relation(float(values[0]), values[1:], chance)
+
+
+@cache
+def _weights(groups: int) -> Floats:
+    """Return how often each of ``groups`` counts in each replicate, (REPLICATES, groups)."""
+    return np.random.default_rng(0).poisson(1.0, (REPLICATES, groups)).astype(np.float64)
 
 
 def _correlations(sums: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Is each row of a brought test.csv that of its case? Ask the run's networks, patients, metadata, other networks."""
+"""Is each row of a brought table that of its case? Ask the run's networks, patients, metadata, other networks."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Evidence:
             return _outvoting(self.own)
         doubts = doubting(self.facts)
         # Patients and metadata differ between two samples of cases: one of them alone may change.
-        if doubts and not agreeing(self.facts):
+        if doubts and (not agreeing(self.facts) or any(each.is_certain for each in doubts)):
             return doubts
         return _outvoting(self.allies)
 
@@ -69,7 +69,7 @@ def check_orders(
     own: Collection[Candidate] = (),
     model: Model = lambda network: None,
 ) -> list[Candidate]:
-    """Compare each network's test rows with every witness; refuse networks whose row order seems wrong.
+    """Compare what each network and every witness share; refuse networks whose row order seems wrong.
 
     Return the networks whose order nothing doubts. What an ``own`` network of the run shows decides, since its rows are
     in order. Else the likeness of a patient's pictures (``patients``: a number per case) and ``model``, what metadata
@@ -133,8 +133,10 @@ def _report(network: Candidate, evidence: Evidence, is_trusted: bool) -> None:
     findings, where, train = network.findings, network.where("test"), network.where("train")
     correlations = f"({LEGEND}: {in_words(evidence.all()) or 'no witness'})"
     if doubts := evidence.doubts:
+        is_of_oof = all(each.verdict == "unrelated" for each in doubts)
+        wrong, right = (train, where) if is_of_oof else (where, train)
         problem = (
-            f"[row-order-wrong] {where}: has far less in common with {_names(doubts)} than {train}; its rows, or "
+            f"[row-order-wrong] {wrong}: has far less in common with {_names(doubts)} than {right}; its rows, or "
             f"theirs, are in a wrong order, or it holds another quantity {correlations}"
         )
         add_doubt(findings, problem, is_trusted)

@@ -40,7 +40,8 @@ def honest(seed: int) -> pd.Series:
 def bring(folder, networks, trust=(), table=CASES) -> ForeignImport:
     for name, logits in networks.items():
         scores = (1 / (1 + np.exp(-logits))).rename("pred")
-        write_foreign(folder, name, scores[:TRAIN].to_csv(), scores[TRAIN:].to_csv())
+        is_train = CASES["role"].reindex(scores.index) == "train"
+        write_foreign(folder, name, scores[is_train].to_csv(), scores[~is_train].to_csv())
     return import_predictions(folder, table.drop(columns="risk"), trust)
 
 
@@ -138,6 +139,105 @@ def test_out_of_fold_rows_in_a_wrong_place_are_a_warning(tmp_path):
     imports = bring(tmp_path, {"one": pd.Series(values, logits.index), "two": honest(2), "three": honest(3)})
     assert "WARNING: [leaky-oof: agreement]" in words(imports, "one")
     assert "WARNING" not in words(imports, "two")
+
+
+def shuffled(logits: pd.Series, rows: np.ndarray) -> pd.Series:
+    """Return ``logits`` with the values of ``rows`` (numbers) permuted among these rows."""
+    values = logits.to_numpy().copy()
+    values[rows] = values[np.random.default_rng(5).permutation(rows)]
+    return pd.Series(values, logits.index)
+
+
+def test_out_of_fold_rows_that_share_nothing_with_others_are_refused(tmp_path):
+    networks = {"one": shuffled(honest(1), np.arange(TRAIN)), "two": honest(2), "three": honest(3)}
+    imports = bring(tmp_path / "beside", networks)
+    assert [network.name for network in imports.refusals] == ["one"]
+    assert "[row-order-wrong] oof.csv: has far less in common with other pictures" in words(imports, "one")
+    assert "WARNING" not in words(imports, "two") + words(imports, "three")
+    with pytest.raises(InputFault, match=r"\[row-order-wrong\] oof.csv"):
+        bring(tmp_path / "alone", {"one": networks["one"]})
+
+
+def test_test_scores_of_the_class_benign_are_refused_without_other_networks(tmp_path):
+    table = CASES.assign(age=(CASES["risk"] * 10).round())
+    assert not bring(tmp_path / "right", {"one": honest(1)}, table=table).refusals
+    reversed_scores = honest(1) * np.where(CASES["role"] == "test", -1, 1)
+    with pytest.raises(InputFault, match=r"test.csv: has far less in common with a model of the metadata"):
+        bring(tmp_path / "wrong", {"one": reversed_scores}, table=table)
+
+
+def test_rows_shuffled_alike_within_patients_are_refused_by_the_metadata(tmp_path):
+    table = CASES.assign(age=(CASES["risk"] * 10).round())
+    order = shuffle_within_patients()
+    with pytest.raises(InputFault, match=r"a model of the metadata, within patients"):
+        bring(tmp_path, {name: reorder(honest(seed), order) for seed, name in enumerate(("one", "two"))}, table=table)
+
+
+def test_training_predictions_of_one_fold_are_a_warning(tmp_path):
+    table = CASES.assign(fold=CASES["patient_id"] % 5)
+    is_leaky = (table["fold"] == 2) & (table["target"] == 1)
+    imports = bring(tmp_path, {"one": honest(1) + 6.0 * is_leaky, "two": honest(2)}, table=table)
+    assert "WARNING: [leaky-oof: one-fold" in words(imports, "one")
+    assert "WARNING" not in words(imports, "two")
+
+
+def test_a_copy_of_a_network_that_knows_the_diagnosis_is_a_warning(tmp_path):
+    noise = np.random.default_rng(8).normal(size=len(CASES)) * 0.7
+    imports = bring(tmp_path, {"one": honest(2) + noise + 2 * CASES["target"].fillna(0), "two": honest(2)})
+    assert "auc-far-above" in words(imports, "one")
+    assert "WARNING" not in words(imports, "two")
+
+
+def test_a_witness_on_another_scale_accuses_nobody(tmp_path):
+    sharp = honest(1) * np.where(CASES["role"] == "test", 1, 3)
+    imports = bring(tmp_path, {"sharp": sharp, "two": honest(2), "three": honest(3)})
+    assert "WARNING" not in words(imports, "two") + words(imports, "three")
+
+
+def test_missing_rows_that_tell_the_diagnosis_are_refused(tmp_path):
+    risky = (CASES["risk"] > 1.5) & (CASES["role"] == "train")
+    leaky = honest(1).mask(risky & (CASES["target"] == 0))
+    chance = honest(3).mask(risky & (np.random.default_rng(2).random(len(CASES)) < 0.5))
+    imports = bring(tmp_path, {"one": leaky.dropna(), "two": honest(2), "three": chance.dropna()})
+    assert [network.name for network in imports.refusals] == ["one"]
+    assert re.search(r"\[missing-rows\] oof.csv: of \d+ train cases without a row 0 are malig", words(imports, "one"))
+
+
+def test_a_network_under_two_names_is_a_warning(tmp_path):
+    imports = bring(tmp_path, {"one": honest(1), "one_again": honest(1).round(3), "two": honest(2)})
+    assert "WARNING: [same-network] its scores are those of one" in words(imports, "one_again")
+    assert "WARNING" not in words(imports, "one") + words(imports, "two")
+
+
+def test_networks_with_one_file_in_common_are_refused(tmp_path):
+    wrong = honest(1).where(CASES["role"] == "train", honest(2))
+    networks = {"one": wrong, "two": honest(2), "three": honest(3)}
+    imports = bring(tmp_path / "refused", networks)
+    assert [network.name for network in imports.refusals] == ["one", "two"]
+    assert "[same-file] test.csv has the scores of two, but oof.csv has others" in words(imports, "one")
+    assert not bring(tmp_path / "trusted", networks, trust=["one", "two"]).refusals
+
+
+@pytest.mark.parametrize("what", ["spread over the views", "number of views"])
+def test_views_that_reveal_the_target_are_refused(tmp_path, what):
+    scores, random = 1 / (1 + np.exp(-honest(1))), np.random.default_rng(4)
+    is_malignant = CASES["target"] == 1
+    shift = (0.2 * np.minimum(scores, 1 - scores)) * random.uniform(0.5, 1.5, len(scores))
+    views = {"right": (shift, scores - shift)}
+    views["spread over the views"] = (
+        shift * np.where(is_malignant, 3, 1),
+        scores - shift * np.where(is_malignant, 3, 1),
+    )
+    views["number of views"] = (shift, (scores - shift).mask(is_malignant))
+    for name in ("right", what):
+        move, second = views[name]
+        table = pd.DataFrame({"pred": scores, "tta0": scores + move, "tta1": second})
+        folder = tmp_path / name.replace(" ", "_")
+        write_foreign(folder, "one", table[:TRAIN].to_csv(), table[TRAIN:].to_csv())
+    cases_without_risk = CASES.drop(columns="risk")
+    assert not import_predictions(tmp_path / "right", cases_without_risk).refusals
+    with pytest.raises(InputFault, match=f"oof.csv: the {what}.* reveals the target"):
+        import_predictions(tmp_path / what.replace(" ", "_"), cases_without_risk)
 
 
 def test_a_network_with_few_rows_is_neither_confirmed_nor_refused(tmp_path):
