@@ -64,8 +64,8 @@ def _subgroups(stack: StackResults) -> PaperFigure:
     ]
     caption = (
         f"AUC, sensitivity and specificity of {model_words(stack.headline)} ({stack.headline}) in subgroups, out "
-        f"of fold. {common_threshold_words(stack)} In brackets malignant / all pictures. Limits: 95 %, patients resampled; "
-        "without them a subgroup has fewer than ten patients of a class, and no point is drawn."
+        f"of fold. {common_threshold_words(stack)} In brackets malignant / all pictures. Limits: 95 %, patients "
+        "resampled; without them a subgroup has fewer than ten patients of a class, and no point is drawn."
     )
     return forest("subgroups", caption, table, labels, panels, [row["kind"] == "all" for row in rows])
 

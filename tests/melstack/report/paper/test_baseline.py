@@ -84,8 +84,8 @@ def test_the_difference_of_two_categories_is_the_one_of_a_share() -> None:
 
 def test_the_difference_of_three_categories_does_not_depend_on_their_order() -> None:
     a, b = pd.Series(list("xxxyyz")), pd.Series(list("xyyyzz"))
-    renamed = [part.map({"x": "c", "y": "a", "z": "b"}) for part in (a, b)]
-    assert standardised_difference(a, b) == pytest.approx(standardised_difference(*renamed), abs=1e-12)
+    other_names = [part.map({"x": "c", "y": "a", "z": "b"}) for part in (a, b)]
+    assert standardised_difference(a, b) == pytest.approx(standardised_difference(*other_names), abs=1e-12)
     assert standardised_difference(a, a) == pytest.approx(0, abs=1e-12)
 
 

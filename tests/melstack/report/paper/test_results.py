@@ -54,9 +54,9 @@ def test_paired_tests_are_those_of_delongs_definition_with_the_headline_first(st
 
 def test_a_test_with_the_headline_second_is_turned_with_all_its_signs() -> None:
     row = {"model": "a", "against": "h", "auc": 0.7, "auc_against": 0.8, "gain": -0.1, "low": -0.2, "high": 0.05}
-    turned = headline_tests(pd.DataFrame([{**row, "z_delong": -1.5}]), "h").iloc[0]
-    assert turned[["model", "against"]].tolist() == ["h", "a"]
-    assert turned[["auc", "auc_against", "gain", "low", "high", "z_delong"]].tolist() == [
+    exchange = headline_tests(pd.DataFrame([{**row, "z_delong": -1.5}]), "h").iloc[0]
+    assert exchange[["model", "against"]].tolist() == ["h", "a"]
+    assert exchange[["auc", "auc_against", "gain", "low", "high", "z_delong"]].tolist() == [
         0.8,
         0.7,
         0.1,

@@ -70,11 +70,11 @@ def check_latex(text: str, columns: int) -> None:
         depth += (sign == "{") - (sign == "}")
         assert depth >= 0
     assert depth == 0
-    opened: list[str] = []
+    environments: list[str] = []
     for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
-        assert kind == "begin" or opened.pop() == name
-        opened += [name] * (kind == "begin")
-    assert opened == []
+        assert kind == "begin" or environments.pop() == name
+        environments += [name] * (kind == "begin")
+    assert environments == []
     body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert rows
