@@ -1,14 +1,15 @@
 """The rules of a recipe's thresholds."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from level2_stack.thresholds.operating_point import Rule
 from runtime.settings import Settings
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+AUTO = "auto"
 AUTO_RISK = 0.1  # of the prevalence: how much malignancy "auto" leaves among the cases predicted benign
 
 
@@ -23,16 +24,23 @@ class ThresholdRules(Settings):
 
     sensitivity: list[Share] = Field([0.8, 0.9, 0.95])
     specificity: list[Share] = Field([0.9])
-    npv: list[Share] | Literal["auto"] = "auto"
+    npv: list[float | str] = Field([AUTO])
     net_benefit: list[Annotated[float, Field(gt=0)]] = Field([])
     conformal_coverage: Share = 0.9
 
+    @field_validator("npv")
+    @classmethod
+    def _check_npv(cls, aims: list[float | str]) -> list[float | str]:
+        if any(aim != AUTO if isinstance(aim, str) else not 0 < aim < 1 for aim in aims):
+            raise ValueError(f"must be shares between 0 and 1, such as 0.998, or {AUTO!r}")
+        return aims
+
     def aims(self, prevalence: float) -> Iterator[tuple[Rule, float]]:
         """Yield every rule with its aim; ``prevalence`` is the share of malignant cases where they will be used."""
-        npv = [1 - float(f"{AUTO_RISK * prevalence:.2g}")] if self.npv == "auto" else self.npv
+        automatic = 1 - float(f"{AUTO_RISK * prevalence:.2g}")
         yield from (("sensitivity", aim) for aim in self.sensitivity)
         yield from (("specificity", aim) for aim in self.specificity)
-        yield from (("npv", aim) for aim in npv)
+        yield from (("npv", automatic if isinstance(aim, str) else aim) for aim in self.npv)
         yield from (("net_benefit", aim) for aim in self.net_benefit)
 
     def contradictions(self) -> Iterator[str]:
@@ -41,5 +49,5 @@ class ThresholdRules(Settings):
             yield "thresholds: no rule has an aim; subgroups are compared at one, such as sensitivity = [0.9]"
         for name in ("sensitivity", "specificity", "npv", "net_benefit"):
             values = getattr(self, name)
-            if len(set(values)) < len(values) and values != "auto":
+            if len(set(values)) < len(values):
                 yield f"thresholds.{name} = {values} lists an aim twice; list it once"

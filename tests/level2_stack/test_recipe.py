@@ -49,6 +49,16 @@ def test_a_learner_gets_its_table_or_its_defaults(tmp_path):
         ("[calibration]\nprevalence = 1.0", "calibration.prevalence = 1.0"),
         ("[calibration]\nmethods = []", "calibration.methods"),
         ("[calibration]\nmethod = 'platt'", "method'; did you mean 'methods'"),
+        ("[thresholds]\nsensitivity = [90.0]", "thresholds.sensitivity.0 = 90"),
+        (
+            "[thresholds]\nnpv = ['best']",
+            "thresholds.npv = .* must be shares between 0 and 1, such as 0.998, or 'auto'",
+        ),
+        ("[thresholds]\nnpv = [99.8]", "thresholds.npv = .* must be shares"),
+        ("[thresholds]\nnet_benefit = [0.0]", "thresholds.net_benefit.0 = 0"),
+        ("[thresholds]\nspecificty = [0.9]", "specificty'; did you mean 'specificity'"),
+        ("[thresholds]\nspecificity = [0.9, 0.9]", "thresholds.specificity = .* lists an aim twice"),
+        ("[thresholds]\nsensitivity = []\nspecificity = []\nnpv = []", "no rule has an aim"),
         ("[tuning]\nseconds = 60", "tuning.seconds .* has no effect without trials"),
         ('learners = ["lgbm", "lgbm"]\nblend = ["lgbm"]', "learners = .* twice"),
         ('learners = ["lgbm"]\nblend = ["lgbm"]\n[xgb]\nmax_depth = 2', r"\[xgb\] has no effect"),
@@ -64,6 +74,12 @@ def test_a_wrong_setting_or_one_without_effect_is_refused_with_its_reason(tmp_pa
 @pytest.mark.parametrize("submit", ["auto", "blend", "lgbm", "rank_mean"])
 def test_submit_may_be_a_learner_the_blend_or_auto(tmp_path, submit):
     assert read(tmp_path, f'submit = "{submit}"').submit == submit
+
+
+def test_thresholds_have_an_aim_per_rule_and_the_npv_may_follow_from_the_prevalence(tmp_path):
+    recipe = read(tmp_path, "[thresholds]\nsensitivity = [0.97]\nnpv = ['auto', 0.999]\nnet_benefit = [20]")
+    aims = [("sensitivity", 0.97), ("specificity", 0.9), ("npv", 0.9982), ("npv", 0.999), ("net_benefit", 20)]
+    assert list(recipe.thresholds.aims(0.0176)) == aims
 
 
 def test_the_table_of_one_learner_does_not_change_the_others(tmp_path):

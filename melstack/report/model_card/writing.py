@@ -11,6 +11,8 @@ import pandas as pd
 from features.folder.notes import WARNING
 from level2_stack.finished import stack_digest
 from level2_stack.foreign.messages import import_warnings
+from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
+from level2_stack.thresholds.operating_point import Measure, point_of_subgroups, read_operating_points
 from melstack.report.column_words import bare_words, group_words, network_words, with_raw_name
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
@@ -53,7 +55,7 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
     not: it has the same bytes whenever it is made from the same stack.
     """
     tables, decisions = _tables(folder), read_json(folder / "decisions.json")
-    cases, facts = run.read_cases(), run.facts()
+    cases, facts, points = run.read_cases(), run.facts(), read_operating_points(folder / THRESHOLDS)
     context = {
         "run": run.folder.resolve().name,
         "recipe": folder.name,
@@ -66,6 +68,8 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "calibrators": _calibrators(decisions),
         "metrics": _metrics(tables["metrics"], decisions["headline"]),
         "baselines": _against(tables, decisions),
+        "points": points,
+        "subgroup_point": point_of_subgroups(points) if points else None,
         "subgroups": records(tables["subgroups"]),
         "calibration": _calibration(tables["calibration"], decisions["submitted"]),
         "shift": records(tables.get("shift")),
@@ -104,6 +108,7 @@ def markdown_environment(folder: Path) -> Environment:
     )
     environment.filters.update(number=_number, share=_share, limits=_limits, shares=_shares, counts=_counts)
     environment.filters.update(bare=_bare, group=_group, number_of=number_of)
+    environment.filters.update(interval=_interval)
     environment.filters.update(moment=moment, short_commit=short_commit, code=_code)
     return environment
 
@@ -194,6 +199,10 @@ def _limits(row: Mapping[str, Any], name: str, digits: int = 4) -> MarkdownText:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     value = _number(row.get(name), digits)
     return MarkdownText(value if pd.isna(low) or pd.isna(high) else f"{value} [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _interval(measure: Measure) -> MarkdownText:
+    return _limits({"_": measure.value, "__low": measure.low, "__high": measure.high}, "_", 3)
 
 
 def _code(text: str) -> MarkdownText:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from level2_stack.evaluation.at_thresholds import MEASURES, measures_at_thresholds
+from level2_stack.evaluation.at_thresholds import measures_at_thresholds
 from level2_stack.evaluation.auc import Floats
 from level2_stack.thresholds.operating_point import OperatingPoint, point_of_subgroups
 from melstack.report.run_page.inputs import StackResults
@@ -57,7 +57,7 @@ def _spread(values: Floats, max_count: int) -> Floats:
 
 def _preset(point: OperatingPoint, thresholds: Floats) -> dict[str, Any]:
     """Return the position of a frozen threshold, and what it reached on the outer folds, which did not choose it."""
-    measures = {name: point.measures[name].model_dump() for name in MEASURES}
+    measures = {name: point.measures[name].model_dump() for name in SHOWN}
     counts = {name: getattr(point, name) for name in COUNTS}
     index = int(np.searchsorted(thresholds, point.threshold))
     return {"label": point.name, "index": index, "measures": measures, **counts}

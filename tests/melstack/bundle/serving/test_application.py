@@ -72,6 +72,9 @@ def test_the_darkest_lesion_comes_first_and_has_rank_1(client: PageClient) -> No
     first = answer["lesions"][0]
     assert first["probability"] == pytest.approx(expected_probability(20, 70), abs=1e-4)
     assert first["low"] < first["probability"] < first["high"]
+    assert first["decisions"] == [
+        {"name": "90 % sensitivity", "threshold": 0.5, "malignant": first["probability"] >= 0.5}
+    ]
     assert first["ugly_duckling"]
     assert first["unusual"] is None
     assert first["networks"][0]["name"] == "shade"
@@ -122,6 +125,7 @@ def test_a_csv_has_a_row_per_lesion_and_no_formula(client: PageClient) -> None:
 
 def test_facts_of_the_model_have_null_for_an_unknown_number(client: PageClient) -> None:
     facts = client.get("/api/model").json()
+    assert facts["operating_points"][0]["threshold"] == 0.5
     assert facts["auc"] == 0.81
     assert facts["auc_high"] is None
     assert facts["limits"]["pictures"] == 3

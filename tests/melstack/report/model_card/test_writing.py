@@ -12,6 +12,7 @@ from level2_stack.evaluation.metrics import clinical_metrics
 from level2_stack.evaluation.paired import compare
 from level2_stack.evaluation.subgroups import subgroup_table
 from level2_stack.finished import stack_digest
+from level2_stack.thresholds.operating_point import write_operating_points
 from melstack.report.model_card.writing import card, escape_markdown, write_card
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault
@@ -19,6 +20,7 @@ from runtime.files import read_json, write_json, write_text
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from runtime.tables import write_table
+from tests.level2_stack.thresholds.points import operating_point
 from tests.melstack.report.written_runs import ROWS, write_experiment
 
 
@@ -139,9 +141,19 @@ def test_every_section_names_its_reporting_items_and_the_card_states_that_this_i
 ) -> None:
     text = write_card(run, run.level2 / "default").read_text()
     sections = text.split("\n## ")[1:-1]
-    assert len(sections) == 8
+    assert len(sections) == 9
     assert all("*TRIPOD+AI" in section.split("\n\n")[1] for section in sections)
     assert "Not a medical device" in text.splitlines()[2]
+
+
+def test_the_card_lists_the_frozen_thresholds_with_the_measures_of_the_outer_folds(run: Run) -> None:
+    point = operating_point(threshold=0.1234, note="too few cases")
+    write_operating_points(run.level2 / "default" / "thresholds.json", [point])
+    text = card_of(run)
+    assert "| 90 % sensitivity | 0.1234 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | too few cases |" in text
+    assert "that for 90 % sensitivity (0.1234)" in text
+    (run.level2 / "default" / "thresholds.json").unlink()
+    assert "Not available: the stack is of a version that froze no thresholds." in card_of(run)
 
 
 def test_the_card_has_the_digest_of_its_stack_and_names_a_submission_of_another(run: Run) -> None:
