@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from level2_stack.evaluation.auc import LEVEL, Draws, Floats, PatientROC, RocWeights, replicate
-from level2_stack.evaluation.metrics import AVERAGE_PRECISION, sensitivity_at
+from level2_stack.evaluation.auc import Floats
+from level2_stack.evaluation.metrics import AVERAGE_PRECISION
 from melstack.report.charts import Chart
 from melstack.report.column_words import model_words
+from melstack.report.paper.bands import benefit_band, roc_band, smooth_curve
 from melstack.report.paper.drawing import COLOURS, INK, PaperFigure, draw_chart, points_table
 from melstack.report.paper.text_tables import figures, interval, rows_by_name
 from melstack.report.run_page.formats import percent
@@ -19,8 +19,7 @@ from melstack.report.run_page.thresholds import referral_chart, threshold_charts
 
 SIZE = (3.5, 3.5)  # inches; the width of a column in most journals
 MAX_POINTS = 2000  # of a line: finer than a printer's dots
-BAND_PERCENTS = tuple(range(101))  # of specificity, at which the band of the ROC curve is computed
-REPLICATES = 500
+SMOOTH = "Line and band: restricted cubic spline of the log odds, 95 % of resampled patients. "
 BINS = 40  # of the histograms below the calibration curve
 
 
@@ -33,60 +32,37 @@ def curve_figures(stack: StackResults) -> list[PaperFigure]:
     return figures + ([] if referral is None else [_referral(stack, referral)])
 
 
-def roc_band(y: Floats, score: Floats, groups: NDArray[np.object_], replicates: int = REPLICATES) -> Floats:
-    """Return the 95 % band of the ROC curve, (101, 3): 1 - specificity, lowest and highest sensitivity.
-
-    At every whole percent of specificity: the percentiles, over resampled patients, of the highest sensitivity of any
-    threshold with at least that specificity. ``y`` (n,) is 0/1, ``groups`` (n,) are the patients.
-    """
-    draws = Draws(groups, replicates=replicates, seed=0)
-    roc = PatientROC(y, score, draws.patient_of, draws.patients)
-    values = replicate({"": lambda counts: _sensitivities(roc(counts))}, draws, cells=4 * int(y.sum()) + 1)[""][:, 1:]
-    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    return np.column_stack([1 - np.array(BAND_PERCENTS) / 100, low, high])[::-1]
-
-
-def _sensitivities(weights: RocWeights) -> Floats:
-    return np.stack([sensitivity_at(weights, percent_) for percent_ in BAND_PERCENTS])
-
-
 def _figure(
     name: str,
     caption: str,
     chart: Chart,
     columns: tuple[str, str],
     names: dict[str, str],
-    **legend: Any,  # noqa: ANN401
+    place: str,
+    band: Floats | None = None,
 ) -> PaperFigure:
+    """Return a figure of ``chart``; ``names`` and ``place`` are for the legend; ``band`` (k, 3): x, low, high."""
+
     def draw(figure: Any) -> None:  # noqa: ANN401  matplotlib has no types
         axes = figure.subplots()
         draw_chart(axes, chart, names)
-        axes.legend(**legend)
+        if band is not None:
+            axes.fill_between(*band.T, color=COLOURS["first"], alpha=0.15, linewidth=0)
+        axes.legend(loc=place)
 
-    return PaperFigure(name, caption, SIZE, draw, points_table(chart, columns))
+    points = points_table(chart, columns)
+    if band is not None:
+        rows = pd.DataFrame(band, columns=[columns[0], "low", "high"]).assign(line="band")
+        points = pd.concat([points, rows], ignore_index=True)
+    return PaperFigure(name, caption, SIZE, draw, points)
 
 
 def _roc(stack: StackResults, chart: Chart) -> PaperFigure:
-    score = stack.score(stack.headline)
-    has_score = ~np.isnan(score)
-    band = roc_band(stack.y[has_score], score[has_score], stack.groups[has_score])
     aucs = {name: interval(row["auc"], row["low"], row["high"], 3) for name, row in rows_by_name(stack.board).items()}
     names = {name: f"{model_words(stack.words.network(name))}\nAUC {text}" for name, text in aucs.items()}
-    base = _figure(
-        "roc", _caption(stack, "ROC curves"), chart, ("one_minus_specificity", "sensitivity"), names, loc="lower right"
-    )
-
-    def draw(figure: Any) -> None:  # noqa: ANN401
-        base.draw(figure)
-        axes = figure.axes[0]
-        axes.fill_between(*band.T, color=COLOURS["first"], alpha=0.15, linewidth=0)
-        axes.set_aspect("equal")
-
-    rows = pd.DataFrame(band, columns=["one_minus_specificity", "low", "high"]).assign(
-        line=f"{stack.headline}, 95 % band"
-    )
-    caption = f"{base.caption} Band: 95 % of resampled patients, for {stack.headline}."
-    return replace(base, caption=caption, draw=draw, points=pd.concat([base.points, rows], ignore_index=True))
+    caption = f"{_caption(stack, 'ROC curves')} {_band_words(stack)}"
+    columns = ("one_minus_specificity", "sensitivity")
+    return _figure("roc", caption, chart, columns, names, "lower right", roc_band(stack))
 
 
 def _precision(stack: StackResults, chart: Chart) -> PaperFigure:
@@ -97,16 +73,20 @@ def _precision(stack: StackResults, chart: Chart) -> PaperFigure:
         values = interval(row["value"], row["low"], row["high"], 3)
         names[name] = f"{model_words(stack.words.network(name))}\naverage precision {values}"
     caption = _caption(stack, f"Precision and recall at a prevalence of {percent(stack.prevalence)}")
-    return _figure("precision_recall", caption, chart, ("recall", "precision"), names, loc="upper right")
+    return _figure("precision_recall", caption, chart, ("recall", "precision"), names, "upper right")
 
 
 def _calibration(stack: StackResults, chart: Chart) -> PaperFigure:
     table = rows_by_name(stack.tables["calibration"].set_index("model"))[stack.headline]
-    score, y, weights = stack.score(stack.headline), stack.y, stack.weights
+    score, y, weights, curve = stack.score(stack.headline), stack.y, stack.weights, smooth_curve(stack)
+    bins = replace(chart, lines=[line for line in chart.lines if curve is None or line.name != stack.headline])
 
     def draw(figure: Any) -> None:  # noqa: ANN401
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-        draw_chart(axes, chart, {stack.headline: "bins of equal count, 95 %"})
+        if curve is not None:
+            axes.fill_between(*curve[["probability", "low", "high"]].to_numpy().T, color=COLOURS["first"], alpha=0.15)
+            axes.plot(curve["probability"], curve["observed"], color=COLOURS["first"], label="smooth curve, 95 %")
+        draw_chart(axes, bins, {stack.headline: "bins of equal count"})
         axes.set_xlabel("")
         axes.tick_params(labelbottom=False)
         facts = (
@@ -119,10 +99,14 @@ def _calibration(stack: StackResults, chart: Chart) -> PaperFigure:
 
     caption = (
         f"Calibration of {model_words(stack.headline)} ({stack.headline}), out of fold, at a prevalence of "
-        f"{percent(stack.prevalence)}. {chart.note} Below: distribution of the probabilities of malignant (up) and "
-        "benign (down) pictures, each with its own scale; the last bar holds all that are higher."
+        f"{percent(stack.prevalence)}. {chart.note} {'' if curve is None else SMOOTH}Below: distribution of the "
+        "probabilities of malignant (up) and benign (down) pictures, each with its own scale; the last bar holds all "
+        "that are higher."
     )
-    return PaperFigure("calibration", caption, (3.5, 4.0), draw, points_table(chart, ("predicted", "observed")))
+    points = points_table(bins, ("predicted", "observed"))
+    if curve is not None:
+        points = pd.concat([points, curve.rename(columns={"probability": "predicted"}).assign(line="smooth")])
+    return PaperFigure("calibration", caption, (3.5, 4.0), draw, points)
 
 
 def _histograms(axes: Any, chart: Chart, score: Floats, y: Floats, weights: Floats) -> None:  # noqa: ANN401
@@ -148,13 +132,18 @@ def _decision(stack: StackResults, chart: Chart) -> PaperFigure:
     caption = _caption(
         stack, f"Decision curves (Vickers and Elkin 2006) at a prevalence of {percent(stack.prevalence)}"
     )
-    return _figure("decision_curve", caption, chart, ("threshold", "net_benefit_per_case"), names, loc="upper right")
+    columns, band = ("threshold", "net_benefit_per_case"), benefit_band(stack, chart.x.high)
+    return _figure("decision_curve", f"{caption} {_band_words(stack)}", chart, columns, names, "upper right", band)
 
 
 def _referral(stack: StackResults, chart: Chart) -> PaperFigure:
     names = {"risk": "risk", "risk_low": "95 %", "risk_high": "_"}  # Matplotlib leaves "_" out of the legend
     caption = _caption(stack, f"Share of malignant cases among those without referral. {chart.note.rstrip('.')}")
-    return _figure("risk_coverage", caption, chart, ("coverage", "risk"), names, loc="upper left")
+    return _figure("risk_coverage", caption, chart, ("coverage", "risk"), names, "upper left")
+
+
+def _band_words(stack: StackResults) -> str:
+    return f"Band: 95 % of resampled patients, for {stack.headline}."
 
 
 def _caption(stack: StackResults, what: str) -> str:

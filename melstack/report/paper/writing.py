@@ -25,7 +25,7 @@ from runtime.progress import say
 from runtime.provenance import find_damage, outputs_of, read_mark, write_mark
 from runtime.run_folder import Run
 
-UNFINISHED = ".paper-unfinished"  # in the run folder: what a command writes, until all of it is there
+PARTIAL_FOLDER = ".paper-unfinished"  # in the run folder: what a command writes, until all of it is there
 CONTENTS = "README.md"
 FIGURES, TABLES, CHECKLISTS = "figures", "tables", "checklists"
 # Columns that figures and tables need, and that stacks of earlier versions may lack.
@@ -80,7 +80,7 @@ def write_paper(run: Run, recipe: str, changes: Sequence[str] = ()) -> Path:
     """
     stack = read_stack(run, recipe, ("paired",))
     _refuse_older(stack)
-    folder, final = run.folder / UNFINISHED, (run.folder / PAPER_MARK).parent
+    folder, final = run.folder / PARTIAL_FOLDER, (run.folder / PAPER_MARK).parent
     shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed
     write_mark(folder / PAPER_MARK.name, paper_ingredients(run, recipe), _write_files(stack, folder, changes))
     if final.is_dir():
@@ -110,7 +110,7 @@ def _make_room(folder: Path) -> None:
         return
     copy = folder.with_name(f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     folder.rename(copy)
-    say(f"paper: files in {folder} were edited or added, so it is kept as {copy}")
+    say(f"paper: files in {folder} were edited or added; the folder is kept as {copy}")
 
 
 def paper_figures(stack: StackResults) -> list[PaperFigure]:

@@ -6,7 +6,8 @@ import pytest
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
-from melstack.report.paper.curves import BAND_PERCENTS, curve_figures, roc_band
+from melstack.report.paper.bands import BAND_PERCENTS, benefit_band, sensitivity_band
+from melstack.report.paper.curves import curve_figures
 from melstack.report.paper.flow import flow_boxes, flow_figure
 from melstack.report.paper.forests import forest_figures
 from melstack.report.paper.result_tables import headline_tests, leaderboard_table, paired_table, result_tables
@@ -110,17 +111,26 @@ def test_points_of_the_decision_curve_are_net_benefit_by_its_formula(stack: Stac
         assert row["net_benefit_per_case"] == pytest.approx(benefit, **CLOSE)
 
 
+def test_the_band_of_the_decision_curve_holds_the_net_benefit(stack: StackResults) -> None:
+    score, y = stack.score("choice"), stack.y
+    band = benefit_band(stack, 0.6)
+    assert (band[:, 1] <= band[:, 2]).all()
+    for t, low, high in band[::10]:
+        benefit = (y * (score >= t)).mean() - ((1 - y) * (score >= t)).mean() * t / (1 - t)
+        assert low - 0.02 <= benefit <= high + 0.02
+
+
 def test_the_band_of_the_roc_curve_holds_the_curve_and_is_wider_with_fewer_patients() -> None:
     random = np.random.default_rng(0)
     y = (random.random(400) < 0.4).astype(float)
     score, groups = y + random.normal(size=400), np.arange(400).astype(object)
-    band = roc_band(y, score, groups, 200)
+    band = sensitivity_band(y, score, groups, 200)
     assert band.shape == (len(BAND_PERCENTS), 3)
     fpr, tpr, _ = roc_curve(y, score, drop_intermediate=False)
     best = np.array([tpr[fpr <= each + 1e-12].max() for each in band[:, 0]])
     assert np.mean((band[:, 1] <= best + 1e-9) & (best <= band[:, 2] + 1e-9)) > 0.97
     copies = np.repeat(np.arange(40), 10)  # ten pictures with the score of one: a tenth of the patients
-    few = roc_band(y[copies], score[copies], copies.astype(object), 200)
+    few = sensitivity_band(y[copies], score[copies], copies.astype(object), 200)
     assert (few[:, 2] - few[:, 1]).mean() > 2 * (band[:, 2] - band[:, 1]).mean()
 
 
