@@ -73,6 +73,12 @@ REFUSALS = {
     "bundle_to_predict": Refusal("predict --bundle {folder}/nope --out {folder}/out", "nope: not a bundle"),
     "out": Refusal("predict --bundle {folder} --out {folder}/file/out", "a file, but the files of the command need"),
     "keep": Refusal("serve --bundle {folder} --keep {folder}/file/keep", "a file, but the files of the command need"),
+    "key": Refusal("sign --bundle {folder}", "Missing option --key"),
+    "bundle_to_sign": Refusal("sign --bundle {folder}/nope --key {folder}/file", "nope: not a bundle"),
+    "public_key": Refusal(
+        "predict --bundle {folder} --require-signature {folder}/nope --out {folder}/out", "nope: no such"
+    ),
+    "key_to_require": Refusal("serve --bundle {folder} --port 0 --require-signature {folder}/file", "not a public key"),
     "root": Refusal("leaderboard --root {folder}/file", "a file, but the files of the command need a folder"),
 }
 
