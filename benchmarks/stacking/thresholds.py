@@ -37,8 +37,8 @@ def draw_cohort(cases: int, random: np.random.Generator) -> Cohort:
     sizes = 1 + random.poisson(PICTURES - 1, max(cases // PICTURES, FOLDS))
     patient = np.repeat(np.arange(len(sizes)), sizes)
     y = (random.random(len(patient)) < PREVALENCE).astype(np.float64)
-    shared = OF_PATIENT * random.normal(size=len(sizes))[patient]
-    signal = GAP * y + shared + np.sqrt(1 - OF_PATIENT**2) * random.normal(size=len(patient))
+    of_patient = OF_PATIENT * random.normal(size=len(sizes))[patient]
+    signal = GAP * y + of_patient + np.sqrt(1 - OF_PATIENT**2) * random.normal(size=len(patient))
     return Cohort(y, patient.astype(object), signal)
 
 
@@ -73,46 +73,46 @@ def draw_clinic(cases: int, noise: float, seed: int) -> Clinic:
 def plain_threshold(rule: Rule, aim: float, y: Floats, probability: Floats) -> float:
     """Return the threshold that looks best on the rows themselves: the usual choice, for comparison."""
     order = np.argsort(probability)
-    ordered, malignant = probability[order], y[order]
-    missed = np.r_[0, np.cumsum(malignant)[:-1]]  # below each threshold
-    cleared = np.arange(len(y)) - missed
-    benefit = (y.sum() - missed) - (len(y) - y.sum() - cleared) / aim
+    in_order, malignant = probability[order], y[order]
+    false_negatives = np.r_[0, np.cumsum(malignant)[:-1]]  # below each threshold
+    true_negatives = np.arange(len(y)) - false_negatives
+    benefit = (y.sum() - false_negatives) - (len(y) - y.sum() - true_negatives) / aim
     suits = {
-        "sensitivity": missed <= (1 - aim) * y.sum() + 1e-9,
-        "specificity": cleared >= aim * (len(y) - y.sum()) - 1e-9,
-        "npv": missed <= (1 - aim) * (missed + cleared) + 1e-9,
+        "sensitivity": false_negatives <= (1 - aim) * y.sum() + 1e-9,
+        "specificity": true_negatives >= aim * (len(y) - y.sum()) - 1e-9,
+        "npv": false_negatives <= (1 - aim) * (false_negatives + true_negatives) + 1e-9,
         "net_benefit": benefit == benefit.max(),
     }[rule]
     indices = np.flatnonzero(suits)
-    return float(ordered[indices[0 if rule in ("specificity", "net_benefit") else -1]])
+    return float(in_order[indices[0 if rule in ("specificity", "net_benefit") else -1]])
 
 
 def _of_clinic(cases: int, noise: float, seed: int) -> list[dict[str, object]]:
     clinic = draw_clinic(cases, noise, seed)
     rows, facts = clinic.rows, {"cases": cases, "noise": noise}
     return [{**facts, **_of_rule(clinic, rule, aim)} for rule, aim in RULES] + [
-        {**facts, "rule": f"conformal, {name}", "aim": 0.9, "reached": covered}
-        for name, covered in zip(("malignant", "benign"), _coverage(rows), strict=True)
+        {**facts, "rule": f"conformal, {name}", "aim": 0.9, "reached": share}
+        for name, share in zip(("malignant", "benign"), _coverage(rows), strict=True)
     ]
 
 
 def _of_rule(clinic: Clinic, rule: Rule, aim: float) -> dict[str, object]:
     rows = clinic.rows
     point = freeze_threshold(rows, rule, aim)
-    reached = _reached(clinic, rule, aim, point.threshold)
+    value = _on_fresh(clinic, rule, aim, point.threshold)
     estimate = point.measures[rule]
     low, high = (np.nan if limit is None else limit for limit in (estimate.low, estimate.high))
     return {
         "rule": rule,
         "aim": aim,
-        "reached": reached,
-        "plain": _reached(clinic, rule, aim, plain_threshold(rule, aim, rows.y, rows.outer)),
+        "reached": value,
+        "plain": _on_fresh(clinic, rule, aim, plain_threshold(rule, aim, rows.y, rows.outer)),
         "estimate": np.nan if estimate.value is None else estimate.value,
-        "covered": float(low <= reached <= high),
+        "covered": float(low <= value <= high),
     }
 
 
-def _reached(clinic: Clinic, rule: Rule, aim: float, threshold: float) -> float:
+def _on_fresh(clinic: Clinic, rule: Rule, aim: float, threshold: float) -> float:
     """Return the measure of ``rule`` on the fresh cohort; the net benefit weighs false positives by the cost."""
     odds_at = 1 / (1 + aim) if rule == "net_benefit" else 0.5
     is_malignant = clinic.probability >= threshold
@@ -150,7 +150,7 @@ def threshold_study(
 
 
 def _summary(keys: tuple[object, ...], part: pd.DataFrame) -> dict[str, object]:
-    reached, error = with_error(part["reached"])
+    mean, error = with_error(part["reached"])
     means = {name: float(part[name].mean()) for name in ("plain", "estimate", "covered")}
     facts = dict(zip(("rule", "cases", "noise"), keys, strict=True))
-    return {**facts, "aim": float(part["aim"].mean()), "reached": reached, "error": error, **means}
+    return {**facts, "aim": float(part["aim"].mean()), "reached": mean, "error": error, **means}

@@ -68,8 +68,8 @@ def _measure(recipe: Recipe, seed: int, train: int, test: int, networks: Mapping
     scores = result.probability[[result.headline]].iloc[: len(design.y)]
     interval = patient_bootstrap(design.y, scores, design.groups).loc[result.headline]
     fresh = _fresh(cohort.loc[design.test.index], result)
-    nested = nested_rows(design, recipe, result, cross_validation.folds)
-    point = point_of_subgroups(freeze_thresholds(nested, recipe))
+    rows = nested_rows(design, recipe, result, cross_validation.folds)
+    point = point_of_subgroups(freeze_thresholds(rows, recipe))
     mean, low, high = (float(interval[name]) for name in ("auc", "low", "high"))
     return {
         "reported": mean,

@@ -102,9 +102,9 @@ class _ThresholdMeasures:
         all_rows = of_positive * positives + of_negative * negatives
         benefit = ratio(of_positive * true_positives - of_negative * false_positives * self._odds, all_rows)
         over_all = ratio(of_negative * true_negatives * self._odds - of_positive * false_negatives, all_rows)
-        referred = ratio(of_positive * true_positives + of_negative * false_positives, all_rows)
+        positive_share = ratio(of_positive * true_positives + of_negative * false_positives, all_rows)
         sensitivity, specificity = ratio(true_positives, positives), ratio(true_negatives, negatives)
-        return np.concatenate([sensitivity, specificity, ppv, npv, benefit, over_all, referred])
+        return np.concatenate([sensitivity, specificity, ppv, npv, benefit, over_all, positive_share])
 
     def _predicted_malignant(self, value: int, counts: Floats) -> tuple[Floats, Floats]:
         """Return how many rows of class ``value`` are predicted malignant at each threshold, and how many there are."""

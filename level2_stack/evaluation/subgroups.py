@@ -164,8 +164,8 @@ class _Subgroup:
         self._positives, self._negatives = self._sum_by_patient(y), self._sum_by_patient(1 - y)
         self._true_positives = self._sum_by_patient(y * is_malignant)
         self._true_negatives = self._sum_by_patient((1 - y) * (1 - is_malignant))
-        self._weights, self._predicted = self._sum_by_patient(weights), self._sum_by_patient(weights * score)
-        self._observed = self._sum_by_patient(weights * y)
+        self._weights, self._weighted_scores = self._sum_by_patient(weights), self._sum_by_patient(weights * score)
+        self._weighted_positives = self._sum_by_patient(weights * y)
 
     def _sum_by_patient(self, values: Floats) -> Floats:
         return np.bincount(self._patient_of, weights=values, minlength=self._patients).astype(np.float64)
@@ -174,7 +174,7 @@ class _Subgroup:
         positives, negatives = self._positives @ counts, self._negatives @ counts
         sensitivity = ratio(self._true_positives @ counts, positives)
         specificity = ratio(self._true_negatives @ counts, negatives)
-        excess = ratio((self._predicted - self._observed) @ counts, self._weights @ counts)
+        excess = ratio((self._weighted_scores - self._weighted_positives) @ counts, self._weights @ counts)
         return np.stack([self._roc(counts).area(), sensitivity, specificity, excess])
 
     def row(self, values: Floats) -> dict[str, object]:
@@ -183,7 +183,10 @@ class _Subgroup:
         row: dict[str, object] = {"rows": rows, "positives": positives}
         row |= {"patients": len(np.unique(self._patient_of)), "note": self._note()}
         weight = self._weights.sum()
-        row |= {"mean_predicted": self._predicted.sum() / weight, "prevalence": self._observed.sum() / weight}
+        row |= {
+            "mean_predicted": self._weighted_scores.sum() / weight,
+            "prevalence": self._weighted_positives.sum() / weight,
+        }
         for measure, replicates in zip(MEASURES, values, strict=True):
             interval = percentile_interval(replicates)
             if self._too_few_patients():

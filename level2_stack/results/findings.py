@@ -80,8 +80,8 @@ def write_findings(
     networks = {name: predictions[name]["probability"].loc[rows] for name in design.networks}
     train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
     models = dict.fromkeys([result.headline, result.submitted_model, "rank_mean", findings.best_network])
-    nested = nested_rows(design, findings.recipe, result, findings.cross_validation.folds)
-    points = freeze_thresholds(nested, findings.recipe)
+    rows_of_folds = nested_rows(design, findings.recipe, result, findings.cross_validation.folds)
+    points = freeze_thresholds(rows_of_folds, findings.recipe)
     tables = {
         "leaderboard": findings.board,
         "metrics": clinical_metrics(
@@ -91,7 +91,7 @@ def write_findings(
             prevalence=findings.recipe.calibration.prevalence,
         ),
         "paired": compare(design.y, train, design.groups, replicates=500),
-        **threshold_tables(nested, points, cases.loc[rows], findings.recipe.thresholds.conformal_coverage),
+        **threshold_tables(rows_of_folds, points, cases.loc[rows], findings.recipe.thresholds.conformal_coverage),
         "calibration": calibration_table(findings),
         "reliability": _reliability(findings),
         "shift": findings.shift,

@@ -16,9 +16,9 @@ def conformal_sets(rows: NestedRows, coverage: float) -> NDArray[np.bool_]:
     """Return whether the set of each row has the class malignant, and the class benign, (n, 2).
 
     The limits of a row come from the inner scores outside its patient's fold, one per class (Mondrian, Vovk 2012): the
-    class malignant is in the set from the score that all but 1 - ``coverage`` of the malignant cases reach, the class
+    class malignant is in the set from the score that the share ``coverage`` of the malignant cases reaches, the class
     benign up to the score that as many of the benign cases do not exceed. So each class is covered with this
-    probability, however rare it is, if new cases come from the same patients' population.
+    probability, however rare it is, if new patients come from the same population.
     """
     sets = np.zeros((len(rows.y), 2), dtype=np.bool_)
     for fold, inner in enumerate(rows.inner):

@@ -62,16 +62,16 @@ def nested_rows(design: Design, recipe: Recipe, result: StackResult, folds: NDAr
 
 def freeze_threshold(rows: NestedRows, rule: Rule, aim: float) -> OperatingPoint:
     """Return the operating point of ``rule``: its threshold from all rows, its measures from nested choices."""
-    frozen = choose_threshold(rule, aim, rows.y, rows.mean, rows.weights())
+    choice = choose_threshold(rule, aim, rows.y, rows.mean, rows.weights())
     by_fold = [_inner_choice(rows, rule, aim, fold).threshold for fold in range(len(rows.inner))]
     is_malignant = outer_decisions(rows, by_fold)
-    measures = decision_measures(rows.y, is_malignant, rows.groups, frozen.threshold, rows.weights())
+    measures = decision_measures(rows.y, is_malignant, rows.groups, choice.threshold, rows.weights())
     positive = rows.y == 1
     return OperatingPoint(
         name=name_of(rule, aim),
         rule=rule,
         aim=aim,
-        threshold=frozen.threshold,
+        threshold=choice.threshold,
         prevalence=rows.share_malignant(),
         fold_thresholds=tuple(by_fold),
         measures={name: Measure.of(interval) for name, interval in measures.items()},
@@ -79,7 +79,7 @@ def freeze_threshold(rows: NestedRows, rule: Rule, aim: float) -> OperatingPoint
         false_positives=int((~positive & is_malignant).sum()),
         true_negatives=int((~positive & ~is_malignant).sum()),
         false_negatives=int((positive & ~is_malignant).sum()),
-        note=frozen.note,
+        note=choice.note,
     )
 
 

@@ -38,8 +38,8 @@ def choose_threshold(rule: Rule, aim: float, y: Floats, probability: Floats, wei
 def at_sensitivity(positives: Floats, aim: float) -> Choice:
     """Return the threshold that the share ``aim`` of new malignant cases reaches, from the scores of n ``positives``.
 
-    A new case lies below the k-th lowest of n scores with probability k / (n + 1) (Weibull 1939), whatever their
-    distribution, so k = (1 - aim) (n + 1). Taking instead the highest threshold that the share ``aim`` of the n cases
+    A new case lies below the k-th lowest of n scores with probability k / (n + 1), for every continuous distribution
+    (Weibull 1939), so k = (1 - aim) (n + 1). Taking instead the highest threshold that the share ``aim`` of the n cases
     themselves reaches would find 0.857 of new malignant cases for an aim of 0.9 and n = 20.
     """
     rank = (1 - aim) * (len(positives) + 1)
@@ -50,11 +50,11 @@ def at_sensitivity(positives: Floats, aim: float) -> Choice:
 
 def at_specificity(negatives: Floats, aim: float) -> Choice:
     """Return the threshold below which the share ``aim`` of new benign cases lies, as in `at_sensitivity`."""
-    ordered, rank = np.sort(negatives), aim * (len(negatives) + 1)
+    in_order, rank = np.sort(negatives), aim * (len(negatives) + 1)
     if rank > len(negatives) + CERTAIN:
-        return Choice(float(ordered[-1]), _too_few("benign", len(negatives), aim))
-    threshold = _between_ranks(ordered, rank)
-    if np.count_nonzero(ordered == threshold) > 1:  # equal scores: all of them are predicted benign
+        return Choice(float(in_order[-1]), _too_few("benign", len(negatives), aim))
+    threshold = _between_ranks(in_order, rank)
+    if np.count_nonzero(in_order == threshold) > 1:  # equal scores: all of them are predicted benign
         threshold = float(np.nextafter(threshold, 1.0))
     return Choice(threshold)
 
@@ -85,12 +85,12 @@ def at_cost(cost: float) -> float:
     return float(ratio(np.array(1.0), np.array(1.0 + cost)))
 
 
-def _between_ranks(ordered: Floats, rank: float) -> float:
-    """Return the score at ``rank`` (from 1) of ``ordered``, linear between two ranks."""
+def _between_ranks(in_order: Floats, rank: float) -> float:
+    """Return the score at ``rank`` (from 1) of ``in_order``, linear between two ranks."""
     nearest = round(rank) if abs(rank - round(rank)) < CERTAIN else rank
-    return float(np.interp(nearest, np.arange(1, len(ordered) + 1), ordered))
+    return float(np.interp(nearest, np.arange(1, len(in_order) + 1), in_order))
 
 
 def _too_few(name: str, count: int, aim: float) -> str:
-    needed = int(np.ceil(1 / (1 - aim) - CERTAIN)) - 1
-    return f"{count} {name} cases are too few for this aim, which takes {needed} or more"
+    minimum = int(np.ceil(1 / (1 - aim) - CERTAIN)) - 1
+    return f"{count} {name} cases are too few for this aim, which takes {minimum} or more"

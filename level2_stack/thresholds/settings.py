@@ -44,7 +44,7 @@ class ThresholdRules(Settings):
         yield from (("net_benefit", aim) for aim in self.net_benefit)
 
     def contradictions(self) -> Iterator[str]:
-        """Yield a message for every rule that lists an aim twice, and one if there is no aim at all."""
+        """Yield a message for every rule that lists an aim twice, and one without any aim."""
         if not list(self.aims(0.5)):
             yield "thresholds: no rule has an aim; subgroups are compared at one, such as sensitivity = [0.9]"
         for name in ("sensitivity", "specificity", "npv", "net_benefit"):

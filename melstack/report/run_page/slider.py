@@ -14,8 +14,13 @@ from melstack.report.run_page.inputs import StackResults
 
 MAX_THRESHOLDS = 400  # on the page: finer steps than a slider has pixels on a phone
 COUNTS = ("true_positives", "false_positives")
-SHOWN = ("sensitivity", "specificity", "ppv", "npv")  # with limits
-COLUMNS = ("threshold", *COUNTS, *(f"{name}{end}" for name in SHOWN for end in ("", "_low", "_high")), "net_benefit")
+WITH_LIMITS = ("sensitivity", "specificity", "ppv", "npv")
+COLUMNS = (
+    "threshold",
+    *COUNTS,
+    *(f"{name}{end}" for name in WITH_LIMITS for end in ("", "_low", "_high")),
+    "net_benefit",
+)
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,17 @@ def slider_of(stack: StackResults) -> Slider:
     return Slider(_content(table, stack, presets), start, len(thresholds))
 
 
-def choose_thresholds(y: Floats, score: Floats, frozen: Sequence[float], max_count: int = MAX_THRESHOLDS) -> Floats:
-    """Return about ``max_count`` scores, ascending, to use as thresholds, and the ``frozen`` thresholds among them.
+def choose_thresholds(y: Floats, score: Floats, presets: Sequence[float], max_count: int = MAX_THRESHOLDS) -> Floats:
+    """Return about ``max_count`` scores, ascending, to use as thresholds, and the ``presets`` among them.
 
     All distinct scores if there are fewer; otherwise half are spread evenly over the ranks of all rows and half over
     the ranks of the positives, which gives even steps of specificity and of sensitivity.
     """
     levels = np.unique(score)
     if len(levels) <= max_count:
-        return np.union1d(levels, frozen)
+        return np.union1d(levels, presets)
     half = max_count // 2
-    return np.unique(np.r_[_spread(levels, half), _spread(np.unique(score[y == 1]), half), frozen])
+    return np.unique(np.r_[_spread(levels, half), _spread(np.unique(score[y == 1]), half), presets])
 
 
 def _spread(values: Floats, max_count: int) -> Floats:
@@ -57,7 +62,7 @@ def _spread(values: Floats, max_count: int) -> Floats:
 
 def _preset(point: OperatingPoint, thresholds: Floats) -> dict[str, Any]:
     """Return the position of a frozen threshold, and what it reached on the outer folds, which did not choose it."""
-    measures = {name: point.measures[name].model_dump() for name in SHOWN}
+    measures = {name: point.measures[name].model_dump() for name in WITH_LIMITS}
     counts = {name: getattr(point, name) for name in COUNTS}
     index = int(np.searchsorted(thresholds, point.threshold))
     return {"label": point.name, "index": index, "measures": measures, **counts}

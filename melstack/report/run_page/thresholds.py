@@ -106,10 +106,10 @@ def referral_chart(stack: StackResults) -> Chart | None:
 
 
 def _referral_bar(point: OperatingPoint) -> Bar:
-    npv, referred = point.measures["npv"], point.measures["referred"]
+    npv, share = point.measures["npv"], point.measures["referred"]
     value, low, high = (1 - (each or 0.0) for each in (npv.value, npv.high, npv.low))
-    shares = f"{100 * (1 - (referred.value or 0.0)):.1f} % need no referral, {100 * value:.2f} % of them are malignant"
-    return Bar(1 - (referred.value or 0.0), value, low, high, f"{point.name}: {shares}")
+    shares = f"{100 * (1 - (share.value or 0.0)):.1f} % need no referral, {100 * value:.2f} % of them are malignant"
+    return Bar(1 - (share.value or 0.0), value, low, high, f"{point.name}: {shares}")
 
 
 def round_up(value: float) -> float:

@@ -71,8 +71,8 @@ def test_a_part_of_the_thresholds_has_the_counts_of_all_rows() -> None:
 
 def test_decisions_have_the_measures_of_the_threshold_that_made_them() -> None:
     at_threshold = measures_at_thresholds(Y, SCORE, PATIENTS, np.array([0.4]), replicates=100, seed=3)
-    decided = decision_measures(Y, SCORE >= 0.4, PATIENTS, 0.4, replicates=100, seed=3)
-    for name, interval in decided.items():
+    decisions = decision_measures(Y, SCORE >= 0.4, PATIENTS, 0.4, replicates=100, seed=3)
+    for name, interval in decisions.items():
         expected = at_threshold.loc[0, [name, f"{name}_low", f"{name}_high"]]
         assert list(interval) == pytest.approx(expected.tolist())
 

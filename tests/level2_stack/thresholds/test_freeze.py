@@ -26,14 +26,14 @@ def rows_of(y, outer, *, inner=None, prevalence=None, folds=None):
     return NestedRows(y, np.arange(count).astype(object), folds, inner, outer, outer, prevalence)
 
 
-def drawn(count=400, seed=0):
+def draw_rows(count=400, seed=0):
     random = np.random.default_rng(seed)
     y = (random.random(count) < 0.3).astype(float)
     return y, 1 / (1 + np.exp(-random.normal(2 * y - 1)))
 
 
 def test_every_fold_is_measured_at_the_threshold_that_its_inner_folds_chose():
-    y, score = drawn()
+    y, score = draw_rows()
     rows = rows_of(y, score)
     point = freeze_threshold(rows, "sensitivity", 0.9)
     is_malignant = np.zeros(len(y), dtype=bool)
@@ -47,11 +47,11 @@ def test_every_fold_is_measured_at_the_threshold_that_its_inner_folds_chose():
 
 
 def test_no_threshold_depends_on_the_target_of_the_fold_that_measures_it():
-    y, score = drawn()
+    y, score = draw_rows()
     rows = rows_of(y, score)
-    changed = np.where(rows.folds == 2, 1 - y, y)
+    other_targets = np.where(rows.folds == 2, 1 - y, y)
     before = freeze_threshold(rows, "sensitivity", 0.9).fold_thresholds
-    after = freeze_threshold(rows_of(changed, score), "sensitivity", 0.9).fold_thresholds
+    after = freeze_threshold(rows_of(other_targets, score), "sensitivity", 0.9).fold_thresholds
     assert before[2] == after[2]
     assert before[0] != after[0]
 
@@ -67,7 +67,7 @@ def test_pure_noise_that_fits_its_own_rows_reaches_nothing_on_the_outer_folds():
 
 
 def test_the_deployment_prevalence_moves_predictive_values_and_not_sensitivity():
-    y, score = drawn()
+    y, score = draw_rows()
     plain, rare = (freeze_threshold(rows_of(y, score, prevalence=each), "sensitivity", 0.9) for each in (None, 0.02))
     assert plain.measures["sensitivity"] == rare.measures["sensitivity"]
     sensitivity, specificity = (rare.measures[name].value for name in ("sensitivity", "specificity"))

@@ -14,26 +14,26 @@ DRAWS = 2000
 def test_new_malignant_cases_reach_the_sensitivity_on_average(count):
     random = np.random.default_rng(count)
     thresholds = [at_sensitivity(expit(random.normal(1.5, 1, count)), 0.9).threshold for _ in range(DRAWS)]
-    reached = 1 - norm.cdf(logit(thresholds), 1.5)
-    assert abs(reached.mean() - 0.9) < 0.01
+    shares = 1 - norm.cdf(logit(thresholds), 1.5)
+    assert abs(shares.mean() - 0.9) < 0.01
 
 
 @pytest.mark.parametrize("count", [15, 40, 200])
 def test_new_benign_cases_reach_the_specificity_on_average(count):
     random = np.random.default_rng(count)
     thresholds = [at_specificity(expit(random.normal(-1, 1, count)), 0.9).threshold for _ in range(DRAWS)]
-    reached = norm.cdf(logit(thresholds), -1)
-    assert abs(reached.mean() - 0.9) < 0.01
+    shares = norm.cdf(logit(thresholds), -1)
+    assert abs(shares.mean() - 0.9) < 0.01
 
 
 def test_new_cases_below_the_threshold_have_the_npv_on_average():
-    random, reached = np.random.default_rng(0), []
+    random, shares = np.random.default_rng(0), []
     for _ in range(DRAWS):
         y = (random.random(500) < 0.1).astype(float)
         threshold = at_npv(y, expit(random.normal(1.5 * y)), np.ones(500), 0.98).threshold
-        missed, cleared = 0.1 * norm.cdf(logit(threshold), 1.5), 0.9 * norm.cdf(logit(threshold))
-        reached += [1.0 if threshold == 0 else cleared / (cleared + missed)]
-    assert 0.98 <= np.mean(reached) < 0.988
+        malignant, benign = 0.1 * norm.cdf(logit(threshold), 1.5), 0.9 * norm.cdf(logit(threshold))
+        shares += [1.0 if threshold == 0 else benign / (benign + malignant)]
+    assert 0.98 <= np.mean(shares) < 0.988
 
 
 def test_a_rank_that_is_whole_is_the_score_of_that_rank():

@@ -44,22 +44,22 @@ def test_risk_and_coverage_stand_at_the_deployment_prevalence():
 
 
 def test_conformal_sets_cover_each_class_however_rare_it_is():
-    covered = []
+    shares = []
     for seed in range(60):
         rows = drawn_rows(400, seed)
         sets = conformal_sets(rows, 0.9)
-        covered.append([sets[rows.y == 1, 0].mean(), sets[rows.y == 0, 1].mean()])
-    assert np.mean(covered, axis=0) == pytest.approx([0.905, 0.9], abs=0.012)
-    assert (np.mean(covered, axis=0) > 0.895).all()
+        shares.append([sets[rows.y == 1, 0].mean(), sets[rows.y == 0, 1].mean()])
+    assert np.mean(shares, axis=0) == pytest.approx([0.905, 0.9], abs=0.012)
+    assert (np.mean(shares, axis=0) > 0.895).all()
 
 
 def test_the_conformal_set_of_a_row_does_not_depend_on_the_targets_of_its_fold():
     rows = drawn_rows(400)
-    changed = NestedRows(
+    other = NestedRows(
         np.where(rows.folds == 1, 1 - rows.y, rows.y), rows.groups, rows.folds, rows.inner, rows.outer, rows.mean
     )
     own = rows.folds == 1
-    assert (conformal_sets(rows, 0.9)[own] == conformal_sets(changed, 0.9)[own]).all()
+    assert (conformal_sets(rows, 0.9)[own] == conformal_sets(other, 0.9)[own]).all()
 
 
 def test_too_few_malignant_cases_for_a_coverage_put_the_class_into_every_set():
