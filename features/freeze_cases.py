@@ -66,6 +66,8 @@ def freeze_cases(run: Run, request: Request) -> bool:
     facts: dict[str, Any] = {"data": str(request.data), "sample": sample, "cases": len(cases), "pictures": pictures}
     if data.spellings:  # ids of the tables that differ from the image_name
         facts["spellings"] = data.spellings
+    if data.fold_names:  # what each fold is, by the column that makes the folds
+        facts["fold_names"] = data.fold_names
     summary, outputs = describe_cases(cases) + data.notes, [run.cases, run.pairs]
     write_mark(run.cases_mark, made_from, outputs, **facts, request=request.as_json(), summary=summary)
     return True
@@ -131,6 +133,7 @@ def case_ingredients(folders: CaseFolders, *, by_size: bool = False) -> dict[str
     """
     request, data, layout = folders.request, folders.data, folders.data.layout
     ingredients: dict[str, Any] = {"folds": request.folds, "official": request.official, "seed": request.seed}
+    ingredients |= request.fold_ways
     ingredients["ties"] = not request.official  # patients with pictures of the same lesion share a fold
     ingredients["layout"] = layout.as_ingredient()
     ingredients["files"] = data.digests(layout.tables())

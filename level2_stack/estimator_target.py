@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from features.cases.folds import assign_folds
+from features.cases.fold_design.by_patient import assign_folds
 from features.leaks.cells import STANDARD_ERRORS
 from features.words.diagnoses import is_benign, means_malignant
 from features.words.spelling import plain_word

@@ -113,6 +113,15 @@ class CasesOptions(RunOptions):
         list[str] | None, setting("folders of external cases ('a b'): trained on, never validated", "FOLDER", "")
     ] = None
     folds: Annotated[int, setting("number of folds", "N", min=2)] = 5
+    folds_by: Annotated[
+        str | None,
+        setting(
+            "column whose values are left out in turn, such as the hospital; at most FOLDS folds", "COLUMN", "none"
+        ),
+    ] = None
+    folds_by_time: Annotated[
+        str | None, setting("column of dates or years: folds are at most FOLDS blocks of time", "COLUMN", "none")
+    ] = None
     official_folds: Annotated[
         bool, flag("--official-folds", "folds from the contest's patient groups (column tfrecord)")
     ] = False

@@ -30,6 +30,8 @@ HEAD = (
 EXAMPLES = {
     "mapping": "mydata/cases.toml",
     "extra": ["ham10000"],
+    "folds_by": "hospital",
+    "folds_by_time": "visit_date",
     "models": ["lite0_96_frozen", "mine.toml"],
     "foreign": "predictions",
     "trust": ["network"],
@@ -144,6 +146,8 @@ def _settings_of_cases(folder: Path) -> dict[str, Any]:
         **{name: request[name] for name in ("data", "mapping", "extra", "folds")},
         "official_folds": request["official"],
         "fold_seed": request["seed"],
+        "folds_by": request.get("by"),
+        "folds_by_time": request.get("by_time"),
     }
     if foreign.is_file():
         summary = read_json(foreign)

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from features.cases.folds import assign_folds
+from features.cases.fold_design.by_patient import assign_folds
 from features.clinic.cohort import ATTRIBUTES, draw_cohort
 from features.clinic.folder import METADATA
 

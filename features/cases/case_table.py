@@ -8,7 +8,7 @@ import pandas as pd
 from features.cases.attach_pictures import attach_pictures, attach_records, name_pictures
 from features.cases.csv_rows import canonical_rows, join_sizes, no_rows
 from features.cases.external import read_externals
-from features.cases.folds import assign_folds, check_patient_counts, official_folds
+from features.cases.fold_design.divide import check_division, divide
 from features.cases.metadata.columns import (
     diagnosis_notes,
     keep_shared_metadata,
@@ -18,13 +18,12 @@ from features.cases.metadata.columns import (
 from features.cases.metadata_values import check_kinds
 from features.cases.names import check_names
 from features.cases.patient_groups import large_patients, settle_patients
-from features.cases.tied_patients import group_tied_patients, tied_case_groups
 from features.cases.without_table.folders import offer_for_words, report_no_pictures, rows_without_table
 from features.cases.without_table.records import index_records, rows_of_records
 from features.folder.data_folder import CaseFolders, DataFolder
-from features.folder.layout import LABEL_COLUMNS, MAPPING, Layout, Request
+from features.folder.layout import FOLD_BY, LABEL_COLUMNS, MAPPING, Layout, Request
 from features.folder.notes import warning
-from features.folder.picture_locations import EXTRA, PictureLocation
+from features.folder.picture_locations import PictureLocation
 from features.folder.table_file import id_column
 from features.folder.table_header import tables_in
 from features.pictures.picture_ids import match_ids
@@ -60,6 +59,8 @@ def read_cases(
         own_names = parts["train"].index.union(parts["test"].index)
         parts = {role: part.assign(source=None) for role, part in parts.items()}
         parts["extra"] = read_externals(folders.extra, own_names, faults)
+        if layout.columns.fold_by not in layout.columns.metadata:
+            parts["extra"] = parts["extra"].drop(columns=layout.columns.fold_by, errors="ignore")
     parts = leave_out_columns(parts, layout, notes)
     _check_across(parts, faults)
     parts = settle_patients(parts, faults, notes, layout.columns.metadata)
@@ -68,45 +69,10 @@ def read_cases(
     _check_sample(data, parts["test"], faults)
     faults.raise_if_any(f"{request.data}: the input cannot be used")
     cases = pd.concat([_set_types(part, role) for role, part in parts.items() if len(part)])
-    patients, target = parts["train"]["patient_id"], parts["train"]["target"]
-    if not request.official:  # before the pictures are compared
-        check_patient_counts(patients, target, request.folds)
-    if pairs_of is not None:
-        patients, ties = _group_patients(cases, pairs_of(cases))
-        if ties and not request.official:
-            notes.append(ties)
-            check_patient_counts(patients.reindex(target.index), target, request.folds, f"; {ties}")
-    cases = _assign_folds(cases, parts["train"], request, patients)
+    check_division(parts["train"], request)
+    cases = divide(cases, parts["train"], request, None if pairs_of is None else pairs_of(cases), data)
     notes += large_patients(cases)
     return cases
-
-
-def _group_patients(cases: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.Series, str]:
-    """Return the patient of every training case, tied patients under one name, and a sentence on them ("": none)."""
-    train = cases[cases["role"] == "train"]
-    groups, patients = tied_case_groups(train, pairs), group_tied_patients(train["patient_id"], pairs)
-    if not groups:
-        return patients, ""
-    count = train.loc[[name for group in groups for name in group], "patient_id"].nunique()
-    reason = "share a fold because they have pictures of the same lesion"
-    return patients, f"{count} patients in {number_of(len(groups), 'group')} {reason}"
-
-
-def _assign_folds(cases: pd.DataFrame, train: pd.DataFrame, request: Request, patients: pd.Series) -> pd.DataFrame:
-    """Return the cases with their folds; no group, as ``patients`` gives it per training case, spans two folds."""
-    rows = cases[cases["role"] == "train"]
-    if request.official:
-        if "fold_group" not in train:
-            raise InputFault(f"{request.data}: official folds need a column with the official groups; no table has it")
-        groups = train["fold_group"]
-        folds = official_folds(groups, rows["patient_id"], rows["target"], count=request.folds, seed=request.seed)
-    else:
-        folds = assign_folds(patients.reindex(rows.index), rows["target"], count=request.folds, seed=request.seed)
-    all_folds, external = folds.reindex(cases.index, fill_value=-1), cases["role"] == EXTRA
-    if external.any():  # those of a training patient have that patient's fold, so that its networks do not see them
-        fold_of = folds.groupby(rows["patient_id"]).first()
-        all_folds[external] = cases.loc[external, "patient_id"].map(fold_of).fillna(-1).to_numpy()
-    return cases.assign(fold=all_folds.astype("int8"))
 
 
 def _read_role(data: DataFolder, role: str, faults: Faults) -> pd.DataFrame:
@@ -226,7 +192,7 @@ def _set_types(part: pd.DataFrame, role: str) -> pd.DataFrame:
     blank = pd.Series(np.nan, index=part.index)
     numbers = {name: part.get(name, blank).astype(float) for name in ("target", "width", "height", "file_bytes")}
     texts = [name for name in ("picture", *LABEL_COLUMNS) if name in part]
-    table = part.drop(columns="fold_group", errors="ignore").assign(role=role, **numbers)
+    table = part.drop(columns=["fold_group", FOLD_BY], errors="ignore").assign(role=role, **numbers)
     strings = table.select_dtypes(include=["object", "string"]).columns.union(texts)
     return table.assign(**{name: _strings(table[name]) for name in strings})
 

@@ -12,10 +12,10 @@ from features.cases.patients import check_patients
 from features.cases.targets import read_targets
 from features.folder.column_names import other_names
 from features.folder.data_folder import DataFolder
-from features.folder.layout import EVERY, LABEL_COLUMNS, LESION, MAPPING, Columns, Layout
+from features.folder.layout import EVERY, FOLD_BY, LABEL_COLUMNS, LESION, MAPPING, Columns, Layout
 from features.folder.picture_locations import NEW
 from features.pictures.picture_ids import match_ids
-from runtime.errors import Faults, InputFault, list_names
+from runtime.errors import Faults, InputFault, did_you_mean, list_names
 from runtime.invocation import option
 from runtime.plural import number_of
 from runtime.tables import INDEX
@@ -32,7 +32,7 @@ def no_rows() -> pd.DataFrame:
 def canonical_rows(
     raw: pd.DataFrame, layout: Layout, role: str, where: str, faults: Faults, notes: list[str]
 ) -> pd.DataFrame:
-    """Return the rows of a CSV: patient_id and the metadata; for train also target, labels and fold_group (if present).
+    """Return the rows of a CSV: patient_id and the metadata; for train also target, labels, fold_group, fold_by.
 
     A missing patient_id is None; lesion_id is in the table if the CSV has it, for ``settle_patients``. Rows that the
     layout drops are left out. ``faults`` collects missing columns, invalid targets, implausible values, and names that
@@ -62,11 +62,22 @@ def canonical_rows(
         part = part.assign(**_metadata_values(raw, labels, part.index, where, faults, notes))
     if role == "train" and columns.fold_group in raw:
         part["fold_group"] = raw[columns.fold_group].to_numpy()
+    if role == "train" and columns.fold_by:
+        part = part.assign(**_fold_values(raw, columns.fold_by, where, faults))
     metadata_values = _metadata_values(
         raw, [name for name in metadata if name in raw], part.index, where, faults, notes
     )
     part = part.assign(**{metadata[name]: values for name, values in metadata_values.items()})
     return without_duplicates(part, where, faults, notes)
+
+
+def _fold_values(raw: pd.DataFrame, column: str, where: str, faults: Faults) -> dict[str, np.ndarray]:
+    """Return the values of the column that makes the folds, under its name in the case table."""
+    if column in raw:
+        return {FOLD_BY: raw[column].to_numpy(dtype=object)}
+    near = did_you_mean(column, [str(name) for name in raw.columns])
+    faults.add(f"{where}: column {column!r}, by which folds are to be made, is missing; {near}")
+    return {}
 
 
 def _patients(

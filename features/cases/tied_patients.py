@@ -19,12 +19,28 @@ def group_tied_patients(patients: pd.Series, pairs: pd.DataFrame) -> pd.Series:
     """
     owner = pd.Series("patient " + patients.astype(str), index=patients.index)
     ends = [pairs[column].map(owner).fillna("picture " + pairs[column].astype(str)) for column in ("first", "second")]
-    names = pd.Index(pd.unique(pd.concat([owner, *ends])))
-    rows, columns = (names.get_indexer(pd.Index(end)) for end in ends)
-    edges = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(names), len(names)))
-    _, group = connected_components(edges, directed=False)
-    group_of = pd.Series(group, index=names)
+    group_of = _components(owner, *ends)
     return pd.Series(patients.groupby(owner.map(group_of).to_numpy()).transform("min"), index=patients.index)
+
+
+def connected_groups(values: pd.Series, patients: pd.Series) -> pd.Series:
+    """Return value -> the first value of its group; values are in one group if patients connect them.
+
+    Row for row, ``values`` and ``patients`` are a value and a patient who has it.
+    """
+    group_of = _components("value " + values.astype(str), "patient " + patients.astype(str))
+    own = pd.Series(values.unique())
+    groups = ("value " + own.astype(str)).map(group_of)
+    return pd.Series(own.groupby(groups).transform("min").to_numpy(), index=pd.Index(own))
+
+
+def _components(*ends: pd.Series) -> pd.Series:
+    """Return name -> number of its connected component; the last two of ``ends`` are the edges, others more names."""
+    names = pd.Index(pd.unique(pd.concat(ends)))
+    rows, columns = (names.get_indexer(pd.Index(end)) for end in ends[-2:])
+    edges = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names)))
+    _, group = connected_components(edges, directed=False)
+    return pd.Series(group, index=names)
 
 
 def tied_case_groups(cases: pd.DataFrame, pairs: pd.DataFrame) -> list[list[str]]:

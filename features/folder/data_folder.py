@@ -40,6 +40,7 @@ class DataFolder:
     label: str = ""  # precedes the names of tables in notes, if there are several folders
     # image_name -> id in the table, where they differ: submission.csv has the ids of the table
     spellings: dict[str, str] = field(default_factory=dict)
+    fold_names: list[str] = field(default_factory=list)  # of the folds, if a column makes them
     _contents: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
     _locations: dict[str, PictureLocation | None] = field(default_factory=dict, init=False, repr=False)
 
@@ -68,6 +69,10 @@ class DataFolder:
     def with_metadata(self, metadata: Iterable[str]) -> DataFolder:
         """Return the folder with other metadata columns in its layout; tables and notes are shared."""
         return self._with_layout(columns=self.layout.columns.model_copy(update={"metadata": tuple(metadata)}))
+
+    def with_fold_by(self, column: str) -> DataFolder:
+        """Return the folder with the column that folds are made by; tables and notes are shared."""
+        return self._with_layout(columns=self.layout.columns.with_fold_by(column)) if column else self
 
     def with_train_as_test(self) -> DataFolder:
         """Return the folder with its table and pictures of training cases as those of test cases."""
@@ -145,7 +150,8 @@ class DataFolder:
 
     def _read_cases(self, name: str, header: Collection[str] = ()) -> pd.DataFrame:
         columns = self.layout.columns
-        optional = (columns.target, columns.fold_group, *columns.metadata, *LABEL_COLUMNS)
+        own_columns = filter(None, (columns.target, columns.fold_group, columns.fold_by))
+        optional = (*own_columns, *columns.metadata, *LABEL_COLUMNS)
         own = (columns.patient_id, columns.lesion_id, *self.layout.test_columns.values())
         return self._read(name, columns.image_name, *own, LESION, optional=optional, header=header)
 
@@ -224,7 +230,7 @@ class CaseFolders:
     @classmethod
     def open(cls, request: Request, notes: list[str] | None = None) -> CaseFolders:
         """Return the folders of ``request``; ``notes`` collects the repairs in all of them."""
-        data = DataFolder.open(request.data, request.mapping, notes)
+        data = DataFolder.open(request.data, request.mapping, notes).with_fold_by(request.fold_column)
         extra = [DataFolder.open(path, notes=data.notes, label=f"{path.name}/") for path in request.extra]
         own = data.layout.columns.metadata
         # The columns of external cases are the training cases', unless a mapping gives others.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from features.words.spelling import plain_word
+from runtime.errors import InputFault
 from runtime.settings import Settings
 
 MAPPING = "cases.toml"
@@ -18,6 +19,7 @@ LABEL_COLUMNS = (
     "benign_malignant",
 )  # known only after the biopsy: stored, but never passed to a feature block
 LESION = "lesion_id"  # groups cases that have no patient id
+FOLD_BY = "fold_by"  # the column of training cases with what folds are made by
 # The settings that the marks of all runs record, also of those made by the first versions.
 FIRST_SETTINGS = frozenset(
     ("train", "test", "sample", "train_pictures", "test_pictures", "train_sizes", "test_sizes", "positive", "columns")
@@ -35,19 +37,38 @@ class Request:
     folds: int = 5
     official: bool = False  # make folds from the official patient groups
     seed: int = 0
+    by: str = ""  # the column whose values make the folds
+    by_time: str = ""  # the column of dates or years whose blocks make the folds
+
+    def __post_init__(self) -> None:
+        """Raise InputFault for several ways to make folds at once."""
+        ways = {"official_folds": self.official, "folds_by": self.by, "folds_by_time": self.by_time}
+        if len(several := [name for name, value in ways.items() if value]) > 1:
+            raise InputFault(f"folds are made in one way; found {' and '.join(several)}; keep one of them")
+
+    @property
+    def fold_column(self) -> str:
+        """The column that the folds are made by; "" if they are made by patients or official groups."""
+        return self.by or self.by_time
+
+    @property
+    def fold_ways(self) -> dict[str, str]:
+        """The settings of the column that makes the folds, as the marks of a run record them; {} without one."""
+        return {name: value for name, value in (("by", self.by), ("by_time", self.by_time)) if value}
 
     def as_json(self) -> dict[str, Any]:
         """Return the request as JSON values."""
         paths = {"data": str(self.data), "mapping": None if self.mapping is None else str(self.mapping)}
         folds = {"folds": self.folds, "official": self.official, "seed": self.seed}
-        return {**paths, "extra": [str(folder) for folder in self.extra], **folds}
+        return {**paths, "extra": [str(folder) for folder in self.extra], **folds, **self.fold_ways}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Request:
         """Return the request from the values of ``as_json``."""
         mapping = None if values["mapping"] is None else Path(values["mapping"])
         extra = tuple(Path(folder) for folder in values["extra"])
-        return cls(Path(values["data"]), mapping, extra, values["folds"], values["official"], values["seed"])
+        numbers = (values["folds"], values["official"], values["seed"])
+        return cls(Path(values["data"]), mapping, extra, *numbers, values.get("by", ""), values.get("by_time", ""))
 
 
 class Columns(Settings):
@@ -60,6 +81,18 @@ class Columns(Settings):
     fold_group: str = "tfrecord"  # used for official folds only
     lesion_id: str = LESION
     image: str = "image"  # the feature of TFRecord files that holds the picture
+    _fold_by: str = PrivateAttr("")  # the request names it, not a mapping
+
+    @property
+    def fold_by(self) -> str:
+        """The column that folds are made by; "" without one."""
+        return self._fold_by
+
+    def with_fold_by(self, column: str) -> Self:
+        """Return the names with the column that folds are made by."""
+        columns = self.model_copy()
+        columns._fold_by = column
+        return columns
 
     @model_validator(mode="after")
     def _metadata_are_known_before_the_biopsy(self) -> Self:

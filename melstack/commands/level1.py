@@ -93,6 +93,7 @@ def lr_find(
     _check_fold(fold, source, option("fold", fold))
     with source.lock(create=True):
         run = _freeze_pictures(source)
+        _check_fold_of_cases(fold, run, option("fold", fold))
         prepare(run, {name: experiment})
         from level1_cnn.finished import make_job
         from level1_cnn.inspect.learning_rate import find_rate
@@ -120,6 +121,7 @@ def tune(
     _check_fold(space.fold, source, f"{search}: fold = {space.fold}")
     with source.lock(create=True):
         run = _freeze_pictures(source)
+        _check_fold_of_cases(space.fold, run, f"{search}: fold = {space.fold}")
         prepare(run, {name: experiment})
         from level1_cnn.finished import make_job
         from level1_cnn.tuning.search import tune_model
@@ -137,6 +139,12 @@ def _experiment_of(options: ModelOptions) -> tuple[str, Experiment]:
 def _check_fold(fold: int, source: CasesOptions, where: str) -> None:
     if fold >= source.folds:
         raise InputFault(f"{where}: the run has the folds 0 to {source.folds - 1}")
+
+
+def _check_fold_of_cases(fold: int, run: Run, where: str) -> None:
+    """Raise InputFault if the column that makes the folds has given fewer folds."""
+    if fold > (last := int(run.read_cases()["fold"].max())):
+        raise InputFault(f"{where}: the run has the folds 0 to {last}")
 
 
 def _freeze_pictures(source: CasesOptions) -> Run:

@@ -42,7 +42,8 @@ def freeze(source: CasesOptions, names: Collection[str] = (), *, then: Callable[
         then(run)
         return run
     extra = tuple(Path(folder) for folder in split_names(source.extra))
-    request = Request(source.data_folder, source.mapping, extra, source.folds, source.official_folds, source.fold_seed)
+    folds = (source.folds, source.official_folds, source.fold_seed, source.folds_by or "", source.folds_by_time or "")
+    request = Request(source.data_folder, source.mapping, extra, *folds)
     is_new = freeze_cases(run, request)
     say(f"cases: {'frozen now' if is_new else 'fresh'}, {run.cases}")
     _show_summary(run.facts()["summary"], is_new)

@@ -163,3 +163,32 @@ def test_too_few_folds_for_a_stack_are_refused_before_level_one(clinic: Path, tm
     output = run_melstack("submission", "--data", clinic, "--run", tmp_path / "two", "--folds", "2")
     assert (output.code, "needs at least 3" in output.err) == (2, True)
     assert not (tmp_path / "two" / "level1").exists()
+
+
+def test_a_run_remembers_the_column_that_makes_its_folds(
+    clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    from runtime.run_folder import Run
+
+    table = pd.read_csv(clinic / "train.csv", dtype=str)
+    number = pd.factorize(table["patient_id"])[0]
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "cases.toml").write_text('test = ""\n')
+    table.assign(hospital=[f"h{each % 2}" for each in number]).to_csv(data / "train.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    assert run_melstack("cases", "--data", data, "--folds-by", "hospital").code == 0
+    assert settings(tmp_path / "runs/data")["folds_by"] == "hospital"
+    run = Run(tmp_path / "runs/data")
+    assert run.facts()["fold_names"] == ["h0", "h1"]
+    assert run.facts()["made_from"]["by"] == "hospital"
+    output = run_melstack("cases", "--run", run.folder)
+    assert output.code == 0
+    assert "folds_by hospital" in output.out
+    (run.folder / "run.toml").unlink()  # the case table says it too
+    assert run_melstack("cases", "--run", run.folder).code == 0
+    output = run_melstack("cases", "--run", run.folder, "--reset", "folds_by")
+    assert output.code == 2
+    assert "folds_by: hospital -> none" in output.out

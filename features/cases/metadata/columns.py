@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from features.cases.metadata.columns_like_target import constant_columns, id_columns, target_columns
-from features.folder.layout import EVERY, LABEL_COLUMNS, Columns, Layout
+from features.folder.layout import EVERY, FOLD_BY, LABEL_COLUMNS, Columns, Layout
 from features.folder.notes import warning
 from runtime.errors import list_names
 
@@ -41,7 +41,7 @@ ID_NAME = re.compile(
     r"(?:^|_)(?:patient|pat|subject|case|lesion|image|img|picture|isic|file|study|series|accession|visit)"
     r"_?(?:ids?|uids?|names?|nr|no|num|number)$"
 )
-NO_METADATA = ("patient_id", "target", "fold_group", "picture", "width", "height", "file_bytes", "source")
+NO_METADATA = ("patient_id", "target", "fold_group", FOLD_BY, "picture", "width", "height", "file_bytes", "source")
 # Column names of the archive -> names of the same columns in the contest of 2020.
 CONTEST_NAMES = {"anatom_site_general": "anatom_site_general_challenge"}
 AFTER = "it is known only after the diagnosis: every score is too good, and a new lesion does not have it"
@@ -74,6 +74,7 @@ def choose_metadata(raw: pd.DataFrame, columns: Columns) -> dict[str, str]:
     if EVERY not in columns.metadata:
         return {name: name for name in columns.metadata}
     others = {columns.image_name, columns.patient_id, columns.target, columns.fold_group, *NO_METADATA}
+    others |= {columns.fold_by} if columns.fold_by else set()
     names = [str(name) for name in raw.columns if name not in others and not reveals_diagnosis(str(name))]
     names += [name for name in columns.metadata if name not in (EVERY, *names)]
     return {name: name if CONTEST_NAMES.get(name, name) in names else CONTEST_NAMES.get(name, name) for name in names}

@@ -4,6 +4,7 @@ from pathlib import Path
 from shutil import rmtree
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -134,3 +135,68 @@ def test_pictures_next_to_the_csvs_are_not_used_as_the_data_set(data: Path) -> N
     rmtree(data / "jpeg")
     draw_picture(data / "sheet.png")
     assert "picture" not in read_cases(Request(data, folds=2))
+
+
+@pytest.fixture
+def hospitals(data: Path) -> Path:
+    """Return the clinic with four patients in two hospitals, each with a malignant and a benign picture."""
+    lines = (data / "train.csv").read_text().splitlines()
+    more = [line.replace("a", "c", 1).replace("b", "d", 1) for line in lines[1:]]
+    more = [line.replace(",p1,", ",p3,").replace(",p2,", ",p4,") for line in more]
+    values = ["hospital", *["Basel"] * 2, *["Vienna"] * 2, *["Basel"] * 2, *["Vienna"] * 2]
+    rows = [f"{line},{value}" for line, value in zip([*lines, *more], values, strict=True)]
+    (data / "train.csv").write_text("\n".join(rows) + "\n")
+    for number, name in enumerate(("c1", "c2", "d1", "d2")):
+        draw_picture(data / "jpeg" / "train" / f"{name}.jpg", seed=10 + number)
+    return data
+
+
+@pytest.mark.parametrize("mapping", ["", '[columns]\nmetadata = ["*"]\n'])
+def test_a_column_makes_the_folds_and_is_no_feature(hospitals: Path, mapping: str) -> None:
+    if mapping:
+        (hospitals / "cases.toml").write_text(mapping)
+    notes: list[str] = []
+    cases = read_cases(Request(hospitals, by="hospital"), notes)
+    assert cases["fold"].tolist() == [0, 0, 1, 1, 0, 0, 1, 1, -1, -1]
+    assert not {"hospital", "fold_by"} & set(cases)
+    assert "hospital makes the folds and is not used as a feature" in notes
+
+
+def test_a_column_that_makes_the_folds_and_is_metadata_is_a_warning(hospitals: Path) -> None:
+    data = hospitals
+    (data / "test.csv").write_text("image_name,patient_id,hospital\nt1,q1,Basel\nt2,q1,Basel\n")
+    (data / "cases.toml").write_text('[columns]\nmetadata = ["hospital"]\n')
+    notes: list[str] = []
+    cases = read_cases(Request(data, by="hospital"), notes)
+    assert cases["hospital"].tolist()[:4] == ["Basel", "Basel", "Vienna", "Vienna"]
+    assert any(note.startswith("warning: hospital makes the folds and is a feature too") for note in notes)
+
+
+def test_pictures_of_one_lesion_in_two_hospitals_join_the_hospitals(hospitals: Path) -> None:
+    pair = pd.DataFrame({"first": ["a1"], "second": ["b1"]})
+    with pytest.raises(InputFault, match="connect all 2 values"):
+        read_cases(Request(hospitals, by="hospital"), pairs_of=lambda cases: pair)
+
+
+def test_a_folder_without_the_column_or_without_a_table_is_refused(data: Path) -> None:
+    with pytest.raises(InputFault, match="column 'sit', by which folds are to be made, is missing; known are: image"):
+        read_cases(Request(data, by="sit"))
+    for name in ("a1", "a2"):
+        draw_picture(data / "classes" / "mel" / f"{name}.png")
+        draw_picture(data / "classes" / "nv" / f"{name}.png")
+    (data / "cases.toml").write_text(
+        'train = ""\ntest = ""\ntrain_pictures = "classes"\npositive = ["mel"]\nnegative = ["nv"]\n'
+    )
+    with pytest.raises(InputFault, match="hospital"):
+        read_cases(Request(data, by="hospital"))
+
+
+def test_folds_are_made_in_one_way(data: Path) -> None:
+    with pytest.raises(InputFault, match="found official_folds and folds_by; keep one of them"):
+        Request(data, official=True, by="hospital")
+
+
+def test_a_request_by_a_column_survives_its_json_and_others_are_as_before(data: Path) -> None:
+    for request in (Request(data, by="hospital"), Request(data, by_time="visit", folds=3)):
+        assert Request.from_json(request.as_json()) == request
+    assert set(Request(data).as_json()) == {"data", "mapping", "extra", "folds", "official", "seed"}

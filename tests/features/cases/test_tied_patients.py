@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.cases.folds import assign_folds
+from features.cases.fold_design.by_patient import assign_folds
 from features.cases.tied_patients import group_tied_patients, official_pairs, tied_case_groups
 from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault

@@ -17,11 +17,16 @@ def assign_folds(patients: pd.Series, target: pd.Series, *, count: int, seed: in
     Raises InputFault if fewer than ``count`` patients have a malignant (or a benign) picture.
     """
     check_patient_counts(patients, target, count)
-    table = _patient_table(patients, target)
+    return assign_groups(patients, target, count=count, seed=seed)
+
+
+def assign_groups(groups: pd.Series, target: pd.Series, *, count: int, seed: int) -> pd.Series:
+    """Return the fold of every case as ``assign_folds`` does, for any groups; a fold may lack a class."""
+    table = _patient_table(groups, target)
     shares = _shares(table)
     order = _assignment_order(table, seed)
     fold_of = pd.Series(_assign_greedily(shares[order], count), index=table.index[order])
-    return patients.map(fold_of).astype("int8").rename("fold")
+    return groups.map(fold_of).astype("int8").rename("fold")
 
 
 def official_folds(groups: pd.Series, patients: pd.Series, target: pd.Series, *, count: int, seed: int) -> pd.Series:

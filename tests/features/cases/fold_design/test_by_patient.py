@@ -1,4 +1,4 @@
-"""Tests of folds.py: no patient in two folds, and folds that are similar."""
+"""Tests of by_patient.py: no patient in two folds, and folds that are similar."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.cases.folds import assign_folds, official_folds
+from features.cases.fold_design.by_patient import assign_folds, official_folds
 from runtime.errors import InputFault
 
 
