@@ -10,6 +10,7 @@ from melstack.report.column_words import model_words, with_raw_name
 from melstack.report.model_card.writing import records
 from melstack.report.paper.text_tables import PaperTable, count_and_share, figures, interval, p_value, rows_by_name
 from melstack.report.run_page.formats import is_known, metric_label, number, percent
+from melstack.report.run_page.headline import headline_auc
 from melstack.report.run_page.inputs import StackResults
 
 GAINS = ("gain", "low", "high")
@@ -51,8 +52,17 @@ def leaderboard_table(stack: StackResults) -> PaperTable:
     note = (
         f"Out of fold, patients kept together. {PATIENTS} Gain: AUC of {stack.headline} minus that of the row, on the "
         "same pictures and the same resampled patients. Models of level two are evaluated by nested cross-validation."
+        f"{without_shift_words(stack)}"
     )
     return PaperTable("leaderboard", "Discrimination of all models.", head, rows, board.reset_index(), note)
+
+
+def without_shift_words(stack: StackResults) -> str:
+    """Return a sentence with the AUC of the stack without the networks that shift, which is the one to quote, or ""."""
+    if stack.smaller is None:
+        return ""
+    names = ", ".join(stack.smaller["networks"])
+    return f" Scores of {names} shift from training to test; without them the AUC is {interval(*headline_auc(stack))}."
 
 
 def _fold_ranges(board: pd.DataFrame) -> Iterator[tuple[float, float]]:

@@ -14,7 +14,7 @@ from melstack.report.paper.flow import flow_figure
 from melstack.report.paper.forests import forest_figures
 from melstack.report.paper.methods import methods_text
 from melstack.report.paper.more_tables import operating_points_table, settings_table
-from melstack.report.paper.result_tables import result_tables
+from melstack.report.paper.result_tables import result_tables, without_shift_words
 from melstack.report.paper.text_tables import PaperTable
 from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.stack_parts import PAPER_MARK, SHORT, paper_ingredients
@@ -147,6 +147,8 @@ def _contents(
     name = escape_markdown(stack.run.folder.resolve().name)
     yield f"# Paper files of run {name}\n"
     yield f"Made from stack {stack.digest} ({stack.digest[:SHORT]}) of recipe {escape_markdown(stack.recipe)}.\n"
+    if stack.smaller is not None:
+        yield f"**Quote the smaller AUC.**{without_shift_words(stack)}\n"
     if changes:
         yield "**The stack is out of date.** Changed since it was made:\n"
         yield from (f"- {escape_markdown(line)}" for line in changes)

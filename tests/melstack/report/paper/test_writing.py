@@ -14,6 +14,7 @@ from melstack.report.paper.writing import write_paper
 from melstack.report.run_page.inputs import StackResults
 from melstack.report.stack_parts import PAPER_MARK
 from runtime.errors import InputFault
+from runtime.files import read_json, write_json
 from runtime.provenance import find_damage
 from runtime.run_folder import Run
 from tests.melstack.report.written_runs import write_run
@@ -144,3 +145,12 @@ def test_a_place_that_is_missing_names_the_command_that_writes_it(folder: Path, 
     rows = {row[0]: row for row in checklist("tripod_ai", stack, folder).rows}
     assert "report.html, section blocks (not there yet: melstack report writes it)" in rows["16"][2]
     assert rows["17"][3] == AUTHORS
+
+
+def test_the_auc_without_networks_that_shift_is_in_every_text_that_has_the_other(run: Run) -> None:
+    path = run.level2 / "default" / "decisions.json"
+    smaller = {"networks": {"net_b": "it shifts"}, "auc": 0.61234, "low": 0.55, "high": 0.65, "gain": 0.01}
+    write_json(path, read_json(path) | {"without_shift": smaller})
+    folder = write_paper(run, "default")
+    for name in ("README.md", METHODS, "tables/leaderboard.md", "tables/leaderboard.tex"):
+        assert "0.6123 (0.5500 to 0.6500)" in (folder / name).read_text("utf-8"), name
