@@ -22,19 +22,31 @@ app = new_app(__doc__ or "")
 
 
 @app.command("plant-duplicates")
-def plant_duplicates(folder: Path, copies: int = 200, seed: int = 0, kinds: str = "light") -> None:
+def plant_duplicates(
+    folder: Path,
+    copies: int = 200,
+    seed: int = 0,
+    kinds: str = "light",
+    sample: Annotated[int | None, typer.Option(min=1, help="only so many pictures, drawn at random")] = None,
+    shortest: Annotated[int | None, typer.Option(min=1, help="shrink every picture to this shorter side, px")] = None,
+) -> None:
     """Plant altered copies of pictures of a folder (in memory) and print how many of each kind the audit finds.
 
     KINDS are names separated by commas, or `all`.
     """
+    import numpy as np
+
     from benchmarks.alterations import KINDS
-    from benchmarks.leak_audit import plant
+    from benchmarks.leak_audit import plant, shrunken
 
     names = list(KINDS) if kinds == "all" else kinds.split(",")
     if wrong := [name for name in names if name not in KINDS]:
         raise InputFault(f"--kinds {', '.join(wrong)}: no such kind; the kinds are {', '.join(KINDS)}")
     paths = {path.stem: path for path in sorted(folder.rglob("*.jpg"))}
-    result = plant(paths, copies, seed, kinds=names)
+    order = np.random.default_rng(seed).permutation(len(paths))[:sample]
+    paths = {name: paths[name] for name in np.array(list(paths), dtype=object)[np.sort(order)]}
+    with shrunken(paths, shortest) as small:
+        result = plant(small, copies, seed, kinds=names)
     say(result.table().round(3).to_string())
     count = len(result.copies)
     say(f"{count} copies among {len(paths)} pictures: recall {result.recall:.3f}, precision {result.precision:.3f}")

@@ -1,14 +1,17 @@
 """Recall and precision of the leak audit on altered copies that are planted among pictures."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.alterations import KINDS
 from features.leaks.lookalikes import compare_proposals, select_lookalikes
@@ -82,6 +85,22 @@ def plant(
     table["proposed"] = copy_pairs.isin(proposed_pairs) | table["hit"]
     is_planted = found_pairs["first"].map(sources) == found_pairs["second"].map(sources)
     return AuditResult(table, found_pairs[~is_planted])
+
+
+@contextmanager
+def shrunken(pictures: Mapping[str, Path], shortest: int | None) -> Iterator[Mapping[str, Path]]:
+    """Yield paths of ``pictures`` after shrinking them to ``shortest`` px of the shorter side; None: as they are."""
+    if shortest is None:
+        yield pictures
+        return
+    with TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / f"{name}.jpg" for name in pictures}
+        for name, path in paths.items():
+            image = Image.fromarray(read_picture(pictures[name]))
+            scale = min(1.0, shortest / min(image.size))
+            size = (round(image.width * scale), round(image.height * scale))
+            image.resize(size, Image.Resampling.LANCZOS).save(path, quality=95)
+        yield paths
 
 
 def _trace_of_copy(picture: Path, kind: str, label: str) -> dict[str, object]:

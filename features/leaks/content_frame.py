@@ -7,6 +7,7 @@ from scipy import ndimage
 
 SIDE = 80  # px of the square
 BLACK = 25  # grey levels; compression lightens a black border up to here
+BLACK_SHARE = 0.2  # of the grey level of bright skin; in a dark picture, less is black
 BRIGHT_SHARE = 0.02  # of the pixels of a line that belongs to the content
 LEAST = 0.2  # share of the picture that must remain, else it is dark itself and nothing is cut off
 Floats = NDArray[np.float32]
@@ -20,15 +21,16 @@ def framed_square(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Floats
     ellipse that shows the largest disc around the middle of the content: middle (down, right) and radii, in px.
     """
     grey = picture.mean(axis=2, dtype=np.float32)
-    grey = _without_border(grey)
+    black = min(BLACK, BLACK_SHARE * float(np.percentile(grey, 90)))
+    grey = _without_border(grey, black)
     small = np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BOX))
-    inside = _content(small)
+    inside = _content(small, black)
     square = np.where(inside, np.rint(small).clip(1, 255), 0).astype(np.uint8)
     return square, _frame(inside, grey.shape)
 
 
-def _without_border(grey: Floats) -> Floats:
-    bright = grey > BLACK
+def _without_border(grey: Floats, black: float) -> Floats:
+    bright = grey > black
     box = []
     for axis in (1, 0):
         lines = np.flatnonzero(bright.mean(axis=axis) > BRIGHT_SHARE)
@@ -37,20 +39,16 @@ def _without_border(grey: Floats) -> Floats:
     return part if part.size >= LEAST * grey.size and min(part.shape) > 1 else grey
 
 
-def _content(small: Floats) -> NDArray[np.bool_]:
-    """Return which pixels are content: not black, or black without a connection to the edge."""
-    black = small <= BLACK
-    if not _edge(black).any():
+def _content(small: Floats, black: float) -> NDArray[np.bool_]:
+    """Return which pixels are content: not black, or black without a connection to a corner, as a dark lesion is."""
+    is_black = small <= black
+    labels, _ = ndimage.label(is_black)
+    outside = np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]]) & is_black
+    if not outside.any():
         return np.ones(small.shape, bool)
-    labels, _ = ndimage.label(black)
-    outside = np.isin(labels, np.unique(_edge(labels))) & black
     # The pixels at the rim of the black are a mixture of both.
     outside = ndimage.binary_dilation(outside)
     return ~outside if outside.mean() <= 1 - LEAST else np.ones(small.shape, bool)
-
-
-def _edge(square: NDArray[np.generic]) -> NDArray[np.generic]:
-    return np.concatenate([square[0], square[-1], square[:, 0], square[:, -1]])
 
 
 def _frame(inside: NDArray[np.bool_], shape: tuple[int, ...]) -> Floats:

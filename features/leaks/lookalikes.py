@@ -30,8 +30,8 @@ from features.leaks.traces import frames, grey_squares
 from runtime.progress import progress_bar
 
 TURNS = 3  # from which the alignment of a pair begins
-DISC_LIMIT = 0.62  # agreement of the discs at the best turn; a third of the unrelated proposals are below it
-COARSE_LIMIT = 0.5  # correlation of the medium structure; two thirds of the unrelated proposals are below it
+DISC_LIMIT = 0.64  # agreement of the discs at the best turn; half of the unrelated proposals are below it
+COARSE_LIMIT = 0.58  # correlation of the medium structure; six of seven of the unrelated proposals are below it
 MEDIUM_LIMIT = 0.4  # correlation of the detail of squares of 32 px
 ALIKE = 0.4  # correlation of the detail of squares of 64 px
 PROMINENT = 10.0  # prominence of this correlation; unrelated pairs of the half of siim_mini that set it stay below 9

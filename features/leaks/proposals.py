@@ -9,7 +9,7 @@ from features.leaks.discs import DISCS, SQUARE_RADII, discs, invariants, ring_sp
 
 Floats = NDArray[np.float32]
 DIMENSIONS = 40
-NEIGHBOURS = 12  # per picture
+NEIGHBOURS = 16  # per picture
 STARTS = 3  # pairs of discs per pair of pictures, from which their alignment may begin
 ALL_PAIRS = 24  # up to this number of pictures every pair is compared
 QUERIES = (0, DISCS - len(SQUARE_RADII))  # the frame, and the picture as a square
@@ -18,8 +18,8 @@ NOISE = 4.0  # grey levels of the trial alteration
 SAMPLE = 3000  # pictures from which the axes are learned
 FLAT = 1e-4  # least variance of the changes along an axis, as a share of the largest variance
 EXACT = 40_000  # discs; so few are compared one by one
-PROBES = 24  # lists of the inverted file that a query searches
-HITS = 48  # discs per query; many of them are the picture's own
+PROBES = 16  # lists of the inverted file that a query searches
+HITS = 64  # discs per query; many of them are the picture's own
 
 
 def propose_pairs(points: Floats) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def _nearest(points: Floats, queries: NDArray[np.intp], hits: int) -> tuple[Floa
     if len(points) <= EXACT:
         flat.add(points)
         return flat.search(points[queries], hits)
-    lists = int(4 * np.sqrt(len(points)))
+    lists = int(2 * np.sqrt(len(points)))
     index = faiss.IndexIVFFlat(flat, points.shape[1], lists)
     index.cp.niter, index.cp.max_points_per_centroid = 10, 64
     index.train(points)
