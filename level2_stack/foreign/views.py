@@ -25,17 +25,17 @@ def check_views(frame: pd.DataFrame, views: pd.DataFrame, target: pd.Series, whe
     rows = frame["score"].notna() & (counts > 1)
     figures = {"number of views": counts.where(frame["score"].notna()).dropna()}
     if rows.any():
-        figures["spread over the views, without what the score explains,"] = _unexplained(
-            spread[rows], frame["score"][rows]
-        )
+        remainder = _remainder(spread[rows], frame["score"][rows])
+        figures["spread over the views, without what the score explains,"] = remainder
     for what, values in figures.items():
         _check_figure(what, values, target[values.index], where, findings)
 
 
-def _unexplained(spread: pd.Series, score: pd.Series) -> pd.Series:
+def _remainder(spread: pd.Series, score: pd.Series) -> pd.Series:
     """Return the ranks of ``spread`` minus a polynomial of the ranks of ``score``."""
     ranks, powers = spread.rank(pct=True), np.vander(score.rank(pct=True), DEGREE + 1)
-    return ranks - powers @ np.linalg.lstsq(powers, ranks.to_numpy(), rcond=None)[0]
+    weights = np.linalg.lstsq(powers, ranks.to_numpy(), rcond=None)[0]
+    return pd.Series(ranks.to_numpy() - powers @ weights, ranks.index)
 
 
 def _check_figure(what: str, values: pd.Series, target: pd.Series, where: str, findings: Findings) -> None:

@@ -37,9 +37,9 @@ def audit_warnings(run: Run) -> Iterator[str]:
 
 def _network_warnings(stack: FinishedStack) -> Iterator[str]:
     """Yield the warnings of the import, incomplete networks, and networks whose own AUC is optimistic."""
-    imported = imported_networks(stack.run.folder)
+    networks = imported_networks(stack.run.folder)
     for name in stack.networks:
-        for sentence in warnings_in(imported[name]["notes"]) if name in imported else []:
+        for sentence in warnings_in(networks[name]["notes"]) if name in networks else []:
             yield f"{name}: {shorten(sentence)}"
         row = stack.board.loc[name]
         if not row["complete"]:

@@ -83,7 +83,7 @@ class Study:
         value = (count + 0.5) / rows / expected
         return Bounds(value, float(value * np.exp(-spread)), float(value * np.exp(spread)))
 
-    def explained(self) -> float:
+    def share_of_witnesses(self) -> float:
         """Return the share of the variance of the scores out of fold that the witnesses' explain; 0 without them."""
         return float(1 - self._remainder()[0].var() / self._logits("train")[0].var()) if self.witnesses else 0.0
 

@@ -67,7 +67,7 @@ def _signs_of_diagnosis(study: Study) -> Iterator[Sign]:
     if area.low >= PERFECT_AREA:
         yield "near-perfect-separation", f"AUC {interval}, which no network reaches"
     is_far_above = remainder and area.low >= HIGH_AREA and remainder.low >= REMAINDER_AREA
-    is_similar = remainder and remainder.low >= REMAINDER_OF_SIMILAR and study.explained() >= SIMILAR
+    is_similar = remainder and remainder.low >= REMAINDER_OF_SIMILAR and study.share_of_witnesses() >= SIMILAR
     if remainder and (is_far_above or is_similar):
         yield (
             "auc-far-above",

@@ -35,10 +35,10 @@ def check_missing_rows(
 
 def _expected(others: Collection[Candidate], target: pd.Series, has_row: pd.Series) -> pd.Series:
     """Return the probability of malignancy of the cases without a row, by the ``others``' scores of the cases."""
-    known, missing = target[has_row], target.index[~has_row]
-    if not others or known.nunique() < 2 or missing.empty:
-        return pd.Series(float(known.mean()), missing)
+    labels, missing = target[has_row], target.index[~has_row]
+    if not others or labels.nunique() < 2 or missing.empty:
+        return pd.Series(float(labels.mean()), missing)
     scores = logits_of(others, "train").reindex(target.index)
     scores = scores.fillna(scores.median()).fillna(0.0)
-    model = LogisticRegression(max_iter=500).fit(scores[has_row], known)
+    model = LogisticRegression(max_iter=500).fit(scores[has_row], labels)
     return pd.Series(model.predict_proba(scores.loc[missing])[:, 1] if len(missing) else [], missing)

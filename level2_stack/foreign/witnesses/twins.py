@@ -17,11 +17,12 @@ def check_twins(networks: Collection[Candidate], own: Collection[Candidate], tru
     Of these one is right, and nothing shows which.
     """
     roles = [role for role in ("train", "test") if all(role in network.parts for network in networks)]
+    names = [network.name for network in (*own, *networks)]
     tables = {role: pd.DataFrame({each.name: each.score(role) for each in (*own, *networks)}) for role in roles}
-    correlations = {role: table.corr(method="spearman") for role, table in tables.items()}
+    correlations = {role: table.corr(method="spearman").to_numpy() for role, table in tables.items()}
     by_name = {network.name: network for network in networks}
-    for first, second in combinations(tables["train"] if tables else (), 2):
-        likeness = {role: float(table.loc[first, second]) for role, table in correlations.items()}
+    for (row, first), (column, second) in combinations(enumerate(names), 2):
+        likeness = {role: float(table[row, column]) for role, table in correlations.items()}
         if second in by_name and all(each > SAME for each in likeness.values()):
             by_name[second].findings.notes.append(
                 f"{WARNING}[same-network] its scores are those of {first}: one network under two names counts twice; "

@@ -141,7 +141,7 @@ def test_out_of_fold_rows_in_a_wrong_place_are_a_warning(tmp_path):
     assert "WARNING" not in words(imports, "two")
 
 
-def shuffled(logits: pd.Series, rows: np.ndarray) -> pd.Series:
+def shuffle(logits: pd.Series, rows: np.ndarray) -> pd.Series:
     """Return ``logits`` with the values of ``rows`` (numbers) permuted among these rows."""
     values = logits.to_numpy().copy()
     values[rows] = values[np.random.default_rng(5).permutation(rows)]
@@ -149,7 +149,7 @@ def shuffled(logits: pd.Series, rows: np.ndarray) -> pd.Series:
 
 
 def test_out_of_fold_rows_that_share_nothing_with_others_are_refused(tmp_path):
-    networks = {"one": shuffled(honest(1), np.arange(TRAIN)), "two": honest(2), "three": honest(3)}
+    networks = {"one": shuffle(honest(1), np.arange(TRAIN)), "two": honest(2), "three": honest(3)}
     imports = bring(tmp_path / "beside", networks)
     assert [network.name for network in imports.refusals] == ["one"]
     assert "[row-order-wrong] oof.csv: has far less in common with other pictures" in words(imports, "one")

@@ -185,6 +185,16 @@ WRITERS: dict[str, Write] = {
         lambda folder: write(folder / "a" / "test.csv", shuffle(on_test())),
         lambda folder: write(folder / "b" / "test.csv", shuffle(on_test(2))),
     ),
+    "rows_without_hard_cases": network(
+        lambda table: table.drop(table.loc[targets(table) == 1, "pred"].nsmallest(12).index), rename()
+    ),
+    "network_twice": files("a/oof.csv", "a/test.csv", "b/oof.csv", "b/test.csv"),
+    "test_of_another_network": network(rename(), lambda table: on_test(2)),
+    "views_with_diagnosis": network(
+        lambda table: table.assign(tta0=0.9 * table["pred"], tta1=table["pred"] * np.where(targets(table), 1.5, 1.1)),
+        rename(),
+        beside=False,
+    ),
     "rows_of_training": network(
         lambda table: table.assign(pred=expit(3.5 * targets(table) - 3 + np.random.default_rng(6).normal(size=TRAIN))),
         rename(),
