@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from level2_stack.foreign.bring import import_into_run
+from level2_stack.thresholds.operating_point import read_operating_points
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import read_manifest
 from melstack.bundle.predicting import predict_folder
@@ -67,6 +68,32 @@ def test_a_bundle_of_some_networks_has_no_column_of_the_others(
     assert any("ugly_duckling.frozen" in name for name in columns)
     assert not any("tuned" in name for name in columns)
     assert [entry.name for entry in read_manifest(tmp_path / "bundle_few").networks] == ["frozen"]
+
+
+def test_predictions_have_a_column_of_decisions_per_operating_point(
+    bundle: Bundle, finished_run: FinishedRun, data: Path
+) -> None:
+    of_stack = read_operating_points(
+        finished_run.run.level2 / Path(finished_run.project.recipe).stem / "thresholds.json"
+    )
+    assert bundle.operating_points == of_stack
+    table = bundle.predict(*first_cases(data, 12)).table
+    for point in bundle.operating_points:
+        assert table[point.column].tolist() == (table["probability"] >= point.threshold).tolist()
+    assert "malignant_at_sensitivity_90" in table
+
+
+def test_a_bundle_of_an_older_version_predicts_and_says_that_it_has_no_thresholds(
+    finished_run: FinishedRun, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = shutil.copytree(finished_run.bundle, tmp_path / "bundle")
+    (older / "thresholds.json").unlink()
+    manifest = read_json(older / "manifest.json")
+    del manifest["files"]["thresholds.json"]
+    write_json(older / "manifest.json", manifest)
+    predict_folder(older, data, tmp_path / "out", None, None)
+    assert "the bundle is of a version that froze no thresholds" in capsys.readouterr().out
+    assert not any("malignant_at" in name for name in pd.read_csv(tmp_path / "out" / "predictions.csv"))
 
 
 def test_low_and_high_enclose_the_probability_and_contributions_sum_to_its_log_odds(bundle: Bundle, data: Path) -> None:
