@@ -49,11 +49,17 @@ def _data(stack: StackResults) -> dict[str, Any]:
         "left_out": left_out_notes(stack),
         "columns": made_from.get("layout", {}).get("columns", {}),
         "positive": data["positive"],
-        "folds": data["folds"],
+        "folds": int(stack.train["fold"].nunique()),
         "official": data["official"],
-        "partition": made_from.get("by", ""),
+        "partition": _partition(made_from),
         "audit": _audit(stack),
     }
+
+
+def _partition(made_from: Mapping[str, Any]) -> str:
+    """Return by what the folds were made, other than by patients alone, or ""."""
+    words = {"by": "the values of the column {}", "by_time": "blocks of time, from the column {}"}
+    return next((text.format(made_from[name]) for name, text in words.items() if made_from.get(name)), "")
 
 
 def _audit(stack: StackResults) -> dict[str, Any] | None:

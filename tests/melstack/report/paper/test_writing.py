@@ -11,7 +11,7 @@ from PIL import Image
 from melstack.report.paper.checklists import AUTHORS, GUIDELINES, METHODS, SECTION, checklist, read_guideline
 from melstack.report.paper.methods import methods_text
 from melstack.report.paper.writing import write_paper
-from melstack.report.run_page.inputs import StackResults
+from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.stack_parts import PAPER_MARK
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
@@ -154,3 +154,20 @@ def test_the_auc_without_networks_that_shift_is_in_every_text_that_has_the_other
     folder = write_paper(run, "default")
     for name in ("README.md", METHODS, "tables/leaderboard.md", "tables/leaderboard.tex"):
         assert "0.6123 (0.5500 to 0.6500)" in (folder / name).read_text("utf-8"), name
+
+
+@pytest.mark.parametrize(
+    ("ways", "words"),
+    [
+        ({}, "into 5 folds. All pictures of a patient were in one fold"),
+        ({"by": "hospital"}, "into 5 folds by the values of the column hospital."),
+        ({"by_time": "year"}, "into 5 folds by blocks of time, from the column year."),
+        ({"official": True}, "into 5 folds by the official patient groups of the contest."),
+    ],
+)
+def test_the_methods_say_by_what_the_folds_were_made(run: Run, ways: dict[str, object], words: str) -> None:
+    facts = read_json(run.cases_mark)
+    write_json(run.cases_mark, facts | {"made_from": facts["made_from"] | ways})
+    text = methods_text(read_stack(run, "default", ("paired",)))
+    assert words in text
+    assert ("the folds were balanced" in text) == (not ways)
