@@ -48,7 +48,10 @@ def cox_coefficients(y: Floats, margin: Floats, weights: Floats, *, slope: bool)
     Every column of ``weights`` (n, b) >= 0 is a weighting of the rows. Without ``slope`` the slope is 1. By Newton's
     method; NaN where the likelihood has no maximum.
     """
-    coefficients = np.vstack([np.zeros(weights.shape[1]), np.ones(weights.shape[1])])
+    # From a slope of 0, where every row has its full curvature, steps rather fall short than lead too far.
+    share = np.clip(ratio(y @ weights, weights.sum(axis=0)), EPSILON, 1 - EPSILON)
+    flat = np.vstack([logit(share), np.zeros(weights.shape[1])])
+    coefficients = flat if slope else np.vstack([np.zeros(weights.shape[1]), np.ones(weights.shape[1])])
     for _ in range(STEPS):
         step = _newton_step(y, margin, weights, coefficients, slope=slope)
         # A long step can leave the region in which Newton's method converges.

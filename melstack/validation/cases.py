@@ -119,8 +119,8 @@ def _note_training_patients(kept: pd.DataFrame, bundle: Bundle, notes: list[str]
     if len(same):
         notes.append(
             warning(
-                f"{number_of(len(same), 'patient')} have the id of a training patient ({list_names(same)}); if they "
-                "are the same people, these cases are not independent of the training"
+                f"patients with the id of a training patient: {list_names(same)}; if they are the same people, these "
+                "cases are not independent of the training"
             )
         )
 

@@ -1,0 +1,82 @@
+"""Tests of the measures of frozen probabilities against independent code."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, log_loss
+
+from level2_stack.evaluation.frozen_probabilities import calibration_measures, cox_coefficients
+
+Drawn = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]
+
+
+def draw(rows: int = 3000, slope: float = 0.7, intercept: float = 0.5, seed: int = 0) -> Drawn:
+    """Return labels, probabilities whose calibration line has this slope and intercept, and patients."""
+    random = np.random.default_rng(seed)
+    margin = random.normal(-1, 1.5, rows)
+    y = (random.random(rows) < expit(intercept + slope * margin)).astype(np.float64)
+    return y, expit(margin), random.integers(rows // 3, size=rows).astype(object)
+
+
+def values(table: pd.DataFrame) -> dict[str, float]:
+    return dict(zip(table["metric"], table["value"], strict=True))
+
+
+def test_measures_agree_with_scikit_learn() -> None:
+    y, p, groups = draw()
+    measures = values(calibration_measures(y, p, groups, replicates=5))
+    regression = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000).fit(logit(p)[:, None], y)
+    assert measures["slope"] == pytest.approx(regression.coef_[0, 0], abs=1e-6)
+    assert measures["intercept"] == pytest.approx(regression.intercept_[0], abs=1e-6)
+    assert measures["brier"] == pytest.approx(brier_score_loss(y, p), abs=1e-12)
+    assert measures["log_loss"] == pytest.approx(log_loss(y, p), abs=1e-12)
+    assert measures["observed_expected"] == pytest.approx(y.sum() / p.sum(), abs=1e-12)
+    share = y.mean()
+    assert measures["scaled_brier"] == pytest.approx(1 - brier_score_loss(y, p) / (share * (1 - share)), abs=1e-12)
+
+
+def test_calibration_in_the_large_makes_the_mean_probability_the_share_of_positives() -> None:
+    y, p, groups = draw()
+    shift = values(calibration_measures(y, p, groups, replicates=5))["in_the_large"]
+    assert expit(logit(p) + shift).mean() == pytest.approx(y.mean(), abs=1e-9)
+
+
+def test_weights_count_rows() -> None:
+    y, p, _ = draw(rows=200)
+    counts = np.random.default_rng(1).integers(0, 4, len(y))
+    weighted = cox_coefficients(y, np.asarray(logit(p)), counts[:, None].astype(np.float64), slope=True)
+    repeated = cox_coefficients(
+        np.repeat(y, counts), np.repeat(logit(p), counts), np.ones((counts.sum(), 1)), slope=True
+    )
+    np.testing.assert_allclose(weighted, repeated, atol=1e-8)
+
+
+def test_limits_widen_with_pictures_of_the_same_patient() -> None:
+    y, p, groups = draw(rows=600)
+    alone = calibration_measures(y, p, np.arange(600).astype(object)).set_index("metric")
+    twice = calibration_measures(np.tile(y, 4), np.tile(p, 4), np.tile(np.arange(600), 4).astype(object)).set_index(
+        "metric"
+    )
+    width = [table.loc["slope", "high"] - table.loc["slope", "low"] for table in (alone, twice)]
+    assert width[1] == pytest.approx(width[0], rel=0.01)  # four copies of a picture say no more than one
+
+
+@pytest.mark.parametrize(
+    "y", [np.zeros(50), np.ones(50), np.repeat([0.0, 1.0], 25)], ids=["benign", "malignant", "apart"]
+)
+def test_without_a_maximum_there_is_no_slope(y: NDArray[np.float64]) -> None:
+    p = np.linspace(0.01, 0.99, 50)
+    measures = values(calibration_measures(y, p, np.arange(50).astype(object), replicates=5))
+    assert np.isnan(measures["slope"])
+    assert np.isfinite(measures["brier"])
+
+
+def test_a_certain_wrong_probability_gives_finite_measures() -> None:
+    y, p, groups = draw(rows=300)
+    p[:3] = [0.0, 1.0, 0.0]
+    y[:3] = [1.0, 0.0, 0.0]
+    measures = values(calibration_measures(y, p, groups, replicates=5))
+    assert all(np.isfinite(value) for value in measures.values())
