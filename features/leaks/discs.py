@@ -84,7 +84,7 @@ SERIES = _fourier_series().astype(np.float32)
 
 def smooth(grey: NDArray[np.uint8] | Floats) -> Floats:
     """Return ``grey`` squares (n, side, side) without their finest structure."""
-    return np.asarray(ndimage.gaussian_filter(grey.astype(np.float32), (0, SMOOTH, SMOOTH)))
+    return np.asarray(ndimage.gaussian_filter(grey.astype(np.float32), (0, SMOOTH, SMOOTH), truncate=2))
 
 
 def ring_spectra(squares: Floats, rows: NDArray[np.intp], places: Floats) -> Spectra:

@@ -24,13 +24,13 @@ from features.leaks.alignment import (
     refine_details,
 )
 from features.leaks.content_frame import SIDE
-from features.leaks.discs import best_turns, blocks, discs, ring_spectra
+from features.leaks.discs import best_turns, blocks, discs, ring_spectra, smooth
 from features.leaks.proposals import disc_points, learn_axes, propose_pairs
 from features.leaks.traces import frames, grey_squares
 from runtime.progress import progress_bar
 
 TURNS = 3  # from which the alignment of a pair begins
-DISC_LIMIT = 0.64  # agreement of the discs at the best turn; half of the unrelated proposals are below it
+DISC_LIMIT = 0.66  # agreement of the discs at the best turn; half of the unrelated proposals are below it
 COARSE_LIMIT = 0.58  # correlation of the medium structure; six of seven of the unrelated proposals are below it
 MEDIUM_LIMIT = 0.4  # correlation of the detail of squares of 32 px
 ALIKE = 0.4  # correlation of the detail of squares of 64 px
@@ -166,7 +166,7 @@ def _best_starts(
     grey: NDArray[np.uint8], pairs: NDArray[np.intp], places: Floats
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], Floats]:
     """Return the TURNS best starts per pair above DISC_LIMIT, sorted by pair: row of ``places``, angle, flip."""
-    spectra = [ring_spectra(grey[:, end].astype(np.float32), pairs, places[:, end]) for end in (0, 1)]
+    spectra = [ring_spectra(smooth(grey[:, end]), pairs, places[:, end]) for end in (0, 1)]
     agreement, angles, flips = best_turns(spectra[0], spectra[1], TURNS)
     start = np.repeat(np.arange(len(pairs)), TURNS)
     order = np.lexsort([-agreement.ravel(), pairs[start]])
