@@ -5,7 +5,7 @@
 # The variables that somebody may set; all but the last two lines are options of `melstack`: --free-disk is FREE_DISK.
 SETTINGS := DATA RUN MAPPING EXTRA FOLDS FOLDS_BY FOLDS_BY_TIME OFFICIAL_FOLDS FOLD_SEED CLINIC_TRAIN CLINIC_TEST CLINIC_SEED PROFILE MODELS \
   DEVICES DETERMINISTIC CLUSTER RECIPE FOREIGN TRUST PREVALENCE ACCEPT_FINDING RESET SLIM BUNDLE OUT THREADS HOST PORT OPEN_TO_OTHERS KEEP \
-  REQUIRE_SIGNATURE KEY LIMITS PATIENTS RUNS ROOT AGAINST MLFLOW FREE_DISK FREE_MEMORY FREE_GPU MODEL FOLD SEARCH TABLE PARTS LAYOUT CROPS \
+  REQUIRE_SIGNATURE KEY UPDATE AUC_WIDTH LIMITS PATIENTS RUNS ROOT AGAINST MLFLOW FREE_DISK FREE_MEMORY FREE_GPU MODEL FOLD SEARCH TABLE PARTS LAYOUT CROPS \
   TRAIN TEST SEED MINUTES CLIENTS PICTURES FILES SECONDS ONLY FAILURES VERBOSE
 OF_MAKE := GPU TESTS KILLS PIPELINE_KILLS PROOF PROOF_OPTIONS TF_CPP_MIN_LOG_LEVEL OMP_WAIT_POLICY SHELL MAKEFLAGS
 
@@ -60,7 +60,7 @@ report: ## report.html and model_card.md of the finished stack
 paper: ## figures, tables, methods and checklists of the finished stack, for a paper: paper/
 leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv
 predict: ## the cases of DATA through BUNDLE, without training: tables in OUT
-validate: ## BUNDLE on the labelled cases of DATA: page and tables in OUT;   UPDATED=folder: with updated calibration
+validate: ## BUNDLE on the labelled cases of DATA: page and tables in OUT;   UPDATE=folder: with updated calibration
 serve: ## BUNDLE's page for one patient, on this machine alone
 ##@ Looking closer
 init: ## write run.toml, the settings of a new run on DATA, to be edited before the first command

@@ -157,6 +157,21 @@ def thresholds(
 
 
 @app.command()
+def coverage(
+    cohorts: Annotated[int, typer.Option(min=2, help="the number of drawn cohorts of each size")] = 200,
+    cases: Annotated[list[int] | None, typer.Option(min=200, help="pictures of one size; repeatable")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="cohorts at the same time")] = 2,
+    out: Out = None,
+) -> None:
+    """Draw cohorts, validate a frozen model on each, and count how often the intervals hold the truth."""
+    from benchmarks.stacking.coverage import coverage_study
+    from benchmarks.stacking.study import check_out, report
+
+    check_out(out)
+    report(coverage_study(range(cohorts), cases or [400, 1600], processes), out)
+
+
+@app.command()
 def draw_table(
     folder: Path,
     rows: Annotated[int, typer.Option(min=1000)] = 2_000_000,

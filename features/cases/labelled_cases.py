@@ -19,7 +19,7 @@ from features.folder.picture_search.metadata_table import metadata_of_pictures
 from runtime.errors import Faults, InputFault
 
 CASES = "cases"  # what messages call them
-# Names of columns with the skin tone, in lower case and without blanks, as the letters before the first digit or mark.
+# Names of columns with the skin tone, in lower case and without blanks, as they begin.
 TONES = ("fitzpatrick", "fitspatrick", "skintone", "skintype", "skincolor", "skincolour", "phototype", "monk")
 
 
@@ -49,11 +49,11 @@ def read_labelled_cases(data: DataFolder, metadata: Sequence[str] = ()) -> Label
     data, faults = data.with_labels_optional(), Faults()
     layout = data.layout
     if layout.has_class_folders:
-        part, rows = _counted(rows_without_table(data, EXTRA, faults))
+        part, rows = _with_count(rows_without_table(data, EXTRA, faults))
     elif data.has(layout.train):
         part, rows = _of_table(data, faults)
     elif (location := data.picture_location(EXTRA)) is not None and location.records:
-        part, rows = _counted(_of_records(data, location, faults))
+        part, rows = _with_count(_of_records(data, location, faults))
     else:
         part, rows = _of_table(_with_labelled_table(data), faults)
     has_patients = bool(len(part)) and bool(part["patient_id"].notna().any())
@@ -93,7 +93,7 @@ def _of_records(data: DataFolder, location: PictureLocation, faults: Faults) -> 
     return attach_records(part, table, data.path, location, faults)
 
 
-def _counted(part: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _with_count(part: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return part, len(part)
 
 

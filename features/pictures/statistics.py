@@ -141,7 +141,7 @@ def _corners(luminance: Floats, radius: Floats) -> dict[str, float]:
 def skin_colour(picture: NDArray[np.uint8]) -> tuple[float, float, float]:
     """Return the median CIE L*, a*, b* of the skin in ``picture``, uint8 RGB (height, width, 3).
 
-    Skin is what lies within the ellipse that touches the edges, outside of the lesion; only its lighter half counts,
+    Skin is what is inside the ellipse that touches the edges, outside of the lesion; only its lightest quarter counts,
     which leaves out hair and the shade of dark corners.
     """
     lab = srgb_to_lab(np.ascontiguousarray(picture.transpose(2, 0, 1)))
@@ -149,7 +149,7 @@ def skin_colour(picture: NDArray[np.uint8]) -> tuple[float, float, float]:
     _, skin, mask = _segment(lab, radius)
     around = (radius < RING[1]) & ~ndimage.binary_dilation(mask, iterations=SMOOTHING)
     pixels = _within(lab, around) if around.any() else skin[:, None]
-    median = np.median(pixels[:, pixels[0] >= np.median(pixels[0])], axis=-1)
+    median = np.median(pixels[:, pixels[0] >= np.quantile(pixels[0], 0.75)], axis=-1)
     return float(median[0]), float(median[1]), float(median[2])
 
 

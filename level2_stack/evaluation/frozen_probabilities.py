@@ -84,6 +84,6 @@ def _measures(y: Floats, probability: Floats, patient_of: NDArray[np.intp], coun
     in_the_large = cox_coefficients(y, margin, weights, slope=False)[0]
     brier = ratio((y - probability) ** 2 @ weights, total)
     log_loss = ratio(log_losses(y, probability) @ weights, total)
-    scaled = 1 - ratio(brier, share * (1 - share))
+    scaled_brier = 1 - ratio(brier, share * (1 - share))
     observed_expected = ratio(y @ weights, probability @ weights)
-    return np.stack([slope, intercept, in_the_large, observed_expected, brier, scaled, log_loss])
+    return np.stack([slope, intercept, in_the_large, observed_expected, brier, scaled_brier, log_loss])

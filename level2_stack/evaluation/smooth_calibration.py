@@ -44,18 +44,18 @@ def smooth_calibration(
     grid = np.quantile(margin, np.linspace(0.005, 0.995, POINTS))
     design, at_grid = spline_basis(margin, knots), spline_basis(grid, knots)
     draws = Draws(groups, replicates=replicates, seed=seed)
-    curves, fitted = [], np.zeros(0)
+    curves, fit_of_rows = [], np.zeros(0)
     for counts in draws.batches(32):
         for count in counts.T:
             weights = count[draws.patient_of]
             if len(np.unique(y[weights > 0])) == 2:
                 model = _fit(design, y, weights)
                 curves.append(model.predict_proba(at_grid)[:, 1])
-                fitted = fitted if len(fitted) else model.predict_proba(design)[:, 1]
+                fit_of_rows = fit_of_rows if len(fit_of_rows) else model.predict_proba(design)[:, 1]
     low, high = np.quantile(curves[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     p = 1 / (1 + np.exp(-grid))
     curve = pd.DataFrame({"probability": p, "observed": curves[0], "low": low, "high": high}).drop_duplicates()
-    distance = np.abs(fitted - probability)
+    distance = np.abs(fit_of_rows - probability)
     return SmoothCalibration(curve, float(distance.mean()), float(np.quantile(distance, 0.9)), float(distance.max()))
 
 
@@ -66,15 +66,15 @@ def spline_basis(x: Floats, knots: Floats) -> Floats:
     """
     last, before, width = knots[-1], knots[-2], knots[-1] - knots[0]
 
-    def cubed(knot: float) -> Floats:
+    def cube_above(knot: float) -> Floats:
         """Return the truncated cube of ``x`` above ``knot``."""
         return np.maximum(x - knot, 0) ** 3
 
     terms = [
         (
-            cubed(knot)
-            - cubed(before) * (last - knot) / (last - before)
-            + cubed(last) * (before - knot) / (last - before)
+            cube_above(knot)
+            - cube_above(before) * (last - knot) / (last - before)
+            + cube_above(last) * (before - knot) / (last - before)
         )
         / width**2
         for knot in knots[:-2]

@@ -55,11 +55,11 @@ class PortableStack:
         ``X`` has the columns of the stack, as ``design`` returns them.
         """
         by_fold = [self._of_fold(X, fold) for fold in range(self.folds)]
-        return self._updated(np.mean(by_fold, axis=0))
+        return self._update(np.mean(by_fold, axis=0))
 
     def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
         """Return the probabilities of one outer fold for the rows of ``X``, (n,), with the update."""
-        return self._updated(self._of_fold(X, fold))
+        return self._update(self._of_fold(X, fold))
 
     def explain(self, X: pd.DataFrame) -> tuple[Floats, Split]:
         """Return ``probability`` and what every column of ``X`` adds to its log odds."""
@@ -69,17 +69,17 @@ class PortableStack:
             scores = [self._members(X, fold, explain=True) for fold in range(self.folds)]
         by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scores)])
         split = mean_probability([self._split(members, fold) for fold, members in enumerate(scores)])
-        return self._updated(by_fold.mean(axis=0)), self._updated_split(split)
+        return self._update(by_fold.mean(axis=0)), self._update_split(split)
 
     def _of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
         with self._lock, threadpool_limits(1, user_api="blas"):
             return self._probability(self._members(X, fold, explain=False), fold)
 
-    def _updated(self, probability: Floats) -> Floats:
+    def _update(self, probability: Floats) -> Floats:
         update = self.facts.update
         return probability if update is None else update_log_odds(probability, update.intercept, update.slope)
 
-    def _updated_split(self, split: Split) -> Split:
+    def _update_split(self, split: Split) -> Split:
         update = self.facts.update
         if update is None:
             return split

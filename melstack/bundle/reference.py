@@ -73,11 +73,11 @@ def write_training_reference(
     prevalence of the rows, to which they are moved back. Of the cases' names only 64-bit digests are written.
     """
     index = design.train.index
-    frozen = probability.loc[index].to_numpy(np.float64)
+    values = probability.loc[index].to_numpy(np.float64)
     if prevalence is not None:
-        frozen = shift_prior(frozen, prevalence, float(design.y.mean()))
-    measures = measure_probabilities(design.y, pd.Series(frozen, index=index), design.groups)
-    subgroups = subgroup_table(design.y, frozen, design.groups, cases.loc[index])
+        values = shift_prior(values, prevalence, float(design.y.mean()))
+    measures = measure_probabilities(design.y, pd.Series(values, index=index), design.groups)
+    subgroups = subgroup_table(design.y, values, design.groups, cases.loc[index])
     rows = [{str(key): _finite(value) for key, value in row.items()} for row in subgroups.to_dict("records")]
     reference = Reference(
         rows=len(index),

@@ -35,7 +35,7 @@ def write_updated_bundle(source: Path, update: LocalUpdate, cases: str, folder: 
     change = Update(intercept=update.intercept, slope=update.slope)
     write_json(partial_folder / STACK / FACTS, facts.model_copy(update={"update": change}).model_dump(mode="json"))
     if points := read_operating_points(source / THRESHOLDS):
-        write_operating_points(partial_folder / THRESHOLDS, [_moved(point, update) for point in points])
+        write_operating_points(partial_folder / THRESHOLDS, [_move_threshold(point, update) for point in points])
     sentence = (
         f"log odds = {update.intercept:.4f} + {update.slope:.4f} x those of bundle {before}, chosen on {cases} by "
         "closed testing"
@@ -56,7 +56,7 @@ def read_stack_facts(bundle: Path) -> StackFacts:
     return check_settings(read_json(path), StackFacts, str(path))
 
 
-def _moved(point: OperatingPoint, update: LocalUpdate) -> OperatingPoint:
+def _move_threshold(point: OperatingPoint, update: LocalUpdate) -> OperatingPoint:
     if point.rule == "net_benefit" or point.threshold in (0.0, 1.0):
         return point
     return point.model_copy(update={"threshold": update.of_one(point.threshold)})

@@ -48,7 +48,7 @@ def validate(
     foreign: Annotated[
         Path | None, setting("<network>/test.csv of networks that the bundle lacks", "FOLDER", "")
     ] = None,
-    updated: Annotated[
+    update: Annotated[
         Path | None, setting("folder of a bundle with the calibration updated to these cases", "FOLDER", "")
     ] = None,
     auc_width: Annotated[
@@ -64,7 +64,7 @@ def validate(
     folder, data = bundle_options.bundle_folder, bundle_options.data_folder
     say(describe_signature(folder, require_signature))
     tables = out or bundle_options.folder / "validated" / data.resolve().name
-    validate_folder(ValidationRequest(folder, data, tables, mapping, foreign, updated, auc_width, threads))
+    validate_folder(ValidationRequest(folder, data, tables, mapping, foreign, update, auc_width, threads))
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack serve --bundle bundle --port 8000")

@@ -62,21 +62,21 @@ def predict_labelled_cases(bundle: Bundle, data: DataFolder, foreign: Path | Non
     ``foreign`` holds <network>/test.csv of the networks that the bundle lacks. Raises InputFault as
     `read_labelled_cases`, `read_foreign_predictions` and `Bundle.predict` do, and if no case or only one class is left.
     """
-    labelled = read_labelled_cases(data, list(bundle.manifest.metadata))
-    _note_missing_columns(labelled.table, bundle, data)
-    cases = labelled.table.drop(columns="target")
+    source = read_labelled_cases(data, list(bundle.manifest.metadata))
+    _note_missing_columns(source.table, bundle, data)
+    cases = source.table.drop(columns="target")
     pictures = _pictures(cases, data.path)
     foreign_tables: Mapping[str, pd.DataFrame] = {}
     if foreign is not None:
         foreign_tables = read_foreign_predictions(foreign, bundle.foreign_networks, cases, data.notes)
     predictions = bundle.predict_valid_cases(cases, pictures, foreign_tables)
-    is_training = _is_training_case(bundle, predictions, labelled.table.index)
-    kept = labelled.table[~is_training]
-    _check_classes(kept, data, int(is_training.sum()))
-    _note_training_patients(kept, bundle, data.notes, has_patients=labelled.has_patients)
-    flow = _flow(labelled, is_training)
-    chosen = predictions.of_rows(~is_training)
-    return ValidationCases(kept, chosen, flow, data.notes, labelled.has_patients, labelled.tones)
+    is_training = _is_training_case(bundle, predictions, source.table.index)
+    table = source.table[~is_training]
+    _check_classes(table, data, int(is_training.sum()))
+    _note_training_patients(table, bundle, data.notes, has_patients=source.has_patients)
+    flow = _flow(source, is_training)
+    selection = predictions.of_rows(~is_training)
+    return ValidationCases(table, selection, flow, data.notes, source.has_patients, source.tones)
 
 
 def _pictures(cases: pd.DataFrame, data: Path) -> dict[str, Path]:
@@ -99,22 +99,22 @@ def _is_training_case(bundle: Bundle, predictions: Predictions, names: pd.Index)
     return np.asarray(same_picture | (is_training_name(bundle.folder, names) & ~(unusual > ANOTHER_PICTURE)))
 
 
-def _check_classes(kept: pd.DataFrame, data: DataFolder, training: int) -> None:
+def _check_classes(table: pd.DataFrame, data: DataFolder, training: int) -> None:
     left_out = f"; {number_of(training, 'training case')} of the bundle left out" if training else ""
-    if kept.empty:
+    if table.empty:
         raise InputFault(f"{data.path}: every case is a training case of the bundle; validate it on other cases")
-    if kept["target"].nunique() < 2:
-        found = "malignant" if kept["target"].iloc[0] == 1 else "benign"
-        raise InputFault(f"{data.path}: all {len(kept):,} cases are {found}{left_out}; both classes are needed")
+    if table["target"].nunique() < 2:
+        only_class = "malignant" if table["target"].iloc[0] == 1 else "benign"
+        raise InputFault(f"{data.path}: all {len(table):,} cases are {only_class}{left_out}; both classes are needed")
 
 
-def _note_training_patients(kept: pd.DataFrame, bundle: Bundle, notes: list[str], *, has_patients: bool) -> None:
+def _note_training_patients(table: pd.DataFrame, bundle: Bundle, notes: list[str], *, has_patients: bool) -> None:
     if not has_patients:
         notes.append(
             warning("no patients: every case counts as a patient of its own, so intervals are too narrow if it is not")
         )
         return
-    patients = kept["patient_id"].drop_duplicates()
+    patients = table["patient_id"].drop_duplicates()
     same = patients[is_training_patient(bundle.folder, pd.Index(patients))]
     if len(same):
         notes.append(
@@ -125,11 +125,11 @@ def _note_training_patients(kept: pd.DataFrame, bundle: Bundle, notes: list[str]
         )
 
 
-def _flow(labelled: LabelledCases, is_training: NDArray[np.bool_]) -> pd.DataFrame:
-    table = labelled.table
-    steps: list[tuple[str, int, int | None, int | None]] = [("rows of the table", labelled.rows, None, None)]
-    if len(table) < labelled.rows:
-        steps.append(("left out: no target, or a value that the mapping drops", labelled.rows - len(table), None, None))
+def _flow(source: LabelledCases, is_training: NDArray[np.bool_]) -> pd.DataFrame:
+    table = source.table
+    steps: list[tuple[str, int, int | None, int | None]] = [("rows of the table", source.rows, None, None)]
+    if len(table) < source.rows:
+        steps.append(("left out: no target, or a value that the mapping drops", source.rows - len(table), None, None))
     steps.append(("labelled cases", *_counts(table)))
     if is_training.any():
         steps.append(("left out: training cases of the bundle", *_counts(table[is_training])))

@@ -61,8 +61,8 @@ def unusual_share(unusual: pd.Series, limit: float = 0.95) -> float:
 
     Pictures like those of the training cases give about 1 - ``limit``.
     """
-    known = unusual.dropna()
-    return float((known > limit).mean()) if len(known) else float("nan")
+    values = unusual.dropna()
+    return float((values > limit).mean()) if len(values) else float("nan")
 
 
 def _share_below(quantiles: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

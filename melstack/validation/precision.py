@@ -26,6 +26,6 @@ def precision_table(measures: pd.DataFrame, rows: int, positives: int, auc_width
         if metric == "observed_expected":  # a ratio: its interval grows with it
             width /= float(by_metric["value"].get(metric, math.nan))
         factor = (width / wish) ** 2
-        needed = (math.ceil(rows * factor), math.ceil(positives * factor)) if math.isfinite(factor) else (None, None)
-        table.append((metric, width, wish, rows, *needed))
+        counts = (math.ceil(rows * factor), math.ceil(positives * factor)) if math.isfinite(factor) else (None, None)
+        table.append((metric, width, wish, rows, *counts))
     return pd.DataFrame(table, columns=COLUMNS)

@@ -21,8 +21,8 @@ CLASSES = {"very light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0,
 def typology_angle(picture: np.ndarray) -> float:
     """Return the individual typology angle of the skin in ``picture``, uint8 RGB (height, width, 3), in degrees.
 
-    It is arctan((L* - 50) / b*) of the median colour of the skin outside the lesion: high for light skin. Cameras and
-    light change it, so it is an estimate and no measurement (Chardon et al. 1991).
+    It is arctan((L* - 50) / b*) of the median colour of the skin outside the lesion: high for light skin (Chardon et
+    al. 1991). Cameras and light change it: it is an estimate, not a measurement.
     """
     lightness, _, yellow = skin_colour(shrink(picture, SIDE))
     return math.degrees(math.atan2(lightness - 50, max(yellow, 1e-3)))

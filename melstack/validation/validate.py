@@ -22,14 +22,14 @@ from runtime.progress import say
 
 @dataclass(frozen=True)
 class ValidationRequest:
-    """What is validated on what: ``updated`` is the folder of a bundle with updated calibration, None: none."""
+    """What is validated on what: ``update`` is the folder of a bundle with updated calibration, None: none."""
 
     bundle: Path
     data: Path
     out: Path
     mapping: Path | None = None
     foreign: Path | None = None
-    updated: Path | None = None
+    update: Path | None = None
     auc_width: float | None = None
     threads: int | None = None
 
@@ -55,7 +55,7 @@ def validate_folder(request: ValidationRequest) -> Validation:
     page = write_page(validation, bundle, request.data, request.out)
     for line in summary(validation):
         say(line)
-    if request.updated is not None:
+    if request.update is not None:
         _write_update(validation, request)
     say(f"validation: {page}")
     return validation
@@ -89,12 +89,12 @@ def _write_tables(validation: Validation, request: ValidationRequest, data: Data
 def _write_update(validation: Validation, request: ValidationRequest) -> None:
     update = validation.update
     if update is None or update.kind == "none":
-        say(f"  {request.updated}: not written, because no update is supported by these cases")
+        say(f"  {request.update}: not written, because no update is supported by these cases")
         return
-    if request.updated is not None:
+    if request.update is not None:
         cases = f"{number_of(len(validation.cases.table), 'case')} of {request.data.resolve().name}"
-        write_updated_bundle(request.bundle, update, cases, request.updated)
-        say(f"  updated bundle: {request.updated}; validate it on other cases than these")
+        write_updated_bundle(request.bundle, update, cases, request.update)
+        say(f"  updated bundle: {request.update}; validate it on other cases than these")
 
 
 def _or_none(value: float) -> float | None:

@@ -6,7 +6,7 @@ from scipy.special import logit
 
 from level2_stack.calibration.local_update import choose_update
 from level2_stack.evaluation.frozen_probabilities import cox_coefficients
-from tests.level2_stack.evaluation.test_frozen_probabilities import draw
+from tests.level2_stack.drawn_probabilities import draw
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 from level2_stack.evaluation.frozen_probabilities import calibration_measures, cox_coefficients
-
-Drawn = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]
-
-
-def draw(rows: int = 3000, slope: float = 0.7, intercept: float = 0.5, seed: int = 0) -> Drawn:
-    """Return labels, probabilities whose calibration line has this slope and intercept, and patients."""
-    random = np.random.default_rng(seed)
-    margin = random.normal(-1, 1.5, rows)
-    y = (random.random(rows) < expit(intercept + slope * margin)).astype(np.float64)
-    return y, expit(margin), random.integers(rows // 3, size=rows).astype(object)
+from tests.level2_stack.drawn_probabilities import draw
 
 
 def values(table: pd.DataFrame) -> dict[str, float]:
@@ -47,15 +38,15 @@ def test_calibration_in_the_large_makes_the_mean_probability_the_share_of_positi
 def test_weights_count_rows() -> None:
     y, p, _ = draw(rows=200)
     counts = np.random.default_rng(1).integers(0, 4, len(y))
-    weighted = cox_coefficients(y, np.asarray(logit(p)), counts[:, None].astype(np.float64), slope=True)
-    repeated = cox_coefficients(
+    by_weights = cox_coefficients(y, np.asarray(logit(p)), counts[:, None].astype(np.float64), slope=True)
+    by_rows = cox_coefficients(
         np.repeat(y, counts), np.repeat(logit(p), counts), np.ones((counts.sum(), 1)), slope=True
     )
-    np.testing.assert_allclose(weighted, repeated, atol=1e-8)
+    np.testing.assert_allclose(by_weights, by_rows, atol=1e-8)
 
 
 def test_limits_widen_with_pictures_of_the_same_patient() -> None:
-    y, p, groups = draw(rows=600)
+    y, p, _ = draw(rows=600)
     alone = calibration_measures(y, p, np.arange(600).astype(object)).set_index("metric")
     twice = calibration_measures(np.tile(y, 4), np.tile(p, 4), np.tile(np.arange(600), 4).astype(object)).set_index(
         "metric"

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from level2_stack.evaluation.smooth_calibration import smooth_calibration, spline_basis
-from tests.level2_stack.evaluation.test_frozen_probabilities import draw
+from tests.level2_stack.drawn_probabilities import draw
 
 
 def test_the_curve_follows_the_true_probability_and_its_band_holds_it() -> None:

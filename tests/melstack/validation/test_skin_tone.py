@@ -9,7 +9,7 @@ from features.clinic.camera import CAMERAS
 from features.clinic.lesions import Lesion, draw_lesion
 from melstack.validation.skin_tone import tone_classes, typology_angle
 
-PICTURES = 40
+PICTURES = 80
 
 
 def draw(tone: float, camera: int, random: np.random.Generator) -> np.ndarray:

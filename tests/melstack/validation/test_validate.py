@@ -60,17 +60,17 @@ def test_training_cases_of_the_bundle_are_left_out(finished_run: FinishedRun, tm
 def test_renamed_copies_of_training_pictures_are_left_out_too(
     finished_run: FinishedRun, other_clinic: Path, tmp_path: Path
 ) -> None:
-    mixed = tmp_path / "mixed"
-    (mixed / "jpeg" / "train").mkdir(parents=True)
+    mixture = tmp_path / "mixture"
+    (mixture / "jpeg" / "train").mkdir(parents=True)
     own, other = (pd.read_csv(folder / "train.csv") for folder in (finished_run.project.data, other_clinic))
     own, other = own.head(12), other.head(90)
     for table, folder, start in ((own, finished_run.project.data, "copy_"), (other, other_clinic, "")):
         for name in table["image_name"]:
             content = (folder / "jpeg" / "train" / f"{name}.jpg").read_bytes()
-            (mixed / "jpeg" / "train" / f"{start}{name}.jpg").write_bytes(content)
+            (mixture / "jpeg" / "train" / f"{start}{name}.jpg").write_bytes(content)
     own = own.assign(image_name="copy_" + own["image_name"], patient_id="other_" + own["patient_id"])
-    pd.concat([own, other]).to_csv(mixed / "train.csv", index=False)
-    validation = validate_folder(ValidationRequest(finished_run.bundle, mixed, tmp_path / "out", threads=1))
+    pd.concat([own, other]).to_csv(mixture / "train.csv", index=False)
+    validation = validate_folder(ValidationRequest(finished_run.bundle, mixture, tmp_path / "out", threads=1))
     flow = validation.cases.flow.set_index("step")["cases"]
     assert flow["left out: training cases of the bundle"] == 12
     assert flow["validated cases"] == 90
