@@ -51,10 +51,9 @@ def _of_cohort(cases: int, seed: int) -> pd.DataFrame:
 def _values(cohort: Cohort, replicates: int) -> pd.DataFrame:
     """Return the measures of the frozen model on ``cohort``: metric, value, low, high."""
     y, p = cohort.y, np.asarray(expit(MARGIN[0] + MARGIN[1] * cohort.signal))
-    options = {"replicates": replicates, "seed": 0}
-    curves = clinical_metrics(y, pd.DataFrame({"model": p}), cohort.groups, **options)
-    calibration = calibration_measures(y, p, cohort.groups, **options)
-    decisions = decision_measures(y, p >= THRESHOLD, cohort.groups, THRESHOLD, **options)
+    curves = clinical_metrics(y, pd.DataFrame({"model": p}), cohort.groups, replicates=replicates)
+    calibration = calibration_measures(y, p, cohort.groups, replicates=replicates)
+    decisions = decision_measures(y, p >= THRESHOLD, cohort.groups, THRESHOLD, replicates=replicates)
     rows = [{"metric": name, **decisions[name]._asdict()} for name in DECISIONS]
     rows.append({"metric": "auc_delong", **delong_interval(y, p)._asdict()})
     columns = ["metric", "value", "low", "high"]
