@@ -4,7 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from melstack.bundle.manifest import NAME, SIGNATURE, read_manifest
 from runtime.errors import InputFault
@@ -24,7 +24,7 @@ MAKE_PUBLIC_KEY = "openssl pkey -in key.pem -pubout -out key.pub.pem"
 class SignatureFile(Settings):
     """The content of ``manifest.sig``: the signature and the public key, in base64."""
 
-    algorithm: str
+    algorithm: Literal["ed25519"]
     public_key: str
     signature: str
 

@@ -14,7 +14,7 @@ from melstack.bundle.manifest import CARD, NAME, PARTS_LIST, SIGNATURE, digest, 
 from melstack.bundle.parts_list import write_parts_list
 from melstack.bundle.signature import describe_signature, sign_bundle
 from runtime.errors import InputFault
-from runtime.files import read_json
+from runtime.files import read_json, write_json
 from tests.command_line import run_melstack
 
 
@@ -59,6 +59,14 @@ def test_digests_that_are_made_anew_do_not_fit_the_signature(bundle: Path, tmp_p
     (bundle / CARD).write_text("# Another card\n")
     write_manifest(bundle, manifest)
     with pytest.raises(InputFault, match="changed after it was signed"):
+        describe_signature(bundle)
+
+
+def test_a_signature_of_another_algorithm_is_refused(bundle: Path, tmp_path: Path) -> None:
+    sign_bundle(bundle, make_key(tmp_path, "maker")[0])
+    content = read_json(bundle / SIGNATURE)
+    write_json(bundle / SIGNATURE, content | {"algorithm": "none"})
+    with pytest.raises(InputFault, match=r"manifest\.sig: algorithm = 'none'"):
         describe_signature(bundle)
 
 
