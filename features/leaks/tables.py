@@ -55,6 +55,8 @@ def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
     differing = {}
     tables = {path.parent.name: read_table(path) for path in sorted(run.level1.glob("*/predictions.parquet"))}
     scores = {name: table["probability"] for name, table in tables.items() if "probability" in table}
+    if len(scores) == 1:  # two pictures may have one score of one network, but not also one spread over its views
+        scores |= {f"spread of {name}": tables[name]["spread"] for name in [*scores] if "spread" in tables[name]}
     yield from _repetitions(pd.DataFrame(scores).reindex(train.index), train["patient_id"])
     for name, table in tables.items():
         yield from _fold_findings(name, table, cases)
@@ -71,11 +73,11 @@ def network_findings(run: Run, cases: pd.DataFrame) -> Iterator[Finding]:
 def _repetitions(scores: pd.DataFrame, patients: pd.Series) -> Iterator[Finding]:
     """Yield the training cases of several patients that have the same ``scores`` of every network.
 
-    Two pictures never have the same scores of two networks, unless they are one picture under two names. Networks whose
-    scores have few different values, such as votes, tell nothing.
+    Two pictures never have two scores in common, unless they are one picture under two names. Without two columns of
+    many different values (votes have few) nothing is said.
     """
     rows = scores.dropna()
-    if scores.shape[1] < 2 or len(rows) < 2 or rows.nunique().max() < LEAST_UNIQUE * len(rows):
+    if scores.shape[1] < 2 or len(rows) < 2 or sorted(rows.nunique())[-2] < LEAST_UNIQUE * len(rows):
         return
     groups = rows.groupby(list(rows.columns)).ngroup()
     groups = groups[groups.duplicated(keep=False)]

@@ -155,15 +155,33 @@ def test_networks_with_other_folds_are_noted_and_split_patients_stop_the_run(run
     assert what["external or test cases validated by wide"] == ("blocking", ["x"])
 
 
+SAME_SCORES = "groups of cases of several patients with the same scores of every network"
+
+
+def write_scores(run: Run, name: str, **columns: object) -> None:
+    """Write a network's table; b and d, of two patients, have the same values."""
+    table = pd.DataFrame(columns, index=pd.Index(list("abcd"), name="image_name"))
+    table.loc["b"] = table.loc["d"]
+    write_table(run.level1 / name / "predictions.parquet", table)
+
+
 def test_cases_of_several_patients_with_the_same_scores_of_every_network_are_a_warning(run: Run) -> None:
     random = np.random.default_rng(0)
     for name in ("one", "two"):
-        probability = pd.Series(random.random(4), index=list("abcd")).rename_axis("image_name")
-        probability["b"] = probability["d"]  # of two patients
-        write_table(run.level1 / name / "predictions.parquet", pd.DataFrame({"probability": probability}))
-    what = findings_of(run)
-    key = "groups of cases of several patients with the same scores of every network"
-    assert what[key] == ("warning", [["b", "d"]])
+        write_scores(run, name, probability=random.random(4))
+    assert findings_of(run)[SAME_SCORES] == ("warning", [["b", "d"]])
+
+
+def test_the_same_score_and_spread_of_the_only_network_are_a_warning(run: Run) -> None:
+    random = np.random.default_rng(0)
+    write_scores(run, "one", probability=random.random(4), spread=random.random(4))
+    assert findings_of(run)[SAME_SCORES] == ("warning", [["b", "d"]])
+
+
+@pytest.mark.parametrize("spread", [0.1, np.nan])
+def test_the_same_score_of_the_only_network_alone_says_nothing(run: Run, spread: float) -> None:
+    write_scores(run, "one", probability=np.random.default_rng(0).random(4), spread=spread)
+    assert SAME_SCORES not in findings_of(run)
 
 
 def test_a_feature_equal_to_the_target_stops_the_run_and_a_similar_one_is_a_warning(tmp_path: Path, run: Run) -> None:
