@@ -136,6 +136,7 @@ def test_the_slider_moves_the_marker_of_every_curve(report_page: Any) -> None:
 
 
 def test_the_marker_is_on_the_roc_curve(report_page: Any) -> None:
+    report_page.locator("#slider").fill("30")
     marker = report_page.locator("[data-marker=roc] .marker")
     at = [float(marker.get_attribute(name)) for name in ("cx", "cy")]
     percent = {
@@ -144,10 +145,18 @@ def test_the_marker_is_on_the_roc_curve(report_page: Any) -> None:
     assert at == pytest.approx([56 + 328 * (1 - percent["specificity"]), 258 - 248 * percent["sensitivity"]], abs=0.5)
 
 
-def test_a_click_on_a_preset_selects_its_threshold(report_page: Any) -> None:
-    report_page.get_by_role("button", name="95 % sensitivity").click()
-    assert float(report_page.text_content("#sensitivity").split()[0]) >= 95
-    assert report_page.get_by_role("button", name="95 % sensitivity").get_attribute("aria-pressed") == "true"
+def test_a_click_on_a_preset_shows_what_its_threshold_reaches_on_the_outer_folds(report_page: Any) -> None:
+    button = report_page.get_by_role("button", name="90 % sensitivity")
+    report_page.locator("#slider").fill("30")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert "Measured on all rows" in report_page.text_content("#evaluation")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert "patients that did not choose" in report_page.text_content("#evaluation")
+    of_table = float(
+        report_page.locator("#operating-points tbody tr").first.locator("td").nth(1).inner_text().split()[0]
+    )
+    assert float(report_page.text_content("#sensitivity").split()[0]) == pytest.approx(100 * of_table, abs=0.06)
 
 
 def test_a_click_sorts_the_leaderboard_and_a_second_click_reverses_the_order(report_page: Any) -> None:
