@@ -63,6 +63,7 @@ class Recipe(Settings):
     learners whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the
     learner whose test probabilities are submitted, "blend", or "auto": the one with the highest expected AUC.
     ``ablation`` measures how much every block contributes. ``thresholds`` are the operating points to freeze.
+    ``repeats`` is the number of other partitions of the patients over which level two is cross-validated again.
     """
 
     networks: list[str] = Field(["*"], min_length=1)
@@ -82,6 +83,11 @@ class Recipe(Settings):
     calibration: Calibration = Calibration.model_validate({})
     thresholds: ThresholdRules = ThresholdRules.model_validate({})
     tuning: Budget = Budget.model_validate({})
+    repeats: int = Field(0, ge=0, le=100)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the settings as JSON values for decisions.json; repeats only if there are any, as in older stacks."""
+        return self.model_dump(mode="json", exclude=None if self.repeats else {"repeats"})
 
     def parameters(self, learner: str) -> Settings:
         """Return the parameters of ``learner``: its table in the file, or its defaults."""
@@ -147,6 +153,11 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         if not learners.is_installed(name):
             yield f"learners: the library of {name!r} is not installed; run `pip install 'melstack[{name}]'`"
     yield from recipe.thresholds.contradictions()
+    if recipe.repeats and recipe.tuning.trials:
+        yield (
+            f"repeats = {recipe.repeats} with tuning.trials = {recipe.tuning.trials}: the parameters of a fold are "
+            "tuned on the other folds, so every partition would need a tuning of its own; set one of them to 0"
+        )
     if recipe.inner_seeds > recipe.seeds:
         yield f"inner_seeds = {recipe.inner_seeds} must not exceed seeds = {recipe.seeds}; more has no effect"
     if recipe.blend_weights == "fitted" and len(recipe.blend) == 1:

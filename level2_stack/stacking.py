@@ -13,11 +13,13 @@ from level2_stack.crossval.cluster import open_workers
 from level2_stack.crossval.decide import StackResult, decide
 from level2_stack.crossval.fits import Workers
 from level2_stack.crossval.nested import CrossValidation, TunedParams, count_fits, cross_validate
+from level2_stack.crossval.repeats import check_repeats, repeat_partitions
 from level2_stack.crossval.search import best_parameters, search
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design, assemble
 from level2_stack.design.network_shift import shifting_networks
 from level2_stack.evaluation.known_truth import report_known_truth
+from level2_stack.evaluation.subgroups import with_fold_names
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
@@ -47,6 +49,7 @@ def make_stack(
     recipe = with_prevalence(read_recipe(recipe_file), prevalence)
     with open_workers(cluster, run.folder) as processes:
         cases, predictions = run.read_cases(), read_predictions(run, networks)
+        check_repeats(run, recipe)
         recipe = recipe.model_copy(update={"networks": recipe.select_networks(list(predictions))})
         design, shift_table = design_of_run(run, recipe, cases, predictions)
         params = _tune(design, recipe, folder / "tuning", processes)
@@ -54,9 +57,11 @@ def make_stack(
         ablation_table = _ablate(design, recipe, cross_validation, processes) if recipe.ablation else None
         result = decide(design, recipe, cross_validation)
         smaller = _smaller_stack(run, design, recipe, cases, predictions, params, result, processes)
+        repeats = _repeat(run, design, recipe, result, processes) if recipe.repeats else None
     board = leaderboard(design, predictions, result)
-    findings = Findings(design, recipe, cross_validation, result, board, shift_table, ablation_table, params, smaller)
-    write_findings(folder, findings, cases, predictions)
+    tables = (shift_table, ablation_table)
+    findings = Findings(design, recipe, cross_validation, result, board, *tables, params, smaller, repeats)
+    write_findings(folder, findings, with_fold_names(cases, run.facts()), predictions)
     print_findings(folder, findings)
     report_known_truth(run, folder, cases, "train")
 
@@ -185,6 +190,16 @@ def _tune(design: Design, recipe: Recipe, folder: Path, processes: Workers | Non
 def _cross_validate(design: Design, recipe: Recipe, params: TunedParams, processes: Workers | None) -> CrossValidation:
     with progress_bar("level two: fitting", count_fits(design, recipe, params), unit="fit") as advance:
         return cross_validate(design, recipe, tuned_params=params, processes=processes, on_fit=lambda task: advance(1))
+
+
+def _repeat(run: Run, design: Design, recipe: Recipe, result: StackResult, processes: Workers | None) -> pd.DataFrame:
+    """Return the AUCs over other partitions of the patients, as ``repeat_partitions`` does."""
+
+    def evaluate(other: Design) -> StackResult:
+        """Cross-validate again, in the folds of ``other``."""
+        return decide(other, recipe, _cross_validate(other, recipe, {}, processes))
+
+    return repeat_partitions(run, design, recipe, result, evaluate)
 
 
 def _ablate(

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.cases.fold_design.record import FoldRecord
 from level2_stack.evaluation.auc import Draws, Floats, Interval, PatientROC, percentile_interval, ratio, replicate
 from runtime.errors import Faults, did_you_mean, list_names
 from runtime.plural import number_of
 
 AGE = "age"  # the kind whose column holds years, which are divided into bands
 COLUMNS = {"sex": "sex", AGE: "age_approx", "site": "anatom_site_general_challenge"}  # kind -> case column
+FOLD_KIND = "fold by "  # start of the kind, and of its column, whose subgroups are folds that a case column makes
 AGE_LIMITS = (30, 40, 50, 60, 70)  # a band includes its lower limit: 30-39, and 70 is "70 and over"
 MISSING = "missing"
 MAX_VALUES = 50  # of one column; a column with more is a measurement, not subgroups
@@ -48,9 +50,10 @@ def subgroup_table(
 
     ``y`` (n,) is 0/1, ``score`` (n,) probabilities, ``groups`` (n,) the patients, ``cases`` n rows in the same order.
     ``columns`` maps a kind of subgroups to its case column, {"sex": "gender", "skin": "fitzpatrick"}; by default the
-    kinds of `COLUMNS` whose column ``cases`` has. The column of the kind "age" must hold years, which are divided into
-    bands by `AGE_LIMITS`; each value of another column is a subgroup, at most `MAX_VALUES`. Cases without a value are
-    the subgroup "missing". Rows whose score is NaN are ignored.
+    kinds of `COLUMNS` whose column ``cases`` has, and the folds with names (``with_fold_names``). The column of the
+    kind "age" must hold years, which are divided into bands by `AGE_LIMITS`; each value of another column is a
+    subgroup, at most `MAX_VALUES`. Cases without a value are the subgroup "missing". Rows whose score is NaN are
+    ignored.
 
     ``threshold`` is the same for all subgroups, and a row is predicted malignant if its score is at or above it, or as
     ``is_malignant`` (n,) says, where a threshold was chosen without the row's fold. Without a threshold it is the
@@ -85,6 +88,18 @@ def subgroup_table(
     return pd.DataFrame(table_rows)[_columns()]
 
 
+def with_fold_names(cases: pd.DataFrame, facts: Mapping[str, Any]) -> pd.DataFrame:
+    """Return ``cases`` with a column of the name of each case's fold, if a case column makes the folds of the run.
+
+    ``facts`` is the run's cases.json. The folds are then subgroups: hospitals that were left out, or blocks of time.
+    """
+    record = FoldRecord.of(facts)
+    if not 0 < len(record.names) <= MAX_VALUES:
+        return cases
+    names = pd.Categorical.from_codes(cases["fold"].tolist(), categories=pd.Index(record.names))
+    return cases.assign(**{f"{FOLD_KIND}{record.words}": names})
+
+
 def list_groups(score: Floats, cases: pd.DataFrame, columns: Mapping[str, str] | None = None) -> list[Group]:
     """Return the subgroups of ``cases``, all rows first; all else, and the faults, are as in `subgroup_table`."""
     return list(_groups(_kinds(score, cases, columns), len(cases)))
@@ -107,6 +122,7 @@ def age_band(years: pd.Series) -> pd.Series:
 def _kinds(score: Floats, cases: pd.DataFrame, columns: Mapping[str, str] | None) -> dict[str, pd.Series]:
     """Return the subgroup of each case, a categorical per kind; raise all faults together."""
     present = {kind: name for kind, name in COLUMNS.items() if name in cases}
+    present |= {str(name): str(name) for name in cases if str(name).startswith(FOLD_KIND)}
     requested_columns = present if columns is None else columns
     faults = Faults()
     if np.isnan(score).all():

@@ -18,6 +18,7 @@ from level2_stack.crossval.nested import CrossValidation, TunedParams
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.metrics import clinical_metrics
 from level2_stack.evaluation.paired import compare
+from level2_stack.evaluation.partitions import describe_repeats
 from level2_stack.recipe import CHOICE, Recipe
 from level2_stack.results.leaderboard import print_leaderboard
 from level2_stack.results.smaller_stack import SmallerStack
@@ -27,7 +28,7 @@ from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from level2_stack.thresholds.operating_point import write_operating_points
 from level2_stack.thresholds.tables import threshold_tables
 from runtime.files import write_json, write_text
-from runtime.progress import detail
+from runtime.progress import detail, say
 from runtime.tables import write_table
 
 
@@ -44,6 +45,7 @@ class Findings:
     ablation: pd.DataFrame | None
     tuned_params: TunedParams
     smaller: SmallerStack | None  # without the networks that shift; None if no network does
+    repeats: pd.DataFrame | None = None  # the AUCs over other partitions of the patients, if the recipe asks for them
 
     @property
     def leaks(self) -> list[Finding]:
@@ -66,8 +68,8 @@ def write_findings(
     * predictions.parquet, with the columns of a level-one table: probability of the submitted model, spread (standard
       deviation over the blended learners), fold;
     * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
-    * leaderboard, metrics, paired, subgroups, risk_coverage, conformal, calibration, reliability, shift and ablation,
-      all .csv;
+    * leaderboard, metrics, paired, subgroups, risk_coverage, conformal, calibration, reliability, shift, ablation and
+      repeats, all .csv;
     * decisions.json: what was chosen for every outer fold, and why;
     * findings.json: the findings of the leak audit that only a stack shows;
     * thresholds.json: the operating points, chosen on inner folds and measured on outer ones.
@@ -95,8 +97,11 @@ def write_findings(
         "calibration": calibration_table(findings),
         "reliability": _reliability(findings),
         "shift": findings.shift,
-    } | ({} if findings.ablation is None else {"ablation": findings.ablation})
-    (folder / "ablation.csv").unlink(missing_ok=True)  # an earlier recipe of this name may have written one
+    }
+    optional = {"ablation": findings.ablation, "repeats": findings.repeats}
+    tables |= {name: table for name, table in optional.items() if table is not None}
+    for name in optional:  # an earlier recipe of this name may have written one
+        (folder / f"{name}.csv").unlink(missing_ok=True)
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=table.index.name is not None))
     write_json(folder / "decisions.json", decisions(findings))
@@ -114,6 +119,9 @@ def print_findings(folder: Path, findings: Findings) -> None:
         best = float(findings.board["auc"][findings.best_network])
         for line in ablation.describe_losses(findings.ablation, best):
             detail(f"  {line}")
+    if findings.repeats is not None:
+        deviation = float(findings.board["auc_seed_std"].astype(float)[result.headline])
+        say(f"level two: {describe_repeats(findings.repeats, result.headline, deviation)}")
     detail(_calibration_line(folder, findings))
     for line in _clinical_lines(folder, findings):
         detail(line)
@@ -139,7 +147,7 @@ def decisions(findings: Findings) -> dict[str, Any]:
         "tuned": {
             f"{learner}, fold {fold}": params.model_dump() for (learner, fold), params in findings.tuned_params.items()
         },
-        "recipe": findings.recipe.model_dump(mode="json"),
+        "recipe": findings.recipe.facts(),
         "without_shift": None if findings.smaller is None else findings.smaller.facts(),
     }
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from features.cases.fold_design.record import FoldRecord
+from level2_stack.evaluation.subgroups import FOLD_KIND
 from level2_stack.foreign.messages import shorten
 from level2_stack.networks_to_stack import left_out
 from melstack.bundle.origin import another_stack
@@ -64,12 +66,30 @@ def _results(stack: FinishedStack) -> Iterator[str]:
         yield f"AUC to quote: {own}"
     else:
         yield from _two_figures(stack, smaller, own)
+    yield from _folds(stack)
     yield from _gains(stack, headline)
     prevalence = stack.decisions["recipe"]["calibration"]["prevalence"]
     if prevalence is None:
         yield f"probabilities: at the prevalence of the training cases, {share:.4f}"
     else:
         yield f"probabilities: at a prevalence of {prevalence:.4f}; {share:.4f} of the training cases are malignant"
+
+
+def _folds(stack: FinishedStack) -> Iterator[str]:
+    """Yield the AUC of every fold with its name, if a column makes the folds."""
+    record = FoldRecord.of(stack.run.facts())
+    if not record.names:
+        return
+    table = pd.read_csv(stack.folder / "subgroups.csv")
+    rows = table[table["kind"].str.startswith(FOLD_KIND)]
+    limits = [f" [{row.auc_low:.3f}, {row.auc_high:.3f}]" if row.auc_low == row.auc_low else "" for row in _rows(rows)]
+    aucs = [f"{row.value} {row.auc:.3f}{text}" for row, text in zip(_rows(rows), limits, strict=True)]
+    yield f"AUC per fold by {record.words}: {'; '.join(aucs)}"
+    yield f"  {record.meaning}"
+
+
+def _rows(table: pd.DataFrame) -> Iterator[Any]:
+    return table.itertuples(index=False)
 
 
 def _two_figures(stack: FinishedStack, smaller: Mapping[str, Any], own: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from features.leaks.audit import REPORT
 from features.leaks.findings import RESOLVED_LEAK, WARNING
+from level2_stack.design.fold_checks import foreign_fold_warnings
 from level2_stack.foreign.messages import imported_networks, shorten, warnings_in
 from melstack.all_findings import audit_findings, stack_findings, unknown_names
 from melstack.report.column_words import ACQUISITION
@@ -22,6 +23,7 @@ def warnings_of(stack: FinishedStack) -> Iterator[str]:
     """Yield the warnings on the cases, the networks and the columns of ``stack``."""
     yield from audit_warnings(stack.run)
     yield from _network_warnings(stack)
+    yield from foreign_fold_warnings(stack.run, stack.networks)
     yield from _shifted_columns(stack)
     yield from _stack_warnings(stack)
 

@@ -34,6 +34,7 @@ FURTHER = (
     "reliability",
     "shift",
     "ablation",
+    "repeats",
 )  # .csv
 
 

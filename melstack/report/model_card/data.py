@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from features.cases.fold_design.record import FoldRecord
 from level2_stack.evaluation.known_truth import TRUTH
 from level2_stack.evaluation.subgroups import COLUMNS
 from melstack.report.data_page.tables import BOOKKEEPING
@@ -17,11 +18,13 @@ MAX_DIAGNOSES = 12
 
 def data_facts(cases: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts on the ``cases`` of a run for the card's template; ``facts`` is the run's cases.json."""
-    train = cases[cases["role"] == "train"]
+    train, record = cases[cases["role"] == "train"], FoldRecord.of(facts)
     return {
         "folder": Path(facts["data"]).name,
         "pictures": facts.get("pictures", 0),
-        "folds": facts["made_from"]["folds"],
+        "folds": len(record.names) or facts["made_from"]["folds"],
+        "fold_words": record.words,
+        "fold_meaning": record.meaning if record.column else "",
         "official": facts["made_from"]["official"],
         "positive": facts["made_from"].get("layout", {}).get("positive", []),
         "is_simulated": _has_true_risk(Path(facts["data"])),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from level2_stack.evaluation.subgroups import FOLD_KIND
 from melstack.report.column_words import group_words, with_raw_name
 from melstack.report.model_card.data import skin_tone_columns
 from runtime.plural import number_of
@@ -15,7 +16,9 @@ SHIFT_THRESHOLD = 0.6  # the default recipe drops acquisition columns if the upp
 def limits(cases: pd.DataFrame, tables: Mapping[str, pd.DataFrame], decisions: Mapping[str, Any]) -> list[str]:
     """Return sentences on the limits of the stack, as far as ``cases`` and ``tables`` show them."""
     sentences = [
-        *_always(cases, tables["metrics"]),
+        *_always(
+            cases, tables["metrics"], has_named_folds=bool(tables["subgroups"]["kind"].str.startswith(FOLD_KIND).any())
+        ),
         *_against_networks(tables["leaderboard"], decisions["headline"]),
         *_by_subgroup(tables["subgroups"]),
         *_shift(tables.get("shift"), decisions),
@@ -26,12 +29,13 @@ def limits(cases: pd.DataFrame, tables: Mapping[str, pd.DataFrame], decisions: M
     return sentences
 
 
-def _always(cases: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[str]:
+def _always(cases: pd.DataFrame, metrics: pd.DataFrame, *, has_named_folds: bool) -> Iterator[str]:
     positives, patients = int(metrics["positives"].iloc[0]), int(metrics["patients"].iloc[0])
     yield (
         f"All figures are for the training cases, out of fold ({number_of(positives, 'malignant picture')}, "
         f"{number_of(patients, 'patient')}). "
-        "The run has no evaluation at another site, at a later time, or in clinical use."
+        "The run has no evaluation at another site, at a later time, or in clinical use"
+        f"{', beyond its folds' if has_named_folds else ''}."
     )
     if (cases["role"] == "extra").any():
         yield "External cases were available for training; the figures here do not include them."

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from features.folder.notes import WARNING
-from level2_stack.finished import stack_digest
+from level2_stack.design.fold_checks import foreign_fold_warnings
+from level2_stack.evaluation.partitions import describe_repeats
+from level2_stack.finished import networks_of_stack, stack_digest
 from level2_stack.foreign.messages import import_warnings
 from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from level2_stack.thresholds.operating_point import Measure, point_of_subgroups, read_operating_points
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 NAME = "model_card.md"
 TEMPLATE = "model_card.md.j2"
 REQUIRED_TABLES = ("leaderboard", "metrics", "subgroups", "calibration", "paired")
-OPTIONAL_TABLES = ("shift", "ablation", "reliability")
+OPTIONAL_TABLES = ("shift", "ablation", "reliability", "repeats")
 
 
 def write_card(run: Run, folder: Path) -> Path:
@@ -68,6 +70,7 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "calibrators": _calibrators(decisions),
         "metrics": _metrics(tables["metrics"], decisions["headline"]),
         "baselines": _against(tables, decisions),
+        "repeats": _repeats(tables, decisions["headline"]),
         "points": points,
         "subgroup_point": point_of_subgroups(points) if points else None,
         "subgroups": records(tables["subgroups"]),
@@ -77,7 +80,11 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "digests": read_json(folder / "run.json")["made_from"],
         "audit": audit.model_dump() if (audit := read_audit(run, folder.name)) else None,
         "data": data_facts(cases, facts),
-        "limits": [*limits(cases, tables, decisions), *input_warnings(run)],
+        "limits": [
+            *limits(cases, tables, decisions),
+            *input_warnings(run),
+            *foreign_fold_warnings(run, networks_of_stack(folder)),
+        ],
     }
     return _render(context)
 
@@ -155,6 +162,14 @@ def made_by(mark: Path) -> str:
     if settings is None:
         return "foreign network; the run does not record how it was trained"
     return f"{network_words(settings) or 'not recorded'}; initial weights: {settings.get('weights', 'not recorded')}"
+
+
+def _repeats(tables: Mapping[str, pd.DataFrame], headline: str) -> str:
+    """Return the sentence on the partitions of the patients; "" without them."""
+    if "repeats" not in tables:
+        return ""
+    deviations = tables["leaderboard"].set_index("name")["auc_seed_std"]
+    return describe_repeats(tables["repeats"], headline, float(deviations[headline]))
 
 
 def _calibrators(decisions: Mapping[str, Any]) -> list[str]:

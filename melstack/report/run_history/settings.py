@@ -24,7 +24,8 @@ def settings_of(run: Run, folder: Path, networks: Sequence[str]) -> Settings:
     cases = facts["made_from"]
     settings: dict[str, Any] = {
         "data": {"folder": facts["data"], "external": sorted(cases.get("extra", {}))},
-        "folds": {"number": cases["folds"], "official": cases["official"], "seed": cases["seed"]},
+        "folds": {"number": cases["folds"], "official": cases["official"], "seed": cases["seed"]}
+        | {name: cases[name] for name in ("by", "by_time") if name in cases},
         "recipe": decisions["recipe"],
         NETWORKS: list(networks),
         MODELS: {name: _model(run.level1 / name / "run.json") for name in networks},

@@ -24,7 +24,7 @@ from runtime.tables import read_table
 
 Floats = NDArray[np.float64]
 TABLES = ("leaderboard", "metrics", "subgroups", "calibration", "reliability", "shift")
-OPTIONAL_TABLES = ("ablation", "risk_coverage", "conformal")
+OPTIONAL_TABLES = ("ablation", "risk_coverage", "conformal", "repeats")
 FILES = ("learners.parquet", "predictions.parquet", "decisions.json", "run.json", *(f"{name}.csv" for name in TABLES))
 
 

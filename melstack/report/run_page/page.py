@@ -8,9 +8,11 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from features.cases.fold_design.record import FoldRecord
 from features.leaks.findings import BLOCKING, RESOLVED_LEAK, WARNING
 from level2_stack.crossval.ablation import COLUMNS, MIN_LEAK_LOSS, NETWORK_PARTS
 from level2_stack.evaluation.auc import Floats
+from level2_stack.evaluation.partitions import describe_repeats
 from level2_stack.foreign.messages import import_warnings
 from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.report.charts import Scale, scale_over
@@ -125,6 +127,8 @@ def _tables(stack: StackResults) -> dict[str, Any]:
     correlation = correlation_of(scores, stack.y)
     return {
         "board": board.assign(lowest=folds.min(axis=1), highest=folds.max(axis=1)).to_dict("records"),
+        "repeats": _repeats(stack),
+        "folds_meaning": record.meaning if (record := FoldRecord.of(stack.run.facts())).column else "",
         "board_scale": scale_over(board["low"].to_numpy(), board["high"].to_numpy()),
         "metrics": _metrics(stack.tables["metrics"]),
         "correlation": correlation,
@@ -138,6 +142,13 @@ def _tables(stack: StackResults) -> dict[str, Any]:
         "subgroup_scale": scale_over(groups["auc_low"].to_numpy(), groups["auc_high"].to_numpy()),
         "calibration": stack.tables["calibration"].to_dict("records"),
     }
+
+
+def _repeats(stack: StackResults) -> str:
+    """Return the sentence on the AUC over partitions of the patients; "" if the stack has only one."""
+    if "repeats" not in stack.tables:
+        return ""
+    return describe_repeats(stack.tables["repeats"], stack.headline, float(stack.board["auc_seed_std"][stack.headline]))
 
 
 def _metrics(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from level2_stack.evaluation.auc import auc, patient_bootstrap
-from level2_stack.evaluation.subgroups import MIN_PATIENTS, age_band, common_threshold, subgroup_table
+from level2_stack.evaluation.subgroups import (
+    MIN_PATIENTS,
+    age_band,
+    common_threshold,
+    list_groups,
+    subgroup_table,
+    with_fold_names,
+)
 from runtime.errors import InputFault
 
 SITE = "anatom_site_general_challenge"
@@ -183,3 +190,22 @@ def test_scores_at_the_threshold_are_predicted_malignant():
     y, score = np.array([1.0] * 10 + [0.0] * 10), np.r_[np.full(9, 0.8), 0.1, np.full(4, 0.8), np.full(6, 0.2)]
     row = subgroup_table(y, score, np.arange(20).astype(object), pd.DataFrame(index=range(20)), replicates=2).iloc[0]
     assert row[["threshold", "sensitivity", "specificity"]].to_list() == pytest.approx([0.8, 0.9, 0.6])
+
+
+def test_folds_that_a_column_makes_are_subgroups_in_their_order() -> None:
+    cases = pd.DataFrame({"fold": [1, 0, 1, -1]}, index=list("abcd"))
+    facts = {"made_from": {"by": "hospital"}, "fold_names": ["Vienna", "Basel and Athens"]}
+    column = with_fold_names(cases, facts)["fold by hospital"]
+    assert column.tolist()[:3] == ["Basel and Athens", "Vienna", "Basel and Athens"]
+    assert pd.isna(column.iloc[3])
+    train = with_fold_names(cases, facts).iloc[:3]
+    groups = list_groups(np.array([0.1, 0.2, 0.3]), train)
+    assert [(each.kind, each.value) for each in groups[1:]] == [
+        ("fold by hospital", "Vienna"),
+        ("fold by hospital", "Basel and Athens"),
+    ]
+
+
+def test_folds_by_patient_are_no_subgroups() -> None:
+    cases = pd.DataFrame({"fold": [1, 0]})
+    assert with_fold_names(cases, {"made_from": {"folds": 2}}) is cases
