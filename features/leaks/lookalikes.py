@@ -171,8 +171,8 @@ def _best_starts(
     start = np.repeat(np.arange(len(pairs)), TURNS)
     order = np.lexsort([-agreement.ravel(), pairs[start]])
     rank = np.arange(len(order)) - np.searchsorted(pairs[start], pairs[start][order])
-    chosen = order[(rank < TURNS) & (agreement.ravel()[order] >= DISC_LIMIT)]
-    return start[chosen], angles.ravel()[chosen], flips.ravel()[chosen]
+    best = order[(rank < TURNS) & (agreement.ravel()[order] >= DISC_LIMIT)]
+    return start[best], angles.ravel()[best], flips.ravel()[best]
 
 
 def _same_pixels(traces: pd.DataFrame) -> pd.DataFrame:
