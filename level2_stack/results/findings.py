@@ -120,8 +120,8 @@ def print_findings(folder: Path, findings: Findings) -> None:
         for line in ablation.describe_losses(findings.ablation, best):
             detail(f"  {line}")
     if findings.repeats is not None:
-        deviation = float(findings.board["auc_seed_std"].astype(float)[result.headline])
-        say(f"level two: {describe_repeats(findings.repeats, result.headline, deviation)}")
+        models = (result.headline, result.submitted_model)
+        say(f"level two: {describe_repeats(findings.repeats, models, findings.board['auc_seed_std'])}")
     detail(_calibration_line(folder, findings))
     for line in _clinical_lines(folder, findings):
         detail(line)

@@ -11,7 +11,7 @@ from typing import Any
 class FoldRecord:
     """The column that makes the folds of a run, whether it holds times, and the name of each fold.
 
-    Without such a column, ``column`` is "" and there are no names.
+    Without such a column, ``column`` is "" and ``names`` is empty.
     """
 
     column: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def card(run: Run, folder: Path, *, origins: bool = False) -> str:
         "calibrators": _calibrators(decisions),
         "metrics": _metrics(tables["metrics"], decisions["headline"]),
         "baselines": _against(tables, decisions),
-        "repeats": _repeats(tables, decisions["headline"]),
+        "repeats": _repeats(tables, (decisions["headline"], decisions["submitted"])),
         "points": points,
         "subgroup_point": point_of_subgroups(points) if points else None,
         "subgroups": records(tables["subgroups"]),
@@ -164,12 +164,11 @@ def made_by(mark: Path) -> str:
     return f"{network_words(settings) or 'not recorded'}; initial weights: {settings.get('weights', 'not recorded')}"
 
 
-def _repeats(tables: Mapping[str, pd.DataFrame], headline: str) -> str:
+def _repeats(tables: Mapping[str, pd.DataFrame], models: Sequence[str]) -> str:
     """Return the sentence on the partitions of the patients; "" without them."""
     if "repeats" not in tables:
         return ""
-    deviations = tables["leaderboard"].set_index("name")["auc_seed_std"]
-    return describe_repeats(tables["repeats"], headline, float(deviations[headline]))
+    return describe_repeats(tables["repeats"], models, tables["leaderboard"].set_index("name")["auc_seed_std"])
 
 
 def _calibrators(decisions: Mapping[str, Any]) -> list[str]:

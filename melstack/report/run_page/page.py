@@ -148,7 +148,8 @@ def _repeats(stack: StackResults) -> str:
     """Return the sentence on the AUC over partitions of the patients; "" if the stack has only one."""
     if "repeats" not in stack.tables:
         return ""
-    return describe_repeats(stack.tables["repeats"], stack.headline, float(stack.board["auc_seed_std"][stack.headline]))
+    models = (stack.headline, stack.submission)
+    return describe_repeats(stack.tables["repeats"], models, stack.board["auc_seed_std"])
 
 
 def _metrics(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:

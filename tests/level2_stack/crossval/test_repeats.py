@@ -87,7 +87,8 @@ def test_a_recipe_without_repeats_has_the_facts_of_older_ones() -> None:
 
 def test_the_sentence_has_the_spread_of_partitions_and_of_seeds() -> None:
     table = pd.DataFrame({"partition": [0, 1, 2], "model": "choice", "auc": [0.80, 0.82, 0.84]})
-    text = describe_repeats(table, "choice", 0.001)
+    deviations = pd.Series({"choice": float("nan"), "blend": 0.001})
+    text = describe_repeats(table, ("choice", "blend"), deviations)
     assert "over 3 partitions of the patients: mean 0.8200, standard deviation 0.0200, 0.8000 to 0.8400" in text
-    assert "standard deviation over seeds 0.0010" in text
-    assert "seeds" not in describe_repeats(table, "choice", float("nan"))
+    assert "standard deviation of blend over seeds 0.0010" in text
+    assert "seeds" not in describe_repeats(table, ("choice",), deviations)
