@@ -147,7 +147,7 @@ def _correlate_pairs(
     rows, number = np.unique(pairs[start], return_inverse=True)
     if not len(rows):
         return alike
-    own, maps = disc_maps(places[start, 0]), disc_maps(places[start, 1], angles, flips)
+    own, maps = disc_maps(places[start, 0]), disc_maps(places[start, 1], angles, flips.astype(np.float64))
     score, own, maps = refine_coarsely(coarse[rows] * np.float32(STEP), number, own, maps)
     for side, limit in ((MEDIUM, COARSE_LIMIT), (FINE, MEDIUM_LIMIT)):
         is_candidate = score >= limit
@@ -157,8 +157,9 @@ def _correlate_pairs(
         score, maps = refine_details(grey[rows, 0], grey[rows, 1], own, maps, side)
     alike[rows] = score
     high = score >= ALIKE
-    is_chance = prominence(*grey[rows[high]].swapaxes(0, 1), own.part(high), maps.part(high), FINE) < PROMINENT
-    alike[rows[high][is_chance]] = 0
+    likely = rows[high]
+    is_chance = prominence(grey[likely, 0], grey[likely, 1], own.part(high), maps.part(high), FINE) < PROMINENT
+    alike[likely[is_chance]] = 0
     return alike
 
 
@@ -169,7 +170,7 @@ def _best_starts(
     spectra = [ring_spectra(smooth(grey[:, end]), pairs, places[:, end]) for end in (0, 1)]
     agreement, angles, flips = best_turns(spectra[0], spectra[1], TURNS)
     start = np.repeat(np.arange(len(pairs)), TURNS)
-    order = np.lexsort([-agreement.ravel(), pairs[start]])
+    order = np.lexsort((-agreement.ravel(), pairs[start]))
     rank = np.arange(len(order)) - np.searchsorted(pairs[start], pairs[start][order])
     best = order[(rank < TURNS) & (agreement.ravel()[order] >= DISC_LIMIT)]
     return start[best], angles.ravel()[best], flips.ravel()[best]
