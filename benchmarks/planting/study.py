@@ -18,6 +18,7 @@ from runtime.progress import say
 
 KINDS = cases.KINDS | columns.KINDS | networks.KINDS
 STRENGTHS = ("weak", "medium", "strong")
+NO_ALARM = "no alarm"
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,17 @@ def planting_study(
         f"planted_{word}": all_verdicts.count(word) for word in ("named", "refused", "warned", "missed")
     }
     figures |= {"planted": len(all_verdicts), "untouched": len(clean)}
-    figures["false_alarms"] = int((clean["verdict"] != "missed").sum())
+    figures["false_alarms"] = int((clean["verdict"] != NO_ALARM).sum())
     return Study({"planted leaks": leak_table, "untouched tables": clean}, figures)
 
 
 def _run(draw: Callable[[int], Source], trial: _Trial) -> tuple[str, str]:
     """Return the verdict on a trial, and the alarms in one text."""
-    source, culprits = draw(trial.seed), tuple[str, ...](["no alarm names this"])
+    source, culprits = draw(trial.seed), tuple[str, ...]()
     if trial.kind:
         source, culprits = KINDS[trial.kind](source, trial.strength, np.random.default_rng(trial.seed))
     outcome = outcome_of(source)
-    verdict = outcome.verdict(culprits)
-    say(f"{trial.kind or f'untouched, seed {trial.seed}'}, {STRENGTHS[trial.strength]}: {verdict}")
+    verdict = outcome.verdict(culprits) if trial.kind else "alarm" if outcome.alarms else NO_ALARM
+    name = f"{trial.kind}, {STRENGTHS[trial.strength]}" if trial.kind else f"untouched, seed {trial.seed}"
+    say(f"{name}: {verdict}")
     return verdict, " | ".join(outcome.alarms)
