@@ -11,7 +11,10 @@ def describe_repeats(table: pd.DataFrame, models: Sequence[str], deviations: pd.
     ``deviations`` is model -> standard deviation of the AUC over seeds; the sentence has that of the first model with
     one, since a choice among learners has none.
     """
-    aucs, by_seed = table.loc[table["model"] == models[0], "auc"], deviations.astype(float).reindex(models).dropna()
+    aucs, by_seed = (
+        table.loc[table["model"] == models[0], "auc"],
+        deviations.astype(float).reindex(list(models)).dropna(),
+    )
     seeds = f"; standard deviation of {by_seed.index[0]} over seeds {by_seed.iloc[0]:.4f}" if len(by_seed) else ""
     return (
         f"AUC of {models[0]} over {len(aucs)} partitions of the patients: mean {aucs.mean():.4f}, standard deviation "
