@@ -48,18 +48,21 @@ def cox_coefficients(y: Floats, margin: Floats, weights: Floats, *, slope: bool)
     Every column of ``weights`` (n, b) >= 0 is a weighting of the rows. Without ``slope`` the slope is 1. By Newton's
     method; NaN where the likelihood has no maximum.
     """
+    middle, spread = float(margin.mean()), float(margin.std()) or 1.0
+    z = (margin - middle) / spread
     # From a slope of 0, where every row has its full curvature, steps rather fall short than lead too far.
     share = np.clip(ratio(y @ weights, weights.sum(axis=0)), EPSILON, 1 - EPSILON)
-    flat = np.vstack([logit(share), np.zeros(weights.shape[1])])
-    coefficients = flat if slope else np.vstack([np.zeros(weights.shape[1]), np.ones(weights.shape[1])])
+    start = np.zeros_like(share) if slope else np.full_like(share, spread)
+    coefficients = np.vstack([logit(share), start])
     for _ in range(STEPS):
-        step = _newton_step(y, margin, weights, coefficients, slope=slope)
-        # A long step can leave the region in which Newton's method converges.
-        coefficients = coefficients - np.clip(step, -2.0, 2.0)
+        step = _newton_step(y, z, weights, coefficients, slope=slope)
+        # A long step can leave the region in which Newton's method converges; both parts keep their proportion.
+        coefficients = coefficients - step * np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=0), TOLERANCE))
         if not (np.abs(step) > TOLERANCE).any():
             break
     has_maximum = (np.abs(step) <= TOLERANCE).all(axis=0) & (np.abs(coefficients) < LARGEST).all(axis=0)
-    return np.asarray(np.where(has_maximum, coefficients, np.nan))
+    slopes = coefficients[1] / spread
+    return np.asarray(np.where(has_maximum, np.stack([coefficients[0] - slopes * middle, slopes]), np.nan))
 
 
 def _newton_step(y: Floats, margin: Floats, weights: Floats, coefficients: Floats, *, slope: bool) -> Floats:

@@ -71,3 +71,18 @@ def test_a_certain_wrong_probability_gives_finite_measures() -> None:
     y[:3] = [1.0, 0.0, 0.0]
     measures = values(calibration_measures(y, p, groups, replicates=5))
     assert all(np.isfinite(value) for value in measures.values())
+
+
+@pytest.mark.parametrize("shift", [-6.0, -3.0, 0.0, 4.0])
+def test_probabilities_far_from_the_share_of_positives_have_a_slope(shift: float) -> None:
+    y, p, groups = draw(rows=400, intercept=-0.5)
+    measures = values(calibration_measures(y, expit(0.4 * logit(p) + shift), groups, replicates=20))
+    regression = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000).fit((0.4 * logit(p) + shift)[:, None], y)
+    assert measures["slope"] == pytest.approx(regression.coef_[0, 0], abs=1e-5)
+
+
+def test_every_replicate_with_both_classes_has_a_slope() -> None:
+    y, p, _ = draw(rows=300, intercept=-2.0)
+    counts = np.random.default_rng(0).multinomial(300, np.full(300, 1 / 300), size=200).T.astype(np.float64)
+    lines = cox_coefficients(y, np.asarray(logit(p)) - 4, counts, slope=True)
+    assert np.isfinite(lines).all()
