@@ -167,7 +167,8 @@ def test_the_auc_without_networks_that_shift_is_in_every_text_that_has_the_other
 )
 def test_the_methods_say_by_what_the_folds_were_made(run: Run, ways: dict[str, object], words: str) -> None:
     facts = read_json(run.cases_mark)
-    write_json(run.cases_mark, facts | {"made_from": facts["made_from"] | ways})
+    names = [f"year {number}" for number in range(5)]
+    write_json(run.cases_mark, facts | {"made_from": facts["made_from"] | ways, "fold_names": names})
     text = methods_text(read_stack(run, "default", ("paired",)))
     assert words in text
     assert ("the folds were balanced" in text) == (not ways)
