@@ -100,16 +100,15 @@ def _refuse_changes(run: Run, made_from: Inputs, data: DataFolder) -> None:
     except InputFault as fault:
         from features.leaks.traces import changed_pictures
 
-        names = changed_pictures(run.pairs.parent, picture_paths(run, data.path)) if run.cases.is_file() else []
+        names = changed_pictures(run.pairs.parent, pictures_of_run(run, data.path)) if run.cases.is_file() else []
         raise InputFault(f"{fault}" + (f"\npictures that changed: {list_names(names)}" if names else "")) from fault
 
 
-def picture_paths(run: Run, data: Path) -> dict[str, Path]:
+def pictures_of_run(run: Run, data: Path) -> dict[str, Path]:
     """Return image_name -> path of every picture of the frozen cases, whose data folder is ``data``."""
-    cases = run.read_cases()
-    if "picture" not in cases:
-        return {}
-    return {str(name): data / str(picture) for name, picture in cases["picture"].dropna().items()}
+    from features.cases.attach_pictures import picture_paths  # slow to import, and only needed to name changes
+
+    return picture_paths(run.read_cases(), data)
 
 
 def records_sizes(run: Run) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from features.compute_blocks import block_marks
 from features.folder.data_folder import CaseFolders
 from features.folder.layout import Request
-from features.freeze_cases import case_ingredients, picture_paths, records_sizes
+from features.freeze_cases import case_ingredients, pictures_of_run, records_sizes
 from features.leaks.audit import REPORT, audit_ingredients
 from features.leaks.traces import MARK as TRACES
 from features.leaks.traces import changed_pictures
@@ -142,7 +142,7 @@ def _trace_inputs(run: Run) -> Mapping[str, Any] | None:
     mark, facts = run.pairs.with_name(TRACES), run.facts()
     if find_damage(run.cases_mark):
         return None
-    paths = picture_paths(run, Path(facts["data"]))
+    paths = pictures_of_run(run, Path(facts["data"]))
     changes = changed_pictures(mark.parent, paths, read_all=True)
     made_from: Mapping[str, Any] = read_json(mark)["made_from"]
     return {**made_from, "pictures": f"changed since they were read: {list_names(changes)}"} if changes else made_from

@@ -24,6 +24,13 @@ SIZES = ("width", "height", "file_bytes")
 Place = tuple[Path, PictureLocation]  # the data folder, and the location of its pictures
 
 
+def picture_paths(cases: pd.DataFrame, data: Path) -> dict[str, Path]:
+    """Return image_name -> path of the picture of every case of the folder ``data`` that has one."""
+    if "picture" not in cases:
+        return {}
+    return {str(name): data / str(picture) for name, picture in cases["picture"].dropna().items()}
+
+
 def name_pictures(
     raw: pd.DataFrame, data: DataFolder, location: PictureLocation | None, where: str, faults: Faults
 ) -> tuple[pd.DataFrame, PictureLocation | None]:

@@ -76,23 +76,15 @@ class DataFolder:
 
     def with_train_as_test(self) -> DataFolder:
         """Return the folder with its table and pictures of training cases as those of test cases."""
-        layout = self.layout
-        return self._with_layout(
-            test=layout.train,
-            test_pictures=layout.train_pictures,
-            test_join=layout.train_join,
-            test_header=layout.train_header,
-        )
+        return self._with_side("train", "test")
 
     def with_test_as_train(self) -> DataFolder:
         """Return the folder with its table and pictures of test cases as those of training cases, which have labels."""
-        layout = self.layout
-        return self._with_layout(
-            train=layout.test,
-            train_pictures=layout.test_pictures,
-            train_join=layout.test_join,
-            train_header=layout.test_header,
-        )
+        return self._with_side("test", "train")
+
+    def _with_side(self, side: str, other: str) -> DataFolder:
+        ends = ("", "_pictures", "_join", "_header")
+        return self._with_layout(**{f"{other}{end}": getattr(self.layout, f"{side}{end}") for end in ends})
 
     def with_train_table(self, name: str, location: PictureLocation) -> DataFolder:
         """Return the folder with the table ``name`` and the pictures of ``location`` as those of training cases."""

@@ -44,18 +44,13 @@ def smooth_calibration(
     grid = np.quantile(margin, np.linspace(0.005, 0.995, POINTS))
     design, at_grid = spline_basis(margin, knots), spline_basis(grid, knots)
     draws = Draws(groups, replicates=replicates, seed=seed)
-    curves, fit_of_rows = [], np.zeros(0)
-    for counts in draws.batches(32):
-        for count in counts.T:
-            weights = count[draws.patient_of]
-            if len(np.unique(y[weights > 0])) == 2:
-                model = _fit(design, y, weights)
-                curves.append(model.predict_proba(at_grid)[:, 1])
-                fit_of_rows = fit_of_rows if len(fit_of_rows) else model.predict_proba(design)[:, 1]
+    weightings = (count[draws.patient_of] for counts in draws.batches(32) for count in counts.T)
+    models = [_fit(design, y, weights) for weights in weightings if len(np.unique(y[weights > 0])) == 2]
+    curves = [model.predict_proba(at_grid)[:, 1] for model in models]
     low, high = np.quantile(curves[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     p = 1 / (1 + np.exp(-grid))
     curve = pd.DataFrame({"probability": p, "observed": curves[0], "low": low, "high": high}).drop_duplicates()
-    distance = np.abs(fit_of_rows - probability)
+    distance = np.abs(models[0].predict_proba(design)[:, 1] - probability)
     return SmoothCalibration(curve, float(distance.mean()), float(np.quantile(distance, 0.9)), float(distance.max()))
 
 

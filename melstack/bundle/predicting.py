@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from features.cases.attach_pictures import picture_paths
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from level2_stack.foreign.read import read_foreign_predictions
@@ -33,8 +34,7 @@ def predict_folder(
     and ``Bundle.predict`` do.
     """
     check_writable(out)
-    if foreign is not None and not foreign.is_dir():
-        raise InputFault(f"{foreign}: no such folder; give the folder with <network>/test.csv of the other networks")
+    check_foreign_folder(foreign)
     data_folder, bundle = DataFolder.open(data, mapping), Bundle.load(folder, threads=threads)
     cases = read_new_cases(data_folder, list(bundle.manifest.metadata))
     foreign_tables = {}
@@ -42,7 +42,7 @@ def predict_folder(
         foreign_tables = read_foreign_predictions(foreign, bundle.foreign_networks, cases, data_folder.notes)
     for note in data_folder.notes:
         say(note)
-    predictions = bundle.predict_valid_cases(cases, _pictures(cases, data), foreign_tables)
+    predictions = bundle.predict_valid_cases(cases, picture_paths(cases, data), foreign_tables)
     write_predictions(predictions, out, data_folder.spellings)
     patients = number_of(cases["patient_id"].nunique(), "patient")
     say(f"predicted: {number_of(len(cases), 'case')} of {patients}, {out / 'submission.csv'}")
@@ -51,6 +51,12 @@ def predict_folder(
     unlike = sum(bool(sentences) for sentences in predictions.notices.values())
     if unlike:
         say(f"  {unlike} of them differ from the training cases: {out / 'notices.json'} says how")
+
+
+def check_foreign_folder(foreign: Path | None) -> None:
+    """Raise InputFault if ``foreign``, the folder of the networks that a bundle lacks, is named and is not there."""
+    if foreign is not None and not foreign.is_dir():
+        raise InputFault(f"{foreign}: no such folder; give the folder with <network>/test.csv of the other networks")
 
 
 def write_predictions(predictions: Predictions, out: Path, spellings: Mapping[str, str] | None = None) -> None:
@@ -76,9 +82,3 @@ def _decision_sentences(bundle: Bundle, table: pd.DataFrame) -> Iterator[str]:
     for point in bundle.operating_points:
         count = int(table[point.column].sum())
         yield f"{point.column}: {count} of {number_of(len(table), 'case')} at or above {point.threshold:.4g}"
-
-
-def _pictures(cases: pd.DataFrame, data: Path) -> dict[str, Path]:
-    if "picture" not in cases:
-        return {}
-    return {str(name): data / str(picture) for name, picture in cases["picture"].items()}

@@ -12,9 +12,11 @@ from pydantic import Field
 
 from level2_stack.calibration.calibrate import shift_prior
 from level2_stack.design.assemble import Design
+from level2_stack.evaluation.auc import Interval
 from level2_stack.evaluation.frozen_probabilities import calibration_measures
 from level2_stack.evaluation.metrics import CURVE_METRICS, clinical_metrics
 from level2_stack.evaluation.subgroups import subgroup_table
+from level2_stack.thresholds.operating_point import Measure
 from runtime.files import read_arrays, read_json, write_arrays, write_json
 from runtime.settings import Settings, check_settings
 
@@ -22,14 +24,6 @@ FILE, NAMES = "training.json", "training_names.npz"
 QUANTILES = tuple(np.round(np.linspace(0, 1, 101), 2).tolist())
 DISCRIMINATION = ("auc", "auc_delong", *(name for name in CURVE_METRICS if name != "auc"))
 SUBGROUP_COLUMNS = ("kind", "value", "rows", "positives", "auc", "auc_low", "auc_high")
-
-
-class Estimate(Settings):
-    """A measure of the run's out-of-fold probabilities with its 95 % limits; None: the cases do not determine it."""
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 class ColumnValues(Settings):
@@ -46,7 +40,7 @@ class Reference(Settings):
     rows: int
     positives: int
     patients: int
-    measures: dict[str, Estimate]
+    measures: dict[str, Measure]
     subgroups: tuple[dict[str, Any], ...]
     columns: dict[str, ColumnValues]
 
@@ -84,7 +78,7 @@ def write_training_reference(
         positives=int(design.y.sum()),
         patients=len(set(design.groups)),
         measures={
-            str(row["metric"]): Estimate(**{name: _finite(row[name]) for name in ("value", "low", "high")})
+            str(row["metric"]): Measure.of(Interval(row["value"], row["low"], row["high"]))
             for row in measures.to_dict("records")
         },
         subgroups=tuple({key: row[key] for key in SUBGROUP_COLUMNS} for row in rows),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.cases.attach_pictures import picture_paths
 from features.cases.labelled_cases import LabelledCases, read_labelled_cases
 from features.folder.data_folder import DataFolder
 from features.folder.notes import warning
@@ -65,7 +66,7 @@ def predict_labelled_cases(bundle: Bundle, data: DataFolder, foreign: Path | Non
     source = read_labelled_cases(data, list(bundle.manifest.metadata))
     _note_missing_columns(source.table, bundle, data)
     cases = source.table.drop(columns="target")
-    pictures = _pictures(cases, data.path)
+    pictures = picture_paths(cases, data.path)
     foreign_tables: Mapping[str, pd.DataFrame] = {}
     if foreign is not None:
         foreign_tables = read_foreign_predictions(foreign, bundle.foreign_networks, cases, data.notes)
@@ -77,12 +78,6 @@ def predict_labelled_cases(bundle: Bundle, data: DataFolder, foreign: Path | Non
     flow = _flow(source, is_training)
     selection = predictions.of_rows(~is_training)
     return ValidationCases(table, selection, flow, data.notes, source.has_patients, source.tones)
-
-
-def _pictures(cases: pd.DataFrame, data: Path) -> dict[str, Path]:
-    if "picture" not in cases or cases["picture"].isna().all():
-        return {}
-    return {str(name): data / str(picture) for name, picture in cases["picture"].items()}
 
 
 def _note_missing_columns(table: pd.DataFrame, bundle: Bundle, data: DataFolder) -> None:

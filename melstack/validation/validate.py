@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.cases.attach_pictures import picture_paths
 from features.folder.data_folder import DataFolder
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import bundle_digest
-from melstack.bundle.predicting import write_predictions
+from melstack.bundle.predicting import check_foreign_folder, write_predictions
 from melstack.bundle.updating import write_updated_bundle
 from melstack.report.validation_page.page import write_page
-from melstack.validation.cases import ValidationCases, predict_labelled_cases
+from melstack.validation.cases import predict_labelled_cases
 from melstack.validation.drift import unusual_share
 from melstack.validation.measures import Validation, validate_cases
 from melstack.validation.skin_tone import estimate_skin_tones
 from melstack.validation.summary import summary
-from runtime.errors import InputFault
 from runtime.files import check_writable, write_json, write_text
 from runtime.plural import number_of
 from runtime.progress import say
@@ -41,14 +41,13 @@ def validate_folder(request: ValidationRequest) -> Validation:
     ``validation.html``. Raises InputFault, before it predicts anything, if a folder cannot be used.
     """
     check_writable(request.out)
-    if request.foreign is not None and not request.foreign.is_dir():
-        raise InputFault(f"{request.foreign}: no such folder; it holds <network>/test.csv of the other networks")
+    check_foreign_folder(request.foreign)
     data = DataFolder.open(request.data, request.mapping)
     bundle = Bundle.load(request.bundle, threads=request.threads)
     cases = predict_labelled_cases(bundle, data, request.foreign)
     for note in cases.notes:
         say(note)
-    pictures = _pictures(cases, request.data)
+    pictures = picture_paths(cases.table, request.data)
     tones = None if cases.tone_columns or not pictures else estimate_skin_tones(pictures)
     validation = validate_cases(bundle, cases, tones, request.auc_width)
     _write_tables(validation, request, data)
@@ -59,12 +58,6 @@ def validate_folder(request: ValidationRequest) -> Validation:
         _write_update(validation, request)
     say(f"validation: {page}")
     return validation
-
-
-def _pictures(cases: ValidationCases, data: Path) -> dict[str, Path]:
-    if "picture" not in cases.table:
-        return {}
-    return {str(name): data / str(picture) for name, picture in cases.table["picture"].dropna().items()}
 
 
 def _write_tables(validation: Validation, request: ValidationRequest, data: DataFolder) -> None:

@@ -29,7 +29,7 @@ def contact_tiles(
         part = part.iloc[np.linspace(0, len(part) - 1, min(tiles, len(part))).round().astype(int)]
         sources = {str(case): tile_source(data / row["picture"]) for case, row in part.iterrows()}
         unreadable += [case for case, source in sources.items() if source is None]
-        about = {str(case): _about(row) for case, row in part.iterrows()}
+        about = {str(case): describe_case(row) for case, row in part.iterrows()}
         readable = {case: source for case, source in sources.items() if source is not None}
         tiles_of[name] = [{"name": case, "about": about[case], "source": source} for case, source in readable.items()]
     return {name: part for name, part in tiles_of.items() if part}, unreadable
@@ -49,7 +49,8 @@ def tile_source(path: Path) -> str | None:
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(square, QUALITY)).decode("ascii")
 
 
-def _about(row: pd.Series) -> str:
+def describe_case(row: pd.Series) -> str:
+    """Return sex, age, site and diagnosis of a case, as far as they are known."""
     columns = ("sex", "age_approx", "anatom_site_general_challenge", "diagnosis")
     values = [row[name] for name in columns if name in row and not pd.isna(row[name])]
     return ", ".join(f"{value:.0f}" if isinstance(value, float) else str(value) for value in values)

@@ -13,7 +13,7 @@ from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import bundle_digest
 from melstack.report.charts import Axis, Band, Bar, Chart, Line, scale_over
 from melstack.report.column_words import bare_words, group_words
-from melstack.report.data_page.sheet import tile_source
+from melstack.report.data_page.sheet import describe_case, tile_source
 from melstack.report.run_page.origins import now
 from melstack.report.run_page.page import render
 from melstack.report.run_page.thresholds import RARE, precision_line, roc_line, round_up
@@ -203,11 +203,7 @@ def _errors(validation: Validation, data: Path) -> dict[str, list[Row]]:
     for row in validation.errors.to_dict("records"):
         picture = table["picture"].get(row["image_name"]) if "picture" in table else None
         source = None if pd.isna(picture) else tile_source(data / str(picture))
-        groups[titles[row["target"]]].append({**row, "source": source, "about": _about(table.loc[row["image_name"]])})
+        groups[titles[row["target"]]].append(
+            {**row, "source": source, "about": describe_case(table.loc[row["image_name"]])}
+        )
     return groups
-
-
-def _about(row: pd.Series) -> str:
-    names = ("sex", "age_approx", "anatom_site_general_challenge", "diagnosis")
-    values = [row[name] for name in names if name in row and not pd.isna(row[name])]
-    return ", ".join(f"{value:.0f}" if isinstance(value, float) else str(value) for value in values)
