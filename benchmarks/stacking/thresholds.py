@@ -13,7 +13,7 @@ from level2_stack.calibration import calibrate
 from level2_stack.evaluation.at_thresholds import decision_measures
 from level2_stack.thresholds.conformal import conformal_sets
 from level2_stack.thresholds.freeze import NestedRows, freeze_threshold
-from level2_stack.thresholds.operating_point import Rule
+from level2_stack.thresholds.settings import Rule
 
 Floats = NDArray[np.float64]
 FOLDS, PICTURES = 5, 4  # folds of the run; pictures of a patient, on average

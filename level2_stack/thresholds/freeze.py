@@ -11,8 +11,9 @@ from level2_stack.crossval.decide import StackResult, inner_probability, mean_pr
 from level2_stack.design.assemble import Design
 from level2_stack.evaluation.at_thresholds import decision_measures
 from level2_stack.recipe import Recipe
-from level2_stack.thresholds.operating_point import Measure, OperatingPoint, Rule, name_of
+from level2_stack.thresholds.operating_point import Measure, OperatingPoint, name_of
 from level2_stack.thresholds.rules import Choice, choose_threshold
+from level2_stack.thresholds.settings import Rule
 
 Floats = NDArray[np.float64]
 

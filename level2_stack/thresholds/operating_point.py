@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from level2_stack.evaluation.auc import Interval
+from level2_stack.thresholds.settings import Rule
 from runtime.files import read_json, write_json
 from runtime.settings import Settings, check_settings
 
 FILE = "thresholds.json"  # in the folder of a stack, and in a bundle
-Rule = Literal["sensitivity", "specificity", "npv", "net_benefit"]
 Floats = NDArray[np.float64]
 UNITS = {"sensitivity": "sensitivity", "specificity": "specificity", "npv": "NPV"}
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from level2_stack.evaluation.auc import ratio
-from level2_stack.thresholds.operating_point import Rule
+from level2_stack.thresholds.settings import Rule
 
 Floats = NDArray[np.float64]
 CERTAIN = 1e-9  # of a rank: (1 - 0.9) * 10 is less than 1 as a float

@@ -1,13 +1,13 @@
 """The rules of a recipe's thresholds."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from level2_stack.thresholds.operating_point import Rule
 from runtime.settings import Settings
 
+Rule = Literal["sensitivity", "specificity", "npv", "net_benefit"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 AUTO = "auto"
 AUTO_RISK = 0.1  # of the prevalence: how much malignancy "auto" leaves among the cases predicted benign
