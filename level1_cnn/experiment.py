@@ -18,6 +18,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Targets = Literal["binary", "diagnosis3", "diagnosis9"]
+Layers = Literal["last", "all"]
 External = Literal["joint", "apart"]  # external cases: in the training of every fold, or only in a pretraining stage
 # Setting -> (other setting, its values): the setting has an effect only while the other one has one of these values.
 CONDITIONS: dict[str, tuple[str, tuple[object, ...]]] = {
@@ -92,12 +93,28 @@ class Finetune(Settings):
         return self
 
 
+class PictureInput(Settings):
+    """A picture that a frozen network sees of a case: the central share ``crop`` of the stored picture, ``side`` px."""
+
+    side: int = Field(ge=32)
+    crop: float = Field(default=1.0, ge=0.3, le=1)
+
+
 class FrozenFeatures(Settings):
     """Settings of the method that leaves the weights unchanged and fits a regularised logistic head on embeddings."""
 
     method: Literal["frozen"]
-    regularisation: Positive  # C of scikit-learn's LogisticRegression, on standardised embeddings
+    layers: Layers = "last"  # all: mean and standard deviation of the outputs of all stages
+    inputs: tuple[PictureInput, ...] = ()  # with several, one head has the features of all; (): the stored picture
+    # C of scikit-learn's LogisticRegression, on standardised embeddings; auto: chosen inside the training folds
+    regularisation: Positive | Literal["auto"] = "auto"
     external: External = "joint"
+
+    @model_validator(mode="after")
+    def _has_other_inputs(self) -> Self:
+        if len({(view.side, view.crop) for view in self.inputs}) < len(self.inputs):
+            raise ValueError("two inputs are the same; each must have another side or crop")
+        return self
 
 
 class Experiment(Settings):
@@ -110,6 +127,17 @@ class Experiment(Settings):
     seed: int = 0
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the unchanged picture must be among them
     training: Annotated[Finetune | FrozenFeatures, Field(discriminator="method")]
+
+    @model_validator(mode="after")
+    def _has_pixels(self) -> Self:
+        for view in self.training.inputs if isinstance(self.training, FrozenFeatures) else ():
+            pixels = round(view.crop * self.image_size)
+            if view.side > pixels:
+                raise ValueError(
+                    f"an input has side = {view.side}, but crop = {view.crop:g} of a picture of image_size = "
+                    f"{self.image_size} has {pixels} px; lower the side, or raise image_size"
+                )
+        return self
 
     @property
     def uses_external(self) -> bool:

@@ -17,7 +17,7 @@ image_size = 32
 [training]
 """
 MODELS = {
-    "frozen": TINY + 'method = "frozen"\nregularisation = 0.001\n',
+    "frozen": TINY + 'method = "frozen"\nlayers = "all"\n',
     "tuned": TINY
     + 'method = "finetune"\nepochs = 1\nbatch_size = 16\nlearning_rate = 0.01\ntargets = "diagnosis3"\n'
     + 'metadata = true\npooling = "gem"\n',

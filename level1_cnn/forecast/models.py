@@ -32,7 +32,7 @@ STEP_IN_PASSES = Span(low=3.0, high=7.0)
 SINGLE_RANGE = (0.8, 1.4)  # factors that turn a single measured time into a range
 HEAD_RANGE = (0.5, 2.5)  # the same for a head: random embeddings are fitted faster or slower than real ones
 HALF_FLOAT, FLOAT = 2, 4  # bytes
-HEAD_BYTES = 12  # bytes per number of an embedding while a head is fitted: read in 16 bits, standardised, used in 32
+ROW_BYTES = 10  # per number of a row that a head is fitted to, beside the embeddings: standardised, used in 32 bits
 TABLE_BYTES = 8  # bytes per number in a table of probabilities, which hardly compresses
 MODEL_RESIDUE = 400 << 20  # bytes that TensorFlow does not free after a model; 0.3 to 0.6 GB were measured
 FRESH = "fresh: nothing is left to do"
@@ -185,7 +185,7 @@ def _forecast_frozen(job: Job, work: Work, measurements: Measurements) -> Foreca
         name=job.name,
         seconds={"training": embedding, "prediction": heads, "bundle": _range_of(measurements.export)},
         disk=disk,
-        memory=measurements.peak + round(work.head_pictures * numbers * HEAD_BYTES),
+        memory=_head_memory(job, work, measurements, views),
         how=f"{len(measurements.views)} batches in {views} views and one fit of a head measured; {_folds_left(work)}",
     )
 
@@ -221,16 +221,23 @@ def _gpu(job: Job, measurements: Measurements, hardware: Hardware) -> int | None
     return measurements.gpu_peak or _estimate_memory(job, hardware)
 
 
+def _head_memory(job: Job, work: Work, measurements: Measurements, views: int) -> int:
+    """Return the peak of memory in bytes while a head is fitted to the embeddings in ``views`` views."""
+    training = job.experiment.training
+    rows = views if isinstance(training, Finetune) or training.layers == "last" else 1
+    numbers = work.head_pictures * measurements.features
+    return measurements.peak + round(numbers * (views * HALF_FLOAT + rows * ROW_BYTES))
+
+
 def _head_refusal(job: Job, work: Work, measurements: Measurements, machine: Machine) -> str | None:
     """Return why the embeddings of all views do not fit the memory while the head is fitted; None where they fit."""
     views = len(job.experiment.views)
-    view_bytes = work.head_pictures * measurements.features * HEAD_BYTES
-    memory = measurements.peak + round(views * view_bytes)
+    memory = _head_memory(job, work, measurements, views)
     if memory <= machine.memory:
         return None
-    possible_views = int((machine.memory - measurements.peak) / view_bytes)
-    fewer_views = f"views = [...] with {possible_views} of the {views}"
-    remedy = fewer_views if possible_views > 0 else "a fine-tuned model, which needs memory for one batch only"
+    fitting = [count for count in range(1, views) if _head_memory(job, work, measurements, count) <= machine.memory]
+    fewer_views = f"views = [...] with {fitting[-1]} of the {views}" if fitting else ""
+    remedy = fewer_views or "a fine-tuned model, which needs memory for one batch only"
     return (
         f"fitting the head to {work.head_pictures:.0f} cases in {views} views takes {format_bytes(memory)} of memory, "
         f"and {format_bytes(machine.memory)} are available. What fits: {remedy}"

@@ -27,7 +27,8 @@ from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone
 from level1_cnn.training.checkpoint import STATE, save_state
 from level1_cnn.training.fit import Fit, Stage
-from level1_cnn.training.frozen import fit_head
+from level1_cnn.training.frozen import training_rows
+from level1_cnn.training.linear_head import fit_head
 from level1_cnn.training.step import Stepper
 
 Result = TypeVar("Result")
@@ -127,7 +128,10 @@ def _time_head(views: int, features: int, settings: FrozenFeatures) -> float:
     cases = rng.normal(size=(HEAD_CASES, 1, 64)) @ directions
     embeddings = (cases + 0.1 * rng.normal(size=(HEAD_CASES, views, features))).astype(np.float16)
     target = (rng.random(HEAD_CASES) < 0.2).astype(int)
-    return _time(lambda: fit_head(embeddings, target, settings))[1]
+    rows = training_rows(embeddings, settings.layers)
+    repeats = len(rows) // HEAD_CASES
+    folds = np.repeat(np.arange(HEAD_CASES) % 4, repeats)
+    return _time(lambda: fit_head(rows, np.repeat(target, repeats), settings.regularisation, folds))[1]
 
 
 def _describe(model: keras.Model, path: Path, seconds: float, measurements: Measurements) -> None:

@@ -1,6 +1,7 @@
 """A backbone with a head: pooling, an optional branch for metadata, dropout, and the logits of a target scheme."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -9,7 +10,8 @@ from keras import ops
 
 from level1_cnn import backbones
 from level1_cnn.data.targets import count_outputs, melanoma_column
-from level1_cnn.experiment import Experiment, Finetune, Targets
+from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures, PictureInput, Targets
+from level1_cnn.networks.stages import LAST_MAP, pool_stages
 from runtime.errors import InputFault, did_you_mean
 
 # The 2020 winner had 512 -> 128 or 128 -> 32 units for 14 columns; smaller units suit clinics with fewer cases.
@@ -21,13 +23,25 @@ METADATA_MOMENTUM = 0.9
 HEAD_DEVIATION = 0.01
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
-LAST_MAP = "top_activation"  # name of the layer, in every backbone, that outputs the last activation map
 
 
 def build_backbone(experiment: Experiment) -> keras.Model:
-    """Return the network pixels (n, side, side, 3) 0..255 -> pooled features (n, d), with the experiment's weights."""
+    """Return the network pixels (n, side, side, 3) 0..255 -> features (n, d), with the experiment's weights.
+
+    The features are the mean of the last activation map, or those of ``pool_stages`` for a frozen network with other
+    layers or inputs.
+    """
+    training = experiment.training
+    if not isinstance(training, FrozenFeatures) or (training.layers == "last" and not training.inputs):
+        return _load(experiment, experiment.image_size)
+    inputs = training.inputs or [PictureInput(side=experiment.image_size)]
+    return pool_stages(partial(_load, experiment), experiment.image_size, inputs, training.layers)
+
+
+def _load(experiment: Experiment, side: int) -> keras.Model:
+    """Return the experiment's backbone for pictures of ``side`` px."""
     module = backbones.find(experiment.backbone)
-    model: keras.Model = module.build(experiment.variant, image_size=experiment.image_size, weights=experiment.weights)
+    model: keras.Model = module.build(experiment.variant, image_size=side, weights=experiment.weights)
     if experiment.weights == "none":
         draw_weights(model, experiment.seed)
     return model

@@ -56,13 +56,15 @@ def blob_head(model: keras.Model) -> np.ndarray:
 PLACES = ([12, 12, 50, 36], [50, 12, 14, 30])
 
 
-def test_the_heat_of_a_frozen_model_is_on_a_planted_blob(tmp_path: Path):
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_the_heat_of_a_frozen_model_is_on_a_planted_blob(tmp_path: Path, layers):
     run = Run(tmp_path)
-    model = build_backbone(experiment(FROZEN_SETTINGS))
+    network_settings = experiment(FROZEN_SETTINGS.model_copy(update={"layers": layers}))
+    model = build_backbone(network_settings)
     model_folder = run.level1 / "net"
     (model_folder / "fold_2").mkdir(parents=True)
     np.savez(model_folder / "fold_2" / "head.npz", weights=blob_head(model), intercept=np.float32(0))
-    settings = experiment(FROZEN_SETTINGS).model_dump(mode="json")
+    settings = network_settings.model_dump(mode="json")
     write_json(model_folder / "run.json", {"made_from": {"settings": settings}})
     heat = HeatMaps(run, "net").of_fold(2, blobs(*PLACES))
     assert heat.shape == (4, 8, 8)

@@ -140,7 +140,7 @@ def test_the_head_of_a_fold_is_fitted_to_none_of_its_cases_and_to_no_copy_of_the
     assert predictions is not None
     assert set(predictions.names) == validation | set(cases.index[cases["role"] == "test"])
     assert training_sets[0] == set(cases.index[cases["role"] == "train"]) - validation - {"c000", "c006"}
-    assert trainer.facts() == {"pictures": len(training_sets[0])}
+    assert trainer.facts() == {"pictures": len(training_sets[0]), "regularisation": SETTINGS.regularisation}
 
 
 class RecordingTrainer(FrozenTrainer):

@@ -1,0 +1,93 @@
+"""Features of the stages of a backbone, for one or several inputs: means and standard deviations over the cells."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import keras
+import numpy as np
+from keras import ops
+from PIL import Image
+
+from level1_cnn.experiment import Layers, PictureInput
+
+LAST_MAP = "top_activation"  # name of the layer, in every backbone, that outputs the last activation map
+BLOCK = "block"  # the names of the layers of one block begin with this word and the block's number, then "_"
+# Added to the variance, so that a constant channel has a gradient and a share in every cell.
+SMALLEST_VARIANCE = 1e-12
+
+
+def stage_outputs(model: keras.Model) -> list[keras.KerasTensor]:
+    """Return the outputs (n, rows, columns, channels) of all stages of a backbone, and its last activation map.
+
+    A stage is a run of blocks with the same number of channels: EfficientNets have seven.
+    """
+    blocks = [layer for layer in model.layers if layer.name.startswith(BLOCK)]
+    last_of_block = [list(layers)[-1] for _, layers in groupby(blocks, key=lambda layer: layer.name.partition("_")[0])]
+    stages = [list(same)[-1].output for _, same in groupby(last_of_block, key=lambda layer: layer.output.shape[-1])]
+    return [*stages, model.get_layer(LAST_MAP).output]
+
+
+def pool_stages(
+    build: Callable[[int], keras.Model], image_size: int, inputs: Sequence[PictureInput], layers: Layers
+) -> keras.Model:
+    """Return the network pixels (n, image_size, image_size, 3) -> features (n, d) of one or all stages of a backbone.
+
+    ``build(side)`` returns the backbone for pictures of that side. It sees the picture once per input, resized and
+    cropped inside the network. The features of an input are the means over the cells of the last map or, for all
+    layers, the means and standard deviations over the cells of every stage's output.
+
+    The layer ``top_activation`` is a map (n, rows, columns, d) that spreads each of these over the cells of the last
+    activation map; the features are its means. A linear head on them is thereby a sum over cells, so that a heat map by
+    class activation is exact.
+    """
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    bases = {side: build(side) for side in {view.side for view in inputs}}
+    cells = max(base.get_layer(LAST_MAP).output.shape[1] for base in bases.values())
+    maps = []
+    for view in inputs:
+        base = bases[view.side]
+        picture = resample(pixels, resizing_matrix(image_size, view.side, view.crop))
+        stages = keras.Model(base.input, stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output])
+        for stage in keras.tree.flatten(stages(picture)):
+            values = ops.cast(stage, "float32")
+            values = _with_deviations(values) if layers == "all" else values
+            maps.append(resample(values, spreading_matrix(values.shape[1], cells, view.crop)))
+    both = keras.layers.Concatenate(dtype="float32", name=LAST_MAP)
+    last_map = both(maps) if len(maps) > 1 else keras.layers.Identity(dtype="float32", name=LAST_MAP)(maps[0])
+    features = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(last_map)
+    return keras.Model(pixels, features, name="stages")
+
+
+def _with_deviations(stage: keras.KerasTensor) -> keras.KerasTensor:
+    """Append a channel to every channel (n, rows, columns, channels) whose mean is the standard deviation of that."""
+    mean = ops.mean(stage, axis=(1, 2), keepdims=True)
+    squares = ops.square(stage - mean) + SMALLEST_VARIANCE
+    return ops.concatenate([stage, squares / ops.sqrt(ops.mean(squares, axis=(1, 2), keepdims=True))], axis=-1)
+
+
+def resample(pictures: keras.KerasTensor, matrix: np.ndarray) -> keras.KerasTensor:
+    """Multiply rows and columns of ``pictures`` (n, side, side, channels) by ``matrix`` (new side, side)."""
+    if np.array_equal(matrix, np.eye(*matrix.shape)):
+        return pictures
+    side, channels = pictures.shape[1], pictures.shape[3]
+    rows = ops.matmul(matrix, ops.reshape(pictures, (-1, side, side * channels)))
+    return ops.matmul(matrix, ops.reshape(rows, (-1, len(matrix), side, channels)))
+
+
+def spreading_matrix(source: int, cells: int, crop: float) -> np.ndarray:
+    """Return the matrix (cells, source) float32 that spreads ``source`` values over the cells by overlap.
+
+    The values cover the central share ``crop`` of the line. The mean over the cells is the mean of the values.
+    """
+    edges = (1 - crop) / 2 + crop * np.linspace(0, 1, source + 1)
+    grid = np.linspace(0, 1, cells + 1)[:, np.newaxis]
+    overlap = np.minimum(grid[1:], edges[1:]) - np.maximum(grid[:-1], edges[:-1])
+    return np.asarray(np.maximum(overlap, 0) * cells / crop, np.float32)
+
+
+def resizing_matrix(source: int, side: int, crop: float) -> np.ndarray:
+    """Return the matrix (side, source) float32 that resizes the central share ``crop`` of a line, as pictures are."""
+    margin = source * (1 - crop) / 2
+    identity = Image.fromarray(np.eye(source, dtype=np.float32))
+    box = (0, margin, source, source - margin)
+    return np.asarray(identity.resize((source, side), Image.Resampling.LANCZOS, box=box))

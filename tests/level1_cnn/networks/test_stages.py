@@ -1,0 +1,111 @@
+"""Tests for stages.py: features of all stages, for several inputs, as a map that adds up to them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from level1_cnn import backbones
+from level1_cnn.experiment import FrozenFeatures, PictureInput
+from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.networks.network import build_backbone, with_last_map
+from level1_cnn.networks.stages import resizing_matrix, spreading_matrix, stage_outputs
+from tests.level1_cnn.backbones.untrained import network
+from tests.level1_cnn.drawn_run import tiny_experiment
+
+# Mean and deviation of 16 + 24 + 40 + 80 + 112 + 192 + 320 channels of the stages, and of 1280 of the last map.
+ALL_LAYERS_OF_B0 = 2 * (784 + 1280)
+SEVERAL = (PictureInput(side=64), PictureInput(side=32), PictureInput(side=40, crop=0.7))
+
+
+def frozen_model(**settings):
+    return tiny_experiment(FrozenFeatures(method="frozen", **settings), image_size=64)
+
+
+def pictures(count=3):
+    return np.random.default_rng(5).integers(0, 256, (count, 64, 64, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("family", "variant"), [("efficientnet", "b0"), ("efficientnet_lite", "lite0")])
+def test_the_stages_of_a_family_are_those_of_the_paper(family, variant):
+    channels = [output.shape[-1] for output in stage_outputs(network(family, variant))]
+    assert channels == [16, 24, 40, 80, 112, 192, 320, 1280]
+    assert 2 * sum(channels) == ALL_LAYERS_OF_B0
+
+
+def test_the_features_of_all_layers_are_mean_and_standard_deviation_of_every_stage():
+    experiment = frozen_model(layers="all")
+    features = np.asarray(build_backbone(experiment)(pictures()))
+    base = build_backbone(frozen_model())
+    outputs = [np.asarray(output) for output in type(base)(base.input, stage_outputs(base))(pictures())]
+    expected = [pool(output, axis=(1, 2)) for output in outputs for pool in (np.mean, np.std)]
+    np.testing.assert_allclose(features, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+@pytest.mark.parametrize("inputs", [(), SEVERAL])
+def test_the_cells_of_the_map_add_up_to_the_features(layers, inputs):
+    maps, features = (
+        np.asarray(output) for output in with_last_map(build_backbone(frozen_model(layers=layers, inputs=inputs)))(pictures())
+    )
+    assert maps.shape[1:3] == (8, 8)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-4, atol=1e-5)
+
+
+def test_an_input_is_the_resized_centre_of_the_picture():
+    grey = pictures(1)
+    crop = grey[0, 12:52, 12:52].astype(np.uint8)  # 0.625 of 64 px
+    smaller = np.asarray(Image.fromarray(crop).resize((32, 32), Image.Resampling.LANCZOS))[np.newaxis]
+    whole = tiny_experiment(FrozenFeatures(method="frozen"), image_size=32)
+    model_of_centre = frozen_model(inputs=(PictureInput(side=32, crop=0.625),))
+    # The network computes with fractions where Pillow rounds to whole values of pixels.
+    np.testing.assert_allclose(
+        np.asarray(build_backbone(model_of_centre)(grey)), np.asarray(build_backbone(whole)(smaller)), atol=0.01
+    )
+
+
+def test_features_of_several_inputs_are_those_of_each_side_by_side():
+    together = np.asarray(build_backbone(frozen_model(layers="all", inputs=SEVERAL))(pictures()))
+    alone = [np.asarray(build_backbone(frozen_model(layers="all", inputs=(view,)))(pictures())) for view in SEVERAL]
+    np.testing.assert_allclose(together, np.concatenate(alone, axis=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("source", "cells", "crop"), [(15, 8, 1.0), (7, 3, 0.8), (4, 4, 1.0), (3, 6, 0.5)])
+def test_spreading_keeps_the_mean_and_the_place(source, cells, crop):
+    values = np.random.default_rng(1).random(source)
+    spread = spreading_matrix(source, cells, crop) @ values
+    assert spread.mean() == pytest.approx(values.mean())
+    first = spreading_matrix(source, cells, crop)[:, 0]
+    assert first.argmax() == int((1 - crop) / 2 * cells)  # the first value lies where the crop begins
+
+
+def test_a_picture_of_its_own_size_is_not_changed():
+    np.testing.assert_array_equal(resizing_matrix(48, 48, 1.0), np.eye(48))
+
+
+def test_an_exported_network_of_several_inputs_computes_the_same(tmp_path):
+    model = build_backbone(frozen_model(layers="all", inputs=SEVERAL))
+    session = open_session(export(with_last_map(model), tmp_path / "network.onnx"))
+    maps, features = session(pictures())
+    np.testing.assert_allclose(features, np.asarray(model(pictures())), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ((PictureInput(side=96),), "of image_size = 64 has 64 px"),
+        ((PictureInput(side=40, crop=0.5),), "of image_size = 64 has 32 px"),
+        ((PictureInput(side=32), PictureInput(side=32)), "two inputs are the same"),
+    ],
+)
+def test_inputs_without_pixels_and_repeated_ones_are_refused(inputs, message):
+    with pytest.raises(ValidationError, match=message):
+        frozen_model(inputs=inputs)
+
+
+def test_every_family_has_stages():
+    for family in backbones.names():
+        module = backbones.find(family)
+        base = module.build(next(iter(module.VARIANTS)), image_size=32, weights="none")
+        assert len(stage_outputs(base)) > 2
