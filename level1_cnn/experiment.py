@@ -13,6 +13,7 @@ from runtime.settings import Settings, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
 STAGE_PREFIX = "pretrained:"  # weights = "pretrained:b4_512" starts from the pretraining stage of the model b4_512
+ONNX_BACKBONE = "onnx"
 SEARCHES = "search"  # folder below configs; its files hold search ranges, not models
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -117,16 +118,43 @@ class FrozenFeatures(Settings):
         return self
 
 
+class OnnxFile(Settings):
+    """How a network of others, exported as ONNX, is fed and read; its file is ``weights`` of the model.
+
+    The network takes pictures (n, 3, side, side) or (n, side, side, 3), scaled to (pixel / 255 - mean) / std. Its
+    output is (n, d), a map (n, d, rows, columns) or (n, rows, columns, d), or tokens (n, tokens, d).
+    """
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of ImageNet's pictures: red, green, blue
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    output: str | None = None  # name of the output; needed if there are several
+    tokens: Literal["mean", "first"] = "mean"  # the features of a network whose output is tokens
+    licence: str = Field(min_length=1)  # of the weights; a bundle names it
+
+
 class Experiment(Settings):
     """Settings of one level-one model: the network, its input, and how it is trained."""
 
-    backbone: str
-    variant: str
-    weights: str  # imagenet, none, a .weights.h5 file, or pretrained:<model> (the pretraining stage of that model)
+    backbone: str  # a family, or onnx
+    variant: str  # of the family; of an ONNX file, its name in words
+    weights: str  # imagenet, none, a .weights.h5 or .onnx file, or pretrained:<model> (the pretraining of that model)
     image_size: int = Field(ge=32)
     seed: int = 0
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the unchanged picture must be among them
+    onnx: OnnxFile | None = None  # for the backbone onnx, and needed there
     training: Annotated[Finetune | FrozenFeatures, Field(discriminator="method")]
+
+    @model_validator(mode="after")
+    def _has_onnx_file(self) -> Self:
+        if (self.backbone == ONNX_BACKBONE) != (self.onnx is not None):
+            raise ValueError(f'[onnx] belongs to backbone = "{ONNX_BACKBONE}", and is needed there: it has the licence')
+        if self.onnx is None:
+            return self
+        if not isinstance(self.training, FrozenFeatures) or self.training.layers != "last" or self.training.inputs:
+            raise ValueError('an ONNX file has fixed weights and one output: use method = "frozen", layers = "last"')
+        if not self.weights.endswith(".onnx"):
+            raise ValueError(f"weights = {self.weights!r} must be the path of an .onnx file")
+        return self
 
     @model_validator(mode="after")
     def _has_pixels(self) -> Self:
@@ -138,6 +166,11 @@ class Experiment(Settings):
                     f"{self.image_size} has {pixels} px; lower the side, or raise image_size"
                 )
         return self
+
+    @property
+    def onnx_file(self) -> Path | None:
+        """The ONNX file of the network; None for a network that is built here."""
+        return None if self.onnx is None else Path(self.weights)
 
     @property
     def uses_external(self) -> bool:

@@ -75,6 +75,8 @@ def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
                 "name a model with [training.pretrain]"
             )
         made_from["pretrained"] = digest_of_file(backbone)
+    if (file := experiment.onnx_file) is not None and file.is_file():
+        made_from["onnx"] = digest_of_file(file)
     return made_from
 
 

@@ -19,12 +19,12 @@ from level1_cnn.data.training_rows import model_rows
 from level1_cnn.experiment import Finetune, FrozenFeatures
 from level1_cnn.forecast.measurements import HEAD_CASES, Measurements, Request
 from level1_cnn.hardware.devices import Plan, plan_devices
-from level1_cnn.inference.forward import ONNX_FILE, final_forward
+from level1_cnn.inference.forward import ONNX_FILE, final_forward, open_backbone
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.job import Job
-from level1_cnn.networks.network import build_backbone
+from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.training.checkpoint import STATE, save_state
 from level1_cnn.training.fit import Fit, Stage
 from level1_cnn.training.frozen import training_rows
@@ -53,12 +53,15 @@ def measure_steps(request: Request) -> Measurements:
 
 
 def _measure_frozen(request: Request, settings: FrozenFeatures, plan: Plan, measurements: Measurements) -> None:
-    model, measurements.start = _time(lambda: build_backbone(request.job.network))
     path = request.folder / ONNX_FILE
-    forward, seconds = _time(lambda: final_forward(model, request.folder, plan))
-    _describe(model, path, seconds, measurements)
-    measurements.features = int(model.output.shape[-1])
-    measurements.views = _time_views(request.job, plan, forward, None)
+    network = request.job.network
+    backbone, measurements.export = _time(lambda: open_backbone(network, request.folder, plan))
+    measurements.parameters, measurements.features = backbone.parameters, backbone.features
+    measurements.uses_onnx = path.is_file()
+    if not measurements.uses_onnx:
+        measurements.export = _time(lambda: export(with_last_map(build_backbone(network)), path))[1]
+    measurements.onnx_bytes = path.stat().st_size
+    measurements.views = _time_views(request.job, plan, backbone.forward, None)
     measurements.head = _time_head(len(request.job.experiment.views), measurements.features, settings)
 
 

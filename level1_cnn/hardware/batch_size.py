@@ -46,7 +46,9 @@ def training_bytes(experiment: Experiment, pictures: int, *, half: bool) -> floa
 
 def activations(experiment: Experiment) -> float:
     """Return the number of outputs of all convolutions for one picture: 135 * (native side / 224)^2 * side^2."""
-    native = backbones.find(experiment.backbone).VARIANTS[experiment.variant].resolution
+    native = experiment.image_size  # of an ONNX file, which has one side
+    if experiment.onnx is None:
+        native = backbones.find(experiment.backbone).VARIANTS[experiment.variant].resolution
     return float(ACTIVATIONS_PER_PIXEL * (native / NATIVE_SIDE) ** 2 * experiment.image_size**2)
 
 

@@ -1,18 +1,21 @@
 """The forward pass of a network as a function on arrays, by ONNX Runtime or by TensorFlow."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.onnx_export import export, open_session
 from level1_cnn.inference.view_predictions import Forward
-from level1_cnn.networks.network import with_last_map
+from level1_cnn.networks.network import build_backbone, with_last_map
+from level1_cnn.networks.onnx_file import write_backbone
 
 ONNX_FILE = "network.onnx"  # in the folder of the network's final weights; a bundle copies this file
+FLOAT = 4  # bytes
 
 
 def final_forward(model: keras.Model, folder: Path, plan: Plan, forward: Forward | None = None) -> Forward:
@@ -26,6 +29,27 @@ def final_forward(model: keras.Model, folder: Path, plan: Plan, forward: Forward
         return forward or TensorFlowForward(model, plan)
     outputs = range(1, 1 + len(model.outputs))
     return open_session(export(with_last_map(model), folder / ONNX_FILE), outputs=outputs)
+
+
+class FrozenBackbone(NamedTuple):
+    """A network whose weights do not change: its ``forward`` returns [features (n, d)]."""
+
+    forward: Forward
+    features: int
+    parameters: int
+
+
+def open_backbone(experiment: Experiment, folder: Path, plan: Plan) -> FrozenBackbone:
+    """Return the frozen network of ``experiment``, and write it to ``folder`` as ONNX as ``final_forward`` does.
+
+    A network from an ONNX file always runs on the CPU.
+    """
+    if experiment.onnx is not None:
+        path = folder / ONNX_FILE
+        features = write_backbone(Path(experiment.weights), experiment.onnx, experiment.image_size, path)
+        return FrozenBackbone(open_session(path, outputs=[1]), features, path.stat().st_size // FLOAT)
+    model = build_backbone(experiment)
+    return FrozenBackbone(final_forward(model, folder, plan), int(model.output.shape[-1]), int(model.count_params()))
 
 
 class TensorFlowForward:

@@ -14,13 +14,14 @@ MAX_NODES = 20_000
 MAX_SIZE = 4096  # of a kernel, a stride, a padding or an axis
 DOMAINS = {"", "ai.onnx.ml"}  # tf2onnx names the second, no node uses it
 NEWEST_OPSET = 26
-# The operators of the exported networks: EfficientNets, their heads and pooling. None has a graph inside, reads a file,
-# or makes a tensor whose size is a value.
+# The operators of the exported networks, their heads and pooling, and of networks that others export. None has a graph
+# inside, reads a file, or makes a tensor whose size is a value.
 OPERATOR_NAMES = (
-    "Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv Div Equal Erf Exp Flatten Floor Gather Gemm "
-    "GlobalAveragePool GlobalMaxPool Greater HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less Log MatMul Max "
-    "MaxPool Min Mul Neg Not Or Pow Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax "
-    "Softplus Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where"
+    "Abs Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv Div Elu Equal Erf Exp Flatten Floor "
+    "Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GroupNormalization HardSigmoid HardSwish Identity "
+    "InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less Log MatMul Max MaxPool Min Mul Neg Not Or "
+    "PRelu Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Softplus "
+    "Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where"
 )
 OPERATORS = frozenset(OPERATOR_NAMES.split())
 ITEM_TYPES = {1: "<f4", 2: "<u1", 3: "<i1", 6: "<i4", 7: "<i8", 9: "<u1", 10: "<f2", 11: "<f8"}  # of TensorProto

@@ -106,14 +106,18 @@ class _Network:
         names = [value.name for value in session.get_outputs()]
         self._outputs = None if outputs is None else [names[index] for index in outputs]
         self._inputs = [value.name for value in session.get_inputs()]
+        batch = session.get_inputs()[0].shape[0]  # a name where any number of pictures is possible
+        self._most = batch if isinstance(batch, int) else None
 
     def __call__(self, pixels: Array, metadata: Array | None = None) -> list[Array]:
         inputs = [np.asarray(array) for array in (pixels, metadata) if array is not None]
         if len(inputs) != len(self._inputs):
             raise ValueError(f"{len(inputs)} arrays for a network with the inputs {', '.join(self._inputs)}")
-        step = max(1, _CALL_PIXELS // (pixels.shape[1] * pixels.shape[2]))
-        # At least one call, so that the outputs of an empty batch have the right shapes, too.
-        starts = range(0, max(1, len(pixels)), step)
+        step = self._most or max(1, _CALL_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+        if not len(pixels):  # one call, so that the outputs of an empty batch have the right shapes, too
+            blank = [np.zeros((1, *array.shape[1:]), np.float32) for array in inputs]
+            return [output[:0] for output in self._call(blank)]
+        starts = range(0, len(pixels), step)
         calls = [self._call([array[start : start + step] for array in inputs]) for start in starts]
         return [np.concatenate(parts) for parts in zip(*calls, strict=True)]
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import melanoma_column
 from level1_cnn.experiment import Experiment, Finetune, Targets
+from level1_cnn.inference.forward import ONNX_FILE
+from level1_cnn.inference.onnx_export import open_session
 from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from runtime.errors import InputFault
@@ -76,8 +78,14 @@ class HeatMaps:
             return gradient_heat(self._network_with_map, inputs, training.targets)
         with np.load(self._file(fold, "head.npz"), allow_pickle=False) as head:
             weights = head["weights"]
-        maps = self._network_with_map(tf.constant(pixels, tf.float32), training=False)[0]
-        return activation_heat(np.asarray(maps, dtype=np.float32), weights)
+        return activation_heat(self._maps(pixels), weights)
+
+    def _maps(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the map (n, rows, columns, d) of a frozen network, from its ONNX file where there is one."""
+        path = self._folder / ONNX_FILE
+        if path.is_file():
+            return open_session(path, outputs=[0])(pixels)[0]
+        return np.asarray(self._network_with_map(tf.constant(pixels, tf.float32), training=False)[0], np.float32)
 
     @cached_property
     def _network(self) -> keras.Model:

@@ -170,7 +170,11 @@ class MultiSampleDropout(keras.layers.Layer):  # type: ignore[misc]
 
 
 def check_experiment(name: str, experiment: Experiment) -> None:
-    """Raise InputFault when the experiment names a backbone or variant that does not exist."""
+    """Raise InputFault when the experiment names a backbone, variant or ONNX file that does not exist."""
+    if (file := experiment.onnx_file) is not None:
+        if not file.is_file():
+            raise InputFault(f"{name}: weights: {file}: no such ONNX file; give the path of an exported network")
+        return
     module = backbones.find(experiment.backbone)
     if experiment.variant not in module.VARIANTS:
         hint = did_you_mean(experiment.variant, sorted(module.VARIANTS))

@@ -48,6 +48,7 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
         targets=training.targets if isinstance(training, Finetune) else "binary",
         metadata=isinstance(training, Finetune) and training.metadata,
         folds=folds,
+        licence="" if experiment.onnx is None else experiment.onnx.licence,
     )
     write_json(folder / FACTS, facts.model_dump(mode="json"))
     keras.backend.clear_session()

@@ -33,6 +33,7 @@ class NetworkFacts(Settings):
     targets: Targets
     metadata: bool  # whether the network has metadata as a second input
     folds: int = Field(ge=1, le=1000)
+    licence: str = ""  # of the weights of an ONNX file of others
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.experiment import FrozenFeatures, Layers
 from level1_cnn.hardware.devices import Plan
-from level1_cnn.inference.forward import ONNX_FILE, final_forward
+from level1_cnn.inference.forward import ONNX_FILE, open_backbone
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
-from level1_cnn.networks.network import build_backbone
 from level1_cnn.training.linear_head import fit_head
 from runtime.files import read_json, replacing, reserve_disk, write_json
 from runtime.plural import number_of
@@ -138,15 +137,14 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     """Write the embeddings of the cases ``names``; return the names in the order of the rows of the array."""
     experiment, array = job.experiment, job.folder / ARRAY
     views, order = experiment.views, list[str]()
-    model = build_backbone(job.network)
+    backbone = open_backbone(job.network, array.parent, plan)
     files = shard_files(job.run, experiment.image_size)
-    forward = final_forward(model, array.parent, plan)
     text = f"{job.name}: embedding {number_of(len(views), 'view')}"
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
-        shape = (len(names), len(views), model.output.shape[-1])
+        shape = (len(names), len(views), backbone.features)
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         reserve_disk(temporary)
-        for batch, (features,) in predict_batches(forward, files, views, plan.batch_size, advance, names):
+        for batch, (features,) in predict_batches(backbone.forward, files, views, plan.batch_size, advance, names):
             table[len(order) : len(order) + len(batch)] = features
             order += batch
         table.flush()

@@ -91,6 +91,9 @@ def attention_maps(
         _rectify(network.attention(_squares(scan_results, network), network.metadata_of(rows)))
         for network in networks.values()
     ]
+    maps = [stack for stack in maps if stack.shape[1] > 1]  # one cell: a network whose output is not a map
+    if not maps:
+        return {}
     side = max(stack.shape[1] for stack in maps)
     mean = np.mean([[_enlarge(each, side) for each in stack] for stack in maps], axis=0)
     return dict(zip(names, np.asarray(mean, np.float32), strict=True))

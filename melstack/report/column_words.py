@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from level1_cnn.experiment import ONNX_BACKBONE
 from runtime.files import read_json
 from runtime.run_folder import Run
 
@@ -184,6 +185,7 @@ def network_words(settings: Mapping[str, Any]) -> str:
         return ""
     backbone, variant = str(settings["backbone"]), str(settings["variant"])
     model = f"EfficientNet-{variant.capitalize()}" if backbone.startswith("efficientnet") else f"{backbone} {variant}"
+    model = variant if backbone == ONNX_BACKBONE else model
     method = {"frozen": "frozen", "finetune": "fine-tuned"}.get(training["method"], training["method"])
     parts = [model, f"{settings['image_size']} px", method]
     if training.get("pretrain") or str(settings.get("weights", "")).startswith("pretrained:"):

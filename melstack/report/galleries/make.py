@@ -63,7 +63,10 @@ def network_heat_maps(results: CaseResults, names: Sequence[str]) -> dict[str, l
     cases = results.cases.loc[list(names)]
     pairs = list(product(models, cases.groupby("fold", sort=False)))
     for model, (_, rows) in track(pairs, "galleries: heat maps", len(pairs), unit="fold"):
-        for name, heat in zip(rows.index, _heat(results, model, int(rows["fold"].iloc[0]), rows), strict=True):
+        maps = _heat(results, model, int(rows["fold"].iloc[0]), rows)
+        if maps.shape[1] == 1:  # one cell: a network whose output is not a map
+            continue
+        for name, heat in zip(rows.index, maps, strict=True):
             heat_maps[str(name)].append(heat)
     return heat_maps
 

@@ -46,7 +46,8 @@ def test_the_features_of_all_layers_are_mean_and_standard_deviation_of_every_sta
 @pytest.mark.parametrize("inputs", [(), SEVERAL])
 def test_the_cells_of_the_map_add_up_to_the_features(layers, inputs):
     maps, features = (
-        np.asarray(output) for output in with_last_map(build_backbone(frozen_model(layers=layers, inputs=inputs)))(pictures())
+        np.asarray(output)
+        for output in with_last_map(build_backbone(frozen_model(layers=layers, inputs=inputs)))(pictures())
     )
     assert maps.shape[1:3] == (8, 8)
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-4, atol=1e-5)
