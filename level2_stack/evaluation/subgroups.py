@@ -21,6 +21,7 @@ MISSING = "missing"
 MAX_VALUES = 50  # of one column; a column with more is a measurement, not subgroups
 # Patients of a class; with fewer, all replicates have the same few patients and the limits are too narrow.
 MIN_PATIENTS = 10
+MIN_CLASS_ROWS = 10  # malignant and benign pictures that an AUC needs; with fewer it is chance
 SENSITIVITY = 90  # percent, of the common threshold
 MEASURES = ("auc", "sensitivity", "specificity", "excess")
 
@@ -64,7 +65,8 @@ def subgroup_table(
     ``specificity``; ``mean_predicted`` and ``prevalence``, both weighted, and ``excess``, the first minus the second.
     `auc`, `sensitivity`, `specificity` and `excess` have ``_low`` and ``_high``: 95 % percentile limits,
     with the patients of the whole table resampled and the threshold fixed. ``note`` gives the reason if a number is
-    NaN: no row of a class, or, for the limits, fewer than `MIN_PATIENTS` patients with a positive, or with a negative.
+    NaN: no row of a class, for the AUC fewer than `MIN_CLASS_ROWS` rows of a class, for the limits fewer than
+    `MIN_PATIENTS` patients with a positive, or with a negative.
     No subgroup is dropped.
 
     Raises InputFault for a missing column, a column of the kind "age" without years, a column with too many values,
@@ -98,6 +100,13 @@ def with_fold_names(cases: pd.DataFrame, facts: Mapping[str, Any]) -> pd.DataFra
         return cases
     names = pd.Categorical.from_codes(cases["fold"].tolist(), categories=pd.Index(record.names))
     return cases.assign(**{f"{FOLD_KIND}{record.words}": names})
+
+
+def too_few_for_auc(positives: int, rows: int) -> str:
+    """Return the words for ``rows`` pictures with too few of a class for an AUC, with their counts; "" if they do."""
+    if min(positives, rows - positives) >= MIN_CLASS_ROWS:
+        return ""
+    return f"too few for an AUC: {positives:,} malignant, {rows - positives:,} benign"
 
 
 def list_groups(score: Floats, cases: pd.DataFrame, columns: Mapping[str, str] | None = None) -> list[Group]:
@@ -207,6 +216,8 @@ class _Subgroup:
             interval = percentile_interval(replicates)
             if self._too_few_patients():
                 interval = Interval(interval.value, float("nan"), float("nan"))
+            if measure == "auc" and too_few_for_auc(positives, rows):
+                interval = Interval(*[float("nan")] * 3)
             row |= {measure: interval.value, f"{measure}_low": interval.low, f"{measure}_high": interval.high}
         return row
 
@@ -219,6 +230,8 @@ class _Subgroup:
     def _note(self) -> str:
         classes = {"positive": self._positives, "negative": self._negatives}
         notes = [f"no {name}" for name, counts in classes.items() if not counts.any()]
+        if few := too_few_for_auc(round(self._positives.sum()), len(self._patient_of)):
+            notes.append(few)
         too_few = self._too_few_patients()
         notes += [
             f"{number_of(count, 'patient')} {name}, limits need {MIN_PATIENTS}" for name, count in too_few.items()

@@ -19,6 +19,7 @@ from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_dig
 from melstack.bundle.novelty import Novelty, describe_differences, read_novelty
 from melstack.bundle.predictions import Predictions
 from melstack.bundle.run_networks import PictureResults, attention_maps, run_networks
+from melstack.report.column_words import ColumnWords
 from runtime.errors import InputFault, list_names
 from runtime.invocation import option
 
@@ -58,6 +59,11 @@ class Bundle:
         networks = [entry.name for entry in self.manifest.networks]
         origin = {"run": self.manifest.run, "networks": networks, "versions": self.manifest.versions}
         return {**self.manifest.facts, **origin, "digest": bundle_digest(self.folder)}
+
+    @cached_property
+    def words(self) -> ColumnWords:
+        """The words for its networks and columns."""
+        return ColumnWords({entry.name: entry.words for entry in self.manifest.networks if entry.words})
 
     @cached_property
     def operating_points(self) -> tuple[OperatingPoint, ...]:

@@ -22,10 +22,14 @@ FORMAT = 1  # raise it when bundles of an earlier version can no longer be read
 
 
 class NetworkEntry(Settings):
-    """A network of the stack; a ``foreign`` one is not in the bundle: its predictions come from the user's tables."""
+    """A network of the stack; a ``foreign`` one is not in the bundle: its predictions come from the user's tables.
+
+    ``words`` name it on pages: "EfficientNet-Lite0, 96 px, frozen"; "" in a bundle of an older version.
+    """
 
     name: str
     foreign: bool
+    words: str = ""
 
     @field_validator("name")
     @classmethod

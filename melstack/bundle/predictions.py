@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack.thresholds.operating_point import OperatingPoint
+from melstack.report.column_words import ColumnWords
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Predictor(Protocol):
     @property
     def facts(self) -> Mapping[str, object]:
         """Facts of the model: auc, auc_low, auc_high (out-of-fold), prevalence, networks, versions, digest."""
+
+    @property
+    def words(self) -> ColumnWords:
+        """The words for its networks and columns."""
 
     @property
     def operating_points(self) -> Sequence[OperatingPoint]:

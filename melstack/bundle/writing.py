@@ -36,6 +36,7 @@ from melstack.bundle.manifest import (
 from melstack.bundle.novelty import learn_novelty, write_novelty
 from melstack.bundle.parts_list import write_parts_list
 from melstack.bundle.reference import write_training_reference
+from melstack.report.column_words import network_words
 from melstack.report.model_card.writing import card
 from runtime.errors import InputFault
 from runtime.files import read_json, write_text
@@ -102,8 +103,11 @@ def write_bundle(run: Run, recipe_file: Path, folder: Path, cluster: str | None 
 
 def _networks(run: Run, decisions: StackDecisions) -> tuple[NetworkEntry, ...]:
     names = [column.removeprefix("logit.") for column in decisions.columns if column.startswith("logit.")]
-    marks = {name: read_json(run.level1 / name / "run.json") for name in names}
-    return tuple(NetworkEntry(name=name, foreign="settings" not in marks[name]["made_from"]) for name in names)
+    settings_of = {name: read_json(run.level1 / name / "run.json")["made_from"].get("settings") for name in names}
+    return tuple(
+        NetworkEntry(name=name, foreign=settings is None, words=network_words(settings or {}))
+        for name, settings in settings_of.items()
+    )
 
 
 def _write_parts(

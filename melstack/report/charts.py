@@ -1,19 +1,18 @@
 """Geometry of the charts on all pages: positions of values in an SVG drawing; the style sheet sets the colours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from level2_stack.evaluation.auc import Floats
+from runtime.plural import number_of
 
 WIDTH, HEIGHT = 400.0, 300.0
-LEFT_MARGIN, RIGHT_MARGIN, TOP_MARGIN, BOTTOM_MARGIN = 56.0, 16.0, 10.0, 42.0  # page.js repeats them
-SMALL_WIDTH, SMALL_HEIGHT = 240, 80  # view box of a distribution chart; the page stretches it
+LEFT_MARGIN, RIGHT_MARGIN, TOP_MARGIN, BOTTOM_MARGIN = 56.0, 16.0, 10.0, 42.0  # charts.js repeats them
 BINS = 32  # of a distribution
+MAX_TICKS = 3  # of the scale of a table column, which is narrow
 CLIPPED_SHARE = 0.005  # of the values at each end: a few extreme pictures would flatten the rest
 
 
@@ -92,7 +91,8 @@ class Bar:
 class Chart:
     """A chart: two axes, lines, and points with intervals.
 
-    ``marker`` names the curve on which the slider moves a marker (a key of ``at`` in page.js); "" for none.
+    ``marker`` names the curve on which the slider moves a marker (a key of ``at`` in page.js); "" for none. ``raw`` is
+    the column behind a title in words.
     """
 
     title: str
@@ -103,6 +103,7 @@ class Chart:
     marker: str = ""
     note: str = ""
     bands: Sequence[Band] = field(default_factory=tuple)
+    raw: str = ""
 
     def at_x(self, value: float) -> float:
         """Return the horizontal position of ``value`` in units of the SVG's view box, from the left."""
@@ -126,26 +127,52 @@ class Chart:
 
 @dataclass(frozen=True)
 class Scale:
-    """The range of values that the interval bars of one table column share."""
+    """The range of values that all bars of the same kind share on a page, with the words for what it measures."""
 
     low: float
     high: float
     zero: float | None = None
+    label: str = ""
+    percent: bool = False
 
     def position(self, value: float) -> float:
         """Return the position of ``value`` in percent of the bar's width, clipped to 0..100."""
         share = 100 * (value - self.low) / (self.high - self.low) if self.high > self.low else 50.0
         return round(float(np.clip(share, 0, 100)), 2)
 
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return position in percent and text of about three round values; none for a scale without a range."""
+        if not self.high > self.low:
+            return []
+        axis = Axis(self.label, self.low, self.high, percent=self.percent)
+        values = axis.ticks()
+        return [(self.position(value), axis.tick_text(value)) for value in values[:: -(-len(values) // MAX_TICKS)]]
 
-def scale_over(*columns: Floats, zero: float | None = None) -> Scale:
-    """Return a scale that holds all values of ``columns``, and ``zero``, with a margin of 6 %; NaN is ignored."""
+
+def scale_over(*columns: Floats, zero: float | None = None, label: str = "", limits: Sequence[float] = ()) -> Scale:
+    """Return a scale that holds all values of ``columns``, and ``zero``, with a margin of 6 %; NaN is ignored.
+
+    It does not go beyond ``limits``, the lowest and the highest value that the measure can have.
+    """
     values = np.concatenate([np.asarray(column, dtype=np.float64) for column in columns])
     values = np.append(values[~np.isnan(values)], [] if zero is None else [zero])
+    lowest, highest = limits or (-np.inf, np.inf)
     if not len(values):
-        return Scale(0.0, 1.0, zero)
+        return Scale(max(0.0, lowest), min(1.0, highest), zero, label)
     margin = 0.06 * float(values.max() - values.min()) or 0.01
-    return Scale(float(values.min()) - margin, float(values.max()) + margin, zero)
+    low, high = max(float(values.min()) - margin, lowest), min(float(values.max()) + margin, highest)
+    return Scale(low, high, zero, label)
+
+
+def auc_scale(*columns: Floats) -> Scale:
+    """Return the one scale of all AUCs on a page; chance (0.5) is a line on it if it is within."""
+    scale = scale_over(*columns, label="AUC", limits=(0.0, 1.0))
+    return replace(scale, zero=0.5) if scale.low <= 0.5 <= scale.high else scale
+
+
+def rate_scale(high: float, label: str) -> Scale:
+    """Return a scale of shares from 0 to ``high``."""
+    return Scale(0.0, min(1.0, high) or 1.0, label=label, percent=True)
 
 
 def round_step(step: float) -> float:
@@ -154,36 +181,46 @@ def round_step(step: float) -> float:
     return float(max(power * factor for factor in (1, 2, 2.5, 5) if power * factor <= step * (1 + 1e-9)))
 
 
-def distribution(title: str, parts: Mapping[str, pd.Series], **extra: object) -> dict[str, Any]:
-    """Return a chart of the distributions of ``parts`` (class of the style sheet -> values): a step path for each.
+@dataclass(frozen=True)
+class Distribution:
+    """What a chart of distributions shows: the words and the raw name of a column, its parts, and a note.
 
-    All share one axis, from the 0.5 % to the 99.5 % quantile of all values; each path encloses the same area.
-    ``extra`` entries are added to the chart unchanged.
+    ``parts`` maps a class of the style sheet to values; at least one is not NaN.
     """
-    values_of = {name: values.dropna().to_numpy(dtype=np.float64) for name, values in parts.items()}
+
+    title: str
+    raw: str
+    parts: Mapping[str, pd.Series]
+    note: str = ""
+
+
+def distributions(columns: Sequence[Distribution]) -> list[Chart]:
+    """Return a chart per column: the share of the pictures of every part in `BINS` bins of the column's values.
+
+    The horizontal axis goes from the 0.5 % to the 99.5 % quantile of all values; the vertical axis is the same in all.
+    """
+    areas = [_areas(column) for column in columns]
+    top = max((float(band.points[:, 2].max()) for bands in areas for band in bands), default=1.0)
+    return [_distribution(column, bands, top) for column, bands in zip(columns, areas, strict=True)]
+
+
+def _areas(column: Distribution) -> list[Band]:
+    """Return the outline of a histogram for every part that has values."""
+    values_of = {name: values.dropna().to_numpy(dtype=np.float64) for name, values in column.parts.items()}
     values_of = {name: values for name, values in values_of.items() if len(values)}
-    all_values = np.concatenate(list(values_of.values()))
-    low, high = (float(limit) for limit in np.quantile(all_values, [CLIPPED_SHARE, 1 - CLIPPED_SHARE]))
+    limits = np.quantile(np.concatenate(list(values_of.values())), [CLIPPED_SHARE, 1 - CLIPPED_SHARE])
+    low, high = (float(limit) for limit in limits)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    shares = {
-        name: np.histogram(np.clip(values, low, high), edges)[0] / len(values) for name, values in values_of.items()
-    }
-    top = max(float(share.max()) for share in shares.values())
-    paths = [
-        {"part": name, "line": step_path(share / top), "count": len(values_of[name])} for name, share in shares.items()
-    ]
-    axis = [tick(float(value)) for value in (edges[0], edges[BINS // 2], edges[-1])]
-    return {"title": title, "paths": paths, "axis": axis, **extra}
+    return [_area(name, values, edges) for name, values in values_of.items()]
 
 
-def step_path(heights: NDArray[np.float64]) -> str:
-    """Return the outline of bars of ``heights`` (n,) in 0..1 as the ``d`` of a closed SVG path."""
-    x = np.linspace(0, SMALL_WIDTH, len(heights) + 1).round(1)
-    y = (SMALL_HEIGHT - heights * (SMALL_HEIGHT - 2)).round(1)
-    steps = "".join(f"V{level:g}H{right:g}" for level, right in zip(y, x[1:], strict=True))
-    return f"M0 {SMALL_HEIGHT}{steps}V{SMALL_HEIGHT}Z"
+def _area(name: str, values: Floats, edges: Floats) -> Band:
+    shares = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
+    x, heights = np.repeat(edges, 2)[1:-1], np.repeat(shares, 2)
+    return Band(f"{name}: {number_of(len(values), 'picture')}", name, np.column_stack([x, np.zeros_like(x), heights]))
 
 
-def tick(value: float) -> str:
-    """Return the text of a number on an axis, with few digits."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _distribution(column: Distribution, bands: Sequence[Band], top: float) -> Chart:
+    x = Axis(column.title, float(bands[0].points[0, 0]), float(bands[0].points[-1, 0]))
+    y = Axis("share of the pictures", 0.0, top, percent=True)
+    return Chart(column.title, x, y, bands=bands, note=column.note, raw=column.raw)

@@ -122,12 +122,21 @@ MODELS = {
     "rank_mean": "rank mean of the networks",
     "caruana": "weighted mean of the networks, greedy selection",
 }
+HARDEST_MALIGNANT, HARDEST_BENIGN = "Malignant with the lowest probability", "Benign with the highest probability"
 RAW_ENDING = ", uncalibrated"  # ending of the name of a model before its calibration
 METRICS = {
     "auc": "AUC, patients resampled",
     "auc_delong": "AUC, DeLong (assumes independent pictures)",
     "partial_auc_above_80_sensitivity": "partial AUC above 80 % sensitivity (0 to 0.2)",
     "average_precision": "average precision",
+    "slope": "calibration slope (ideal 1)",
+    "intercept": "calibration intercept (ideal 0)",
+    "in_the_large": "calibration in the large: intercept at slope 1 (ideal 0)",
+    "observed_expected": "observed / expected malignant cases (ideal 1)",
+    "ece": "expected calibration error, 15 bins of equal count",
+    "brier": "Brier score",
+    "scaled_brier": "scaled Brier score (1 is perfect, 0 as good as the prevalence)",
+    "log_loss": "log loss",
     "top15_hits": "malignant pictures among the 15 highest probabilities of their patient",
     "top15_sensitivity": "share of the malignant pictures among the 15 highest of their patient",
     "top15_patient_sensitivity": "that share, mean over patients with a malignant picture",
@@ -142,7 +151,7 @@ class ColumnWords:
 
     def network(self, name: str) -> str:
         """Return a network, or the mean of all networks, in words."""
-        return "mean of all networks" if name == "networks" else self.networks.get(name, name)
+        return "mean of all networks" if name == "networks" else self.networks.get(name) or model_words(name)
 
     def column(self, name: str) -> str:
         """Return a column ``<family>.<name>`` of the design in words, or its raw name."""

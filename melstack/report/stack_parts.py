@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from level2_stack.finished import stack_digest
+from melstack.report.formats import SHORT
 from melstack.run_settings import as_toml, read_run_settings
 from runtime.files import read_json
 from runtime.invocation import command
@@ -14,7 +15,6 @@ from runtime.run_folder import Run
 
 GALLERIES_MARK = "galleries.json"  # in the run folder, beside galleries/
 PAPER_MARK = Path("paper/paper.json")  # in the run folder, beside the files of the paper
-SHORT = 8  # characters of a digest on a page and in the name of a folder of the history
 
 
 @dataclass(frozen=True)

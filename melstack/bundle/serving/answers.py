@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,12 @@ from pydantic import BaseModel
 
 from features.pictures.jpeg_png import Picture
 from features.pictures.read import encode_jpeg, read_picture, shrink
-from level2_stack.thresholds.operating_point import OperatingPoint
 from melstack.bundle.predictions import Predictions, Predictor
 from melstack.bundle.serving.uploads import Lesions
-from melstack.report.galleries.tiles import overlay
+from melstack.report.column_words import ColumnWords
+from melstack.report.galleries.tiles import NO_NETWORK, blank_reason, overlay
 
-DISCLAIMER = "Not a medical device. For research only: do not use these numbers for decisions about patients."
+DISCLAIMER = "Not a medical device. For research only: do not base decisions about a patient on these numbers."
 MOST_PARTS = 5  # contributions that raise the probability, and as many that lower it
 LONGEST = 360  # px of a thumbnail
 QUALITY = 85  # of its JPEG
@@ -24,9 +24,10 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a text tha
 
 
 class Part(BaseModel):
-    """The contribution of one column of level two to the log odds."""
+    """The contribution of one column of level two to the log odds; ``words`` name the column on pages."""
 
     column: str
+    words: str
     log_odds: float
 
 
@@ -34,6 +35,7 @@ class NetworkScore(BaseModel):
     """The prediction of one network: the mean over its views and folds, and the spread over the views."""
 
     name: str
+    words: str
     probability: float | None
     spread: float | None
 
@@ -52,7 +54,7 @@ class LesionAnswer(BaseModel):
     ``low`` and ``high``: minimum and maximum of the fold models' probabilities. ``raising``, ``lowering``: the largest
     contributions to the log odds; with ``rest`` and ``base`` they sum to the log odds of ``probability``. ``unusual``:
     the share of training pictures that have a nearer neighbour than this picture has. ``decisions``: one per operating
-    point of the model. Images are data URIs (JPEG).
+    point of the model. Images are data URIs (JPEG). ``no_attention``: why a heat map that was asked for is not there.
     """
 
     picture: int
@@ -74,6 +76,7 @@ class LesionAnswer(BaseModel):
     notices: list[str]
     thumbnail: str | None = None
     attention: str | None = None
+    no_attention: str | None = None
 
 
 class Model(BaseModel):
@@ -99,30 +102,37 @@ def build_answer(predictor: Predictor, lesions: Lesions, predictions: Prediction
     """Return the ``predictions`` for ``lesions``, the highest probability first, without images."""
     positions = {name: position for position, name in enumerate(lesions.pictures)}
     order = predictions.table["probability"].sort_values(ascending=False, kind="stable").index
-    first, points = lesions.cases.iloc[0], predictor.operating_points
+    first = lesions.cases.iloc[0]
     return Answer(
         model=_model(predictor),
         age=_number(first["age_approx"]),
         sex=_text(first["sex"]),
-        lesions=[_lesion(str(name), positions[str(name)], lesions, predictions, points) for name in order],
+        lesions=[_lesion(str(name), positions[str(name)], lesions, predictions, predictor) for name in order],
     )
 
 
-def add_images(answer: Answer, lesions: Lesions, maps: Mapping[str, np.ndarray], thumbnails: bool) -> Answer:
-    """Return ``answer`` with ``thumbnails`` if wanted, and with an overlay for every lesion that has an attention map.
+def add_images(answer: Answer, lesions: Lesions, maps: Mapping[str, np.ndarray] | None, thumbnails: bool) -> Answer:
+    """Return ``answer`` with ``thumbnails`` if wanted, and with a heat map per lesion, or the reason why it has none.
 
-    ``maps`` (rows, columns), 0 to 1, cover the whole picture.
+    ``maps`` (rows, columns), 0 to 1, cover the whole picture; None: no heat maps are wanted.
     """
     names, with_images = list(lesions.pictures), []
     for lesion in answer.lesions:
         name, images = names[lesion.picture], dict[str, str]()
-        picture = _small_picture(lesions, name) if thumbnails or name in maps else None
+        picture = _small_picture(lesions, name) if thumbnails or maps is not None else None
         if picture is not None and thumbnails:
             images["thumbnail"] = _data_uri(picture)
-        if picture is not None and name in maps:
-            images["attention"] = _data_uri(overlay(picture, maps[name]))
+        if picture is not None and maps is not None:
+            images |= _heat_map(picture, maps.get(name))
         with_images.append(lesion.model_copy(update=images))
     return answer.model_copy(update={"lesions": with_images})
+
+
+def _heat_map(picture: Picture, heat: np.ndarray | None) -> dict[str, str]:
+    reason = NO_NETWORK if heat is None else blank_reason(heat)
+    if heat is None or reason:
+        return {"no_attention": reason}
+    return {"attention": _data_uri(overlay(picture, heat))}
 
 
 def render_csv(answer: Answer) -> str:
@@ -151,10 +161,8 @@ def _model(predictor: Predictor) -> Model:
     )
 
 
-def _lesion(
-    name: str, position: int, lesions: Lesions, predictions: Predictions, points: Sequence[OperatingPoint]
-) -> LesionAnswer:
-    row = predictions.table.loc[name]
+def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions, predictor: Predictor) -> LesionAnswer:
+    row, words = predictions.table.loc[name], predictor.words
     parts: pd.Series[float] = predictions.contributions.astype(float).T[name]
     columns = parts.drop("base", errors="ignore").dropna()
     raising = columns[columns > 0].sort_values(ascending=False, kind="stable")[:MOST_PARTS]
@@ -171,23 +179,31 @@ def _lesion(
         unusual=_number(row["unusual"]),
         ugly_duckling=bool(row["ugly_duckling"]),
         decisions=[
-            Decision(name=each.name, threshold=each.threshold, malignant=bool(row[each.column])) for each in points
+            Decision(name=each.name, threshold=each.threshold, malignant=bool(row[each.column]))
+            for each in predictor.operating_points
         ],
-        networks=[_score(network, table.T[name]) for network, table in predictions.networks.items()],
+        networks=[_score(network, words, table.T[name]) for network, table in predictions.networks.items()],
         base=_number(parts.get("base")),
-        raising=_parts(raising),
-        lowering=_parts(lowering),
+        raising=_parts(raising, words),
+        lowering=_parts(lowering, words),
         rest=float(columns.sum() - raising.sum() - lowering.sum()),
         notices=list(predictions.notices.get(name, ())),
     )
 
 
-def _score(name: str, row: pd.Series) -> NetworkScore:
-    return NetworkScore(name=name, probability=_number(row.get("probability")), spread=_number(row.get("spread")))
+def _score(name: str, words: ColumnWords, row: pd.Series) -> NetworkScore:
+    return NetworkScore(
+        name=name,
+        words=words.network(name),
+        probability=_number(row.get("probability")),
+        spread=_number(row.get("spread")),
+    )
 
 
-def _parts(values: pd.Series) -> list[Part]:
-    return [Part(column=str(name), log_odds=float(value)) for name, value in values.items()]
+def _parts(values: pd.Series, words: ColumnWords) -> list[Part]:
+    return [
+        Part(column=str(name), words=words.column(str(name)), log_odds=float(value)) for name, value in values.items()
+    ]
 
 
 def _number(value: object) -> float | None:

@@ -6,15 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from melstack.bundle.predictions import Predictor
 from melstack.bundle.serving.answers import DISCLAIMER
 from melstack.bundle.serving.limits import Limits
+from melstack.report.rendering import render, shared_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-REPORT_FOLDER = Path(__file__).parents[2] / "report"  # style sheet and header of all pages
 SITES = ("head/neck", "upper extremity", "lower extremity", "torso", "palms/soles", "oral/genital")
 
 
@@ -25,35 +24,36 @@ def patient_page(predictor: Predictor, limits: Limits) -> str:
     data = {"limits": limits.model_dump(), "sites": SITES, "prevalence": prevalence}
     points = [point.model_dump() for point in predictor.operating_points]
     return _render(
-        "patient.html", name=predictor.name, facts=facts, card=predictor.card, points=points, data=data, script=script()
+        "patient.html",
+        title=f"One patient · {predictor.name}",
+        name=predictor.name,
+        facts=facts,
+        card=predictor.card,
+        points=points,
+        data=data,
+        script=script(),
     )
 
 
 def interface_page(openapi: Mapping[str, Any]) -> str:
     """Return the page about the interface for programs, from its OpenAPI description."""
-    return _render("interface.html", openapi=openapi)
+    return _render("interface.html", title="Interface", openapi=openapi)
 
 
 @cache
 def style() -> str:
-    """Return the style sheet of all pages."""
-    return (REPORT_FOLDER / "style.css").read_text(encoding="utf-8")
+    """Return the style sheet of all pages, as they include it."""
+    return shared_text("style.css")
 
 
 @cache
 def script() -> str:
-    """Return the JavaScript of the patient's page."""
-    return (TEMPLATES / "patient.js").read_text(encoding="utf-8")
+    """Return the JavaScript of the patient's page: the charts of all pages, and its own."""
+    return shared_text("charts.js", "patient.js", folder=TEMPLATES)
 
 
-def _render(template: str, **context: object) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([TEMPLATES, REPORT_FOLDER]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template(template).render(disclaimer=DISCLAIMER, style=style(), **context)
+def _render(template: str, **values: object) -> str:
+    return render(template, {"disclaimer": DISCLAIMER, **values}, TEMPLATES)
 
 
 def json_value(value: object) -> object:

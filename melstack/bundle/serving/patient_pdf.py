@@ -73,6 +73,8 @@ def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:
     _draw_axis(pdf, lesion, x)
     pdf.set_xy(x, pdf.get_y())
     write(pdf, _sentences(lesion), 8.5, INK)
+    if lesion.no_attention:
+        write(pdf, lesion.no_attention, 8.5, QUIET)
     if lesion.notices:
         write(pdf, "\n".join(lesion.notices), 8.5, WARN)
     if pdf.page_no() == page:
@@ -106,7 +108,7 @@ def _position(probability: float) -> float:
 
 def _sentences(lesion: LesionAnswer) -> str:
     networks = ", ".join(
-        f"{network.name} {_percent(network.probability)}"
+        f"{network.words} {_percent(network.probability)}"
         for network in lesion.networks
         if network.probability is not None
     )
@@ -126,7 +128,7 @@ def _list_decisions(lesion: LesionAnswer) -> str:
 
 
 def _list_parts(parts: Sequence[Part]) -> str:
-    return "; ".join(f"{part.column} {part.log_odds:+.2f}" for part in parts[:MOST_PARTS]) or "nothing"
+    return "; ".join(f"{part.words} {part.log_odds:+.2f}" for part in parts[:MOST_PARTS]) or "nothing"
 
 
 def _range(lesion: LesionAnswer) -> str:

@@ -85,7 +85,7 @@ class RequestQueue:
         lesions = save_pictures(form, folder, self._limits.pixels)
         try:
             answer = build_answer(self._predictor, lesions, self._predictor.predict(lesions.cases, lesions.pictures))
-            maps = self._predictor.attention(lesions.cases, lesions.pictures) if attention else {}
+            maps = self._predictor.attention(lesions.cases, lesions.pictures) if attention else None
             return add_images(answer, lesions, maps, thumbnails)
         except Exception as error:
             refuse_pictures(lesions, find_undecodable(lesions))

@@ -1,25 +1,28 @@
 """Write the data page: counts and distributions of the pictures and the case table, in one self-contained file."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from melstack.report.charts import distribution
+from level2_stack.evaluation.subgroups import too_few_for_auc
+from melstack.report.charts import Chart, Distribution, Scale, distributions, rate_scale
 from melstack.report.column_words import bare_words
 from melstack.report.data_page import tables
+from melstack.report.data_page.acquisition import acquisition_quantities
 from melstack.report.data_page.distances import distances, separations
 from melstack.report.data_page.sheet import contact_tiles
 from melstack.report.data_page.summary import summary_sentences
+from melstack.report.formats import limits, number
+from melstack.report.rendering import render
 from runtime.files import write_text
-from runtime.plural import number_of
 from runtime.progress import say, track
 from runtime.run_folder import Run
 from runtime.tables import read_table
 
-PAGE, TEMPLATE = "eda.html", "exploration.html.j2"
+PAGE, TEMPLATE = "eda.html", "exploration.html"
 CHANNELS = ("red_mean", "green_mean", "blue_mean")
 MORE_STATISTICS = 5  # besides the channels: those that separate the classes best
 MAX_SHIFT_CHARTS = 4  # of the numeric columns that shift most
@@ -36,7 +39,8 @@ def explore(run: Run) -> Path:
     cases, facts = run.read_cases(), run.facts()
     data = Path(facts["data"])
     statistics, sample_size = _statistics(run, cases, data)
-    page = _render(_context(cases, statistics, data, run.folder.resolve().name) | {"sample_size": sample_size})
+    context = _context(cases, statistics, data, run.folder.resolve().name) | {"sample_size": sample_size}
+    page = render(TEMPLATE, context, Path(__file__).parent)
     out = run.folder / PAGE
     write_text(out, page)
     seconds = time.perf_counter() - start
@@ -77,16 +81,18 @@ def _context(cases: pd.DataFrame, statistics: pd.DataFrame | None, data: Path, n
     numbers = _numbers(cases, statistics)
     groups, sizes = tables.group_tables(cases), tables.sizes(cases)
     shifts = _shifts(cases, numbers)
+    patients, quantities = tables.patients(cases), acquisition_quantities(cases, data)
     sheet, unreadable = contact_tiles(cases, data) if _has_pictures(cases) else ({}, [])
     return {
-        "name": name,
+        "title": f"{name}: the data",
         "data": data.name,
         "totals": tables.totals(cases),
-        "summary": summary_sentences(cases, groups, sizes, shifts.get("test", [])),
+        "summary": summary_sentences(cases, groups, sizes, shifts.get("test", []), quantities),
         "groups": groups,
-        "patients": tables.patients(cases),
+        "patients": patients,
         "sizes": sizes,
-        "sizes_top": tables.scale(sizes),
+        "quantities": quantities,
+        **_scales([*(group["rows"] for group in groups if group["title"] != "Diagnosis"), patients["rows"], sizes]),
         "missing": tables.missing(cases),
         "folds": tables.folds(cases),
         "shifts": shifts,
@@ -122,16 +128,27 @@ def _shifts(cases: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, list[dict[s
     return {name: distances(train, part, texts) for name, part in parts.items() if len(part)}
 
 
-def _shift_charts(cases: pd.DataFrame, numbers: pd.DataFrame, shifts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _scales(rate_tables: Sequence[tables.Rows]) -> dict[str, Scale]:
+    """Return the scales that the bars of the page share: shares, malignant rates, and distances of distributions."""
+    return {
+        "whole": Scale(0.0, 1.0, label="share", percent=True),
+        "rates": rate_scale(max((tables.scale(rows) for rows in rate_tables if rows), default=1.0), "malignant"),
+        "distance_scale": Scale(0.0, 1.0, label="distance"),
+    }
+
+
+def _shift_charts(cases: pd.DataFrame, numbers: pd.DataFrame, shifts: list[dict[str, Any]]) -> list[Chart]:
     beyond = [row for row in shifts if row["kind"] == "KS" and row["distance"] > row["chance"]]
     parts = {role: numbers[cases["role"] == role] for role in ("train", "test")}
-    return [
-        distribution(row["name"], {role: part[row["name"]] for role, part in parts.items()}, distance=row["distance"])
-        for row in beyond[:MAX_SHIFT_CHARTS]
-    ]
+    return distributions([_shift_chart(row, parts) for row in beyond[:MAX_SHIFT_CHARTS]])
 
 
-def _statistic_charts(cases: pd.DataFrame, statistics: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _shift_chart(row: dict[str, Any], parts: dict[str, pd.DataFrame]) -> Distribution:
+    name, note = row["name"], f"KS distance {row['distance']:.3f}"
+    return Distribution(bare_words(name), name, {role: part[name] for role, part in parts.items()}, note)
+
+
+def _statistic_charts(cases: pd.DataFrame, statistics: pd.DataFrame | None) -> list[Chart]:
     """Return distributions, benign against malignant, of the channels and of the statistics that separate them best."""
     if statistics is None:
         return []
@@ -142,22 +159,10 @@ def _statistic_charts(cases: pd.DataFrame, statistics: pd.DataFrame | None) -> l
     channels = [name for name in CHANNELS if name in rows_of]
     others = [name for name in rows_of if name not in channels][:MORE_STATISTICS]
     parts = {"benign": values[target == 0], "malignant": values[target == 1]}
-    return [
-        distribution(name, {part: rows[name] for part, rows in parts.items()}, **_area(rows_of[name]))
-        for name in [*channels, *others]
-    ]
+    return distributions([_statistic_chart(name, parts, rows_of[name]) for name in [*channels, *others]])
 
 
-def _area(row: dict[str, Any]) -> dict[str, float]:
-    return {name: float(np.round(row[name], 4)) for name in ("auc", "low", "high")}
-
-
-def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    folder = FileSystemLoader([Path(__file__).parent, Path(__file__).parents[1]])
-    environment = Environment(
-        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(bare_words=bare_words, number_of=number_of)
-    return environment.get_template(TEMPLATE).render(context)
+def _statistic_chart(name: str, parts: dict[str, pd.DataFrame], row: dict[str, Any]) -> Distribution:
+    malignant, benign = (int(parts[part][name].notna().sum()) for part in ("malignant", "benign"))
+    note = too_few_for_auc(malignant, malignant + benign) or f"AUC {number(row['auc'], 3)} {limits(row, '')}"
+    return Distribution(bare_words(name), name, {part: rows[name] for part, rows in parts.items()}, note)

@@ -6,17 +6,25 @@ from typing import Any
 import pandas as pd
 
 from melstack.report.column_words import bare_words
+from melstack.report.data_page.acquisition import Quantity
 from melstack.report.data_page.tables import MIN_PICTURES, MISSING, Rows
 from runtime.plural import number_of
 
 LARGE_DIFFERENCE = 0.1  # between the training and test shares of a picture size; smaller ones have no sentence
 
 
-def summary_sentences(cases: pd.DataFrame, groups: Sequence[dict[str, Any]], sizes: Rows, shifts: Rows) -> list[str]:
-    """Return sentences on prevalence, age, picture sizes and shift, without topics that the tables lack."""
+def summary_sentences(
+    cases: pd.DataFrame,
+    groups: Sequence[dict[str, Any]],
+    sizes: Rows,
+    shifts: Rows,
+    quantities: Sequence[Quantity] = (),
+) -> list[str]:
+    """Return sentences on prevalence, shortcuts, age, picture sizes and shift, without topics that the tables lack."""
     target = cases.loc[cases["role"] == "train", "target"]
     first = f"{100 * target.mean():.2f} % of the training pictures are malignant ({int(target.sum()):,})."
-    return [first, *_age(groups), *_size(sizes), *_shift(shifts)]
+    shortcuts = [quantity.sentence() for quantity in quantities if quantity.is_shortcut]
+    return [first, *shortcuts, *_age(groups), *_size(sizes), *_shift(shifts)]
 
 
 def _age(groups: Sequence[dict[str, Any]]) -> Iterator[str]:

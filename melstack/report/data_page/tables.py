@@ -41,7 +41,7 @@ def group_tables(cases: pd.DataFrame) -> list[dict[str, Any]]:
         if column in cases and train[column].notna().any():
             has_test = bool(len(test)) and column != "diagnosis"
             rows = _rates(values_of(train, column), train["target"], values_of(test, column) if has_test else None)
-            groups.append({"title": title, "rows": rows, "test": has_test, "top": scale(rows)})
+            groups.append({"title": title, "rows": rows, "test": has_test})
     return groups
 
 
@@ -128,7 +128,6 @@ def patients(cases: pd.DataFrame) -> dict[str, Any]:
     }
     return {
         "rows": rows,
-        "top": scale(rows),
         "per_patient": per_patient,
         "with_malignant": int(has_malignant.sum()),
         "count": len(has_malignant),

@@ -10,16 +10,27 @@ import pandas as pd
 from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.inspect.gradcam import HeatMaps
+from melstack.report.column_words import HARDEST_BENIGN, HARDEST_MALIGNANT
 from melstack.report.galleries.patient_boards import check_patients, choose_patients, make_boards
-from melstack.report.galleries.tiles import INDEX, CaseResults, Item, overlay, tile_name, write_index, write_tile
+from melstack.report.galleries.tiles import (
+    INDEX,
+    NO_NETWORK,
+    CaseResults,
+    Item,
+    blank_reason,
+    overlay,
+    tile_name,
+    write_index,
+    write_tile,
+)
 from runtime.errors import InputFault
 from runtime.progress import say, track
 from runtime.run_folder import Run
 
 # Name -> (target of its cases, whether low risks come first, title).
 HARDEST = {
-    "false_negatives": (1, True, "Melanomas with the lowest predicted probabilities"),
-    "false_positives": (0, False, "Benign lesions with the highest predicted probabilities"),
+    "false_negatives": (1, True, HARDEST_MALIGNANT),
+    "false_positives": (0, False, HARDEST_BENIGN),
 }
 
 
@@ -27,8 +38,9 @@ def make_galleries(run: Run, recipe: str, *, max_cases: int = 12, patients: Sequ
     """Write the run's galleries folder: tiles as JPEG, and index.json, from the stack of ``recipe``.
 
     It holds the hardest ``max_cases`` false negatives and false positives out of fold, and the boards of ``patients``
-    (default: `choose_patients`). Without explanations of the stack the items have no contributions; if all networks
-    are foreign, they have no overlays. Raises InputFault for ``patients`` who are not in the run.
+    (default: `choose_patients`). Without explanations of the stack the items have no contributions. An item whose heat
+    map has nothing to show, or whose networks are all foreign, has the reason as ``no_heat`` instead of an overlay.
+    Raises InputFault for ``patients`` who are not in the run.
     """
     results, folder = CaseResults(run, recipe), run.folder / "galleries"
     names = choose_patients(results.cases, results.risk) if patients is None else list(patients)
@@ -102,14 +114,16 @@ def _item(results: CaseResults, gallery: str, rank: int, name: str, heat_maps: l
     tile = tile_name(gallery, rank, name)
     write_tile(folder / tile, picture)
     item = results.item(name, tile)
-    if heat_maps:
+    heat = _mean_heat(heat_maps) if heat_maps else None
+    item["no_heat"] = NO_NETWORK if heat is None else blank_reason(heat)
+    if heat is not None and not item["no_heat"]:
         item["overlay"] = tile_name(gallery, rank, name, "_heat")
-        write_tile(folder / item["overlay"], _mean_overlay(picture, heat_maps))
+        write_tile(folder / item["overlay"], overlay(picture, heat))
     return item
 
 
-def _mean_overlay(picture: np.ndarray, heat_maps: list[np.ndarray]) -> np.ndarray:
-    """Return ``picture`` covered by the mean of ``heat_maps``, resized to the largest of their sizes."""
+def _mean_heat(heat_maps: list[np.ndarray]) -> np.ndarray:
+    """Return the mean of ``heat_maps``, resized to the largest of their sizes."""
     from PIL import Image
 
     rows, columns = np.max([heat.shape for heat in heat_maps], axis=0).tolist()
@@ -117,4 +131,4 @@ def _mean_overlay(picture: np.ndarray, heat_maps: list[np.ndarray]) -> np.ndarra
         np.asarray(Image.fromarray(heat.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR))
         for heat in heat_maps
     ]
-    return overlay(picture, np.mean(resized_maps, axis=0))
+    return np.asarray(np.mean(resized_maps, axis=0))

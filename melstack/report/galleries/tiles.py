@@ -27,6 +27,10 @@ INTERNAL_COLUMNS = ("picture", "role", "fold", "file_bytes", "tfrecord", "stored
 # Colours of low and of high heat: neither skin nor lesions have them.
 LOW_COLOUR, HIGH_COLOUR = np.array([0.0, 215.0, 255.0]), np.array([95.0, 0.0, 255.0])
 OPACITY = 0.65
+MIN_CONTRAST = 0.05  # of a heat map, between its lowest and its highest cell; less is an even tint
+NO_NETWORK = "No heat map: the predictions come from tables, and no network is here that could look at the picture."
+NO_HEAT = "No heat map: no part of the picture raises the probability of melanoma for any network."
+EVEN_HEAT = "No heat map: every part of the picture raises the probability of melanoma equally."
 
 Item = dict[str, Any]  # image_name, picture, overlay, scores, contributions, metadata; ready for JSON
 
@@ -106,6 +110,13 @@ def overlay(picture: Picture, heat: NDArray[np.floating]) -> Picture:
     colour = LOW_COLOUR + (HIGH_COLOUR - LOW_COLOUR) * strength
     opacity = OPACITY * strength  # pixels without heat stay unchanged
     return np.asarray(np.rint(picture * (1 - opacity) + colour * opacity), dtype=np.uint8)
+
+
+def blank_reason(heat: NDArray[np.floating]) -> str:
+    """Return the sentence why ``heat`` (rows, columns), 0 to 1, has nothing to show; "" if it has."""
+    if heat.max() <= 0:
+        return NO_HEAT
+    return EVEN_HEAT if heat.max() - heat.min() < MIN_CONTRAST * heat.max() else ""
 
 
 def tile_name(gallery: str, rank: int, name: str, suffix: str = "") -> str:

@@ -16,10 +16,10 @@ from level2_stack.foreign.messages import import_warnings
 from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from level2_stack.thresholds.operating_point import Measure, point_of_subgroups, read_operating_points
 from melstack.report.column_words import bare_words, group_words, network_words, with_raw_name
+from melstack.report.formats import metric_label, moment, short_commit
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.limits import limits
 from melstack.report.run_page.attachments import read_audit
-from melstack.report.run_page.formats import metric_label, moment, short_commit
 from melstack.report.run_page.modes import mode_of
 from melstack.report.stack_parts import other_stacks
 from runtime.command_record import command_uses, read_commands

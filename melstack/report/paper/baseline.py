@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from melstack.report.column_words import bare_words
 from melstack.report.data_page.tables import AGE, BOOKKEEPING
+from melstack.report.formats import DASH
 from melstack.report.paper.text_tables import INDENT, PaperTable, count_and_share, figures, interval
-from melstack.report.run_page.formats import DASH
 
 PICTURE_COLUMNS = {"width", "height", "file_bytes"}  # of the file, not of the patient
 MAX_LEVELS = 12  # of one column; rarer values are one row

@@ -10,10 +10,10 @@ from level2_stack.evaluation.auc import Floats
 from level2_stack.evaluation.metrics import AVERAGE_PRECISION
 from melstack.report.charts import Chart
 from melstack.report.column_words import model_words
+from melstack.report.formats import percent
 from melstack.report.paper.bands import benefit_band, roc_band, smooth_curve
 from melstack.report.paper.drawing import COLOURS, INK, PaperFigure, draw_chart, points_table
 from melstack.report.paper.text_tables import figures, interval, rows_by_name
-from melstack.report.run_page.formats import percent
 from melstack.report.run_page.inputs import StackResults
 from melstack.report.run_page.thresholds import referral_chart, threshold_charts
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from level2_stack.evaluation.subgroups import MIN_CLASS_ROWS
 from melstack.report.column_words import model_words
+from melstack.report.formats import DASH, too_few
 from melstack.report.model_card.writing import records
 from melstack.report.paper.drawing import COLOURS, QUIET, PaperFigure
 from melstack.report.paper.result_tables import common_threshold_words, subgroup_name
@@ -20,13 +22,17 @@ WORDS = 34  # characters of a name in a line
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel of a forest plot: ``title``, the columns of value and limits, the line to compare with, and digits."""
+    """One panel of a forest plot: ``title``, the columns of value and limits, the line to compare with, and digits.
+
+    ``unknown`` is the text of a row without a value.
+    """
 
     title: str
     columns: tuple[str, str, str]
     guide: float
     digits: int = 3
     sign: bool = False
+    unknown: str = DASH
 
 
 def forest_figures(stack: StackResults) -> list[PaperFigure]:
@@ -55,17 +61,23 @@ def _models(stack: StackResults) -> PaperFigure:
 
 
 def _subgroups(stack: StackResults) -> PaperFigure:
-    table = stack.tables["subgroups"]
+    table = stack.tables["subgroups"].copy()
     rows = records(table)
+    table.loc[[bool(too_few(row)) for row in rows], ["auc", "auc_low", "auc_high"]] = np.nan
     labels = [f"{subgroup_name(row)} ({int(row['positives']):,} / {int(row['rows']):,})" for row in rows]
     panels = [
-        Panel(title, (name, f"{name}_low", f"{name}_high"), float(table[name].iloc[0]), digits=2)
-        for title, name in (("AUC", "auc"), ("Sensitivity", "sensitivity"), ("Specificity", "specificity"))
+        Panel(title, (name, f"{name}_low", f"{name}_high"), float(table[name].iloc[0]), digits=2, unknown=unknown)
+        for title, name, unknown in (
+            ("AUC", "auc", "too few"),
+            ("Sensitivity", "sensitivity", DASH),
+            ("Specificity", "specificity", DASH),
+        )
     ]
     caption = (
         f"AUC, sensitivity and specificity of {model_words(stack.headline)} ({stack.headline}) in subgroups, out "
         f"of fold. {common_threshold_words(stack)} In brackets malignant / all pictures. Limits: 95 %, patients "
-        "resampled; without them a subgroup has fewer than ten patients of a class, and no point is drawn."
+        f"resampled; without them a subgroup has fewer than ten patients of a class, and no point is drawn. Too few: "
+        f"under {MIN_CLASS_ROWS} malignant or benign pictures."
     )
     return forest("subgroups", caption, table, labels, panels, [row["kind"] == "all" for row in rows])
 
@@ -95,6 +107,7 @@ def _draw_panel(axes: Any, table: pd.DataFrame, panel: Panel, strong: Sequence[b
     axes.axvline(panel.guide, color=COLOURS["guide"], linewidth=0.8)
     for row, is_strong in enumerate(strong):
         text = interval(value[row], low[row], high[row], panel.digits, sign=panel.sign)
+        text = panel.unknown if np.isnan(value[row]) else text
         axes.text(1.03, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6)
         if np.isnan([value[row], low[row], high[row]]).any():
             continue

@@ -7,17 +7,16 @@ from typing import Any
 
 from features.leaks.findings import BLOCKING, WARNING
 from melstack.report.column_words import FAMILIES, group_words, model_words
+from melstack.report.formats import SHORT, count, number, percent
 from melstack.report.model_card.data import data_facts
 from melstack.report.model_card.writing import input_warnings, made_by, markdown_environment
 from melstack.report.paper.flow import left_out_notes
 from melstack.report.paper.text_tables import interval, rows_by_name
 from melstack.report.run_page.attachments import read_audit
-from melstack.report.run_page.formats import count, number, percent
 from melstack.report.run_page.headline import headline_auc
 from melstack.report.run_page.inputs import StackResults
 from melstack.report.run_page.modes import FOREIGN, mode_of, modes
 from melstack.report.run_page.origins import now, versions
-from melstack.report.stack_parts import SHORT
 from runtime.command_record import command_uses, read_commands
 from runtime.files import read_json
 

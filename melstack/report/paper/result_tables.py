@@ -7,9 +7,9 @@ import pandas as pd
 
 from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.report.column_words import model_words, with_raw_name
+from melstack.report.formats import is_known, metric_label, number, percent, too_few
 from melstack.report.model_card.writing import records
 from melstack.report.paper.text_tables import PaperTable, count_and_share, figures, interval, p_value, rows_by_name
-from melstack.report.run_page.formats import is_known, metric_label, number, percent
 from melstack.report.run_page.headline import headline_auc
 from melstack.report.run_page.inputs import StackResults
 
@@ -164,8 +164,11 @@ def subgroups_table(stack: StackResults) -> PaperTable:
             f"{int(row['rows']):,}",
             count_and_share(row["positives"], row["rows"]),
             f"{int(row['patients']):,}",
-            *(interval(row[name], row[f"{name}_low"], row[f"{name}_high"], 3) for name in ("auc", "sensitivity")),
-            interval(row["specificity"], row["specificity_low"], row["specificity_high"], 3),
+            too_few(row) or interval(row["auc"], row["auc_low"], row["auc_high"], 3),
+            *(
+                interval(row[name], row[f"{name}_low"], row[f"{name}_high"], 3)
+                for name in ("sensitivity", "specificity")
+            ),
             interval(row["excess"], row["excess_low"], row["excess_high"], 4, sign=True),
         ]
         for row in records(table)
@@ -176,7 +179,7 @@ def subgroups_table(stack: StackResults) -> PaperTable:
         f"have a malignant, or a benign, picture. {common_threshold_words(stack)} Excess: mean probability minus "
         f"observed share, at a prevalence of {percent(prevalence_of_subgroups(stack))}."
     )
-    return PaperTable("subgroups", "Performance by subgroup.", head, rows, table, note)
+    return PaperTable("subgroups", "Subgroups.", head, rows, table, note)
 
 
 def common_threshold_words(stack: StackResults) -> str:

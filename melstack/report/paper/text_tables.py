@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from melstack.report.formats import is_known, number, with_sign
 from melstack.report.model_card.writing import escape_markdown, records
-from melstack.report.run_page.formats import is_known, number, with_sign
 from runtime.files import write_text
 
 INDENT = "  "  # begins the name of a row that belongs to the row above it

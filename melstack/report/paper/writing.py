@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from melstack.report.formats import SHORT
 from melstack.report.model_card.writing import escape_markdown
 from melstack.report.paper.baseline import baseline_table
 from melstack.report.paper.checklists import GUIDELINES, METHODS, checklist
@@ -17,7 +18,7 @@ from melstack.report.paper.more_tables import operating_points_table, settings_t
 from melstack.report.paper.result_tables import result_tables, without_shift_words
 from melstack.report.paper.text_tables import PaperTable
 from melstack.report.run_page.inputs import StackResults, read_stack
-from melstack.report.stack_parts import PAPER_MARK, SHORT, paper_ingredients
+from melstack.report.stack_parts import PAPER_MARK, paper_ingredients
 from runtime.errors import Faults
 from runtime.files import write_text
 from runtime.invocation import command

@@ -31,6 +31,7 @@ class Item(Attachment):
     image_name: str
     picture: str
     overlay: str | None = None
+    no_heat: str = ""
     scores: dict[str, float] = Field(default_factory=dict)
     contributions: list[Contribution] = Field(default_factory=list)
     metadata: dict[str, str | float] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ import pandas as pd
 from level2_stack.crossval.choose import RANK_MEAN
 from level2_stack.evaluation.auc import Interval
 from melstack.report.column_words import with_raw_name
-from melstack.report.run_page.formats import is_known, number, percent, with_sign
+from melstack.report.formats import is_known, number, percent, with_sign
 from melstack.report.run_page.inputs import StackResults
 from runtime.plural import number_of
 

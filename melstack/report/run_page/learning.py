@@ -1,6 +1,6 @@
 """Learning curves: loss and validation AUC per epoch, for every fold of every network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,9 @@ class NetworkCurves:
 
 def learning_section(run: Run, networks: Sequence[str]) -> tuple[list[NetworkCurves], list[str]]:
     """Return the curves of ``networks`` with a history, and the names of the others (frozen or foreign networks)."""
-    curves = [each for name in networks for each in _curves(run.level1 / name)]
+    folds_of = {name: _folds(run.level1 / name) for name in networks}
+    folds_of = {name: folds for name, folds in folds_of.items() if folds}
+    curves = [_curves(name, folds, _scales(folds_of)) for name, folds in folds_of.items()]
     return curves, sorted(set(networks) - {each.network for each in curves})
 
 
@@ -45,29 +47,40 @@ def read_history(path: Path) -> pd.DataFrame:
     return table
 
 
-def _curves(folder: Path) -> Iterator[NetworkCurves]:
+def _folds(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the histories of the folds that have epochs."""
     folds = {path.parent.name: read_history(path) for path in sorted(folder.glob("fold_*/history.csv"))}
-    folds = {fold: table for fold, table in folds.items() if len(table)}
-    if not folds:
-        return
+    return {fold: table for fold, table in folds.items() if len(table)}
+
+
+def _scales(folds_of: dict[str, dict[str, pd.DataFrame]]) -> dict[str, Axis]:
+    """Return the vertical axis of every measure, the same for all networks."""
+    tables = [table for folds in folds_of.values() for table in folds.values()]
+    axes = {}
+    for measure, label in MEASURES.items():
+        scale = scale_over(*(table[measure].to_numpy(dtype=np.float64) for table in tables if measure in table))
+        axes[measure] = Axis(label, scale.low, scale.high)
+    return axes
+
+
+def _curves(name: str, folds: dict[str, pd.DataFrame], axes: dict[str, Axis]) -> NetworkCurves:
     epochs = max(int(table["epoch"].max()) for table in folds.values())
-    charts = [_chart(folds, measure, epochs) for measure in MEASURES if _has(folds, measure)]
+    charts = [_chart(folds, measure, epochs, axes[measure]) for measure in MEASURES if _has(folds, measure)]
     seconds = [table["seconds"].sum() for table in folds.values() if "seconds" in table]
-    yield NetworkCurves(folder.name, charts, epochs, float(sum(seconds)) if seconds else None)
+    return NetworkCurves(name, charts, epochs, float(sum(seconds)) if seconds else None)
 
 
 def _has(folds: dict[str, pd.DataFrame], measure: str) -> bool:
     return any(measure in table and table[measure].notna().any() for table in folds.values())
 
 
-def _chart(folds: dict[str, pd.DataFrame], measure: str, epochs: int) -> Chart:
+def _chart(folds: dict[str, pd.DataFrame], measure: str, epochs: int, y: Axis) -> Chart:
     lines = [
         Line(fold.replace("_", " "), f"fold{int(fold.removeprefix('fold_')) % 5}", _points(table, measure))
         for fold, table in folds.items()
         if measure in table
     ]
-    scale = scale_over(*(line.points[:, 1] for line in lines))
-    return Chart(MEASURES[measure], Axis("epoch", min(1, epochs - 1), epochs), Axis("", scale.low, scale.high), lines)
+    return Chart(MEASURES[measure], Axis("epoch", min(1, epochs - 1), epochs), y, lines)
 
 
 def _points(table: pd.DataFrame, measure: str) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

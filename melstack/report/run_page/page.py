@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -15,26 +14,22 @@ from level2_stack.evaluation.auc import Floats
 from level2_stack.evaluation.partitions import describe_repeats
 from level2_stack.foreign.messages import import_warnings
 from level2_stack.thresholds.operating_point import point_of_subgroups
-from melstack.report.charts import Scale, scale_over
+from melstack.report.charts import Scale, auc_scale, rate_scale, scale_over
+from melstack.report.rendering import render
 from melstack.report.run_page import headline, origins
-from melstack.report.run_page.attachments import read_audit, read_explanations
-from melstack.report.run_page.formats import FILTERS
+from melstack.report.run_page.attachments import Explanations, read_audit, read_explanations
 from melstack.report.run_page.gallery_section import PictureSources, Sheet, read_galleries
 from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.run_page.learning import learning_section
 from melstack.report.run_page.modes import modes
 from melstack.report.run_page.slider import slider_of
 from melstack.report.run_page.thresholds import line_styles, referral_chart, threshold_charts
-from melstack.report.stack_parts import SHORT, older_part, other_stacks, page_commands
+from melstack.report.stack_parts import older_part, other_stacks, page_commands
 from runtime.command_record import command_uses, read_commands
 from runtime.files import write_text
 from runtime.run_folder import Run
 
-TEMPLATES = (
-    Path(__file__).parent / "templates",
-    Path(__file__).parents[1] / "validation_page",
-    Path(__file__).parents[1],
-)  # parents[1] has the style sheet of all pages
+TEMPLATES = Path(__file__).parent / "templates"
 FOLD_COLUMN = r"^auc_fold_\d+$"
 SEVERITY_TONES = {
     BLOCKING: "bad",
@@ -52,18 +47,8 @@ def make_report(run: Run, recipe: str, changes: Sequence[str] = ()) -> Path:
     """
     stack = read_stack(run, recipe)
     path = run.folder / "report.html"
-    write_text(path, render(page_values(stack, changes)))
+    write_text(path, render("page.html", page_values(stack, changes), TEMPLATES))
     return path
-
-
-def render(values: dict[str, Any], template: str = "page.html") -> str:
-    """Return the page of ``template`` for ``values``, the names that it uses; all texts in them are escaped."""
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(FILTERS, short=lambda digest: digest[:SHORT])
-    return environment.get_template(template).render(values)
 
 
 def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -109,10 +94,36 @@ def _explanations(stack: StackResults) -> dict[str, Any]:
     }
     return {
         "explanations": None if older["explanations"] else explanations,
+        **_share_scales(explanations),
         "galleries": [] if index is None or older["galleries"] else index.galleries,
         "older": older,
         "commands": commands,
     }
+
+
+def _share_scales(explanations: Explanations | None) -> dict[str, Scale]:
+    families, columns = (explanations.families, explanations.columns) if explanations else ([], [])
+    largest = max((column.mean_abs for column in columns), default=0.0) or 1.0
+    return {
+        "family_scale": rate_scale(max((family.share for family in families), default=1.0), "share of all families"),
+        "column_scale": Scale(0.0, largest, label="mean absolute SHAP value in log odds"),
+    }
+
+
+def _auc_scale(stack: StackResults) -> Scale:
+    """Return the scale of all AUCs on the page: of models, of subgroups, and of training rows against test rows."""
+    tables = [stack.tables[name] for name in ("leaderboard", "shift")]
+    limits = [table[name].to_numpy(dtype=np.float64) for table in tables for name in ("low", "high") if name in table]
+    groups = stack.tables["subgroups"]
+    limits += [groups[name].to_numpy(dtype=np.float64) for name in ("auc_low", "auc_high")]
+    return auc_scale(*limits)
+
+
+def _weight_scale(stack: StackResults) -> Scale:
+    weights = [
+        weight for weight_of in stack.decisions.get("network_weights", {}).values() for weight in weight_of.values()
+    ]
+    return Scale(0.0, max([abs(weight) for weight in weights] or [1.0]) or 1.0, label="weight")
 
 
 def _sheet(path: Path, title: str) -> Sheet | None:
@@ -129,17 +140,16 @@ def _tables(stack: StackResults) -> dict[str, Any]:
         "board": board.assign(lowest=folds.min(axis=1), highest=folds.max(axis=1)).to_dict("records"),
         "repeats": _repeats(stack),
         "folds_meaning": record.meaning if (record := FoldRecord.of(stack.run.facts())).column else "",
-        "board_scale": scale_over(board["low"].to_numpy(), board["high"].to_numpy()),
+        "auc_scale": _auc_scale(stack),
+        "weight_scale": _weight_scale(stack),
         "metrics": _metrics(stack.tables["metrics"]),
         "correlation": correlation,
         "heat_scale": heat_scale(correlation),
         "ablation": _ablation(stack),
         "shift": stack.tables["shift"].to_dict("records"),
         "shift_threshold": stack.decisions["recipe"].get("shift_threshold", 0.6),
-        "shift_scale": Scale(0.3, 1.0, 0.5),
         "subgroups": groups.to_dict("records"),
         "subgroup_point": point_of_subgroups(stack.operating_points) if stack.operating_points else None,
-        "subgroup_scale": scale_over(groups["auc_low"].to_numpy(), groups["auc_high"].to_numpy()),
         "calibration": stack.tables["calibration"].to_dict("records"),
     }
 
@@ -171,7 +181,7 @@ def _ablation(stack: StackResults) -> dict[str, Any] | None:
     best = float(stack.board["auc"][stack.best_network])
     beside_networks = ~table["part"].isin(NETWORK_PARTS)
     suspect = beside_networks & ((table["strongest_low"] > best) | (table["low"] > MIN_LEAK_LOSS))
-    scale = scale_over(table["low"].to_numpy(), table["high"].to_numpy(), zero=0.0)
+    scale = scale_over(table["low"].to_numpy(), table["high"].to_numpy(), zero=0.0, label="loss of AUC")
     return {"rows": table.assign(suspect=suspect).to_dict("records"), "scale": scale}
 
 

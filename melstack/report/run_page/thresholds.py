@@ -64,7 +64,7 @@ def _reliability(stack: StackResults) -> Chart:
     ideal = Line("perfectly calibrated", "guide", np.array([[0.0, 0.0], [high, high]]))
     bars = [_bar(row) for row in table.to_dict("records")]
     note = "Square-root axes: most predictions are small. " if rare else ""
-    return Chart("Reliability", x, y, [ideal, line], bars, marker="reliability", note=f"{note}Bars: 95 % (Wilson).")
+    return Chart("Calibration", x, y, [ideal, line], bars, marker="reliability", note=f"{note}Bars: 95 % (Wilson).")
 
 
 def _bar(row: dict[Any, Any]) -> Bar:

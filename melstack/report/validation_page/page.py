@@ -11,11 +11,11 @@ from level2_stack.evaluation.auc import Floats
 from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.bundle.loading import Bundle
 from melstack.bundle.manifest import bundle_digest
-from melstack.report.charts import Axis, Band, Bar, Chart, Line, scale_over
-from melstack.report.column_words import bare_words, group_words
+from melstack.report.charts import Axis, Band, Bar, Chart, Line, auc_scale
+from melstack.report.column_words import HARDEST_BENIGN, HARDEST_MALIGNANT, ColumnWords, metric_words
 from melstack.report.data_page.sheet import describe_case, tile_source
+from melstack.report.rendering import render
 from melstack.report.run_page.origins import now
-from melstack.report.run_page.page import render
 from melstack.report.run_page.thresholds import RARE, precision_line, roc_line, round_up
 from melstack.validation.drift import unusual_share
 from melstack.validation.measures import Validation
@@ -25,29 +25,19 @@ from runtime.files import write_text
 from runtime.plural import number_of
 
 PAGE = "validation.html"
-MEASURES = {
-    "auc": "AUC, patients resampled",
-    "auc_delong": "AUC, interval of DeLong",
-    "partial_auc_above_80_sensitivity": "Partial AUC above 80 % sensitivity (0 to 0.2)",
-    "average_precision": "Average precision",
-    "slope": "Calibration slope (ideal 1)",
-    "intercept": "Calibration intercept (ideal 0)",
-    "in_the_large": "Calibration in the large: intercept at slope 1 (ideal 0)",
-    "observed_expected": "Observed / expected malignant cases (ideal 1)",
-    "ece": "Expected calibration error, 15 bins of equal count",
-    "brier": "Brier score",
-    "scaled_brier": "Scaled Brier score (1 is perfect, 0 as good as the prevalence)",
-    "log_loss": "Log loss",
-}
 Row = Mapping[Any, Any]  # of a table
 MAX_DRIFT = 25  # columns that are shown before a click
-DOMAINS = {"Discrimination": 4, "Calibration": 5, "Overall performance": 3}  # number of rows of MEASURES
+DOMAINS = {  # of performance -> metrics
+    "Discrimination": ("auc", "auc_delong", "partial_auc_above_80_sensitivity", "average_precision"),
+    "Calibration": ("slope", "intercept", "in_the_large", "observed_expected", "ece"),
+    "Overall performance": ("brier", "scaled_brier", "log_loss"),
+}
 
 
 def write_page(validation: Validation, bundle: Bundle, data: Path, out: Path) -> Path:
     """Write validation.html into ``out`` and return its path; ``data`` is the folder of the labelled cases."""
     path = out / PAGE
-    write_text(path, render(page_values(validation, bundle, data), "validation.html"))
+    write_text(path, render("validation.html", page_values(validation, bundle, data), Path(__file__).parent))
     return path
 
 
@@ -73,14 +63,13 @@ def page_values(validation: Validation, bundle: Bundle, data: Path) -> dict[str,
         "thresholds": validation.thresholds.to_dict("records"),
         "subgroups": subgroups.to_dict("records"),
         "subgroup_point": point_of_subgroups(bundle.operating_points) if bundle.operating_points else None,
-        "subgroup_scale": scale_over(subgroups["auc_low"].to_numpy(), subgroups["auc_high"].to_numpy()),
+        "auc_scale": auc_scale(subgroups["auc_low"].to_numpy(), subgroups["auc_high"].to_numpy()),
         "has_tone_estimate": bool((subgroups["kind"] == TONE).any()),
-        "drift": _drift(validation),
+        "drift": _drift(validation, bundle.words),
         "max_drift": MAX_DRIFT,
         "unusual_share": unusual_share(cases.predictions.table["unusual"]),
         "errors": _errors(validation, data),
         "precision": validation.precision.to_dict("records"),
-        "measure_words": MEASURES,
         "update": update_sentence(validation.update),
         "update_kind": None if validation.update is None else validation.update.kind,
         "build_time": now(),
@@ -114,10 +103,10 @@ def _counts(validation: Validation) -> str:
 
 def _domains(rows: Mapping[str, Row]) -> dict[str, list[Row]]:
     """Return domain -> rows of measures with their words; the domains are those of Van Calster et al. 2025."""
-    table = [{**rows[name], "words": words} for name, words in MEASURES.items() if name in rows]
-    names = [domain for domain, count in DOMAINS.items() for _ in range(count)]
-    domain_of = dict(zip(MEASURES, names, strict=True))
-    return {domain: [row for row in table if domain_of[row["metric"]] == domain] for domain in DOMAINS}
+    return {
+        domain: [{**rows[name], "words": metric_words(name)} for name in names if name in rows]
+        for domain, names in DOMAINS.items()
+    }
 
 
 def charts(validation: Validation) -> list[Chart]:
@@ -187,18 +176,16 @@ def _decision(validation: Validation) -> Chart:
     return Chart("Decision curve", x, axis, lines, note=note, bands=bands)
 
 
-def _drift(validation: Validation) -> list[Row]:
-    words = {name: bare_words(name) for name in validation.drift["column"].unique()}
-    return [
-        {**row, "words": words[row["column"]], "block_words": group_words(str(row["block"]))}
-        for row in validation.drift.to_dict("records")
-    ]
+def _drift(validation: Validation, words: ColumnWords) -> list[Row]:
+    rows = validation.drift.to_dict("records")
+    names = [f"{row['block']}.{row['column']}" if row["column"] else str(row["block"]) for row in rows]
+    return [{**row, "name": name, "words": words.column(name)} for row, name in zip(rows, names, strict=True)]
 
 
 def _errors(validation: Validation, data: Path) -> dict[str, list[Row]]:
     """Return title -> hardest cases, each with its picture as a data URI (None without one)."""
     table = validation.cases.table
-    titles = {1.0: "Malignant with the lowest probability", 0.0: "Benign with the highest probability"}
+    titles = {1.0: HARDEST_MALIGNANT, 0.0: HARDEST_BENIGN}
     groups: dict[str, list[Row]] = {title: [] for title in titles.values()}
     for row in validation.errors.to_dict("records"):
         picture = table["picture"].get(row["image_name"]) if "picture" in table else None

@@ -118,8 +118,10 @@ def test_with_too_few_patients_there_are_no_limits_but_a_note():
     cases.loc[positives[:40:8], "sex"] = "male"  # five melanomas, of five patients
     cases.loc[np.flatnonzero(y == 0)[:200], "sex"] = "male"
     men = by_value(subgroup_table(y, score, groups, cases, replicates=20), "sex").loc["male"]
-    assert men["note"] == f"5 patients with a positive, limits need {MIN_PATIENTS}"
-    assert men[["auc", "sensitivity", "specificity", "excess"]].notna().all()
+    few = "too few for an AUC: 5 malignant, 200 benign"
+    assert men["note"] == f"{few}; 5 patients with a positive, limits need {MIN_PATIENTS}"
+    assert np.isnan(men["auc"])
+    assert men[["sensitivity", "specificity", "excess"]].notna().all()
     assert men[["auc_low", "auc_high", "sensitivity_low", "specificity_high", "excess_low"]].isna().all()
 
 
@@ -130,7 +132,9 @@ def test_a_subgroup_without_a_positive_is_kept_and_explained():
     assert palms[["auc", "sensitivity"]].isna().all()
     assert palms["specificity"] > 0
     assert palms["prevalence"] == 0
-    assert palms["note"].startswith("no positive; 0 patients with a positive")
+    assert palms["note"].startswith("no positive; too few for an AUC: 0 malignant, 485 benign; 0 patients with a pos")
+        "no positive; too few for an AUC: 0 malignant, 485 benign; 0 patients with a positive"
+    )
 
 
 def test_other_columns_can_be_mapped_to_kinds():

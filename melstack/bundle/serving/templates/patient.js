@@ -1,7 +1,6 @@
-"use strict";
 const data = JSON.parse(document.getElementById("page-data").textContent);
 const $ = (id) => document.getElementById(id);
-const MB = 1e6, NAMESPACE = "http://www.w3.org/2000/svg", LEAST = 0.001, WIDTH = 600;
+const MB = 1e6;
 let items = [];       // one per tile: {file, url, site, readable, fault}
 let lastForm = null;  // the form of the answer on the page
 let request = null;   // AbortController of the prediction that is under way
@@ -12,12 +11,6 @@ function make(tag, content = {}, ...children) {
     if (key in element) element[key] = value; else element.setAttribute(key, value);
   }
   element.append(...children.filter((child) => child !== null));
-  return element;
-}
-function draw(tag, attributes, text = "") {
-  const element = document.createElementNS(NAMESPACE, tag);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.textContent = text;
   return element;
 }
 function percent(value) { return `${(100 * value).toFixed(value >= 0.01 ? 1 : 2)} %`; }
@@ -152,36 +145,33 @@ async function download(button, kind) {
 }
 
 /* Answers */
-function logit(value) { const visible = Math.min(Math.max(value, LEAST), 1 - LEAST); return Math.log(visible / (1 - visible)); }
-function position(value) { return 10 + (WIDTH - 20) * (logit(value) / logit(1 - LEAST) + 1) / 2; }
 function axis(lesion) {
   const label = `${percent(lesion.probability)}, fold models ${percent(lesion.low)} to ${percent(lesion.high)}`;
-  const svg = draw("svg", { class: "axis", role: "img", "aria-label": label, viewBox: `0 0 ${WIDTH} 44` });
-  const line = (name, low, high) => draw("line", { class: name, x1: low, x2: high, y1: 14, y2: 14 });
-  svg.append(line("track", 10, WIDTH - 10), line("reach", position(lesion.low), position(lesion.high)));
-  if (data.prevalence !== null) svg.append(draw("line", { class: "usual", x1: position(data.prevalence), x2: position(data.prevalence), y1: 3, y2: 25 }));
-  svg.append(draw("circle", { cx: position(lesion.probability), cy: 14, r: 8 }));
-  const ticks = [[0.001, "0.1 %"], [0.01, "1 %"], [0.1, "10 %"], [0.5, "50 %"], [0.9, "90 %"], [0.99, "99 %"]];
-  for (const [value, text] of ticks) svg.append(draw("text", { x: position(value), y: 40, "text-anchor": value === LEAST ? "start" : "middle" }, text));
-  return svg;
+  return charts.probabilityLine(label, lesion, data.prevalence);
+}
+function named(words, name) {
+  return [`${words} `, words === name ? null : make("span", { className: "raw", textContent: name })].filter((part) => part !== null);
 }
 function share(part, most, side) {
-  const bar = make("i");
-  bar.style.width = `${100 * Math.abs(part.log_odds) / most}%`;
   const sign = part.log_odds > 0 ? "+" : "−";
-  return make("div", { className: "share" }, make("span", { className: "share-name", textContent: part.column }),
+  return make("div", { className: "share" }, make("span", { className: "share-name" }, ...named(part.words, part.column)),
     make("span", { className: "share-value", textContent: `${sign}${Math.abs(part.log_odds).toFixed(2)}` }),
-    make("span", { className: `share-track ${side}` }, bar));
+    charts.bar(Math.abs(part.log_odds), most, side));
 }
-function reasons(lesion) {
-  const most = Math.max(1e-9, ...[...lesion.raising, ...lesion.lowering].map((part) => Math.abs(part.log_odds)));
+// The bars of all lesions have one scale, so that they can be compared.
+function largestPart(lesions) {
+  return Math.max(1e-9, ...lesions.flatMap((lesion) => [...lesion.raising, ...lesion.lowering]).map((part) => Math.abs(part.log_odds)));
+}
+function reasons(lesion, most) {
   const column = (title, name, parts, side) => make("div", {}, make("h4", { className: name, textContent: title }),
-    ...parts.map((part) => share(part, most, side)), parts.length ? null : make("p", { className: "quiet small", textContent: "nothing" }));
-  return make("div", { className: "reasons" }, column("Raising the probability", "for", lesion.raising, "up"), column("Lowering the probability", "against", lesion.lowering, "down"));
+    ...parts.map((part) => share(part, most, side)), parts.length ? charts.scale(most) : make("p", { className: "quiet small", textContent: "nothing" }));
+  return make("div", {}, make("div", { className: "reasons" }, column("Raising the probability", "for", lesion.raising, "up"),
+    column("Lowering the probability", "against", lesion.lowering, "down")),
+    make("p", { className: "note", textContent: "Bars: log odds, on one scale for all lesions." }));
 }
 function networks(lesion) {
   const items = lesion.networks.filter((network) => network.probability !== null)
-    .map((network) => make("li", {}, `${network.name} `, make("b", { textContent: percent(network.probability) })));
+    .map((network) => make("li", {}, ...named(network.words, network.name), " ", make("b", { textContent: percent(network.probability) })));
   return items.length ? make("div", { className: "networks" }, make("h4", { textContent: "Each network alone, not calibrated" }), make("ul", {}, ...items)) : null;
 }
 function decisions(lesion) {
@@ -192,13 +182,14 @@ function decisions(lesion) {
 function picturePanel(lesion) {
   if (!lesion.thumbnail) return make("div", { className: "look" });
   const img = make("img", { src: lesion.thumbnail, alt: `Picture ${lesion.name}` });
-  if (!lesion.attention) return make("div", { className: "look" }, img);
-  const button = make("button", { type: "button", className: "act", textContent: "Show where the networks look", "aria-pressed": "false" });
+  const reason = make("p", { className: "note", textContent: lesion.no_attention || "" });
+  if (!lesion.attention) return make("div", { className: "look" }, img, reason);
+  const button = make("button", { type: "button", className: "act", textContent: "Show the heat map of the networks", "aria-pressed": "false" });
   button.addEventListener("click", () => {
     const on = button.getAttribute("aria-pressed") === "false";
     button.setAttribute("aria-pressed", String(on));
     img.src = on ? lesion.attention : lesion.thumbnail;
-    img.alt = `Picture ${lesion.name}${on ? ", with the networks' attention" : ""}`;
+    img.alt = `Picture ${lesion.name}${on ? ", heat map of the networks" : ""}`;
   });
   return make("div", { className: "look" }, img, button);
 }
@@ -209,18 +200,18 @@ function tags(lesion) {
   if (lesion.notices.length) labels.push(make("span", { className: "tag warn", textContent: "notice" }));
   return make("div", { className: "tags" }, ...labels);
 }
-function card(lesion) {
+function card(lesion, most) {
   const value = make("p", { className: "lesion-value" }, percent(lesion.probability),
     make("small", { textContent: `  fold models ${percent(lesion.low)} – ${percent(lesion.high)}` }));
   const site = make("p", { className: "quiet small", textContent: lesion.site ? `Site: ${lesion.site}` : "Site not known" });
   return make("article", { className: "panel lesion" }, picturePanel(lesion), make("div", {},
     make("div", { className: "lesion-head" }, make("h3", { textContent: lesion.name }), tags(lesion)),
     site, value, axis(lesion), ...lesion.notices.map((text) => make("p", { className: "notice warn", textContent: text })),
-    decisions(lesion), reasons(lesion), networks(lesion)));
+    decisions(lesion), reasons(lesion, most), networks(lesion)));
 }
 function present(answer) {
   const first = answer.lesions[0];
-  $("lesions").replaceChildren(...answer.lesions.map(card));
+  $("lesions").replaceChildren(...answer.lesions.map((lesion) => card(lesion, largestPart(answer.lesions))));
   $("answered").hidden = false;
   const number = answer.lesions.length;
   $("summary").textContent = `${number} lesion${number > 1 ? "s" : ""} predicted. ` +

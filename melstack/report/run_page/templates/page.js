@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
   const points = JSON.parse($("points").textContent);
@@ -7,27 +6,12 @@
   const percent = (value, digits = 1) => (value === null ? "–" : `${(100 * value).toFixed(digits)} %`);
   const count = (value) => value.toLocaleString("en-US");
 
-  // Positions in a chart, computed as in charts.py from [low, high, root] and the margins of the drawing.
-  const fraction = ([low, high, root], value) =>
-    root ? (Math.sqrt(Math.max(value, 0)) - Math.sqrt(low)) / (Math.sqrt(high) - Math.sqrt(low)) : (value - low) / (high - low);
   const at = {
     roc: (i) => [1 - rows.specificity[i], rows.sensitivity[i]],
     precision: (i) => [rows.sensitivity[i], rows.ppv[i]],
     reliability: (i) => [rows.threshold[i], null],
     decision: (i) => [rows.threshold[i], rows.net_benefit[i]],
   };
-
-  function mark(svg, index) {
-    const axis = (name) => svg.dataset[name].split(" ").map(Number);
-    const [x, y] = at[svg.dataset.marker](index);
-    const left = 56 + fraction(axis("x"), x) * 328;
-    const circle = svg.querySelector(".marker");
-    const rule = svg.querySelector(".rule");
-    circle.setAttribute("cx", y === null ? -20 : left.toFixed(1));
-    circle.setAttribute("cy", y === null ? -20 : (258 - fraction(axis("y"), y) * 248).toFixed(1));
-    rule.setAttribute("x1", left.toFixed(1));
-    rule.setAttribute("x2", left.toFixed(1));
-  }
 
   function sentence(ppv, positives) {
     const all = points.positives + points.negatives;
@@ -56,7 +40,7 @@
     $("evaluation").textContent = preset
       ? `Frozen for ${preset.label}: measured on patients that did not choose this threshold.`
       : "Measured on all rows at once. If you choose a threshold by these numbers, new patients will reach less.";
-    document.querySelectorAll("svg[data-marker]").forEach((svg) => mark(svg, index));
+    document.querySelectorAll("svg[data-marker]").forEach((svg) => charts.mark(svg, at[svg.dataset.marker](index)));
     document.querySelectorAll(".presets button").forEach((button) =>
       button.setAttribute("aria-pressed", String(button.textContent === preset?.label)));
     slider.setAttribute("aria-valuetext", $("threshold-value").textContent);

@@ -20,6 +20,7 @@ from features.pictures.read import read_picture
 from melstack.bundle.predictions import Predictions
 from melstack.bundle.serving.application import make_application, open_listener
 from melstack.bundle.serving.limits import Limits
+from melstack.report.column_words import ColumnWords
 from runtime.errors import InputFault
 from tests.level2_stack.thresholds.points import operating_point
 
@@ -43,6 +44,7 @@ class DarknessPredictor:
     }
 
     operating_points = (operating_point(threshold=0.5),)
+    words = ColumnWords({"shade": "shade of the picture"})
 
     def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
         pixels = {name: self._pixels(name, pictures[name]) for name in cases.index}
@@ -63,7 +65,8 @@ class DarknessPredictor:
         return Predictions(table, {"shade": network}, parts, notices)
 
     def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
-        return {name: 1 - self._pixels(name, pictures[name]).mean(axis=2)[::8, ::8] / 255 for name in cases.index}
+        dark = {name: 1 - self._pixels(name, pictures[name]).mean(axis=2)[::8, ::8] / 255 for name in cases.index}
+        return {name: heat * np.linspace(0.1, 1, heat.shape[1]) for name, heat in dark.items()}  # a ramp
 
     def _pixels(self, name: str, path: Path) -> np.ndarray:
         try:

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
-from melstack.report.charts import SMALL_HEIGHT, distribution, step_path
+from melstack.report.charts import BINS, Distribution, distributions
 from melstack.report.data_page import tables
 from melstack.report.data_page.distances import distances, separations, total_variation, weighted_auc
 from melstack.report.data_page.page import explore
@@ -154,10 +154,15 @@ def test_the_statistic_that_separates_the_classes_comes_first_and_its_interval_c
     assert rows[0]["low"] < rows[0]["auc"] < rows[0]["high"] < 0.5
 
 
-def test_the_path_of_a_distribution_reaches_the_top_and_is_closed_and_empty_parts_have_none() -> None:
-    assert step_path(np.array([0.0, 1.0])) == f"M0 {SMALL_HEIGHT}V80H120V2H240V{SMALL_HEIGHT}Z"
-    chart = distribution("x", {"train": pd.Series([1.0] * 5), "test": pd.Series(dtype=float)})
-    assert [path["part"] for path in chart["paths"]] == ["train"]
+def test_distributions_share_the_vertical_scale_each_sums_to_one_and_empty_parts_have_none() -> None:
+    one_value = Distribution("x", "x", {"train": pd.Series([1.0] * 5), "test": pd.Series(dtype=float)})
+    even = Distribution("y", "y", {"train": pd.Series(np.arange(10.0 * BINS)), "test": pd.Series([0.0])})
+    charts = distributions([one_value, even])
+    assert [[band.style for band in chart.bands] for chart in charts] == [["train"], ["train", "test"]]
+    assert [chart.y.high for chart in charts] == [1.0, 1.0]
+    heights = charts[1].bands[0].points[::2, 2]
+    assert len(heights) == BINS
+    assert heights.sum() == pytest.approx(1)
 
 
 class _Tags(HTMLParser):
@@ -176,11 +181,12 @@ def test_the_page_loads_nothing_and_shows_every_readable_picture(data: Path, tmp
     parser = _Tags()
     parser.feed(page)
     assert "Not a medical device" in page
-    assert not [tag for tag, _ in parser.tags if tag in ("script", "link", "iframe")]
+    assert not [tag for tag, _ in parser.tags if tag in ("script", "iframe")]
+    assert [attributes["href"] for tag, attributes in parser.tags if tag == "link"] == ["data:,"]
     sources = [attributes["src"] for tag, attributes in parser.tags if tag == "img"]
     assert len(sources) == 3
     assert all(str(source).startswith("data:image/jpeg;base64,") for source in sources)
-    assert not re.search(r"(?:src|href)=\"(?:https?:)?//|url\(|@import", page)
+    assert not re.search(r"(?:src|href)=\"(?:https?:)?//|url\((?!#)|@import", page)
     assert "cannot be read: 1, among them b2" in page
     assert "Measured on a sample of 5 pictures" in page
 

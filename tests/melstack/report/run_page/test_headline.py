@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from melstack.report.run_page.formats import count, limits, number, percent, with_sign
+from melstack.report.formats import count, limits, number, percent, with_sign
 from melstack.report.run_page.headline import NOT_BEYOND_CHANCE, verdict
 from runtime.plural import number_of
 

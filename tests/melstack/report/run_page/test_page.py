@@ -109,11 +109,11 @@ def test_text_from_the_data_is_escaped_everywhere(tmp_path: Path) -> None:
 
 
 def test_a_preset_cannot_close_the_script_that_holds_the_table(tmp_path: Path) -> None:
-    from melstack.report.run_page.page import page_values, render
+    from melstack.report.run_page.page import TEMPLATES, page_values, render
 
     values = page_values(read_stack(write_run(tmp_path / "run"), "default"))
     values["slider"].table["presets"] = [{"label": "</script><b>", "index": 0}]
-    assert "</script><b>" not in render(values)
+    assert "</script><b>" not in render("page.html", values, TEMPLATES)
 
 
 def test_explanations_audit_and_galleries_are_shown_if_they_exist(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from melstack.report.column_words import bare_words, group_words, metric_words
+from level2_stack.evaluation.subgroups import too_few_for_auc
+from melstack.report.column_words import bare_words, group_words, metric_words, model_words
 from runtime.plural import number_of
 
 DASH = "–"
+SHORT = 8  # characters of a digest on a page and in the name of a folder of the history
 
 
 def is_known(value: object) -> bool:
@@ -65,7 +67,20 @@ def sort_key(value: object) -> str:
     return str(value) if is_known(value) else ""
 
 
+def short(digest: str) -> str:
+    """Return the first characters of a digest."""
+    return digest[:SHORT]
+
+
+def too_few(row: Mapping[str, Any]) -> str:
+    """Return the words for a row of subgroups that has too few pictures of a class for an AUC; "" if it has enough."""
+    return too_few_for_auc(int(row["positives"]), int(row["rows"]))
+
+
 FILTERS = {
+    "short": short,
+    "too_few": too_few,
+    "model_words": model_words,
     "number": number,
     "with_sign": with_sign,
     "percent": percent,
@@ -78,4 +93,5 @@ FILTERS = {
     "bare_words": bare_words,
     "group_words": group_words,
     "metric_label": metric_label,
+    "metric_words": metric_words,
 }
