@@ -111,12 +111,10 @@ def _share_scales(explanations: Explanations | None) -> dict[str, Scale]:
 
 
 def _auc_scale(stack: StackResults) -> Scale:
-    """Return the scale of all AUCs on the page: of models, of subgroups, and of training rows against test rows."""
-    tables = [stack.tables[name] for name in ("leaderboard", "shift")]
-    limits = [table[name].to_numpy(dtype=np.float64) for table in tables for name in ("low", "high") if name in table]
-    groups = stack.tables["subgroups"]
-    limits += [groups[name].to_numpy(dtype=np.float64) for name in ("auc_low", "auc_high")]
-    return auc_scale(*limits)
+    """Return the scale that the AUCs of models and of subgroups share."""
+    board, groups = stack.tables["leaderboard"], stack.tables["subgroups"]
+    columns = [board["low"], board["high"], groups["auc_low"], groups["auc_high"]]
+    return auc_scale(*(column.to_numpy(dtype=np.float64) for column in columns))
 
 
 def _weight_scale(stack: StackResults) -> Scale:
@@ -141,6 +139,7 @@ def _tables(stack: StackResults) -> dict[str, Any]:
         "repeats": _repeats(stack),
         "folds_meaning": record.meaning if (record := FoldRecord.of(stack.run.facts())).column else "",
         "auc_scale": _auc_scale(stack),
+        "shift_scale": Scale(0.3, 1.0, 0.5, label="AUC, training against test"),
         "weight_scale": _weight_scale(stack),
         "metrics": _metrics(stack.tables["metrics"]),
         "correlation": correlation,

@@ -20,6 +20,7 @@ from melstack.validation.validate import ValidationRequest, validate_folder
 from runtime.errors import InputFault
 from runtime.files import read_json
 from tests.command_line import run_melstack
+from tests.melstack.report.page_rules import faults_of
 from tests.tiny_project import TRAIN, FinishedRun
 
 
@@ -47,6 +48,7 @@ def test_a_labelled_folder_gives_tables_and_a_page_that_agree_with_the_predictio
         assert thresholds.loc[point.name, "sensitivity"] == pytest.approx((malignant >= point.threshold).mean())
     page = (tmp_path / "validation.html").read_text()
     assert "Does it hold here?" in page
+    assert faults_of(page) == []
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
     assert len(validation.drift) == len(read_json(finished_run.bundle / "training.json")["columns"])
 
