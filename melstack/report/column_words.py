@@ -3,6 +3,7 @@
 A page shows the words with the raw name next to them. A name without words stays as it is.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ METADATA = {
     "sex": "sex",
     "anatom_site_general": "site of the lesion",
     "anatom_site_general_challenge": "site of the lesion",
+    "benign_malignant": "benign or malignant",
     "clin_size_long_diam_mm": "longest diameter in mm",
     "camera": "camera",
     "device": "device",
@@ -85,6 +87,7 @@ PICTURES = {
 }
 BLOCKS = {"metadata": METADATA, "patient": PATIENT, "pictures": PICTURES}
 BARE_NAMES = PICTURES | METADATA | {"pictures_of_patient": PATIENT["n_pictures"]}
+RAW_NAMES = re.compile(rf"(?<![\w.(])(?:{'|'.join(name for name in BARE_NAMES if '_' in name)})(?!\w)")
 DUCKLINGS = {
     "distance_ratio": "distance from the patient's other lesions",
     "cosine_distance": "cosine distance from the patient's other lesions",
@@ -213,6 +216,14 @@ def model_words(name: str) -> str:
 def bare_words(name: str) -> str:
     """Return a column of the case table or a picture statistic in words, or its raw name."""
     return BARE_NAMES.get(name, name)
+
+
+def sentence_words(text: str) -> str:
+    """Return a sentence with each raw name of a column as words, the raw name in brackets.
+
+    Names that are words of their own, such as sex, stay as they are.
+    """
+    return RAW_NAMES.sub(lambda name: with_raw_name(bare_words(name.group()), name.group()), text)
 
 
 def group_words(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from level2_stack.evaluation.subgroups import too_few_for_auc
-from melstack.report.column_words import bare_words, group_words, metric_words, model_words
+from melstack.report.column_words import bare_words, group_words, metric_words, model_words, sentence_words
 from runtime.plural import number_of
 
 DASH = "–"
@@ -81,6 +81,7 @@ FILTERS = {
     "short": short,
     "too_few": too_few,
     "model_words": model_words,
+    "sentence_words": sentence_words,
     "number": number,
     "with_sign": with_sign,
     "percent": percent,

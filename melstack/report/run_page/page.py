@@ -1,6 +1,7 @@
 """Write the report: read the stack, fill the templates, write one page."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from level2_stack.evaluation.partitions import describe_repeats
 from level2_stack.foreign.messages import import_warnings
 from level2_stack.thresholds.operating_point import point_of_subgroups
 from melstack.report.charts import Scale, auc_scale, rate_scale, scale_over
+from melstack.report.column_words import sentence_words
 from melstack.report.rendering import render
 from melstack.report.run_page import headline, origins
 from melstack.report.run_page.attachments import Explanations, read_audit, read_explanations
@@ -117,6 +119,12 @@ def _auc_scale(stack: StackResults) -> Scale:
     return auc_scale(*(column.to_numpy(dtype=np.float64) for column in columns))
 
 
+def _shift_scale(shift: pd.DataFrame) -> Scale:
+    """Return the scale of the AUC of training rows against test rows; chance (0.5) is always on it."""
+    limits = [shift[name].to_numpy(dtype=np.float64) for name in ("low", "high") if name in shift]
+    return replace(auc_scale(np.array([0.5]), *limits), label="AUC, training against test")
+
+
 def _weight_scale(stack: StackResults) -> Scale:
     weights = [
         weight for weight_of in stack.decisions.get("network_weights", {}).values() for weight in weight_of.values()
@@ -139,7 +147,7 @@ def _tables(stack: StackResults) -> dict[str, Any]:
         "repeats": _repeats(stack),
         "folds_meaning": record.meaning if (record := FoldRecord.of(stack.run.facts())).column else "",
         "auc_scale": _auc_scale(stack),
-        "shift_scale": Scale(0.3, 1.0, 0.5, label="AUC, training against test"),
+        "shift_scale": _shift_scale(stack.tables["shift"]),
         "weight_scale": _weight_scale(stack),
         "metrics": _metrics(stack.tables["metrics"]),
         "correlation": correlation,
@@ -187,7 +195,7 @@ def _ablation(stack: StackResults) -> dict[str, Any] | None:
 def _origins(stack: StackResults, networks: Sequence[str]) -> dict[str, Any]:
     return {
         "summary": [
-            *stack.run.facts()["summary"],
+            *map(sentence_words, stack.run.facts()["summary"]),
             *(f"warning: {text}" for text in import_warnings(stack.run.folder)),
         ],
         "data": stack.run.facts().get("data", ""),

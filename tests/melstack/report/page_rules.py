@@ -43,7 +43,7 @@ def chart_faults(page: str) -> Iterator[str]:
 
 
 def word_faults(page: str) -> Iterator[str]:
-    """Yield raw names of columns in the text that a reader sees, but for those beside their words, and settings."""
+    """Yield raw names of columns in the text that a reader sees, except those beside their words, and settings."""
     text = re.sub(r"<(script|style|code|pre)\b.*?</\1>", " ", page, flags=re.DOTALL)
     text = re.sub(r'<div class="heading" id="origins">.*', " ", text, flags=re.DOTALL)
     text = re.sub(

@@ -17,6 +17,7 @@ from melstack.report.column_words import (
     group_words,
     metric_words,
     network_words,
+    sentence_words,
     with_raw_name,
 )
 
@@ -103,3 +104,9 @@ def test_metrics_have_words() -> None:
 def test_a_raw_name_follows_different_words_only() -> None:
     assert with_raw_name("age", "age_approx") == "age (age_approx)"
     assert with_raw_name("sex", "sex") == "sex"
+
+
+def test_a_sentence_names_columns_in_words_with_the_raw_name_and_other_words_stay() -> None:
+    text = "missing values: sex 3, age_approx 6, my_age_approx 1"
+    assert sentence_words(text) == "missing values: sex 3, age (age_approx) 6, my_age_approx 1"
+    assert sentence_words("age (age_approx) 6") == "age (age_approx) 6"

@@ -37,10 +37,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "columns": [{"name": "pictures.lab_l_mean_z", "family": "pictures", "mean_abs": 0.4}],
         },
     )
-    explored = Run(tmp_path_factory.mktemp("runs") / "explored")
+    data_run = Run(tmp_path_factory.mktemp("runs") / "explored")
     folder = draw_clinic(tmp_path_factory.mktemp("clinic") / "clinic", train=60, test=20, seed=0)
-    freeze_cases(explored, Request(folder, folds=2))
-    paths = {"run": make_report(run, "default"), "data": explore(explored)}
+    freeze_cases(data_run, Request(folder, folds=2))
+    paths = {"run": make_report(run, "default"), "data": explore(data_run)}
     return {name: path.read_text(encoding="utf-8") for name, path in paths.items()} | served_pages()
 
 
