@@ -200,6 +200,10 @@ def network_words(settings: Mapping[str, Any]) -> str:
     model = variant if backbone == ONNX_BACKBONE else model
     method = {"frozen": "frozen", "finetune": "fine-tuned"}.get(training["method"], training["method"])
     parts = [model, f"{settings['image_size']} px", method]
+    if training.get("layers") == "all":
+        parts.append("all layers")
+    if len(training.get("inputs", ())) > 1:
+        parts.append(f"{len(training['inputs'])} inputs")
     if training.get("pretrain") or str(settings.get("weights", "")).startswith("pretrained:"):
         parts.append("pretrained on external pictures")
     if training.get("metadata"):

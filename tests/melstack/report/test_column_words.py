@@ -79,6 +79,7 @@ def test_acquisition_columns_are_named_after_their_block() -> None:
     ("file", "words"),
     [
         ("laptop/lite0_96_frozen", "EfficientNet-Lite0, 96 px, frozen"),
+        ("desktop/lite0_joint_all", "EfficientNet-Lite0, 192 px, frozen, all layers, 4 inputs"),
         ("gpu/b4_512_metadata", "EfficientNet-B4, 512 px, fine-tuned, with metadata"),
         ("external/lite0_96_pretrained", "EfficientNet-Lite0, 96 px, fine-tuned, pretrained on external pictures"),
     ],
@@ -92,6 +93,8 @@ def test_a_network_with_another_backbone_or_incomplete_settings_is_described_wit
     frozen_head = FrozenFeatures(method="frozen", regularisation=0.1)
     tiny = Experiment(backbone="tiny", variant="small", weights="none", image_size=64, training=frozen_head)
     assert network_words(tiny.model_dump(mode="json")) == "tiny small, 64 px, frozen"
+    file = {"backbone": "onnx", "variant": "DINOv2 small", "image_size": 224, "training": {"method": "frozen"}}
+    assert network_words(file) == "DINOv2 small, 224 px, frozen"
     assert network_words({"seed": 0}) == ""
 
 
