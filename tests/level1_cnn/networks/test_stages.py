@@ -33,6 +33,13 @@ def test_the_stages_of_a_family_are_those_of_the_paper(family, variant):
     assert 2 * sum(channels) == ALL_LAYERS_OF_B0
 
 
+def test_the_second_version_of_efficientnet_has_six_stages():
+    assert [output.shape[-1] for output in stage_outputs(network("efficientnet_v2", "b0"))] == [
+        *(16, 32, 48, 96, 112, 192),
+        1280,
+    ]
+
+
 def test_the_features_of_all_layers_are_mean_and_standard_deviation_of_every_stage():
     experiment = frozen_model(layers="all")
     features = np.asarray(build_backbone(experiment)(pictures()))
