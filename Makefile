@@ -58,6 +58,7 @@ blend: ## stacks the finished stacks of RUNS='runs/a runs/b' into RUN, and says 
 explain: ## what every column adds to every probability; heat maps, galleries and patient boards
 report: ## report.html and model_card.md of the finished stack
 paper: ## figures, tables, methods and checklists of the finished stack, for a paper: paper/
+next: ## what would help most: patients, networks, views, columns, labels to look at again: next/, and report.html
 leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv
 predict: ## the cases of DATA through BUNDLE, without training: tables in OUT
 validate: ## BUNDLE on the labelled cases of DATA: page and tables in OUT;   UPDATE=folder: with updated calibration

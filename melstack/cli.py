@@ -20,6 +20,7 @@ ORDER = (
         "explain",
         "report",
         "paper",
+        "next",
         "leaderboard",
         "predict",
         "validate",

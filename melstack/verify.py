@@ -23,7 +23,14 @@ from level2_stack.recipe_files import recipe_file
 from melstack.exchange.exports import MARK as EXPORTS
 from melstack.exchange.marks import exchange_marks
 from melstack.history import PAGES, replaced_runs
-from melstack.report.stack_parts import GALLERIES_MARK, PAPER_MARK, gallery_ingredients, paper_ingredients
+from melstack.report.stack_parts import (
+    GALLERIES_MARK,
+    NEXT_MARK,
+    PAPER_MARK,
+    gallery_ingredients,
+    next_ingredients,
+    paper_ingredients,
+)
 from melstack.run_settings import NAME as SETTINGS
 from runtime.command_record import NAME as COMMANDS
 from runtime.errors import InputFault, list_names
@@ -117,6 +124,7 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing({run.submission.with_suffix(".json"): partial(_submission_inputs, run)})
     yield from _existing({run.folder / GALLERIES_MARK: partial(_gallery_inputs, run)})
     yield from _existing({run.folder / PAPER_MARK: partial(_paper_inputs, run)})
+    yield from _existing({run.folder / NEXT_MARK: partial(_next_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for place in replaced_runs(run):  # replaced files are compared with their own digests only
         marks = [*place.level2.glob("*/*.json"), place.submission.with_suffix(".json"), place.folder / PAPER_MARK]
@@ -193,6 +201,10 @@ def _stack_inputs(run: Run, mark: Path) -> Mapping[str, Any]:
 
 def _submission_inputs(run: Run) -> Mapping[str, Any]:
     return submission_ingredients(run, read_json(run.submission.with_suffix(".json"))["made_from"]["recipe"])
+
+
+def _next_inputs(run: Run) -> Mapping[str, Any]:
+    return next_ingredients(run, read_json(run.folder / NEXT_MARK)["made_from"]["recipe"])
 
 
 def _paper_inputs(run: Run) -> Mapping[str, Any]:

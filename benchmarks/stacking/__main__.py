@@ -107,6 +107,23 @@ def leak(
 
 @app.command()
 @expand_groups
+def labels(
+    run_options: RunOptions,
+    recipe_options: RecipeOptions,
+    share: Annotated[float, typer.Option(min=0.001, max=0.2, help="share of the labels that are inverted")] = 0.03,
+    seeds: Annotated[int, typer.Option(min=1, help="the number of random sets of labels")] = 5,
+    out: Out = None,
+) -> None:
+    """Invert some labels of a finished run at random; `melstack next` must list them among its first candidates."""
+    from benchmarks.stacking.labels import label_study
+    from benchmarks.stacking.study import check_out, report
+
+    check_out(out)
+    report(label_study(Run(run_options.folder), recipe_options.file.stem, share, range(seeds)), out)
+
+
+@app.command()
+@expand_groups
 def growth(
     run_options: RunOptions,
     recipe_options: RecipeOptions,

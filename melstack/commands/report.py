@@ -78,6 +78,25 @@ def paper(run_options: RunOptions, options: RecipeOptions) -> None:
         say(f"paper: {folder}, {number_of(files, 'file')}; {folder / 'README.md'} says what each is")
 
 
+@app.command("next", rich_help_panel=DAILY, epilog="Example: melstack next --data mydata")
+@expand_groups
+def next_steps(run_options: RunOptions, options: RecipeOptions) -> None:
+    """Measure what more patients, networks, views and columns would give; list labels for another look."""
+    from level2_stack.finished import changed_since
+
+    with run_options.lock():
+        run = run_with_stack(run_options, options)
+        from melstack.next_steps.measure import write_next
+        from melstack.report.run_page.page import make_report
+
+        changes = changed_since(run, options.file)
+        if changes:
+            say(f"next: the stack is out of date; {command('stack')} makes it again. Changed since: {changes[0]}")
+        folder = write_next(run, options.file.stem)
+        page = make_report(run, options.file.stem, changes)
+        say(f"next: {folder}; with pictures in {page}#next")
+
+
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack leaderboard --runs runs/a --runs runs/b")
 def leaderboard(
     runs: Annotated[list[str] | None, setting("run folders", "FOLDER", "all with a finished stack")] = None,

@@ -15,6 +15,7 @@ from runtime.run_folder import Run
 
 GALLERIES_MARK = "galleries.json"  # in the run folder, beside galleries/
 PAPER_MARK = Path("paper/paper.json")  # in the run folder, beside the files of the paper
+NEXT_MARK = Path("next/next.json")  # in the run folder, beside the tables of what to try next
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,19 @@ def paper_ingredients(run: Run, recipe: str) -> dict[str, Any]:
     return {"recipe": recipe, "stack": stack_digest(run.level2 / recipe)}
 
 
+def next_ingredients(run: Run, recipe: str) -> dict[str, Any]:
+    """Return what the tables of what to try next depend on: the stack ``recipe``, and the code."""
+    root = Path(__file__).parents[2]
+    code = [*root.glob("melstack/next_steps/*.py"), *root.glob("level2_stack/outlook/*.py")]
+    return {"recipe": recipe, "stack": stack_digest(run.level2 / recipe), "code": digest_of_code(code)}
+
+
 def page_commands(run: Run, recipe: str) -> dict[str, str]:
     """Return verb -> the command that a reader of a page types to make a part of the stack ``recipe`` of ``run``."""
     mark = read_mark(run.level2 / recipe / "run.json") or {}
     own, of_run = as_toml("recipe", mark.get("recipe", recipe)), read_run_settings(run.folder).get("recipe", "default")
     options: dict[str, Any] = {"run": run.folder} | ({} if own == of_run else {"recipe": own})
-    commands = {verb: command(verb, **options) for verb in ("explain", "report", "stack", "submission")}
+    commands = {verb: command(verb, **options) for verb in ("explain", "next", "report", "stack", "submission")}
     return {verb: text.strip("`") for verb, text in (commands | {"audit": command("audit", run=run.folder)}).items()}
 
 

@@ -24,6 +24,7 @@ from melstack.report.run_page.gallery_section import PictureSources, Sheet, read
 from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.run_page.learning import learning_section
 from melstack.report.run_page.modes import modes
+from melstack.report.run_page.next_section import read_next
 from melstack.report.run_page.slider import slider_of
 from melstack.report.run_page.thresholds import line_styles, referral_chart, threshold_charts
 from melstack.report.stack_parts import older_part, other_stacks, page_commands
@@ -57,6 +58,7 @@ def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, A
     """Return everything that the page shows of a stack, by the names that the templates use."""
     run, networks = stack.run, sorted(map(str, stack.networks))
     curves, without_curves = learning_section(run, networks)
+    next_steps, older_next = read_next(stack)
     return {
         "title": run.folder.resolve().name,
         "stack": stack,
@@ -79,6 +81,8 @@ def page_values(stack: StackResults, changes: Sequence[str] = ()) -> dict[str, A
         "audit_sheet": _sheet(run.folder / "leaks.png", "The pairs, side by side"),
         "curves": curves,
         "without_curves": without_curves,
+        "next_steps": next_steps,
+        "older_next": older_next,
         **_explanations(stack),
         **_tables(stack),
         **_origins(stack, networks),

@@ -1,0 +1,1 @@
+"""What would help a finished stack: more patients, other networks; and cases whose label may be wrong."""

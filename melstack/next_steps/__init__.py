@@ -1,0 +1,1 @@
+"""What to try next with a finished run: more patients, networks, views, metadata, or another look at some labels."""

@@ -1,0 +1,1 @@
+"""Tests of level2_stack/outlook."""
