@@ -42,7 +42,7 @@ def _trial(run: Run, recipe: str, share: float, seed: int) -> dict[str, float]:
     probability, networks = _scores(run, recipe, cases, train)
     table = label_candidates(names, y, folds, probability, networks)
     is_wrong = table["image_name"].isin(wrong).to_numpy()
-    listed = pd.Series(wrong_probability(y, probability, share), index=names)[table["image_name"]].to_numpy()
+    expected = pd.Series(wrong_probability(y, probability, share), index=names)[table["image_name"]].to_numpy()
     count = len(wrong)
     return {
         "seed": seed,
@@ -51,7 +51,7 @@ def _trial(run: Run, recipe: str, share: float, seed: int) -> dict[str, float]:
         "precision": is_wrong.mean(),
         "recall": is_wrong.sum() / count,
         "precision_of_first": is_wrong[:FIRST].mean(),
-        "expected_of_first": listed[:FIRST].mean(),
+        "expected_of_first": expected[:FIRST].mean(),
         "recall_at_inverted": is_wrong[:count].sum() / count,
         "by_chance": share,
     }

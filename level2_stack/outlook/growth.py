@@ -17,7 +17,7 @@ SHARES = (0.2, 0.35, 0.5, 0.7, 1.0)
 DRAWS, DRAWS_OF_MANY = 6, 3  # per share
 MANY = 10_000  # rows: there the draws of a share differ less, and a fit takes longer
 REPLICATES = 200
-SMALL = 0.002  # of AUC: a gain that nobody would collect twice the patients for
+SMALL = 0.002  # of AUC: too small a gain to collect twice the patients
 WIDE = 0.02  # of AUC: an interval of this width holds both "no gain" and "a gain worth the work"
 COLUMNS = ["what", "kind", "share", "patients", "auc", "low", "high", "lowest_draw", "highest_draw"]
 
@@ -27,17 +27,17 @@ class Growth(NamedTuple):
 
     table: pd.DataFrame
     from_half: Interval
-    doubled: Interval
+    of_double: Interval
 
     def verdict(self) -> str:
         """Return in a few words whether more patients help."""
-        if self.doubled.low > 0 and self.doubled.value >= SMALL:
+        if self.of_double.low > 0 and self.of_double.value >= SMALL:
             return "more patients help"
-        if self.doubled.high < SMALL:
+        if self.of_double.high < SMALL:
             return "the curve is flat: more patients of the same kind add little"
-        if self.doubled.high - self.doubled.low > WIDE:
+        if self.of_double.high - self.of_double.low > WIDE:
             return "too noisy to say"
-        return "a small gain at most; 0 is not excluded" if self.doubled.low <= 0 else "a small gain"
+        return "a small gain at most; 0 is not excluded" if self.of_double.low <= 0 else "a small gain"
 
 
 def curve_parts(rows: int) -> list[Part]:
@@ -71,14 +71,14 @@ def growth(
     means = _resample_draws(aucs)
     gains = np.array([double_gain(np.array(shares), column) for column in means.T])
     half = percentile_interval(means[-1] - means[_nearest(shares, 0.5)])
-    doubled = percentile_interval(gains)
+    of_double = percentile_interval(gains)
     rows = [
         [what, "measured", s, patients[s], *percentile_interval(means[i]), aucs[i, :, 0].min(), aucs[i, :, 0].max()]
         for i, s in enumerate(shares)
     ]
     ahead = percentile_interval(means[-1] + gains)
     rows.append([what, "predicted", 2.0, 2 * patients[shares[-1]], *ahead, np.nan, np.nan])
-    return Growth(pd.DataFrame(rows, columns=COLUMNS), half, doubled)
+    return Growth(pd.DataFrame(rows, columns=COLUMNS), half, of_double)
 
 
 def double_gain(shares: Floats, aucs: Floats) -> float:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
-ASSUMED = 0.01  # share of each label that is wrong, for the figures that need an assumption
+ERROR_SHARE = 0.01  # share of each label that is wrong, for the figures that need an assumption
 NEIGHBOURS = 10
 COLUMNS = ["image_name", "label", "probability", "threshold", "wrong_if_assumed", "networks_against", "networks"]
 
@@ -19,7 +19,7 @@ def label_candidates(
     ``probability`` (n,) is out of fold; ``networks`` (n, k) are the networks' probabilities. Confident learning
     (Northcutt et al. 2021): a case is a candidate if the probability of the other class reaches the mean that cases of
     that class have, in the other folds. Columns: ``threshold``, that mean as a malignant probability;
-    ``wrong_if_assumed``, the probability that the label is wrong if a share ``ASSUMED`` of each label is;
+    ``wrong_if_assumed``, the probability that the label is wrong if a share ``ERROR_SHARE`` of each label is;
     ``networks_against`` of ``networks`` that meet the rule alone.
     """
     limits = class_means(y, folds, probability)
@@ -31,7 +31,7 @@ def label_candidates(
             "label": y.astype(int),
             "probability": probability,
             "threshold": np.where(y == 1, limits[:, 0], limits[:, 1]),
-            "wrong_if_assumed": wrong_probability(y, probability, ASSUMED),
+            "wrong_if_assumed": wrong_probability(y, probability, ERROR_SHARE),
             "networks_against": against.astype(int) if networks.shape[1] else 0,
             "networks": networks.notna().sum(axis=1).to_numpy(),
         },
@@ -53,15 +53,15 @@ def class_means(y: Floats, folds: NDArray[np.integer], probability: Floats) -> F
 def disagrees(y: Floats, probability: Floats, means: Floats) -> Rows:
     """Return whether a row's probability reaches the mean of the other class and is beyond its own; NaN: no."""
     benign, malignant = means.T
-    crossed = np.where(y == 1, probability <= benign, probability >= malignant)
-    return np.asarray(crossed & (benign < malignant))
+    is_beyond = np.where(y == 1, probability <= benign, probability >= malignant)
+    return np.asarray(is_beyond & (benign < malignant))
 
 
 def surprise(y: Floats, probability: Floats) -> Floats:
     """Return the log of the likelihood of the other label over that of the label, (n,): classes count the same."""
-    share, clipped = y.mean(), np.clip(probability, 1e-9, 1 - 1e-9)
-    balanced = np.log(clipped / (1 - clipped)) - np.log(share / (1 - share))
-    return np.asarray(np.where(y == 1, -balanced, balanced))
+    share, inside = y.mean(), np.clip(probability, 1e-9, 1 - 1e-9)
+    log_odds = np.log(inside / (1 - inside)) - np.log(share / (1 - share))
+    return np.asarray(np.where(y == 1, -log_odds, log_odds))
 
 
 def wrong_probability(y: Floats, probability: Floats, share: float) -> Floats:
@@ -77,12 +77,12 @@ def opposed_neighbours(
 
     ``points`` (n, d) are embeddings; distances are those of standardised coordinates, over ``NEIGHBOURS`` cases.
     """
-    scaled = points.astype(np.float32)
-    scaled = (scaled - scaled.mean(axis=0)) / np.maximum(scaled.std(axis=0), 1e-6)
-    norms = (scaled**2).sum(axis=1)
+    coordinates = points.astype(np.float32)
+    coordinates = (coordinates - coordinates.mean(axis=0)) / np.maximum(coordinates.std(axis=0), 1e-6)
+    norms = (coordinates**2).sum(axis=1)
     shares = np.empty(len(rows))
     for place, row in enumerate(rows):
-        distance = norms - 2 * scaled @ scaled[row]
+        distance = norms - 2 * coordinates @ coordinates[row]
         distance[patients == patients[row]] = np.inf
         nearest = np.argpartition(distance, min(NEIGHBOURS, len(distance) - 1))[:NEIGHBOURS]
         shares[place] = (y[nearest] != y[row]).mean()

@@ -39,7 +39,7 @@ class NetworkValues:
         """
         if len(self.names) < 2:
             return pd.DataFrame(columns=COLUMNS)
-        scores = {"": self._score(self._stack, self.names)}
+        scores: dict[Hashable, Floats] = {"": self._score(self._stack, self.names)}
         for name in self.names:
             scores[name] = self._score(self._stack, tuple(other for other in self.names if other != name))
             if on_set is not None:
@@ -63,18 +63,18 @@ class NetworkValues:
         """
         if len(self.names) > MOST_IN_ORDER:
             return pd.DataFrame(columns=COLUMNS)
-        ridge, chosen, kept = self._stack.with_learner(LEARNER), Names(), dict[Hashable, Floats]()
-        while len(chosen) < len(self.names):
+        ridge, order, scores = self._stack.with_learner(LEARNER), Names(), dict[Hashable, Floats]()
+        while len(order) < len(self.names):
             options = {
-                name: self._score(ridge, tuple(sorted((*chosen, name)))) for name in self.names if name not in chosen
+                name: self._score(ridge, tuple(sorted((*order, name)))) for name in self.names if name not in order
             }
             best = max(options, key=lambda name: auc(self._y, options[name]))
-            chosen, kept[best] = (*chosen, best), options[best]
+            order, scores[best] = (*order, best), options[best]
             if on_set is not None:
                 on_set(len(options))
-        aucs = self._aucs(kept)
+        aucs = self._aucs(scores)
         rows, before = [], np.full(REPLICATES + 1, np.nan)
-        for number, name in enumerate(chosen, start=1):
+        for number, name in enumerate(order, start=1):
             rows.append(["in order", name, number, aucs[name][0], *percentile_interval(aucs[name] - before)])
             before = aucs[name]
         return pd.DataFrame(rows, columns=COLUMNS)
@@ -125,10 +125,10 @@ def gain_ratio(y: Floats, logits: pd.DataFrame) -> float:
 
 def diversity(y: Floats, logits: pd.DataFrame) -> tuple[float, float]:
     """Return the mean correlation of two networks within the classes, and the mean sensitivity index of one."""
-    centred = logits - logits.groupby(y).transform("mean")
-    table = centred.corr().to_numpy()
+    residuals = logits - logits.groupby(y).transform("mean")
+    table = residuals.corr().to_numpy()
     pairs = table[~np.eye(len(table), dtype=bool)]
-    index = (logits[y == 1].mean() - logits[y == 0].mean()) / centred.std()
+    index = (logits[y == 1].mean() - logits[y == 0].mean()) / residuals.std()
     return float(np.clip(np.nanmean(pairs), 0.0, 1.0)), float(index.mean())
 
 

@@ -86,8 +86,8 @@ def rows_of_part(part: Part, y: Floats, folds: NDArray[np.integer], groups: NDAr
     order = pd.Series(np.random.default_rng(part.draw).permutation(len(patients)), index=patients.index)
     strata = order.groupby([patients["fold"], patients["y"]])
     limit = (part.share * strata.transform("size")).round().clip(lower=MIN_PATIENTS)
-    kept = strata.rank() <= limit
-    return kept.loc[groups].to_numpy()
+    is_in_part = strata.rank() <= limit
+    return is_in_part.reindex(groups).to_numpy()
 
 
 def _folds(table: Table) -> range:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from level2_stack.evaluation.auc import Interval
 from level2_stack.outlook.growth import Growth
-from level2_stack.outlook.label_errors import ASSUMED
+from level2_stack.outlook.label_errors import ERROR_SHARE
 from melstack.next_steps.labels import PICTURES
 from runtime.plural import number_of
 
@@ -16,7 +16,7 @@ COLUMNS = ["rank", "what", "gain", "low", "high", "sentence"]
 BESIDE = "all columns beside the networks"
 
 
-class Measured(NamedTuple):
+class Measurements(NamedTuple):
     """Everything that was measured: learning curves (the stack's first), tables, the gain of a further network."""
 
     curves: Sequence[Growth]
@@ -27,28 +27,28 @@ class Measured(NamedTuple):
     labels: pd.DataFrame
 
 
-def advice(found: Measured) -> pd.DataFrame:
+def advice(results: Measurements) -> pd.DataFrame:
     """Return what to try, a row each: expected gains beyond chance first, then the others, the largest first.
 
     What the columns beside the networks add follows, since they add it already; another look at labels, which has no
     gain of AUC that could be measured, is the last row.
     """
-    rows = sorted(_gains(found), key=lambda row: (not row[2] > 0, -row[1]))
-    rows += [*_columns(found.metadata), *_labels(found.labels)]
+    rows = sorted(_gains(results), key=lambda row: (not row[2] > 0, -row[1]))
+    rows += [*_columns(results.metadata), *_labels(results.labels)]
     return pd.DataFrame([[rank, *row] for rank, row in enumerate(rows, start=1)], columns=COLUMNS)
 
 
-def _gains(found: Measured) -> Iterator[tuple[str, float, float, float, str]]:
-    for curve in found.curves:
-        what, gain = str(curve.table["what"].iloc[0]), curve.doubled
-        level = " (networks as they are)" if curve is found.curves[0] else ""
+def _gains(results: Measurements) -> Iterator[tuple[str, float, float, float, str]]:
+    for curve in results.curves:
+        what, gain = str(curve.table["what"].iloc[0]), curve.of_double
+        level = " (networks as they are)" if curve is results.curves[0] else ""
         name = f"twice the patients, {what}"
         yield name, *gain, f"twice the patients, for {what}{level}: {in_words(gain)} expected; {curve.verdict()}"
-    if found.further is not None:
+    if results.further is not None:
         text = f"one more network, as good and as different as the present ones: {in_words(found.further)} expected"
-        yield "one more network", *found.further, text + chance(found.further)
-    if len(found.views):
-        best = _best_views(found.views)
+        yield "one more network", *results.further, text + chance(results.further)
+    if len(results.views):
+        best = _best_views(results.views)
         gain = Interval(best["adds"], best["adds_low"], best["adds_high"])
         numbers = f"{best['views']:.0f} views instead of {best['views'] / 2:.0f} for {best['network']}"
         text = f"{numbers}: {in_words(gain)} expected for that network"
@@ -69,8 +69,8 @@ def _columns(metadata: pd.DataFrame) -> Iterator[tuple[str, float, float, float,
 
 
 def _best_views(views: pd.DataFrame) -> pd.Series:
-    predicted = views[views["kind"] == "predicted"]
-    return predicted.loc[predicted["adds"].astype(float).idxmax()]
+    rows = views[views["kind"] == "predicted"]
+    return rows.iloc[int(rows["adds"].astype(float).argmax())]
 
 
 def _labels(table: pd.DataFrame) -> Iterator[tuple[str, float, float, float, str]]:
@@ -80,25 +80,28 @@ def _labels(table: pd.DataFrame) -> Iterator[tuple[str, float, float, float, str
     wrong = first["wrong_if_assumed"].to_numpy(np.float64)
     margin = 1.96 * float(np.sqrt((wrong * (1 - wrong)).sum()))
     low, high = max(0.0, wrong.sum() - margin), min(float(len(first)), wrong.sum() + margin)
+    unknown = float("nan")
     yield (
         "another look at labels",
-        *[float("nan")] * 3,
+        unknown,
+        unknown,
+        unknown,
         f"another look at the labels of {number_of(len(table), 'candidate')}: of the first {len(first)}, "
         f"{wrong.sum():.1f} [{low:.1f}, {high:.1f}] are expected to be wrong "
         f"if {ASSUMED:.0%} of all labels are, and the others to be right",
     )
 
 
-def summary(found: Measured) -> Iterator[str]:
+def summary(results: Measurements) -> Iterator[str]:
     """Yield the findings in lines: learning curves, networks, views, columns, labels."""
-    for curve in found.curves:
-        measured = curve.table[curve.table["kind"] == "measured"]
-        points = ", ".join(f"{row['auc']:.3f} ({row['share']:.0%})" for _, row in measured.iterrows())
+    for curve in results.curves:
+        points = curve.table[curve.table["kind"] == "measured"]
+        aucs = ", ".join(f"{row['auc']:.3f} ({row['share']:.0%})" for _, row in points.iterrows())
         yield (
             f"patients, {measured['what'].iloc[0]}: AUC {points}; from half to all {in_words(curve.from_half)}; "
             f"twice as many {in_words(curve.doubled)}: {curve.verdict()}"
         )
-    without = found.networks[found.networks["kind"] == "without"]
+    without = results.networks[results.networks["kind"] == "without"]
     if len(without):
         parts = [
             f"{row['network']} {in_words(Interval(row['adds'], row['low'], row['high']))}"
@@ -107,8 +110,8 @@ def summary(found: Measured) -> Iterator[str]:
         yield f"networks, what each adds to the others: {'; '.join(parts[:5])}"
     else:
         yield "networks: only one is stacked, so what another would add is not known; a second one would show it"
-    if len(found.views):
-        rows = found.views[found.views["kind"] == "measured"].groupby("network").tail(1)
+    if len(results.views):
+        rows = results.views[results.views["kind"] == "measured"].groupby("network").tail(1)
         parts = [
             f"{row['network']} {in_words(Interval(row['adds'], row['adds_low'], row['adds_high']))}"
             for _, row in rows.iterrows()
@@ -118,7 +121,7 @@ def summary(found: Measured) -> Iterator[str]:
         yield "views: the run has no predictions per view (networks from elsewhere bring one prediction per case)"
     parts = [
         f"{row['part']} {in_words(Interval(row['adds'], row['low'], row['high']))}"
-        for _, row in found.metadata.iterrows()
+        for _, row in results.metadata.iterrows()
     ]
     yield f"columns, what they add to the rest: {'; '.join(parts[:4])}"
 

@@ -38,9 +38,9 @@ def head_scores(run: Run, network: str, train: pd.DataFrame, parts: Sequence[Par
     y, folds = train["target"].to_numpy(np.float64), train["fold"].to_numpy(np.int64)
     groups, strength = train["patient_id"].to_numpy(object), _strength(run, network, settings)
     for part in parts:
-        kept, scores = rows_of_part(part, y, folds, groups.astype(str)), np.zeros(len(y))
+        in_part, scores = rows_of_part(part, y, folds, groups.astype(str)), np.zeros(len(y))
         for fold in np.unique(folds):
-            rows = kept & (folds != fold)
+            rows = in_part & (folds != fold)
             head = fit_head(points[rows], y[rows], strength, folds[rows])
             scores[folds == fold] = points[folds == fold] @ head.weights + head.intercept
         yield part, scores

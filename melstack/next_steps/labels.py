@@ -53,7 +53,7 @@ def _neighbours(stack: StackResults, names: pd.Series) -> np.ndarray:
     path = _embeddings(stack.run, stack)
     if path is not None and len(names):
         points = read_table(path).loc[stack.train.index].to_numpy(np.float32)
-        rows = stack.train.index.get_indexer(names)[:MOST_WITH_NEIGHBOURS]
+        rows = stack.train.index.get_indexer(pd.Index(names))[:MOST_WITH_NEIGHBOURS]
         shares[: len(rows)] = opposed_neighbours(points, stack.y, stack.groups, rows)
     return shares
 

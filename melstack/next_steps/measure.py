@@ -17,7 +17,7 @@ from level2_stack.outlook.networks import NetworkValues, gain_ratio, next_networ
 from level2_stack.outlook.refit import FrozenStack
 from level2_stack.recipe import recipe_of_stack
 from level2_stack.stacking import read_predictions, rebuild_design, unfiltered_design
-from melstack.next_steps.advice import BESIDE, Measured, advice, summary
+from melstack.next_steps.advice import BESIDE, Measurements, advice, summary
 from melstack.next_steps.heads import frozen_settings, head_scores
 from melstack.next_steps.labels import label_table, write_pictures
 from melstack.next_steps.views import COLUMNS as VIEW_COLUMNS
@@ -40,20 +40,20 @@ def write_next(run: Run, recipe: str) -> Path:
     folder = (run.folder / NEXT_MARK).parent
     (run.folder / NEXT_MARK).unlink(missing_ok=True)
     with threadpool_limits(1, user_api="blas"):
-        found = measure(stack)
-    labels = write_pictures(stack, found.labels, folder)
-    ranking = advice(found)
+        results = measure(stack)
+    labels = write_pictures(stack, results.labels, folder)
+    ranking = advice(results)
     tables = {
-        "learning_curve": pd.concat([curve.table for curve in found.curves]),
-        "networks": found.networks,
-        "views": found.views,
-        "metadata": found.metadata,
+        "learning_curve": pd.concat([curve.table for curve in results.curves]),
+        "networks": results.networks,
+        "views": results.views,
+        "metadata": results.metadata,
         "label_errors": labels,
         "ranking": ranking,
     }
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
-    lines = list(summary(found))
+    lines = list(summary(results))
     pictures = [folder / name for name in labels["picture"] if name]
     outputs = [*(folder / f"{name}.csv" for name in tables), *pictures]
     for path in set(folder.glob("pictures/*.jpg")) - set(pictures):
@@ -67,12 +67,12 @@ def write_next(run: Run, recipe: str) -> Path:
     return folder
 
 
-def measure(stack: StackResults) -> Measured:
+def measure(stack: StackResults) -> Measurements:
     """Return everything that the ranking is made from."""
     decisions, recipe = read_decisions(stack.decisions), recipe_of_stack(stack.decisions)
-    design, frozen = rebuild_design(stack.run, recipe, decisions.columns), FrozenStack(recipe, decisions)
-    values = _network_values(stack, design, frozen)
-    _forecast(stack, design, frozen, values)
+    design, refits = rebuild_design(stack.run, recipe, decisions.columns), FrozenStack(recipe, decisions)
+    values = _network_values(stack, design, refits)
+    _forecast(stack, design, refits, values)
     with progress_bar("next: sets of networks", len(values.names) + values.sets(), unit="set") as advance:
         without = values.leave_one_out(advance)
         networks = pd.concat([table for table in (without, values.in_order(advance)) if len(table)])
@@ -83,12 +83,12 @@ def measure(stack: StackResults) -> Measured:
         further = next_network(without, gain_ratio(stack.y, logits))
         row = ["predicted", "one more", len(values.names) + 1, np.nan, *further]
         networks = pd.concat([networks, pd.DataFrame([row], columns=networks.columns)])
-    curves = [_stack_curve(stack, design, frozen), *_head_curves(stack)]
+    curves = [_stack_curve(stack, design, refits), *_head_curves(stack)]
     metadata = _metadata(stack, design, values)
-    return Measured(curves, networks, further, _views(stack), metadata, label_table(stack))
+    return Measurements(curves, networks, further, _views(stack), metadata, label_table(stack))
 
 
-def _network_values(stack: StackResults, design: Design, frozen: FrozenStack) -> NetworkValues:
+def _network_values(stack: StackResults, design: Design, refits: FrozenStack) -> NetworkValues:
     cases, names = stack.run.read_cases(), design.networks
     predictions = read_predictions(stack.run, names)
 
@@ -96,17 +96,17 @@ def _network_values(stack: StackResults, design: Design, frozen: FrozenStack) ->
         """Return the design with ``some`` networks, and only columns that the stack has."""
         if some == tuple(sorted(names)):
             return design
-        recipe = frozen.recipe.model_copy(update={"networks": list(some)})
+        recipe = refits.recipe.model_copy(update={"networks": list(some)})
         smaller = unfiltered_design(stack.run, recipe, cases, {name: predictions[name] for name in some})
         return smaller.without(set(smaller.X.columns) - set(design.X.columns))
 
-    return NetworkValues(frozen, names, design_of)
+    return NetworkValues(refits, names, design_of)
 
 
-def _forecast(stack: StackResults, design: Design, frozen: FrozenStack, values: NetworkValues) -> None:
+def _forecast(stack: StackResults, design: Design, refits: FrozenStack, values: NetworkValues) -> None:
     """Print how long the measurements take, from the fits of one fold."""
     folds = len(np.unique(design.folds))
-    one, ridge = (folds * each.seconds_per_fold(design) for each in (frozen, frozen.with_learner("ridge")))
+    one, ridge = (folds * each.seconds_per_fold(design) for each in (refits, refits.with_learner("ridge")))
     whole = sum(part.share for part in curve_parts(len(design.y))) + len(values.names) + 2
     heads = sum(frozen_settings(stack.run, name) is not None for name in design.networks)
     head = heads * len(curve_parts(len(design.y))) * folds * len(design.y) * 2e-4
@@ -117,11 +117,11 @@ def _forecast(stack: StackResults, design: Design, frozen: FrozenStack, values: 
     )
 
 
-def _stack_curve(stack: StackResults, design: Design, frozen: FrozenStack) -> Growth:
+def _stack_curve(stack: StackResults, design: Design, refits: FrozenStack) -> Growth:
     parts = curve_parts(len(design.y))
-    fits = len(parts) * len(np.unique(design.folds)) * len(frozen.decisions.members)
+    fits = len(parts) * len(np.unique(design.folds)) * len(refits.decisions.members)
     with progress_bar("next: learning curve of the stack", fits, unit="fit") as advance:
-        scores = frozen.scores(design, parts, advance)
+        scores = refits.scores(design, parts, advance)
     by_part = {part: scores[:, place] for place, part in enumerate(parts)}
     patients = patients_of_shares(design.y, design.folds, design.groups)
     return growth(THE_STACK, design.y, by_part, design.groups, patients)

@@ -17,7 +17,7 @@ COLUMNS = ["network", "kind", "views", "auc", "low", "high", "adds", "adds_low",
 
 
 def views_of(run: Run, network: str, train: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the out-of-fold probabilities of a ``network``, a column per view; None if there are no two of them."""
+    """Return the out-of-fold probabilities of a ``network``, a column per view; None if it has fewer than two."""
     path = run.level1 / network / "views.parquet"
     if not path.is_file():
         return None
@@ -36,13 +36,13 @@ def view_curve(network: str, views: pd.DataFrame, train: pd.DataFrame) -> pd.Dat
     scores: dict[str, Floats] = {}
     for number in numbers:
         sets = list(combinations(range(views.shape[1]), number))
-        chosen = random.permutation(len(sets))[:MOST_SETS]
-        scores |= {f"{number}/{place}": views.iloc[:, list(sets[place])].mean(axis=1).to_numpy() for place in chosen}
+        selection = random.permutation(len(sets))[:MOST_SETS]
+        scores |= {f"{number}/{place}": views.iloc[:, list(sets[place])].mean(axis=1).to_numpy() for place in selection}
     frame = pd.DataFrame(scores)
     y, groups = train["target"].to_numpy(np.float64), train["patient_id"].to_numpy(object)
     by_pair = auc_replicates(y, frame, groups, [(n, n) for n in frame], replicates=REPLICATES, seed=0)
     of_number = {
-        number: np.mean([by_pair[name, name] for name in frame if name.startswith(f"{number}/")], axis=0)
+        number: np.mean([by_pair[name, name] for name in frame if str(name).startswith(f"{number}/")], axis=0)
         for number in numbers
     }
     rows = []
@@ -50,9 +50,10 @@ def view_curve(network: str, views: pd.DataFrame, train: pd.DataFrame) -> pd.Dat
         gain = Interval(*[float("nan")] * 3)
         if before is not None:
             gain = percentile_interval(of_number[number] - of_number[before])
-        rows.append([network, "measured", number, *percentile_interval(of_number[number]), *gain])
+        last = percentile_interval(of_number[number])
+        rows.append([network, "measured", number, *last, *gain])
     half = [value / 2 for value in gain]
-    rows.append([network, "predicted", 2 * numbers[-1], rows[-1][3] + half[0], np.nan, np.nan, *half])
+    rows.append([network, "predicted", 2 * numbers[-1], last[0] + half[0], np.nan, np.nan, *half])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

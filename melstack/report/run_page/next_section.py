@@ -47,12 +47,12 @@ def read_next(stack: StackResults) -> tuple[NextSection | None, OlderPart | None
     tables = {name: pd.read_csv(path, keep_default_na=True) for name, path in paths.items()}
     ranking, labels = tables["ranking"], tables["label_errors"]
     labels["picture"] = labels["picture"].fillna("")
-    shown = {name: table.to_dict("records") for name, table in tables.items()}
-    shown["label_errors"] = labels.head(SHOWN_CANDIDATES).to_dict("records")
+    rows_of = {name: table.to_dict("records") for name, table in tables.items()}
+    rows_of["label_errors"] = labels.head(SHOWN_CANDIDATES).to_dict("records")
     section = NextSection(
         mark.parent,
         list(content.get("summary", [])),
-        {name: [{str(key): value for key, value in row.items()} for row in rows] for name, rows in shown.items()},
+        {name: [{str(key): value for key, value in row.items()} for row in rows] for name, rows in rows_of.items()},
         [_chart(str(what), rows) for what, rows in tables["learning_curve"].groupby("what", sort=False)],
         scale_over(ranking["low"].to_numpy(np.float64), ranking["high"].to_numpy(np.float64), zero=0.0),
         len(labels),
@@ -62,15 +62,15 @@ def read_next(stack: StackResults) -> tuple[NextSection | None, OlderPart | None
 
 def _chart(what: str, rows: pd.DataFrame) -> Chart:
     """Return the learning curve of ``what``: AUC over patients, dashed from today's number to twice as many."""
-    measured, y = rows[rows["kind"] == "measured"], scale_over(rows["low"].to_numpy(), rows["high"].to_numpy())
+    now, y = rows[rows["kind"] == "measured"], scale_over(rows["low"].to_numpy(), rows["high"].to_numpy())
     points = rows[["patients", "auc"]].to_numpy(np.float64)
     bars = [
         Bar(row["patients"], row["auc"], row["low"], row["high"], f"{row['auc']:.4f}, {row['kind']}")
         for _, row in rows.iterrows()
     ]
     lines = [
-        Line("measured", "fold0", points[: len(measured)]),
-        Line("predicted", "fold1", points[len(measured) - 1 :]),
+        Line("measured", "fold0", points[: len(now)]),
+        Line("predicted", "fold1", points[len(now) - 1 :]),
     ]
     x = Axis("patients a fit is trained on", 0.0, float(rows["patients"].max()) * 1.03)
     return Chart(what, x, Axis("AUC, out of fold", y.low, y.high), lines, bars)

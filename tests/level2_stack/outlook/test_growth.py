@@ -58,10 +58,10 @@ def test_a_rising_curve_is_told_from_a_flat_one() -> None:
     y, _ = _targets()
     rising = growth("rising", y, _scores(y, {share: 0.9 * share**-0.6 for share in SHARES}), PATIENTS, _patients())
     flat = growth("flat", y, _scores(y, dict.fromkeys(SHARES, 0.0)), PATIENTS, _patients())
-    assert rising.doubled.low > 0
+    assert rising.of_double.low > 0
     assert rising.from_half.low > 0
     assert rising.verdict() == "more patients help"
-    assert flat.doubled.value == pytest.approx(0, abs=1e-4)
+    assert flat.of_double.value == pytest.approx(0, abs=1e-4)
     assert flat.verdict().startswith("the curve is flat")
 
 
@@ -77,4 +77,4 @@ def test_a_rising_curve_is_told_from_a_flat_one() -> None:
 def test_the_words_follow_from_the_interval(gain: Interval, words: str) -> None:
     y, _ = _targets()
     curve = growth("any", y, _scores(y, dict.fromkeys(SHARES, 0.0)), PATIENTS, _patients())
-    assert curve._replace(doubled=gain).verdict().startswith(words)
+    assert curve._replace(of_double=gain).verdict().startswith(words)

@@ -16,7 +16,7 @@ from level2_stack.outlook.label_errors import (
 ROWS = 4000
 
 
-def _drawn(seed: int = 0, share: float = 0.03) -> tuple[pd.DataFrame, set[str]]:
+def _candidates(seed: int = 0, share: float = 0.03) -> tuple[pd.DataFrame, set[str]]:
     """Return the candidates of drawn cases of which a ``share`` of labels is inverted, and the names of these."""
     random = np.random.default_rng(seed)
     truth = (random.random(ROWS) < 0.2).astype(np.float64)
@@ -31,7 +31,7 @@ def _drawn(seed: int = 0, share: float = 0.03) -> tuple[pd.DataFrame, set[str]]:
 
 
 def test_planted_label_errors_are_found_and_come_first() -> None:
-    table, wrong = _drawn()
+    table, wrong = _candidates()
     is_wrong = table["image_name"].isin(wrong)
     assert is_wrong.sum() / len(wrong) > 0.6
     assert is_wrong.head(60).mean() > 0.5
@@ -40,7 +40,7 @@ def test_planted_label_errors_are_found_and_come_first() -> None:
 
 
 def test_the_networks_that_agree_are_counted() -> None:
-    table, _ = _drawn()
+    table, _ = _candidates()
     assert (table["networks"] == 2).all()
     assert (table["networks_against"] >= 1).mean() > 0.9
 

@@ -59,22 +59,22 @@ def test_a_fit_to_all_patients_scores_like_a_fit_to_the_other_folds() -> None:
     scores = _stack().scores(design, [Part(), Part(0.2, 1)])
     assert auc(design.y, scores[:, 0]) > 0.75
     assert (scores[:, 0] != scores[:, 1]).any()
-    changed = replace(design, y=np.where(design.folds == 2, 1 - design.y, design.y))
+    other = replace(design, y=np.where(design.folds == 2, 1 - design.y, design.y))
     own = design.folds == 2
-    np.testing.assert_array_equal(scores[own, 0], _stack().scores(changed, [Part()])[own, 0])
+    np.testing.assert_array_equal(scores[own, 0], _stack().scores(other, [Part()])[own, 0])
 
 
 @pytest.mark.parametrize("correlation", [0.2, 0.7])
 def test_theory_gives_the_auc_of_a_mean_of_drawn_networks(correlation: float) -> None:
     random, rows, count = np.random.default_rng(0), 40_000, 4
     y = (random.random(rows) < 0.3).astype(np.float64)
-    shared = random.normal(size=(rows, 1)) * np.sqrt(correlation)
-    logits = shared + random.normal(size=(rows, count)) * np.sqrt(1 - correlation) + y[:, np.newaxis]
-    found, index = diversity(y, pd.DataFrame(logits))
-    assert found == pytest.approx(correlation, abs=0.02)
+    common = random.normal(size=(rows, 1)) * np.sqrt(correlation)
+    logits = common + random.normal(size=(rows, count)) * np.sqrt(1 - correlation) + y[:, np.newaxis]
+    estimate, index = diversity(y, pd.DataFrame(logits))
+    assert estimate == pytest.approx(correlation, abs=0.02)
     for number in (1, 2, 4):
-        measured = auc(y, logits[:, :number].mean(axis=1))
-        assert mean_auc(index, found, number) == pytest.approx(measured, abs=0.006)
+        value = auc(y, logits[:, :number].mean(axis=1))
+        assert mean_auc(index, estimate, number) == pytest.approx(value, abs=0.006)
     assert 0 < gain_ratio(y, pd.DataFrame(logits)) < 1
 
 

@@ -25,13 +25,13 @@ def _views(train: pd.DataFrame, noise: float) -> pd.DataFrame:
 
 def test_views_with_noise_of_their_own_add_less_with_each_doubling() -> None:
     table = view_curve("net", _views(_train(), 1.0), _train())
-    measured = table[table["kind"] == "measured"]
-    assert list(measured["views"]) == [1, 2, 4, 8]
-    assert (measured["adds_low"].iloc[1:] > 0).all()
-    assert measured["adds"].iloc[1:].is_monotonic_decreasing
-    last, predicted = measured.iloc[-1], table.iloc[-1]
-    assert predicted["views"] == 16
-    assert predicted["adds"] == pytest.approx(last["adds"] / 2)
+    rows = table[table["kind"] == "measured"]
+    assert list(rows["views"]) == [1, 2, 4, 8]
+    assert (rows["adds_low"].iloc[1:] > 0).all()
+    assert rows["adds"].iloc[1:].is_monotonic_decreasing
+    last, ahead = rows.iloc[-1], table.iloc[-1]
+    assert ahead["views"] == 16
+    assert ahead["adds"] == pytest.approx(last["adds"] / 2)
 
 
 def test_equal_views_add_nothing() -> None:
