@@ -45,7 +45,7 @@ def _gains(results: Measurements) -> Iterator[tuple[str, float, float, float, st
         name = f"twice the patients, {what}"
         yield name, *gain, f"twice the patients, for {what}{level}: {in_words(gain)} expected; {curve.verdict()}"
     if results.further is not None:
-        text = f"one more network, as good and as different as the present ones: {in_words(found.further)} expected"
+        text = f"one more network, as good and as different as the present ones: {in_words(results.further)} expected"
         yield "one more network", *results.further, text + chance(results.further)
     if len(results.views):
         best = _best_views(results.views)
@@ -88,7 +88,7 @@ def _labels(table: pd.DataFrame) -> Iterator[tuple[str, float, float, float, str
         unknown,
         f"another look at the labels of {number_of(len(table), 'candidate')}: of the first {len(first)}, "
         f"{wrong.sum():.1f} [{low:.1f}, {high:.1f}] are expected to be wrong "
-        f"if {ASSUMED:.0%} of all labels are, and the others to be right",
+        f"if {ERROR_SHARE:.0%} of all labels are, and the others to be right",
     )
 
 
@@ -98,8 +98,8 @@ def summary(results: Measurements) -> Iterator[str]:
         points = curve.table[curve.table["kind"] == "measured"]
         aucs = ", ".join(f"{row['auc']:.3f} ({row['share']:.0%})" for _, row in points.iterrows())
         yield (
-            f"patients, {measured['what'].iloc[0]}: AUC {points}; from half to all {in_words(curve.from_half)}; "
-            f"twice as many {in_words(curve.doubled)}: {curve.verdict()}"
+            f"patients, {points['what'].iloc[0]}: AUC {aucs}; from half to all {in_words(curve.from_half)}; "
+            f"twice as many {in_words(curve.of_double)}: {curve.verdict()}"
         )
     without = results.networks[results.networks["kind"] == "without"]
     if len(without):
