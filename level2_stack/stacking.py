@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features import blocks
+from features.cases.fold_design.record import FoldRecord
 from level2_stack.crossval import ablation
 from level2_stack.crossval.cluster import open_workers
 from level2_stack.crossval.decide import StackResult, decide
@@ -49,7 +50,7 @@ def make_stack(
     recipe = with_prevalence(read_recipe(recipe_file), prevalence)
     with open_workers(cluster, run.folder) as processes:
         cases, predictions = run.read_cases(), read_predictions(run, networks)
-        check_repeats(run, recipe)
+        check_repeats(recipe, FoldRecord.of(run.facts()).column)
         recipe = recipe.model_copy(update={"networks": recipe.select_networks(list(predictions))})
         design, shift_table = design_of_run(run, recipe, cases, predictions)
         params = _tune(design, recipe, folder / "tuning", processes)

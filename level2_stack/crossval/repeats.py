@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from features.cases.fold_design.by_patient import assign_folds
-from features.cases.fold_design.record import FoldRecord
 from features.cases.tied_patients import group_tied_patients
 from features.leaks.pairs import read_pairs
 from level2_stack.crossval.decide import StackResult
@@ -21,9 +20,8 @@ OWN = 0  # the number of the run's own partition
 ROUNDS = 20  # seeds that are tried per partition
 
 
-def check_repeats(run: Run, recipe: Recipe) -> None:
-    """Raise InputFault if other partitions of patients would not be the folds that the run asks for."""
-    column = FoldRecord.of(run.facts()).column
+def check_repeats(recipe: Recipe, column: str | None) -> None:
+    """Raise InputFault if other partitions of patients would not be the folds by ``column`` (None: by patients)."""
     if recipe.repeats and column:
         raise InputFault(
             f"repeats = {recipe.repeats} has no meaning here: the folds are made by {column}, and other partitions of "

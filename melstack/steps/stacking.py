@@ -61,7 +61,13 @@ def check_stack_options(options: StackOptions, source: CasesOptions) -> None:
             check_files(options.foreign, split_names(options.trust))
     from level2_stack.recipe import read_recipe  # slow: it imports the learners
 
-    read_recipe(recipe_file)
+    recipe = read_recipe(recipe_file)
+    if recipe.repeats:
+        from features.cases.fold_design.record import FoldRecord
+        from level2_stack.crossval.repeats import check_repeats
+
+        column = source.folds_by or source.folds_by_time
+        check_repeats(recipe, FoldRecord.of(run.facts()).column if run.cases_mark.is_file() else column)
 
 
 def cross_validate(run: Run, options: StackOptions, cluster: str | None = None, *, models: Sequence[str] = ()) -> None:

@@ -44,6 +44,10 @@ class Refusal:
 
 REFUSALS = {
     "recipe": Refusal("submission --recipe defalt", "did you mean 'default'?"),
+    "repeats": Refusal(
+        "submission --recipe {folder}/repeats.toml --folds-by sex",
+        "repeats = 3 has no meaning here: the folds are made by",
+    ),
     "profile": Refusal("submission --profile gpuu", "did you mean 'gpu'?"),
     "model": Refusal("submission --models lite0_96_frosen", "did you mean 'lite0_96_frozen'?"),
     "model_without_extra": Refusal("oof --profile external", "needs external pictures for training"),
@@ -91,6 +95,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "cnn.toml").write_text(MODELS["frozen"])
+    (tmp_path / "repeats.toml").write_text("repeats = 3\n")
     write_foreign(tmp_path / "intact", "cnn", table(TRAIN), table(TEST))
     write_foreign(tmp_path / "others", "cnn", table(["x1", "x2"]), table(TEST))
     write_foreign(tmp_path / "damaged", "text", "image_name,pred\na1,high\n", table(TEST))

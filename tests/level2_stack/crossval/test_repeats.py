@@ -20,12 +20,12 @@ from tests.level2_stack.small_designs import make_design, recipe
 RIDGE = recipe("ridge", "mean", "rank_mean", blend=["ridge"], repeats=3)
 
 
-def run_with(folder: Path, pairs: tuple[tuple[str, str], ...] = (), way: str = "") -> Run:
-    """Return a run with ``pairs`` of pictures of the same lesion, whose folds are made in a ``way`` by the hospital."""
+def run_with(folder: Path, pairs: tuple[tuple[str, str], ...] = ()) -> Run:
+    """Return a run with ``pairs`` of pictures of the same lesion."""
     run = Run(folder)
     run.pairs.parent.mkdir(parents=True)
     write_json(run.pairs, [{"first": a, "second": b, "kind": "listed", "alike": None} for a, b in pairs])
-    write_json(run.cases_mark, {"made_from": {way: "hospital"} if way else {}})
+    write_json(run.cases_mark, {"made_from": {}})
     return run
 
 
@@ -67,12 +67,11 @@ def test_too_few_patients_for_the_repeats_are_refused(tmp_path: Path) -> None:
         partitions(run_with(tmp_path), design, 90)
 
 
-@pytest.mark.parametrize("way", ["by", "by_time"])
-def test_repeats_of_folds_by_a_column_are_refused(tmp_path: Path, way: str) -> None:
-    run = run_with(tmp_path, way=way)
+def test_repeats_of_folds_by_a_column_are_refused() -> None:
     with pytest.raises(InputFault, match="repeats = 3 has no meaning here: the folds are made by hospital"):
-        check_repeats(run, RIDGE)
-    check_repeats(run, recipe("ridge"))
+        check_repeats(RIDGE, "hospital")
+    check_repeats(RIDGE, None)
+    check_repeats(recipe("ridge"), "hospital")
 
 
 def test_repeats_with_tuning_are_refused() -> None:
