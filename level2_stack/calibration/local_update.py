@@ -9,6 +9,7 @@ from scipy.stats import chi2
 
 from level2_stack.calibration.calibrate import EPSILON
 from level2_stack.evaluation.frozen_probabilities import cox_coefficients
+from level2_stack.evaluation.subgroups import MIN_PATIENTS
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
@@ -53,8 +54,12 @@ def choose_update(y: Floats, probability: Floats, groups: NDArray[np.object_]) -
     After Vergouwe et al. 2017, doi 10.1002/sim.7179: nothing unless intercept and slope together differ from 0 and 1;
     then the intercept alone unless the slope differs from 1; each at the level 0.05. The tests are Wald tests with the
     sandwich covariance of patients (``groups`` (n,)), because pictures of a patient are not independent. None if the
-    cases do not determine the coefficients. A slope that is not above 0 is never used: it would turn the order round.
+    cases do not determine the coefficients, or if fewer than `MIN_PATIENTS` patients have a malignant, or a benign,
+    picture: the sandwich covariance of so few is far too small. A slope that is not above 0 is never used: it would
+    turn the order round.
     """
+    if any(len(set(groups[y == label])) < MIN_PATIENTS for label in (0, 1)):
+        return None
     margin = np.asarray(logit(np.clip(probability, EPSILON, 1 - EPSILON)))
     ones = np.ones((len(y), 1))
     intercept, slope = cox_coefficients(y, margin, ones, slope=True)[:, 0]

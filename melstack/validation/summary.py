@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from level2_stack.calibration.local_update import LocalUpdate
+from level2_stack.evaluation.subgroups import MIN_PATIENTS
 from melstack.validation.drift import unusual_share
 from melstack.validation.measures import Validation
 from runtime.plural import number_of
@@ -35,7 +36,10 @@ def summary(validation: Validation) -> list[str]:
 def update_sentence(update: LocalUpdate | None) -> str:
     """Return what closed testing says about an update of the calibration."""
     if update is None:
-        return "the cases do not determine one"
+        return (
+            "the cases do not determine one, which takes at least "
+            f"{MIN_PATIENTS} patients with a malignant picture and {MIN_PATIENTS} with a benign one"
+        )
     tests = f"intercept and slope together p = {update.p_any:.2g}, slope p = {update.p_slope:.2g}"
     if update.kind == "none":
         return f"none is supported by these cases ({tests})"

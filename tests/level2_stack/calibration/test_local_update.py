@@ -57,3 +57,11 @@ def test_an_order_that_is_turned_round_is_never_updated_by_its_slope() -> None:
 def test_one_class_gives_no_update() -> None:
     _, p, groups = draw(rows=100)
     assert choose_update(np.zeros(100), p, groups) is None
+
+
+@pytest.mark.parametrize(("positives", "patients"), [(2, 300), (9, 300), (100, 5)])
+def test_too_few_patients_give_no_update(positives: int, patients: int) -> None:
+    y = (np.arange(300) < positives).astype(float)
+    p = np.where(y == 1, 0.02, 0.01) * np.linspace(0.5, 2, 300)
+    groups = np.array([f"P{index % patients}" for index in range(300)], dtype=object)
+    assert choose_update(y, p, groups) is None
