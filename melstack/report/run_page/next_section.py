@@ -61,7 +61,7 @@ def read_next(stack: StackResults) -> tuple[NextSection | None, OlderPart | None
 
 
 def _chart(what: str, rows: pd.DataFrame) -> Chart:
-    """Return the learning curve of ``what``: AUC over patients, dashed from today's number to twice as many."""
+    """Return the learning curve of ``what``: AUC over patients, as measured, and predicted for twice as many."""
     now, y = rows[rows["kind"] == "measured"], scale_over(rows["low"].to_numpy(), rows["high"].to_numpy())
     points = rows[["patients", "auc"]].to_numpy(np.float64)
     bars = [

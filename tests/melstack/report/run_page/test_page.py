@@ -159,7 +159,7 @@ def test_every_section_carries_the_digest_of_the_stack(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     page, digest = page_of(run), stack_digest(run.level2 / "default")
     headings = page.split('<div class="heading"')[1:]
-    assert len(headings) == 10
+    assert len(headings) == 11
     assert all(f">stack {digest[:8]}</span>" in heading.split("</h2>")[0] for heading in headings)
     assert f'stack <strong title="digest of the stack\'s probabilities: {digest}">{digest[:8]}</strong>' in page
 
