@@ -20,6 +20,7 @@ from level2_stack.thresholds.operating_point import OperatingPoint, point_of_sub
 from melstack.bundle.loading import Bundle
 from melstack.bundle.reference import Reference, measure_probabilities, read_training_reference
 from melstack.validation.cases import ValidationCases
+from melstack.validation.cautions import cautions, has_few_patients, is_below_chance, without_limits
 from melstack.validation.drift import drift_table
 from melstack.validation.precision import precision_table
 from melstack.validation.skin_tone import KIND as TONE
@@ -46,6 +47,12 @@ class Validation:
     errors: pd.DataFrame
     precision: pd.DataFrame
     update: LocalUpdate | None
+    cautions: list[str]
+
+    @property
+    def is_below_chance(self) -> bool:
+        """Whether the AUC is below chance, so that no update of the calibration makes sense."""
+        return is_below_chance(self.measures)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return name -> table, as they are written as CSV."""
@@ -69,23 +76,26 @@ def validate_cases(
     """Return the validation of ``bundle`` on ``cases``; every interval is at 95 %, patients resampled.
 
     ``tones`` are estimates of the skin tone by image_name, which become subgroups. ``auc_width`` is the wished-for
-    width of the interval of the AUC.
+    width of the interval of the AUC. With few patients intervals are left out.
     """
     y, p, groups, reference = cases.y, cases.probability, cases.groups, read_training_reference(bundle.folder)
-    measures = measure_probabilities(y, pd.Series(p, index=cases.table.index), groups)
+    limit = without_limits if has_few_patients(cases) else pd.DataFrame.copy
+    measures = limit(measure_probabilities(y, pd.Series(p, index=cases.table.index), groups))
+    calibration = smooth_calibration(y, p, groups)
     return Validation(
         cases=cases,
         reference=reference,
         measures=beside_reference(measures, reference),
-        thresholds=threshold_table(y, p, groups, bundle.operating_points),
-        calibration=smooth_calibration(y, p, groups),
+        thresholds=limit(threshold_table(y, p, groups, bundle.operating_points)),
+        calibration=None if calibration is None else calibration._replace(curve=limit(calibration.curve)),
         reliability=reliability_curve(y, p),
-        decision_curve=decision_curve(y, p, groups),
+        decision_curve=limit(decision_curve(y, p, groups)),
         subgroups=subgroups_beside_reference(cases, tones, reference, bundle.operating_points),
         drift=_drift(reference, cases),
         errors=hardest_errors(cases),
         precision=precision_table(measures, len(y), int(y.sum()), auc_width),
-        update=choose_update(y, p, groups),
+        update=None if is_below_chance(measures) else choose_update(y, p, groups),
+        cautions=cautions(cases, measures),
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from level2_stack.calibration.local_update import LocalUpdate
 from level2_stack.evaluation.subgroups import MIN_PATIENTS
 from melstack.validation.drift import unusual_share
 from melstack.validation.measures import Validation
@@ -18,8 +17,9 @@ def summary(validation: Validation) -> list[str]:
     auc = rows.loc["auc"].to_dict()
     beside = ""
     if auc["run_value"] == auc["run_value"]:
-        limits = f"[{auc['difference_low']:+.4f}, {auc['difference_high']:+.4f}]"
-        beside = f"; out of fold in training {auc['run_value']:.4f}, difference {auc['difference']:+.4f} {limits}"
+        low, high = auc["difference_low"], auc["difference_high"]
+        limits = f" [{low:+.4f}, {high:+.4f}]" if low == low else ""
+        beside = f"; out of fold in training {auc['run_value']:.4f}, difference {auc['difference']:+.4f}{limits}"
     lines.append(f"  AUC {_interval(auc, 4)}{beside}")
     calibration = {"slope": "slope", "in_the_large": "intercept at slope 1", "observed_expected": "observed / expected"}
     parts = [f"{words} {_interval(rows.loc[name].to_dict(), 2)}" for name, words in calibration.items()]
@@ -30,11 +30,14 @@ def summary(validation: Validation) -> list[str]:
         for row in validation.thresholds.to_dict("records")
     ]
     lines += _drift_lines(validation)
-    return [*lines, f"  calibration update: {update_sentence(validation.update)}"]
+    return [*lines, f"  calibration update: {update_sentence(validation)}"]
 
 
-def update_sentence(update: LocalUpdate | None) -> str:
+def update_sentence(validation: Validation) -> str:
     """Return what closed testing says about an update of the calibration."""
+    update = validation.update
+    if validation.is_below_chance:
+        return "none, because the AUC is below chance"
     if update is None:
         return (
             "the cases do not determine one, which takes at least "
@@ -59,4 +62,4 @@ def _drift_lines(validation: Validation) -> list[str]:
 def _interval(row: Mapping[Any, Any], digits: int, name: str = "") -> str:
     keys = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
     value, low, high = (row[key] for key in keys)
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low == low else "")

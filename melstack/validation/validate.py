@@ -17,7 +17,7 @@ from melstack.validation.skin_tone import estimate_skin_tones
 from melstack.validation.summary import summary
 from runtime.files import check_writable, write_json, write_text
 from runtime.plural import number_of
-from runtime.progress import say
+from runtime.progress import say, warn
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ def validate_folder(request: ValidationRequest) -> Validation:
     validation = validate_cases(bundle, cases, tones, request.auc_width)
     _write_tables(validation, request, data)
     page = write_page(validation, bundle, request.data, request.out)
+    for caution in validation.cautions:
+        warn(caution)
     for line in summary(validation):
         say(line)
     if request.update is not None:
@@ -75,6 +77,7 @@ def _write_tables(validation: Validation, request: ValidationRequest, data: Data
         "calibration_distance": None if curve is None else curve.mean_distance,
         "update": None if update is None else update._asdict() | {"kind": update.kind},
         "notes": validation.cases.notes,
+        "cautions": validation.cautions,
     }
     write_json(request.out / "validation.json", facts)
 

@@ -55,6 +55,7 @@ def page_values(validation: Validation, bundle: Bundle, data: Path) -> dict[str,
         "counts": _counts(validation),
         "prevalences": {"bundle": bundle.facts.get("prevalence"), "here": float(cases.y.mean())},
         "notes": cases.notes,
+        "cautions": validation.cautions,
         "flow": cases.flow.to_dict("records"),
         "domains": _domains(rows),
         "has_reference": validation.reference is not None,
@@ -70,7 +71,7 @@ def page_values(validation: Validation, bundle: Bundle, data: Path) -> dict[str,
         "unusual_share": unusual_share(cases.predictions.table["unusual"]),
         "errors": _errors(validation, data),
         "precision": validation.precision.to_dict("records"),
-        "update": update_sentence(validation.update),
+        "update": update_sentence(validation),
         "update_kind": None if validation.update is None else validation.update.kind,
         "build_time": now(),
     }
@@ -82,7 +83,10 @@ def verdict(auc: Row) -> dict[str, str]:
     if difference != difference:
         text = "The bundle does not remember the figures of its run: an earlier version wrote it."
         return {"tone": "unclear", "title": "No figures to compare with", "sentence": text}
-    sentence = f"The difference from the AUC out of fold in training is {difference:+.3f} [{low:+.3f}, {high:+.3f}]."
+    sentence = f"The difference from the AUC out of fold in training is {difference:+.3f}"
+    if low != low:
+        return {"tone": "unclear", "title": "Too few patients to tell", "sentence": f"{sentence}, without limits."}
+    sentence += f" [{low:+.3f}, {high:+.3f}]."
     if high < 0:
         return {"tone": "bad", "title": "The AUC is lower here than in training", "sentence": sentence}
     if low > 0:
@@ -142,7 +146,7 @@ def _calibration(validation: Validation) -> Chart:
     bands = []
     if smooth is not None:
         lines.append(Line("smooth curve", "first", smooth.curve[["probability", "observed"]].to_numpy()))
-        bands = [Band("95 %", "first", smooth.curve[["probability", "low", "high"]].to_numpy())]
+        bands = _bands(smooth.curve[["probability", "low", "high"]])
     bars = [
         Bar(
             row["mean_probability"],
@@ -170,10 +174,14 @@ def _decision(validation: Validation) -> Chart:
         Line("all predicted malignant", "guide", curve[["threshold", "all"]].to_numpy()),
         Line("bundle", "first", curve[["threshold", "net_benefit"]].to_numpy()),
     ]
-    columns = ["threshold", "net_benefit_low", "net_benefit_high"]
-    bands = [Band("95 %", "first", curve[columns].to_numpy())]
+    bands = _bands(curve[["threshold", "net_benefit_low", "net_benefit_high"]])
     note = "Blue: the bundle; grey: all predicted malignant; axis: none. Band: patients resampled."
     return Chart("Decision curve", x, axis, lines, note=note, bands=bands)
+
+
+def _bands(table: pd.DataFrame) -> list[Band]:
+    """Return the band of a table (x, low, high), none without limits."""
+    return [] if table.iloc[:, 1:].isna().all(axis=None) else [Band("95 %", "first", table.to_numpy())]
 
 
 def _drift(validation: Validation, words: ColumnWords) -> list[Row]:
