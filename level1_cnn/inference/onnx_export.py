@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,10 +53,10 @@ def export(model: keras.Model, path: Path) -> Path:
 
 
 def _number_names(path: Path) -> None:
-    """Name nodes, outputs, constants and intermediate values in an ONNX file by numbers; inputs keep their names.
+    """Order the nodes, and name nodes, outputs, constants and intermediate values by numbers; inputs keep their names.
 
-    The names and the order of constants by tf2onnx depend on the order of sets and on counters, which differ between
-    processes.
+    The names by tf2onnx, and its order of nodes and constants, depend on the order of sets and on counters, which
+    differ between processes.
     """
     import onnx
 
@@ -64,6 +64,9 @@ def _number_names(path: Path) -> None:
     graph = network.graph
     names = {value.name: value.name for value in graph.input}
     names |= {value.name: f"output_{number}" for number, value in enumerate(graph.output)}
+    nodes = list(_in_order(graph))
+    del graph.node[:]
+    graph.node.extend(nodes)
     for number, node in enumerate(graph.node):
         node.name = f"node_{number}"
         for values in (node.input, node.output):
@@ -81,6 +84,23 @@ def _number_names(path: Path) -> None:
     graph.initializer.extend(constants)
     graph.name, graph.doc_string = "network", ""
     path.write_bytes(network.SerializeToString(deterministic=True))
+
+
+def _in_order(graph: Any) -> Iterator[Any]:  # noqa: ANN401  onnx has no types
+    """Yield the nodes that the outputs need, each after those that make its inputs, in the order of the inputs."""
+    makers = {name: number for number, node in enumerate(graph.node) for name in node.output}
+    pending, ready = [makers[value.name] for value in reversed(graph.output) if value.name in makers], set[int]()
+    while pending:
+        number = pending[-1]
+        inputs = [makers[name] for name in reversed(graph.node[number].input) if name in makers]
+        missing = [maker for maker in inputs if maker not in ready]
+        if missing:
+            pending += missing
+            continue
+        pending.pop()
+        if number not in ready:
+            ready.add(number)
+            yield graph.node[number]
 
 
 def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[int] | None = None) -> Session:

@@ -60,9 +60,12 @@ def pool_stages(
 
 def _with_deviations(stage: keras.KerasTensor) -> keras.KerasTensor:
     """Append a channel to every channel (n, rows, columns, channels) whose mean is the standard deviation of that."""
-    mean = ops.mean(stage, axis=(1, 2), keepdims=True)
-    squares = ops.square(stage - mean) + SMALLEST_VARIANCE
-    return ops.concatenate([stage, squares / ops.sqrt(ops.mean(squares, axis=(1, 2), keepdims=True))], axis=-1)
+    # The mean is put into every cell by a matrix. A mean of one cell is exported to ONNX in several equal ways, and
+    # which one depends on the process, but the same network must always be the same file.
+    side = stage.shape[1]
+    mean_of_line = np.full((side, side), 1 / side, np.float32)
+    squares = ops.square(stage - resample(stage, mean_of_line)) + SMALLEST_VARIANCE
+    return ops.concatenate([stage, squares / ops.sqrt(resample(squares, mean_of_line))], axis=-1)
 
 
 def resample(pictures: keras.KerasTensor, matrix: np.ndarray) -> keras.KerasTensor:

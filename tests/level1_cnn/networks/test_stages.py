@@ -1,5 +1,9 @@
 """Tests for stages.py: features of all stages, for several inputs, as a map that adds up to them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +16,7 @@ from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.networks.stages import resizing_matrix, spreading_matrix, stage_outputs
 from tests.level1_cnn.backbones.untrained import network
 from tests.level1_cnn.drawn_run import tiny_experiment
+from tests.sources import ROOT
 
 # Mean and deviation of 16 + 24 + 40 + 80 + 112 + 192 + 320 channels of the stages, and of 1280 of the last map.
 ALL_LAYERS_OF_B0 = 2 * (784 + 1280)
@@ -117,3 +122,24 @@ def test_every_family_has_stages():
         module = backbones.find(family)
         base = module.build(next(iter(module.VARIANTS)), image_size=32, weights="none")
         assert len(stage_outputs(base)) > 2
+
+
+EXPORT = """
+import sys
+from pathlib import Path
+from level1_cnn.experiment import Experiment
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.networks.network import build_backbone, with_last_map
+experiment = Experiment.model_validate_json(sys.argv[1])
+export(with_last_map(build_backbone(experiment)), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.full
+def test_every_process_exports_the_same_file(tmp_path):
+    settings = frozen_model(layers="all", inputs=SEVERAL).model_dump_json()
+    files = [tmp_path / f"{seed}.onnx" for seed in range(1, 4)]
+    for seed, file in enumerate(files, start=1):  # the order of sets of texts depends on the seed of hashes
+        environment = os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-c", EXPORT, settings, str(file)], env=environment, check=True)
+    assert len({file.read_bytes() for file in files}) == 1
