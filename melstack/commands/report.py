@@ -64,15 +64,11 @@ def report(run_options: RunOptions, options: RecipeOptions) -> None:
 @expand_groups
 def paper(run_options: RunOptions, options: RecipeOptions) -> None:
     """Write what a paper on the finished stack needs into RUN/paper: figures, tables, methods, checklists."""
-    from level2_stack.finished import changed_since
-
     with run_options.lock():
         run = run_with_stack(run_options, options)
         from melstack.report.paper.writing import write_paper
 
-        changes = changed_since(run, options.file)
-        if changes:
-            say(f"paper: the stack is out of date; {command('stack')} makes it again. Changed since: {changes[0]}")
+        changes = _say_changes("paper", run, options)
         folder = write_paper(run, options.file.stem, changes)
         files = sum(path.is_file() for path in folder.rglob("*"))
         say(f"paper: {folder}, {number_of(files, 'file')}; {folder / 'README.md'} says what each is")
@@ -82,19 +78,25 @@ def paper(run_options: RunOptions, options: RecipeOptions) -> None:
 @expand_groups
 def next_steps(run_options: RunOptions, options: RecipeOptions) -> None:
     """Measure what more patients, networks, views and columns would give; list labels for another look."""
-    from level2_stack.finished import changed_since
-
     with run_options.lock():
         run = run_with_stack(run_options, options)
         from melstack.next_steps.measure import write_next
         from melstack.report.run_page.page import make_report
 
-        changes = changed_since(run, options.file)
-        if changes:
-            say(f"next: the stack is out of date; {command('stack')} makes it again. Changed since: {changes[0]}")
+        changes = _say_changes("next", run, options)
         folder = write_next(run, options.file.stem)
         page = make_report(run, options.file.stem, changes)
         say(f"next: {folder}; with pictures in {page}#next")
+
+
+def _say_changes(verb: str, run: Run, options: RecipeOptions) -> list[str]:
+    """Return what changed since the stack was made, and say the first of it in the name of ``verb``."""
+    from level2_stack.finished import changed_since
+
+    changes = changed_since(run, options.file)
+    if changes:
+        say(f"{verb}: the stack is out of date; {command('stack')} makes it again. Changed since: {changes[0]}")
+    return changes
 
 
 @app.command(rich_help_panel=DAILY, epilog="Example: melstack leaderboard --runs runs/a --runs runs/b")
