@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import COLUMNS
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import Plan, plan_devices
 from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.view_predictions import Forward, predict_views
@@ -18,6 +18,7 @@ from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone, build_network
 from level1_cnn.portable.network import PortableNetwork
+from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from runtime.errors import InputFault, did_you_mean
@@ -16,6 +16,14 @@ class Settings(BaseModel):
     """Base of every settings model: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def later(default: Any) -> Any:  # noqa: ANN401  as pydantic's Field
+    """Return a field with a default that is written only if it has another value.
+
+    For a setting that is added after runs were made: what they recorded stays equal to what is compared with it.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default)
 
 
 Model = TypeVar("Model", bound=Settings)

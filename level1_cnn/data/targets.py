@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from level1_cnn.data.diagnoses import KINDS, MELANOMA, NEVUS, OTHER, UNKNOWN, read_diagnoses
-from level1_cnn.experiment import Targets
+from level1_cnn.training_settings import Targets
 from runtime.errors import Faults, InputFault, list_names
 
 if TYPE_CHECKING:

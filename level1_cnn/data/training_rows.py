@@ -8,7 +8,7 @@ import pandas as pd
 
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.data.targets import class_weights, count_outputs, encode_targets, soft_targets
-from level1_cnn.experiment import Finetune, Targets
+from level1_cnn.training_settings import Finetune, Targets
 from runtime.errors import InputFault, list_names
 from runtime.invocation import option
 

@@ -6,9 +6,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
 
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.measurements import Hardware, Measurements, Request
 from level1_cnn.job import Job
+from level1_cnn.training_settings import Finetune
 from runtime.run_folder import Run
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from level1_cnn.data.feed import CACHE_BYTES
 from level1_cnn.data.shards import find_missing_pictures
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.measure import find_hardware, measure, sample_job
 from level1_cnn.forecast.measurements import HEAD_CASES, Hardware, Measurements, Request
 from level1_cnn.forecast.sample import make_sample, measure_decoding
@@ -14,6 +14,7 @@ from level1_cnn.forecast.what_fits import is_step_measurable, memory_refusal, me
 from level1_cnn.forecast.work import Work, count_work
 from level1_cnn.job import Job
 from level1_cnn.networks.network import check_experiment
+from level1_cnn.training_settings import Finetune
 from runtime.forecasts import (
     Forecast,
     Span,

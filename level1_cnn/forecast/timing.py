@@ -16,7 +16,6 @@ from level1_cnn.data.feed import Feed
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import model_rows
-from level1_cnn.experiment import Finetune, FrozenFeatures
 from level1_cnn.forecast.measurements import HEAD_CASES, Measurements, Request
 from level1_cnn.hardware.devices import Plan, plan_devices
 from level1_cnn.inference.forward import ONNX_FILE, final_forward, open_backbone
@@ -30,6 +29,7 @@ from level1_cnn.training.fit import Fit, Stage
 from level1_cnn.training.frozen import training_rows
 from level1_cnn.training.linear_head import fit_head
 from level1_cnn.training.step import Stepper
+from level1_cnn.training_settings import Finetune, FrozenFeatures
 
 Result = TypeVar("Result")
 STEPS, LEAST_STEPS = 6, 2  # most and fewest timed steps, after a first one, which builds the graph

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from level1_cnn import backbones
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.measurements import Hardware
 from level1_cnn.hardware.batch_size import activations, device_batch, training_bytes
+from level1_cnn.training_settings import Finetune
 from runtime.forecasts import format_bytes
 from runtime.machine import Machine, available_memory
 from runtime.plural import number_of

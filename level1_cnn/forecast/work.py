@@ -8,9 +8,9 @@ import pandas as pd
 
 from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, model_rows
-from level1_cnn.experiment import Finetune
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import shared_embeddings
+from level1_cnn.training_settings import Finetune
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from level1_cnn.augment.chain import augment, mix
 from level1_cnn.augment.settings import AMOUNTS, Augmentation
 from level1_cnn.data.feed import picture_batches
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
+from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.invocation import option

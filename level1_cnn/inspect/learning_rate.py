@@ -12,7 +12,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan, distribute
 from level1_cnn.job import Job
 from level1_cnn.networks.losses import make_loss
@@ -21,6 +20,7 @@ from level1_cnn.training.finetune import FinetuneTrainer
 from level1_cnn.training.pretraining import stage_files, starting_weights
 from level1_cnn.training.step import Stepper
 from level1_cnn.training.trainers import plan_of
+from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from runtime.files import replacing
 from runtime.invocation import command

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from level1_cnn.data.targets import melanoma_column
-from level1_cnn.experiment import Finetune, Targets
+from level1_cnn.training_settings import Finetune, Targets
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

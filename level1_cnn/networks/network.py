@@ -9,9 +9,10 @@ import numpy as np
 from keras import ops
 
 from level1_cnn import backbones
-from level1_cnn.data.targets import count_outputs, melanoma_column
-from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures, PictureInput, Targets
-from level1_cnn.networks.stages import LAST_MAP, pool_stages
+from level1_cnn.experiment import Experiment
+from level1_cnn.networks.head import build_head
+from level1_cnn.networks.stages import LAST_MAP, last_map, map_of_stages, pool_stages
+from level1_cnn.training_settings import Finetune, FrozenFeatures, PictureInput, Targets
 from runtime.errors import InputFault, did_you_mean
 
 # The 2020 winner had 512 -> 128 or 128 -> 32 units for 14 columns; smaller units suit clinics with fewer cases.
@@ -20,7 +21,6 @@ METADATA_DROPOUT = 0.3
 # With Keras' default 0.99, the initial statistics fade only after hundreds of steps; here they are worth nothing,
 # because this branch is not pretrained.
 METADATA_MOMENTUM = 0.9
-HEAD_DEVIATION = 0.01
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
 
@@ -51,7 +51,7 @@ def with_last_map(model: keras.Model) -> keras.Model:
     """Return the network with outputs [its last activation map (n, rows, columns, channels), *outputs of ``model``]."""
     outputs = model.outputs if isinstance(model.output, list | tuple) else [model.output]
     # Without a fixed name, Keras would number the model, and the number would appear in the exported file.
-    return keras.Model(model.input, [model.get_layer(LAST_MAP).output, *outputs], name="with_last_map")
+    return keras.Model(model.input, [last_map(model), *outputs], name="with_last_map")
 
 
 def draw_weights(model: keras.Model, seed: int) -> None:
@@ -94,26 +94,8 @@ def build_network(
         branch = _metadata_branch(metadata, experiment.seed)
         inputs = [base.input, metadata]
         head_input = keras.layers.Concatenate(dtype="float32", name="joined")([features, branch])
-    logits = _head(head_input, settings, scheme or settings.targets, prior, experiment.seed)
+    logits = build_head(head_input, settings, scheme or settings.targets, prior, experiment.seed)
     return keras.Model(inputs, [features, logits], name="network")
-
-
-def head_bias(prior: float | None, scheme: Targets) -> np.ndarray:
-    """Return the biases (outputs,) float32 for which the melanoma probability is ``prior``; zeros for None.
-
-    The other classes get equal probabilities. With these biases the first steps need not learn the prevalence
-    (Lin et al. 2017, arXiv 1708.02002, section 4.1). Raises InputFault unless 0 < prior < 1.
-    """
-    bias = np.zeros(count_outputs(scheme), np.float32)
-    if prior is None:
-        return bias
-    if not 0 < prior < 1:
-        raise InputFault(
-            f"the share of melanomas among the training cases is {prior}, but must be above 0 and below 1; "
-            "train on cases of both classes"
-        )
-    bias[melanoma_column(scheme)] = math.log(prior / (1 - prior)) + math.log(max(1, len(bias) - 1))
-    return bias
 
 
 @keras.saving.register_keras_serializable(package="melstack")
@@ -144,31 +126,6 @@ class GeneralizedMean(keras.layers.Layer):  # type: ignore[misc]
         return ops.exp((ops.logsumexp(powers, axis=(1, 2)) - math.log(cells)) / self.power)
 
 
-@keras.saving.register_keras_serializable(package="melstack")
-class MultiSampleDropout(keras.layers.Layer):  # type: ignore[misc]
-    """Average ``samples`` independent dropouts of the same features (n, d); does nothing at inference.
-
-    Multi-sample dropout applies one dense layer to each sample and averages the logits (Inoue 2019, arXiv 1905.09788).
-    Because the dense layer is linear, applying it once to the average of the samples gives the same result.
-    """
-
-    def __init__(self, rate: float, samples: int, seed: int, **options: Any) -> None:  # noqa: ANN401  Keras' own
-        super().__init__(**options)
-        self.rate, self.samples, self.seed = rate, samples, seed
-        self.seeds = keras.random.SeedGenerator(seed)
-
-    def call(self, features: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Return the average of the dropouts in training, the unchanged features otherwise."""
-        if not training or self.rate == 0:
-            return features
-        copies = ops.repeat(ops.expand_dims(features, 0), self.samples, axis=0)
-        return ops.mean(keras.random.dropout(copies, self.rate, seed=self.seeds), axis=0)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that build the same layer again."""
-        return {**super().get_config(), "rate": self.rate, "samples": self.samples, "seed": self.seed}
-
-
 def check_experiment(name: str, experiment: Experiment) -> None:
     """Raise InputFault when the experiment names a backbone, variant or ONNX file that does not exist."""
     if (file := experiment.onnx_file) is not None:
@@ -182,6 +139,8 @@ def check_experiment(name: str, experiment: Experiment) -> None:
 
 
 def _pool(base: keras.Model, settings: Finetune) -> keras.KerasTensor:
+    if settings.layers == "all":
+        return map_of_stages(base)[1]
     if settings.pooling == "average":
         return base.output
     return GeneralizedMean(name="gem_pool")(base.get_layer(LAST_MAP).output)
@@ -201,21 +160,3 @@ def _metadata_layer(x: keras.KerasTensor, units: int, seed: int, name: str) -> k
     x = keras.layers.Dense(units, use_bias=False, kernel_initializer=kernel, dtype="float32", name=f"{name}_dense")(x)
     x = keras.layers.BatchNormalization(momentum=METADATA_MOMENTUM, dtype="float32", name=f"{name}_bn")(x)
     return keras.layers.Activation("swish", dtype="float32", name=f"{name}_activation")(x)
-
-
-def _head(
-    features: keras.KerasTensor, settings: Finetune, scheme: Targets, prior: float | None, seed: int
-) -> keras.KerasTensor:
-    """Return logits (n, outputs) float32; small initial weights let the bias decide the first predictions."""
-    dropout = MultiSampleDropout(
-        settings.head_dropout, settings.dropout_samples, seed, dtype="float32", name="head_dropout"
-    )
-    dense = keras.layers.Dense(
-        count_outputs(scheme),
-        kernel_initializer=keras.initializers.RandomNormal(stddev=HEAD_DEVIATION, seed=seed),
-        dtype="float32",
-        name="logits",
-    )
-    logits = dense(dropout(features))
-    dense.bias.assign(head_bias(prior, scheme))
-    return logits

@@ -8,9 +8,10 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from level1_cnn.experiment import Layers, PictureInput
+from level1_cnn.training_settings import Layers, PictureInput
 
 LAST_MAP = "top_activation"  # name of the layer, in every backbone, that outputs the last activation map
+STAGES_MAP = "stages_map"  # name of the layer, in a fine-tuned network on all layers, that outputs the map of them
 BLOCK = "block"  # the names of the layers of one block begin with this word and the block's number, then "_"
 # Added to the variance, so that a constant channel has a gradient and a share in every cell.
 SMALLEST_VARIANCE = 1e-12
@@ -25,6 +26,42 @@ def stage_outputs(model: keras.Model) -> list[keras.KerasTensor]:
     last_of_block = [list(layers)[-1] for _, layers in groupby(blocks, key=lambda layer: layer.name.partition("_")[0])]
     stages = [list(same)[-1].output for _, same in groupby(last_of_block, key=lambda layer: layer.output.shape[-1])]
     return [*stages, model.get_layer(LAST_MAP).output]
+
+
+def stages_after(model: keras.Model) -> dict[str, int]:
+    """Return path of a weight of a backbone -> number of stages that follow its stage; 0 for the last stage.
+
+    The layers before the first block belong to the first stage, those after the last block to the last one.
+    """
+    ends = {keras_name(output) for output in stage_outputs(model)[:-1]}
+    after, numbers = len(ends) - 1, dict[str, int]()
+    for layer in model.layers:
+        numbers |= dict.fromkeys((weight.path for weight in layer.weights), after)
+        after = max(0, after - (layer.name in ends))
+    return numbers
+
+
+def keras_name(tensor: keras.KerasTensor) -> str:
+    """Return the name of the layer that outputs ``tensor``."""
+    name: str = tensor._keras_history.operation.name
+    return name
+
+
+def map_of_stages(base: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return the map of all stages of a backbone, (n, rows, columns, d), and its means (n, d), from its own tensors.
+
+    The features are those of ``pool_stages`` for the whole picture and all layers; every weight can be trained.
+    """
+    cells = base.get_layer(LAST_MAP).output.shape[1]
+    maps = _spread(stage_outputs(base), "all", cells, crop=1.0)
+    last_map = keras.layers.Concatenate(dtype="float32", name=STAGES_MAP)(maps)
+    return last_map, keras.layers.GlobalAveragePooling2D(dtype="float32", name="stages_mean")(last_map)
+
+
+def last_map(model: keras.Model) -> keras.KerasTensor:
+    """Return the last map (n, rows, columns, d) of a network; its features are the means of that map."""
+    names = {layer.name for layer in model.layers}
+    return model.get_layer(STAGES_MAP if STAGES_MAP in names else LAST_MAP).output
 
 
 def pool_stages(
@@ -48,14 +85,21 @@ def pool_stages(
         base = bases[view.side]
         picture = resample(pixels, resizing_matrix(image_size, view.side, view.crop))
         stages = keras.Model(base.input, stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output])
-        for stage in keras.tree.flatten(stages(picture)):
-            values = ops.cast(stage, "float32")
-            values = _with_deviations(values) if layers == "all" else values
-            maps.append(resample(values, spreading_matrix(values.shape[1], cells, view.crop)))
+        maps += _spread(keras.tree.flatten(stages(picture)), layers, cells, view.crop)
     both = keras.layers.Concatenate(dtype="float32", name=LAST_MAP)
-    last_map = both(maps) if len(maps) > 1 else keras.layers.Identity(dtype="float32", name=LAST_MAP)(maps[0])
-    features = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(last_map)
+    whole_map = both(maps) if len(maps) > 1 else keras.layers.Identity(dtype="float32", name=LAST_MAP)(maps[0])
+    features = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(whole_map)
     return keras.Model(pixels, features, name="stages")
+
+
+def _spread(stages: Sequence[keras.KerasTensor], layers: Layers, cells: int, crop: float) -> list[keras.KerasTensor]:
+    """Return a float32 map (n, cells, cells, channels) of every stage, with deviations for all layers."""
+    maps = []
+    for stage in stages:
+        values = ops.cast(stage, "float32")
+        values = _with_deviations(values) if layers == "all" else values
+        maps.append(resample(values, spreading_matrix(values.shape[1], cells, crop)))
+    return maps
 
 
 def _with_deviations(stage: keras.KerasTensor) -> keras.KerasTensor:

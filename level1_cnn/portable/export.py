@@ -8,13 +8,15 @@ import keras
 import numpy as np
 
 from level1_cnn.data.metadata import COLUMNS
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job, intact_fold_file
+from level1_cnn.networks.head import head_of
 from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map
 from level1_cnn.portable.network import BACKBONE_FILE, FACTS, NetworkFacts, fold_file, head_file
+from level1_cnn.training_settings import Finetune
 from runtime.files import write_arrays, write_json
 from runtime.progress import progress_bar
 from runtime.run_folder import Run
@@ -54,8 +56,13 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
     keras.backend.clear_session()
 
 
+def export_frozen_network(job: Job, path: Path) -> None:
+    """Write the ONNX file of a finished frozen model, with its map and its features as outputs, to ``path``."""
+    _copy_or_export(job.folder / ONNX_FILE, path, lambda: with_last_map(build_backbone(job.network)))
+
+
 def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
-    _copy_or_export(source / ONNX_FILE, folder / BACKBONE_FILE, lambda: with_last_map(build_backbone(job.network)))
+    export_frozen_network(job, folder / BACKBONE_FILE)
     for fold in range(folds):
         with np.load(intact_fold_file(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]
@@ -71,8 +78,7 @@ def _export_folds(source: Path, experiment: Experiment, training: Finetune, fold
         fold_folder = source / f"fold_{fold}"
         model.load_weights(intact_fold_file(fold_folder / "model.weights.h5"))
         _copy_or_export(fold_folder / ONNX_FILE, folder / fold_file(fold), lambda: model_with_map)
-        kernel, bias = (np.asarray(value, np.float32) for value in model.get_layer("logits").get_weights())
-        _write_head(folder / head_file(fold), kernel, bias, _power(model))
+        _write_head(folder / head_file(fold), *head_of(model), _power(model))
 
 
 def _copy_or_export(source: Path, path: Path, model: Callable[[], keras.Model]) -> None:

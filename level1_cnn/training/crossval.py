@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, merge_folds
 from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE
 from level1_cnn.training.frozen import shared_embeddings
+from level1_cnn.training_settings import Finetune
 from runtime.files import read_json
 from runtime.progress import say, warn
 from runtime.provenance import MARK_KEYS, digest, write_mark

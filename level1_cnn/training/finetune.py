@@ -16,15 +16,16 @@ from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.targets import melanoma_logits
 from level1_cnn.data.training_rows import TrainingRows, epoch_pictures, external_rows, fold_rows, model_rows
-from level1_cnn.experiment import Finetune, Pretraining
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import final_forward
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import Forward, ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.checkpoint import STATE
+from level1_cnn.training.first_head import first_head
 from level1_cnn.training.fit import Fit, Stage
 from level1_cnn.training.pretraining import assign_weights, save_stage, stage_files, starting_weights
+from level1_cnn.training_settings import Finetune, Pretraining
 from runtime.files import replacing
 from runtime.progress import progress_bar
 from runtime.provenance import is_fresh, write_mark
@@ -82,6 +83,10 @@ class FinetuneTrainer:
     def fit_fold(self, fold: int, folder: Path) -> ViewPredictions | None:
         """Train without the fold's cases, write the weights to ``folder``, and predict the fold and the test cases."""
         rows = self.rows_of(fold)
+        if self._settings.head == "fitted":
+            names = self._first_features.index.intersection(rows.names)  # without pseudo-labelled cases
+            head = first_head(self._first_features.loc[names], self._cases.loc[names])
+            self.stage.stepper.set_weights_start(head)
         validation = self._cases.index[(self._cases["role"] == "train") & (self._cases["fold"] == fold)]
         tests = self._cases.index[self._cases["role"] == "test"]
         needs_auc = self._settings.monitor or self._settings.keep == "best"
@@ -95,6 +100,17 @@ class FinetuneTrainer:
         with replacing(folder / "model.weights.h5") as temporary:
             self.stage.model.save_weights(temporary)
         return self._predict([*validation, *tests], folder, f"{self._job.name}: fold {fold}: predicting")
+
+    @cached_property
+    def _first_features(self) -> pd.DataFrame:
+        """The features (n, d) of all training pictures by the first weights, the mean over the views, by image_name."""
+        settings, cases = self._settings, self._cases
+        is_training = cases["role"].isin(["train", "extra"] if settings.external == "joint" else ["train"])
+        names = list(cases.index[is_training])
+        self.stage.stepper.reset()
+        with progress_bar(f"{self._job.name}: features for the first head", len(names)) as advance:
+            predictions = self._outputs(self.stage.forward, names, self._job.experiment.views, advance)
+        return pd.DataFrame(predictions.embeddings, index=predictions.names)
 
     def rows_of(self, fold: int) -> TrainingRows:
         """Return the training rows of a fold: without its own cases and their copies and near-duplicates."""
@@ -153,7 +169,8 @@ def _pretrain_settings(settings: Finetune, pretrain: Pretraining) -> Finetune:
     """Return the settings of a pretraining stage: the model's settings, with the stage's own values in their place."""
     stage_values = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
     keep = "ema" if settings.keep == "best" else settings.keep
-    return settings.model_copy(update={**stage_values, "keep": keep, "pseudo": None, "external_share": 0.0})
+    head = {"layers": "last", "head": "random"}  # the first head is fitted after the stage
+    return settings.model_copy(update={**stage_values, **head, "keep": keep, "pseudo": None, "external_share": 0.0})
 
 
 def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:

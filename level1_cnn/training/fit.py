@@ -13,7 +13,6 @@ import pandas as pd
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.training_rows import TrainingRows
-from level1_cnn.experiment import Finetune, Targets
 from level1_cnn.hardware.devices import Plan, distribute
 from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.view_predictions import Forward
@@ -23,6 +22,7 @@ from level1_cnn.networks.network import build_network
 from level1_cnn.training.checkpoint import STATE, load_state, load_weights, save_state, save_weights
 from level1_cnn.training.history import History
 from level1_cnn.training.step import Stepper
+from level1_cnn.training_settings import Finetune, Targets
 from runtime.errors import InputFault
 from runtime.progress import progress_bar
 

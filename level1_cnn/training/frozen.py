@@ -10,13 +10,13 @@ import pandas as pd
 
 from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
-from level1_cnn.experiment import FrozenFeatures, Layers
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE, open_backbone
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.linear_head import fit_head
+from level1_cnn.training_settings import FrozenFeatures, Layers
 from runtime.files import read_json, replacing, reserve_disk, write_json
 from runtime.plural import number_of
 from runtime.progress import progress_bar
@@ -35,7 +35,7 @@ class FrozenTrainer:
 
     def prepare(self) -> None:
         """Compute the embeddings of every case, unless they exist."""
-        if _read_views(self._job) is not None or not self._plan.is_chief:
+        if read_views(self._job) is not None or not self._plan.is_chief:
             return
         needs_embedding = (self._cases["role"] != "extra") | self._external
         folder = self._job.folder
@@ -101,7 +101,7 @@ class FrozenTrainer:
     @cached_property
     def _embeddings(self) -> tuple[pd.Index, np.ndarray]:
         self.prepare()
-        content = _read_views(self._job)
+        content = read_views(self._job)
         if content is None:
             raise ValueError("the embeddings are missing: only the chief host computes them")
         names, views = content
@@ -110,7 +110,7 @@ class FrozenTrainer:
 
 def shared_embeddings(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and embeddings (n, d), the mean over the views, of a frozen model; None without embeddings."""
-    content = _read_views(job)
+    content = read_views(job)
     return None if content is None else (content[0], content[1].mean(axis=1, dtype=np.float32))
 
 
@@ -125,7 +125,7 @@ def training_rows(views: np.ndarray, layers: Layers) -> np.ndarray:
     return views.astype(np.float32).reshape(-1, views.shape[-1])
 
 
-def _read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
+def read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and a memory map of float16 embeddings (n, views, d); None if they do not exist yet."""
     folder = job.folder
     if not is_fresh(folder / MARK, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):

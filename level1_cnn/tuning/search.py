@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inspect.learning_rate import search_folder
 from level1_cnn.job import Job
 from level1_cnn.training.finetune import FinetuneTrainer
 from level1_cnn.training.trainers import plan_of
+from level1_cnn.training_settings import Finetune
 from level1_cnn.tuning.inner_cases import InnerCases, inner_cases
 from level1_cnn.tuning.search_space import Search, check_model, read_search, replace_values, value_of
 from runtime.errors import InputFault

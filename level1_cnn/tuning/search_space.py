@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import BaseModel, Field
 
 from level1_cnn.augment.settings import AMOUNTS, Augmentation
-from level1_cnn.experiment import CONFIGS, SEARCHES, Count, Experiment, Finetune
+from level1_cnn.experiment import CONFIGS, SEARCHES, Experiment
+from level1_cnn.training_settings import Count, Finetune
 from runtime.errors import Faults, InputFault, did_you_mean
 from runtime.settings import Settings, check_settings, read_toml
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from level1_cnn.experiment import CONFIGS, SEARCHES, Finetune, find_experiments
+from level1_cnn.experiment import CONFIGS, SEARCHES, find_experiments
+from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from tests.level1_cnn.drawn_run import FINETUNE_TOML, FROZEN_TOML, write_model
 

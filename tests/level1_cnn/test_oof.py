@@ -13,7 +13,7 @@ from features.freeze_cases import freeze_cases
 from level1_cnn.data.feed import Feed, picture_batches
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.training_rows import fold_rows, model_rows
-from level1_cnn.experiment import Finetune
+from level1_cnn.training_settings import Finetune
 from melstack.options import NetworkOptions
 from melstack.steps import training
 from runtime.errors import InputFault

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from level1_cnn.backbones import efficientnet
-from level1_cnn.experiment import Experiment, Finetune
+from level1_cnn.experiment import Experiment
 from level1_cnn.networks.network import build_network
+from level1_cnn.training_settings import Finetune
 
 CLASSES = 1000
 

@@ -15,7 +15,7 @@ from level1_cnn.data.targets import (
     melanoma_logits,
     soft_targets,
 )
-from level1_cnn.experiment import Finetune
+from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from tests.level1_cnn.data.diagnosed_cases import SCHEMES, SOFTMAX, cases
 

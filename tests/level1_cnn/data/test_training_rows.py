@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, model_rows
-from level1_cnn.experiment import Finetune, Pretraining, PseudoLabels
+from level1_cnn.training_settings import Finetune, Pretraining, PseudoLabels
 from runtime.errors import InputFault
 
 CASES = pd.DataFrame(

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures
+from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.batch_size import device_batch
 from level1_cnn.hardware.devices import Plan, distribute, gpu_precision, plan_devices, split_batch
 from level1_cnn.hardware.tpu import connect_tpu, has_tpu, tpu_name
+from level1_cnn.training_settings import Finetune, FrozenFeatures
 from runtime.errors import InputFault
 
 GIGABYTE = 1 << 30

@@ -9,9 +9,10 @@ import pytest
 from level1_cnn import backbones
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import melanoma_column, melanoma_logits
-from level1_cnn.experiment import Experiment, Finetune, FrozenFeatures
+from level1_cnn.experiment import Experiment
 from level1_cnn.inspect.gradcam import HeatMaps, activation_heat, gradient_heat
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
+from level1_cnn.training_settings import Finetune, FrozenFeatures
 from runtime.errors import InputFault
 from runtime.files import write_json
 from runtime.run_folder import Run

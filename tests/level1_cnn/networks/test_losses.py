@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from level1_cnn.data.targets import count_outputs, encode_targets, melanoma_column, melanoma_logits, soft_targets
-from level1_cnn.experiment import Finetune
 from level1_cnn.networks.losses import make_loss
+from level1_cnn.training_settings import Finetune
 from tests.level1_cnn.data.diagnosed_cases import SCHEMES, SOFTMAX, cases
 
 LOSSES = tuple(itertools.product(SCHEMES, ("cross_entropy", "focal"), (0.0, 0.1)))

@@ -6,9 +6,10 @@ import pytest
 
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import count_outputs, melanoma_logits
-from level1_cnn.experiment import Finetune
 from level1_cnn.inference.onnx_export import export, open_session
-from level1_cnn.networks.network import GeneralizedMean, MultiSampleDropout, build_network, head_bias
+from level1_cnn.networks.head import MultiSampleDropout, head_bias
+from level1_cnn.networks.network import GeneralizedMean, build_network
+from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from tests.level1_cnn.drawn_run import tiny_experiment
 

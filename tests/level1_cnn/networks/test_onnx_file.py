@@ -8,9 +8,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
-from level1_cnn.experiment import Experiment, FrozenFeatures, OnnxFile
+from level1_cnn.experiment import Experiment, OnnxFile
 from level1_cnn.inference.onnx_export import open_session
 from level1_cnn.networks.onnx_file import write_backbone
+from level1_cnn.training_settings import FrozenFeatures
 from runtime.errors import InputFault
 
 SIDE, WIDTH, PATCH = 32, 12, 8

@@ -4,16 +4,24 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
 from level1_cnn import backbones
-from level1_cnn.experiment import FrozenFeatures, PictureInput
 from level1_cnn.inference.onnx_export import export, open_session
 from level1_cnn.networks.network import build_backbone, with_last_map
-from level1_cnn.networks.stages import resizing_matrix, spreading_matrix, stage_outputs
+from level1_cnn.networks.stages import (
+    map_of_stages,
+    pool_stages,
+    resizing_matrix,
+    spreading_matrix,
+    stage_outputs,
+    stages_after,
+)
+from level1_cnn.training_settings import FrozenFeatures, PictureInput
 from tests.level1_cnn.backbones.untrained import network
 from tests.level1_cnn.drawn_run import tiny_experiment
 from tests.sources import ROOT
@@ -143,3 +151,24 @@ def test_every_process_exports_the_same_file(tmp_path):
         environment = os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", EXPORT, settings, str(file)], env=environment, check=True)
     assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_a_weight_counts_the_stages_that_follow_its_own():
+    after = stages_after(network("efficientnet_lite", "lite0"))
+    first = {name: number for name, number in after.items() if name.startswith(("stem", "block0_"))}
+    assert set(first.values()) == {6}
+    last = {name: number for name, number in after.items() if name.startswith(("top_", "block15_"))}
+    assert set(last.values()) == {0}
+    of_blocks = [{after[name] for name in after if name.startswith(f"block{number}_")} for number in range(16)]
+    assert of_blocks == [{number} for number in (6, 5, 5, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 0)]
+
+
+def test_a_network_to_be_fine_tuned_has_the_same_features_of_all_layers_as_a_frozen_one():
+    base = network("efficientnet_lite", "lite0")
+    side = base.input.shape[1]
+    expected = pool_stages(lambda side: base, side, [PictureInput(side=side)], "all")
+    last_map, features = map_of_stages(base)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, side, side, 3)).astype(np.float32)
+    means, values = (np.asarray(output) for output in keras.Model(base.input, [last_map, features])(pixels))
+    np.testing.assert_allclose(values, expected(pixels), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(means.mean(axis=(1, 2)), values, rtol=1e-4, atol=1e-4)

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import distribute, plan_devices
 from level1_cnn.networks.network import build_network
 from level1_cnn.training.step import Stepper
+from level1_cnn.training_settings import Finetune
 from tests.level1_cnn.drawn_run import tiny_experiment
 
 STEPS, BATCH = 8, 8

@@ -17,8 +17,10 @@ from level1_cnn.experiment import read_experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
+from level1_cnn.networks.head import head_of
 from level1_cnn.training.checkpoint import STATE, load_state, load_weights
 from level1_cnn.training.finetune import FinetuneTrainer
+from level1_cnn.training.frozen import FrozenTrainer
 from melstack.options import NetworkOptions
 from melstack.steps import training
 from runtime.errors import InputFault
@@ -249,6 +251,41 @@ def test_every_kind_of_target_head_and_kept_weights_learns_to_tell_the_classes_b
         "kept": keep,
         **best,
     }
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_training_can_start_from_the_head_of_the_frozen_network(run: Run, tmp_path: Path, layers: str) -> None:
+    settings = {"head": "fitted", "layers": layers, "train_batch_norm": False, "external": "apart"}
+    model = trainer(run, f"started_{layers}", epochs=1, learning_rate=1e-9, **settings)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "frozen").mkdir()
+    predictions = model.fit_fold(1, tmp_path / "model")
+    experiment = tiny_experiment({"method": "frozen", "layers": layers, "external": "apart"})
+    job = Job(run, f"frozen_{layers}", experiment, "{}")
+    job.folder.mkdir(parents=True)
+    head = FrozenTrainer(job, experiment.training, PLAN, run.read_cases()).fit_fold(1, tmp_path / "frozen")
+    assert predictions is not None
+    assert head is not None
+    table, expected = predictions.table(), head.table().loc[predictions.names]
+    if layers == "all":  # with the last layer, the rows of a frozen head are views, those of a first head their mean
+        np.testing.assert_allclose(table["probability"], expected["probability"], atol=5e-3)
+    assert np.corrcoef(table["probability"], expected["probability"])[0, 1] > 0.95
+    kernel, bias = head_of(model.stage.model)
+    features, logits = (np.asarray(part) for part in model.stage.model(np.full((2, 32, 32, 3), [90, 60, 30.0])))
+    np.testing.assert_allclose(features @ kernel + bias, logits, rtol=1e-3, atol=1e-3)
+
+
+def test_a_fit_from_a_fitted_head_learns_and_the_next_fold_starts_from_its_own_head(run: Run, tmp_path: Path) -> None:
+    settings = {"head": "fitted", "layers": "all", "train_batch_norm": False, "external": "apart", "stage_decay": 0.7}
+    model = trainer(run, "from_head", learning_rate=1e-3, **settings)
+    expected = trainer(run, "from_head_again", learning_rate=1e-3, **settings)
+    for fold in range(FOLDS):
+        (tmp_path / str(fold)).mkdir()
+        predictions = model.fit_fold(fold, tmp_path / str(fold))
+    again = expected.fit_fold(1, tmp_path)
+    assert predictions is not None
+    assert again is not None
+    np.testing.assert_allclose(predictions.logits, again.logits, atol=1e-4)
 
 
 def test_pseudo_labels_of_a_fold_are_the_predictions_of_the_same_fold_of_the_other_model(dependent_models: Run) -> None:

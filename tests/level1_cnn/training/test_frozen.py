@@ -12,11 +12,11 @@ import pytest
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from level1_cnn.data.shards import decode_pictures
-from level1_cnn.experiment import FrozenFeatures
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
+from level1_cnn.training_settings import FrozenFeatures
 from runtime.files import write_json
 from runtime.provenance import write_mark
 from runtime.run_folder import Run

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from level1_cnn.experiment import Finetune
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.networks.network import build_network
 from level1_cnn.training.step import Stepper, learning_rates, make_optimizer
+from level1_cnn.training_settings import Finetune
 from tests.level1_cnn.drawn_run import tiny_experiment
 
 PLAN = Plan("CPU", False, "float32", False, 8)
@@ -100,7 +100,7 @@ def test_a_step_is_adam_on_clipped_gradients_with_weight_decay_of_kernels_only()
     """Compare with one update by hand (Loshchilov and Hutter 2019), for a gradient that is longer than the norm."""
     kernel, bias = keras.Variable(np.full((2, 2), 2.0)), keras.Variable(np.full(2, 2.0))
     rates = keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.1)
-    optimizer = make_optimizer(finetune(weight_decay=0.5), rates, PLAN, [kernel, bias])
+    optimizer = make_optimizer(finetune(weight_decay=0.5), rates, PLAN, [kernel, bias], {})
     gradients = [np.full((2, 2), 3.0, np.float32), np.full(2, 0.0, np.float32)]
     optimizer.apply([tf.constant(gradient) for gradient in gradients], [kernel, bias])
     # Adam's first step is the rate times the sign of the gradient; the bias has gradient 0 and no weight decay.
@@ -109,6 +109,16 @@ def test_a_step_is_adam_on_clipped_gradients_with_weight_decay_of_kernels_only()
     # The mean of squares is that of the gradient clipped to length 1, whose 4 equal components are 0.5.
     velocity = next(v for v in optimizer.variables if "velocity" in v.path and v.shape == (2, 2))
     np.testing.assert_allclose(velocity.numpy(), 0.001 * 0.5**2, rtol=1e-4)
+
+
+def test_earlier_stages_learn_at_a_lower_rate() -> None:
+    stepper = make_stepper(finetune(stage_decay=0.25, warmup_epochs=0, weight_decay=0))
+    before = stepper.weights()
+    stepper(batch())
+    change = {path: np.abs(value - before[path]).max() for path, value in stepper.weights().items()}
+    # Adam's first step is the rate times the sign of the gradient; one stage follows that of block 1.
+    for path, factor in {"block1_conv/kernel": 0.25, "block2_conv/kernel": 1, "logits/kernel": 1}.items():
+        assert change[path] == pytest.approx(1e-2 * factor, rel=1e-3)
 
 
 def test_the_loss_is_the_weighted_mean_and_a_case_of_weight_zero_does_not_count(plain: Stepper) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from level1_cnn.experiment import Finetune, find_experiments
+from level1_cnn.experiment import find_experiments
 from level1_cnn.job import Job
+from level1_cnn.training_settings import Finetune
 from level1_cnn.tuning.inner_cases import InnerCases, inner_cases
 from level1_cnn.tuning.search import best_trial, trials_table, tune_model
 from runtime.errors import InputFault

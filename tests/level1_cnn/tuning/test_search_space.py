@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from level1_cnn.experiment import CONFIGS, SEARCHES, Finetune, find_experiments
+from level1_cnn.experiment import CONFIGS, SEARCHES, find_experiments
+from level1_cnn.training_settings import Finetune
 from level1_cnn.tuning.search_space import Choices, Search, Span, check_search, read_search, replace_values, value_of
 from runtime.errors import InputFault
 from runtime.settings import toml_text

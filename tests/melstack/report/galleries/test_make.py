@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from level1_cnn.experiment import Experiment, FrozenFeatures
+from level1_cnn.experiment import Experiment
+from level1_cnn.training_settings import FrozenFeatures
 from level2_stack.finished import stack_digest
 from melstack.report.galleries.make import HARDEST, hardest_cases, make_galleries, positive_heat
 from melstack.report.galleries.tiles import CaseResults, metadata, overlay, tile_name, write_index, write_tile

@@ -1,0 +1,127 @@
+"""Settings of the two methods that train a level-one model: fine-tuning, and a head on frozen features."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from level1_cnn.augment.settings import Augmentation
+from runtime.settings import Settings, later
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Targets = Literal["binary", "diagnosis3", "diagnosis9"]
+Layers = Literal["last", "all"]
+External = Literal["joint", "apart"]  # external cases: in the training of every fold, or only in a pretraining stage
+# Setting -> (other setting, its values): the setting has an effect only while the other one has one of these values.
+CONDITIONS: dict[str, tuple[str, tuple[object, ...]]] = {
+    "focal_gamma": ("loss", ("focal",)),
+    "ema_epochs": ("keep", ("ema",)),
+    "mean_epochs": ("keep", ("mean",)),
+    "external_share": ("external", ("joint",)),
+}
+
+
+class Pretraining(Settings):
+    """Training on the external pictures alone, once per model: every fold starts from the weights of this stage."""
+
+    epochs: Count
+    learning_rate: Positive
+    targets: Targets = "diagnosis9"
+    malignant_share: Share = 0.0  # among the pictures of an epoch, reached by repetition; 0: no repetition
+
+
+class PseudoLabels(Settings):
+    """Test cases as training rows; the soft targets are the probabilities that a finished model of this run predicts.
+
+    Fold k uses the predictions of that model's fold k, which was not trained on the patients of fold k either. Test
+    cases are not used for validation.
+    """
+
+    model: str
+    weight: Positive = 1.0
+
+
+class Finetune(Settings):
+    """Settings of the method that trains all weights of the network."""
+
+    method: Literal["finetune"]
+    layers: Layers = later("last")  # all: the head sees means and standard deviations of the outputs of all stages
+    # fitted: training starts from the logistic head of the frozen network instead of a random head
+    head: Literal["random", "fitted"] = later("random")
+    epochs: Count
+    batch_size: Count | Literal["auto"] = "auto"  # pictures per optimiser step; auto: as many as fit the device
+    accumulation: Count = 1  # number of equal parts of a batch; their gradients are averaged
+    learning_rate: Positive  # at the peak, after the warm-up
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    # Factor of the learning rate from every stage of the backbone to the stage before it; 1: one rate for all weights
+    stage_decay: Annotated[float, Field(gt=0, le=1)] = later(1.0)
+    targets: Targets = "binary"
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = Field(default=2.0, ge=0)
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: Share = 0.05
+    weight_decay: float = Field(default=1e-4, ge=0)
+    pooling: Literal["average", "gem"] = "average"
+    head_dropout: Share = 0.3
+    dropout_samples: Count = 1  # number of dropout masks before one shared head; their logits are averaged
+    metadata: bool = False  # a separate branch for age, sex and site
+    train_batch_norm: bool = True  # False keeps ImageNet's statistics: a few hundred steps cannot replace them
+    malignant_share: Share = 0.0  # among the pictures of an epoch, reached by repetition; 0: no repetition
+    external: External = "joint"
+    external_share: Share = 0.0  # among the pictures of an epoch, by repetition or by a sample; 0: each picture once
+    keep: Literal["ema", "last", "mean", "best"] = "ema"  # weights that predict; best: chosen on the validation fold
+    ema_epochs: Positive = 0.5  # memory of the moving average, in epochs
+    mean_epochs: Count = 3  # number of last epochs in the mean
+    monitor: bool = False  # write the validation fold's AUC after every epoch to history.csv; it decides nothing
+    pretrain: Pretraining | None = None
+    pseudo: PseudoLabels | None = None
+    augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _has_effects(self) -> Self:
+        for name, (other, values) in CONDITIONS.items():
+            # The default value is allowed: an experiment written by `tune` names every setting.
+            if getattr(self, name) != type(self).model_fields[name].default and getattr(self, other) not in values:
+                raise ValueError(f"{name} has no effect while {other} = {getattr(self, other)!r}; leave it out")
+        if self.dropout_samples > 1 and not self.head_dropout:
+            raise ValueError("dropout_samples has no effect while head_dropout = 0; raise it, or leave both out")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs = {self.warmup_epochs:g} is longer than epochs = {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_possible_head(self) -> Self:
+        if self.layers == "all" and self.head == "random":
+            raise ValueError("layers = 'all' needs head = 'fitted': a random head on all stages learns too slowly")
+        if self.layers == "all" and self.pooling != "average":
+            raise ValueError(f"pooling = {self.pooling!r} pools the last map alone; leave it out with layers = 'all'")
+        if self.head == "fitted" and self.targets != "binary":
+            raise ValueError(f"head = 'fitted' is a head for targets = 'binary', not for {self.targets!r}")
+        if self.head == "fitted" and self.metadata:
+            raise ValueError("head = 'fitted' is fitted to pictures alone; leave metadata out, or use head = 'random'")
+        return self
+
+
+class PictureInput(Settings):
+    """A picture that a frozen network sees of a case: the central share ``crop`` of the stored picture, ``side`` px."""
+
+    side: int = Field(ge=32)
+    crop: float = Field(default=1.0, ge=0.3, le=1)
+
+
+class FrozenFeatures(Settings):
+    """Settings of the method that leaves the weights unchanged and fits a regularised logistic head on embeddings."""
+
+    method: Literal["frozen"]
+    layers: Layers = "last"  # all: mean and standard deviation of the outputs of all stages
+    inputs: tuple[PictureInput, ...] = ()  # with several, one head has the features of all; (): the stored picture
+    # C of scikit-learn's LogisticRegression, on standardised embeddings; auto: chosen inside the training folds
+    regularisation: Positive | Literal["auto"] = "auto"
+    external: External = "joint"
+
+    @model_validator(mode="after")
+    def _has_other_inputs(self) -> Self:
+        if len({(view.side, view.crop) for view in self.inputs}) < len(self.inputs):
+            raise ValueError("two inputs are the same; each must have another side or crop")
+        return self
