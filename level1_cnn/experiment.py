@@ -15,6 +15,7 @@ CONFIGS = Path(__file__).parent / "configs"
 STAGE_PREFIX = "pretrained:"  # weights = "pretrained:b4_512" starts from the pretraining stage of the model b4_512
 ONNX_BACKBONE = "onnx"
 SEARCHES = "search"  # folder below configs; its files hold search ranges, not models
+ROUND_FIELD = 0.75  # share of a side that is left of a picture whose round field of view touches its edges
 
 
 class OnnxFile(Settings):
@@ -58,10 +59,11 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _has_pixels(self) -> Self:
         for view in self.training.inputs if isinstance(self.training, FrozenFeatures) else ():
-            pixels = round(view.crop * self.image_size)
+            share = view.crop if isinstance(view.crop, float) else ROUND_FIELD
+            pixels = round(share * self.image_size)
             if view.side > pixels:
                 raise ValueError(
-                    f"an input has side = {view.side}, but crop = {view.crop:g} of a picture of image_size = "
+                    f"an input has side = {view.side}, but crop = {view.crop} of a picture of image_size = "
                     f"{self.image_size} has {pixels} px; lower the side, or raise image_size"
                 )
         return self

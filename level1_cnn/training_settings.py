@@ -104,10 +104,13 @@ class Finetune(Settings):
 
 
 class PictureInput(Settings):
-    """A picture that a frozen network sees of a case: the central share ``crop`` of the stored picture, ``side`` px."""
+    """A picture that a frozen network sees of a case, ``side`` px: the central share ``crop`` of the stored picture.
+
+    ``field_of_view`` is the largest central part without the dark corners of a round lens, found in every picture.
+    """
 
     side: int = Field(ge=32)
-    crop: float = Field(default=1.0, ge=0.3, le=1)
+    crop: Annotated[float, Field(ge=0.3, le=1)] | Literal["field_of_view"] = 1.0
 
 
 class FrozenFeatures(Settings):

@@ -1,13 +1,16 @@
 """Features of the stages of a backbone, for one or several inputs: means and standard deviations over the cells."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
+from typing import TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
 from PIL import Image
 
+from level1_cnn.networks.field_of_view import GRID, SHARES, lit_share
 from level1_cnn.training_settings import Layers, PictureInput
 
 LAST_MAP = "top_activation"  # name of the layer, in every backbone, that outputs the last activation map
@@ -15,6 +18,8 @@ STAGES_MAP = "stages_map"  # name of the layer, in a fine-tuned network on all l
 BLOCK = "block"  # the names of the layers of one block begin with this word and the block's number, then "_"
 # Added to the variance, so that a constant channel has a gradient and a share in every cell.
 SMALLEST_VARIANCE = 1e-12
+# Pictures, and the function share of a side -> matrix, to the resampled pictures.
+Crop: TypeAlias = Callable[[keras.KerasTensor, Callable[[float], np.ndarray]], keras.KerasTensor]
 
 
 def stage_outputs(model: keras.Model) -> list[keras.KerasTensor]:
@@ -53,7 +58,7 @@ def map_of_stages(base: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTens
     The features are those of ``pool_stages`` for the whole picture and all layers; every weight can be trained.
     """
     cells = base.get_layer(LAST_MAP).output.shape[1]
-    maps = _spread(stage_outputs(base), "all", cells, crop=1.0)
+    maps = _spread(stage_outputs(base), "all", cells, _fixed_crop(1.0))
     last_map = keras.layers.Concatenate(dtype="float32", name=STAGES_MAP)(maps)
     return last_map, keras.layers.GlobalAveragePooling2D(dtype="float32", name="stages_mean")(last_map)
 
@@ -70,8 +75,9 @@ def pool_stages(
     """Return the network pixels (n, image_size, image_size, 3) -> features (n, d) of one or all stages of a backbone.
 
     ``build(side)`` returns the backbone for pictures of that side. It sees the picture once per input, resized and
-    cropped inside the network. The features of an input are the means over the cells of the last map or, for all
-    layers, the means and standard deviations over the cells of every stage's output.
+    cropped inside the network, to the field of view of each picture where the input says so. The features of an input
+    are the means over the cells of the last map or, for all layers, the means and standard deviations over the cells of
+    every stage's output.
 
     The layer ``top_activation`` is a map (n, rows, columns, d) that spreads each of these over the cells of the last
     activation map; the features are its means. A linear head on them is thereby a sum over cells, so that a heat map by
@@ -83,23 +89,36 @@ def pool_stages(
     maps = []
     for view in inputs:
         base = bases[view.side]
-        picture = resample(pixels, resizing_matrix(image_size, view.side, view.crop))
+        crop = _crop_of(view, pixels)
+        picture = crop(pixels, partial(resizing_matrix, image_size, view.side))
         stages = keras.Model(base.input, stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output])
-        maps += _spread(keras.tree.flatten(stages(picture)), layers, cells, view.crop)
+        maps += _spread(keras.tree.flatten(stages(picture)), layers, cells, crop)
     both = keras.layers.Concatenate(dtype="float32", name=LAST_MAP)
     whole_map = both(maps) if len(maps) > 1 else keras.layers.Identity(dtype="float32", name=LAST_MAP)(maps[0])
     features = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(whole_map)
     return keras.Model(pixels, features, name="stages")
 
 
-def _spread(stages: Sequence[keras.KerasTensor], layers: Layers, cells: int, crop: float) -> list[keras.KerasTensor]:
+def _spread(stages: Sequence[keras.KerasTensor], layers: Layers, cells: int, crop: Crop) -> list[keras.KerasTensor]:
     """Return a float32 map (n, cells, cells, channels) of every stage, with deviations for all layers."""
     maps = []
     for stage in stages:
         values = ops.cast(stage, "float32")
         values = _with_deviations(values) if layers == "all" else values
-        maps.append(resample(values, spreading_matrix(values.shape[1], cells, crop)))
+        maps.append(crop(values, partial(spreading_matrix, values.shape[1], cells)))
     return maps
+
+
+def _crop_of(view: PictureInput, pixels: keras.KerasTensor) -> Crop:
+    """Return how ``view`` resamples pictures: by the matrix of its crop, or by that of each picture's field of view."""
+    if isinstance(view.crop, float):
+        return _fixed_crop(view.crop)
+    chosen = lit_share(resample(pixels, spreading_matrix(pixels.shape[1], GRID, 1.0)))
+    return lambda pictures, matrix_of: resample_each(pictures, chosen, np.stack([matrix_of(share) for share in SHARES]))
+
+
+def _fixed_crop(share: float) -> Crop:
+    return lambda pictures, matrix_of: resample(pictures, matrix_of(share))
 
 
 def _with_deviations(stage: keras.KerasTensor) -> keras.KerasTensor:
@@ -119,6 +138,18 @@ def resample(pictures: keras.KerasTensor, matrix: np.ndarray) -> keras.KerasTens
     side, channels = pictures.shape[1], pictures.shape[3]
     rows = ops.matmul(matrix, ops.reshape(pictures, (-1, side, side * channels)))
     return ops.matmul(matrix, ops.reshape(rows, (-1, len(matrix), side, channels)))
+
+
+def resample_each(pictures: keras.KerasTensor, chosen: keras.KerasTensor, matrices: np.ndarray) -> keras.KerasTensor:
+    """Resample each picture (side, side, channels) of a batch by one of ``matrices`` (m, new side, side).
+
+    ``chosen`` (n, m) is 1 for the matrix of a picture and 0 for all others.
+    """
+    count, new, side = matrices.shape
+    channels = pictures.shape[3]
+    own = ops.reshape(ops.matmul(chosen, matrices.reshape(count, new * side)), (-1, new, side))
+    rows = ops.matmul(own, ops.reshape(pictures, (-1, side, side * channels)))
+    return ops.matmul(ops.expand_dims(own, 1), ops.reshape(rows, (-1, new, side, channels)))
 
 
 def spreading_matrix(source: int, cells: int, crop: float) -> np.ndarray:

@@ -28,7 +28,12 @@ from tests.sources import ROOT
 
 # Mean and deviation of 16 + 24 + 40 + 80 + 112 + 192 + 320 channels of the stages, and of 1280 of the last map.
 ALL_LAYERS_OF_B0 = 2 * (784 + 1280)
-SEVERAL = (PictureInput(side=64), PictureInput(side=32), PictureInput(side=40, crop=0.7))
+SEVERAL = (
+    PictureInput(side=64),
+    PictureInput(side=32),
+    PictureInput(side=40, crop=0.7),
+    PictureInput(side=40, crop="field_of_view"),
+)
 
 
 def frozen_model(**settings):
@@ -117,6 +122,10 @@ def test_an_exported_network_of_several_inputs_computes_the_same(tmp_path):
     [
         ((PictureInput(side=96),), "of image_size = 64 has 64 px"),
         ((PictureInput(side=40, crop=0.5),), "of image_size = 64 has 32 px"),
+        (
+            (PictureInput(side=56, crop="field_of_view"),),
+            "crop = field_of_view of a picture of image_size = 64 has 48 px",
+        ),
         ((PictureInput(side=32), PictureInput(side=32)), "two inputs are the same"),
     ],
 )
