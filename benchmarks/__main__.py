@@ -1,4 +1,4 @@
-"""Benchmark commands: speed, planted copies of pictures, the page under load."""
+"""Benchmark commands: speed, planted copies of pictures, the page under load, networks on other cameras."""
 
 from __future__ import annotations
 
@@ -125,6 +125,29 @@ def bench_bundle(
     from benchmarks.bundle_networks import run_portable_benchmark
 
     run_portable_benchmark(Run(options.folder), networks, pictures)
+
+
+@app.command("other-cameras")
+def other_cameras(
+    home: Path,
+    elsewhere: Path,
+    malignant: Annotated[int, typer.Option(min=50, help="at most so many malignant pictures of each folder")] = 450,
+    benign: Annotated[int, typer.Option(min=50, help="at most so many benign pictures of each folder")] = 450,
+    side: Annotated[int, typer.Option(min=32, help="px of the network's input")] = 96,
+    cache: Annotated[Path, typer.Option(help="folder that keeps the features")] = Path("runs/other-cameras"),
+    out: Annotated[Path | None, typer.Option(help="the JSON file to write the tables to")] = None,
+) -> None:
+    """Fit heads of frozen networks to one folder of labelled pictures, apply them to another, and compare remedies."""
+    from benchmarks.stacking.study import check_out, report
+
+    check_out(out)
+    import_tensorflow()
+    from benchmarks.elsewhere.sets import read_sets
+    from benchmarks.elsewhere.sights import Embeddings
+    from benchmarks.elsewhere.study import cameras_study
+
+    first, second = read_sets([home, elsewhere], malignant, benign, cache / "traces")
+    report(cameras_study(first, second, Embeddings(cache / f"lite0_{side}", side)), out)
 
 
 @app.command("fuzz-bundles")

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from level1_cnn.augment.settings import Augmentation
 from runtime.settings import Settings, later
 
+SMALLEST_CROP = 0.3  # share of a side that an input shows at least
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -110,7 +111,15 @@ class PictureInput(Settings):
     """
 
     side: int = Field(ge=32)
-    crop: Annotated[float, Field(ge=0.3, le=1)] | Literal["field_of_view"] = 1.0
+    crop: float | Literal["field_of_view"] = 1.0
+
+    @field_validator("crop", mode="before")
+    @classmethod
+    def _is_crop(cls, value: object) -> object:
+        is_share = isinstance(value, int | float) and SMALLEST_CROP <= value <= 1
+        if not is_share and value != "field_of_view":
+            raise ValueError(f"must be a share from {SMALLEST_CROP} to 1, or 'field_of_view'")
+        return value
 
 
 class FrozenFeatures(Settings):

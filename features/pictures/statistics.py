@@ -153,6 +153,12 @@ def skin_colour(picture: NDArray[np.uint8]) -> tuple[float, float, float]:
     return float(median[0]), float(median[1]), float(median[2])
 
 
+def lesion_mask(picture: NDArray[np.uint8]) -> Mask:
+    """Return the mask (height, width) of the lesion in ``picture``, uint8 RGB (height, width, 3); it may be empty."""
+    lab = srgb_to_lab(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+    return _segment(lab, _radius(*lab.shape[1:]))[2]
+
+
 def _segment(lab: Floats, radius: Floats) -> tuple[Floats, Floats, Mask]:
     """Return the pixels of the outer ring, their median, which is the skin's colour, and the mask of the lesion."""
     ring = _within(lab, (radius > RING[0]) & (radius < RING[1]))

@@ -39,12 +39,12 @@ def _step(values: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _line() -> np.ndarray:
-    return np.abs((np.arange(GRID) + 0.5) / GRID * 2 - 1)
+    return np.asarray(np.abs((np.arange(GRID) + 0.5) / GRID * 2 - 1))
 
 
 def _distance() -> np.ndarray:
     """Return the distance of every cell from the middle along rows or columns, the larger one, in half sides."""
-    return np.maximum(_line()[:, np.newaxis], _line())
+    return np.asarray(np.maximum(_line()[:, np.newaxis], _line()))
 
 
 def _corners(share: float) -> np.ndarray:

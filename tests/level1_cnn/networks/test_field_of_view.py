@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from level1_cnn.networks.field_of_view import GRID, SHARES, lit_share
 from level1_cnn.networks.network import build_backbone, with_last_map
@@ -74,3 +75,9 @@ def test_no_heat_lies_in_the_dark_corners():
     maps, features = (np.asarray(out) for out in with_last_map(model("field_of_view"))(picture(radius=0.8)[np.newaxis]))
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-4, atol=1e-5)
     assert not maps[0, 0, 0].any()
+
+
+@pytest.mark.parametrize("crop", ["lens", 0.2, 1.1, None])
+def test_a_crop_is_a_share_or_the_field_of_view(crop):
+    with pytest.raises(ValidationError, match="must be a share from"):
+        PictureInput(side=48, crop=crop)
