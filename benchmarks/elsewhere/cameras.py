@@ -38,8 +38,8 @@ def _photograph(
 def central(picture: Picture, share: float) -> Picture:
     """Return the central ``share`` of both sides of ``picture`` (height, width, 3)."""
     height, width = picture.shape[:2]
-    top, left = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
-    return picture[top : height - top, left : width - left]
+    rows, columns = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
+    return picture[rows : height - rows, columns : width - columns]
 
 
 def _wide(picture: Picture) -> Picture:

@@ -20,12 +20,12 @@ class Remedy:
     last_layer: bool = False
     augmentation: str = ""  # of one more row per training picture
     change: Change | None = None
-    labelled: bool = False  # the head is fitted to both sets, each with the same weight in total
+    needs_labels: bool = False  # the head is fitted to both sets, each with the same weight in total
 
     @property
     def works_on_one_picture(self) -> bool:
         """Whether the remedy needs neither the other pictures of the camera nor their labels."""
-        return self.change is None and not self.labelled
+        return self.change is None and not self.needs_labels
 
     def layers(self, features: np.ndarray) -> np.ndarray:
         """Return the columns of the layers that the remedy uses, of the features (n, d) of all layers."""
@@ -42,8 +42,8 @@ def drop_shifting(home: np.ndarray, elsewhere: np.ndarray) -> tuple[np.ndarray, 
     """Leave out the quarter of the columns whose means differ most between the cameras, in standard deviations."""
     spread = np.sqrt((home.var(axis=0) + elsewhere.var(axis=0)) / 2) + 1e-6
     shift = np.abs(home.mean(axis=0) - elsewhere.mean(axis=0)) / spread
-    kept = shift <= np.quantile(shift, 0.75)
-    return home[:, kept], elsewhere[:, kept]
+    steady = shift <= np.quantile(shift, 0.75)
+    return home[:, steady], elsewhere[:, steady]
 
 
 REMEDIES = (
@@ -61,5 +61,5 @@ REMEDIES = (
     Remedy("all layers, trained with other colours", augmentation="colour"),
     Remedy("all layers, standardised per camera", change=standardise),
     Remedy("all layers, without the columns that shift", change=drop_shifting),
-    Remedy("all layers, fitted to both sets", labelled=True),
+    Remedy("all layers, fitted to both sets", needs_labels=True),
 )

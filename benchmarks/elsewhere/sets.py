@@ -41,9 +41,10 @@ class PictureSet:
 
 
 def read_sets(folders: Sequence[Path], malignant: int, benign: int, cache: Path) -> list[PictureSet]:
-    """Return at most ``malignant`` and ``benign`` pictures of each of two folders, without copies across the two.
+    """Return at most ``malignant`` and ``benign`` pictures of each of two folders.
 
-    The traces for finding copies are kept in ``cache``. Raises InputFault where a folder has no labelled pictures.
+    Of the second folder, pictures that show the same as another picture of either folder are left out. What they are
+    compared by is kept in ``cache``. Raises InputFault where a folder has no labelled pictures.
     """
     faults = Faults()
     cases = read_externals([DataFolder.open(folder) for folder in folders], pd.Index([]), faults)

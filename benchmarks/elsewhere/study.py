@@ -16,7 +16,7 @@ from level2_stack.evaluation.paired import compare
 from runtime.progress import say
 
 REGULARISATION = 0.001  # that of the laptop profile
-DRAWN = {WHOLE, LENS, SMALL_CENTRE}  # framings that are tried on the drawn cameras too
+FRAMINGS_BY_CAMERA = {WHOLE, LENS, SMALL_CENTRE}  # framings that are tried on the drawn cameras too
 
 
 def cameras_study(first: PictureSet, second: PictureSet, embeddings: Embeddings) -> Study:
@@ -31,7 +31,7 @@ def cameras_study(first: PictureSet, second: PictureSet, embeddings: Embeddings)
         tables[title] = _direction(home, elsewhere, embeddings)
     title = f"heads of {first.name}, on its own pictures by drawn cameras"
     say(title)
-    tables[title] = _drawn(first, embeddings)
+    tables[title] = _by_drawn_cameras(first, embeddings)
     return Study(tables, {})
 
 
@@ -53,19 +53,19 @@ def _scores(
     own, others = (_features(pictures, remedy, embeddings) for pictures in (home, elsewhere))
     if remedy.change is not None:
         own, others = remedy.change(own, others)
-    if remedy.labelled:
+    if remedy.needs_labels:
         return _held_out(home, own, (elsewhere, others)), _held_out(elsewhere, others, (home, own))
-    heads = list(_heads(home, own, _augmented(home, remedy, embeddings)))
+    heads = list(_heads(home, own, _more_rows(home, remedy, embeddings)))
     return _by_own_head(home, own, heads), np.mean([_log_odds(others, head) for head in heads], axis=0)
 
 
-def _drawn(home: PictureSet, embeddings: Embeddings) -> pd.DataFrame:
+def _by_drawn_cameras(home: PictureSet, embeddings: Embeddings) -> pd.DataFrame:
     """Return the AUC on every drawn camera, by the head that did not see the patient, for each remedy."""
     rows = []
     for remedy in REMEDIES:
-        if not remedy.works_on_one_picture or not {*remedy.framings} <= DRAWN:
+        if not remedy.works_on_one_picture or not {*remedy.framings} <= FRAMINGS_BY_CAMERA:
             continue
-        heads = list(_heads(home, _features(home, remedy, embeddings), _augmented(home, remedy, embeddings)))
+        heads = list(_heads(home, _features(home, remedy, embeddings), _more_rows(home, remedy, embeddings)))
         row: dict[str, str | float] = {"remedy": remedy.name}
         for camera in CAMERAS:
             features = _features(home, remedy, embeddings, camera)
@@ -79,7 +79,7 @@ def _features(pictures: PictureSet, remedy: Remedy, embeddings: Embeddings, came
     return np.concatenate([remedy.layers(embeddings.of(pictures, sight)) for sight in sights], axis=1)
 
 
-def _augmented(pictures: PictureSet, remedy: Remedy, embeddings: Embeddings) -> np.ndarray | None:
+def _more_rows(pictures: PictureSet, remedy: Remedy, embeddings: Embeddings) -> np.ndarray | None:
     if not remedy.augmentation:
         return None
     return remedy.layers(embeddings.of(pictures, Sight(augmentation=remedy.augmentation)))
@@ -88,15 +88,15 @@ def _augmented(pictures: PictureSet, remedy: Remedy, embeddings: Embeddings) -> 
 def _heads(
     pictures: PictureSet,
     features: np.ndarray,
-    augmented: np.ndarray | None = None,
+    more: np.ndarray | None = None,
     others: tuple[PictureSet, np.ndarray] | None = None,
 ) -> Iterator[LinearHead]:
     """Yield one head per fold of ``pictures``, fitted without it, to more rows if they are given."""
     for fold in range(FOLDS):
-        kept = pictures.folds != fold
-        rows, target = [features[kept]], [pictures.target[kept]]
-        if augmented is not None:
-            rows, target = [*rows, augmented[kept]], target * 2
+        is_training = pictures.folds != fold
+        rows, target = [features[is_training]], [pictures.target[is_training]]
+        if more is not None:
+            rows, target = [*rows, more[is_training]], target * 2
         if others is not None:
             times = [max(1, round(len(b) / len(a))) for a, b in ((rows[0], others[1]), (others[1], rows[0]))]
             rows, target = rows * times[0] + [others[1]] * times[1], target * times[0] + [others[0].target] * times[1]

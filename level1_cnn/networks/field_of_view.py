@@ -1,4 +1,4 @@
-"""Find, inside a network, how much of a picture lies within the dark corners of a round lens: its field of view."""
+"""Find, inside a network, how much of a picture is free of the dark corners of a round lens: its field of view."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def _distance() -> np.ndarray:
 def _corners(share: float) -> np.ndarray:
     """Return the cells in the corners of the central ``share`` of the sides."""
     radius = np.hypot(_line()[:, np.newaxis], _line())
-    return (_distance() <= share) & (radius > CORNER * share)
+    return np.asarray((_distance() <= share) & (radius > CORNER * share))
 
 
 def _mean_of(region: np.ndarray) -> np.ndarray:

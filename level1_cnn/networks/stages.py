@@ -113,8 +113,8 @@ def _crop_of(view: PictureInput, pixels: keras.KerasTensor) -> Crop:
     """Return how ``view`` resamples pictures: by the matrix of its crop, or by that of each picture's field of view."""
     if isinstance(view.crop, float):
         return _fixed_crop(view.crop)
-    chosen = lit_share(resample(pixels, spreading_matrix(pixels.shape[1], GRID, 1.0)))
-    return lambda pictures, matrix_of: resample_each(pictures, chosen, np.stack([matrix_of(share) for share in SHARES]))
+    choice = lit_share(resample(pixels, spreading_matrix(pixels.shape[1], GRID, 1.0)))
+    return lambda pictures, matrix_of: resample_each(pictures, choice, np.stack([matrix_of(share) for share in SHARES]))
 
 
 def _fixed_crop(share: float) -> Crop:
@@ -140,14 +140,14 @@ def resample(pictures: keras.KerasTensor, matrix: np.ndarray) -> keras.KerasTens
     return ops.matmul(matrix, ops.reshape(rows, (-1, len(matrix), side, channels)))
 
 
-def resample_each(pictures: keras.KerasTensor, chosen: keras.KerasTensor, matrices: np.ndarray) -> keras.KerasTensor:
+def resample_each(pictures: keras.KerasTensor, choice: keras.KerasTensor, matrices: np.ndarray) -> keras.KerasTensor:
     """Resample each picture (side, side, channels) of a batch by one of ``matrices`` (m, new side, side).
 
-    ``chosen`` (n, m) is 1 for the matrix of a picture and 0 for all others.
+    ``choice`` (n, m) is 1 for the matrix of a picture and 0 for all others.
     """
     count, new, side = matrices.shape
     channels = pictures.shape[3]
-    own = ops.reshape(ops.matmul(chosen, matrices.reshape(count, new * side)), (-1, new, side))
+    own = ops.reshape(ops.matmul(choice, matrices.reshape(count, new * side)), (-1, new, side))
     rows = ops.matmul(own, ops.reshape(pictures, (-1, side, side * channels)))
     return ops.matmul(ops.expand_dims(own, 1), ops.reshape(rows, (-1, new, side, channels)))
 

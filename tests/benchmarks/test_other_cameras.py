@@ -39,8 +39,8 @@ def test_cameras_with_other_gains_have_the_same_features_after_standardisation()
 def test_the_column_that_shifts_is_left_out():
     home = np.random.default_rng(0).normal(size=(200, 4))
     elsewhere = np.random.default_rng(1).normal([0, 0, 9, 0], size=(200, 4))
-    kept, others = drop_shifting(home, elsewhere)
-    assert kept.shape == others.shape == (200, 3)
+    steady, others = drop_shifting(home, elsewhere)
+    assert steady.shape == others.shape == (200, 3)
     np.testing.assert_array_equal(others, elsewhere[:, [0, 1, 3]])
 
 

@@ -26,10 +26,10 @@ def picture(radius=None, lesion=None, corner=0, skin=SKIN):
 
 
 def shares_of(*pictures):
-    chosen = np.asarray(lit_share(resample(np.stack(pictures), spreading_matrix(SIDE, GRID, 1.0))))
-    assert set(np.unique(chosen)) <= {0, 1}
-    assert (chosen.sum(axis=1) == 1).all()
-    return [SHARES[column] for column in chosen.argmax(axis=1)]
+    choice = np.asarray(lit_share(resample(np.stack(pictures), spreading_matrix(SIDE, GRID, 1.0))))
+    assert set(np.unique(choice)) <= {0, 1}
+    assert (choice.sum(axis=1) == 1).all()
+    return [SHARES[column] for column in choice.argmax(axis=1)]
 
 
 def test_a_picture_without_dark_corners_is_left_as_it_is():
