@@ -90,7 +90,7 @@ class Embeddings:
             features = np.concatenate(list(self._compute(pictures, sight)))
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, features.astype(np.float16))
-        return np.load(path).astype(np.float32)
+        return np.asarray(np.load(path), np.float32)
 
     def _compute(self, pictures: PictureSet, sight: Sight) -> Iterator[np.ndarray]:
         paths = pictures.cases["picture"]

@@ -42,7 +42,7 @@ def _direction(home: PictureSet, elsewhere: PictureSet, embeddings: Embeddings) 
         at_home[remedy.name], there[remedy.name] = _scores(home, elsewhere, remedy, embeddings)
     today = REMEDIES[0].name
     columns = {"home": _against(home, at_home, today), "elsewhere": _against(elsewhere, there, today)}
-    rows = [{"remedy": name} | {c: texts.get(name, "") for c, texts in columns.items()} for name in there]
+    rows = [{"remedy": name} | {c: texts.get(name, "") for c, texts in columns.items()} for name in map(str, there)]
     return pd.DataFrame(rows)
 
 
