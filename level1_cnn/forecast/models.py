@@ -138,7 +138,10 @@ def _forecast_finetuning(job: Job, work: Work, measurements: Measurements, hardw
     validation = step.times(work.pending * work.epochs * work.monitor_pictures / batch / STEP_IN_PASSES.high)
     # The graph is built once for all folds, and once more for a pretraining stage.
     starts = _range_of(measurements.start).times(bool(work.pending) + bool(pretraining))
-    training = starts + step.times(work.pending * work.epochs * work.steps + pretraining) + saving + validation
+    first_passes = bool(work.pending) * work.first_head_pictures * len(job.experiment.views)
+    first_head = step.times(first_passes / batch / STEP_IN_PASSES.high)
+    steps = step.times(work.pending * work.epochs * work.steps + pretraining)
+    training = starts + first_head + steps + saving + validation
     exporting = _range_of(measurements.export)
     fold_prediction = exporting.times(measurements.uses_onnx) + Span.of(measurements.views).times(work.predictions)
     prediction = fold_prediction.times(work.pending)

@@ -26,6 +26,7 @@ class Work:
     epochs: int = 0  # per fold
     pretraining: tuple[int, int] = (0, 0)  # epochs, and steps per epoch, of a stage that is not finished
     monitor_pictures: float = 0.0  # pictures that a fold predicts after each epoch
+    first_head_pictures: int = 0  # whose features, by all views, a fine-tuned model's first head is fitted to
     embeddings_left: int = 0  # pictures of a frozen model that are not embedded
     head_pictures: float = 0.0  # pictures to which the head of a frozen model is fitted
 
@@ -62,11 +63,13 @@ def _finetuning(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -
     rows = [fold_rows(cases, settings, fold, lookalikes.of_fold(fold), pseudo) for fold in folds]
     pictures = float(np.mean([epoch_pictures(training_rows, settings) for training_rows in rows]))
     validates = settings.monitor or settings.keep == "best"
+    first_roles = ["train", *(["extra"] if settings.external == "joint" else [])]
     return {
         "rows": len(model_rows(cases, settings).names),
         "steps": max(1, round(pictures / batch)),
         "epochs": settings.epochs,
         "pretraining": _pretraining(job, settings, cases, lookalikes, batch),
+        "first_head_pictures": int(cases["role"].isin(first_roles).sum()) if settings.head == "fitted" else 0,
         "monitor_pictures": float((cases["role"] == "train").sum() / len(folds)) if validates else 0.0,
     }
 
