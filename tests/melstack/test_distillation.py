@@ -107,5 +107,5 @@ def test_only_a_frozen_network_of_the_run_can_learn(run: Run, recipe: str, tmp_p
 def test_a_stack_of_an_earlier_version_is_made_again(run: Run, recipe: str, tmp_path: Path) -> None:
     copy = Run(Path(shutil.copytree(run.folder.parent, tmp_path / "runs")) / run.folder.name)
     (copy.level2 / recipe / "inner.parquet").unlink()
-    with pytest.raises(InputFault, match="earlier version; `.*stack` makes it again"):
+    with pytest.raises(InputFault, match=r"earlier version; `.*stack` makes it again"):
         distil_stack(copy, recipe, "frozen", tmp_path / "out")
