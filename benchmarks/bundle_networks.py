@@ -1,8 +1,10 @@
-"""Speed of a bundle's networks through ONNX Runtime and TensorFlow, as ratios in one run: all folds, all views."""
+"""Speed of a bundle's networks by TensorFlow and by ONNX Runtime in float32 and int8, as ratios in one run."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
@@ -13,47 +15,66 @@ from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import Plan, plan_devices
 from level1_cnn.inference.forward import TensorFlowForward
+from level1_cnn.inference.int8_network import quantise
+from level1_cnn.inference.onnx_export import export
 from level1_cnn.inference.view_predictions import Forward, predict_views
 from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job
-from level1_cnn.networks.network import build_backbone, build_network
-from level1_cnn.portable.network import PortableNetwork
+from level1_cnn.networks.network import build_backbone, build_network, with_last_map
+from level1_cnn.portable.network import BACKBONE_FILE, PortableNetwork
 from level1_cnn.training_settings import Finetune
 from runtime.errors import InputFault
 from runtime.progress import say
 from runtime.run_folder import Run
 
 ROUNDS = 3
-RUNTIMES = ("TensorFlow", "ONNX Runtime")
+RUNTIMES = ("TensorFlow", "ONNX Runtime", "ONNX Runtime in int8")
+TENSORFLOW, FLOAT32, INT8 = RUNTIMES
 # Wall-clock seconds and CPU seconds; other programs on the machine hardly change the latter.
 Seconds = NDArray[np.float64]
 Timer = Callable[[], Seconds]  # predicts once and returns the seconds without preparation
 
 
 def run_portable_benchmark(run: Run, networks: Path, count: int) -> dict[str, dict[str, Seconds]]:
-    """Print the seconds of each runtime for ``count`` test pictures of ``run`` and their ratio; return the seconds.
+    """Print the seconds of each runtime for ``count`` test pictures of ``run``, with the ratios; return the seconds.
 
-    ``networks`` is the folder that ``export_networks`` wrote. The runtimes take turns; the first turn is a warm-up, of
-    the others the median counts, without reading pictures and loading weights. Raises InputFault when the run has no
-    pictures.
+    ``networks`` is the folder that ``export_networks`` wrote. All folds predict all views. The runtimes take turns; the
+    first turn is a warm-up, of the others the median counts, without reading pictures and loading weights. Only frozen
+    networks have 8-bit integers: those that lack them are quantised here, for the speed alone. Raises InputFault when
+    the run has no pictures.
     """
     paths = _pictures(run, count)
-    plan, seconds = plan_devices("cpu"), dict[str, dict[str, Seconds]]()
+    seconds = dict[str, dict[str, Seconds]]()
     for folder in sorted(path for path in networks.iterdir() if path.is_dir()):
-        network = PortableNetwork(folder)
-        side = network.facts.image_size
+        side = PortableNetwork(folder).facts.image_size
         pictures = np.stack([resize_square(read_picture(path, shortest=side), side) for path in paths])
-        timers = {
-            "TensorFlow": _by_tensorflow(run, network, pictures, plan),
-            "ONNX Runtime": _by_onnx(network, pictures),
-        }
-        seconds[folder.name] = _in_turns(timers)
+        with TemporaryDirectory() as temporary:
+            seconds[folder.name] = _in_turns(_timers(run, folder, pictures, Path(temporary)))
         say(f"{folder.name}, {len(pictures)} pictures at {side} px: {_text(seconds[folder.name])}")
         keras.backend.clear_session()
-    total = {runtime: np.sum([network[runtime] for network in seconds.values()], axis=0) for runtime in RUNTIMES}
-    rate = len(paths) / total["ONNX Runtime"][0]
-    say(f"all {len(seconds)} networks: {_text(total)}; {rate:.2f} pictures/s by ONNX Runtime")
+    shared = set.intersection(*(set(times) for times in seconds.values()))
+    total = {name: np.sum([times[name] for times in seconds.values()], axis=0) for name in RUNTIMES if name in shared}
+    rates = ", ".join(f"{len(paths) / clock:.2f} by {runtime}" for runtime, (clock, _) in total.items())
+    say(f"all {len(seconds)} networks: {_text(total)}; pictures/s: {rates}")
     return seconds
+
+
+def _timers(run: Run, folder: Path, pictures: np.ndarray, temporary: Path) -> dict[str, Timer]:
+    """Return a timer per runtime for the exported network in ``folder``."""
+    network, plan = PortableNetwork(folder), plan_devices("cpu")
+    timers = {TENSORFLOW: _by_tensorflow(run, network, pictures, plan)}
+    if network.facts.method != "frozen":
+        return timers | {FLOAT32: _by_onnx(network, pictures)}
+    name = network.facts.name
+    experiment = read_trained_experiment(run, name)
+    for runtime, is_int8 in ((FLOAT32, False), (INT8, True)):
+        copy = Path(shutil.copytree(folder, temporary / str(is_int8)))
+        if is_int8 and not experiment.is_int8:
+            quantise(copy / BACKBONE_FILE, pictures, name)
+        elif experiment.is_int8 and not is_int8:
+            export(with_last_map(build_backbone(Job(run, name, experiment, "{}").network)), copy / BACKBONE_FILE)
+        timers[runtime] = _by_onnx(PortableNetwork(copy), pictures)
+    return timers
 
 
 def _pictures(run: Run, count: int) -> list[Path]:
@@ -65,9 +86,12 @@ def _pictures(run: Run, count: int) -> list[Path]:
 
 
 def _text(seconds: Mapping[str, Seconds]) -> str:
-    clock_ratio, cpu_ratio = seconds["TensorFlow"] / seconds["ONNX Runtime"]
     times = ", ".join(f"{runtime} {clock:.2f} s" for runtime, (clock, _) in seconds.items())
-    return f"{times}, ratio {clock_ratio:.2f}, of CPU time {cpu_ratio:.2f}"
+    slowest = seconds[TENSORFLOW]
+    ratios = [
+        f"{runtime} {slowest[0] / clock:.2f} ({slowest[1] / cpu:.2f})" for runtime, (clock, cpu) in seconds.items()
+    ]
+    return f"{times}; times as fast as {TENSORFLOW} (in CPU time): {', '.join(ratios[1:])}"
 
 
 def _now() -> Seconds:

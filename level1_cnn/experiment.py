@@ -74,6 +74,16 @@ class Experiment(Settings):
         return None if self.onnx is None else Path(self.weights)
 
     @property
+    def needs_onnx(self) -> bool:
+        """Whether the network that predicts exists as an ONNX file alone: one of others, or of 8-bit integers."""
+        return self.onnx is not None or self.is_int8
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether the network computes with 8-bit integers."""
+        return isinstance(self.training, FrozenFeatures) and self.training.precision == "int8"
+
+    @property
     def uses_external(self) -> bool:
         """Whether any step of the training uses external cases."""
         return self.training.external == "joint" or self.needs_external

@@ -13,6 +13,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Targets = Literal["binary", "diagnosis3", "diagnosis9"]
 Layers = Literal["last", "all"]
+Precision = Literal["float32", "int8"]
 External = Literal["joint", "apart"]  # external cases: in the training of every fold, or only in a pretraining stage
 # Setting -> (other setting, its values): the setting has an effect only while the other one has one of these values.
 CONDITIONS: dict[str, tuple[str, tuple[object, ...]]] = {
@@ -130,6 +131,7 @@ class FrozenFeatures(Settings):
     inputs: tuple[PictureInput, ...] = ()  # with several, one head has the features of all; (): the stored picture
     # C of scikit-learn's LogisticRegression, on standardised embeddings; auto: chosen inside the training folds
     regularisation: Positive | Literal["auto"] = "auto"
+    precision: Precision = later("float32")  # of the weights and values of the network; int8 runs on the CPU
     external: External = "joint"
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.training.checkpoint import STATE, save_state
 from level1_cnn.training.fit import Fit, Stage
-from level1_cnn.training.frozen import training_rows
+from level1_cnn.training.frozen import calibration_pictures, training_rows
 from level1_cnn.training.linear_head import fit_head
 from level1_cnn.training.step import Stepper
 from level1_cnn.training_settings import Finetune, FrozenFeatures
@@ -54,8 +55,8 @@ def measure_steps(request: Request) -> Measurements:
 
 def _measure_frozen(request: Request, settings: FrozenFeatures, plan: Plan, measurements: Measurements) -> None:
     path = request.folder / ONNX_FILE
-    network = request.job.network
-    backbone, measurements.export = _time(lambda: open_backbone(network, request.folder, plan))
+    network, calibration = request.job.network, partial(calibration_pictures, request.job)
+    backbone, measurements.export = _time(lambda: open_backbone(network, request.folder, plan, calibration))
     measurements.parameters, measurements.features = backbone.parameters, backbone.features
     measurements.uses_onnx = path.is_file()
     if not measurements.uses_onnx:

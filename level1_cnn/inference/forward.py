@@ -1,5 +1,6 @@
 """The forward pass of a network as a function on arrays, by ONNX Runtime or by TensorFlow."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import Plan
+from level1_cnn.inference.int8_network import quantise
 from level1_cnn.inference.onnx_export import export, open_session
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.networks.network import build_backbone, with_last_map
@@ -39,17 +41,27 @@ class FrozenBackbone(NamedTuple):
     parameters: int
 
 
-def open_backbone(experiment: Experiment, folder: Path, plan: Plan) -> FrozenBackbone:
+def open_backbone(
+    experiment: Experiment, folder: Path, plan: Plan, calibration: Callable[[], np.ndarray]
+) -> FrozenBackbone:
     """Return the frozen network of ``experiment``, and write it to ``folder`` as ONNX as ``final_forward`` does.
 
-    A network from an ONNX file always runs on the CPU.
+    ``calibration`` returns pictures uint8 (n, side, side, 3), from which a network of 8-bit integers takes its ranges.
+    Such a network, and one from an ONNX file, always runs on the CPU.
     """
+    path = folder / ONNX_FILE
     if experiment.onnx is not None:
-        path = folder / ONNX_FILE
         features = write_backbone(Path(experiment.weights), experiment.onnx, experiment.image_size, path)
-        return FrozenBackbone(open_session(path, outputs=[1]), features, path.stat().st_size // FLOAT)
-    model = build_backbone(experiment)
-    return FrozenBackbone(final_forward(model, folder, plan), int(model.output.shape[-1]), int(model.count_params()))
+        parameters = path.stat().st_size // FLOAT
+    else:
+        model = build_backbone(experiment)
+        features, parameters = int(model.output.shape[-1]), int(model.count_params())
+        if not experiment.is_int8:
+            return FrozenBackbone(final_forward(model, folder, plan), features, parameters)
+        export(with_last_map(model), path)
+    if experiment.is_int8:
+        quantise(path, calibration(), experiment.variant)
+    return FrozenBackbone(open_session(path, outputs=[1]), features, parameters)
 
 
 class TensorFlowForward:

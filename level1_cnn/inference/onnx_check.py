@@ -14,16 +14,17 @@ MAX_NODES = 20_000
 MAX_SIZE = 4096  # of a kernel, a stride, a padding or an axis
 DOMAINS = {"", "ai.onnx.ml"}  # tf2onnx names the second, no node uses it
 NEWEST_OPSET = 26
-# The operators of the exported networks, their heads and pooling, and of networks that others export. None has a graph
-# inside, reads a file, or makes a tensor whose size is a value.
+# The operators of the exported networks, their heads, pooling and 8-bit form, and of networks of others. None has a
+# graph inside, reads a file, or makes a tensor whose size is a value.
 OPERATOR_NAMES = (
-    "Abs Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv Div Elu Equal Erf Exp Flatten Floor "
-    "Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GroupNormalization HardSigmoid HardSwish Identity "
-    "InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less Log MatMul Max MaxPool Min Mul Neg Not Or "
-    "PRelu Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Softplus "
-    "Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where"
+    "Abs Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Equal Erf Exp "
+    "Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GroupNormalization HardSigmoid HardSwish "
+    "Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less Log MatMul Max MaxPool Min Mul Neg "
+    "Not Or PRelu Pow QuantizeLinear Reciprocal ReduceL2 ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid "
+    "Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where"
 )
 OPERATORS = frozenset(OPERATOR_NAMES.split())
+SCALED = {"QuantizeLinear", "DequantizeLinear"}
 ITEM_TYPES = {1: "<f4", 2: "<u1", 3: "<i1", 6: "<i4", 7: "<i8", 9: "<u1", 10: "<f2", 11: "<f8"}  # of TensorProto
 # Numbers of the fields in onnx.proto: those that a file may have.
 MODEL = {1: "ir_version", 2: "producer", 3: "producer_version", 4: "domain", 5: "model_version", 6: "doc", 7: "graph"}
@@ -98,14 +99,17 @@ def _check_model(model: Message) -> None:
 
 def _check_graph(graph: Message) -> None:
     _require(1 <= len(graph["nodes"]) <= MAX_NODES, f"{len(graph['nodes'])} nodes; expected 1 to {MAX_NODES}")
-    names = [_check_tensor(content) for content in graph["tensors"]]
+    tensors = [_check_tensor(content) for content in graph["tensors"]]
+    constants, names = dict(tensors), [name for name, _ in tensors]
     inputs, outputs = ([_value_name(content) for content in graph[name]] for name in ("inputs", "outputs"))
     _require(1 <= len(inputs) <= 2, f"{len(inputs)} inputs; expected pictures and at most metadata")
     _require(1 <= len(outputs) <= 3, f"{len(outputs)} outputs; expected 1 to 3")
     ready = {*names, *inputs}
     _require(len(ready) == len(names) + len(inputs), "two tensors or inputs have the same name")
     for content in graph["nodes"]:
-        _check_node(_message(content, NODE, "a node"), ready)
+        node = _message(content, NODE, "a node")
+        _check_node(node, ready)
+        _check_scale(node, constants)
     unknown_names = [name for name in outputs if name not in ready]
     _require(not unknown_names, f"no node makes the outputs {list_names(unknown_names)}")
 
@@ -127,6 +131,21 @@ def _check_node(node: Message, ready: set[str]) -> None:
         _check_attribute(_message(content, ATTRIBUTE, f"an attribute of {operator}"), operator)
 
 
+def _check_scale(node: Message, constants: dict[str, np.ndarray]) -> None:
+    """Check that a node between numbers and 8-bit integers has fixed scales above 0, and a zero point for each."""
+    operator = _text(node["operator"], "a node")
+    if operator not in SCALED:
+        return
+    attributes = [_message(content, ATTRIBUTE, operator) for content in node["attributes"]]
+    unknown_names = {_text(attribute["name"], operator) for attribute in attributes} - {"axis"}
+    _require(not unknown_names, f"{operator} has other attributes than axis: {list_names(sorted(unknown_names))}")
+    scale, *zero_points = (constants.get(name) for name in _texts(node["inputs"], operator)[1:])
+    _require(scale is not None and bool((scale > 0).all()), f"{operator}: its scales are not fixed numbers above 0")
+    for zero_point in zero_points:
+        fits = zero_point is not None and scale is not None and zero_point.size == scale.size
+        _require(fits, f"{operator}: it needs a fixed zero point for every scale")
+
+
 def _check_attribute(attribute: Message, operator: str) -> None:
     numbers = _integers(attribute["integers"] + attribute["integer"])
     _require(all(abs(number) <= MAX_SIZE for number in numbers), f"{operator}: an attribute is larger than {MAX_SIZE}")
@@ -138,8 +157,8 @@ def _check_attribute(attribute: Message, operator: str) -> None:
         _check_tensor(content)
 
 
-def _check_tensor(content: int | memoryview) -> str:
-    """Return the name of a tensor whose data have its size and are finite."""
+def _check_tensor(content: int | memoryview) -> tuple[str, np.ndarray]:
+    """Return name and values of a tensor whose data have its size and are finite."""
     tensor = _message(content, TENSOR, "a tensor (data in another file are refused)")
     name, sizes, kinds = _text(tensor["name"], "a tensor"), _integers(tensor["sizes"]), _integers(tensor["type"])
     _require(len(kinds) == 1 and kinds[0] in ITEM_TYPES, f"tensor {name}: its type {kinds} is not allowed")
@@ -150,7 +169,7 @@ def _check_tensor(content: int | memoryview) -> str:
     values = _data(*next(iter(data.items())), kind) if data else np.zeros(0, kind)
     _require(len(values) == count, f"tensor {name}: {len(values)} values for the sizes {sizes}")
     _require(bool(np.isfinite(values).all()), f"tensor {name}: a value is not a finite number")
-    return name
+    return name, values
 
 
 def _data(name: str, parts: list[int | memoryview], kind: np.dtype) -> np.ndarray:

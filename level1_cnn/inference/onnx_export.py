@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnxruntime
 
 from level1_cnn.inference.onnx_check import read_onnx
+from level1_cnn.inference.onnx_outputs import select_outputs
 from runtime.errors import InputFault
 from runtime.files import replacing
 
@@ -28,6 +30,7 @@ class Session(Protocol):
         ...
 
 
+PROVIDERS = ("CPUExecutionProvider",)
 # The levels of ONNX Runtime are 0 (verbose) to 4 (fatal); 3 shows errors only.
 _LOG_ERRORS = 3
 # Pixels of one call: four pictures of 128 px. With more, the activations do not fit the processor's cache: on two busy
@@ -48,19 +51,63 @@ def export(model: keras.Model, path: Path) -> Path:
         # Keras looks for `np.object`, and NumPy 2 warns that this name will get a new meaning.
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         model.export(str(temporary), format="onnx", verbose=False)
-        _number_names(temporary)
+        temporary.write_bytes(_numbered(_parse(temporary.read_bytes())))
     return path
 
 
-def _number_names(path: Path) -> None:
+def folded_network(content: bytes, source: Path) -> Any:  # noqa: ANN401  onnx has no types
+    """Return the ONNX network in ``content`` with everything computed that does not depend on the pictures.
+
+    Batch normalisations become part of the convolution before them. Raises InputFault, which names the ``source``, for
+    a network that cannot be run.
+    """
+    with TemporaryDirectory() as folder:
+        options = _options(None)
+        # The basic level folds constants; higher levels use operators of this processor alone.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(Path(folder) / "network.onnx")
+        try:
+            onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
+        except Exception as error:  # ONNX Runtime's exceptions have no common class
+            reason = str(error).partition("\n")[0]
+            raise InputFault(f"{source}: ONNX Runtime cannot read the network ({reason})") from error
+        network = _parse(Path(options.optimized_model_filepath).read_bytes())
+    _clear_notes(network)
+    return network
+
+
+def write_network(network: Any, path: Path) -> None:  # noqa: ANN401
+    """Write ``network`` to ``path`` in the form of exported networks; raise InputFault if no bundle may hold it."""
+    _clear_notes(network)
+    with replacing(path) as temporary:
+        temporary.write_bytes(_numbered(network))
+        read_onnx(temporary)
+
+
+def _parse(content: bytes) -> Any:  # noqa: ANN401
+    import onnx
+
+    return onnx.load_model_from_string(content)
+
+
+def _clear_notes(network: Any) -> None:  # noqa: ANN401
+    """Remove what tools note in a network, and the versions of operators that it does not have."""
+    versions = [opset for opset in network.opset_import if not opset.domain]
+    del network.opset_import[:], network.metadata_props[:], network.functions[:], network.graph.value_info[:]
+    network.opset_import.extend(versions)
+    for node in network.graph.node:
+        node.ClearField("metadata_props")
+    for tensor in network.graph.initializer:
+        if not tensor.data_location:
+            tensor.ClearField("data_location")  # "in this file", which is what a tensor without the field says, too
+
+
+def _numbered(network: Any) -> bytes:  # noqa: ANN401
     """Order the nodes, and name nodes, outputs, constants and intermediate values by numbers; inputs keep their names.
 
     The names by tf2onnx, and its order of nodes and constants, depend on the order of sets and on counters, which
     differ between processes.
     """
-    import onnx
-
-    network = onnx.load(path)
     graph = network.graph
     names = {value.name: value.name for value in graph.input}
     names |= {value.name: f"output_{number}" for number, value in enumerate(graph.output)}
@@ -83,7 +130,8 @@ def _number_names(path: Path) -> None:
     del graph.initializer[:], graph.value_info[:]  # value_info holds shapes under the old names; nothing needs them
     graph.initializer.extend(constants)
     graph.name, graph.doc_string = "network", ""
-    path.write_bytes(network.SerializeToString(deterministic=True))
+    content: bytes = network.SerializeToString(deterministic=True)
+    return content
 
 
 def _in_order(graph: Any) -> Iterator[Any]:  # noqa: ANN401  onnx has no types
@@ -109,22 +157,16 @@ def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[in
     The function takes pixels 0 to 255, (batch, side, side, 3) of any number type, and metadata (batch, m) if the
     network has that input. It returns one float32 array per output, in the order of the Keras model's outputs. A batch
     of any size is computed in small parts. ``threads`` None uses every core. ``outputs`` are the indices of the outputs
-    to return; the others are not computed. Raises InputFault for a missing or damaged file.
+    to return, in rising order; the others are not computed. Raises InputFault for a missing or damaged file.
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such file; an ONNX network was expected")
-    session = _load(path, _options(threads))
-    count = len(session.get_outputs())
-    if outputs is not None and max(outputs) >= count:
-        raise InputFault(f"{path}: the network has {count} outputs; expected {max(outputs) + 1}")
-    return _Network(path, session, outputs)
+    return _Network(path, _load(path, _options(threads), outputs))
 
 
 class _Network:
-    def __init__(self, path: Path, session: onnxruntime.InferenceSession, outputs: Sequence[int] | None) -> None:
+    def __init__(self, path: Path, session: onnxruntime.InferenceSession) -> None:
         self._path, self._session = path, session
-        names = [value.name for value in session.get_outputs()]
-        self._outputs = None if outputs is None else [names[index] for index in outputs]
         self._inputs = [value.name for value in session.get_inputs()]
         batch = session.get_inputs()[0].shape[0]  # a name where any number of pictures is possible
         self._most = batch if isinstance(batch, int) else None
@@ -144,7 +186,7 @@ class _Network:
     def _call(self, inputs: Sequence[Array]) -> list[Array]:
         arrays = [np.ascontiguousarray(array, np.float32) for array in inputs]
         try:
-            outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, arrays, strict=True)))
+            outputs: list[Array] = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
         except Exception as error:  # ONNX Runtime's exceptions have no common class
             raise InputFault(f"{self._path}: the network cannot be run on these pictures ({error})") from error
         return outputs
@@ -160,9 +202,12 @@ def _options(threads: int | None) -> onnxruntime.SessionOptions:
     return options
 
 
-def _load(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def _load(
+    path: Path, options: onnxruntime.SessionOptions, outputs: Sequence[int] | None
+) -> onnxruntime.InferenceSession:
     content = read_onnx(path)
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        content = content if outputs is None else select_outputs(content, outputs)
+        return onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
     except Exception as error:  # ONNX Runtime's exceptions have no common class
         raise InputFault(f"{path}: not an ONNX network that can be run ({error})") from error

@@ -84,7 +84,7 @@ class HeatMaps:
     def _maps(self, pixels: np.ndarray) -> np.ndarray:
         """Return the map (n, rows, columns, d) of a frozen network, from its ONNX file where there is one."""
         path = self._folder / ONNX_FILE
-        if path.is_file():
+        if path.is_file() or self.experiment.needs_onnx:
             return open_session(path, outputs=[0])(pixels)[0]
         return np.asarray(self._network_with_map(tf.constant(pixels, tf.float32), training=False)[0], np.float32)
 

@@ -1,8 +1,6 @@
 """A network of others, exported as ONNX, as a frozen backbone: pixels in, map and features out, as all our networks."""
 
-import warnings
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from level1_cnn.experiment import OnnxFile
 from level1_cnn.inference.onnx_check import read_onnx
+from level1_cnn.inference.onnx_export import folded_network
 from runtime.errors import InputFault, list_names
 from runtime.files import replacing
 
@@ -99,8 +98,8 @@ def _shape(network: Any, name: str, source: Path) -> list[int]:  # noqa: ANN401
     return list(values.shape)
 
 
-def _session(content: bytes, source: Path, options: Any = None) -> onnxruntime.InferenceSession:  # noqa: ANN401
-    options = options or onnxruntime.SessionOptions()
+def _session(content: bytes, source: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_ERRORS
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -156,18 +155,8 @@ def _add_constant(graph: Any, name: str, values: np.ndarray) -> None:  # noqa: A
 
 def _fold_constants(network: Any, path: Path, source: Path) -> None:  # noqa: ANN401
     """Write ``network`` to ``path`` with everything computed that depends on sizes alone; check it as bundles are."""
-    with replacing(path) as temporary, TemporaryDirectory() as folder, warnings.catch_warnings():
-        options = onnxruntime.SessionOptions()
-        # The basic level folds constants; higher levels use operators of this processor alone.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(Path(folder) / "network.onnx")
-        _session(network.SerializeToString(), source, options)
-        plain = onnx.load(options.optimized_model_filepath)
-        versions = [opset for opset in plain.opset_import if not opset.domain]
-        del plain.opset_import[:], plain.metadata_props[:], plain.functions[:], plain.graph.value_info[:]
-        plain.opset_import.extend(versions)
-        for node in plain.graph.node:
-            node.ClearField("metadata_props")
+    plain = folded_network(network.SerializeToString(), source)
+    with replacing(path) as temporary:
         temporary.write_bytes(plain.SerializeToString(deterministic=True))
         try:
             read_onnx(temporary)

@@ -58,7 +58,7 @@ def map_of_stages(base: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTens
     The features are those of ``pool_stages`` for the whole picture and all layers; every weight can be trained.
     """
     cells = base.get_layer(LAST_MAP).output.shape[1]
-    maps = _spread(stage_outputs(base), "all", cells, _fixed_crop(1.0))
+    maps, _ = _spread(stage_outputs(base), "all", cells, _fixed_crop(1.0))
     last_map = keras.layers.Concatenate(dtype="float32", name=STAGES_MAP)(maps)
     return last_map, keras.layers.GlobalAveragePooling2D(dtype="float32", name="stages_mean")(last_map)
 
@@ -80,33 +80,38 @@ def pool_stages(
     every stage's output.
 
     The layer ``top_activation`` is a map (n, rows, columns, d) that spreads each of these over the cells of the last
-    activation map; the features are its means. A linear head on them is thereby a sum over cells, so that a heat map by
-    class activation is exact.
+    activation map, so that its means are the features. A linear head on them is thereby a sum over cells, and a heat
+    map by class activation is exact. The features themselves do not pass through the map, which costs more than they.
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     bases = {side: build(side) for side in {view.side for view in inputs}}
     cells = max(base.get_layer(LAST_MAP).output.shape[1] for base in bases.values())
-    maps = []
+    maps, features = [], []
     for view in inputs:
         base = bases[view.side]
         crop = _crop_of(view, pixels)
         picture = crop(pixels, partial(resizing_matrix, image_size, view.side))
         stages = keras.Model(base.input, stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output])
-        maps += _spread(keras.tree.flatten(stages(picture)), layers, cells, crop)
-    both = keras.layers.Concatenate(dtype="float32", name=LAST_MAP)
-    whole_map = both(maps) if len(maps) > 1 else keras.layers.Identity(dtype="float32", name=LAST_MAP)(maps[0])
-    features = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(whole_map)
-    return keras.Model(pixels, features, name="stages")
+        parts = _spread(keras.tree.flatten(stages(picture)), layers, cells, crop)
+        maps += parts[0]
+        features += parts[1]
+    features_beside_map = _First(name="avg_pool")([_join(features, "means"), _join(maps, LAST_MAP)])
+    return keras.Model(pixels, features_beside_map, name="stages")
 
 
-def _spread(stages: Sequence[keras.KerasTensor], layers: Layers, cells: int, crop: Crop) -> list[keras.KerasTensor]:
-    """Return a float32 map (n, cells, cells, channels) of every stage, with deviations for all layers."""
-    maps = []
+def _spread(
+    stages: Sequence[keras.KerasTensor], layers: Layers, cells: int, crop: Crop
+) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
+    """Return a float32 map (n, cells, cells, channels) of every stage, and the means (n, channels) of all channels.
+
+    For all layers, a map also has the deviations.
+    """
+    maps, features = [], []
     for stage in stages:
-        values = ops.cast(stage, "float32")
-        values = _with_deviations(values) if layers == "all" else values
+        values, means = _channels(ops.cast(stage, "float32"), layers)
         maps.append(crop(values, partial(spreading_matrix, values.shape[1], cells)))
-    return maps
+        features += means
+    return maps, features
 
 
 def _crop_of(view: PictureInput, pixels: keras.KerasTensor) -> Crop:
@@ -121,14 +126,44 @@ def _fixed_crop(share: float) -> Crop:
     return lambda pictures, matrix_of: resample(pictures, matrix_of(share))
 
 
-def _with_deviations(stage: keras.KerasTensor) -> keras.KerasTensor:
-    """Append a channel to every channel (n, rows, columns, channels) whose mean is the standard deviation of that."""
-    # The mean is put into every cell by a matrix. A mean of one cell is exported to ONNX in several equal ways, and
-    # which one depends on the process, but the same network must always be the same file.
-    side = stage.shape[1]
-    mean_of_line = np.full((side, side), 1 / side, np.float32)
-    squares = ops.square(stage - resample(stage, mean_of_line)) + SMALLEST_VARIANCE
-    return ops.concatenate([stage, squares / ops.sqrt(resample(squares, mean_of_line))], axis=-1)
+class _First(keras.layers.Layer):  # type: ignore[misc]
+    """Return the first of two tensors; the other belongs to the network, so that ``with_last_map`` finds it."""
+
+    def call(self, tensors: list[keras.KerasTensor]) -> keras.KerasTensor:
+        """Return the first tensor."""
+        return tensors[0]
+
+
+def _channels(stage: keras.KerasTensor, layers: Layers) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+    """Return a map of ``stage`` (n, rows, columns, channels) and the means (n, channels) of its channels.
+
+    For all layers, the map also has a channel for every channel whose mean is the standard deviation of that.
+    """
+    mean = _mean(stage)
+    if layers == "last":
+        return stage, [mean]
+    squares = ops.square(stage - _for_each_cell(mean)) + SMALLEST_VARIANCE
+    deviation = ops.sqrt(_mean(squares))
+    return ops.concatenate([stage, squares / _for_each_cell(deviation)], axis=-1), [mean, deviation]
+
+
+def _mean(maps: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the means (n, channels) of ``maps`` (n, rows, columns, channels) over the cells."""
+    # A mean of one cell is exported to ONNX in several equal ways, and which one depends on the process, but the same
+    # network must always be the same file.
+    if maps.shape[1] == maps.shape[2] == 1:
+        return ops.reshape(maps, (-1, maps.shape[3]))
+    return ops.mean(maps, axis=(1, 2))
+
+
+def _for_each_cell(values: keras.KerasTensor) -> keras.KerasTensor:
+    return ops.reshape(values, (-1, 1, 1, values.shape[1]))
+
+
+def _join(parts: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
+    if len(parts) == 1:
+        return keras.layers.Identity(dtype="float32", name=name)(parts[0])
+    return keras.layers.Concatenate(dtype="float32", name=name)(parts)
 
 
 def resample(pictures: keras.KerasTensor, matrix: np.ndarray) -> keras.KerasTensor:

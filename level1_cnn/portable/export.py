@@ -12,13 +12,15 @@ from level1_cnn.experiment import Experiment
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inspect.gradcam import read_trained_experiment
-from level1_cnn.job import Job, intact_fold_file
+from level1_cnn.job import EMBEDDED, Job, intact_fold_file
 from level1_cnn.networks.head import head_of
 from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map
 from level1_cnn.portable.network import BACKBONE_FILE, FACTS, NetworkFacts, fold_file, head_file
 from level1_cnn.training_settings import Finetune
 from runtime.files import write_arrays, write_json
+from runtime.invocation import command
 from runtime.progress import progress_bar
+from runtime.provenance import check_outputs
 from runtime.run_folder import Run
 
 
@@ -57,7 +59,12 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
 
 
 def export_frozen_network(job: Job, path: Path) -> None:
-    """Write the ONNX file of a finished frozen model, with its map and its features as outputs, to ``path``."""
+    """Write the ONNX file of a finished frozen model, with its map and its features as outputs, to ``path``.
+
+    Raises InputFault if the file of a network that exists in no other form is missing or damaged.
+    """
+    if job.experiment.needs_onnx:
+        check_outputs(job.folder / EMBEDDED, f"{command('oof')} writes the network again")
     _copy_or_export(job.folder / ONNX_FILE, path, lambda: with_last_map(build_backbone(job.network)))
 
 

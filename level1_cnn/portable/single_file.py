@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from level1_cnn.inference.onnx_check import read_onnx
+from level1_cnn.inference.onnx_outputs import select_outputs
 from runtime.files import replacing
 
 FEATURES = 1  # index of the output; the first is the map
@@ -23,9 +24,8 @@ def write_single_file(
     Input: pixels 0 to 255, (n, side, side, 3) float32, red, green, blue. Output: probability (n, 1). ``facts`` stand
     in the file's metadata. Raises InputFault if ``network`` is not a network that a bundle may have.
     """
-    read_onnx(network)
-    model = onnx.load(network)
-    graph, features = model.graph, model.graph.output[FEATURES].name
+    model = onnx.load_model_from_string(select_outputs(read_onnx(network), [FEATURES]))
+    graph, features = model.graph, model.graph.output[0].name
     head = {"weights": weights[:, np.newaxis].astype(np.float32), "intercept": np.array([intercept], np.float32)}
     graph.initializer.extend(numpy_helper.from_array(values, PREFIX + name) for name, values in head.items())
     graph.node.extend(

@@ -1,20 +1,21 @@
 """The frozen method: compute the embeddings of every view once for all folds, then fit a regularised head per fold."""
 
 from collections.abc import Collection
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from level1_cnn.data.feed import picture_batches
 from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE, open_backbone
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
-from level1_cnn.job import Job
+from level1_cnn.job import EMBEDDED, Job
 from level1_cnn.training.linear_head import fit_head
 from level1_cnn.training_settings import FrozenFeatures, Layers
 from runtime.files import read_json, replacing, reserve_disk, write_json
@@ -22,7 +23,8 @@ from runtime.plural import number_of
 from runtime.progress import progress_bar
 from runtime.provenance import is_fresh, write_mark
 
-ARRAY, INDEX, MARK = "views.npy", "views.json", "embedded.json"
+CALIBRATION = 64  # pictures; ranges need few
+ARRAY, INDEX = "views.npy", "views.json"
 
 
 class FrozenTrainer:
@@ -42,7 +44,7 @@ class FrozenTrainer:
         names = _embed(self._job, self._plan, list(self._cases.index[needs_embedding]))
         write_json(folder / INDEX, names)
         outputs = [path for name in (ARRAY, INDEX, ONNX_FILE) if (path := folder / name).is_file()]
-        write_mark(folder / MARK, self._job.made_from, outputs)
+        write_mark(folder / EMBEDDED, self._job.made_from, outputs)
 
     @property
     def _external(self) -> pd.Series:
@@ -114,6 +116,15 @@ def shared_embeddings(job: Job) -> tuple[list[str], np.ndarray] | None:
     return None if content is None else (content[0], content[1].mean(axis=1, dtype=np.float32))
 
 
+def calibration_pictures(job: Job) -> np.ndarray:
+    """Return training pictures of the run, uint8 (n, side, side, 3): as many as enough, evenly over the case table."""
+    cases = job.run.read_cases()
+    names = cases.index[(cases["role"] == "train") & cases["picture"].notna()]
+    chosen = names[np.unique(np.linspace(0, len(names) - 1, CALIBRATION).astype(int))]
+    files = shard_files(job.run, job.experiment.image_size)
+    return np.concatenate([pictures for _, pictures in picture_batches(files, CALIBRATION, list(chosen))])
+
+
 def training_rows(views: np.ndarray, layers: Layers) -> np.ndarray:
     """Return the float32 rows (m, d) that a head is fitted to, from float16 embeddings ``views`` (n, views, d).
 
@@ -128,7 +139,7 @@ def training_rows(views: np.ndarray, layers: Layers) -> np.ndarray:
 def read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and a memory map of float16 embeddings (n, views, d); None if they do not exist yet."""
     folder = job.folder
-    if not is_fresh(folder / MARK, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):
+    if not is_fresh(folder / EMBEDDED, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):
         return None
     return read_json(folder / INDEX), np.load(folder / ARRAY, mmap_mode="r")
 
@@ -137,8 +148,8 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
     """Write the embeddings of the cases ``names``; return the names in the order of the rows of the array."""
     experiment, array = job.experiment, job.folder / ARRAY
     views, order = experiment.views, list[str]()
-    backbone = open_backbone(job.network, array.parent, plan)
     files = shard_files(job.run, experiment.image_size)
+    backbone = open_backbone(job.network, array.parent, plan, partial(calibration_pictures, job))
     text = f"{job.name}: embedding {number_of(len(views), 'view')}"
     with replacing(array) as temporary, progress_bar(text, len(names)) as advance:
         shape = (len(names), len(views), backbone.features)

@@ -76,3 +76,50 @@ def test_a_huge_padding_and_a_function_are_refused(model: onnx.ModelProto, tmp_p
     del model.functions[:]
     next(one for one in model.graph.node[1].attribute if one.name == "pads").ints[0] = 10**9
     assert "larger than" in refusal(model, tmp_path)
+
+
+def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the network with its first value rounded to 8 bits."""
+    values = {"scale": np.array(0.5, np.float32), "zero_point": np.array(3, np.uint8)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    source = model.graph.node[0].output[0]
+    quantise = helper.make_node("QuantizeLinear", [source, *values], ["integers"])
+    back = helper.make_node("DequantizeLinear", ["integers", *values], ["rounded"])
+    later = [node for node in model.graph.node][1:]
+    for node in later:
+        node.input[:] = ["rounded" if name == source else name for name in node.input]
+    del model.graph.node[1:]
+    model.graph.node.extend([quantise, back, *later])
+    return model
+
+
+def test_a_network_of_8_bit_integers_is_run(model: onnx.ModelProto, tmp_path: Path) -> None:
+    (tmp_path / "network.onnx").write_bytes(quantised(model).SerializeToString())
+    assert len(open_session(tmp_path / "network.onnx", threads=1)(np.zeros((3, SIDE, SIDE, 3)))[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("scale", np.array(0, np.float32), "scales are not fixed numbers above 0"),
+        ("scale", np.array([0.5, -0.5], np.float32), "scales are not fixed numbers above 0"),
+        ("zero_point", np.array([3, 4], np.uint8), "a fixed zero point for every scale"),
+    ],
+)
+def test_wrong_scales_and_zero_points_are_refused(
+    model: onnx.ModelProto, tmp_path: Path, name: str, value: np.ndarray, reason: str
+) -> None:
+    model = quantised(model)
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(value, name))
+    assert reason in refusal(model, tmp_path)
+
+
+def test_a_scale_that_is_computed_and_another_attribute_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
+    model = quantised(model)
+    (node,) = (node for node in model.graph.node if node.op_type == "DequantizeLinear")
+    node.attribute.append(helper.make_attribute("block_size", 2))
+    assert "DequantizeLinear has other attributes than axis: 1 (block_size)" in refusal(model, tmp_path)
+    del node.attribute[:]
+    node.input[1] = "integers"
+    assert "not fixed numbers" in refusal(model, tmp_path)

@@ -11,13 +11,18 @@ import pytest
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
+from level1_cnn.data.feed import picture_batches
+from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.shards import decode_pictures
+from level1_cnn.finished import model_inputs
 from level1_cnn.hardware.devices import Plan
+from level1_cnn.inference.forward import ONNX_FILE
+from level1_cnn.inference.onnx_export import open_session
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
-from level1_cnn.training.frozen import FrozenTrainer, shared_embeddings
+from level1_cnn.training.frozen import FrozenTrainer, calibration_pictures, shared_embeddings
 from level1_cnn.training_settings import FrozenFeatures
-from runtime.files import write_json
+from runtime.files import read_json, write_json
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
 from tests.level1_cnn.drawn_run import draw_data, tiny_experiment
@@ -116,6 +121,45 @@ def test_every_case_is_embedded_once_in_every_view_and_not_again(
     trainer.prepare()
     assert (job.folder / "views.npy").stat().st_mtime_ns == time
     assert np.isfinite(means).all()
+
+
+def test_the_head_is_fitted_to_what_the_network_of_8_bit_integers_says(
+    copy_of_another_patient: tuple[Job, pd.DataFrame],
+) -> None:
+    job, cases = copy_of_another_patient
+    settings = SETTINGS.model_copy(update={"precision": "int8"})
+    job = replace(job, name="int8", experiment=TINY.model_copy(update={"training": settings}))
+    gpu = replace(CPU, kind="GPU", onnx=False)  # such a network runs on the CPU wherever it is
+    trainer = FrozenTrainer(job, settings, gpu, cases)
+    trainer.prepare()
+    assert b"QuantizeLinear" in (job.folder / ONNX_FILE).read_bytes()
+    index = np.flatnonzero(np.array(read_json(job.folder / "views.json")) == "c000")
+    (_, pictures) = next(picture_batches(shard_files(job.run, 32), 1, ["c000"]))
+    features = open_session(job.folder / ONNX_FILE, outputs=[1])(pictures)[0].astype(np.float16)
+    np.testing.assert_array_equal(np.load(job.folder / "views.npy")[index, 0], features)
+
+
+def test_the_pictures_for_the_ranges_are_training_pictures_and_always_the_same(
+    copy_of_another_patient: tuple[Job, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, cases = copy_of_another_patient
+    training = list(cases.index[cases["role"] == "train"])
+    files = shard_files(job.run, 32)
+    everything = np.concatenate([pictures for _, pictures in picture_batches(files, 8, training)])
+    np.testing.assert_array_equal(calibration_pictures(job), everything)
+    monkeypatch.setattr("level1_cnn.training.frozen.CALIBRATION", 3)
+    chosen = [training[0], training[(len(training) - 1) // 2], training[-1]]
+    some = np.concatenate([pictures for _, pictures in picture_batches(files, 8, chosen)])
+    np.testing.assert_array_equal(calibration_pictures(job), some)
+
+
+def test_the_inputs_of_a_network_in_float32_do_not_name_the_precision(
+    copy_of_another_patient: tuple[Job, pd.DataFrame],
+) -> None:
+    job, _ = copy_of_another_patient
+    int8 = TINY.model_copy(update={"training": SETTINGS.model_copy(update={"precision": "int8"})})
+    assert "precision" not in model_inputs(job.run, TINY)["settings"]["training"]
+    assert model_inputs(job.run, int8)["settings"]["training"]["precision"] == "int8"
 
 
 @pytest.mark.parametrize("own", ["c000", "c006"])
