@@ -91,7 +91,7 @@ $(VERBS): $(STAMP)
 
 try-server: ## BUNDLE's page under load: latency, memory, wrong answers
 bench: ## speed of this machine, as ratios within one run
-bench-bundle: ## the networks of BUNDLE through ONNX Runtime and through TensorFlow
+bench-bundle: ## the networks of BUNDLE by TensorFlow and by ONNX Runtime, in float32 and int8
 fuzz-bundles: ## bundles with altered FILES, each loaded in a process of its own: refused, loaded, crash, hang
 $(TRIALS): $(STAMP)
 	@$(BIN)/python -m benchmarks $@ $(WORDS)

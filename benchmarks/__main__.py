@@ -150,6 +150,14 @@ def other_cameras(
     report(cameras_study(first, second, Embeddings(cache / f"lite0_{side}", side)), out)
 
 
+@app.command("early-exit")
+def early_exit(run: Path, networks: list[str]) -> None:
+    """Measure, on the out-of-fold views of NETWORKS of RUN, what stopping at a clear decision saves and costs."""
+    from benchmarks.early_exit import run_early_exit
+
+    run_early_exit(Run(run), networks)
+
+
 @app.command("fuzz-bundles")
 def fuzz_bundles(
     files: Annotated[int, typer.Option(min=1, help="altered bundles of each kind")] = 500,
