@@ -1,7 +1,7 @@
 """A finished stack as a folder of models and JSON: it scores and explains new rows; nothing is unpickled."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -57,23 +57,26 @@ class PortableStack:
         by_fold = [self._of_fold(X, fold) for fold in range(self.folds)]
         return self._update(np.mean(by_fold, axis=0))
 
-    def probability_of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
-        """Return the probabilities of one outer fold for the rows of ``X``, (n,), with the update."""
-        return self._update(self._of_fold(X, fold))
+    def explain(self, X: pd.DataFrame, by_fold: Sequence[pd.DataFrame] = ()) -> tuple[Floats, Split, Floats]:
+        """Return ``probability`` (n,), what every column of ``X`` adds to its log odds, and the folds' own (folds, n).
 
-    def explain(self, X: pd.DataFrame) -> tuple[Floats, Split]:
-        """Return ``probability`` and what every column of ``X`` adds to its log odds."""
+        The probability of a fold is for its design in ``by_fold``; without it, for ``X``.
+        """
         if not len(X):
-            return np.zeros(0), Split(np.zeros(X.shape), np.zeros(0))
+            return np.zeros(0), Split(np.zeros(X.shape), np.zeros(0)), np.zeros((self.folds, 0))
+        # One prediction per learner for both designs: for a few rows, its time hardly depends on their number.
+        both = [pd.concat([X, each]) for each in by_fold] or [X] * self.folds
         with self._lock, threadpool_limits(1, user_api="blas"):
-            scores = [self._members(X, fold, explain=True) for fold in range(self.folds)]
-        by_fold = np.stack([self._probability(members, fold) for fold, members in enumerate(scores)])
-        split = mean_probability([self._split(members, fold) for fold, members in enumerate(scores)])
-        return self._update(by_fold.mean(axis=0)), self._update_split(split)
+            scores = [self._members(rows, fold, explained=len(X)) for fold, rows in enumerate(both)]
+        probabilities = np.stack([self._probability(members, fold) for fold, members in enumerate(scores)])
+        first = [[MemberScores(each.score[: len(X)], each.split) for each in members] for members in scores]
+        split = mean_probability([self._split(members, fold) for fold, members in enumerate(first)])
+        mean = probabilities[:, : len(X)].mean(axis=0)
+        return self._update(mean), self._update_split(split), self._update(probabilities[:, -len(X) :])
 
     def _of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
         with self._lock, threadpool_limits(1, user_api="blas"):
-            return self._probability(self._members(X, fold, explain=False), fold)
+            return self._probability(self._members(X, fold, explained=0), fold)
 
     def _update(self, probability: Floats) -> Floats:
         update = self.facts.update
@@ -85,8 +88,10 @@ class PortableStack:
             return split
         return Split(update.slope * split.parts, update.intercept + update.slope * split.base)
 
-    def _members(self, X: pd.DataFrame, fold: int, *, explain: bool) -> list[MemberScores]:
-        return [mean_over_seeds(list(self._by_seed(X, each, fold, explain=explain))) for each in self.facts.members]
+    def _members(self, X: pd.DataFrame, fold: int, *, explained: int) -> list[MemberScores]:
+        """Return the scores of the rows of ``X``, and the splits of the first ``explained`` rows."""
+        members = self.facts.members
+        return [mean_over_seeds(list(self._by_seed(X, each, fold, explained=explained))) for each in members]
 
     def _probability(self, members: list[MemberScores], fold: int) -> Floats:
         weights = self.facts.weights[fold]
@@ -97,12 +102,13 @@ class PortableStack:
         blend = weighted_sum([exact_split(each) for each in members], list(self.facts.weights[fold]))
         return apply_function(blend, self._calibration(fold))
 
-    def _by_seed(self, X: pd.DataFrame, member: Member, fold: int, *, explain: bool) -> Iterator[MemberScores]:
+    def _by_seed(self, X: pd.DataFrame, member: Member, fold: int, *, explained: int) -> Iterator[MemberScores]:
         share, stage = stage_of(member.rounds, fold)
-        empty = Split(np.zeros((len(X), 0)), np.zeros(len(X)))
+        first, empty = X.iloc[:explained], Split(np.zeros((0, 0)), np.zeros(0))
         for model in self.models[member.name, fold]:
             score = model.margins(select_columns(member.name, X))[stage]
-            yield MemberScores(score, split_by_column(model, member.name, X, share, stage) if explain else empty)
+            split = split_by_column(model, member.name, first, share, stage) if explained else empty
+            yield MemberScores(score, split)
 
     def _calibration(self, fold: int) -> Callable[[Floats], Floats]:
         """Return the function from the blend's logits to the log odds at the deployment prevalence."""
@@ -146,7 +152,7 @@ def _try(stack: PortableStack, folder: Path) -> None:
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            probability, split = stack.explain(rows)
+            probability, split, _ = stack.explain(rows)
     except Exception as error:
         raise InputFault(f"{folder}: its models do not fit together ({error}); write the bundle again") from error
     if not (np.isfinite(probability).all() and np.isfinite(split.base).all() and np.isfinite(split.parts).all()):

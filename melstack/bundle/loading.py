@@ -1,6 +1,6 @@
 """A loaded bundle: it predicts new cases from their pictures and their patients' metadata."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -111,9 +111,10 @@ class Bundle:
         results = run_networks(self._networks, rows, pictures)
         tables = results.mean_tables() | foreign_tables
         blocks = build_blocks(self.manifest.blocks, rows, results.statistics, results.embeddings)
-        X = self._design(rows, tables, blocks)
-        probability, split = self._stack.explain(X)
-        table = _table(rows, probability, self._fold_probabilities(rows, results, foreign_tables, blocks))
+        by_fold = [results.fold_tables(fold) | foreign_tables for fold in range(self._stack.folds)]
+        X, *X_by_fold = self._designs(rows, [tables, *by_fold], blocks)
+        probability, split, fold_probabilities = self._stack.explain(X, X_by_fold)
+        table = _table(rows, probability, fold_probabilities)
         unusual = self._unusual(results, len(rows))
         table = table.assign(unusual=unusual, ugly_duckling=self._ugly_ducklings(rows, blocks))
         decisions = {
@@ -135,24 +136,26 @@ class Bundle:
         valid = check_new_cases(cases, list(self.manifest.metadata), pictures, [])
         return attention_maps(self._networks, match_training_columns(valid, self.manifest.metadata), pictures)
 
-    def _design(
-        self, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame], blocks: Mapping[str, pd.DataFrame]
-    ) -> pd.DataFrame:
-        return self._stack.design(design_rows(rows, tables, blocks, self.manifest.contrasts))
+    def _designs(
+        self, rows: pd.DataFrame, tables: Sequence[Mapping[str, pd.DataFrame]], blocks: Mapping[str, pd.DataFrame]
+    ) -> list[pd.DataFrame]:
+        """Return a design of ``rows`` for each of ``tables``, the networks' predictions.
 
-    def _fold_probabilities(
-        self,
-        rows: pd.DataFrame,
-        results: PictureResults,
-        foreign_tables: Mapping[str, pd.DataFrame],
-        blocks: Mapping[str, pd.DataFrame],
-    ) -> np.ndarray:
-        """Return the probabilities by the networks and models of each fold separately, (folds, n)."""
-        probabilities = []
-        for fold in range(self._stack.folds):
-            X = self._design(rows, results.fold_tables(fold) | dict(foreign_tables), blocks)
-            probabilities.append(self._stack.probability_of_fold(X, fold))
-        return np.stack(probabilities)
+        They are made in one step, as the rows of different patients: most of the time of a step does not depend on the
+        number of rows, and the page answers for one lesion.
+        """
+        copies = pd.concat([_copy_of(rows, number) for number in range(len(tables))])
+        networks = {
+            name: pd.concat([_copy_of(each[name].loc[rows.index], number) for number, each in enumerate(tables)])
+            for name in tables[0]
+        }
+        features = {
+            name: pd.concat([_copy_of(block.loc[rows.index], number) for number in range(len(tables))])
+            for name, block in blocks.items()
+        }
+        design = self._stack.design(design_rows(copies, networks, features, self.manifest.contrasts))
+        starts = range(0, len(design), max(1, len(rows)))
+        return [design.iloc[start : start + len(rows)].set_axis(rows.index) for start in starts]
 
     def _unusual(self, results: PictureResults, count: int) -> np.ndarray:
         name = self.manifest.reference
@@ -190,6 +193,14 @@ class Bundle:
                 f"({option('foreign', 'folder')})"
             )
         return {name: _probability_table(name, foreign[name], rows.index) for name in self.foreign_networks}
+
+
+def _copy_of(table: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Return ``table`` with other names of its cases and patients, in the same order."""
+    copy = table.set_axis([f"{name} {number}" for name in table.index])
+    return (
+        copy.assign(patient_id=[f"{name} {number}" for name in table["patient_id"]]) if "patient_id" in table else copy
+    )
 
 
 def _probability_table(name: str, predictions: pd.DataFrame, cases: pd.Index) -> pd.DataFrame:
