@@ -52,8 +52,8 @@ def run_portable_benchmark(run: Run, networks: Path, count: int) -> dict[str, di
             seconds[folder.name] = _in_turns(_timers(run, folder, pictures, Path(temporary)))
         say(f"{folder.name}, {len(pictures)} pictures at {side} px: {_text(seconds[folder.name])}")
         keras.backend.clear_session()
-    shared = set.intersection(*(set(times) for times in seconds.values()))
-    total = {name: np.sum([times[name] for times in seconds.values()], axis=0) for name in RUNTIMES if name in shared}
+    common = set.intersection(*(set(times) for times in seconds.values()))
+    total = {name: np.sum([times[name] for times in seconds.values()], axis=0) for name in RUNTIMES if name in common}
     rates = ", ".join(f"{len(paths) / clock:.2f} by {runtime}" for runtime, (clock, _) in total.items())
     say(f"all {len(seconds)} networks: {_text(total)}; pictures/s: {rates}")
     return seconds

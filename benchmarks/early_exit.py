@@ -30,17 +30,17 @@ def run_early_exit(run: Run, names: Sequence[str]) -> pd.DataFrame:
     for name in names:
         views = _views(run.level1 / name / "views.parquet").loc[train.index].to_numpy(np.float64)
         for share in SHARES:
-            scores, used, decisions = stop_early(views, train, share)
+            scores, counts, decisions = stop_early(views, train, share)
             full = views.mean(axis=1)
             table = pd.DataFrame({"all": full, "stopped": scores})
-            paired = patient_bootstrap(
+            gain = patient_bootstrap(
                 train["target"].to_numpy(int), table, train["patient_id"].to_numpy(), reference="stopped"
             ).loc["all"]
             # The gain of the reference, the stopped means, over the means of all views.
-            change = {"auc": roc_auc_score(train["target"], full), "change": paired["gain"]}
-            change |= {"low": paired["gain_low"], "high": paired["gain_high"]}
-            saved = 1 - used.mean() / views.shape[1]
-            rows.append({"network": name, "share": share, "saved": saved, "changed": decisions, **change})
+            change = {"auc": roc_auc_score(train["target"], full), "change": gain["gain"]}
+            change |= {"low": gain["gain_low"], "high": gain["gain_high"]}
+            gain_in_views = 1 - counts.mean() / views.shape[1]
+            rows.append({"network": name, "share": share, "saved": gain_in_views, "changed": decisions, **change})
     result = pd.DataFrame(rows).set_index(["network", "share"])
     say(result.round(4).to_string())
     return result
@@ -57,7 +57,7 @@ def stop_early(views: np.ndarray, train: pd.DataFrame, share: float) -> tuple[np
     """Return the means (n,) when stopped, the number of views (n,), and the share of decisions that differ."""
     folds, target = train["fold"].to_numpy(), train["target"].to_numpy(int)
     means = views.cumsum(axis=1) / np.arange(1, views.shape[1] + 1)
-    scores, used, differs = np.empty(len(views)), np.empty(len(views)), np.empty(len(views), bool)
+    scores, counts, differs = np.empty(len(views)), np.empty(len(views)), np.empty(len(views), bool)
     for fold in np.unique(folds):
         own, others = folds == fold, folds != fold
         threshold = np.quantile(means[others & (target == 1), -1], 1 - SENSITIVITY)
@@ -65,6 +65,6 @@ def stop_early(views: np.ndarray, train: pd.DataFrame, share: float) -> tuple[np
         is_clear = np.abs(means[own] - threshold) > margins
         is_clear[:, -1] = True
         last = is_clear.argmax(axis=1)
-        scores[own], used[own] = means[own][np.arange(own.sum()), last], last + 1
+        scores[own], counts[own] = means[own][np.arange(own.sum()), last], last + 1
         differs[own] = (scores[own] >= threshold) != (means[own, -1] >= threshold)
-    return scores, used, float(differs.mean())
+    return scores, counts, float(differs.mean())

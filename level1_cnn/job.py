@@ -11,7 +11,7 @@ from runtime.invocation import command
 from runtime.provenance import check_outputs, is_fresh
 from runtime.run_folder import Run
 
-EMBEDDED = "embedded.json"  # mark of the embeddings and the network of a frozen model, in the model's folder
+EMBEDDINGS_MARK = "embedded.json"  # mark of the embeddings and the network of a frozen model, in the model's folder
 PRETRAIN = "pretrain"  # folder of a model's pretraining stage, in the model's folder
 BACKBONE_FILE = "backbone.weights.h5"  # in the folder of the stage; other models can start from it
 
@@ -62,7 +62,7 @@ class Job:
 
 def part_marks(folder: Path) -> list[Path]:
     """Return the marks of the parts of a model in ``folder``: shared embeddings, pretraining stage, folds."""
-    return sorted([*folder.glob(EMBEDDED), *folder.glob("*/done.json")])
+    return sorted([*folder.glob(EMBEDDINGS_MARK), *folder.glob("*/done.json")])
 
 
 def intact_fold_file(path: Path) -> Path:

@@ -43,7 +43,7 @@ def quantise(path: Path, pictures: np.ndarray, name: str) -> None:
             "them; leave precision out"
         )
     names, scales = [node.name for node in nodes], _scales(network.graph, weights)
-    write_network(_quantised(network, names, scales, pictures), path)
+    write_network(_with_integers(network, names, scales, pictures), path)
 
 
 def weight_scales(weights: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ def _scales(graph: Any, names: set[str]) -> dict[str, list[dict[str, Any]]]:  # 
     return overrides
 
 
-def _quantised(
+def _with_integers(
     network: Any,  # noqa: ANN401
     nodes: Sequence[str],
     scales: dict[str, list[dict[str, Any]]],

@@ -24,7 +24,7 @@ OPERATOR_NAMES = (
     "Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where"
 )
 OPERATORS = frozenset(OPERATOR_NAMES.split())
-SCALED = {"QuantizeLinear", "DequantizeLinear"}
+WITH_SCALES = {"QuantizeLinear", "DequantizeLinear"}
 ITEM_TYPES = {1: "<f4", 2: "<u1", 3: "<i1", 6: "<i4", 7: "<i8", 9: "<u1", 10: "<f2", 11: "<f8"}  # of TensorProto
 # Numbers of the fields in onnx.proto: those that a file may have.
 MODEL = {1: "ir_version", 2: "producer", 3: "producer_version", 4: "domain", 5: "model_version", 6: "doc", 7: "graph"}
@@ -134,7 +134,7 @@ def _check_node(node: Message, ready: set[str]) -> None:
 def _check_scale(node: Message, constants: dict[str, np.ndarray]) -> None:
     """Check that a node between numbers and 8-bit integers has fixed scales above 0, and a zero point for each."""
     operator = _text(node["operator"], "a node")
-    if operator not in SCALED:
+    if operator not in WITH_SCALES:
         return
     attributes = [_message(content, ATTRIBUTE, operator) for content in node["attributes"]]
     unknown_names = {_text(attribute["name"], operator) for attribute in attributes} - {"axis"}

@@ -51,7 +51,7 @@ def export(model: keras.Model, path: Path) -> Path:
         # Keras looks for `np.object`, and NumPy 2 warns that this name will get a new meaning.
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         model.export(str(temporary), format="onnx", verbose=False)
-        temporary.write_bytes(_numbered(_parse(temporary.read_bytes())))
+        temporary.write_bytes(_bytes_with_numbers(_parse(temporary.read_bytes())))
     return path
 
 
@@ -80,7 +80,7 @@ def write_network(network: Any, path: Path) -> None:  # noqa: ANN401
     """Write ``network`` to ``path`` in the form of exported networks; raise InputFault if no bundle may hold it."""
     _clear_notes(network)
     with replacing(path) as temporary:
-        temporary.write_bytes(_numbered(network))
+        temporary.write_bytes(_bytes_with_numbers(network))
         read_onnx(temporary)
 
 
@@ -102,7 +102,7 @@ def _clear_notes(network: Any) -> None:  # noqa: ANN401
             tensor.ClearField("data_location")  # "in this file", which is what a tensor without the field says, too
 
 
-def _numbered(network: Any) -> bytes:  # noqa: ANN401
+def _bytes_with_numbers(network: Any) -> bytes:  # noqa: ANN401
     """Order the nodes, and name nodes, outputs, constants and intermediate values by numbers; inputs keep their names.
 
     The names by tf2onnx, and its order of nodes and constants, depend on the order of sets and on counters, which

@@ -27,17 +27,17 @@ def _graph(content: int | memoryview, indices: Sequence[int]) -> memoryview:
     outputs = [value for number, value in graph if number == OUTPUTS]
     if max(indices) >= len(outputs):
         raise MessageFault(f"it has {len(outputs)} outputs; expected {max(indices) + 1}")
-    chosen = [output for index, output in enumerate(outputs) if index in indices]
-    needed = {name for output in chosen for name in _texts(output, VALUE_NAME)}
-    kept = list[Field]()
+    selection = [output for index, output in enumerate(outputs) if index in indices]
+    names = {name for output in selection for name in _texts(output, VALUE_NAME)}
+    parts = list[Field]()
     for number, value in reversed(graph):  # every node stands after those that it reads
         if number == NODES:
-            if needed.isdisjoint(_texts(value, NODE_OUTPUTS)):
+            if names.isdisjoint(_texts(value, NODE_OUTPUTS)):
                 continue
-            needed.update(_texts(value, NODE_INPUTS))
+            names.update(_texts(value, NODE_INPUTS))
         if number != OUTPUTS:
-            kept.append((number, value))
-    return memoryview(_message([*reversed(kept), *((OUTPUTS, output) for output in chosen)]))
+            parts.append((number, value))
+    return memoryview(_message([*reversed(parts), *((OUTPUTS, output) for output in selection)]))
 
 
 def _texts(message: int | memoryview, field: int) -> list[bytes]:

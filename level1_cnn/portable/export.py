@@ -12,7 +12,7 @@ from level1_cnn.experiment import Experiment
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inspect.gradcam import read_trained_experiment
-from level1_cnn.job import EMBEDDED, Job, intact_fold_file
+from level1_cnn.job import EMBEDDINGS_MARK, Job, intact_fold_file
 from level1_cnn.networks.head import head_of
 from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map
 from level1_cnn.portable.network import BACKBONE_FILE, FACTS, NetworkFacts, fold_file, head_file
@@ -64,7 +64,7 @@ def export_frozen_network(job: Job, path: Path) -> None:
     Raises InputFault if the file of a network that exists in no other form is missing or damaged.
     """
     if job.experiment.needs_onnx:
-        check_outputs(job.folder / EMBEDDED, f"{command('oof')} writes the network again")
+        check_outputs(job.folder / EMBEDDINGS_MARK, f"{command('oof')} writes the network again")
     _copy_or_export(job.folder / ONNX_FILE, path, lambda: with_last_map(build_backbone(job.network)))
 
 

@@ -15,7 +15,7 @@ from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE, open_backbone
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
-from level1_cnn.job import EMBEDDED, Job
+from level1_cnn.job import EMBEDDINGS_MARK, Job
 from level1_cnn.training.linear_head import fit_head
 from level1_cnn.training_settings import FrozenFeatures, Layers
 from runtime.files import read_json, replacing, reserve_disk, write_json
@@ -44,7 +44,7 @@ class FrozenTrainer:
         names = _embed(self._job, self._plan, list(self._cases.index[needs_embedding]))
         write_json(folder / INDEX, names)
         outputs = [path for name in (ARRAY, INDEX, ONNX_FILE) if (path := folder / name).is_file()]
-        write_mark(folder / EMBEDDED, self._job.made_from, outputs)
+        write_mark(folder / EMBEDDINGS_MARK, self._job.made_from, outputs)
 
     @property
     def _external(self) -> pd.Series:
@@ -120,9 +120,9 @@ def calibration_pictures(job: Job) -> np.ndarray:
     """Return training pictures of the run, uint8 (n, side, side, 3): as many as enough, evenly over the case table."""
     cases = job.run.read_cases()
     names = cases.index[(cases["role"] == "train") & cases["picture"].notna()]
-    chosen = names[np.unique(np.linspace(0, len(names) - 1, CALIBRATION).astype(int))]
+    selection = names[np.unique(np.linspace(0, len(names) - 1, CALIBRATION).astype(int))]
     files = shard_files(job.run, job.experiment.image_size)
-    return np.concatenate([pictures for _, pictures in picture_batches(files, CALIBRATION, list(chosen))])
+    return np.concatenate([pictures for _, pictures in picture_batches(files, CALIBRATION, list(selection))])
 
 
 def training_rows(views: np.ndarray, layers: Layers) -> np.ndarray:
@@ -139,7 +139,7 @@ def training_rows(views: np.ndarray, layers: Layers) -> np.ndarray:
 def read_views(job: Job) -> tuple[list[str], np.ndarray] | None:
     """Return image_names and a memory map of float16 embeddings (n, views, d); None if they do not exist yet."""
     folder = job.folder
-    if not is_fresh(folder / EMBEDDED, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):
+    if not is_fresh(folder / EMBEDDINGS_MARK, job.made_from, [folder / ARRAY, folder / INDEX], hash_all=True):
         return None
     return read_json(folder / INDEX), np.load(folder / ARRAY, mmap_mode="r")
 

@@ -67,7 +67,7 @@ class PortableStack:
         # One prediction per learner for both designs: for a few rows, its time hardly depends on their number.
         both = [pd.concat([X, each]) for each in by_fold] or [X] * self.folds
         with self._lock, threadpool_limits(1, user_api="blas"):
-            scores = [self._members(rows, fold, explained=len(X)) for fold, rows in enumerate(both)]
+            scores = [self._members(rows, fold, first=len(X)) for fold, rows in enumerate(both)]
         probabilities = np.stack([self._probability(members, fold) for fold, members in enumerate(scores)])
         first = [[MemberScores(each.score[: len(X)], each.split) for each in members] for members in scores]
         split = mean_probability([self._split(members, fold) for fold, members in enumerate(first)])
@@ -76,7 +76,7 @@ class PortableStack:
 
     def _of_fold(self, X: pd.DataFrame, fold: int) -> Floats:
         with self._lock, threadpool_limits(1, user_api="blas"):
-            return self._probability(self._members(X, fold, explained=0), fold)
+            return self._probability(self._members(X, fold, first=0), fold)
 
     def _update(self, probability: Floats) -> Floats:
         update = self.facts.update
@@ -88,10 +88,10 @@ class PortableStack:
             return split
         return Split(update.slope * split.parts, update.intercept + update.slope * split.base)
 
-    def _members(self, X: pd.DataFrame, fold: int, *, explained: int) -> list[MemberScores]:
-        """Return the scores of the rows of ``X``, and the splits of the first ``explained`` rows."""
+    def _members(self, X: pd.DataFrame, fold: int, *, first: int) -> list[MemberScores]:
+        """Return the scores of the rows of ``X``, and the splits of the first ``first`` rows."""
         members = self.facts.members
-        return [mean_over_seeds(list(self._by_seed(X, each, fold, explained=explained))) for each in members]
+        return [mean_over_seeds(list(self._by_seed(X, each, fold, first=first))) for each in members]
 
     def _probability(self, members: list[MemberScores], fold: int) -> Floats:
         weights = self.facts.weights[fold]
@@ -102,12 +102,12 @@ class PortableStack:
         blend = weighted_sum([exact_split(each) for each in members], list(self.facts.weights[fold]))
         return apply_function(blend, self._calibration(fold))
 
-    def _by_seed(self, X: pd.DataFrame, member: Member, fold: int, *, explained: int) -> Iterator[MemberScores]:
+    def _by_seed(self, X: pd.DataFrame, member: Member, fold: int, *, first: int) -> Iterator[MemberScores]:
         share, stage = stage_of(member.rounds, fold)
-        first, empty = X.iloc[:explained], Split(np.zeros((0, 0)), np.zeros(0))
+        own_rows, empty = X.iloc[:first], Split(np.zeros((0, 0)), np.zeros(0))
         for model in self.models[member.name, fold]:
             score = model.margins(select_columns(member.name, X))[stage]
-            split = split_by_column(model, member.name, first, share, stage) if explained else empty
+            split = split_by_column(model, member.name, own_rows, share, stage) if first else empty
             yield MemberScores(score, split)
 
     def _calibration(self, fold: int) -> Callable[[Floats], Floats]:

@@ -78,7 +78,7 @@ def test_a_huge_padding_and_a_function_are_refused(model: onnx.ModelProto, tmp_p
     assert "larger than" in refusal(model, tmp_path)
 
 
-def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+def with_8_bits(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the network with its first value rounded to 8 bits."""
     values = {"scale": np.array(0.5, np.float32), "zero_point": np.array(3, np.uint8)}
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
@@ -94,7 +94,7 @@ def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_a_network_of_8_bit_integers_is_run(model: onnx.ModelProto, tmp_path: Path) -> None:
-    (tmp_path / "network.onnx").write_bytes(quantised(model).SerializeToString())
+    (tmp_path / "network.onnx").write_bytes(with_8_bits(model).SerializeToString())
     assert len(open_session(tmp_path / "network.onnx", threads=1)(np.zeros((3, SIDE, SIDE, 3)))[0]) == 3
 
 
@@ -109,14 +109,14 @@ def test_a_network_of_8_bit_integers_is_run(model: onnx.ModelProto, tmp_path: Pa
 def test_wrong_scales_and_zero_points_are_refused(
     model: onnx.ModelProto, tmp_path: Path, name: str, value: np.ndarray, reason: str
 ) -> None:
-    model = quantised(model)
+    model = with_8_bits(model)
     (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
     tensor.CopyFrom(numpy_helper.from_array(value, name))
     assert reason in refusal(model, tmp_path)
 
 
 def test_a_scale_that_is_computed_and_another_attribute_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
-    model = quantised(model)
+    model = with_8_bits(model)
     (node,) = (node for node in model.graph.node if node.op_type == "DequantizeLinear")
     node.attribute.append(helper.make_attribute("block_size", 2))
     assert "DequantizeLinear has other attributes than axis: 1 (block_size)" in refusal(model, tmp_path)

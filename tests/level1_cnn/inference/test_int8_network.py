@@ -57,7 +57,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def quantised(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def integers(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = Path(shutil.copy(original, tmp_path_factory.mktemp("int8") / "network.onnx"))
     quantise(path, pictures(), "drawn")
     return path
@@ -67,38 +67,38 @@ def relative_error(values: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(values - expected) / np.linalg.norm(expected))
 
 
-def test_features_and_map_are_close_to_those_of_the_original(original: Path, quantised: Path) -> None:
-    maps, features = open_session(quantised)(pictures())
+def test_features_and_map_are_close_to_those_of_the_original(original: Path, integers: Path) -> None:
+    maps, features = open_session(integers)(pictures())
     maps_before, features_before = open_session(original)(pictures())
     assert relative_error(features, features_before) < 0.02
     assert relative_error(maps, maps_before) < 0.03
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-4, atol=1e-5)
 
 
-def test_a_bundle_may_hold_the_file(quantised: Path) -> None:
-    assert read_onnx(quantised) == quantised.read_bytes()
+def test_a_bundle_may_hold_the_file(integers: Path) -> None:
+    assert read_onnx(integers) == integers.read_bytes()
 
 
-def test_every_convolution_computes_with_integers_and_no_limit_or_normalisation_is_left(quantised: Path) -> None:
-    operators = [node.op_type for node in onnx.load(quantised).graph.node]
+def test_every_convolution_computes_with_integers_and_no_limit_or_normalisation_is_left(integers: Path) -> None:
+    operators = [node.op_type for node in onnx.load(integers).graph.node]
     assert "Clip" not in operators
     assert "BatchNormalization" not in operators
     assert operators.count("Mul") == 1  # of the pixels
     options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(quantised.with_name("optimised.onnx"))
-    onnxruntime.InferenceSession(quantised.read_bytes(), options, providers=["CPUExecutionProvider"])
-    optimised = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
-    assert optimised.count("QLinearConv") == operators.count("Conv") == 4
-    assert "Conv" not in optimised
+    options.optimized_model_filepath = str(integers.with_name("optimised.onnx"))
+    onnxruntime.InferenceSession(integers.read_bytes(), options, providers=["CPUExecutionProvider"])
+    after = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    assert after.count("QLinearConv") == operators.count("Conv") == 4
+    assert "Conv" not in after
 
 
-def test_no_sum_of_two_products_saturates_16_bits(quantised: Path) -> None:
+def test_no_sum_of_two_products_saturates_16_bits(integers: Path) -> None:
     # Without optimisations ONNX Runtime computes the same network with floating-point numbers, which never saturate.
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    exact = onnxruntime.InferenceSession(quantised.read_bytes(), options, providers=["CPUExecutionProvider"])
+    exact = onnxruntime.InferenceSession(integers.read_bytes(), options, providers=["CPUExecutionProvider"])
     expected = exact.run(None, {"pixels": pictures().astype(np.float32)})[1]
-    assert relative_error(open_session(quantised)(pictures())[1], expected) < 0.005
+    assert relative_error(open_session(integers)(pictures())[1], expected) < 0.005
 
 
 def test_the_largest_weight_and_the_largest_pair_decide_the_scale_of_a_channel() -> None:
@@ -137,9 +137,9 @@ quantise(Path(sys.argv[1]), pictures(), "drawn")
 
 
 @pytest.mark.full
-def test_every_process_writes_the_same_file(original: Path, quantised: Path, tmp_path: Path) -> None:
+def test_every_process_writes_the_same_file(original: Path, integers: Path, tmp_path: Path) -> None:
     for seed in ("1", "2"):  # the order of sets of texts depends on the seed of hashes
         path = shutil.copy(original, tmp_path / f"{seed}.onnx")
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", QUANTISE, path], env=environment, check=True)
-        assert path.read_bytes() == quantised.read_bytes()
+        assert path.read_bytes() == integers.read_bytes()

@@ -12,6 +12,7 @@ from level1_cnn import backbones
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE, TensorFlowForward, final_forward
 from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_outputs import select_outputs
 from runtime.errors import InputFault
 
 CPU = Plan("CPU", False, "float32", True, 32)
@@ -174,3 +175,16 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
 def test_the_module_does_not_need_tensorflow():
     code = "import sys, level1_cnn.inference.onnx_export; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_output_that_the_file_lacks_is_refused(tiny_file):
+    with pytest.raises(InputFault, match="it has 2 outputs; expected 3"):
+        open_session(tiny_file, outputs=[2])
+
+
+def test_a_selection_of_outputs_has_their_values_and_only_their_nodes(tiny_file):
+    both, selection = tiny_file.read_bytes(), select_outputs(tiny_file.read_bytes(), [0])
+    assert both.count(b"Sigmoid") == 1
+    assert b"Sigmoid" not in selection
+    (features,) = open_session(tiny_file, outputs=[0])(pictures(3, 32))
+    np.testing.assert_array_equal(features, open_session(tiny_file)(pictures(3, 32))[0])

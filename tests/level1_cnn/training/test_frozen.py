@@ -129,7 +129,7 @@ def test_the_head_is_fitted_to_what_the_network_of_8_bit_integers_says(
     job, cases = copy_of_another_patient
     settings = SETTINGS.model_copy(update={"precision": "int8"})
     job = replace(job, name="int8", experiment=TINY.model_copy(update={"training": settings}))
-    gpu = replace(CPU, kind="GPU", onnx=False)  # such a network runs on the CPU wherever it is
+    gpu = replace(CPU, kind="GPU", onnx=False)  # such a network runs on the CPU beside any device
     trainer = FrozenTrainer(job, settings, gpu, cases)
     trainer.prepare()
     assert b"QuantizeLinear" in (job.folder / ONNX_FILE).read_bytes()
@@ -148,8 +148,8 @@ def test_the_pictures_for_the_ranges_are_training_pictures_and_always_the_same(
     everything = np.concatenate([pictures for _, pictures in picture_batches(files, 8, training)])
     np.testing.assert_array_equal(calibration_pictures(job), everything)
     monkeypatch.setattr("level1_cnn.training.frozen.CALIBRATION", 3)
-    chosen = [training[0], training[(len(training) - 1) // 2], training[-1]]
-    some = np.concatenate([pictures for _, pictures in picture_batches(files, 8, chosen)])
+    selection = [training[0], training[(len(training) - 1) // 2], training[-1]]
+    some = np.concatenate([pictures for _, pictures in picture_batches(files, 8, selection)])
     np.testing.assert_array_equal(calibration_pictures(job), some)
 
 
