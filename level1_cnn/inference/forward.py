@@ -42,12 +42,12 @@ class FrozenBackbone(NamedTuple):
 
 
 def open_backbone(
-    experiment: Experiment, folder: Path, plan: Plan, calibration: Callable[[], np.ndarray]
+    experiment: Experiment, folder: Path, plan: Plan, calibration: Callable[[], np.ndarray] | None = None
 ) -> FrozenBackbone:
     """Return the frozen network of ``experiment``, and write it to ``folder`` as ONNX as ``final_forward`` does.
 
-    ``calibration`` returns pictures uint8 (n, side, side, 3), from which a network of 8-bit integers takes its ranges.
-    Such a network, and one from an ONNX file, always runs on the CPU.
+    ``calibration`` returns pictures uint8 (n, side, side, 3), from which a network of 8-bit integers takes its ranges;
+    without it, such a network raises ValueError. It runs on the CPU, as a network from an ONNX file does.
     """
     path = folder / ONNX_FILE
     if experiment.onnx is not None:
@@ -60,6 +60,8 @@ def open_backbone(
             return FrozenBackbone(final_forward(model, folder, plan), features, parameters)
         export(with_last_map(model), path)
     if experiment.is_int8:
+        if calibration is None:
+            raise ValueError("a network of 8-bit integers needs pictures for its ranges")
         quantise(path, calibration(), experiment.variant)
     return FrozenBackbone(open_session(path, outputs=[1]), features, parameters)
 
