@@ -20,7 +20,7 @@ from level2_stack.recipe import BLEND, Recipe, check_recipe
 from runtime.progress import say
 
 Floats = NDArray[np.float64]
-# Networks that see the attributes of one lesion, with noise (standard deviation), but neither the metadata nor the
+# Networks that see the signs of one lesion, with noise (standard deviation), but neither the metadata nor the
 # patient's other lesions.
 NOISES = {"weak": (0.8, 0.8, 0.8), "equal": (0.25, 0.25, 0.25), "strong": (0.05, 0.8, 0.8)}
 # Networks that each know the risk itself, metadata and other lesions included, with noise of their own on the log odds:

@@ -1,4 +1,4 @@
-"""A substitute for level one: scikit-learn models on noisy attributes of the clinic's lesions, trained fold by fold."""
+"""A substitute for level one: scikit-learn models on noisy signs of the clinic's lesions, trained fold by fold."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from features.cases.fold_design.by_patient import assign_folds
-from features.clinic.cohort import ATTRIBUTES, draw_cohort
+from features.clinic.cohort import SIGNS, draw_cohort
 from features.clinic.folder import METADATA
 
 Floats = NDArray[np.float64]
@@ -24,7 +24,7 @@ CLIP = 1e-3  # probabilities stay within CLIP and 1 - CLIP; a share of five neig
 
 @dataclass(frozen=True)
 class Network:
-    """A model of a lesion's attributes with added ``noise`` (standard deviation) and ``idle`` uninformative columns."""
+    """A model of a lesion's signs with added ``noise`` (standard deviation) and ``idle`` uninformative columns."""
 
     noise: float
     idle: int
@@ -47,7 +47,7 @@ KINDS = {"steady": STEADY, "overfitting": OVERFITTING}
 
 
 def draw_cases(train: int, test: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the clinic ``seed`` with its latent attributes and risk, and its case table as a run would freeze it.
+    """Return the clinic ``seed`` with its signs and risk, and its case table as a run would freeze it.
 
     Targets are drawn again, independently for each row. The clinic draws targets of similar risk together, so two
     clinics differ less than two samples of patients, and confidence intervals would look better than they are.
@@ -125,8 +125,8 @@ def train_level_one(
 
 def _inputs(cohort: pd.DataFrame, network: Network, random: np.random.Generator) -> Floats:
     """Return the network's inputs for every case; they are drawn once, since a lesion is photographed once."""
-    attributes = cohort[list(ATTRIBUTES)].to_numpy() + random.normal(0, network.noise, (len(cohort), len(ATTRIBUTES)))
-    return np.hstack([attributes, random.normal(0, IDLE_SPREAD, (len(cohort), network.idle))])
+    signs = cohort[list(SIGNS)].to_numpy() + random.normal(0, network.noise, (len(cohort), len(SIGNS)))
+    return np.hstack([signs, random.normal(0, IDLE_SPREAD, (len(cohort), network.idle))])
 
 
 def _fit(

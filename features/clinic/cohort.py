@@ -12,15 +12,18 @@ from sklearn.metrics import roc_auc_score
 from features.clinic.camera import CAMERAS
 from runtime.errors import InputFault
 
-ATTRIBUTES = ("asymmetry", "border", "variegation", "size", "darkness")
+# The risk depends on the signs alone. They and the looks vary between lesions, the phenotype between patients.
+SIGNS = ("atypia", "streaks", "clods", "veil", "regression", "imbalance")
+LOOKS = ("asymmetry", "border", "variegation", "size", "darkness")
 PHENOTYPE = ("tone", "redness", "freckles", "warmth", "network", "globules", "hair")
 
-# The logit of the risk. The weights were chosen by the AUC of logistic regressions on the true values: all 0.94, one
-# picture 0.81, metadata 0.70, so that neither a perfect network nor the metadata alone is enough.
-INTERCEPT = -3.4
-RELATIVE = np.array((3.5, 3.5, 3.5, 2.1, 2.8))  # per attribute: weight of its deviation from the patient's median
-ABSOLUTE = np.array((1.1, 1.1, 1.1, 0.9, 0.7))  # per attribute: weight of its value in one picture
-PER_DECADE, MALE = 0.95, 1.25
+# The logit of the risk. The weights were chosen by the AUC of logistic regressions on the true values: all 0.95, one
+# picture 0.88, metadata 0.68, so that neither a perfect network nor the metadata alone is enough. Veil and regression
+# weigh less than the other signs, because mean colours show them.
+INTERCEPT = -4.1
+RELATIVE = np.array((4.5, 5.0, 3.0, 1.2, 1.2, 1.2))
+ABSOLUTE = np.array((3.2, 3.6, 2.2, 0.9, 0.9, 0.9))
+PER_DECADE, MALE = 0.85, 1.1
 SITES = {  # name: share of the lesions, logit
     "torso": (0.50, 0.0),
     "lower extremity": (0.25, -0.5),
@@ -34,7 +37,7 @@ SITES = {  # name: share of the lesions, logit
 def draw_cohort(train: int, test: int, seed: int) -> pd.DataFrame:
     """Return every case of a clinic, without pictures: index image_name, one row per train and test case.
 
-    Columns: role, the contest's columns, the latent attributes and phenotype in [0, 1], camera, risk (the true
+    Columns: role, the contest's columns, signs, looks and phenotype in [0, 1], camera, risk (the true
     probability of melanoma) and target ~ Bernoulli(risk). A small cohort is drawn again as a whole until it can be
     split into folds: at least 4 malignant train pictures of 4 patients if ``train`` >= 24, and both classes in every
     role with 8 or more pictures. With 100 pictures or more the first draw nearly always passes, so targets follow the
@@ -53,14 +56,14 @@ def draw_cohort(train: int, test: int, seed: int) -> pd.DataFrame:
 def melanoma_risk(cohort: pd.DataFrame) -> NDArray[np.float64]:
     """Return the true probability of melanoma, shape (cases,), from values that pictures and tables show.
 
-    Its logit is linear in each attribute's deviation from the median over the patient's pictures (the ugly duckling
-    sign; zero for a patient's only picture), in the attributes themselves, and in age, sex and site, where a missing
-    value counts as neutral. No model has a higher expected AUC than this risk, and a model can reach it, because all
-    its inputs are visible.
+    Its logit is linear in each sign's deviation from the median over the patient's pictures (an ugly duckling; zero for
+    a patient's only picture), in the signs themselves, and in age, sex and site, where a missing value counts as
+    neutral. Looks do not matter, so that statistics of size, colour and outline tell little. No model has a higher
+    expected AUC than this risk, and a model can reach it, because all its inputs are visible.
     """
-    looks = cohort[list(ATTRIBUTES)]
-    typical = looks.groupby(cohort["patient_id"]).transform("median")
-    logit = INTERCEPT + (looks - typical).to_numpy() @ RELATIVE + (looks.to_numpy() - 0.5) @ ABSOLUTE
+    signs = cohort[list(SIGNS)]
+    typical = signs.groupby(cohort["patient_id"]).transform("median")
+    logit = INTERCEPT + (signs - typical).to_numpy() @ RELATIVE + (signs.to_numpy() - 0.5) @ ABSOLUTE
     logit += PER_DECADE * (cohort["age_approx"].fillna(50.0).to_numpy() - 50) / 10
     logit += MALE * cohort["sex"].map({"male": 0.5, "female": -0.5}).fillna(0.0).to_numpy()
     logit += cohort["anatom_site_general_challenge"].map({name: site[1] for name, site in SITES.items()}).fillna(0.0)
@@ -84,7 +87,8 @@ def _draw_part(rng: Generator, cases: int, role: str) -> pd.DataFrame:
     share = rng.gamma(2.0, size=len(patients))
     pictures = 1 + rng.multinomial(cases - len(patients), share / share.sum())
     part = patients.loc[np.repeat(patients.index, pictures)].reset_index(drop=True)
-    part[list(ATTRIBUTES)] = _attributes(rng, part[list(ATTRIBUTES)].to_numpy())
+    part[list(SIGNS)] = _signs(rng, part[list(SIGNS)].to_numpy())
+    part[list(LOOKS)] = ndtr((part[list(LOOKS)].to_numpy() + rng.standard_normal((cases, len(LOOKS)))) / 2**0.5)
     part["camera"] = np.where(rng.random(cases) < 0.2, rng.integers(len(CAMERAS), size=cases), part["camera"])
     shares = [site[0] for site in SITES.values()]
     part["anatom_site_general_challenge"] = rng.choice(np.array(list(SITES), object), cases, p=shares)
@@ -103,10 +107,11 @@ def _patients(rng: Generator, patients: int) -> pd.DataFrame:
     frame["age_approx"] = np.clip(5.0 * np.round((50 + 15 * ndtri(_even(rng, patients))) / 5), 15.0, 90.0)
     frame["camera"] = rng.integers(len(CAMERAS), size=patients)
     frame[list(PHENOTYPE)] = rng.beta(1.6, 2.0, (patients, len(PHENOTYPE)))
-    # In some patients all moles are unusual: attributes share a level per patient (correlation 0.56), so that absolute
+    # In some patients all moles are unusual: signs share a level per patient (correlation 0.36), so that absolute
     # values mislead, and only the comparison with the patient's other moles does not.
-    common, own = ndtri(_even(rng, patients))[:, None], rng.standard_normal((patients, len(ATTRIBUTES)))
-    frame[list(ATTRIBUTES)] = 0.75 * common + np.sqrt(1 - 0.75**2) * own
+    common, own = ndtri(_even(rng, patients))[:, None], rng.standard_normal((patients, len(SIGNS)))
+    frame[list(SIGNS)] = 0.6 * common + np.sqrt(1 - 0.6**2) * own
+    frame[list(LOOKS)] = rng.standard_normal((patients, len(LOOKS)))
     return frame
 
 
@@ -115,11 +120,11 @@ def _even(rng: Generator, size: int) -> NDArray[np.float64]:
     return np.asarray((rng.permutation(size) + rng.random(size)) / size)
 
 
-def _attributes(rng: Generator, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    # About every fourth mole is unusual in all attributes at once: an ugly duckling, malignant or benign.
+def _signs(rng: Generator, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    # About every fourth mole is unusual in several signs at once: an ugly duckling, malignant or benign.
     cases, width = levels.shape
-    odd = (rng.random((cases, 1)) < 0.25) * rng.uniform(0.8, 2.0, (cases, 1)) * rng.uniform(0.5, 1.0, (cases, width))
-    latent = levels + 0.6 * rng.standard_normal((cases, width)) + odd - 0.26
+    odd = (rng.random((cases, 1)) < 0.25) * rng.uniform(0.8, 2.0, (cases, 1)) * rng.uniform(0.0, 1.0, (cases, width))
+    latent = levels + 0.6 * rng.standard_normal((cases, width)) + odd - 0.17
     return np.asarray(ndtr(latent / 1.23))
 
 

@@ -11,7 +11,7 @@ from runtime.progress import track
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1  # increase it if the same seed gives other tables or pictures
+VERSION = 2  # increase it if the same seed gives other tables or pictures
 METADATA = ["patient_id", "sex", "age_approx", "anatom_site_general_challenge"]
 LABELS = ["diagnosis", "benign_malignant", "target"]
 TABLES = ("train.csv", "test.csv", "sample_submission.csv", "truth.csv")
@@ -41,7 +41,8 @@ def draw_clinic(folder: Path, *, train: int = 1000, test: int = 400, seed: int =
 def _draw_pictures(folder: Path, cohort: "pd.DataFrame", seed: int, jobs: int) -> None:
     from joblib import Parallel, delayed
 
-    from features.clinic.lesions import Lesion, write_lesion
+    from features.clinic.description import Lesion
+    from features.clinic.lesions import write_lesion
 
     paths = [folder / "jpeg" / role / f"{name}.jpg" for name, role in cohort["role"].items()]
     for role in ("train", "test"):

@@ -11,8 +11,10 @@ from numpy.random import SeedSequence, default_rng
 from scipy.special import expit, logit, ndtr
 
 from features.clinic.camera import CAMERAS
+from features.clinic.cohort import SIGNS
+from features.clinic.description import Lesion
 from features.clinic.isic2024_cohort import LOOKS, RELATIVE, UNMEASURED_WEIGHT, draw_total_body
-from features.clinic.lesions import Lesion, draw_lesion
+from features.clinic.lesions import draw_lesion
 from features.pictures.read import encode_jpeg, resize_square
 from runtime.errors import InputFault, list_names
 from runtime.files import read_json, replacing, write_json
@@ -21,7 +23,7 @@ from runtime.progress import say, track
 if TYPE_CHECKING:
     import h5py
 
-VERSION = 1  # increase it if the same seed gives other tables or pictures
+VERSION = 2  # increase it if the same seed gives other tables or pictures
 MARK = "clinic.json"
 # Simulated networks -> the noise in their logits; COMMON_NOISE is the share of its variance that all networks share.
 NETWORKS = {"cnn_a": 1.0, "cnn_b": 1.3, "cnn_c": 1.6, "cnn_d": 2.0}
@@ -165,7 +167,7 @@ def _store(file: "h5py.File", lesions: pd.Index, jpegs: Sequence[bytes]) -> None
 
 
 def _lesions(part: pd.DataFrame) -> list[Lesion]:
-    """Return the lesions to draw: LOOKS as attributes, and the hidden attribute as pigment network and globules."""
+    """Return the lesions to draw: LOOKS as looks, and the hidden attribute as the signs that no camera measures."""
     looks = {name: ndtr(part[name].to_numpy(np.float64)).tolist() for name in (*LOOKS, "hidden")}
     # A patient's skin tone is the same in all pictures: a number from the digits of the name.
     tones = [int(name[-4:]) / 10_000 for name in part["patient_id"].astype(str)]
@@ -173,19 +175,20 @@ def _lesions(part: pd.DataFrame) -> list[Lesion]:
 
 
 def _lesion(looks: dict[str, float], tone: float) -> Lesion:
-    hidden_look = looks["hidden"]
+    unmeasured = looks["hidden"]
     return Lesion(
+        **dict.fromkeys(SIGNS, unmeasured),
         asymmetry=looks["asymmetry"],
         border=looks["border"],
-        variegation=(looks["colour"] + hidden_look) / 2,
+        variegation=looks["colour"],
         size=looks["size"],
         darkness=looks["darkness"],
         tone=tone,
         redness=0.3,
         freckles=1 - tone,
         warmth=0.5,
-        network=hidden_look,
-        globules=hidden_look,
+        network=0.5,
+        globules=0.5,
         hair=0.2,
         camera=len(CAMERAS) - 1,
     )

@@ -1,6 +1,5 @@
 """Draw the synthetic clinic's pictures: a lesion on a patient's skin, from a description and a random generator."""
 
-from dataclasses import dataclass
 from math import cos, pi, sin
 from pathlib import Path
 
@@ -11,6 +10,9 @@ from PIL import Image
 from scipy.special import expit
 
 from features.clinic.camera import CAMERAS, Field, Picture, centred_grid, photograph
+from features.clinic.description import Lesion
+from features.clinic.noise import cloud, enlarge
+from features.clinic.structures import Plane, clods, pigment_network, regression, streaks, veil
 
 # Skin from fair to dark, as reflectance of R, G, B.
 SKINS = np.array(((0.96, 0.84, 0.79), (0.90, 0.73, 0.61), (0.70, 0.51, 0.40)), np.float32)
@@ -18,29 +20,8 @@ MELANIN = np.array((0.50, 1.00, 1.50), np.float32)  # absorbance of brown pigmen
 WARM = np.array((-0.55, -0.1, 0.25), np.float32)  # how orange-brown pigment differs from grey-brown
 BLOOD = np.array((0.12, 1.0, 0.75), np.float32)
 PIGMENT_SCALE = 0.6  # pigment is deep and looks soft; a lower resolution than that of skin saves time
-# Absorbance of the additional colours of a variegated lesion: black, blue-grey, red, white regression, light tan.
-PATCHES = np.array(
-    ((1.8, 2.1, 2.3), (1.05, 0.92, 0.80), (0.30, 1.05, 0.95), (0.05, 0.14, 0.17), (0.25, 0.55, 0.95)), np.float32
-)
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """The description of one picture: lesion, patient's phenotype and camera; every float is in [0, 1]."""
-
-    asymmetry: float  # one-sided bulge, pigment heavier on one side
-    border: float  # notches and ragged edge
-    variegation: float  # how many colours are mixed, and how strongly
-    size: float  # radius, 0.07 to 0.33 of the picture's short side
-    darkness: float  # pigment concentration
-    tone: float  # skin, fair to dark
-    redness: float  # skin and mottling
-    freckles: float  # spots on the skin around
-    warmth: float  # pigment, grey-brown to orange-brown
-    network: float  # strength of the pigment network
-    globules: float  # number of dots inside
-    hair: float
-    camera: int  # index into CAMERAS
+# Absorbance that a variegated lesion has in addition, in patches: grey, red, light tan, blue-grey.
+PATCHES = np.array(((0.55, 0.60, 0.55), (0.30, 1.05, 0.95), (0.25, 0.55, 0.95), (0.45, 0.30, 0.10)), np.float32)
 
 
 def draw_lesion(lesion: Lesion, rng: Generator) -> NDArray[np.uint8]:
@@ -51,7 +32,7 @@ def draw_lesion(lesion: Lesion, rng: Generator) -> NDArray[np.uint8]:
     camera = CAMERAS[lesion.camera]
     shape = (camera.height, camera.width)
     coarse = _lesion_absorbance(lesion, (round(PIGMENT_SCALE * shape[0]), round(PIGMENT_SCALE * shape[1])), rng)
-    absorbance = np.stack([_enlarge(channel, shape) for channel in np.moveaxis(coarse, 2, 0)], axis=2)
+    absorbance = np.stack([enlarge(channel, shape) for channel in np.moveaxis(coarse, 2, 0)], axis=2)
     return photograph(_skin(lesion, shape, rng) * np.exp(-absorbance), camera, lesion.hair, rng)
 
 
@@ -60,31 +41,6 @@ def write_lesion(path: Path, lesion: Lesion, seed: int, case: int) -> None:
     rng = default_rng(SeedSequence([seed, case]))
     picture = Image.fromarray(draw_lesion(lesion, rng))
     picture.save(path, format="JPEG", quality=CAMERAS[lesion.camera].quality)
-
-
-def cloud(rng: Generator, shape: tuple[int, int], cells: float, octaves: int = 3) -> Field:
-    """Return smooth noise (height, width), mean 0 and deviation 1, with ``cells`` bumps per short side.
-
-    Each further octave has bumps of half the width and 0.6 times the height, as in clouds and skin.
-    """
-    # Octaves are added on the coarse grid of the finest one, so that only one enlargement has the picture's size.
-    total = _grid(rng, shape, cells)
-    for octave in range(1, octaves):
-        finer = _grid(rng, shape, cells * 2**octave)
-        total = _enlarge(total, finer.shape) + 0.6**octave * finer
-    smooth = _enlarge(total, shape)
-    return np.asarray((smooth - smooth.mean()) / (smooth.std() + 1e-6), np.float32)
-
-
-def _grid(rng: Generator, shape: tuple[int, int], cells: float) -> Field:
-    height, width = (round(cells * side / min(shape)) + 2 for side in shape)
-    return rng.standard_normal((height, width), np.float32)
-
-
-def _enlarge(grid: Field, shape: tuple[int, ...]) -> Field:
-    return np.asarray(
-        Image.fromarray(np.ascontiguousarray(grid)).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
-    )
 
 
 def _skin(lesion: Lesion, shape: tuple[int, int], rng: Generator) -> Picture:
@@ -108,42 +64,44 @@ def _furrows(shape: tuple[int, int], rng: Generator) -> Field:
 
 
 def _lesion_absorbance(lesion: Lesion, shape: tuple[int, int], rng: Generator) -> Picture:
-    radius = 0.07 + 0.26 * lesion.size
+    plane = _plane(lesion, shape, rng)
     heavy_side = rng.uniform(-np.pi, np.pi)
-    x, y = _lesion_plane(lesion, shape, rng)
-    depth = _depth(lesion, x / radius, y / radius, heavy_side, rng)
-    depth += (0.03 + 0.16 * lesion.border) * cloud(rng, shape, 1.3 / radius)
-    mask: Field = expit(depth / _softness(lesion, np.arctan2(y, x), rng))
-    lean: Field = np.asarray((x * cos(heavy_side) + y * sin(heavy_side)) / radius, np.float32)
-    amount = _pigment(lesion, depth, lean, radius, shape, rng) * (1 + _network(lesion, x, y, depth, shape, rng))
-    amount += _globules(lesion, x / radius, y / radius, rng)
+    depth = _depth(lesion, plane, heavy_side, rng)
+    depth += (0.03 + 0.11 * lesion.border) * cloud(rng, shape, 1.3 / plane.radius)
+    inside: Field = expit(depth / _softness(lesion, np.arctan2(plane.y, plane.x), rng))
+    amount = _pigment(lesion, plane, depth, heavy_side, rng) * pigment_network(lesion, plane, rng)
+    amount += (0.8 + 0.8 * lesion.darkness) * clods(lesion, plane, rng)
     melanin = MELANIN * (1 + (lesion.warmth - 0.5) * WARM)
-    colour = _mix_colours(lesion, np.maximum(amount, 0.0)[..., None] * melanin, lean, radius, rng)
-    return np.asarray(mask[..., None] * colour)
+    colour = _add_tints(lesion, plane, np.maximum(amount, 0.0)[..., None] * melanin, rng)
+    colour = veil(lesion, colour, inside, plane, rng)
+    colour = inside[..., None] * regression(lesion, colour, inside, plane, rng)
+    marks = rng.uniform(0.65, 1.0) * streaks(lesion, plane, rng)[..., None]
+    return np.asarray(colour + marks * ((0.6 + 0.8 * lesion.darkness) * melanin - 0.35 * colour))
 
 
-def _lesion_plane(lesion: Lesion, shape: tuple[int, int], rng: Generator) -> tuple[Field, Field]:
-    # Coordinates around the lesion's centre in units of the short side, gently warped so that no edge is ideal.
+def _plane(lesion: Lesion, shape: tuple[int, int], rng: Generator) -> Plane:
+    # Gently warped, so that no edge is ideal.
     y, x = centred_grid(shape)
-    warp = 0.010 + 0.012 * lesion.border
-    x = x + rng.normal(0, 0.03) + warp * cloud(rng, shape, 5, 2)
-    y = y + rng.normal(0, 0.03) + warp * cloud(rng, shape, 5, 2)
-    return x, y
+    radius, warp = 0.23 + 0.13 * lesion.size, 0.010 + 0.012 * lesion.border
+    centre = rng.normal(0, 0.03), rng.normal(0, 0.03)
+    across = (x - centre[0] + warp * cloud(rng, shape, 5, 2)) / radius
+    down = (y - centre[1] + warp * cloud(rng, shape, 5, 2)) / radius
+    return Plane(across.astype(np.float32), down.astype(np.float32), centre, radius, rng.uniform(-np.pi, np.pi))
 
 
-def _depth(lesion: Lesion, x: Field, y: Field, heavy_side: float, rng: Generator) -> Field:
+def _depth(lesion: Lesion, plane: Plane, heavy_side: float, rng: Generator) -> Field:
     # Distance to the outline in lesion radii, positive inside; the outline is tabulated once per angle.
     angles = np.linspace(-np.pi, np.pi, 721, dtype=np.float32)
-    outline = np.interp(np.arctan2(y, x), angles, _outline(lesion, angles, heavy_side, rng))
-    return np.asarray(outline - np.hypot(x, y), np.float32)
+    outline = np.interp(np.arctan2(plane.y, plane.x), angles, _outline(lesion, angles, heavy_side, rng))
+    return np.asarray(outline - np.hypot(plane.x, plane.y), np.float32)
 
 
 def _outline(lesion: Lesion, angles: Field, heavy_side: float, rng: Generator) -> Field:
     # Radius as a short Fourier series of the angle, plus a bulge towards the heavy side.
     radius = 0.95 + rng.uniform(0.0, 0.14) * np.cos(2 * angles + rng.uniform(0, 6.28))
-    radius += 0.85 * lesion.asymmetry * (np.exp(2.2 * (np.cos(angles - heavy_side) - 1)) - 0.3)
+    radius += 0.35 * lesion.asymmetry * (np.exp(2.2 * (np.cos(angles - heavy_side) - 1)) - 0.3)
     for order in range(3, 13):
-        size = 0.07 * lesion.asymmetry if order < 5 else 0.21 * lesion.border**1.5 / order**0.7
+        size = 0.05 * lesion.asymmetry if order < 5 else 0.15 * lesion.border**1.5 / order**0.7
         radius += rng.normal(0.0, size + 0.006) * np.cos(order * angles + rng.uniform(0, 6.28))
     return np.asarray(np.maximum(radius, 0.35), np.float32)
 
@@ -154,41 +112,21 @@ def _softness(lesion: Lesion, angle: Field, rng: Generator) -> Field:
     return np.asarray(rng.uniform(0.05, 0.09) * (1 + uneven), np.float32)
 
 
-def _pigment(lesion: Lesion, depth: Field, lean: Field, radius: float, shape: tuple[int, int], rng: Generator) -> Field:
-    concentration = 0.35 + 1.75 * lesion.darkness
+def _pigment(lesion: Lesion, plane: Plane, depth: Field, heavy_side: float, rng: Generator) -> Field:
+    concentration = 0.30 + 0.80 * lesion.darkness
     core = 0.70 + 0.35 * np.clip(depth, 0.0, 1.0)
-    side_weight = np.exp(1.1 * lesion.asymmetry * np.clip(lean, -1.2, 1.2))
-    uneven = 1 + 0.13 * cloud(rng, shape, 1.2 / radius)
-    return np.asarray(concentration * core * side_weight * uneven, np.float32)
+    lean = np.clip(plane.x * cos(heavy_side) + plane.y * sin(heavy_side), -1.2, 1.2)
+    uneven = 1 + 0.13 * cloud(rng, plane.shape, 1.2 / plane.radius)
+    return np.asarray(concentration * core * np.exp(0.8 * lesion.asymmetry * lean) * uneven, np.float32)
 
 
-def _network(lesion: Lesion, x: Field, y: Field, depth: Field, shape: tuple[int, int], rng: Generator) -> Field:
-    # Three crossing waves make a honeycomb; melanin follows its lines, clearest near the lesion's edge.
-    bend_x, bend_y = (0.012 * cloud(rng, shape, 9, 2) for _ in range(2))
-    waves = np.zeros(shape, np.float32)
-    for angle in rng.uniform(0, np.pi) + np.array((0.0, np.pi / 3, 2 * np.pi / 3)):
-        across = (x + bend_x) * cos(angle) + (y + bend_y) * sin(angle)
-        waves += np.cos(2 * pi * 27 * across)
-    patchy = np.clip(0.6 + 0.5 * cloud(rng, shape, 4, 2), 0.0, 1.3) * np.exp(-1.2 * np.maximum(depth, 0.0))
-    return np.asarray(-0.20 * lesion.network * waves * patchy, np.float32)
-
-
-def _globules(lesion: Lesion, x: Field, y: Field, rng: Generator) -> Field:
-    total = np.zeros(x.shape, np.float32)
-    for _ in range(rng.poisson(14 * lesion.globules)):
-        away, angle = 0.85 * np.sqrt(rng.random()), rng.uniform(0, 6.28)
-        near = np.square(x - away * cos(angle)) + np.square(y - away * sin(angle))
-        total += rng.uniform(0.25, 0.6) * np.square(np.maximum(1 - near / rng.uniform(0.06, 0.13) ** 2, 0.0))
-    return total
-
-
-def _mix_colours(lesion: Lesion, colour: Picture, lean: Field, radius: float, rng: Generator) -> Picture:
-    # Colours are added one after the other as variegation rises, in a random order per lesion.
+def _add_tints(lesion: Lesion, plane: Plane, colour: Picture, rng: Generator) -> Picture:
+    # Tints are added one after the other as variegation rises, in a random order per lesion.
     for rank, patch in enumerate(rng.permutation(len(PATCHES))):
-        strength = min(4.0 * lesion.variegation - 0.7 * rank, 1.0) * (0.1 + 0.8 * lesion.variegation)
+        strength = min(4.0 * lesion.variegation - 0.7 * rank, 1.0) * (0.1 + 0.6 * lesion.variegation)
         if strength <= 0:
             break
-        field = cloud(rng, lean.shape, rng.uniform(0.5, 1.1) / radius) + 0.4 * lean
+        field = cloud(rng, plane.shape, rng.uniform(0.5, 1.1) / plane.radius)
         where = strength * np.clip(0.7 * (field - rng.uniform(0.3, 0.6)) + 0.5, 0.0, 1.0)[..., None]
-        colour += where * (PATCHES[patch] - colour)
+        colour = colour + where * PATCHES[patch]
     return colour

@@ -1,12 +1,15 @@
 """Tests of the estimate of the skin tone: drawn skins of known tone."""
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
 from features.clinic.camera import CAMERAS
-from features.clinic.lesions import Lesion, draw_lesion
+from features.clinic.description import Lesion
+from features.clinic.lesions import draw_lesion
 from melstack.validation.skin_tone import tone_classes, typology_angle
 
 PICTURES = 80
@@ -14,12 +17,8 @@ PICTURES = 80
 
 def draw(tone: float, camera: int, random: np.random.Generator) -> np.ndarray:
     """Draw a lesion with a random look on skin of this ``tone``, 0 (fair) to 1 (dark)."""
-    looks = random.uniform(0, 1, 11)
-    names = ("asymmetry", "border", "variegation", "size", "darkness", "redness", "freckles", "warmth")
-    values = dict(zip(names, looks, strict=False))
-    return draw_lesion(
-        Lesion(**values, tone=tone, network=looks[8], globules=looks[9], hair=looks[10], camera=camera), random
-    )
+    names = [field.name for field in fields(Lesion) if field.name not in ("tone", "camera")]
+    return draw_lesion(Lesion(**{name: random.random() for name in names}, tone=tone, camera=camera), random)
 
 
 @pytest.mark.parametrize("camera", range(len(CAMERAS)))
