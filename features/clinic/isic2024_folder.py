@@ -175,9 +175,9 @@ def _lesions(part: pd.DataFrame) -> list[Lesion]:
 
 
 def _lesion(looks: dict[str, float], tone: float) -> Lesion:
-    unmeasured = looks["hidden"]
+    sign = looks["hidden"]
     return Lesion(
-        **dict.fromkeys(SIGNS, unmeasured),
+        **dict.fromkeys(SIGNS, sign),
         asymmetry=looks["asymmetry"],
         border=looks["border"],
         variegation=looks["colour"],
