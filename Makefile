@@ -73,7 +73,6 @@ augment-sheet: ## MODEL's augmentations on pictures of the run, on one PNG
 lr-find: ## range test of MODEL's learning rate on the training rows of one fold
 tune: ## search MODEL's settings within the ranges of SEARCH, on training folds alone
 bundle: ## the bundle alone;   SLIM=0.005: one with the fewest networks within that loss of AUC
-distil: ## one ONNX file from a picture to a probability: the frozen network MODEL, fitted to the finished stack
 ##@ Maintaining
 verify: ## every file of RUN against its digest: intact, damaged or stale
 check-bundle: ## every file of BUNDLE against its digest, its signature, and whether its models can be loaded

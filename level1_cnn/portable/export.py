@@ -58,18 +58,10 @@ def _export(run: Run, name: str, folds: int, folder: Path) -> None:
     keras.backend.clear_session()
 
 
-def export_frozen_network(job: Job, path: Path) -> None:
-    """Write the ONNX file of a finished frozen model, with its map and its features as outputs, to ``path``.
-
-    Raises InputFault if the file of a network that exists in no other form is missing or damaged.
-    """
-    if job.experiment.needs_onnx:
-        check_outputs(job.folder / EMBEDDINGS_MARK, f"{command('oof')} writes the network again")
-    _copy_or_export(job.folder / ONNX_FILE, path, lambda: with_last_map(build_backbone(job.network)))
-
-
 def _export_frozen(source: Path, job: Job, folds: int, folder: Path) -> None:
-    export_frozen_network(job, folder / BACKBONE_FILE)
+    if job.experiment.needs_onnx:  # such a network exists in no other form
+        check_outputs(source / EMBEDDINGS_MARK, f"{command('oof')} writes the network again")
+    _copy_or_export(source / ONNX_FILE, folder / BACKBONE_FILE, lambda: with_last_map(build_backbone(job.network)))
     for fold in range(folds):
         with np.load(intact_fold_file(source / f"fold_{fold}" / "head.npz"), allow_pickle=False) as head:
             weights, intercept = head["weights"], head["intercept"]

@@ -23,10 +23,9 @@ class LinearHead(NamedTuple):
 def fit_head(
     rows: np.ndarray, target: np.ndarray, regularisation: float | Literal["auto"], folds: np.ndarray
 ) -> LinearHead:
-    """Fit a logistic regression to ``target`` (n,) on ``rows`` (n, d) float32, which it standardises in place.
+    """Fit a logistic regression to ``target`` (n,) in 0/1 on ``rows`` (n, d) float32, which it standardises in place.
 
-    Targets are 0 or 1, or probabilities of another model, to which the fit has the lowest cross-entropy. "auto" takes
-    the regularisation with the lowest log loss on held-out ``folds`` (n,), where there are two or more.
+    "auto" takes the regularisation with the lowest log loss on held-out ``folds`` (n,), where there are two or more.
     """
     scaler = StandardScaler(copy=False)
     points = scaler.fit_transform(rows)
@@ -44,7 +43,7 @@ def fit_head(
 
 def choose_regularisation(points: np.ndarray, target: np.ndarray, folds: np.ndarray) -> float:
     """Return the value of CHOICES with the lowest log loss, each fold predicted by a fit to the other rows."""
-    held_out = [fold for fold in np.unique(folds[folds != OUTSIDE]) if len(np.unique(target[folds != fold])) >= 2]
+    held_out = [fold for fold in np.unique(folds[folds != OUTSIDE]) if len(np.unique(target[folds != fold])) == 2]
     if len(held_out) < 2:
         return WITHOUT_FOLDS
     loss = dict.fromkeys(CHOICES, 0.0)
@@ -58,9 +57,4 @@ def choose_regularisation(points: np.ndarray, target: np.ndarray, folds: np.ndar
 
 
 def _fit(points: np.ndarray, target: np.ndarray, regularisation: float) -> LogisticRegression:
-    model = LogisticRegression(C=regularisation, max_iter=1000)
-    if np.isin(target, (0, 1)).all():
-        return model.fit(points, target)
-    # A row with the target p is a malignant row of weight p and a benign one of weight 1 - p.
-    classes = np.repeat([1, 0], len(target))
-    return model.fit(np.concatenate([points, points]), classes, np.concatenate([target, 1 - target]))
+    return LogisticRegression(C=regularisation, max_iter=1000).fit(points, target)

@@ -23,7 +23,7 @@ from level2_stack.recipe import CHOICE, Recipe
 from level2_stack.results.leaderboard import print_leaderboard
 from level2_stack.results.smaller_stack import SmallerStack
 from level2_stack.results.stack_leaks import stack_leaks
-from level2_stack.thresholds.freeze import INNER, freeze_thresholds, nested_rows
+from level2_stack.thresholds.freeze import freeze_thresholds, nested_rows
 from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from level2_stack.thresholds.operating_point import write_operating_points
 from level2_stack.thresholds.tables import threshold_tables
@@ -67,8 +67,6 @@ def write_findings(
 
     * predictions.parquet, with the columns of a level-one table: probability of the submitted model, spread (standard
       deviation over the blended learners), fold;
-    * inner.parquet: per outer fold k a column ``fold_k``, the probabilities of the train rows outside that fold by fits
-    that used neither it nor the row's own fold; NaN for the rows of fold k;
     * learners.parquet: the calibrated probability of every learner, the blend and the choice; uncalibrated.parquet;
     * leaderboard, metrics, paired, subgroups, risk_coverage, conformal, calibration, reliability, shift, ablation and
       repeats, all .csv;
@@ -85,7 +83,6 @@ def write_findings(
     train = pd.concat([result.probability.loc[rows], pd.DataFrame(networks)], axis=1)
     models = dict.fromkeys([result.headline, result.submitted_model, "rank_mean", findings.best_network])
     rows_of_folds = nested_rows(design, findings.recipe, result, findings.cross_validation.folds)
-    write_table(folder / INNER, rows_of_folds.inner_table(rows))
     points = freeze_thresholds(rows_of_folds, findings.recipe)
     tables = {
         "leaderboard": findings.board,

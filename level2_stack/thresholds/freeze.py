@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from level2_stack.calibration.reliability import class_weights
@@ -17,7 +16,6 @@ from level2_stack.thresholds.rules import Choice, choose_threshold
 from level2_stack.thresholds.settings import Rule
 
 Floats = NDArray[np.float64]
-INNER = "inner.parquet"  # of a stack: the probabilities of the rows outside each fold
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,6 @@ class NestedRows:
         """Return weights of ``rows`` (all without it), one value per class, for the prevalence."""
         y = self.y if rows is None else self.y[rows]
         return np.ones_like(y) if self.prevalence is None else class_weights(y, self.prevalence)
-
-    def inner_table(self, names: pd.Index) -> pd.DataFrame:
-        """Return ``inner`` as a table (n, k) of the rows ``names``; column ``fold_k`` is NaN for the rows of fold k."""
-        columns = {}
-        for fold, probability in enumerate(self.inner):
-            columns[f"fold_{fold}"] = np.full(len(self.y), np.nan)
-            columns[f"fold_{fold}"][self.folds != fold] = probability
-        return pd.DataFrame(columns, index=names)
 
     def share_malignant(self) -> float:
         """Return the share of malignant cases where the thresholds will be used."""

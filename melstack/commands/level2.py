@@ -104,22 +104,6 @@ def bundle(
         make_bundle(run.folder, str(recipe), run.folder / "bundle_slim", cluster)
 
 
-@app.command(rich_help_panel=CLOSER, epilog="Example: melstack distil --data mydata --model lite0_joint_all")
-@expand_groups
-def distil(
-    run_options: RunOptions,
-    options: RecipeOptions,
-    model: Annotated[str, setting("the frozen network that learns from the stack", "NAME", "the best")] = "",
-    out: Annotated[Path | None, setting("folder of network.onnx and its tables", "FOLDER", "RUN/distilled")] = None,
-) -> None:
-    """Fit one network to the finished stack: one ONNX file from a picture to a probability, and its loss of AUC."""
-    with run_options.lock():
-        run = run_with_stack(run_options, options)
-        from melstack.distillation import distil_stack
-
-        distil_stack(run, options.file.stem, model, out or run.folder / "distilled")
-
-
 @app.command(
     rich_help_panel=MAINTAINING,
     epilog="Example: melstack spread --table parquet --cluster tcp://host:8786 --out spread",

@@ -50,19 +50,6 @@ def test_noise_is_regularised_more_than_a_signal():
     assert noise < signal
 
 
-def test_soft_targets_give_the_fit_of_rows_of_both_classes_in_their_shares():
-    rows, _ = rows_of(6, 1.0)
-    shares = np.random.default_rng(1).integers(0, 5, 80)  # of four malignant copies of a row
-    copies = np.repeat(rows, 4, axis=0)
-    hard = (np.tile(np.arange(4), 80) < np.repeat(shares, 4)).astype(int)
-    soft_head = fit_head(rows.copy(), shares / 4, 0.04, FOLD_OF)
-    hard_head = fit_head(copies, hard, 0.01, np.repeat(FOLD_OF, 4))  # C is per row, and these are four times as many
-    np.testing.assert_allclose(
-        rows @ soft_head.weights + soft_head.intercept, rows @ hard_head.weights + hard_head.intercept, atol=5e-3
-    )
-    assert choose_regularisation(rows, shares / 4, FOLD_OF) in CHOICES
-
-
 def test_rows_that_are_never_held_out_are_in_every_fit():
     rows, target = rows_of(6, 4.0)
     folds = np.where(np.arange(80) < 40, -1, FOLD_OF)
