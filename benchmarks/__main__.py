@@ -158,6 +158,18 @@ def early_exit(run: Path, networks: list[str]) -> None:
     run_early_exit(Run(run), networks)
 
 
+@app.command("student")
+def student(
+    run: Path,
+    networks: list[str],
+    draws: Annotated[int, typer.Option(min=1, help="permutations of the labels")] = 3,
+) -> None:
+    """Measure what a head seems to reach that learns from the frozen NETWORKS of RUN, also on permuted labels."""
+    from benchmarks.student import run_students
+
+    run_students(Run(run), networks, draws)
+
+
 @app.command("fuzz-bundles")
 def fuzz_bundles(
     files: Annotated[int, typer.Option(min=1, help="altered bundles of each kind")] = 500,
