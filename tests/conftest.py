@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from runtime.run_folder import Run
 from tests.sources import ROOT
 from tests.tiny_project import FinishedRun, TinyProject
+
+# How long an example takes says more about the machine, which others use too, than about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -222,12 +222,10 @@ def bare_words(name: str) -> str:
     return BARE_NAMES.get(name, name)
 
 
-def sentence_words(text: str) -> str:
-    """Return a sentence with each raw name of a column as words, the raw name in brackets.
-
-    Names that are words of their own, such as sex, stay as they are.
-    """
-    return RAW_NAMES.sub(lambda name: with_raw_name(bare_words(name.group()), name.group()), text)
+def sentence_words(text: str, with_names: bool = True) -> str:
+    """Return a sentence with raw names of columns (not those like sex) in words; ``with_names``: in brackets, too."""
+    write = with_raw_name if with_names else lambda words, name: words
+    return RAW_NAMES.sub(lambda name: write(bare_words(name.group()), name.group()), text)
 
 
 def group_words(name: str) -> str:

@@ -54,7 +54,7 @@ def test_a_single_network_has_no_disagreement():
     assert list(columns) == ["difference.a", "zscore.a", "rank.a", "level.a"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(rows, random):
     logits, patients = table(rows)
@@ -64,7 +64,7 @@ def test_row_order_does_not_matter(rows, random):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ROWS, ROWS)
 def test_contrasts_of_a_patient_do_not_depend_on_other_patients(rows, others):
     own = [("own", *row[1:]) for row in rows]
@@ -72,7 +72,7 @@ def test_contrasts_of_a_patient_do_not_depend_on_other_patients(rows, others):
     pd.testing.assert_frame_equal(together, contrasts(*table(own)), check_exact=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ROWS)
 def test_ranks_are_inside_0_and_1_and_zscores_have_the_sign_of_differences(rows):
     columns = contrasts(*table(rows))
@@ -93,7 +93,7 @@ def test_shares_and_contrasts_within_the_site_have_these_values():
     np.testing.assert_allclose(columns["site_share.a"], [1, 1, expit(-1) / expit(0), 1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ROWS)
 def test_shares_are_between_0_and_1_and_the_largest_of_a_patient_is_1(rows):
     logits, patients = table(rows)

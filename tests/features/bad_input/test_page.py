@@ -70,7 +70,7 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5),
     mark=st.sampled_from(",;\t|"),
@@ -90,7 +90,7 @@ def test_a_table_has_the_same_rows_in_every_format(
     assert list(read_user_table(path, "image_name", "b").itertuples(index=False, name=None)) == rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.binary(max_size=120) | st.binary(max_size=60).map(b"image_name,b\na,1\n".__add__))
 def test_any_bytes_are_read_as_a_table_or_refused_with_a_message(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

@@ -154,14 +154,14 @@ LAYOUTS = st.builds(
 LIMITS = st.builds(Limits, pictures=st.integers(1, 10**6), picture_mb=st.floats(1e-3, 1e6), seconds=st.floats(1, 1e9))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=LAYOUTS | LIMITS)
 def test_written_settings_are_read_unchanged(values: Settings) -> None:
     table = tomllib.loads(toml_text(values.model_dump()))
     assert check_settings(table, type(values), "mine.toml") == values
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(key=TEXTS)
 def test_any_unknown_key_is_refused_by_its_name(key: str) -> None:
     assume(key not in Limits.model_fields)

@@ -59,7 +59,7 @@ def test_duplicates_within_a_patient_leave_the_outlier_factor_moderate():
     assert within_patient(embeddings)[7, 2] == within_patient(embeddings)[:, 2].max() < 100
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(np.float16, st.tuples(st.integers(2, 14), st.integers(1, 6)), elements=st.floats(-60, 60, width=16)))
 def test_the_values_are_finite_and_within_their_ranges(embeddings: np.ndarray):
     ratio, cosine, factor, rank = within_patient(embeddings.astype(np.float64)).T
@@ -71,7 +71,7 @@ def test_the_values_are_finite_and_within_their_ranges(embeddings: np.ndarray):
     assert rank.mean() == pytest.approx(0.5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0.01, 100))
 def test_the_unit_of_the_embeddings_does_not_matter(seed: int, unit: float):
     embeddings = np.random.default_rng(seed).normal(0, 1, (9, 7))

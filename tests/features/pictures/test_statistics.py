@@ -50,7 +50,7 @@ def test_a_picture_with_almost_equal_pixels_is_measured() -> None:
     assert all(np.isfinite(value) for value in picture_statistics(picture).values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
 def test_every_statistic_of_every_picture_is_a_finite_float(picture: np.ndarray):
     statistics = picture_statistics(picture)
@@ -59,7 +59,7 @@ def test_every_statistic_of_every_picture_is_a_finite_float(picture: np.ndarray)
     assert list(statistics) == list(picture_statistics(np.zeros((9, 9, 3), np.uint8)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.sampled_from(["left-right", "upside down", "transposed"]))
 def test_flips_change_no_statistic(seed: int, flip: str):
     picture = noisy_skin(seed)
@@ -213,7 +213,6 @@ def test_two_colours_in_a_lesion_spread_more_than_one():
     assert picture_statistics(two)["lesion_colour_spread"] > 2 * picture_statistics(one)["lesion_colour_spread"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40),
     st.lists(st.floats(9, 10, width=32), min_size=1, max_size=40),

@@ -121,7 +121,7 @@ EXTREMES = {
 }
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(
     amounts=st.fixed_dictionaries(EXTREMES),
     picture=st.sampled_from(["noise", "black", "white"]),

@@ -62,7 +62,7 @@ def test_fitted_weights_are_per_unit_of_each_members_logit():
     assert 10 * scaled_blend[1][0]["a"] == pytest.approx(original[1][0]["a"], rel=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(order=st.permutations(["a", "b", "c"]))
 def test_the_order_of_members_does_not_matter(order):
     members = {"a": member(2, 0), "b": member(1, 1, seeds=2), "c": member(0.5, 2)}

@@ -83,7 +83,7 @@ def test_the_share_that_is_referred_is_weighted_to_the_prevalence() -> None:
     assert rare["net_benefit"].value == pytest.approx(0.1 * 2 / 3 - 0.9 * 1 / 3 * 0.4 / 0.6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=4, max_size=40))
 def test_the_best_sensitivity_at_a_specificity_equals_that_of_the_metrics(rows: list[tuple[int, bool]]) -> None:
     score = np.array([rank / 10 for rank, _ in rows])

@@ -19,7 +19,7 @@ def cohort(patients: int, seed: int, prevalence: float = 0.2) -> tuple[pd.Series
     return pd.Series(owner, index=index), target
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 6))
 def test_no_patient_spans_two_folds_and_every_case_has_one(seed: int, count: int) -> None:
     patients, target = cohort(80, seed)

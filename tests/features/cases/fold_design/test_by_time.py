@@ -45,7 +45,7 @@ def test_all_cases_of_a_patient_are_in_the_block_of_the_latest() -> None:
     assert division.notes[-1].startswith("folds by time: patients with cases in several blocks: 1 (p0); all cases")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 6))
 def test_what_trains_for_the_last_block_is_earlier_than_its_start(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -93,7 +93,7 @@ def test_a_hospital_that_lacks_a_class_is_refused_by_name(label: float, word: st
         divide(values, patients, target)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 6))
 def test_no_patient_and_no_hospital_spans_two_folds(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

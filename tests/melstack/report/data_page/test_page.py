@@ -95,7 +95,7 @@ def test_total_variation_is_half_the_absolute_difference_of_shares() -> None:
     assert total_variation(np.array([0, 0, 0, 0, 1, 1]), other) == 1.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=4, max_size=40))
 def test_the_kolmogorov_smirnov_distance_equals_that_of_scipy(rows: list[tuple[int, bool]]) -> None:
     values = np.array([value for value, _ in rows], dtype=np.float64)
@@ -106,7 +106,7 @@ def test_the_kolmogorov_smirnov_distance_equals_that_of_scipy(rows: list[tuple[i
         assert distances(table[other], table[~other], [])[0]["distance"] == pytest.approx(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=4, max_size=40))
 def test_a_weighted_auc_equals_that_of_repeated_rows(rows: list[tuple[int, bool, int]]) -> None:
     ranks, y, weights = (np.array(column) for column in zip(*rows, strict=True))
