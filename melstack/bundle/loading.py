@@ -154,7 +154,7 @@ class Bundle:
             for name, block in blocks.items()
         }
         design = self._stack.design(design_rows(copies, networks, features, self.manifest.contrasts))
-        starts = range(0, len(design), max(1, len(rows)))
+        starts = [number * len(rows) for number in range(len(tables))]
         return [design.iloc[start : start + len(rows)].set_axis(rows.index) for start in starts]
 
     def _unusual(self, results: PictureResults, count: int) -> np.ndarray:
