@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
@@ -98,13 +99,17 @@ class Embeddings:
         with progress_bar(title, len(paths)) as advance:
             for start in range(0, len(paths), BATCH):
                 batch = paths.iloc[start : start + BATCH]
-                squares = [self._square(Path(path), str(name), sight) for name, path in batch.items()]
-                pixels = np.stack(squares).astype(np.float32)
-                if sight.augmentation:
-                    changes, seed = AUGMENTATIONS[sight.augmentation], tf.constant([start, 0])
-                    pixels = np.asarray(augment(tf.constant(pixels), changes, seed))
-                yield self._backbone.forward(pixels, None)[0]
+                yield self._features(batch, sight, start)
                 advance(len(batch))
+
+    def _features(self, paths: pd.Series, sight: Sight, seed: int) -> np.ndarray:
+        """Return the features (n, d) of the pictures at ``paths``, a path per image_name."""
+        squares = [self._square(Path(path), str(name), sight) for name, path in paths.items()]
+        pixels = np.stack(squares).astype(np.float32)
+        if sight.augmentation:
+            changes = AUGMENTATIONS[sight.augmentation]
+            pixels = np.asarray(augment(tf.constant(pixels), changes, tf.constant([seed, 0])))
+        return self._backbone.forward(pixels, None)[0]
 
     def _square(self, path: Path, name: str, sight: Sight) -> Picture:
         picture = shrink(read_picture(path, shortest=LONGEST // 2), LONGEST)

@@ -35,6 +35,11 @@ def model_rows(cases: pd.DataFrame, settings: Finetune) -> TrainingRows:
     return _rows(rows, targets, settings)
 
 
+def is_in_training(cases: pd.DataFrame, settings: Finetune) -> pd.Series:
+    """Return which cases (n,) the fits of the folds may be trained on: train cases and, unless apart, external ones."""
+    return cases["role"].isin(["train", "extra"] if settings.external == "joint" else ["train"])
+
+
 def fold_rows(
     cases: pd.DataFrame, settings: Finetune, fold: int, exclusions: Collection[str], pseudo: pd.Series | None
 ) -> TrainingRows:
@@ -44,8 +49,7 @@ def fold_rows(
     ``pseudo`` holds melanoma probabilities of test cases, by a model that was trained without this fold. Raises
     InputFault if one of them is missing.
     """
-    roles = {"train", "extra"} if settings.external == "joint" else {"train"}
-    in_training = cases["role"].isin(roles) & (cases["fold"] != fold)
+    in_training = is_in_training(cases, settings) & (cases["fold"] != fold)
     rows = cases[in_training & ~cases.index.isin(list(exclusions))]
     labelled_rows = _rows(rows, encode_targets(rows, settings.targets), settings)
     if settings.pseudo is None or pseudo is None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from level1_cnn.data.lookalikes import Lookalikes
-from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, model_rows
+from level1_cnn.data.training_rows import epoch_pictures, external_rows, fold_rows, is_in_training, model_rows
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import shared_embeddings
 from level1_cnn.training_settings import Finetune
@@ -63,13 +63,12 @@ def _finetuning(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -
     rows = [fold_rows(cases, settings, fold, lookalikes.of_fold(fold), pseudo) for fold in folds]
     pictures = float(np.mean([epoch_pictures(training_rows, settings) for training_rows in rows]))
     validates = settings.monitor or settings.keep == "best"
-    first_roles = ["train", *(["extra"] if settings.external == "joint" else [])]
     return {
         "rows": len(model_rows(cases, settings).names),
         "steps": max(1, round(pictures / batch)),
         "epochs": settings.epochs,
         "pretraining": _pretraining(job, settings, cases, lookalikes, batch),
-        "first_head_pictures": int(cases["role"].isin(first_roles).sum()) if settings.head == "fitted" else 0,
+        "first_head_pictures": int(is_in_training(cases, settings).sum()) if settings.head == "fitted" else 0,
         "monitor_pictures": float((cases["role"] == "train").sum() / len(folds)) if validates else 0.0,
     }
 

@@ -31,12 +31,11 @@ def _graph(content: int | memoryview, indices: Sequence[int]) -> memoryview:
     names = {name for output in selection for name in _texts(output, VALUE_NAME)}
     parts = list[Field]()
     for number, value in reversed(graph):  # every node stands after those that it reads
+        if number == OUTPUTS or (number == NODES and names.isdisjoint(_texts(value, NODE_OUTPUTS))):
+            continue
         if number == NODES:
-            if names.isdisjoint(_texts(value, NODE_OUTPUTS)):
-                continue
             names.update(_texts(value, NODE_INPUTS))
-        if number != OUTPUTS:
-            parts.append((number, value))
+        parts.append((number, value))
     return memoryview(_message([*reversed(parts), *((OUTPUTS, output) for output in selection)]))
 
 

@@ -28,12 +28,9 @@ def build_head(
         dtype="float32",
         name=LOGITS,
     )
-    points = (
-        Standardisation(dtype="float32", trainable=False, name=STANDARDISATION)(features)
-        if settings.head == "fitted"
-        else features
-    )
-    logits = dense(dropout(points))
+    if settings.head == "fitted":
+        features = Standardisation(dtype="float32", trainable=False, name=STANDARDISATION)(features)
+    logits = dense(dropout(features))
     dense.bias.assign(head_bias(prior, scheme))
     return logits
 

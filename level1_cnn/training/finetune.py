@@ -15,7 +15,14 @@ from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.metadata import COLUMNS, encode_metadata
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.targets import melanoma_logits
-from level1_cnn.data.training_rows import TrainingRows, epoch_pictures, external_rows, fold_rows, model_rows
+from level1_cnn.data.training_rows import (
+    TrainingRows,
+    epoch_pictures,
+    external_rows,
+    fold_rows,
+    is_in_training,
+    model_rows,
+)
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import final_forward
 from level1_cnn.inference.predict import predict_batches
@@ -104,9 +111,7 @@ class FinetuneTrainer:
     @cached_property
     def _first_features(self) -> pd.DataFrame:
         """The features (n, d) of all training pictures by the first weights, the mean over the views, by image_name."""
-        settings, cases = self._settings, self._cases
-        is_training = cases["role"].isin(["train", "extra"] if settings.external == "joint" else ["train"])
-        names = list(cases.index[is_training])
+        names = list(self._cases.index[is_in_training(self._cases, self._settings)])
         self.stage.stepper.reset()
         with progress_bar(f"{self._job.name}: features for the first head", len(names)) as advance:
             predictions = self._outputs(self.stage.forward, names, self._job.experiment.views, advance)
