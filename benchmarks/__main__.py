@@ -158,6 +158,22 @@ def early_exit(run: Path, networks: list[str]) -> None:
     run_early_exit(Run(run), networks)
 
 
+@app.command("count-processes", context_settings={"ignore_unknown_options": True})
+def count_processes_of(
+    words: list[str],
+    pretended_cores: Annotated[int | None, typer.Option(min=1, help="the command finds so many cores")] = None,
+) -> None:
+    """Run `melstack WORDS` and print the most processes and threads that it had at one time, and its seconds."""
+    from benchmarks.processes import count_processes
+
+    usage = count_processes(words, pretended_cores)
+    say(
+        f"processes: at most {usage.processes} at one time, {usage.workers} of them workers of a pool; "
+        f"at most {usage.threads} threads; {usage.seconds:.1f} s; exit code {usage.exit_code}"
+    )
+    raise typer.Exit(usage.exit_code)
+
+
 @app.command("student")
 def student(
     run: Path,

@@ -1,6 +1,5 @@
 """Speed of inference through ONNX Runtime and TensorFlow, as ratios in one run: eight views of every picture."""
 
-import os
 import platform
 import tempfile
 import time
@@ -20,6 +19,7 @@ from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.onnx_export import export, open_session
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.views import SYMMETRIES, apply_view
+from runtime.machine.cores import allowed_cores
 from runtime.progress import say
 
 PICTURES, ROUNDS = 16, 7
@@ -34,7 +34,7 @@ def run_benchmark(networks: Sequence[tuple[str, str, int]] = NETWORKS) -> None:
     versions = (
         f"TensorFlow {tf.__version__}, ONNX Runtime {onnxruntime.__version__}, Python {platform.python_version()}"
     )
-    say(f"machine: {platform.machine()}, {os.cpu_count()} cores; {versions}")
+    say(f"machine: {platform.machine()}, {allowed_cores()} cores; {versions}")
     plan = plan_devices()
     for family, variant, side in networks:
         model = backbones.find(family).build(variant, image_size=side, weights="none")

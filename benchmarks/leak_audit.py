@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +17,7 @@ from benchmarks.alterations import KINDS
 from features.leaks.lookalikes import compare_proposals, select_lookalikes
 from features.leaks.traces import make_traces, trace
 from features.pictures.read import read_picture
+from runtime.machine.pool import open_pool
 from runtime.tables import INDEX
 
 
@@ -57,7 +58,7 @@ class AuditResult:
 
 
 def plant(
-    pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int = -1, kinds: Sequence[str] = ("light",)
+    pictures: Mapping[str, Path], copies: int, seed: int = 0, jobs: int | None = None, kinds: Sequence[str] = ("light",)
 ) -> AuditResult:
     """Plant ``copies`` altered copies of each of ``kinds`` among ``pictures`` (image_name -> path); try the audit.
 
@@ -70,7 +71,7 @@ def plant(
     originals = np.resize(rng.permutation(names), copies * len(kinds))  # every picture once before any twice
     plan = list(zip(np.repeat(list(kinds), copies).tolist(), originals, strict=True))
     labels = [f"{kind} copy of {name}" for kind, name in plan]
-    rows = Parallel(n_jobs=jobs)(
+    rows = open_pool(jobs)(
         delayed(_trace_of_copy)(pictures[name], kind, label) for (kind, name), label in zip(plan, labels, strict=True)
     )
     copy_traces = pd.DataFrame(rows, index=labels).rename_axis(INDEX)

@@ -1,7 +1,6 @@
 """Speed of preparing pictures, as a ratio in one run: one scaled decode for all sizes, or a full decode for each."""
 
 import io
-import os
 import platform
 import tempfile
 import time
@@ -16,6 +15,7 @@ from PIL import Image
 from features.pictures.read import Picture, encode_jpeg, read_picture, resize_square, shrink
 from features.pictures.scan import STATISTICS_LONGEST, scan
 from features.pictures.statistics import picture_statistics
+from runtime.machine.cores import allowed_cores
 from runtime.progress import say
 
 SIDES = (384, 512, 640, 768)  # the resolutions of the 2020 winners
@@ -29,7 +29,7 @@ def run_preparation_benchmark(sides: Sequence[int] = SIDES, size: tuple[int, int
     Both ways take turns on one core. The full decode does less work: it makes the squares, but no statistics.
     """
     versions = f"Python {platform.python_version()}, Pillow {PIL.__version__}"
-    say(f"machine: {platform.machine()}, {os.cpu_count()} cores; {versions}")
+    say(f"machine: {platform.machine()}, {allowed_cores()} cores; {versions}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lesion.jpg"
         Image.fromarray(_lesion(size)).save(path, quality=90)

@@ -1,6 +1,5 @@
 """Speed of the training feed, alone and while training, as ratios to a bare training step in one run."""
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from level1_cnn import backbones
 from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.feed import Feed
 from level1_cnn.data.training_rows import TrainingRows
+from runtime.machine.cores import allowed_cores
 from runtime.progress import say
 
 SIDE, BATCH, CASES, FILES = 128, 32, 960, 6
@@ -33,7 +33,7 @@ def run_pipeline_benchmark() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = _measure(_feeds(Path(folder)))
     bare, bare_work = np.array(seconds["bare step"]).T
-    say(f"feed, EfficientNet-B0 at {SIDE} px, batches of {BATCH}, {os.cpu_count()} cores, medians of {ROUNDS} rounds:")
+    say(f"feed, EfficientNet-B0 at {SIDE} px, batches of {BATCH}, {allowed_cores()} cores, medians of {ROUNDS} rounds:")
     for name, pairs in seconds.items():
         clock, work = np.array(pairs).T
         has_same_turns = len(clock) == len(bare)

@@ -47,6 +47,7 @@ def build_app() -> typer.Typer:
     """Return the app with every verb, in the order of ``ORDER``: daily verbs, closer looks, maintenance."""
     from melstack.command_line import new_app
     from melstack.commands import blend, bundle, data, level1, level2, plan, report
+    from melstack.limited_commands import LIGHT, limit_command
 
     app = new_app(
         "From skin-lesion pictures and a CSV to a leak-free, calibrated melanoma probability per picture.",
@@ -56,7 +57,7 @@ def build_app() -> typer.Typer:
     parts = (data, level1, plan, level2, blend, report, bundle)
     commands = [command for part in parts for command in part.app.registered_commands]
     by_verb = {command.name or getattr(command.callback, "__name__", ""): command for command in commands}
-    app.registered_commands = [by_verb[verb] for verb in ORDER]
+    app.registered_commands = [by_verb[verb] if verb in LIGHT else limit_command(by_verb[verb]) for verb in ORDER]
     app.callback()(main_options)
     return app
 

@@ -9,7 +9,8 @@ from pydantic import Field
 from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.invocation import option
-from runtime.machine import Machine
+from runtime.machine.memory import format_bytes
+from runtime.machine.resources import Machine
 from runtime.progress import say
 from runtime.run_folder import Run
 from runtime.settings import Settings, check_settings
@@ -166,13 +167,6 @@ def format_seconds(span: Span) -> str:
     if span.high < 2 * HOUR:
         return _range(span.low / MINUTE, span.high / MINUTE, "min", 0)
     return _range(span.low / HOUR, span.high / HOUR, "h", 1)
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes as MB or GB."""
-    if count < 1e9:
-        return f"{count / 1e6:.0f} MB"
-    return f"{count / 1e9:.1f} GB"
 
 
 def _range(low: float, high: float, unit: str, digits: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +17,7 @@ from level2_stack.crossval.decide import decide
 from level2_stack.crossval.nested import cross_validate
 from level2_stack.evaluation.auc import auc, patient_bootstrap
 from level2_stack.recipe import BLEND, Recipe, check_recipe
+from runtime.machine.pool import open_pool
 from runtime.progress import say
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,7 @@ def choice_study(
     """
     jobs = [(size, 10_000 * size + number) for size in sizes for number in range(cohorts)]
     rows: list[dict[str, object]] = []
-    parallel = Parallel(n_jobs=-1, return_as="generator")
+    parallel = open_pool(return_as="generator")
     for part in parallel(delayed(_of_clinic)(recipe, size, seed, test, kinds) for size, seed in jobs):
         rows += part
         say(f"choice: {len(rows)} of {len(jobs) * len(kinds)} stacks")

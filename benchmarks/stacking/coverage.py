@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -14,6 +14,7 @@ from level2_stack.evaluation.at_thresholds import decision_measures
 from level2_stack.evaluation.auc import delong_interval
 from level2_stack.evaluation.frozen_probabilities import calibration_measures
 from level2_stack.evaluation.metrics import clinical_metrics
+from runtime.machine.pool import open_pool
 
 POPULATION = 400_000  # pictures that give the true values
 MARGIN = (-3.2, 1.5)  # intercept and slope of the frozen model's log odds over the signal: too low, and too flat
@@ -24,7 +25,7 @@ DECISIONS = ("sensitivity", "specificity", "net_benefit", "benefit_over_all")
 Floats = NDArray[np.float64]
 
 
-def coverage_study(seeds: Sequence[int], cases: Sequence[int], processes: int = 2) -> Study:
+def coverage_study(seeds: Sequence[int], cases: Sequence[int], processes: int | None = None) -> Study:
     """Return how often the 95 % intervals of validations of ``cases`` pictures hold the value of the population.
 
     A row per measure and size: ``truth``, the mean of the ``estimate``, ``covered`` and the shares of intervals that
@@ -32,7 +33,7 @@ def coverage_study(seeds: Sequence[int], cases: Sequence[int], processes: int = 
     """
     truth = _values(draw_cohort(POPULATION, np.random.default_rng(12345)), replicates=1)
     tasks = [(size, seed) for size in cases for seed in seeds]
-    parts = Parallel(n_jobs=processes)(delayed(_of_cohort)(size, seed) for size, seed in tasks)
+    parts = open_pool(processes)(delayed(_of_cohort)(size, seed) for size, seed in tasks)
     table = pd.concat(parts, ignore_index=True)
     table = table.merge(truth[["metric", "value"]].rename(columns={"value": "truth"}), on="metric")
     table = table.assign(below=table["high"] < table["truth"], above=table["low"] > table["truth"])

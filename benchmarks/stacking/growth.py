@@ -27,6 +27,8 @@ from level2_stack.results.findings import Findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
 from level2_stack.stacking import design_of_run, read_predictions
 from runtime.errors import InputFault
+from runtime.machine.cores import allowed_cores
+from runtime.machine.pool import open_pool
 from runtime.progress import say
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
@@ -101,7 +103,7 @@ def growth_study(run: Path, recipe_file: Path, sizes: Sequence[int]) -> Study:
     columns = ["features", "stack", "total", *STAGES]
     exponents = {f"exponent_{name}": _exponent(table["rows"], table[name]) for name in columns}
     powers = ", ".join(f"{name} {exponents[f'exponent_{name}']:.2f}" for name in ("total", "features", "stack"))
-    sentences = [f"exponent of time over rows, on {os.cpu_count()} cores: {powers}"]
+    sentences = [f"exponent of time over rows, on {allowed_cores()} cores: {powers}"]
     summary = table[["rows", "patients", "test_rows", "columns", "features", "stack", "total", "gb", "gb_worker"]]
     tables = {"growth": summary, "growth: seconds of each stage": table[["rows", *STAGES]]}
     return Study(tables, exponents, sentences)
@@ -183,11 +185,10 @@ def _workers() -> Iterator[None]:
     The kernel counts the peak memory of the parent for a new process, so workers must start while this process is
     small. It counts children only after they have ended.
     """
-    from joblib import Parallel, delayed
+    from joblib import delayed
     from joblib.externals.loky import get_reusable_executor
 
-    count = os.cpu_count() or 1
-    Parallel(n_jobs=count)(delayed(os.getpid)() for _ in range(count))
+    open_pool()(delayed(os.getpid)() for _ in range(allowed_cores()))
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from benchmarks.stacking.study import Study
 from runtime.errors import InputFault
+from runtime.machine.cores import allowed_cores
 from runtime.progress import say
 
 INTERVAL_SECONDS = 1.0  # between two readings; one reading of a process of 2 GB takes about 30 ms
@@ -68,7 +69,7 @@ def memory_study(run: Path, data: Path, foreign: Path | None, recipe: str) -> St
     cpu = float(table["cpu_seconds"].sum())
     figures = {"peak_gib": peak, "seconds": seconds, "cpu_seconds": cpu, "exit_code": usages[-1].exit_code}
     sentence = (
-        f"{seconds:.0f} s, {cpu:.0f} processor seconds on {os.cpu_count()} cores, at most {peak:.2f} GiB in total"
+        f"{seconds:.0f} s, {cpu:.0f} processor seconds on {allowed_cores()} cores, at most {peak:.2f} GiB in total"
     )
     return Study({"memory: commands": table, "memory: stages": stages}, figures, [sentence])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
 from benchmarks.stacking.study import Study, with_error
@@ -14,6 +14,7 @@ from level2_stack.evaluation.at_thresholds import decision_measures
 from level2_stack.thresholds.conformal import conformal_sets
 from level2_stack.thresholds.freeze import NestedRows, freeze_threshold
 from level2_stack.thresholds.settings import Rule
+from runtime.machine.pool import open_pool
 
 Floats = NDArray[np.float64]
 FOLDS, PICTURES = 5, 4  # folds of the run; pictures of a patient, on average
@@ -136,7 +137,7 @@ def threshold_study(
     conformal sets are those of the run's rows.
     """
     tasks = [(size, noise, seed) for size in cases for noise in noises for seed in seeds]
-    rows = Parallel(n_jobs=processes)(delayed(_of_clinic)(*task) for task in tasks)
+    rows = open_pool(processes)(delayed(_of_clinic)(*task) for task in tasks)
     table = pd.DataFrame([row for clinic in rows for row in clinic])
     summary = pd.DataFrame(
         [_summary(keys, part) for keys, part in table.groupby(["rule", "cases", "noise"], sort=False)]

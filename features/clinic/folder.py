@@ -17,12 +17,13 @@ LABELS = ["diagnosis", "benign_malignant", "target"]
 TABLES = ("train.csv", "test.csv", "sample_submission.csv", "truth.csv")
 
 
-def draw_clinic(folder: Path, *, train: int = 1000, test: int = 400, seed: int = 0, jobs: int = -1) -> Path:
+def draw_clinic(folder: Path, *, train: int = 1000, test: int = 400, seed: int = 0, jobs: int | None = None) -> Path:
     """Draw a clinic in the contest's layout into ``folder`` and return it; do nothing if it already exists.
 
-    ``train`` and ``test`` count pictures; ``jobs`` counts processes (-1: one per core), which do not change the bytes.
-    truth.csv holds target and risk of every row and is for scoring only. clinic.json is written last and marks
-    completion: a folder without it is drawn again. Raises InputFault if the folder holds another clinic or other data.
+    ``train`` and ``test`` count pictures; ``jobs`` counts processes (None: one per core that is ours),
+    which do not change the bytes. truth.csv holds target and risk of every row and is for scoring only.
+    clinic.json is written last and marks completion: a folder without it is drawn again. Raises InputFault if the
+    folder holds another clinic or other data.
     """
     request = {"train": train, "test": test, "seed": seed, "version": VERSION}
     if (folder / "clinic.json").exists():
@@ -38,11 +39,12 @@ def draw_clinic(folder: Path, *, train: int = 1000, test: int = 400, seed: int =
     return folder
 
 
-def _draw_pictures(folder: Path, cohort: "pd.DataFrame", seed: int, jobs: int) -> None:
-    from joblib import Parallel, delayed
+def _draw_pictures(folder: Path, cohort: "pd.DataFrame", seed: int, jobs: int | None) -> None:
+    from joblib import delayed
 
     from features.clinic.description import Lesion
     from features.clinic.lesions import write_lesion
+    from runtime.machine.pool import open_pool
 
     paths = [folder / "jpeg" / role / f"{name}.jpg" for name, role in cohort["role"].items()]
     for role in ("train", "test"):
@@ -52,7 +54,7 @@ def _draw_pictures(folder: Path, cohort: "pd.DataFrame", seed: int, jobs: int) -
     columns = [field.name for field in fields(Lesion)]
     lesions = [Lesion(*row) for row in cohort[columns].itertuples(index=False)]
     tasks = (delayed(write_lesion)(paths[case], lesion, seed, case) for case, lesion in enumerate(lesions))
-    results = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    results = open_pool(jobs, return_as="generator_unordered")(tasks)
     for _ in track(results, "drawing the clinic", total=len(paths)):
         pass
 

@@ -10,7 +10,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
 from features.leaks.alignment import (
@@ -27,6 +27,7 @@ from features.leaks.content_frame import SIDE
 from features.leaks.discs import best_turns, blocks, discs, ring_spectra, smooth
 from features.leaks.proposals import disc_points, learn_axes, propose_pairs
 from features.leaks.traces import frames, grey_squares
+from runtime.machine.pool import open_pool
 from runtime.progress import progress_bar
 
 TURNS = 3  # from which the alignment of a pair begins
@@ -45,14 +46,14 @@ COLUMNS = ["first", "second", "alike"]
 Floats = NDArray[np.float32]
 
 
-def find_lookalikes(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
+def find_lookalikes(traces: pd.DataFrame, jobs: int | None = None) -> pd.DataFrame:
     """Return all pairs of pictures of the same lesion: columns first, second (names), alike (correlation, up to 1).
 
     ``traces`` is a table of ``make_traces``; ``first`` comes before ``second`` in it. Pairs are sorted by falling
     ``alike``, which is 1 for equal pixels. Pictures of a single grey level are ignored: as placeholders for missing
     pictures they would tie unrelated patients. Pictures whose shorter side is under 48 px are compared only by their
-    pixels, since their few details agree by chance when they are enlarged. ``jobs`` processes compare pictures (-1:
-    one per core).
+    pixels, since their few details agree by chance when they are enlarged. ``jobs`` processes compare pictures (None:
+    one per core that is ours).
     """
     return select_lookalikes(traces, compare_proposals(traces, jobs))
 
@@ -66,7 +67,7 @@ def select_lookalikes(traces: pd.DataFrame, comparisons: pd.DataFrame) -> pd.Dat
     return pairs.drop_duplicates(["first", "second"]).reset_index(drop=True)
 
 
-def compare_proposals(traces: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
+def compare_proposals(traces: pd.DataFrame, jobs: int | None = None) -> pd.DataFrame:
     """Return all pairs that were compared: columns as ``find_lookalikes``, but any ``alike``."""
     traces = _with_content(traces)
     traces = traces[traces["shortest"] >= SMALL]
@@ -88,11 +89,11 @@ def _with_content(traces: pd.DataFrame) -> pd.DataFrame:
     return traces[has_content]
 
 
-def _describe(grey: NDArray[np.uint8], edges: Floats, jobs: int) -> tuple[Floats, NDArray[np.int8]]:
+def _describe(grey: NDArray[np.uint8], edges: Floats, jobs: int | None) -> tuple[Floats, NDArray[np.int8]]:
     """Return the points of all discs of the pictures, and their medium structure."""
     axes, parts = learn_axes(grey, edges), list(blocks(len(grey), PICTURES_PER_TASK))
     with (
-        Parallel(n_jobs=jobs if len(parts) > FEW_TASKS else 1, return_as="generator") as parallel,
+        open_pool(jobs if len(parts) > FEW_TASKS else 1, return_as="generator") as parallel,
         progress_bar("describing pictures", len(grey), "picture") as advance,
     ):
         points, coarse = [], []
@@ -110,7 +111,7 @@ def _describe_block(
 
 
 def _compare(
-    starts: pd.DataFrame, places: Floats, grey: NDArray[np.uint8], coarse: NDArray[np.int8], jobs: int
+    starts: pd.DataFrame, places: Floats, grey: NDArray[np.uint8], coarse: NDArray[np.int8], jobs: int | None
 ) -> Iterator[pd.DataFrame]:
     """Yield in parts the pairs of ``starts``, those of ``propose_pairs``: first, second (numbers), alike."""
     ends, its_discs = starts[["first", "second"]].to_numpy(), starts[["first_disc", "second_disc"]].to_numpy()
@@ -124,9 +125,7 @@ def _compare(
         return grey[ends[pairs]], coarse[ends[pairs]], number, places[ends[rows], its_discs[rows]]
 
     with (
-        Parallel(
-            n_jobs=jobs if len(parts) > FEW_TASKS else 1, return_as="generator", pre_dispatch="2*n_jobs"
-        ) as parallel,
+        open_pool(jobs if len(parts) > FEW_TASKS else 1, return_as="generator", pre_dispatch="2*n_jobs") as parallel,
         progress_bar("comparing pictures", len(begins), "pair") as advance,
     ):
         scores = parallel(delayed(_correlate_pairs)(*task(part)) for part in parts)

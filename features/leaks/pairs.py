@@ -17,7 +17,7 @@ COLUMNS = ["first", "second", "kind", "alike"]
 IDENTICAL, NEAR, OFFICIAL = "byte-identical", "near-duplicate", "listed"
 
 
-def find_pairs(cases: pd.DataFrame, data: DataFolder, cache: Path, jobs: int = -1) -> pd.DataFrame:
+def find_pairs(cases: pd.DataFrame, data: DataFolder, cache: Path, jobs: int | None = None) -> pd.DataFrame:
     """Return the pairs of ``cases`` with the same lesion: first, second (names), kind, alike (1: the same pixels).
 
     The paths in the column picture of ``cases`` are relative to ``data``, which may also hold an official list of

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from features.leaks.content_frame import SIDE, framed_square
@@ -16,6 +15,7 @@ from features.pictures.contents import content_digest, source_file
 from features.pictures.read import read_picture
 from runtime.errors import InputFault, list_names
 from runtime.fingerprints import fingerprints
+from runtime.machine.pool import map_chunks
 from runtime.progress import track
 from runtime.provenance import digest, digest_of_code, is_fresh, write_mark
 from runtime.tables import INDEX, read_table, write_table
@@ -26,7 +26,7 @@ CHUNK = 16  # pictures per parallel task
 SLAB = 4096  # pictures between two writes of the table
 
 
-def read_or_make_traces(folder: Path, pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
+def read_or_make_traces(folder: Path, pictures: Mapping[str, Path], jobs: int | None = None) -> pd.DataFrame:
     """Return the traces of ``pictures`` (image_name -> path) in their order, stored in ``folder`` as they are made.
 
     Only new pictures are read: names whose path or fingerprint has changed, or all if this code has changed. An
@@ -85,17 +85,16 @@ def _unchanged_traces(traces: pd.DataFrame, files: pd.Series) -> pd.DataFrame:
     return traces[traces["file"] == files.reindex(traces.index)]
 
 
-def make_traces(pictures: Mapping[str, Path], jobs: int = -1) -> pd.DataFrame:
+def make_traces(pictures: Mapping[str, Path], jobs: int | None = None) -> pd.DataFrame:
     """Return one row per picture: content and pixels (digests), shortest (side, px), grey and frame (bytes).
 
-    ``jobs`` processes work in parallel (-1: one per core). Raises InputFault with the
+    ``jobs`` processes work in parallel (None: one per core that is ours). Raises InputFault with the
     names of all unreadable pictures.
     """
     items = list(pictures.items())
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    with Parallel(n_jobs=jobs if len(chunks) > 4 else 1, return_as="generator") as parallel:
-        parts = parallel(delayed(_trace_chunk)(chunk) for chunk in chunks)
-        rows = [row for part in track(parts, "computing picture fingerprints", len(chunks), "batch") for row in part]
+    parts = map_chunks(_trace_chunk, chunks, _without_process, jobs if len(chunks) > 4 else 1)
+    rows = [row for part in track(parts, "computing picture fingerprints", len(chunks), "batch") for row in part]
     faulty = {row["name"]: row["fault"] for row in rows if "fault" in row}
     if faulty:
         raise InputFault(
@@ -121,6 +120,11 @@ def grey_squares(traces: pd.DataFrame) -> NDArray[np.uint8]:
 def frames(traces: pd.DataFrame) -> NDArray[np.float32]:
     """Return the frames (n, 4) of the pictures, as ``framed_square`` describes them."""
     return np.frombuffer(b"".join(traces["frame"]), np.float32).reshape(-1, 4)
+
+
+def _without_process(item: tuple[str, Path]) -> dict[str, Any]:
+    name, path = item
+    return {"name": name, "fault": f"{path}: the process that reads it is killed, most likely for lack of memory"}
 
 
 def _trace_chunk(items: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from features.pictures.suffixes import FIRST_BYTES, KIND_OF_SUFFIX, is_dicom
 from runtime.errors import InputFault
+from runtime.machine.pool import open_threads
 from runtime.plural import number_of
 
 AGE = re.compile(r"(\d{1,3})\s*([YMWD])", re.IGNORECASE)  # 045Y, 006M
@@ -76,7 +77,7 @@ def _may_be_dicom(path: Path) -> bool:
 
 
 def _tags_of(files: Mapping[str, Path]) -> dict[str, Values]:
-    answers = Parallel(n_jobs=8, prefer="threads")(delayed(_values)(path) for path in files.values())
+    answers = open_threads()(delayed(_values)(path) for path in files.values())
     return {name: values for name, values in zip(files, answers, strict=True) if values}
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from features.pictures.hdf5 import read_entries
 from features.pictures.read import Header, header_of_bytes, read_header
 from runtime.errors import Faults, InputFault, list_names
+from runtime.machine.pool import open_pool, open_threads
 
 CHUNK = 5000  # entries per parallel task: a second of work
 
@@ -26,7 +27,7 @@ def read_headers(paths: Mapping[str, Path], where: str, hdf5: Path | None, fault
 
 def _headers_of_files(paths: Mapping[str, Path]) -> dict[str, Header | str]:
     # Threads suffice, since opening files waits for the disk and not for Python.
-    answers = Parallel(n_jobs=8, prefer="threads")(delayed(_header_or_fault)(path) for path in paths.values())
+    answers = open_threads()(delayed(_header_or_fault)(path) for path in paths.values())
     return dict(zip(paths, answers, strict=True))
 
 
@@ -34,7 +35,7 @@ def _headers_of_entries(file: Path, names: Sequence[str]) -> dict[str, Header | 
     # Processes are needed, since HDF5 is read by one thread per process. Sorted entries are close together in the file.
     entries = sorted(names)
     chunks = [entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK)]
-    parts = Parallel(n_jobs=-1 if len(chunks) > 1 else 1)(delayed(_entry_headers)(file, chunk) for chunk in chunks)
+    parts = open_pool(None if len(chunks) > 1 else 1)(delayed(_entry_headers)(file, chunk) for chunk in chunks)
     return {name: header for part in parts for name, header in part.items()}
 
 

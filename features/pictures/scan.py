@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 from features.pictures.read import encode_jpeg, read_picture, resize_square, shrink, stored_jpeg
 from features.pictures.statistics import picture_statistics
 from runtime.errors import InputFault, list_names
+from runtime.machine.pool import map_chunks
 from runtime.tables import INDEX
 
 STATISTICS_LONGEST = 256  # px; enough for colour and shape, and as fast as the decoding
@@ -32,24 +33,22 @@ class ScanResult:
 
 
 def scan(
-    paths: Mapping[str, Path], sizes: Sequence[int] = (), jobs: int = -1, *, measure: bool = True
+    paths: Mapping[str, Path], sizes: Sequence[int] = (), jobs: int | None = None, *, measure: bool = True
 ) -> Iterator[ScanResult]:
     """Yield statistics and one square JPEG per size for every name in ``paths``, in order; decode each picture once.
 
-    ``jobs`` processes work in parallel (-1: one per core); at most BLOCK results wait in memory. Statistics are
-    measured with the long side at 256 px at most, and only with ``measure``. A JPEG inside a TFRecord that already
-    has a requested size is copied. An unreadable picture does not stop the others: its result has a ``fault``, so
-    that the caller can report all faults together.
+    ``jobs`` processes work in parallel (None: one per core that is ours); at most BLOCK results wait in memory.
+    Statistics are measured with the long side at 256 px at most, and only with ``measure``. A JPEG inside a TFRecord
+    that already has a requested size is copied. An unreadable picture does not stop the others: its result has a
+    ``fault``, so that the caller can report all faults together. So has a picture that ends the process that decodes
+    it.
     """
     items = list(paths.items())
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    per_block = BLOCK // CHUNK
-    with Parallel(n_jobs=jobs if len(chunks) > 1 else 1, return_as="generator") as parallel:
-        for start in range(0, len(chunks), per_block):
-            block = chunks[start : start + per_block]
-            yield from chain.from_iterable(
-                parallel(delayed(_scan_chunk)(chunk, tuple(sizes), measure) for chunk in block)
-            )
+    per_block, work = BLOCK // CHUNK, partial(_scan_chunk, sizes=tuple(sizes), measure=measure)
+    for start in range(0, len(chunks), per_block):
+        block = chunks[start : start + per_block]
+        yield from chain.from_iterable(map_chunks(work, block, _without_process, jobs if len(chunks) > 1 else 1))
 
 
 def measure_pictures(results: Iterable[ScanResult]) -> pd.DataFrame:
@@ -79,6 +78,11 @@ def raise_undecodable(faults: Mapping[str, str]) -> None:
         raise InputFault(
             f"pictures that cannot be decoded: {list_names(faults)}; the first: {next(iter(faults.values()))}"
         )
+
+
+def _without_process(item: tuple[str, Path]) -> ScanResult:
+    name, path = item
+    return ScanResult(name, fault=f"{path}: the process that decodes it is killed, most likely for lack of memory")
 
 
 def _scan_chunk(items: Sequence[tuple[str, Path]], sizes: tuple[int, ...], measure: bool) -> list[ScanResult]:

@@ -19,12 +19,12 @@ from runtime.forecasts import (
     Forecast,
     Span,
     check_resources,
-    format_bytes,
     print_forecasts,
     print_total,
     write_forecasts,
 )
-from runtime.machine import Machine
+from runtime.machine.memory import format_bytes
+from runtime.machine.resources import Machine
 from runtime.progress import say
 from runtime.run_folder import Run
 

@@ -7,8 +7,8 @@ from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.measurements import Hardware
 from level1_cnn.hardware.batch_size import activations, device_batch, training_bytes
 from level1_cnn.training_settings import Finetune
-from runtime.forecasts import format_bytes
-from runtime.machine import Machine, available_memory
+from runtime.machine.memory import available_memory, format_bytes
+from runtime.machine.resources import Machine
 from runtime.plural import number_of
 
 # Bytes per output of a convolution in training on a CPU in float32; 17 to 19 were measured for B0 at 128 px.

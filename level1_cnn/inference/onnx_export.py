@@ -15,6 +15,7 @@ from level1_cnn.inference.onnx_check import read_onnx
 from level1_cnn.inference.onnx_outputs import select_outputs
 from runtime.errors import InputFault
 from runtime.files import replacing
+from runtime.machine.cores import allowed_cores
 
 if TYPE_CHECKING:
     import keras
@@ -156,8 +157,9 @@ def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[in
 
     The function takes pixels 0 to 255, (batch, side, side, 3) of any number type, and metadata (batch, m) if the
     network has that input. It returns one float32 array per output, in the order of the Keras model's outputs. A batch
-    of any size is computed in small parts. ``threads`` None uses every core. ``outputs`` are the indices of the outputs
-    to return, in rising order; the others are not computed. Raises InputFault for a missing or damaged file.
+    of any size is computed in small parts. ``threads`` None uses every core that is ours. ``outputs`` are
+    the indices of the outputs to return, in rising order; the others are not computed. Raises InputFault for a missing
+    or damaged file.
     """
     if not path.is_file():
         raise InputFault(f"{path}: no such file; an ONNX network was expected")
@@ -197,8 +199,7 @@ def _options(threads: int | None) -> onnxruntime.SessionOptions:
     options.log_severity_level = _LOG_ERRORS
     # Threads that spin while they wait halve the throughput when another program uses the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or allowed_cores()
     return options
 
 

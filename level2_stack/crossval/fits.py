@@ -1,6 +1,5 @@
 """One fit of level two as a task: a learner on the rows outside some folds; tasks run in parallel processes."""
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
@@ -13,7 +12,9 @@ from scipy.special import logit
 from level2_stack import learners
 from level2_stack.design.assemble import Design
 from level2_stack.learner_contract import STAGES, HasImportance, HasStages, HasWeights, Predict
-from runtime.progress import warn
+from runtime.machine.cores import allowed_cores
+from runtime.machine.memory import available_memory, format_bytes
+from runtime.progress import say, warn
 from runtime.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,7 @@ Work: TypeAlias = Callable[..., Outcome]  # called with a job and the table
 CLIP = 1e-9
 # With fewer cells (fits x rows x columns) the fits take less time than starting two worker processes.
 MIN_PARALLEL_CELLS = 5_000_000
+WORKER = 250 << 20  # bytes of memory of a worker process with the learners' libraries
 
 
 class Task(NamedTuple):
@@ -149,10 +151,12 @@ def _in_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, worker
 
 
 def _run_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, workers: int) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed  # slow to import, and not needed for few fits
+    from joblib import delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parallel = Parallel(workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+    from runtime.machine.pool import open_pool
+
+    parallel = open_pool(workers, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     try:
         yield from parallel(delayed(work)(job, table) for job in jobs)
     except TerminatedWorkerError:
@@ -160,9 +164,23 @@ def _run_processes(work: Work[Outcome], jobs: Sequence[Job], table: Table, worke
 
 
 def choose_processes(n_tasks: int, table: Table) -> int:
-    """Return the number of worker processes for ``n_tasks`` fits on this machine: 1 if there is little to compute."""
+    """Return the number of worker processes for ``n_tasks`` fits, within the cores and the memory that are ours.
+
+    It is 1 if there is little to compute.
+    """
     cells = n_tasks * table.X.shape[0] * table.X.shape[1]
-    return 1 if cells < MIN_PARALLEL_CELLS else min(os.cpu_count() or 1, n_tasks)
+    if cells < MIN_PARALLEL_CELLS:
+        return 1
+    processes = min(allowed_cores(), n_tasks)
+    fitting = max(1, available_memory() // worker_bytes(table.X))
+    if fitting < processes:
+        say(f"level two: {fitting} of {processes} processes, since {format_bytes(available_memory())} are available")
+    return min(processes, fitting)
+
+
+def worker_bytes(X: pd.DataFrame) -> int:
+    """Return the bytes of memory of a worker process that fits to the columns ``X``."""
+    return WORKER + 3 * int(X.memory_usage(deep=False).sum())
 
 
 def fit_task(task: Task, table: Table) -> FitResult:

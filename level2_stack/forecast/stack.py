@@ -13,7 +13,7 @@ import pandas as pd
 from features import blocks
 from level2_stack import learners
 from level2_stack.crossval import ablation
-from level2_stack.crossval.fits import Table, Task, build_table, choose_processes, fit_task
+from level2_stack.crossval.fits import Table, Task, build_table, choose_processes, fit_task, worker_bytes
 from level2_stack.crossval.nested import list_tasks
 from level2_stack.design import shift
 from level2_stack.design.assemble import Design
@@ -25,14 +25,14 @@ from runtime.forecasts import (
     Forecast,
     Span,
     check_resources,
-    format_bytes,
     print_forecasts,
     print_total,
     read_forecasts,
     write_forecasts,
 )
 from runtime.invocation import command, option
-from runtime.machine import Machine
+from runtime.machine.memory import format_bytes
+from runtime.machine.resources import Machine
 from runtime.progress import say
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -48,7 +48,6 @@ STARTS = Span(low=3.0, high=8.0)  # seconds to start the program and its worker 
 WARM_UP_ROWS = 400  # of a first fit, which imports the library and is not timed
 MODEL_BYTES = 130_000  # a booster in the bundle
 SAMPLE_ROWS = 5000  # written to measure the bytes per row
-WORKER = 250 << 20  # bytes of memory of a worker process with the learners' libraries
 PROGRAM = 330 << 20  # bytes of memory of the main process
 SCORE_BYTES = 4  # a score in memory; there is one per stage, fold and row
 
@@ -177,7 +176,7 @@ def _memory(design: Design, recipe: Recipe, table: Table, workers: int) -> int:
     stages = sum(len(STAGES) for name in recipe.learners if learners.find(name).USES_SEED)
     scores = len(design.X) * (stages + len(recipe.learners)) * (folds + 1) * SCORE_BYTES
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    others = workers * (WORKER + 3 * table_bytes) if workers > 1 else 0
+    others = workers * worker_bytes(design.X) if workers > 1 else 0
     return max(PROGRAM + 3 * table_bytes, peak) + 2 * scores + others
 
 

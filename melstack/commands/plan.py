@@ -15,7 +15,7 @@ from melstack.steps.stacking import check_stack_options
 from melstack.steps.training import check_external, check_networks, experiments_of, has_pictures
 
 if TYPE_CHECKING:
-    from runtime.machine import Machine
+    from runtime.machine.resources import Machine
     from runtime.run_folder import Run
 
 app = typer.Typer()
@@ -74,7 +74,7 @@ def plan_level2(run: Run, options: StackOptions, machine: Machine, models: Seque
 
 
 def _machine(run: Run, free: FreeOptions) -> Machine:
-    from runtime.machine import GIGABYTE, this_machine
+    from runtime.machine.resources import GIGABYTE, this_machine
 
     disk, memory, gpu = (
         None if size is None else round(size * GIGABYTE) for size in (free.free_disk, free.free_memory, free.free_gpu)

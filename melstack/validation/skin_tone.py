@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
+from joblib import delayed
 
 from features.pictures.read import read_picture, shrink
 from features.pictures.statistics import skin_colour
+from runtime.machine.pool import open_pool
 from runtime.progress import track
 
 KIND = "skin tone (estimate)"  # the kind of subgroups that a page shows
@@ -30,9 +31,7 @@ def typology_angle(picture: np.ndarray) -> float:
 
 def estimate_skin_tones(pictures: Mapping[str, Path]) -> pd.Series:
     """Return the class of the skin tone of every picture, an ordered categorical indexed by image_name."""
-    angles = Parallel(n_jobs=cpu_count(), return_as="generator")(
-        delayed(_angle_of_file)(path) for path in pictures.values()
-    )
+    angles = open_pool(return_as="generator")(delayed(_angle_of_file)(path) for path in pictures.values())
     values = list(track(angles, "estimating skin tones", len(pictures)))
     return tone_classes(pd.Series(values, index=pd.Index(list(pictures), name="image_name"), dtype=float))
 

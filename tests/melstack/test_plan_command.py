@@ -17,7 +17,7 @@ from melstack.commands.plan import plan_level2
 from melstack.options import StackOptions
 from runtime.errors import InputFault
 from runtime.forecasts import HOUR
-from runtime.machine import this_machine
+from runtime.machine.resources import this_machine
 from runtime.run_folder import Run
 from tests.command_line import run_melstack
 from tests.sources import ROOT

@@ -84,6 +84,8 @@ REFUSALS = {
         "predict --bundle {folder} --require-signature {folder}/nope --out {folder}/out", "nope: no such"
     ),
     "key_to_require": Refusal("serve --bundle {folder} --port 0 --require-signature {folder}/file", "not a public key"),
+    "cores": Refusal("submission --cores 100000", "can be used here (affinity, container, scheduler)"),
+    "memory": Refusal("submission --memory lots", "not a size such as 8GB"),
     "root": Refusal("leaderboard --root {folder}/file", "a file, but the files of the command need a folder"),
 }
 

@@ -1,4 +1,4 @@
-"""Tests of forecasts.py and machine.py: ranges add up, free memory and disk, and work that does not fit."""
+"""Tests of forecasts.py and machine/: ranges add up, free memory and disk, and work that does not fit."""
 
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from runtime.forecasts import (
     total_time,
     write_forecasts,
 )
-from runtime.machine import Machine, available_memory, free_disk, this_machine
+from runtime.machine.memory import available_memory
+from runtime.machine.resources import Machine, free_disk, this_machine
 from runtime.run_folder import Run
 
 GB = 10**9

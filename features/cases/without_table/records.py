@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from features.cases.metadata_values import repair_values
 from features.cases.names import name_fault
@@ -22,6 +22,7 @@ from features.pictures.read import record_header
 from features.pictures.record_features import feature_names, unknown_features
 from features.pictures.tfrecord import Value, iterate_records, parse_example
 from runtime.errors import Faults, InputFault, list_names
+from runtime.machine.pool import open_pool
 from runtime.plural import number_of
 from runtime.tables import INDEX
 
@@ -40,12 +41,12 @@ def index_records(files: Sequence[Path], where: str, faults: Faults, columns: Co
     height are the original picture's, stored in the record, and not those of the reduced picture. ``faults`` collects
     cut off files, files with another number of records than their name says, and records without image or image_name.
     """
-    jobs = -1 if sum(path.stat().st_size for path in files) > MANY_BYTES else 1
+    jobs = None if sum(path.stat().st_size for path in files) > MANY_BYTES else 1
     names = feature_names(columns or Columns())
     if unknown := _faults_of_features(files, names):
         faults.add(f"{where}: {unknown}")
         files = ()
-    contents = Parallel(n_jobs=jobs)(delayed(_index_file)(path, names) for path in files)
+    contents = open_pool(jobs)(delayed(_index_file)(path, names) for path in files)
     all_faults = [fault for _, file_faults in contents for fault in file_faults]
     if all_faults:
         unreadable = sum(bool(file_faults) for _, file_faults in contents)

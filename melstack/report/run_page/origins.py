@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.files import read_json
+from runtime.machine.cores import allowed_cores
 from runtime.run_folder import Run
 
 OWN_PACKAGES = ("melstack", "tensorflow", "keras", "efficientnet", "onnxruntime")
@@ -47,7 +48,7 @@ def machine() -> list[tuple[str, str]]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     facts = {
         "processor": _processor(),
-        "cores": str(os.cpu_count() or ""),
+        "cores": str(allowed_cores()),
         "memory": f"{memory / 2**30:.0f} GB" if memory else "",
         "system": f"{platform.system()} {platform.machine()}",
     }

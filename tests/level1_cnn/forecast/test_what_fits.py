@@ -8,7 +8,7 @@ from level1_cnn.experiment import Experiment
 from level1_cnn.forecast.measurements import Hardware
 from level1_cnn.forecast.what_fits import is_step_measurable, memory_refusal, memory_to_train, part_size, with_gpu
 from level1_cnn.hardware.batch_size import device_batch, picture_capacity, training_bytes
-from runtime.machine import Machine
+from runtime.machine.resources import Machine
 
 GB = 10**9
 

@@ -1,0 +1,78 @@
+"""Pools of worker processes, one per core that is ours; a worker that is killed costs its task a second attempt."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from runtime.machine.cores import allowed_cores
+from runtime.progress import say
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+DISK_THREADS = 8  # they need no core of their own
+ChunkWork = Callable[[Sequence[Item]], Sequence[Outcome]]
+
+
+def open_pool(processes: int | None = None, **options: Any) -> Parallel:  # noqa: ANN401  joblib's own options
+    """Return joblib's ``Parallel`` of so many processes (None: one per core that is ours); one is this process.
+
+    The libraries of each worker use its share of the cores. ``options`` are those of ``Parallel``.
+    """
+    cores = allowed_cores()
+    count = cores if processes is None else processes
+    if count == 1:
+        return Parallel(n_jobs=1, **options)
+    with parallel_config(backend="loky", inner_max_num_threads=max(1, cores // count)):
+        return Parallel(n_jobs=count, **options)
+
+
+def open_threads() -> Parallel:
+    """Return joblib's ``Parallel`` of threads that wait for the disk, as for the headers of many files."""
+    return Parallel(n_jobs=DISK_THREADS, prefer="threads")
+
+
+def map_chunks(
+    work: ChunkWork[Item, Outcome],
+    chunks: Sequence[Sequence[Item]],
+    replacement: Callable[[Item], Outcome],
+    processes: int | None = None,
+) -> Iterator[Sequence[Outcome]]:
+    """Yield ``work(chunk)`` for every chunk in order, one result per item, even when worker processes are killed.
+
+    The first time, new processes do the rest of the work. The second time in a row, each of the next chunks is computed
+    by a process of its own, and an item that ends it has ``replacement(item)`` as its result.
+    """
+    count, failures = 0, 0
+    while count < len(chunks):
+        try:
+            parallel = open_pool(processes, return_as="generator")
+            for outcomes in parallel(delayed(work)(chunk) for chunk in chunks[count:]):
+                count, failures = count + 1, 0
+                yield outcomes
+        except TerminatedWorkerError:
+            failures += 1
+            remedy = "its work is tried again" if failures == 1 else "the next part is done by one process"
+            say(f"a worker process was killed (out of memory?); {remedy}")
+        if failures > 1:
+            suspects = 2 * (processes or allowed_cores())  # joblib has given out so many
+            for chunk in chunks[count : count + suspects]:
+                yield _apart(work, chunk, replacement)
+            count, failures = count + suspects, 0
+
+
+def _apart(
+    work: ChunkWork[Item, Outcome], chunk: Sequence[Item], replacement: Callable[[Item], Outcome]
+) -> Sequence[Outcome]:
+    """Return ``work(chunk)``, computed in another process; if it is killed, one item after the other."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        try:
+            return process.submit(work, chunk).result()
+        except BrokenProcessPool:
+            if len(chunk) == 1:
+                return [replacement(chunk[0])]
+    return [outcome for item in chunk for outcome in _apart(work, [item], replacement)]
