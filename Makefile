@@ -127,14 +127,39 @@ lint: $(STAMP) ## ruff and mypy strict
 format: $(STAMP) ## lay the code out
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
 
+# What the site, the notebooks and a release need beside the packages of the product.
+PUBLISH := .venv/publish-$(firstword $(shell cat requirements-publish.lock | cksum))
+INSTALL = $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
+$(PUBLISH): $(STAMP)
+	@$(INSTALL) --require-hashes -r requirements-publish.lock && rm -f .venv/publish-* && touch $@
+
+docs: $(PUBLISH) ## the documentation site, in build/site: every warning and every broken link is an error
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/site && echo "docs: build/site/index.html"
+
+notebooks: $(PUBLISH) ## run the notebooks of examples/, as they are: build/notebooks
+	@mkdir -p build/notebooks && for notebook in examples/*.ipynb; do \
+	  echo "notebooks: $$notebook" && $(BIN)/python -m nbconvert --log-level WARN --to notebook --execute --stdin --output build/notebooks/$$(basename $$notebook .ipynb) <$$notebook || exit 1; done
+
+# A wheel is only good if it works where the checkout is not: the demo runs from an environment that has the wheel alone.
+RELEASE := build/release
+release: $(PUBLISH) ## wheel and source distribution, checked; the demo run from an environment with the wheel alone; the list of parts
+	@rm -rf $(RELEASE) && $(BIN)/python -m build --outdir $(RELEASE) . >$(RELEASE).log 2>&1 || { tail -n 20 $(RELEASE).log; exit 1; }
+	@$(BIN)/python -m twine check --strict $(RELEASE)/*.whl $(RELEASE)/*.tar.gz
+	@python3 -m venv $(RELEASE)/environment && $(RELEASE)/environment/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RELEASE)/environment/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(RELEASE)/*.whl
+	@mkdir $(RELEASE)/demo && cd $(RELEASE)/demo && ../environment/bin/melstack submission
+	@$(BIN)/cyclonedx-py environment --output-file $(RELEASE)/parts.json $(RELEASE)/environment/bin/python
+	@ls $(RELEASE)/*.whl $(RELEASE)/*.tar.gz $(RELEASE)/parts.json
+
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 lock: ## pin the newest versions that pyproject.toml allows, with the hash of every file (needs uv)
 	@$(COMPILE) --upgrade --extra train --extra dev pyproject.toml --output-file requirements.lock
 	@$(COMPILE) --constraint requirements.lock --extra train --extra dev --extra gpu pyproject.toml --output-file requirements-gpu.lock
 	@$(COMPILE) --constraint requirements.lock --extra predict pyproject.toml --output-file requirements-predict.lock
+	@$(COMPILE) --constraint requirements.lock --extra publish pyproject.toml --output-file requirements-publish.lock
 
 audit-dependencies: $(STAMP) ## every locked version against the published advisories
-	@$(BIN)/python .ci/audit_dependencies.py requirements.lock requirements-gpu.lock requirements-predict.lock
+	@$(BIN)/python .ci/audit_dependencies.py requirements.lock requirements-gpu.lock requirements-predict.lock requirements-publish.lock
 
 clean: ## remove .venv and caches; runs/ and data/ stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
@@ -152,4 +177,4 @@ help: ## this list
 	@echo
 	@echo "Every variable is an option of the command of that name: .venv/bin/melstack TARGET -h explains them (--data is DATA)."
 
-.PHONY: $(VERBS) $(TRIALS) prove setup test test-all lint format lock audit-dependencies clean clean-runs clean-data help
+.PHONY: $(VERBS) $(TRIALS) prove setup docs notebooks release test test-all lint format lock audit-dependencies clean clean-runs clean-data help

@@ -14,7 +14,7 @@ from PIL import Image
 
 from features.pictures.read import Picture, encode_jpeg, read_picture, resize_square, shrink
 from features.pictures.scan import STATISTICS_LONGEST, scan
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from runtime.machine.cores import allowed_cores
 from runtime.progress import say
 

@@ -26,7 +26,7 @@ class OnnxFile(Settings):
     """
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of ImageNet's pictures: red, green, blue
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)  # the same; the pixel scale is 0 to 1
     output: str | None = None  # name of the output; needed if there are several
     tokens: Literal["mean", "first"] = "mean"  # the features of a network whose output is tokens
     licence: str = Field(min_length=1)  # of the weights; a bundle names it
@@ -38,11 +38,11 @@ class Experiment(Settings):
     backbone: str  # a family, or onnx
     variant: str  # of the family; of an ONNX file, its name in words
     weights: str  # imagenet, none, a .weights.h5 or .onnx file, or pretrained:<model> (the pretraining of that model)
-    image_size: int = Field(ge=32)
-    seed: int = 0
+    image_size: int = Field(ge=32)  # px, the side of the square picture
+    seed: int = 0  # of first weights, order, augmentation and dropout
     views: tuple[str, ...] = SYMMETRIES  # test-time augmentation; the unchanged picture must be among them
     onnx: OnnxFile | None = None  # for the backbone onnx, and needed there
-    training: Annotated[Finetune | FrozenFeatures, Field(discriminator="method")]
+    training: Annotated[Finetune | FrozenFeatures, Field(discriminator="method")]  # how it is trained, in [training]
 
     @model_validator(mode="after")
     def _has_onnx_file(self) -> Self:

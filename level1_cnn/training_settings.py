@@ -27,9 +27,9 @@ CONDITIONS: dict[str, tuple[str, tuple[object, ...]]] = {
 class Pretraining(Settings):
     """Training on the external pictures alone, once per model: every fold starts from the weights of this stage."""
 
-    epochs: Count
-    learning_rate: Positive
-    targets: Targets = "diagnosis9"
+    epochs: Count  # over the external pictures
+    learning_rate: Positive  # at the peak
+    targets: Targets = "diagnosis9"  # what the stage learns to predict
     malignant_share: Share = 0.0  # among the pictures of an epoch, reached by repetition; 0: no repetition
 
 
@@ -40,45 +40,47 @@ class PseudoLabels(Settings):
     cases are not used for validation.
     """
 
-    model: str
-    weight: Positive = 1.0
+    model: str  # name of the finished model
+    weight: Positive = 1.0  # of a test case, where a training case has 1
 
 
 class Finetune(Settings):
     """Settings of the method that trains all weights of the network."""
 
-    method: Literal["finetune"]
+    method: Literal["finetune"]  # all weights are trained
     layers: Layers = later("last")  # all: the head sees means and standard deviations of the outputs of all stages
     # fitted: training starts from the logistic head of the frozen network instead of a random head
     head: Literal["random", "fitted"] = later("random")
-    epochs: Count
+    epochs: Count  # how often every training picture is shown
     batch_size: Count | Literal["auto"] = "auto"  # pictures per optimiser step; auto: as many as fit the device
     accumulation: Count = 1  # number of equal parts of a batch; their gradients are averaged
     learning_rate: Positive  # at the peak, after the warm-up
+    # the rate rises from a tenth of the peak, then falls along a cosine
     warmup_epochs: float = Field(default=1.0, ge=0)
     # Factor of the learning rate from every stage of the backbone to the stage before it; 1: one rate for all weights
     stage_decay: Annotated[float, Field(gt=0, le=1)] = later(1.0)
-    targets: Targets = "binary"
+    targets: Targets = "binary"  # melanoma or not; three, or nine diagnoses
+    # focal: cases that are predicted well count less
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    focal_gamma: float = Field(default=2.0, ge=0)
-    class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: Share = 0.05
-    weight_decay: float = Field(default=1e-4, ge=0)
-    pooling: Literal["average", "gem"] = "average"
-    head_dropout: Share = 0.3
+    focal_gamma: float = Field(default=2.0, ge=0)  # 0 is cross-entropy
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: both classes count the same
+    label_smoothing: Share = 0.05  # targets move by this share towards the middle
+    weight_decay: float = Field(default=1e-4, ge=0)  # of kernels, by AdamW
+    pooling: Literal["average", "gem"] = "average"  # gem: generalised mean with a trained power
+    head_dropout: Share = 0.3  # share of the features that is set to 0
     dropout_samples: Count = 1  # number of dropout masks before one shared head; their logits are averaged
     metadata: bool = False  # a separate branch for age, sex and site
     train_batch_norm: bool = True  # False keeps ImageNet's statistics: a few hundred steps cannot replace them
     malignant_share: Share = 0.0  # among the pictures of an epoch, reached by repetition; 0: no repetition
-    external: External = "joint"
+    external: External = "joint"  # joint: external cases in every fold; apart: only in the stage of pretrain
     external_share: Share = 0.0  # among the pictures of an epoch, by repetition or by a sample; 0: each picture once
     keep: Literal["ema", "last", "mean", "best"] = "ema"  # weights that predict; best: chosen on the validation fold
     ema_epochs: Positive = 0.5  # memory of the moving average, in epochs
     mean_epochs: Count = 3  # number of last epochs in the mean
     monitor: bool = False  # write the validation fold's AUC after every epoch to history.csv; it decides nothing
-    pretrain: Pretraining | None = None
-    pseudo: PseudoLabels | None = None
-    augmentation: Augmentation = Augmentation()
+    pretrain: Pretraining | None = None  # a stage on external pictures first, in [training.pretrain]
+    pseudo: PseudoLabels | None = None  # test cases as training rows, in [training.pseudo]
+    augmentation: Augmentation = Augmentation()  # random changes of training pictures, in [training.augmentation]
 
     @model_validator(mode="after")
     def _has_effects(self) -> Self:
@@ -111,8 +113,8 @@ class PictureInput(Settings):
     ``field_of_view`` is the largest central part without the dark corners of a round lens, found in every picture.
     """
 
-    side: int = Field(ge=32)
-    crop: float | Literal["field_of_view"] = 1.0
+    side: int = Field(ge=32)  # px
+    crop: float | Literal["field_of_view"] = 1.0  # share of the sides
 
     @field_validator("crop", mode="before")
     @classmethod
@@ -126,13 +128,13 @@ class PictureInput(Settings):
 class FrozenFeatures(Settings):
     """Settings of the method that leaves the weights unchanged and fits a regularised logistic head on embeddings."""
 
-    method: Literal["frozen"]
+    method: Literal["frozen"]  # only a head is fitted
     layers: Layers = "last"  # all: mean and standard deviation of the outputs of all stages
     inputs: tuple[PictureInput, ...] = ()  # with several, one head has the features of all; (): the stored picture
     # C of scikit-learn's LogisticRegression, on standardised embeddings; auto: chosen inside the training folds
     regularisation: Positive | Literal["auto"] = "auto"
     precision: Precision = later("float32")  # of the weights and values of the network; int8 runs on the CPU
-    external: External = "joint"
+    external: External = "joint"  # joint: the head is fitted to external cases, too
 
     @model_validator(mode="after")
     def _has_other_inputs(self) -> Self:

@@ -20,27 +20,20 @@ CALIBRATORS = ["none", "temperature", "platt", "beta", "isotonic"]  # of calibra
 
 
 class Calibration(Settings):
-    """How scores become probabilities; the inner folds choose the method by log loss.
+    """How scores become probabilities; the inner folds choose the method by log loss."""
 
-    ``methods``: the candidates, by their names in calibrate.py. ``rank_preserving``: calibration keeps the order of the
-    cases. ``prevalence``: the share of malignant pictures where the probabilities will be used, if it differs from that
-    of the training rows (a case-control sample).
-    """
-
+    # the candidates, by their names in calibrate.py
     methods: list[str] = Field(["platt", "beta", "isotonic"], min_length=1)
-    rank_preserving: bool = True
+    rank_preserving: bool = True  # calibration keeps the order of the cases
+    # share of malignant pictures where the probabilities are used, if not that of the training rows
     prevalence: float | None = Field(None, gt=0, lt=1)
 
 
 class Budget(Settings):
-    """How long tuning searches.
+    """How long tuning searches."""
 
-    ``trials``: number of parameter sets to try, the defaults included; 0: no tuning. ``seconds``: no further trial
-    starts once the finished trials, those of interrupted runs included, have taken this much time; the result then
-    depends on the speed of the machine.
-    """
-
-    trials: int = Field(default=0, ge=0)
+    trials: int = Field(default=0, ge=0)  # parameter sets to try, the defaults included; 0: no tuning
+    # no trial starts after this time, interrupted runs included; the result then depends on the machine
     seconds: float | None = Field(default=None, gt=0)
 
     @field_validator("seconds")
@@ -52,37 +45,31 @@ class Budget(Settings):
 
 
 class Recipe(Settings):
-    """The settings of a stack; a recipe read from a file also has one table of parameters per learner.
+    """The settings of a stack; a recipe read from a file also has one table of parameters per learner."""
 
-    ``networks`` are glob patterns of level-one names. ``acquisition`` says whether columns that describe how a picture
-    was taken (size, camera, counts) are kept, dropped, or ("auto") kept unless they separate test from train rows with
-    an AUC above ``shift_threshold``. ``contrasts`` are the families of contrasts within the patient. For a learner that
-    depends on a seed, ``seeds`` is the number of fits per outer fold, ``inner_seeds`` the number per pair of folds.
-    ``negatives_per_positive`` is how many negatives per positive a fit of such a learner samples (its probabilities are
-    corrected). ``choose_rounds`` lets the inner folds choose how many rounds of a booster are used. ``blend`` lists the
-    learners whose logits are blended, with ``blend_weights`` that are equal or fitted on inner folds. ``submit`` is the
-    learner whose test probabilities are submitted, "blend", or "auto": the one with the highest expected AUC.
-    ``ablation`` measures how much every block contributes. ``thresholds`` are the operating points to freeze.
-    ``repeats`` is the number of other partitions of the patients over which level two is cross-validated again.
-    """
-
-    networks: list[str] = Field(["*"], min_length=1)
+    networks: list[str] = Field(["*"], min_length=1)  # glob patterns of level-one names
+    # feature blocks, files of features/blocks
     blocks: list[str] = Field(["metadata", "measured", "patient", "pictures", "ugly_duckling"])
+    # columns that say how a picture was taken (size, camera, counts); auto: dropped if they shift
     acquisition: Literal["auto", "keep", "drop"] = "auto"
+    # AUC above which columns that separate test from train rows count as shifted
     shift_threshold: float = Field(0.6, ge=0.5, le=1)
-    contrasts: list[str] = Field(list(contrasts.DEFAULT))
+    contrasts: list[str] = Field(list(contrasts.DEFAULT))  # families of contrasts within the patient
+    # files of level2_stack/learners
     learners: list[str] = Field(["lgbm", "xgb", "ridge", "logistic", "mean", "rank_mean", "caruana"], min_length=1)
-    seeds: int = Field(3, ge=1)
-    inner_seeds: int = Field(1, ge=1)
+    seeds: int = Field(3, ge=1)  # fits per outer fold of a learner that depends on a seed
+    inner_seeds: int = Field(1, ge=1)  # the same per pair of folds
+    # sampled by a fit of such a learner, whose probabilities are corrected; none: all
     negatives_per_positive: float | None = Field(None, gt=0)
-    choose_rounds: bool = True
-    blend: list[str] = Field(["lgbm", "xgb", "ridge"], min_length=1)
-    blend_weights: Literal["equal", "fitted"] = "equal"
-    submit: str = AUTO
-    ablation: bool = True
-    calibration: Calibration = Calibration.model_validate({})
-    thresholds: ThresholdRules = ThresholdRules.model_validate({})
-    tuning: Budget = Budget.model_validate({})
+    choose_rounds: bool = True  # inner folds choose how many rounds of a booster are used
+    blend: list[str] = Field(["lgbm", "xgb", "ridge"], min_length=1)  # learners whose logits are averaged
+    blend_weights: Literal["equal", "fitted"] = "equal"  # fitted: on inner folds
+    submit: str = AUTO  # a learner, blend, or auto: the one with the highest expected AUC
+    ablation: bool = True  # measure how much every block contributes
+    calibration: Calibration = Calibration.model_validate({})  # in [calibration]
+    thresholds: ThresholdRules = ThresholdRules.model_validate({})  # operating points to freeze, in [thresholds]
+    tuning: Budget = Budget.model_validate({})  # in [tuning]
+    # other partitions of the patients over which level two is cross-validated again
     repeats: int = Field(0, ge=0, le=100)
 
     def facts(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.elsewhere.cameras import OWN, central, take
 from benchmarks.elsewhere.sets import PictureSet
 from features.pictures.read import read_picture, resize_square, shrink
-from features.pictures.statistics import lesion_mask
+from features.pictures.statistics.lesion import lesion_mask
 from level1_cnn.augment.chain import augment
 from level1_cnn.augment.settings import Augmentation
 from level1_cnn.experiment import Experiment

@@ -74,12 +74,13 @@ class Request:
 class Columns(Settings):
     """The names of the CSV columns. The defaults are those of SIIM-ISIC 2020."""
 
-    image_name: str = "image_name"
-    patient_id: str = "patient_id"
-    target: str = "target"
+    image_name: str = "image_name"  # the name of the picture, with or without its ending
+    patient_id: str = "patient_id"  # pictures of a patient are in one fold
+    target: str = "target"  # 1 or 0, or the words in positive and negative
+    # what is known before the biopsy
     metadata: tuple[str, ...] = ("sex", "age_approx", "anatom_site_general_challenge")
     fold_group: str = "tfrecord"  # used for official folds only
-    lesion_id: str = LESION
+    lesion_id: str = LESION  # pictures of a lesion are in one fold
     image: str = "image"  # the feature of TFRecord files that holds the picture
     _fold_by: str = PrivateAttr("")  # the request names it, not a mapping
 
@@ -111,24 +112,24 @@ class Columns(Settings):
 class Layout(Settings):
     """The names of the files in the data folder. An empty name means that the file does not exist."""
 
-    train: str = "train.csv"
-    test: str = "test.csv"
-    sample: str = "sample_submission.csv"
+    train: str = "train.csv"  # the training table
+    test: str = "test.csv"  # the test table
+    sample: str = "sample_submission.csv"  # the names and the order of the submission
     train_pictures: str | tuple[str, ...] = Field(default="jpeg/train", description="one folder, or several")
-    test_pictures: str | tuple[str, ...] = "jpeg/test"
-    train_sizes: str = "train_sizes.csv"
-    test_sizes: str = "test_sizes.csv"
+    test_pictures: str | tuple[str, ...] = "jpeg/test"  # one folder, or several
+    train_sizes: str = "train_sizes.csv"  # width and height of the originals, where the pictures were made smaller
+    test_sizes: str = "test_sizes.csv"  # the same of the test pictures
     pairs: str = Field(default="duplicates.csv", description="the official pairs of pictures of the same lesion")
     train_header: tuple[str, ...] = Field(default=(), description="column names of a table that has no line with them")
-    test_header: tuple[str, ...] = ()
+    test_header: tuple[str, ...] = ()  # the same for the test table
     train_join: tuple[str, ...] = Field(default=(), description="tables with more columns of the cases in train")
-    test_join: tuple[str, ...] = ()
+    test_join: tuple[str, ...] = ()  # the same for the test table
     subfolders: bool = Field(default=False, description="search the picture folders' sub-folders too")
     positive: tuple[str, ...] = Field(default=(), description="values of target that mean malignant, when not 0/1")
     negative: tuple[str, ...] = Field(default=(), description="values of target that mean benign; the rest is refused")
     drop: tuple[str, ...] = Field(default=(), description="values of target whose rows are left out")
     drop_missing_target: bool = Field(default=False, description="leave out training rows without a target")
-    columns: Columns = Columns()
+    columns: Columns = Columns()  # the names of the columns, in [columns]
     test_columns: dict[str, str] = Field(default={}, description="name of a column in train -> its name in test")
 
     @field_validator("train", "test", "sample", "train_sizes", "test_sizes", "pairs")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.pictures.read import encode_jpeg, read_picture, resize_square, shrink, stored_jpeg
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from runtime.errors import InputFault, list_names
 from runtime.machine.pool import map_chunks
 from runtime.tables import INDEX

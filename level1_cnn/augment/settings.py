@@ -32,33 +32,33 @@ class Augmentation(Settings):
 
     dihedral: bool = True  # a random one of the 8 symmetries of the square
     rotation: float = Field(default=30.0, ge=0, le=180, description="degrees, in both directions")
-    zoom: Share = 0.15
+    zoom: Share = 0.15  # share of the size, in both directions
     shift: Share = 0.08  # share of the side
     shear: float = Field(default=0.0, ge=0, le=45, description="degrees, in both directions")
     brightness: Share = 0.15  # share of the full range of pixel values
-    contrast: Share = 0.2
-    saturation: Share = 0.2
+    contrast: Share = 0.2  # share, in both directions
+    saturation: Share = 0.2  # share, in both directions
     hue: float = Field(default=0.0, ge=0, le=180, description="degrees around the colour circle, in both directions")
     blur: float = Field(default=0.0, ge=0, le=0.05, description="sigma of a Gaussian, as a share of the side")
-    blur_probability: Probability = 1.0
+    blur_probability: Probability = 1.0  # share of the pictures
     noise: Share = 0.0  # standard deviation of grey noise, as a share of the full range
     colour_noise: Share = 0.0  # the same, but independent for the three colours
-    noise_probability: Probability = 1.0
+    noise_probability: Probability = 1.0  # share of the pictures
     local_contrast: float = Field(default=0.0, ge=0, le=39, description="grey levels are stretched by up to 1 + this")
-    local_contrast_probability: Probability = 1.0
+    local_contrast_probability: Probability = 1.0  # share of the pictures
     dropout: Share = 0.0  # side of a square that is set to the mean colour, as a share of the picture's side
-    dropout_holes: int = Field(default=1, ge=1, le=64)
-    dropout_probability: Probability = 1.0
+    dropout_holes: int = Field(default=1, ge=1, le=64)  # squares per picture
+    dropout_probability: Probability = 1.0  # share of the pictures
     vignette: Share = (
         0.0  # how far the dark border of a microscope reaches into the picture, as a share of half the side
     )
-    vignette_probability: Probability = 1.0
+    vignette_probability: Probability = 1.0  # share of the pictures
     hair: int = Field(default=0, ge=0, le=100, description="hairs drawn over the picture")
-    hair_probability: Probability = 1.0
+    hair_probability: Probability = 1.0  # share of the pictures
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of the Beta distribution of the two shares")
-    mixup_probability: Probability = 1.0
+    mixup_probability: Probability = 1.0  # share of the pictures
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of the Beta distribution of the pasted area")
-    cutmix_probability: Probability = Field(default=1.0, validate_default=True)
+    cutmix_probability: Probability = Field(default=1.0, validate_default=True)  # share of the pictures
 
     @field_validator(*AMOUNTS)
     @classmethod

@@ -36,9 +36,9 @@ class SearchFile(Settings):
     """The content of the TOML file of a search."""
 
     trials: Count  # the model's own settings are the first trial
-    seed: int = 0
+    seed: int = 0  # of the search
     fold: int = Field(default=0, ge=0)  # the outer fold, whose cases the search does not use
-    ranges: dict[str, Any] = Field(min_length=1)
+    ranges: dict[str, Any] = Field(min_length=1)  # setting of [training] -> its range or its choices
 
 
 class Search(Settings):

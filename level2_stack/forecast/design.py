@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from features import blocks
 from features.blocks import Sources, build_block
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from level2_stack.design.assemble import Design, assemble
 from level2_stack.recipe import Recipe
 from runtime.run_folder import Run

@@ -20,7 +20,7 @@ BASELINE = True
 class Params(Settings):
     """Settings of the selection."""
 
-    bags: int = Field(5, ge=1)
+    bags: int = Field(5, ge=1)  # selections that are averaged
     picks: int = Field(15, ge=1)  # per bag; a weight is a multiple of 1 / picks before bagging
     fraction: float = Field(0.5, gt=0, le=1)  # of the patients, drawn without replacement for every bag
 

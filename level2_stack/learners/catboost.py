@@ -45,13 +45,13 @@ MISSING = "missing"  # CatBoost accepts text as a category, but no missing value
 class Params(Settings):
     """Settings of the booster, without early stopping: it would need rows that the fit must not use."""
 
-    rounds: int = Field(500, ge=1)
-    learning_rate: float = Field(0.05, gt=0)
+    rounds: int = Field(500, ge=1)  # trees
+    learning_rate: float = Field(0.05, gt=0)  # weight of every tree
     depth: int = Field(3, ge=1, le=16)  # 4 and 5 were worse on 33,126 rows
-    l2_leaf_reg: float = Field(10.0, ge=0)
+    l2_leaf_reg: float = Field(10.0, ge=0)  # penalty on the values of leaves
     rsm: float = Field(0.4, gt=0, le=1)  # the share of columns that a split may use
-    subsample: float = Field(0.8, gt=0, le=1)
-    border_count: int = Field(64, ge=1, le=65535)
+    subsample: float = Field(0.8, gt=0, le=1)  # share of the rows of a tree
+    border_count: int = Field(64, ge=1, le=65535)  # bins of a column
     # CatBoost's default of 10 Newton steps per leaf made a fit several times slower, and no better.
     leaf_estimation_iterations: int = Field(1, ge=1)
     # The probability never falls if a network's logit rises and all other columns stay the same.

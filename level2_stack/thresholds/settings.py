@@ -14,19 +14,15 @@ AUTO_RISK = 0.1  # of the prevalence: how much malignancy "auto" leaves among th
 
 
 class ThresholdRules(Settings):
-    """Which thresholds to freeze: a list of aims per rule.
+    """Which thresholds to freeze: a list of aims per rule."""
 
-    ``sensitivity`` and ``specificity`` are shares that new cases reach on average. ``npv`` is the share of benign
-    cases among those predicted benign, from which the referral is decided; "auto": predicted benign cases are malignant
-    a tenth as often as all cases. ``net_benefit`` is how many unnecessary excisions cost as much as one missed
-    melanoma. ``conformal_coverage`` is the share of malignant, and of benign cases whose conformal set has their class.
-    """
-
-    sensitivity: list[Share] = Field([0.8, 0.9, 0.95])
-    specificity: list[Share] = Field([0.9])
+    sensitivity: list[Share] = Field([0.8, 0.9, 0.95])  # shares that new malignant cases reach on average
+    specificity: list[Share] = Field([0.9])  # the same of benign cases
+    # share of benign cases among those predicted benign; auto: these are malignant a tenth as often as all cases
     npv: list[float | str] = Field([AUTO])
+    # unnecessary excisions that cost as much as one missed melanoma
     net_benefit: list[Annotated[float, Field(gt=0)]] = Field([])
-    conformal_coverage: Share = 0.9
+    conformal_coverage: Share = 0.9  # share of the cases of each class whose conformal set has their class
 
     @field_validator("npv")
     @classmethod

@@ -9,7 +9,7 @@ import pandas as pd
 from joblib import delayed
 
 from features.pictures.read import read_picture, shrink
-from features.pictures.statistics import skin_colour
+from features.pictures.statistics.lesion import skin_colour
 from runtime.machine.pool import open_pool
 from runtime.progress import track
 

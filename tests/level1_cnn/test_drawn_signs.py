@@ -14,7 +14,7 @@ from features.clinic.camera import CAMERAS
 from features.clinic.description import Lesion
 from features.clinic.lesions import draw_lesion
 from features.pictures.read import resize_square
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from level1_cnn.backbones import efficientnet_lite
 
 PICTURES, SIDE = 300, 128

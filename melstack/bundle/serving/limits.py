@@ -13,8 +13,8 @@ ENVELOPE_BYTES = 200_000  # of a body besides its pictures: the fields, and the 
 class Limits(Settings):
     """The limits on requests; an MB is 10^6 bytes."""
 
-    pictures: int = Field(default=32, ge=1)
-    picture_mb: float = Field(default=25, gt=0)
+    pictures: int = Field(default=32, ge=1)  # of a request
+    picture_mb: float = Field(default=25, gt=0)  # of one picture
     total_mb: float = Field(default=150, gt=0)  # of all pictures of a request
     pixels: int = Field(default=60_000_000, ge=1)  # per decoded picture; the largest of the contest have 24 million
     waiting: int = Field(default=400, ge=1)  # requests that are being read, wait or are computed; more get 503

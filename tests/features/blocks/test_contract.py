@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from features import blocks
 from features.blocks import LABELS, Sources, build_block, find, missing_needs, names, without_labels
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from runtime.errors import InputFault
 from runtime.tables import read_table, write_table
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from features.pictures.read import read_picture
 from features.pictures.scan import scan
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from tests.features.pictures.lesion_pictures import lesion, save_picture
 
 

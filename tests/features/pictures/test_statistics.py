@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from features.pictures.statistics import otsu_threshold, picture_statistics, srgb_to_lab
+from features.pictures.statistics.colour import srgb_to_lab
+from features.pictures.statistics.lesion import otsu_threshold
+from features.pictures.statistics.picture import picture_statistics
 
 SKIN, MOLE = (210, 160, 140), (110, 70, 60)
 ROUNDING_TOLERANCE = {"rel": 1e-3, "abs": 1e-3}

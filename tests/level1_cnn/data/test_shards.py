@@ -18,7 +18,7 @@ from PIL import Image
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
 from features.pictures.read import read_picture
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.shards import decode_pictures
 from runtime.errors import InputFault

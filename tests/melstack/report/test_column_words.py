@@ -7,7 +7,7 @@ import pytest
 from features import blocks
 from features.blocks import Sources
 from features.blocks.metadata import ACQUISITION
-from features.pictures.statistics import picture_statistics
+from features.pictures.statistics.picture import picture_statistics
 from level1_cnn.experiment import CONFIGS, Experiment, read_experiment
 from level1_cnn.training_settings import FrozenFeatures
 from level2_stack.contrasts import FAMILIES, contrasts

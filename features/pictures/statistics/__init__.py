@@ -1,0 +1,1 @@
+"""Statistics of a picture: light, colour, texture, and the shape of its lesion."""
