@@ -80,7 +80,7 @@ sign: ## sign BUNDLE with the private KEY
 clinic: ## draw the synthetic clinic, the demo, into data/clinic
 spread: ## RECIPE's boosters over a TABLE larger than one machine, on CLUSTER's workers: scores in OUT
 design: ## the design matrix of a finished stack as Parquet files in OUT
-TRIALS := try-server bench bench-bundle fuzz-bundles
+TRIALS := try-server bench bench-bundle fuzz-bundles results
 VERBS := $(shell sed -n '/^\#\#@ Daily/,/^VERBS/s/^\([a-z-]*\): \#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 # Messages then name the next command as make's, and a variable may belong to another target of the same call.
 $(VERBS) $(TRIALS) prove: export MELSTACK_TYPED_BY := make
@@ -92,6 +92,7 @@ try-server: ## BUNDLE's page under load: latency, memory, wrong answers
 bench: ## speed of this machine, as ratios within one run
 bench-bundle: ## the networks of BUNDLE by TensorFlow and by ONNX Runtime, in float32 and int8
 fuzz-bundles: ## bundles with altered FILES, each loaded in a process of its own: refused, loaded, crash, hang
+results: ## docs/results.md from docs/results.toml;   ONLY=demo-out-of-fold: measure that figure again (ONLY=all: every one)
 $(TRIALS): $(STAMP)
 	@$(BIN)/python -m benchmarks $@ $(WORDS)
 

@@ -1,4 +1,4 @@
-"""Benchmark commands: speed, planted copies of pictures, the page under load, networks on other cameras."""
+"""Benchmark commands: speed, planted copies of pictures, the page under load, other cameras, the page of results."""
 
 from __future__ import annotations
 
@@ -202,6 +202,23 @@ def fuzz_bundles(
     table = outcome_table(outcomes)
     say(table.to_string())
     raise typer.Exit(1 if table[["error", "crash", "hang"]].to_numpy().any() else 0)
+
+
+@app.command("results")
+def results(
+    only: Annotated[str | None, typer.Option(help="measure these results ('a b') again, or all")] = None,
+) -> None:
+    """Write docs/results.md from docs/results.toml; with ONLY, run a result's command and compare old and new."""
+    from benchmarks.results_file import PAGE, read_results
+    from benchmarks.results_page import results_page
+    from benchmarks.results_run import measure_again
+
+    content = read_results()
+    if only is None:
+        PAGE.write_text(results_page(content), encoding="utf-8")
+        say(f"results: {len(content.all())} entries, {PAGE}")
+    else:
+        raise typer.Exit(0 if measure_again(content.select(only.split())) else 1)
 
 
 if __name__ == "__main__":

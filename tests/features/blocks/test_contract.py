@@ -88,7 +88,7 @@ def test_a_block_has_one_row_per_case_in_the_order_of_the_cases(name: str, cases
 
     assert frame.index.equals(cases.index)
     assert frame.index.name == "image_name"
-    assert len(frame.columns) >= 3
+    assert len(frame.columns) >= 1
 
 
 @every_block
