@@ -10,7 +10,8 @@ from pandas.api import types
 
 from features.cases.metadata.columns import names_an_id, reveals_diagnosis
 from features.cases.metadata.columns_like_target import id_columns, target_columns
-from features.cases.metadata_values import DATES_AT_LEAST, NUMBERS_AT_LEAST, UNKNOWN, repair_values
+from features.cases.metadata.value_rules import DATES_AT_LEAST, NUMBERS_AT_LEAST, UNKNOWN
+from features.cases.metadata_values import repair_values
 from features.cases.patients import patient_keys
 from features.words.ages import FILLERS, OLDEST
 from features.words.dates import is_date

@@ -127,13 +127,18 @@ def read_run_settings(folder: Path) -> dict[str, Any]:
         return _settings_of_cases(folder)
     values = check_settings(read_toml(path), MODEL, str(path)).model_dump(exclude_unset=True, mode="json")
     for name, value in values.items():
-        check = DECLARATIONS[name][1].callback
-        try:
-            if check is not None:
-                check(value)
-        except typer.BadParameter as error:
-            raise InputFault(f"{path}: {name}: {error.message}") from error
+        _check_value(path, name, value)
     return {name: as_toml(name, value) for name, value in values.items() if value is not None}
+
+
+def _check_value(path: Path, name: str, value: object) -> None:
+    """Raise InputFault if the option of a setting would refuse its value."""
+    check = DECLARATIONS[name][1].callback
+    try:
+        if check is not None:
+            check(value)
+    except typer.BadParameter as error:
+        raise InputFault(f"{path}: {name}: {error.message}") from error
 
 
 def _settings_of_cases(folder: Path) -> dict[str, Any]:

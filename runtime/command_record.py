@@ -56,20 +56,24 @@ def recording(folder: Path, lock: AbstractContextManager[None]) -> Iterator[None
 
     A command that is refused before it writes anything leaves no record in a new folder.
     """
-    with lock:
-        path, record = folder / NAME, this_command()
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        write_text(path, before + _line(record))
-        try:
-            with logging_to(folder, f"{record.time} {record.command}"):
-                yield
-        except BaseException as error:
-            with suppress(OSError):  # the disk may be full, or the folder gone: the first error is the one to report
-                write_text(
-                    path, before + _line(replace(record, end=REFUSAL if isinstance(error, InputFault) else STOP))
-                )
-                _remove_alone(path)
-            raise
+    record = this_command()
+    with lock, _in_record(folder / NAME, record), logging_to(folder, f"{record.time} {record.command}"):
+        yield
+
+
+@contextmanager
+def _in_record(path: Path, record: CommandRecord) -> Iterator[None]:
+    """Write the line of a command, and write it again with how the command ended if that was an error."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    write_text(path, before + _line(record))
+    try:
+        yield
+    except BaseException as error:
+        end = REFUSAL if isinstance(error, InputFault) else STOP
+        with suppress(OSError):  # the disk may be full, or the folder gone: the first error is the one to report
+            write_text(path, before + _line(replace(record, end=end)))
+            _remove_alone(path)
+        raise
 
 
 def this_command() -> CommandRecord:

@@ -4,31 +4,27 @@ Every value is read by itself, so that the same text means the same in training,
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from features.cases.names import LONGEST, is_formula
-from features.words.ages import AGE, FILLERS, NO_BIRTH, OLDEST, YEARS_OF_BIRTH, age_of, is_year_of_birth
-from features.words.dates import START, days_of, is_date
+from features.cases.metadata.value_rules import (
+    SEX,
+    Rule,
+    Value,
+    is_number,
+    read_age,
+    read_date,
+    read_sex,
+    rule_of_column,
+)
+from features.words.ages import AGE, FILLERS, NO_BIRTH, OLDEST, YEARS_OF_BIRTH, is_year_of_birth
+from features.words.dates import START
 from runtime.errors import MAX_NAME_LENGTH, Faults, list_names
 from runtime.plural import number_of
 
-Value = str | float | None
-Rule = Callable[[str], Value]
-
-AGE_NAMES = ("age", "age_approx", "age_approximate", "age_years", "patient_age")
-SEX_NAMES = ("sex", "gender", "patient_sex")
-UNKNOWN = ("unknown", "unk", "not known", "n.a.", "?", "-", "--", ".", "missing", "not reported", "not available")
-MALE = ("m", "male", "man", "mann", "m\u00e4nnlich", "homme", "masculin", "hombre", "masculino")
-FEMALE = ("f", "female", "woman", "w", "frau", "weiblich", "femme", "f\u00e9minin", "mujer", "femenino")
-SEXES = dict.fromkeys(MALE, "male") | dict.fromkeys(FEMALE, "female")
 DATE_NAME = re.compile(r"date|birth|dob|(?:^|_)day(?:_|$)", re.IGNORECASE)
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-SEX = "female or male; replace codes by these words"
-NUMBERS_AT_LEAST = 0.9  # share of numbers from which a column is numeric and its other texts are errors
-DATES_AT_LEAST = 0.5  # share of dates from which a column holds dates; as texts each would be a category of its own
 MOST_SHOWN = 3
 
 
@@ -45,7 +41,7 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
     is_text = pd.api.types.infer_dtype(values, skipna=True) == "string"
     texts = values if is_text else values.map(lambda value: value if isinstance(value, str) else None)
     counts = texts.value_counts()
-    rule = _rule(column, [str(text) for text in counts.index], counts.to_numpy())
+    rule = rule_of_column(column, [str(text) for text in counts.index], counts.to_numpy())
     value_of, wrong = _apply(rule, [str(text) for text in counts.index])
     for reason, bad_texts in wrong.items():
         cases = values.index[texts.isin(bad_texts)]
@@ -53,11 +49,11 @@ def repair_values(values: pd.Series, column: str, where: str, faults: Faults, no
             f"{where}: {column} must be {reason}; found {_list_texts([_quote(text) for text in bad_texts])} "
             f"in {list_names(cases)}"
         )
-    if rule is _date:
+    if rule is read_date:
         notes.append(_sentence_on_dates(value_of, texts, column, where))
     else:
         _note_repairs(value_of, texts, column, where, notes)
-    if rule is _sex:
+    if rule is read_sex:
         notes += _other_sexes(value_of, counts, column, where)
     if wrong or not _changes_any(value_of):
         return values
@@ -90,23 +86,6 @@ def check_kinds(parts: Mapping[str, pd.DataFrame], columns: Sequence[str], fault
             faults.add(f"{column}: {kinds}; a column must hold either numbers or text in all tables")
 
 
-def _rule(column: str, texts: list[str], counts: np.ndarray) -> Rule:
-    name = column.casefold()
-    if name in AGE_NAMES:
-        return _age
-    if name in SEX_NAMES:
-        return _sex
-    if name == "site" or name.startswith("anatom_site"):
-        return _site
-    unknown = np.array([_is_unknown(text) for text in texts], bool)
-    dates = np.array([is_date(text) for text in texts], bool)
-    if dates.any() and counts[dates].sum() >= DATES_AT_LEAST * counts[~unknown].sum():
-        return _date
-    numeric = unknown | np.array([_is_number(text) for text in texts], bool)
-    is_number = any(map(_is_number, texts)) and counts[numeric].sum() >= NUMBERS_AT_LEAST * counts.sum()
-    return _number if is_number else _text
-
-
 def _apply(rule: Rule, texts: list[str]) -> tuple[dict[str, Value], dict[str, list[str]]]:
     """Return text -> value, and reason -> the invalid texts."""
     value_of: dict[str, Value] = {}
@@ -119,67 +98,22 @@ def _apply(rule: Rule, texts: list[str]) -> tuple[dict[str, Value], dict[str, li
     return value_of, invalid
 
 
-def _age(text: str) -> Value:
-    plain = text.strip()
-    if _is_unknown(plain) or (_is_number(plain) and _as_float(plain) in FILLERS):
-        return None
-    return age_of(plain)
-
-
-def _sex(text: str) -> Value:
-    plain = str(_text(text))
-    if _is_unknown(plain):
-        return None
-    if _is_number(plain):
-        raise ValueError(SEX)
-    return SEXES.get(plain.casefold().rstrip("."), plain)
-
-
-def _site(text: str) -> Value:
-    plain = str(_text(text)).lower()
-    return None if _is_unknown(plain) else plain
-
-
-def _number(text: str) -> Value:
-    plain = text.strip()
-    if _is_unknown(plain):
-        return None
-    if not _is_number(plain) or not np.isfinite(_as_float(plain)):
-        raise ValueError("a finite number, like the other values of the column")
-    return _as_float(plain)
-
-
-def _date(text: str) -> Value:
-    return None if _is_unknown(text) else days_of(text)
-
-
-def _text(text: str) -> Value:
-    plain = " ".join(text.split())
-    if not plain.isprintable():
-        raise ValueError("text of printable characters")
-    if is_formula(plain):
-        raise ValueError("text that does not begin with =, +, - or @, since spreadsheets compute it as a formula")
-    if len(plain) > LONGEST:
-        raise ValueError(f"text of at most {LONGEST} characters")
-    return plain or None
-
-
 def _check_numbers(values: pd.Series, column: str, where: str, faults: Faults, notes: list[str]) -> pd.Series:
     """Return ``values``, where an age such as -1 is missing.
 
     ``faults`` collects infinite numbers, ages out of range and codes for the sex.
     """
-    if _rule(column, [], np.array([])) is _age and (is_filler := values.isin(FILLERS)).any():
+    if rule_of_column(column, [], np.array([])) is read_age and (is_filler := values.isin(FILLERS)).any():
         texts = _list_texts([f"{value:g} as missing" for value in values[is_filler].unique()])
         notes.append(f"{where}: {column}: read {texts} in {list_names(values.index[is_filler])}")
         values = values.mask(is_filler)
-    kind, numbers = _rule(column, [], np.array([])), values.to_numpy(dtype=float)
+    kind, numbers = rule_of_column(column, [], np.array([])), values.to_numpy(dtype=float)
     wrong, reason = np.isinf(numbers), "a finite number"
-    if kind is _age:
+    if kind is read_age:
         wrong, reason = (numbers < 0) | (numbers > OLDEST), AGE
         if wrong.any() and all(map(is_year_of_birth, numbers[wrong])):
             reason = NO_BIRTH
-    if kind is _sex:
+    if kind is read_sex:
         wrong, reason = ~np.isnan(numbers), SEX
     if wrong.any():
         examples = _list_texts([f"{value:g}" for value in np.unique(numbers[wrong])])
@@ -226,23 +160,8 @@ def _changes_any(value_of: Mapping[str, Value]) -> bool:
 def _is_worth_a_note(text: str, value: Value) -> bool:
     """Return whether users should learn that ``text`` is read as ``value``; not for 45 read as 45.0."""
     if isinstance(value, float):
-        return "," in text or not _is_number(text)
+        return "," in text or not is_number(text)
     return value != text
-
-
-def _is_unknown(text: str) -> bool:
-    return not text.strip() or text.strip().casefold() in UNKNOWN
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return not np.isnan(_as_float(text))
-    except ValueError:
-        return False
-
-
-def _as_float(text: str) -> float:
-    return float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text.strip()) else text)
 
 
 def _quote(value: Value) -> str:

@@ -81,17 +81,24 @@ def _tags_of(files: Mapping[str, Path]) -> dict[str, Values]:
     return {name: values for name, values in zip(files, answers, strict=True) if values}
 
 
-def _values(path: Path) -> Values:
-    """Return what the tags of a DICOM say; {} for another file, which ``attach_pictures`` reports if it is damaged."""
+def _tags(path: Path) -> dict[str, str] | None:
+    """Return tag -> its text; None if the file is not a DICOM. Raises OSError and InputFault."""
     from features.pictures.dicom import dicom_tags  # slow to import; most folders have no DICOM
 
+    with path.open("rb") as file:
+        if not is_dicom(file.read(FIRST_BYTES)):
+            return None
+        file.seek(0)
+        return dicom_tags(file, TAGS.values())
+
+
+def _values(path: Path) -> Values:
+    """Return what the tags of a DICOM say; {} for another file, which ``attach_pictures`` reports if it is damaged."""
     try:
-        with path.open("rb") as file:
-            if not is_dicom(file.read(FIRST_BYTES)):
-                return {}
-            file.seek(0)
-            tags = dicom_tags(file, TAGS.values())
+        tags = _tags(path)
     except (OSError, InputFault):
+        tags = None
+    if tags is None:
         return {}
     age = AGE.fullmatch(tags["PatientAge"])
     years = round(int(age[1]) * YEARS[age[2].upper()], 2) if age else None

@@ -37,13 +37,13 @@ def write_pictures(stack: StackResults, table: pd.DataFrame, folder: Path) -> pd
     """Write a tile of each of the first candidates into ``folder``; return ``table`` with the names in ``picture``."""
     cases, data = stack.cases, Path(stack.run.facts()["data"])
     files = np.full(len(table), "", dtype=object)
-    if "picture" in cases:
-        for place, name in enumerate(table["image_name"].iloc[:PICTURES]):
-            picture = cases.loc[name, "picture"]
-            path = data / str(picture)
-            if isinstance(picture, str) and path.is_file():
-                files[place] = f"pictures/{place + 1:02d}_{re.sub(r'[^A-Za-z0-9._-]', '_', str(name))}.jpg"
-                write_tile(folder / str(files[place]), shrink(read_picture(path, shortest=TILE), TILE))
+    names = table["image_name"].iloc[:PICTURES] if "picture" in cases else ()
+    for place, name in enumerate(names):
+        picture = cases.loc[name, "picture"]
+        path = data / str(picture)
+        if isinstance(picture, str) and path.is_file():
+            files[place] = f"pictures/{place + 1:02d}_{re.sub(r'[^A-Za-z0-9._-]', '_', str(name))}.jpg"
+            write_tile(folder / str(files[place]), shrink(read_picture(path, shortest=TILE), TILE))
     return table.assign(picture=files)
 
 

@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from level2_stack.crossval.ablation import NETWORK_PARTS, NETWORKS
 from level2_stack.design.assemble import CLIP, Design
-from level2_stack.evaluation.auc import Interval
+from level2_stack.evaluation.auc import Floats, Interval
 from level2_stack.explain.explanations import read_decisions
-from level2_stack.outlook.growth import Growth, curve_parts, growth, patients_of_shares
+from level2_stack.outlook.growth import Growth, Part, curve_parts, growth, patients_of_shares
 from level2_stack.outlook.networks import NetworkValues, gain_ratio, next_network
 from level2_stack.outlook.refit import FrozenStack
 from level2_stack.recipe import recipe_of_stack
@@ -128,19 +128,21 @@ def _stack_curve(stack: StackResults, design: Design, refits: FrozenStack) -> Gr
 
 
 def _head_curves(stack: StackResults) -> Iterator[Growth]:
-    train = stack.train
-    y, groups = stack.y, stack.groups
-    patients = patients_of_shares(y, train["fold"].to_numpy(np.int64), groups)
-    for name in stack.networks:
-        if frozen_settings(stack.run, str(name)) is None:
-            continue
-        parts = curve_parts(len(y))
-        scores = {}
-        with progress_bar(f"next: learning curve of the head of {name}", len(parts), unit="part") as advance:
-            for part, score in head_scores(stack.run, str(name), train, parts):
-                scores[part] = score
-                advance(1)
-        yield growth(f"the head of {name}", y, scores, groups, patients)
+    patients = patients_of_shares(stack.y, stack.train["fold"].to_numpy(np.int64), stack.groups)
+    for name in map(str, stack.networks):
+        if frozen_settings(stack.run, name) is not None:
+            yield growth(f"the head of {name}", stack.y, _scores_of_parts(stack, name), stack.groups, patients)
+
+
+def _scores_of_parts(stack: StackResults, name: str) -> dict[Part, Floats]:
+    """Return part of the training patients -> the scores of all cases by the head of a network fitted to the part."""
+    parts = curve_parts(len(stack.y))
+    scores = {}
+    with progress_bar(f"next: learning curve of the head of {name}", len(parts), unit="part") as advance:
+        for part, score in head_scores(stack.run, name, stack.train, parts):
+            scores[part] = score
+            advance(1)
+    return scores
 
 
 def _views(stack: StackResults) -> pd.DataFrame:

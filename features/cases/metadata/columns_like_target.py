@@ -3,6 +3,7 @@
 The target decides only which names are left out; no value of a feature is computed from it.
 """
 
+from itertools import product
 from math import exp, lgamma
 
 import numpy as np
@@ -115,14 +116,14 @@ def _reason(values: pd.Series, malignant: Flags, patients: NDArray[np.intp]) -> 
 
 def _presence(has_value: Flags, malignant: Flags) -> str:
     """Return how the column has values, or none, almost only in one class; empty if it does not."""
-    for cases, least, word in ((has_value, VALUE_SHARE, "filled"), (~has_value, GAP_SHARE, "missing")):
-        for label in (True, False):
-            same, other = cases[malignant == label].mean(), cases[malignant != label].mean()
-            is_exact = (same + 1 - other) / 2 >= AGREEMENT
-            is_almost_only_there = same >= least and same >= TIMES * other
-            if (is_almost_only_there or is_exact) and _is_no_chance(cases, malignant):
-                shares = (same, other) if label else (other, same)
-                return f"{word} in {shares[0]:.1%} of malignant and {shares[1]:.1%} of benign rows"
+    kinds = ((has_value, VALUE_SHARE, "filled"), (~has_value, GAP_SHARE, "missing"))
+    for (cases, least, word), label in product(kinds, (True, False)):
+        same, other = cases[malignant == label].mean(), cases[malignant != label].mean()
+        is_exact = (same + 1 - other) / 2 >= AGREEMENT
+        is_almost_only_there = same >= least and same >= TIMES * other
+        if (is_almost_only_there or is_exact) and _is_no_chance(cases, malignant):
+            shares = (same, other) if label else (other, same)
+            return f"{word} in {shares[0]:.1%} of malignant and {shares[1]:.1%} of benign rows"
     return ""
 
 

@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from features.cases.metadata_values import SEXES
+from features.cases.metadata.value_rules import SEXES
 from features.words.ages import OLDEST
 from melstack.bundle.serving.limits import BYTES, Limits
 from melstack.bundle.serving.refusals import RefusedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ import pandas as pd
 from level2_stack.evaluation.auc import Floats
 from melstack.report.charts import Axis, Chart
 from runtime.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 300
 FORMATS: Mapping[str, Mapping[str, None]] = {
@@ -71,11 +74,15 @@ class PaperFigure:
         with rc_context({**STYLE}):
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure)
-            for suffix, metadata in FORMATS.items():
-                with replacing(folder / f"{self.name}.{suffix}") as path:
-                    figure.savefig(path, dpi=DPI, metadata={**metadata})
+            _save(figure, folder / self.name)
         write_text(folder / f"{self.name}.csv", self.points.to_csv(index=False))
         return [folder / f"{self.name}.{suffix}" for suffix in (*FORMATS, "csv")]
+
+
+def _save(figure: Figure, stem: Path) -> None:
+    for suffix, metadata in FORMATS.items():
+        with replacing(stem.with_name(f"{stem.name}.{suffix}")) as path:
+            figure.savefig(path, dpi=DPI, metadata={**metadata})
 
 
 def draw_chart(axes: Any, chart: Chart, names: Mapping[str, str]) -> None:  # noqa: ANN401  matplotlib has no types
