@@ -14,7 +14,7 @@ from tests.sources import ROOT
 
 EXAMPLES = ROOT / "examples"
 CASES = sorted((EXAMPLES / "cases").glob("*.toml"))
-KNOWN = sorted((EXAMPLES / "cases").glob("[!o]*.toml"))
+PUBLIC = sorted((EXAMPLES / "cases").glob("[!o]*.toml"))
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -23,13 +23,13 @@ def test_a_mapping_is_accepted(path) -> None:
     assert layout.train != Layout().train
 
 
-@pytest.mark.parametrize("path", KNOWN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PUBLIC, ids=lambda path: path.stem)
 def test_the_mapping_of_a_public_set_is_the_one_that_melstack_has(path) -> None:
     folder = ROOT / "features/folder/public_sets"
-    known = read_settings(folder / path.name, recognise.PublicSet).layout
+    own = read_settings(folder / path.name, recognise.PublicSet).layout
     example = read_settings(path, Layout)
     for name in ("columns", "positive", "negative", "drop", "subfolders"):
-        assert getattr(example, name) == getattr(known, name), name
+        assert getattr(example, name) == getattr(own, name), name
 
 
 def test_the_entry_of_a_contest_has_settings_and_models_that_exist() -> None:
