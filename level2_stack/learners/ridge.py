@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.interpolate import BSpline
 from scipy.special import expit
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
@@ -23,6 +22,7 @@ USES: Literal["logits", "all"] = "all"
 USES_SEED = False
 BASELINE = False
 DEGREE = 3  # of the splines
+SCALED = 8  # columns at a time: each call copies its columns, and has a cost of its own
 
 
 class Params(Settings):
@@ -148,8 +148,9 @@ def fit(
     rows = without_unused_categories(X)
     encoder = _fit_encoder(rows, params.knots)
     columns = encoder.raw_columns(rows)
-    scalers = [StandardScaler().fit(columns[:, [index]]) for index in range(columns.shape[1])]
-    encoder = encoder._replace(mean=[float(s.mean_[0]) for s in scalers], scale=[float(s.scale_[0]) for s in scalers])
+    scalers = [StandardScaler().fit(columns[:, at : at + SCALED]) for at in range(0, columns.shape[1], SCALED)]
+    mean, scale = ([float(each) for s in scalers for each in getattr(s, name)] for name in ("mean_", "scale_"))
+    encoder = encoder._replace(mean=mean, scale=scale)
     model = LogisticRegression(C=1 / params.l2, max_iter=5000)
     with threadpool_limits(1):  # the order of sums, and so the fit, would depend on the number of cores
         model.fit(encoder.standardise(columns), y)
@@ -183,7 +184,7 @@ def _fit_encoder(X: pd.DataFrame, knots: int) -> ColumnEncoder:
     texts = list(map(str, X.select_dtypes("category").columns))
     numbers = [str(name) for name in X.columns if name not in texts]
     logits = [str(name) for name, is_logit in zip(X.columns, monotone_constraints(X), strict=True) if is_logit]
-    medians = {name: _median(X[[name]]) for name in numbers}
+    medians = {name: _median(X[name]) for name in numbers}
     logit_knots = [_knots(_fill_gaps(X[name], medians[name]), knots) for name in logits]
     return ColumnEncoder(
         Numbers(numbers, list(medians.values()), [name for name in numbers if X[name].isna().any()]),
@@ -194,9 +195,11 @@ def _fit_encoder(X: pd.DataFrame, knots: int) -> ColumnEncoder:
     )
 
 
-def _median(column: pd.DataFrame) -> float:
-    """Return the median of a table with one ``column``; 0 if it has no values."""
-    return float(SimpleImputer(strategy="median", keep_empty_features=True).fit(column).statistics_[0])
+def _median(column: pd.Series) -> float:
+    """Return the median of ``column``; 0 if it has no values."""
+    values = column.to_numpy(np.float64)
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if len(values) else 0.0
 
 
 def _knots(values: NDArray[np.float64], knots: int) -> list[float]:
