@@ -122,13 +122,13 @@ def texts(paths: list[Path]) -> list[Path]:
 
 def idioms_in(path: Path) -> list[str]:
     """Return a line for every idiom in a file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [
-        f"{path}:{number}: {match[0]!r} -> {remedy}"
-        for number, line in enumerate(lines, 1)
+    text = path.read_text(encoding="utf-8")
+    places = [
+        (text.count("\n", 0, match.start()) + 1, match[0], remedy)
         for pattern, remedy in IDIOMS.items()
-        for match in re.finditer(pattern, line, re.IGNORECASE)
+        for match in re.finditer(pattern, text, re.IGNORECASE)
     ]
+    return [f"{path}:{number}: {words!r} -> {remedy}" for number, words, remedy in sorted(places)]
 
 
 def participles_in(path: Path) -> list[str]:

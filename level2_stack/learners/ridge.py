@@ -22,7 +22,7 @@ USES: Literal["logits", "all"] = "all"
 USES_SEED = False
 BASELINE = False
 DEGREE = 3  # of the splines
-SCALED = 8  # columns at a time: each call copies its columns, and has a cost of its own
+COLUMNS_AT_ONCE = 8  # of the scaler: each call copies its columns, and has a cost of its own
 
 
 class Params(Settings):
@@ -148,7 +148,10 @@ def fit(
     rows = without_unused_categories(X)
     encoder = _fit_encoder(rows, params.knots)
     columns = encoder.raw_columns(rows)
-    scalers = [StandardScaler().fit(columns[:, at : at + SCALED]) for at in range(0, columns.shape[1], SCALED)]
+    scalers = [
+        StandardScaler().fit(columns[:, at : at + COLUMNS_AT_ONCE])
+        for at in range(0, columns.shape[1], COLUMNS_AT_ONCE)
+    ]
     mean, scale = ([float(each) for s in scalers for each in getattr(s, name)] for name in ("mean_", "scale_"))
     encoder = encoder._replace(mean=mean, scale=scale)
     model = LogisticRegression(C=1 / params.l2, max_iter=5000)

@@ -96,7 +96,7 @@ def test_limits_are_wider_for_few_patients_than_for_as_many_independent_pictures
 
 
 def test_the_data_page_of_a_drawn_clinic_names_no_shortcut(tmp_path: Path) -> None:
-    draw_clinic(tmp_path / "clinic", train=300, test=20, seed=0)
+    draw_clinic(tmp_path / "clinic", train=120, test=10, seed=0)
     run = Run(tmp_path / "run")
     freeze_cases(run, Request(tmp_path / "clinic", folds=2))
     page = explore(run).read_text(encoding="utf-8")
