@@ -12,7 +12,7 @@ from features.clinic.description import Lesion
 from features.clinic.lesions import draw_lesion
 from melstack.validation.skin_tone import tone_classes, typology_angle
 
-PICTURES = 80
+PICTURES = 48
 
 
 def draw(tone: float, camera: int, random: np.random.Generator) -> np.ndarray:
