@@ -16,6 +16,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "melstack"
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+highlight_language = "none"  # blocks without a language are commands and what they print
 myst_heading_anchors = 4
 autodoc_typehints = "description"
 
