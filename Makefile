@@ -6,7 +6,7 @@
 SETTINGS := DATA RUN MAPPING EXTRA FOLDS FOLDS_BY FOLDS_BY_TIME OFFICIAL_FOLDS FOLD_SEED CLINIC_TRAIN CLINIC_TEST CLINIC_SEED PROFILE MODELS \
   DEVICES DETERMINISTIC CLUSTER RECIPE FOREIGN TRUST PREVALENCE ACCEPT_FINDING RESET SLIM BUNDLE OUT THREADS HOST PORT OPEN_TO_OTHERS KEEP \
   REQUIRE_SIGNATURE KEY UPDATE AUC_WIDTH LIMITS PATIENTS RUNS ROOT AGAINST MLFLOW FREE_DISK FREE_MEMORY FREE_GPU MODEL FOLD SEARCH TABLE PARTS LAYOUT CROPS \
-  TRAIN TEST SEED MINUTES CLIENTS PICTURES FILES SECONDS ONLY FAILURES VERBOSE CORES MEMORY
+  TRAIN TEST SEED MINUTES CLIENTS PICTURES FILES SECONDS ONLY FAILURES VERBOSE CORES MEMORY QUEUE LAST
 OF_MAKE := GPU TESTS KILLS PIPELINE_KILLS PROOF PROOF_OPTIONS TF_CPP_MIN_LOG_LEVEL OMP_WAIT_POLICY SHELL MAKEFLAGS
 
 # Everything that was typed is checked before anything is installed or run.
@@ -79,6 +79,8 @@ check-bundle: ## every file of BUNDLE against its digest, its signature, and whe
 sign: ## sign BUNDLE with the private KEY
 clinic: ## draw the synthetic clinic, the demo, into data/clinic
 spread: ## RECIPE's boosters over a TABLE larger than one machine, on CLUSTER's workers: scores in OUT
+sbatch: ## scripts of the run for SLURM: a job array over (model, fold), then the rest; QUEUE=cluster.toml
+part: ## one part of level one, beside others: MODEL and FOLD; array jobs of sbatch do one each
 design: ## the design matrix of a finished stack as Parquet files in OUT
 TRIALS := try-server bench bench-bundle fuzz-bundles results
 VERBS := $(shell sed -n '/^\#\#@ Daily/,/^VERBS/s/^\([a-z-]*\): \#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))

@@ -174,6 +174,19 @@ def count_processes_of(
     raise typer.Exit(usage.exit_code)
 
 
+@app.command()
+def requeue(
+    folder: Annotated[Path, typer.Option(help="a new folder for the two runs")] = Path("runs/requeue"),
+    rounds: Annotated[int, typer.Option(min=0, help="signals at random moments")] = 20,
+    seed: Annotated[int, typer.Option(help="seed of the moments")] = 0,
+    slurm: Annotated[bool, typer.Option("--slurm", help="the parts are jobs of the SLURM of this machine")] = False,
+) -> None:
+    """Stop the parts of a tiny run by SIGTERM, let them continue; exit code 1 if a file is not as undisturbed."""
+    from benchmarks.requeue import run_requeue
+
+    raise typer.Exit(0 if run_requeue(folder, rounds, seed, slurm=slurm) else 1)
+
+
 @app.command("student")
 def student(
     run: Path,

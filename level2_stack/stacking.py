@@ -21,6 +21,7 @@ from level2_stack.design.assemble import Design, assemble
 from level2_stack.design.network_shift import shifting_networks
 from level2_stack.evaluation.known_truth import report_known_truth
 from level2_stack.evaluation.subgroups import with_fold_names
+from level2_stack.forecast.wide import MANY, announce_wide
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.results.findings import Findings, print_findings, write_findings
 from level2_stack.results.leaderboard import leaderboard
@@ -52,6 +53,7 @@ def make_stack(
         cases, predictions = run.read_cases(), read_predictions(run, networks)
         check_repeats(recipe, FoldRecord.of(run.facts()).column)
         recipe = recipe.model_copy(update={"networks": recipe.select_networks(list(predictions))})
+        _announce(run, recipe, cases, predictions, processes)
         design, shift_table = design_of_run(run, recipe, cases, predictions)
         params = _tune(design, recipe, folder / "tuning", processes)
         cross_validation = _cross_validate(design, recipe, params, processes)
@@ -65,6 +67,16 @@ def make_stack(
     write_findings(folder, findings, with_fold_names(cases, run.facts()), predictions)
     print_findings(folder, findings)
     report_known_truth(run, folder, cases, "train")
+
+
+def _announce(
+    run: Run, recipe: Recipe, cases: pd.DataFrame, predictions: Mapping[str, pd.DataFrame], processes: Workers | None
+) -> None:
+    """Print the time that a stack over many columns will take, before its first long step."""
+    tables = _block_tables(run, recipe)
+    if sum(table.shape[1] for table in tables.values()) >= MANY:
+        on_cluster = None if processes is None else 1  # divide by the number of workers, which may change
+        announce_wide(unfiltered_design(run, recipe, cases, predictions), recipe, on_cluster)
 
 
 def with_prevalence(recipe: Recipe, prevalence: float | None) -> Recipe:

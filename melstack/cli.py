@@ -27,7 +27,7 @@ ORDER = (
         "serve",
     ),
     *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
-    *("verify", "check-bundle", "sign", "clinic", "spread", "design"),
+    *("verify", "check-bundle", "sign", "clinic", "spread", "design", "sbatch", "part"),
 )
 
 
@@ -46,7 +46,7 @@ def main() -> None:
 def build_app() -> typer.Typer:
     """Return the app with every verb, in the order of ``ORDER``: daily verbs, closer looks, maintenance."""
     from melstack.command_line import new_app
-    from melstack.commands import blend, bundle, data, level1, level2, plan, report
+    from melstack.commands import batch, blend, bundle, data, level1, level2, plan, report
     from melstack.limited_commands import LIGHT, limit_command
 
     app = new_app(
@@ -54,7 +54,7 @@ def build_app() -> typer.Typer:
         "`melstack VERB -h` shows a verb's options with an example. To begin: `melstack submission` on the demo, "
         "`melstack submission --data mydata` on your own pictures.",
     )
-    parts = (data, level1, plan, level2, blend, report, bundle)
+    parts = (data, level1, plan, level2, blend, report, bundle, batch)
     commands = [command for part in parts for command in part.app.registered_commands]
     by_verb = {command.name or getattr(command.callback, "__name__", ""): command for command in commands}
     app.registered_commands = [by_verb[verb] if verb in LIGHT else limit_command(by_verb[verb]) for verb in ORDER]

@@ -10,7 +10,6 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import typer
 
 from melstack.options import BundleOptions, RunOptions, split_names
-from runtime.cluster.address import check_scheduler
 
 Values = dict[str, Any]
 CONTEXT = "typer_context"  # name of the parameter by which typer says which options were typed
@@ -37,13 +36,17 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
         """Call ``command`` with the values collected into its dataclasses."""
         context = values.pop(CONTEXT)
         values = _with_settings(groups, values, _names_in_line(context, values))
-        if values.get("cluster") is not None:
-            check_scheduler(values["cluster"])
         arguments = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group) if field.name in values})
             for name, group in groups.items()
         }
-        command(**arguments, **values)
+        if values.get("cluster") is None:
+            command(**arguments, **values)
+            return
+        from runtime.cluster.queue import open_cluster
+
+        with open_cluster(values["cluster"]) as address:
+            command(**arguments, **values | {"cluster": address})
 
     # typer reads both.
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

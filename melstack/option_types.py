@@ -41,9 +41,11 @@ def check_share(value: float | None) -> float | None:
 
 
 def check_address(value: str | None) -> str | None:
-    """Return ``value``, the address of a scheduler or None; raise typer.BadParameter unless it is PROTOCOL://HOST:PORT."""
-    if value is not None and not re.fullmatch(r"\w+://\S+", value):
-        raise typer.BadParameter(f"{value} is not an address such as tcp://host:8786")
+    """Return ``value``, a cluster or None; raise typer.BadParameter unless it is an address, a queue or a TOML file."""
+    if value is not None and not re.fullmatch(r"\w+://\S+|slurm|pbs|sge|lsf|local|.+\.toml", value):
+        raise typer.BadParameter(
+            f"{value} is not an address such as tcp://host:8786, slurm, pbs, sge, lsf or a file.toml"
+        )
     return value
 
 

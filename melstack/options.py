@@ -16,7 +16,11 @@ DAILY, CLOSER, MAINTAINING = "Daily", "Looking closer", "Maintaining"
 
 ClusterAddress = Annotated[
     str | None,
-    setting("Dask scheduler whose workers train and fit: tcp://host:8786", "ADDRESS", callback=check_address),
+    setting(
+        "its workers train and fit: a Dask scheduler, tcp://host:8786, or slurm (cluster.toml)",
+        "ADDRESS",
+        callback=check_address,
+    ),
 ]
 MappingFile = Annotated[
     Path | None, setting("TOML that says where things are in DATA", "FILE", "DATA/cases.toml, if it exists")

@@ -119,7 +119,7 @@ def test_no_test_file_imports_another_one() -> None:
 
 # Module that must start within a second -> libraries that it must not import at its start, because they are slow or
 # belong to an extra that may not be installed.
-GROUPS = ("data", "level1", "level2", "blend", "plan", "report", "bundle")
+GROUPS = ("data", "level1", "level2", "blend", "plan", "report", "bundle", "batch")
 COMMAND_MODULES = [f"melstack.commands.{group}" for group in GROUPS]
 SLOW = frozenset(
     ["tensorflow", "keras", "lightgbm", "xgboost", "sklearn", "pandas", "numpy", "dask", "distributed", "fastapi"]

@@ -67,7 +67,8 @@ def canonical_rows(
     metadata_values = _metadata_values(
         raw, [name for name in metadata if name in raw], part.index, where, faults, notes
     )
-    part = part.assign(**{metadata[name]: values for name, values in metadata_values.items()})
+    own = {metadata[name]: values for name, values in metadata_values.items()}
+    part = pd.concat([part.drop(columns=list(own), errors="ignore"), pd.DataFrame(own, part.index)], axis=1)
     return without_duplicates(part, where, faults, notes)
 
 

@@ -1,6 +1,6 @@
 """Find columns and pairs of columns that reveal the target, from shares of malignant cases in other folds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.leaks.cells import Codes, Estimate, count_cells, with_interval
 from features.leaks.column_variants import MISSING, VALUES, value_codes, variants
+from runtime.progress import track
 
 TARGET_AUC = 0.999  # columns with at least this AUC are the target under another name
 # No single known attribute of a lesion comes near these: on the contest's table the best column has 0.70.
@@ -20,6 +21,7 @@ BEYOND_VALUES = 0.05  # AUC of the form of a value above that of the value
 BEYOND_SUM = 0.05  # AUC of two columns together above that of their sum
 LEAST_CLASS = 10  # cases of each class from which an AUC means something
 PAIR_RANGES = 12  # of each column of a pair
+MANY_COLUMNS = 500  # from which on the comparison takes long enough to show how far it is
 MOST_ROWS = 30_000  # for pairs; all malignant cases and as many benign ones as fit
 MOST_PAIR_COLUMNS = 60
 CHANCE = Estimate(0.5, 0.0, 1.0)
@@ -66,7 +68,10 @@ def column_leaks(columns: Mapping[str, pd.Series], cases: Cases, pair_names: lis
     """
     if not cases.is_enough:
         return []
-    alone = [leak for name, column in columns.items() if (leak := _leak_of_column(name, column, cases)) is not None]
+    items: Iterable[tuple[str, pd.Series]] = columns.items()
+    if len(columns) >= MANY_COLUMNS:
+        items = track(items, "comparing columns with the target", len(columns), "column")
+    alone = [leak for name, column in items if (leak := _leak_of_column(name, column, cases)) is not None]
     names = {leak.columns[0] for leak in alone}
     others = {name: columns[name] for name in pair_names if name not in names}
     return sorted([*alone, *_leaks_of_pairs(others, cases)], key=lambda leak: -leak.auc.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from level1_cnn.hardware.gpu_nodes import check_gpus
@@ -18,21 +18,29 @@ from runtime.errors import InputFault, list_names
 from runtime.invocation import option
 from runtime.progress import say
 
+MANY_COLUMNS = 500
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from level1_cnn.experiment import Experiment
+    from level1_cnn.job import Job
     from runtime.run_folder import Run
 
 
 def train_run(
-    source: CasesOptions, networks: NetworkOptions, cluster: str | None, stack: StackOptions | None = None
+    source: CasesOptions,
+    networks: NetworkOptions,
+    cluster: str | None,
+    stack: StackOptions | None = None,
+    work: Callable[[Run, NetworkOptions, str | None, Collection[str]], object] | None = None,
 ) -> Run:
     """Return the run of ``source`` after freezing, auditing and level one; unknown networks are refused first.
 
     Predictions of other networks, which ``stack`` may name, are imported before anything is trained; models that are
-    among them are not trained.
+    among them are not trained. ``work`` replaces the training, for instance by its preparation alone.
     """
+    work = work or train
     from level2_stack.foreign.bring import import_after_training, import_into_run
     from melstack.exchange.exports import export_predictions
     from runtime.run_folder import Run
@@ -43,6 +51,7 @@ def train_run(
 
     def bring_networks(run: Run) -> None:
         """Import the predictions of other networks, and check that the folds are enough for the stack."""
+        announce_columns(run)
         if stack is not None and stack.foreign is not None:
             import_into_run(run, stack.foreign, split_names(stack.trust))
         if stack is not None:
@@ -53,11 +62,21 @@ def train_run(
 
     run = freeze(source, then=bring_networks)
     audit_cases(run)
-    train(run, networks, cluster, others)
+    work(run, networks, cluster, others)
     if stack is not None and stack.foreign is not None:
         import_after_training(run, stack.foreign, split_names(stack.trust))
     export_predictions(run)
     return run
+
+
+def announce_columns(run: Run) -> None:
+    """Print, before anything that takes long, that a run has many columns of metadata and how to use fewer."""
+    count = run.read_cases().shape[1]
+    if count >= MANY_COLUMNS:
+        say(
+            f"cases: {count:,} columns: the checks of networks and columns come first; then level two says how long it "
+            "takes. Fewer columns: metadata = [...] in cases.toml of a new run names those to use"
+        )
 
 
 def check_networks(source: CasesOptions, networks: NetworkOptions, foreign: Path | None = None) -> list[str]:
@@ -108,8 +127,17 @@ def experiments_of(run: Run, networks: NetworkOptions, others: Collection[str]) 
 
 def train(run: Run, networks: NetworkOptions, cluster: str | None = None, others: Collection[str] = ()) -> None:
     """Train the networks that are not finished, fold by fold; without pictures there is nothing to train."""
+    pending = prepare_networks(run, networks, cluster, others)
+    if pending:
+        _train_pending(run, pending, networks, cluster)
+
+
+def prepare_networks(
+    run: Run, networks: NetworkOptions, cluster: str | None = None, others: Collection[str] = ()
+) -> dict[str, Experiment]:
+    """Check the networks, decode the pictures that they need, and return those that are not finished."""
     if not has_pictures(run):
-        return
+        return {}
     from level1_cnn.finished import unfinished_models
 
     experiments = experiments_of(run, networks, others)
@@ -122,29 +150,36 @@ def train(run: Run, networks: NetworkOptions, cluster: str | None = None, others
         if cluster is None:
             check_gpus(networks.devices)
         prepare(run, pending)
-        _train_pending(run, pending, networks, cluster)
     elif run.statistics.is_file() and not run.has_statistics():
         prepare(run, {})
+    return pending
 
 
 def _train_pending(run: Run, pending: Mapping[str, Experiment], networks: NetworkOptions, cluster: str | None) -> None:
-    from level1_cnn.experiment import training_groups, user_file
-    from level1_cnn.finished import make_job, own_file
+    from level1_cnn.experiment import training_groups
     from level1_cnn.training.crossval import merge_model
     from level1_cnn.training.tasks import run_tasks
     from level1_cnn.training.trainers import Trainers
-    from runtime.provenance import write_mark
 
     folds, trainers = int(run.read_cases()["fold"].max()) + 1, Trainers()
     # A model waits for those that it builds on: only then is known what it is made from.
     for group in training_groups(pending):
-        jobs = [make_job(run, name, pending[name], networks.devices, networks.deterministic) for name in group]
-        for job in jobs:
-            toml = user_file(job.name, split_names(networks.models)) or own_file(run, job.name)
-            write_mark(job.folder / "begun.json", job.made_from, toml=toml)
+        jobs = [begin_job(run, name, pending[name], networks) for name in group]
         run_tasks(jobs, folds, trainers, cluster)
         for job in jobs:
             merge_model(job)
+
+
+def begin_job(run: Run, name: str, experiment: Experiment, networks: NetworkOptions) -> Job:
+    """Return a model as a job, and record what it is made from in begun.json of its folder."""
+    from level1_cnn.experiment import user_file
+    from level1_cnn.finished import make_job, own_file
+    from runtime.provenance import write_mark
+
+    job = make_job(run, name, experiment, networks.devices, networks.deterministic)
+    toml = user_file(job.name, split_names(networks.models)) or own_file(run, job.name)
+    write_mark(job.folder / "begun.json", job.made_from, toml=toml)
+    return job
 
 
 def check_external(run: Run, pending: Mapping[str, Experiment]) -> None:

@@ -197,7 +197,8 @@ def _connect(address: str) -> Client:
 
 def _check_workers(client: Client, address: str, requirements: Requirements) -> None:
     try:
-        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        # A command that has asked a queue for workers waits longer (see queue.py).
+        client.wait_for_workers(1, timeout=dask.config.get("melstack.worker-seconds", WORKER_SECONDS))
     except TimeoutError as error:
         start = f"start one per GPU: {VISIBLE}=0 dask worker" if requirements.gpu else "start one per core: dask worker"
         raise InputFault(f"the cluster at {address} has no worker; {start} {address} --nthreads 1") from error
