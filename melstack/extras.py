@@ -7,6 +7,7 @@ EXTRAS = {
     "matplotlib": "paper",
     **dict.fromkeys(("onnxruntime", "fastapi", "uvicorn", "python_multipart", "multipart", "fpdf"), "predict"),
     **dict.fromkeys(("dask", "distributed", "fsspec"), "dask"),
+    "dask_jobqueue": "slurm",
     "catboost": "catboost",
     "mlflow": "mlflow",
     **dict.fromkeys(("psutil", "httpx", "playwright"), "dev"),

@@ -57,6 +57,7 @@ REFUSALS = {
     "cluster": Refusal(
         "submission --cluster tcp://127.0.0.1:{closed}", "no Dask scheduler answers at tcp://127.0.0.1:"
     ),
+    "queue": Refusal("submission --cluster {folder}/nope.toml", "nope.toml: no such file; it says what a job is given"),
     "foreign": Refusal("submission --foreign {folder}/nope", "nope: no such folder"),
     "foreign_empty": Refusal("submission --foreign {folder}/empty", "no predictions; expected sub-folders"),
     "foreign_damaged": Refusal("submission --foreign {folder}/damaged", "every network is refused"),
