@@ -99,7 +99,7 @@ def forecast_stack(
     say(f"plan: {name}: timing one fit of each kind")
     start = time.perf_counter()
     design = expected_design(run, recipe, new_networks, foreign)
-    _run_shift_check(design)
+    run_shift_check(design)
     preparation = time.perf_counter() - start
     table, tasks = build_table(design), list_tasks(design, recipe)
     fit_seconds = _time_fits(tasks, table)
@@ -126,7 +126,7 @@ def forecast_stack(
     )
 
 
-def _run_shift_check(design: Design) -> None:
+def run_shift_check(design: Design) -> None:
     """Separate test from train rows as a stack does, whose time is part of the forecast; the result is not used."""
     groups = np.concatenate([design.groups, np.arange(len(design.test)).astype(object)])
     acquisition = {name: blocks.find(name).ACQUISITION for name in blocks.names()}

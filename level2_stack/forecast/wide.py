@@ -10,6 +10,7 @@ from level2_stack.crossval import ablation
 from level2_stack.crossval.fits import Table, Task, build_table, choose_processes, fit_task
 from level2_stack.crossval.nested import list_tasks
 from level2_stack.design.assemble import Design
+from level2_stack.forecast.stack import run_shift_check
 from level2_stack.recipe import Recipe, read_recipe
 from level2_stack.recipe_files import recipe_file
 from runtime.forecasts import Span, format_seconds
@@ -47,20 +48,22 @@ def announce_wide(design: Design, recipe: Recipe, workers: int | None = None) ->
 
 
 def forecast_wide(design: Design, recipe: Recipe, workers: int | None = None) -> tuple[Span, int, int]:
-    """Return the seconds of the fits of ``recipe``, the number of fits, and the number of processes."""
+    """Return the seconds of a stack of ``recipe``, the number of its fits, and the number of processes."""
     table, tasks = build_table(design), list_tasks(design, recipe)
     tasks = [*tasks, *_ablation_tasks(design, recipe, tasks)]
     processes = workers or choose_processes(len(tasks), table)
-    small = _few_columns(table)
-    factor = table.X.shape[1] / small.X.shape[1]
+    few = _few_columns(design)
+    small, factor = build_table(few), table.X.shape[1] / few.X.shape[1]
     seconds: dict[tuple[str, int], float] = {}
-    total = 0.0
+    total, start = 0.0, time.perf_counter()
+    run_shift_check(few)
+    comparison = factor * (time.perf_counter() - start)  # of test with train rows, by this process alone
     for task in tasks:
         kind = (task.learner, len(task.excluded_folds))
         if kind not in seconds:
             seconds[kind] = _time(task, small) * (factor if learners.find(task.learner).USES == "all" else 1.0)
         total += seconds[kind]
-    alone = total / processes
+    alone = total / processes + comparison
     return Span(low=RANGE.low * alone, high=RANGE.high * alone), len(tasks), processes
 
 
@@ -73,13 +76,13 @@ def _ablation_tasks(design: Design, recipe: Recipe, tasks: Sequence[Task]) -> li
     return [outer] * len(ablation.list_parts(design)) * len(np.unique(design.folds))
 
 
-def _few_columns(table: Table) -> Table:
-    """Return ``table`` with the logits and ``SAMPLE`` of the other columns, evenly spaced."""
-    names = list(table.X.columns)
+def _few_columns(design: Design) -> Design:
+    """Return ``design`` with the logits and ``SAMPLE`` of the other columns, evenly spaced."""
+    names = list(design.X.columns)
     logits = [name for name in names if name.startswith("logit.")]
     others = [name for name in names if not name.startswith("logit.")]
     spaced_columns = [others[place] for place in np.linspace(0, len(others) - 1, SAMPLE).astype(int)]
-    return Table(table.X[[*logits, *spaced_columns]], table.y, table.folds, table.groups)
+    return design.without(set(names) - {*logits, *spaced_columns})
 
 
 def _time(task: Task, table: Table) -> float:

@@ -56,6 +56,7 @@ def test_a_queue_without_its_file_is_refused_before_any_work(tmp_path: Path, mon
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its local jobs are not waited for
 def test_jobs_of_a_queue_work_on_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, 'walltime = "0:10:00"\nmemory = "1GB"\njobs = 1')
