@@ -116,7 +116,9 @@ def settings_page() -> str:
         "## run.toml",
         "The settings of a run, in its folder; every command reads them, and an option changes its line.",
     ]
-    rows = [(f"`{name}`", info.help, _run_default(info)) for name, (_, info) in DECLARATIONS.items()]
+    commands: Any = typer.main.get_command(build_app())
+    options = {each.name: each for each in commands.commands["submission"].params}
+    rows = [(f"`{name}`", options[name].help, _default_of_option(options[name])) for name in DECLARATIONS]
     parts += [_table(("key", "meaning", "default"), rows)]
     for file in settings_files():
         parts += [f"## {file.title}", file.introduction]
@@ -191,13 +193,12 @@ def _default(model: type[Settings], name: str) -> str:
 
 
 def _option_row(each: Any) -> tuple[str, ...]:  # noqa: ANN401  an option or argument of click
-    default = each.show_default if isinstance(each.show_default, str) else each.default
     name = ", ".join(each.opts) + (f" {each.metavar}" if each.metavar else "")
-    return f"`{name}`", each.help or "", _code(default)
+    return f"`{name}`", each.help or "", _default_of_option(each)
 
 
-def _run_default(info: Any) -> str:  # noqa: ANN401  typer's OptionInfo
-    return info.show_default if isinstance(info.show_default, str) else "see `submission`"
+def _default_of_option(each: Any) -> str:  # noqa: ANN401  an option of click
+    return _code(each.show_default if isinstance(each.show_default, str) else each.default)
 
 
 def _code(value: object) -> str:
