@@ -182,5 +182,8 @@ def _to_eight_bits(pixels: np.ndarray, bits: int) -> Picture:
     if pixels.dtype == np.uint8 and bits == 8:
         return pixels
     offset = 1 << (bits - 1) if pixels.dtype.kind == "i" else 0  # signed values: the most negative one is the darkest
-    levels = np.clip(pixels.astype(np.int64) + offset, 0, (1 << bits) - 1)
-    return (levels * 255 // ((1 << bits) - 1)).astype(np.uint8)
+    eight = np.empty(pixels.shape, np.uint8)
+    for rows, own in zip(pixels, eight, strict=True):  # row by row: eight bytes per sample of all rows fill a memory
+        levels = np.clip(rows.astype(np.int64) + offset, 0, (1 << bits) - 1)
+        own[...] = levels * 255 // ((1 << bits) - 1)
+    return eight

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
+from features.pictures.jpeg_png import Picture
 from features.pictures.read import encode_jpeg, read_picture, resize_square, shrink, stored_jpeg
 from features.pictures.statistics.picture import picture_statistics
 from runtime.errors import InputFault, list_names
@@ -49,6 +51,26 @@ def scan(
     for start in range(0, len(chunks), per_block):
         block = chunks[start : start + per_block]
         yield from chain.from_iterable(map_chunks(work, block, _without_process, jobs if len(chunks) > 1 else 1))
+
+
+def decoded_shortest(sizes: Sequence[int]) -> int:
+    """Return the px that the short side keeps when a picture is decoded for squares of ``sizes`` px."""
+    return max((DECODED_SHORTEST, *sizes))
+
+
+def scan_picture(
+    name: str,
+    picture: Picture,
+    sizes: Sequence[int],
+    *,
+    measure: bool = True,
+    jpegs: Mapping[int, bytes] = MappingProxyType({}),
+) -> ScanResult:
+    """Return the result for a decoded ``picture`` (height, width, 3); squares that are in ``jpegs`` are not made."""
+    all_jpegs = {size: jpegs.get(size) or encode_jpeg(resize_square(picture, size)) for size in sizes}
+    if not measure:
+        return ScanResult(name, jpegs=all_jpegs)
+    return ScanResult(name, picture_statistics(shrink(picture, STATISTICS_LONGEST)), all_jpegs)
 
 
 def measure_pictures(results: Iterable[ScanResult]) -> pd.DataFrame:
@@ -94,10 +116,7 @@ def _scan_one(name: str, path: Path, sizes: tuple[int, ...], measure: bool) -> S
         jpegs = {size: jpeg for size in sizes if (jpeg := stored_jpeg(path, size)) is not None}
         if not measure and len(jpegs) == len(sizes):
             return ScanResult(name, jpegs=jpegs)
-        picture = read_picture(path, shortest=max((DECODED_SHORTEST, *sizes)))
+        picture = read_picture(path, shortest=decoded_shortest(sizes))
     except InputFault as fault:
         return ScanResult(name, fault=str(fault))
-    all_jpegs = {size: jpegs.get(size) or encode_jpeg(resize_square(picture, size)) for size in sizes}
-    if not measure:
-        return ScanResult(name, jpegs=all_jpegs)
-    return ScanResult(name, picture_statistics(shrink(picture, STATISTICS_LONGEST)), all_jpegs)
+    return scan_picture(name, picture, sizes, measure=measure, jpegs=jpegs)

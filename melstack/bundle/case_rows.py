@@ -10,7 +10,7 @@ from features.blocks import Sources, build_block, missing_needs
 from features.cases.attach_pictures import SIZES
 from level2_stack.design.assemble import block_columns, network_columns
 from melstack.bundle.manifest import MetadataColumn
-from runtime.errors import Faults, list_names
+from runtime.errors import Faults, InputFault, list_names
 
 
 def match_training_columns(cases: pd.DataFrame, metadata: Mapping[str, MetadataColumn]) -> pd.DataFrame:
@@ -49,6 +49,23 @@ def design_rows(
     """Return the columns of level two for ``rows``: logits, spreads, contrasts of ``networks``, and the ``blocks``."""
     parts = [*network_columns(rows, networks, contrasts), *(block_columns(rows, *item) for item in blocks.items())]
     return pd.concat(parts, axis=1)
+
+
+def probability_table(name: str, predictions: pd.DataFrame, cases: pd.Index) -> pd.DataFrame:
+    """Return probability and spread of a foreign network; raise InputFault for missing or invalid probabilities."""
+    absent = cases.difference(predictions.index)
+    if len(absent):
+        raise InputFault(
+            f"foreign network {name}: no prediction for {list_names(absent)} of {len(cases)} cases; add their rows"
+        )
+    columns = predictions.reindex(cases).reindex(columns=["probability", "spread"])
+    table: pd.DataFrame = columns.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    invalid = cases[~table["probability"].between(0, 1)]
+    if len(invalid):
+        raise InputFault(
+            f"foreign network {name}: probabilities must be from 0 to 1; correct those of {list_names(invalid)}"
+        )
+    return table
 
 
 def _column(cases: pd.DataFrame, name: str, column: MetadataColumn, faults: Faults) -> pd.Series:

@@ -1,6 +1,6 @@
 """A loaded bundle: it predicts new cases from their pictures and their patients' metadata."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 
 from features.cases.new_cases import check_new_cases
+from features.pictures.scan import ScanResult
 from features.ugly_ducklings import duckling_distance, ugly_ducklings
 from level1_cnn.portable.network import PortableNetwork
 from level2_stack.portable.stack import PortableStack, read_portable_stack
 from level2_stack.thresholds.operating_point import FILE as THRESHOLDS
 from level2_stack.thresholds.operating_point import OperatingPoint, read_operating_points
-from melstack.bundle.case_rows import build_blocks, design_rows, match_training_columns
+from melstack.bundle.case_rows import build_blocks, design_rows, match_training_columns, probability_table
 from melstack.bundle.manifest import CARD, NETWORKS, STACK, Manifest, bundle_digest, read_manifest
 from melstack.bundle.novelty import Novelty, describe_differences, read_novelty
 from melstack.bundle.predictions import Predictions
-from melstack.bundle.run_networks import PictureResults, attention_maps, run_networks
+from melstack.bundle.run_networks import PictureResults, attention_maps, run_networks, scan_cases, square_sizes
 from melstack.report.column_words import ColumnWords
 from runtime.errors import InputFault, list_names
 from runtime.invocation import option
@@ -107,8 +108,29 @@ class Bundle:
     ) -> Predictions:
         """Return the predictions for cases that ``read_new_cases`` has checked; all else is as in ``predict``."""
         rows = match_training_columns(cases, self.manifest.metadata)
-        foreign_tables = self._foreign_tables(rows, foreign or {})
-        results = run_networks(self._networks, rows, pictures)
+        return self._predict(rows, scan_cases(self._networks, rows, pictures), foreign or {})
+
+    @property
+    def square_sizes(self) -> list[int]:
+        """The sides in px of the squares that the networks read."""
+        return square_sizes(self._networks)
+
+    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+        """Return the predictions for ``cases``, whose pictures were decoded by the caller; all else is as in ``predict``.
+
+        ``scan_results`` has one per case, in their order, with squares of ``square_sizes`` and statistics; ``cases``
+        has the columns width, height and file_bytes of the pictures too.
+        """
+        notes = list[str]()
+        valid = check_new_cases(cases, list(self.manifest.metadata), {}, notes)
+        rows = match_training_columns(valid, self.manifest.metadata)
+        return replace(self._predict(rows, iter(scan_results), {}), notes=notes)
+
+    def _predict(
+        self, rows: pd.DataFrame, scan_results: Iterator[ScanResult] | None, foreign: Mapping[str, pd.DataFrame]
+    ) -> Predictions:
+        foreign_tables = self._foreign_tables(rows, foreign)
+        results = run_networks(self._networks, rows, scan_results)
         tables = results.mean_tables() | foreign_tables
         blocks = build_blocks(self.manifest.blocks, rows, results.statistics, results.embeddings)
         by_fold = [results.fold_tables(fold) | foreign_tables for fold in range(self._stack.folds)]
@@ -134,7 +156,19 @@ class Bundle:
         The map covers the square picture. The result is empty if the bundle has no network.
         """
         valid = check_new_cases(cases, list(self.manifest.metadata), pictures, [])
-        return attention_maps(self._networks, match_training_columns(valid, self.manifest.metadata), pictures)
+        rows = match_training_columns(valid, self.manifest.metadata)
+        return attention_maps(
+            self._networks, rows, list(scan_cases(self._networks, rows, pictures, measure=False) or ())
+        )
+
+    def attention_of_scanned(
+        self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]
+    ) -> Mapping[str, np.ndarray]:
+        """Return the maps of ``attention`` for pictures that the caller decoded, as for ``predict_scanned``."""
+        valid = check_new_cases(cases, list(self.manifest.metadata), {}, [])
+        return attention_maps(
+            self._networks, match_training_columns(valid, self.manifest.metadata), list(scan_results)
+        )
 
     def _designs(
         self, rows: pd.DataFrame, tables: Sequence[Mapping[str, pd.DataFrame]], blocks: Mapping[str, pd.DataFrame]
@@ -192,7 +226,7 @@ class Bundle:
                 f"{list_names(missing)}; pass their predictions for the new cases as <network>/test.csv "
                 f"({option('foreign', 'folder')})"
             )
-        return {name: _probability_table(name, foreign[name], rows.index) for name in self.foreign_networks}
+        return {name: probability_table(name, foreign[name], rows.index) for name in self.foreign_networks}
 
 
 def _copy_of(table: pd.DataFrame, number: int) -> pd.DataFrame:
@@ -201,23 +235,6 @@ def _copy_of(table: pd.DataFrame, number: int) -> pd.DataFrame:
     return (
         copy.assign(patient_id=[f"{name} {number}" for name in table["patient_id"]]) if "patient_id" in table else copy
     )
-
-
-def _probability_table(name: str, predictions: pd.DataFrame, cases: pd.Index) -> pd.DataFrame:
-    """Return probability and spread of a foreign network; raise InputFault for missing or invalid probabilities."""
-    absent = cases.difference(predictions.index)
-    if len(absent):
-        raise InputFault(
-            f"foreign network {name}: no prediction for {list_names(absent)} of {len(cases)} cases; add their rows"
-        )
-    columns = predictions.reindex(cases).reindex(columns=["probability", "spread"])
-    table: pd.DataFrame = columns.apply(pd.to_numeric, errors="coerce").astype(np.float64)
-    invalid = cases[~table["probability"].between(0, 1)]
-    if len(invalid):
-        raise InputFault(
-            f"foreign network {name}: probabilities must be from 0 to 1; correct those of {list_names(invalid)}"
-        )
-    return table
 
 
 def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.pictures.scan import ScanResult
 from level2_stack.thresholds.operating_point import OperatingPoint
 from melstack.report.column_words import ColumnWords
 
@@ -75,16 +75,23 @@ class Predictor(Protocol):
     def operating_points(self) -> Sequence[OperatingPoint]:
         """The thresholds that were frozen when the stack was made; none in a bundle of an older version."""
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
+    @property
+    def square_sizes(self) -> Sequence[int]:
+        """The sides in px of the squares that it needs of every picture."""
+
+    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
         """Return the predictions for ``cases``; cases with the same patient_id are compared with each other.
 
-        ``cases`` has the index image_name and the columns patient_id and, where known, sex ("male", "female"),
-        age_approx (years) and anatom_site_general_challenge; ``pictures`` has one file per case. Raises InputFault that
-        lists every unreadable picture and every invalid value.
+        ``cases`` has the index image_name and the columns patient_id, width, height, file_bytes and, where known, sex
+        ("male", "female"), age_approx (years) and anatom_site_general_challenge; ``scan_results`` has one per case, in
+        their order, with squares of ``square_sizes`` px and statistics. Raises InputFault that lists every invalid
+        value.
         """
 
-    def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
+    def attention_of_scanned(
+        self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]
+    ) -> Mapping[str, np.ndarray]:
         """Return image_name -> attention map, float32 (rows, columns), 0 to 1: high where the networks see melanoma.
 
-        The map covers the square picture.
+        The map covers the square picture; ``scan_results`` as in ``predict_scanned``, without statistics.
         """

@@ -44,21 +44,32 @@ class PictureResults:
         return {name: network.embeddings(self.names, self.outputs[name]) for name, network in self.networks.items()}
 
 
-def run_networks(
-    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: Mapping[str, Path]
-) -> PictureResults:
-    """Return the outputs of ``networks`` for the ``pictures`` of ``rows``, and the pictures' statistics.
+def scan_cases(
+    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: Mapping[str, Path], *, measure: bool = True
+) -> Iterator[ScanResult] | None:
+    """Yield what ``networks`` read of the ``pictures`` of ``rows``, in their order; None: there are no pictures.
 
-    Raises InputFault when there are networks but no pictures, and when pictures cannot be decoded (it lists them all).
+    Raises InputFault when there are networks but no pictures.
     """
     _require_pictures(networks, pictures)
-    names = list(map(str, rows.index))
     if not pictures:
+        return None
+    return scan({name: pictures[name] for name in map(str, rows.index)}, square_sizes(networks), measure=measure)
+
+
+def run_networks(
+    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, scan_results: Iterator[ScanResult] | None
+) -> PictureResults:
+    """Return the outputs of ``networks`` for the pictures of ``rows``, and the pictures' statistics.
+
+    ``scan_results`` are those of ``scan_cases``. Raises InputFault when pictures cannot be decoded (it lists them all).
+    """
+    names = list(map(str, rows.index))
+    if scan_results is None:
         return PictureResults(names, None, {}, {})
     parts: dict[str, list[NetworkOutputs]] = {name: [] for name in networks}
     statistics: list[ScanResult] = []
     faults: dict[str, str] = {}
-    scan_results = scan({name: pictures[name] for name in names}, _sizes(networks))
     bar = progress_bar("predicting", len(names)) if len(names) >= LEAST_FOR_BAR else nullcontext(_ignore)
     with bar as advance:
         for batch in _batches(scan_results):
@@ -74,16 +85,14 @@ def run_networks(
 
 
 def attention_maps(
-    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: Mapping[str, Path]
+    networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, scan_results: list[ScanResult]
 ) -> dict[str, np.ndarray]:
     """Return per picture the mean over ``networks`` of their attention, float32 (rows, columns), 0 to 1.
 
     In each map negative values are set to 0 and the maximum is scaled to 1; smaller maps are enlarged to the largest.
     Raises InputFault as ``run_networks`` does.
     """
-    _require_pictures(networks, pictures)
     names = list(map(str, rows.index))
-    scan_results = list(scan({name: pictures[name] for name in names}, _sizes(networks), measure=False))
     raise_undecodable({item.name: item.fault for item in scan_results if item.fault is not None})
     if not networks:
         return {}
@@ -107,7 +116,8 @@ def _require_pictures(networks: Mapping[str, PortableNetwork], pictures: Mapping
         )
 
 
-def _sizes(networks: Mapping[str, PortableNetwork]) -> list[int]:
+def square_sizes(networks: Mapping[str, PortableNetwork]) -> list[int]:
+    """Return the sides in px of the squares that ``networks`` read."""
     return sorted({network.facts.image_size for network in networks.values()})
 
 

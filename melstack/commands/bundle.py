@@ -71,26 +71,36 @@ def validate(
 @expand_groups
 def serve(
     bundle_options: BundleOptions,
-    host: Annotated[str, setting("address that the page is bound to", "ADDRESS")] = "127.0.0.1",
+    host: Annotated[str, setting("address that the server listens on", "ADDRESS")] = "127.0.0.1",
     port: Annotated[int, setting("0: one that is free", "N", min=0, max=65535)] = 8000,
-    open_to_others: Annotated[
-        bool, flag("--open-to-others", "let other machines reach it: it has no password")
-    ] = False,
+    address: Annotated[
+        str | None, setting("URL under which others reach it, behind a proxy", "URL", "that of HOST and PORT")
+    ] = None,
+    token_file: Annotated[
+        Path | None, setting("file with the token that requests must bear", "FILE", "none, on this machine alone")
+    ] = None,
+    certificate: Annotated[Path | None, setting("certificate (PEM) for TLS", "FILE", "")] = None,
+    key_file: Annotated[Path | None, setting("private key (PEM) of the certificate", "FILE", "")] = None,
+    log: Annotated[
+        Path | None, setting("JSON line per request, without names; -: to standard output", "FILE", "none")
+    ] = None,
     keep: Annotated[Path | None, setting("folder that gets every request's pictures and answer", "FOLDER", "")] = None,
     limits: Annotated[Path | None, setting("TOML with other limits on requests", "FILE", "built-in limits")] = None,
     threads: Threads = None,
     require_signature: PublicKey = None,
 ) -> None:
-    """Serve a local page for one patient: upload pictures, see each lesion's probability and reasons."""
-    from melstack.bundle.serving.application import check_host, open_listener
-    from melstack.bundle.serving.application import serve as serve_page
+    """Serve a bundle: a page for one patient, and an interface for programs."""
     from melstack.bundle.serving.limits import read_limits
+    from melstack.bundle.serving.operation.request_log import open_log
+    from melstack.bundle.serving.serve import Listener, open_listener
+    from melstack.bundle.serving.serve import serve as serve_bundle
     from runtime.files import check_writable
 
-    check_host(host, open_to_others)
+    listener = Listener(host, port, address or "", token_file, certificate, key_file)
+    listener.check()
     if keep is not None:
         check_writable(keep)
-    limits_of_page = read_limits(limits)
+    limits_of_page, request_log = read_limits(limits), open_log(log)
     open_listener(host, port).close()  # a bundle takes a while to load
     from melstack.bundle.loading import Bundle
     from melstack.bundle.origin import another_stack
@@ -100,7 +110,8 @@ def serve(
     if sentence := another_stack(bundle_options.bundle_folder):
         warn(sentence)
     bundle = Bundle.load(bundle_options.bundle_folder, threads=threads)
-    serve_page(bundle, limits_of_page, host, port, open_to_others=open_to_others, keep=keep)
+    bundle.check_networks()  # so that the first request does not wait for it
+    serve_bundle(bundle, limits_of_page, listener, keep=keep, log=request_log)
 
 
 @app.command("check-bundle", rich_help_panel=MAINTAINING, epilog="Example: melstack check-bundle --bundle bundle")

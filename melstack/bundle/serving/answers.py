@@ -2,137 +2,91 @@
 
 import base64
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
-
-from features.pictures.jpeg_png import Picture
-from features.pictures.read import encode_jpeg, read_picture, shrink
+from features.pictures.read import encode_jpeg, picture_of_bytes
 from melstack.bundle.predictions import Predictions, Predictor
+from melstack.bundle.serving.answer_models import (
+    Answer,
+    Decision,
+    EmptyField,
+    HeatMap,
+    LesionAnswer,
+    Model,
+    NetworkScore,
+    Part,
+)
 from melstack.bundle.serving.uploads import Lesions
 from melstack.report.column_words import ColumnWords
 from melstack.report.galleries.tiles import NO_NETWORK, blank_reason, overlay
 
-DISCLAIMER = "Not a medical device. For research only: do not base decisions about a patient on these numbers."
 MOST_PARTS = 5  # contributions that raise the probability, and as many that lower it
-LONGEST = 360  # px of a thumbnail
-QUALITY = 85  # of its JPEG
+QUALITY = 85  # of the JPEG of a heat map
 CSV_COLUMNS = ("name", "site", "probability", "low", "high", "rank", "pictures", "unusual")
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a text that begins with one of these
-
-
-class Part(BaseModel):
-    """The contribution of one column of level two to the log odds; ``words`` name the column on pages."""
-
-    column: str
-    words: str
-    log_odds: float
-
-
-class NetworkScore(BaseModel):
-    """The prediction of one network: the mean over its views and folds, and the spread over the views."""
-
-    name: str
-    words: str
-    probability: float | None
-    spread: float | None
-
-
-class Decision(BaseModel):
-    """Whether a lesion is predicted malignant at an operating point: its probability is at or above the threshold."""
-
-    name: str
-    threshold: float
-    malignant: bool
-
-
-class LesionAnswer(BaseModel):
-    """The prediction for one picture; ``picture`` is its position in the request, from 0.
-
-    ``low`` and ``high``: minimum and maximum of the fold models' probabilities. ``raising``, ``lowering``: the largest
-    contributions to the log odds; with ``rest`` and ``base`` they sum to the log odds of ``probability``. ``unusual``:
-    the share of training pictures that have a nearer neighbour than this picture has. ``decisions``: one per operating
-    point of the model. Images are data URIs (JPEG). ``no_attention``: why a heat map that was asked for is not there.
-    """
-
-    picture: int
-    name: str
-    site: str | None
-    probability: float
-    low: float
-    high: float
-    rank: int
-    pictures: int
-    unusual: float | None
-    ugly_duckling: bool
-    decisions: list[Decision] = []
-    networks: list[NetworkScore]
-    base: float | None
-    raising: list[Part]
-    lowering: list[Part]
-    rest: float
-    notices: list[str]
-    thumbnail: str | None = None
-    attention: str | None = None
-    no_attention: str | None = None
-
-
-class Model(BaseModel):
-    """The model that made the predictions."""
-
-    name: str
-    digest: str | None
-    auc: float | None
-    prevalence: float | None
-
-
-class Answer(BaseModel):
-    """The lesions of one patient, the highest probability of melanoma first."""
-
-    disclaimer: str = DISCLAIMER
-    model: Model
-    age: float | None
-    sex: str | None
-    lesions: list[LesionAnswer]
+# A spreadsheet computes a text that begins with one of these; East Asian ones take the wide forms for the plain ones.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Field of the form -> the columns of level two that it fills, by family; all are without information when it is empty.
+FIELD_COLUMNS = {
+    "age": re.compile(r"(metadata|patient|measured)\.(age|years_before)_"),
+    "sex": re.compile(r"metadata\.sex$"),
+    "site": re.compile(r"(metadata|patient)\.(anatom_site|n_sites|site_)"),
+}
 
 
 def build_answer(predictor: Predictor, lesions: Lesions, predictions: Predictions) -> Answer:
     """Return the ``predictions`` for ``lesions``, the highest probability first, without images."""
-    positions = {name: position for position, name in enumerate(lesions.pictures)}
+    positions = {name: position for position, name in enumerate(lesions.decoded)}
     order = predictions.table["probability"].sort_values(ascending=False, kind="stable").index
     first = lesions.cases.iloc[0]
     return Answer(
         model=_model(predictor),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        patient_id=lesions.patient.patient_id,
+        reference=lesions.patient.reference,
         age=_number(first["age_approx"]),
         sex=_text(first["sex"]),
         lesions=[_lesion(str(name), positions[str(name)], lesions, predictions, predictor) for name in order],
     )
 
 
-def add_images(answer: Answer, lesions: Lesions, maps: Mapping[str, np.ndarray] | None, thumbnails: bool) -> Answer:
-    """Return ``answer`` with ``thumbnails`` if wanted, and with a heat map per lesion, or the reason why it has none.
-
-    ``maps`` (rows, columns), 0 to 1, cover the whole picture; None: no heat maps are wanted.
-    """
-    names, with_images = list(lesions.pictures), []
-    for lesion in answer.lesions:
-        name, images = names[lesion.picture], dict[str, str]()
-        picture = _small_picture(lesions, name) if thumbnails or maps is not None else None
-        if picture is not None and thumbnails:
-            images["thumbnail"] = _data_uri(picture)
-        if picture is not None and maps is not None:
-            images |= _heat_map(picture, maps.get(name))
-        with_images.append(lesion.model_copy(update=images))
-    return answer.model_copy(update={"lesions": with_images})
+def add_thumbnails(answer: Answer, lesions: Lesions) -> Answer:
+    """Return ``answer`` with a small picture of every lesion."""
+    thumbnails = [picture.thumbnail for picture in lesions.decoded.values()]
+    added = [
+        lesion.model_copy(update={"thumbnail": _data_uri(thumbnails[lesion.picture] or b"")})
+        for lesion in answer.lesions
+    ]
+    return answer.model_copy(update={"lesions": added})
 
 
-def _heat_map(picture: Picture, heat: np.ndarray | None) -> dict[str, str]:
+def add_heat_maps(answer: Answer, heat_maps: Sequence[HeatMap]) -> Answer:
+    """Return ``answer`` with the ``heat_maps`` of its pictures, in the order of the form."""
+    added = [
+        lesion.model_copy(
+            update={"heat_map": heat_maps[lesion.picture].image, "no_heat_map": heat_maps[lesion.picture].reason}
+        )
+        for lesion in answer.lesions
+    ]
+    return answer.model_copy(update={"lesions": added})
+
+
+def draw_heat_maps(lesions: Lesions, maps: Mapping[str, np.ndarray]) -> list[HeatMap]:
+    """Return a heat map for every picture, in the order of the form; ``maps`` (rows, columns), 0 to 1, cover it."""
+    return [
+        HeatMap(picture=number, name=lesions.upload_names[name], **_heat_map(picture.thumbnail or b"", maps.get(name)))
+        for number, (name, picture) in enumerate(lesions.decoded.items())
+    ]
+
+
+def _heat_map(thumbnail: bytes, heat: np.ndarray | None) -> dict[str, str]:
     reason = NO_NETWORK if heat is None else blank_reason(heat)
     if heat is None or reason:
-        return {"no_attention": reason}
-    return {"attention": _data_uri(overlay(picture, heat))}
+        return {"reason": reason}
+    return {"image": _data_uri(encode_jpeg(overlay(picture_of_bytes(thumbnail), heat), QUALITY))}
 
 
 def render_csv(answer: Answer) -> str:
@@ -142,13 +96,21 @@ def render_csv(answer: Answer) -> str:
     for index, decision in enumerate(answer.lesions[0].decisions):
         malignant = [lesion.decisions[index].malignant for lesion in answer.lesions]
         rows = rows.assign(**{f"malignant at {decision.name}": malignant})
+    rows = rows.assign(patient_id=answer.patient_id, reference=answer.reference)
     rows = rows.assign(age=answer.age, sex=answer.sex, notices=notices, model=answer.model.name)
-    rows = rows.assign(bundle=answer.model.digest, disclaimer=answer.disclaimer)
-    return rows.map(lambda value: _escape_formula(value) if isinstance(value, str) else value).to_csv(index=False)
+    rows = rows.assign(bundle=answer.model.digest, time=answer.time, disclaimer=answer.disclaimer)
+    return safe_csv(rows)
 
 
-def _escape_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULAS) else text
+def safe_csv(rows: pd.DataFrame, *, header: bool = True) -> str:
+    """Return ``rows`` as CSV in which no text is a formula to a spreadsheet."""
+    texts = rows.map(lambda value: escape_formula(value) if isinstance(value, str) else value)
+    return texts.to_csv(index=False, header=header)
+
+
+def escape_formula(text: str) -> str:
+    """Return ``text`` with an apostrophe before it if a spreadsheet would compute it."""
+    return f"'{text}" if text.lstrip(" \u3000").startswith(FORMULAS) else text
 
 
 def _model(predictor: Predictor) -> Model:
@@ -164,7 +126,9 @@ def _model(predictor: Predictor) -> Model:
 def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions, predictor: Predictor) -> LesionAnswer:
     row, words = predictions.table.loc[name], predictor.words
     parts: pd.Series[float] = predictions.contributions.astype(float).T[name]
-    columns = parts.drop("base", errors="ignore").dropna()
+    all_columns = parts.drop("base", errors="ignore").dropna()
+    empty = _empty_columns(lesions.cases.loc[name], all_columns.index)
+    columns = all_columns.drop([column for own in empty.values() for column in own])
     raising = columns[columns > 0].sort_values(ascending=False, kind="stable")[:MOST_PARTS]
     lowering = columns[columns < 0].sort_values(kind="stable")[:MOST_PARTS]
     return LesionAnswer(
@@ -186,9 +150,18 @@ def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions
         base=_number(parts.get("base")),
         raising=_parts(raising, words),
         lowering=_parts(lowering, words),
+        left_empty=[EmptyField(field=field, log_odds=float(all_columns[own].sum())) for field, own in empty.items()],
         rest=float(columns.sum() - raising.sum() - lowering.sum()),
         notices=list(predictions.notices.get(name, ())),
     )
+
+
+def _empty_columns(case: pd.Series, columns: pd.Index) -> dict[str, list[str]]:
+    """Return field of the form -> the columns that it would fill, for the fields of ``case`` that were left empty."""
+    values = {"age": case["age_approx"], "sex": case["sex"], "site": case["anatom_site_general_challenge"]}
+    empty = [field for field, value in values.items() if pd.isna(value)]
+    own = {field: [str(name) for name in columns if FIELD_COLUMNS[field].match(str(name))] for field in empty}
+    return {field: names for field, names in own.items() if names}
 
 
 def _score(name: str, words: ColumnWords, row: pd.Series) -> NetworkScore:
@@ -217,9 +190,5 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _small_picture(lesions: Lesions, name: str) -> Picture:
-    return shrink(read_picture(lesions.pictures[name], shortest=LONGEST), LONGEST)
-
-
-def _data_uri(picture: Picture) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, QUALITY)).decode()
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

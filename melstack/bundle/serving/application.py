@@ -1,57 +1,62 @@
 """The web application: the page for one patient, the interface for programs, and the security rules for both."""
 
-import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Literal, TypeVar
 
 from fastapi import FastAPI, Query, Request
 from fastapi.encoders import jsonable_encoder
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from melstack.bundle.predictions import Predictor
-from melstack.bundle.serving.answers import DISCLAIMER, Answer, render_csv
-from melstack.bundle.serving.forms import BODY, receive_form
-from melstack.bundle.serving.limits import Limits
+from melstack.bundle.serving.answer_models import DISCLAIMER, Answer, HeatMap
+from melstack.bundle.serving.answers import render_csv
+from melstack.bundle.serving.batch import answer_batch, receive_batch, render_lines
+from melstack.bundle.serving.forms import receive_form
+from melstack.bundle.serving.limits import BYTES, Limits
+from melstack.bundle.serving.openapi import BATCH_BODY, PATIENT_BODY, REFUSALS, describe_interface
+from melstack.bundle.serving.operation.bearer_token import TokenMiddleware
+from melstack.bundle.serving.operation.refused_bodies import DrainMiddleware
+from melstack.bundle.serving.operation.request_log import Observer
 from melstack.bundle.serving.page import interface_page, json_value, patient_page, script, style
 from melstack.bundle.serving.patient_pdf import render_pdf
-from melstack.bundle.serving.refusals import Refusal, add_error_handlers
+from melstack.bundle.serving.refusals import add_error_handlers
 from melstack.bundle.serving.request_queue import RequestQueue
 from melstack.bundle.serving.security import SecurityMiddleware, content_policy
-from runtime.errors import InputFault
-from runtime.exit_codes import StopSignal
-from runtime.invocation import option
-from runtime.progress import say
 
-HOSTS = ("127.0.0.1", "localhost")
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    408: {"model": Refusal, "description": "the request was not complete in time"},
-    413: {"model": Refusal, "description": "too many pictures, bytes or pixels"},
-    415: {"model": Refusal, "description": "not a form, or a file that is neither JPEG nor PNG nor DICOM"},
-    422: {"model": Refusal, "description": "a damaged picture, or an invalid field"},
-    503: {"model": Refusal, "description": "too many requests are waiting"},
-}
-Attention = Annotated[bool, Query(description="add overlays that show where the networks see melanoma")]
+LOCAL_HOSTS = ("127.0.0.1", "localhost")
+DRAIN_SECONDS = 5.0  # to read what a refused client still sends
+MOST_DRAIN_BYTES = 50 * BYTES
+HeatMaps = Annotated[bool, Query(description="add overlays that show where the networks see melanoma")]
 Thumbnails = Annotated[bool, Query(description="add small pictures")]
+LineFormat = Annotated[Literal["jsonl", "csv"], Query(alias="format", description="JSON lines, or CSV")]
 Rendering = TypeVar("Rendering")
 
 
-def make_application(
-    predictor: Predictor,
-    limits: Limits,
-    *,
-    hosts: tuple[str, ...] = HOSTS,
-    workers: int = 2,
-    keep: Path | None = None,
-) -> FastAPI:
-    """Return the application that answers with ``predictor``, ``workers`` requests at a time; the others wait.
+@dataclass(frozen=True)
+class Access:
+    """Who may use the server: the host names of requests, its address for others, and the token, if it needs one.
 
-    Requests with a host name outside ``hosts`` and requests of pages of other origins are refused, so that no web page
-    can reach a server on this machine. Pictures are deleted after the answer, unless a folder ``keep`` is given.
+    ``address`` is where clients reach it: a proxy's address, or that of the server itself.
     """
-    queue = RequestQueue(predictor, limits, workers, keep)
+
+    hosts: tuple[str, ...] = LOCAL_HOSTS
+    address: str = f"http://{LOCAL_HOSTS[0]}:8000"
+    token: str | None = None
+
+
+def make_application(
+    queue: RequestQueue, limits: Limits, access: Access | None = None, log: IO[str] | None = None
+) -> FastAPI:
+    """Return the application that answers through ``queue``, and closes it when the server stops.
+
+    Requests with another host name and requests of pages of other origins are refused, so that no web page can reach a
+    server on this machine. Every request is counted, and written to ``log`` if there is one.
+    """
+    access = access or Access()
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
@@ -69,30 +74,38 @@ def make_application(
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     add_error_handlers(application)
-    _add_pages(application, predictor, limits)
+    _add_pages(application, queue.predictor, limits, access)
+    _add_states(application, queue, limits)
     _add_predictions(application, queue, limits)
-    application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    application.add_middleware(SecurityMiddleware, policy=content_policy(style(), script()))
+    _add_batch(application, queue, limits)
+    describe_interface(application, access.address, access.token is not None)
+    _add_rules(application, queue, access, log)
     return application
 
 
-def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> None:
+def _add_rules(application: FastAPI, queue: RequestQueue, access: Access, log: IO[str] | None) -> None:
+    """Add the rules for all requests; the last one is applied first."""
+    if access.token is not None:
+        application.add_middleware(TokenMiddleware, token=access.token)
+    application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False)
+    policy = content_policy(style(), script())
+    application.add_middleware(SecurityMiddleware, policy=policy, address=access.address)
+    application.add_middleware(DrainMiddleware, most_bytes=MOST_DRAIN_BYTES, seconds=DRAIN_SECONDS)
+    application.add_middleware(Observer, measurements=queue.measurements, log=log)
+
+
+def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits, access: Access) -> None:
     @application.get("/", response_class=HTMLResponse, include_in_schema=False)
     def page() -> str:
         """Return the patient's page."""
-        return patient_page(predictor, limits)
+        return patient_page(predictor, limits, needs_token=access.token is not None)
 
     @application.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     def interface() -> str:
         """Return the page about the interface for programs."""
         return interface_page(application.openapi())
 
-    @application.get("/health")
-    def health() -> dict[str, str]:
-        """Report that the server is ready."""
-        return {"status": "ready"}
-
-    @application.get("/api/model")
+    @application.get("/v1/model")
     def model() -> JSONResponse:
         """Return the facts of the model, its operating points and card, and the limits on a request."""
         facts = {"name": predictor.name, **predictor.facts, "card": predictor.card, "limits": limits.model_dump()}
@@ -100,83 +113,91 @@ def _add_pages(application: FastAPI, predictor: Predictor, limits: Limits) -> No
         return JSONResponse(json_value({**facts, "operating_points": points, "disclaimer": DISCLAIMER}))
 
 
+def _add_states(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:
+    @application.get("/livez")
+    def livez() -> dict[str, str]:
+        """Report that the server runs."""
+        return {"status": "live"}
+
+    @application.get("/readyz", responses={503: {"description": "no place for another request"}})
+    def readyz() -> JSONResponse:
+        """Report whether the server takes another request now."""
+        is_ready = queue.is_ready
+        return JSONResponse({"status": "ready" if is_ready else "full"}, 200 if is_ready else 503)
+
+    @application.get("/metrics", response_class=PlainTextResponse)
+    def metrics() -> str:
+        """Return counts and times in the text format of Prometheus."""
+        return queue.measurements.text()
+
+
 def _add_predictions(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:
     async def respond(request: Request, render: Callable[[Answer], Rendering], **images: bool) -> Rendering:
         """Read the form of ``request`` and return the answer, converted by ``render``."""
-        with queue.reserve_place():
+
+        async def answer() -> Rendering:
+            """Hold the form while it is answered."""
             async with receive_form(request, limits) as form:
-                return await queue.submit(form, render, **images)
+                return await queue.predict(form, render, **images)
 
-    @application.post("/api/predict", response_model=Answer, responses=REFUSALS, openapi_extra=BODY)
-    async def predict(request: Request, attention: Attention = False, thumbnails: Thumbnails = False) -> Response:
+        with queue.reserve_place():
+            return await queue.until_aborted(answer())
+
+    @application.post("/v1/predict", response_model=Answer, responses=REFUSALS, openapi_extra=PATIENT_BODY)
+    async def predict(request: Request, heat_maps: HeatMaps = False, thumbnails: Thumbnails = False) -> Response:
         """Predict the lesions of one patient, the highest probability of melanoma first."""
-        return JSONResponse(await respond(request, jsonable_encoder, attention=attention, thumbnails=thumbnails))
+        return JSONResponse(await respond(request, jsonable_encoder, heat_maps=heat_maps, thumbnails=thumbnails))
 
-    @application.post("/api/predict.csv", response_class=Response, responses=REFUSALS, openapi_extra=BODY)
+    @application.post("/v1/predict.csv", response_class=Response, responses=REFUSALS, openapi_extra=PATIENT_BODY)
     async def predict_csv(request: Request) -> Response:
         """Predict the lesions of one patient; the answer is a CSV."""
         return _download(await respond(request, render_csv), "text/csv; charset=utf-8", "lesions.csv")
 
-    @application.post("/api/predict.pdf", response_class=Response, responses=REFUSALS, openapi_extra=BODY)
+    @application.post("/v1/predict.pdf", response_class=Response, responses=REFUSALS, openapi_extra=PATIENT_BODY)
     async def predict_pdf(request: Request) -> Response:
         """Predict the lesions of one patient; the answer is a PDF to print, with pictures, overlays and reasons."""
-        content = await respond(request, render_pdf, attention=True, thumbnails=True)
+        content = await respond(request, render_pdf, heat_maps=True, thumbnails=True)
         return _download(content, "application/pdf", "lesions.pdf")
+
+    @application.post("/v1/heat-maps", response_model=list[HeatMap], responses=REFUSALS, openapi_extra=PATIENT_BODY)
+    async def heat_maps(request: Request) -> Response:
+        """Show where the networks see melanoma in each picture, or say why there is nothing to show."""
+
+        async def answer() -> list[HeatMap]:
+            """Hold the form while it is answered."""
+            async with receive_form(request, limits) as form:
+                return await queue.heat_maps(form)
+
+        with queue.reserve_place():
+            return JSONResponse(jsonable_encoder(await queue.until_aborted(answer())))
+
+
+def _add_batch(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:
+    @application.post("/v1/batch", response_class=StreamingResponse, responses=REFUSALS, openapi_extra=BATCH_BODY)
+    async def batch(request: Request, line_format: LineFormat = "jsonl") -> Response:
+        """Predict the pictures of many patients; the answer has one line per picture, and comes while it is computed.
+
+        A picture that cannot be decoded gives a line with its error, and so do the others of its patient.
+        """
+        held = AsyncExitStack()
+        try:
+            held.enter_context(queue.reserve_place())
+            content = await queue.until_aborted(held.enter_async_context(receive_batch(request, limits)))
+        except BaseException:
+            await held.aclose()
+            raise
+
+        async def lines() -> AsyncIterator[str]:
+            """Yield the lines of the answer; then let the form and its place go."""
+            async with held:
+                first, chunks = True, answer_batch(content, queue)
+                while chunk := await queue.until_aborted(anext(chunks, None)):  # type: ignore[arg-type]  # awaitable
+                    yield render_lines(chunk, line_format, first=first)
+                    first = False
+
+        kind = "text/csv; charset=utf-8" if line_format == "csv" else "application/jsonl"
+        return StreamingResponse(lines(), media_type=kind)
 
 
 def _download(content: str | bytes, kind: str, name: str) -> Response:
     return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-def serve(
-    predictor: Predictor,
-    limits: Limits,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    *,
-    open_to_others: bool = False,
-    keep: Path | None = None,
-) -> None:
-    """Serve the page of ``predictor`` until Ctrl-C or SIGTERM; port 0: a free port. Only ``keep`` stores pictures.
-
-    Requests that are being answered at the end are answered first; an end by signal is not an error. The page has no
-    password, so InputFault is raised for a host other than this machine unless ``open_to_others``; also for a port
-    that is in use.
-    """
-    check_host(host, open_to_others)
-    import uvicorn
-
-    with open_listener(host, port) as listener:
-        application = make_application(predictor, limits, hosts=_hosts(host), keep=keep)
-        # No access log: it would record which patients' files were requested. The page uses no web sockets.
-        settings = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", server_header=False)
-        address = f"http://{host}:{listener.getsockname()[1]}"
-        say(f"{predictor.name}: {address} (stop with Ctrl-C); not a medical device")
-        with suppress(StopSignal):
-            uvicorn.Server(settings).run(sockets=[listener])
-    say(f"{predictor.name}: closed")
-
-
-def check_host(host: str, open_to_others: bool) -> None:
-    """Raise InputFault unless ``host`` is this machine or ``open_to_others`` is set."""
-    if host not in HOSTS and not open_to_others:
-        raise InputFault(
-            f"host {host!r}: the page has no password and is bound to {HOSTS[0]} only; "
-            f"{option('open_to_others', True)} allows other machines to use it"
-        )
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on ``host`` and ``port``; raise InputFault if the port cannot be opened."""
-    try:
-        return socket.create_server((host, port), backlog=1024)
-    except OSError as error:
-        raise InputFault(
-            f"{host}:{port}: the port cannot be opened ({error.strerror}); if another program uses it, choose "
-            f"another port ({option('port', 0)}: a free one)"
-        ) from error
-
-
-def _hosts(host: str) -> tuple[str, ...]:
-    """Return the host names under which requests are answered: all if the page is bound to every address."""
-    return ("*",) if host in ("0.0.0.0", "") else tuple({*HOSTS, host})

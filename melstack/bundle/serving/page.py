@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from melstack.bundle.predictions import Predictor
-from melstack.bundle.serving.answers import DISCLAIMER
+from melstack.bundle.serving.answer_models import DISCLAIMER
 from melstack.bundle.serving.limits import Limits
 from melstack.report.rendering import render, shared_text
 
@@ -17,11 +17,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 SITES = ("head/neck", "upper extremity", "lower extremity", "torso", "palms/soles", "oral/genital")
 
 
-def patient_page(predictor: Predictor, limits: Limits) -> str:
+def patient_page(predictor: Predictor, limits: Limits, *, needs_token: bool = False) -> str:
     """Return the page on which the user drops the pictures of one patient."""
     facts = json_value(dict(predictor.facts))
     prevalence = facts.get("prevalence") if isinstance(facts, dict) else None
-    data = {"limits": limits.model_dump(), "sites": SITES, "prevalence": prevalence}
+    data = {"limits": limits.model_dump(), "sites": SITES, "prevalence": prevalence, "needs_token": needs_token}
     points = [point.model_dump() for point in predictor.operating_points]
     return _render(
         "patient.html",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fpdf import FPDF
 
-from melstack.bundle.serving.answers import DISCLAIMER, Answer, LesionAnswer, Part
+from melstack.bundle.serving.answer_models import DISCLAIMER, Answer, LesionAnswer, Part
 from runtime.plural import number_of
 
 TILE, GAP, MARGIN = 38.0, 4.0, 16.0  # mm
@@ -53,8 +53,15 @@ def write(
 
 def _patient_lines(answer: Answer) -> str:
     age = "not given" if answer.age is None else f"{answer.age:g}"
-    model = f"Model {answer.model.name}, bundle {answer.model.digest or 'without digest'}"
-    return f"{model}\nPatient: age {age}, sex {answer.sex or 'not given'}, {number_of(len(answer.lesions), 'picture')}"
+    ids = {"patient": answer.patient_id, "reference": answer.reference}
+    own = [f"{name} {value}" for name, value in ids.items() if value]
+    return "\n".join(
+        [
+            f"Predicted {answer.time.replace('T', ' ').replace('+00:00', ' UTC')}{''.join(f', {text}' for text in own)}",
+            f"Model {answer.model.name}, bundle {answer.model.digest or 'without digest'}",
+            f"Patient: age {age}, sex {answer.sex or 'not given'}, {number_of(len(answer.lesions), 'picture')}",
+        ]
+    )
 
 
 def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:
@@ -63,7 +70,7 @@ def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:
     top, page, x = pdf.get_y() + GAP, pdf.page_no(), MARGIN
     pdf.set_draw_color(*LINE)
     pdf.line(MARGIN, top - 1.5, pdf.w - MARGIN, top - 1.5)
-    for uri in (lesion.thumbnail, lesion.attention):
+    for uri in (lesion.thumbnail, lesion.heat_map):
         if uri is not None:
             pdf.image(_picture(uri), x=x, y=top + 1, w=TILE, h=TILE, keep_aspect_ratio=True)
             x += TILE + GAP
@@ -73,8 +80,8 @@ def _draw_lesion(pdf: FPDF, lesion: LesionAnswer) -> None:
     _draw_axis(pdf, lesion, x)
     pdf.set_xy(x, pdf.get_y())
     write(pdf, _sentences(lesion), 8.5, INK)
-    if lesion.no_attention:
-        write(pdf, lesion.no_attention, 8.5, QUIET)
+    if lesion.no_heat_map:
+        write(pdf, lesion.no_heat_map, 8.5, QUIET)
     if lesion.notices:
         write(pdf, "\n".join(lesion.notices), 8.5, WARN)
     if pdf.page_no() == page:
@@ -118,6 +125,7 @@ def _sentences(lesion: LesionAnswer) -> str:
             *([f"Predicted at the thresholds: {_list_decisions(lesion)}"] if lesion.decisions else []),
             f"Raising the probability (log odds): {_list_parts(lesion.raising)}",
             f"Lowering it: {_list_parts(lesion.lowering)}",
+            *([f"Left empty: {_list_empty(lesion)}"] if lesion.left_empty else []),
             *([f"Networks: {networks}"] if networks else []),
         ]
     )
@@ -129,6 +137,10 @@ def _list_decisions(lesion: LesionAnswer) -> str:
 
 def _list_parts(parts: Sequence[Part]) -> str:
     return "; ".join(f"{part.words} {part.log_odds:+.2f}" for part in parts[:MOST_PARTS]) or "nothing"
+
+
+def _list_empty(lesion: LesionAnswer) -> str:
+    return "; ".join(f"{each.field} {each.log_odds:+.2f}" for each in lesion.left_empty)
 
 
 def _range(lesion: LesionAnswer) -> str:

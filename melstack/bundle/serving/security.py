@@ -27,6 +27,7 @@ class SecurityMiddleware:
 
     application: ASGIApp
     policy: str
+    address: str = ""  # of the server for others, if it is behind a proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on to the application, or refuse it with 403."""
@@ -40,7 +41,7 @@ class SecurityMiddleware:
                 self._set_headers(MutableHeaders(scope=message))
             await send(message)
 
-        if _is_cross_origin(scope):
+        if _is_cross_origin(scope, self.address):
             sentence = "the request comes from a page of another origin; open the page of this server and use that"
             await refusal_response(403, Refusal(error=sentence, where="Origin"))(scope, receive, send_with_headers)
             return
@@ -56,14 +57,14 @@ class SecurityMiddleware:
         headers["Cache-Control"] = "no-store"
 
 
-def _is_cross_origin(scope: Scope) -> bool:
+def _is_cross_origin(scope: Scope, address: str) -> bool:
     """Return whether a browser sent the request for a page of another origin (an opaque origin is "null").
 
     Programs other than browsers send no Origin header.
     """
     headers = Headers(scope=scope)
     origin = headers.get("origin")
-    return origin is not None and origin != f"{scope['scheme']}://{headers.get('host', '')}"
+    return origin not in (None, address, f"{scope['scheme']}://{headers.get('host', '')}")
 
 
 def _digest(text: str) -> str:

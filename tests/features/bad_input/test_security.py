@@ -13,7 +13,6 @@ from onnx import TensorProto, helper
 from features.folder.data_folder import DataFolder
 from level1_cnn.inference.onnx_export import open_session
 from melstack.bundle.manifest import Manifest, NetworkEntry, read_manifest, write_manifest
-from melstack.bundle.serving.application import make_application
 from melstack.report.data_page.page import explore
 from melstack.report.model_card.writing import escape_markdown
 from melstack.report.run_page.gallery_section import read_galleries
@@ -129,7 +128,7 @@ def served_page(folder: Path) -> str:
     class MarkupPredictor(DarknessPredictor):
         card, name = f"# {EVIL}", EVIL
 
-    return str(PageClient(make_application(MarkupPredictor(), SMALL)).get("/").text)
+    return str(PageClient(MarkupPredictor(), SMALL).get("/").text)
 
 
 MARKUP: dict[str, Callable[[Path], str]] = {
@@ -152,9 +151,9 @@ FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "=HYPERLINK(0)")
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_a_formula_in_an_upload_is_text_in_the_csv(formula: str) -> None:
-    client = PageClient(make_application(DarknessPredictor(), SMALL))
+    client = PageClient(DarknessPredictor(), SMALL)
     uploads = files(jpeg(), names=(f"{formula}.jpg",))
-    answer = client.post("/api/predict.csv", files=uploads, data={"site": formula.strip()})
+    answer = client.post("/v1/predict.csv", files=uploads, data={"site": formula.strip()})
     assert answer.status_code == 200, answer.text
     cells = re.split(r'[,\n]"?', answer.text)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t")) or re.match(r"-\D", cell)]
@@ -162,9 +161,9 @@ def test_a_formula_in_an_upload_is_text_in_the_csv(formula: str) -> None:
 
 
 def test_markup_and_formulas_in_an_upload_are_text_in_the_pdf() -> None:
-    client = PageClient(make_application(DarknessPredictor(), SMALL))
+    client = PageClient(DarknessPredictor(), SMALL)
     uploads = files(jpeg(), names=("<b>**=1+1**</b>.jpg",))
-    answer = client.post("/api/predict.pdf", files=uploads, data={"site": "<a href='http://x'>=1</a>"})
+    answer = client.post("/v1/predict.pdf", files=uploads, data={"site": "<a href='http://x'>=1</a>"})
     content = answer.content
     assert b"/URI" not in content
     assert b"/JavaScript" not in content

@@ -46,12 +46,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def served_pages() -> dict[str, str]:
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
-    from melstack.bundle.serving.application import make_application
     from melstack.bundle.serving.limits import Limits
     from melstack.bundle.serving.page import patient_page
     from tests.melstack.bundle.serving.doubles import DarknessPredictor, PageClient
 
-    interface = PageClient(make_application(DarknessPredictor(), Limits())).get("/docs").text
+    interface = PageClient(DarknessPredictor(), Limits()).get("/docs").text
     return {"patient": patient_page(DarknessPredictor(), Limits()), "interface": interface}
 
 

@@ -115,7 +115,7 @@ async function predict(event) {
   renderTiles();
   say(`Predicting ${count()} …`, true);
   try {
-    const answer = await (await post("/api/predict?attention=true&thumbnails=true", fields, own.signal)).json();
+    const answer = await (await post("/v1/predict?thumbnails=true", fields, own.signal)).json();
     lastForm = fields;
     present(answer);
     say("Done.");
@@ -132,7 +132,7 @@ async function download(button, kind) {
   button.disabled = true;
   say(`Creating the ${kind.toUpperCase()} …`, true);
   try {
-    const url = URL.createObjectURL(await (await post(`/api/predict.${kind}`, lastForm)).blob());
+    const url = URL.createObjectURL(await (await post(`/v1/predict.${kind}`, lastForm)).blob());
     make("a", { href: url, download: `lesions.${kind}` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60000);
     say(`lesions.${kind} has been downloaded.`);

@@ -5,9 +5,9 @@ import io
 import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -16,14 +16,17 @@ import uvicorn
 from PIL import Image
 from scipy.special import expit
 
-from features.pictures.read import read_picture
-from melstack.bundle.predictions import Predictions
-from melstack.bundle.serving.application import make_application, open_listener
+from features.pictures.scan import ScanResult
+from melstack.bundle.predictions import Predictions, Predictor
+from melstack.bundle.serving.application import Access, make_application
 from melstack.bundle.serving.limits import Limits
+from melstack.bundle.serving.operation.connections import connection_class
+from melstack.bundle.serving.request_queue import RequestQueue
+from melstack.bundle.serving.serve import open_listener
 from melstack.report.column_words import ColumnWords
-from runtime.errors import InputFault
 from tests.level2_stack.thresholds.points import operating_point
 
+SIDE = 64  # px of the squares that the predictor reads
 ADDRESS = "http://127.0.0.1:8000"
 SMALL = Limits(pictures=3, picture_mb=0.2, total_mb=0.4, pixels=100_000)
 
@@ -45,9 +48,10 @@ class DarknessPredictor:
 
     operating_points = (operating_point(threshold=0.5),)
     words = ColumnWords({"shade": "shade of the picture"})
+    square_sizes = (SIDE,)
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
-        pixels = {name: self._pixels(name, pictures[name]) for name in cases.index}
+    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+        pixels = {name: pixels_of(scan) for name, scan in zip(cases.index, scan_results, strict=True)}
         dark = pd.Series({name: 1 - each.mean() / 255 for name, each in pixels.items()}, index=cases.index)
         age = cases["age_approx"].astype(float).fillna(50) / 100
         parts = pd.DataFrame({"darkness": 6 * dark, "age": age, "site_torso": 0.0, "sex": -0.25, "base": -5.0})
@@ -64,27 +68,33 @@ class DarknessPredictor:
         notices = {name: [sentence] * int(is_outlier[name]) for name in cases.index}
         return Predictions(table, {"shade": network}, parts, notices)
 
-    def attention(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Mapping[str, np.ndarray]:
-        dark = {name: 1 - self._pixels(name, pictures[name]).mean(axis=2)[::8, ::8] / 255 for name in cases.index}
+    def attention_of_scanned(
+        self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]
+    ) -> Mapping[str, np.ndarray]:
+        shades = {name: pixels_of(scan).mean(axis=2) for name, scan in zip(cases.index, scan_results, strict=True)}
+        dark = {name: 1 - shade[::8, ::8] / 255 for name, shade in shades.items()}
         return {name: heat * np.linspace(0.1, 1, heat.shape[1]) for name, heat in dark.items()}  # a ramp
 
-    def _pixels(self, name: str, path: Path) -> np.ndarray:
-        try:
-            return read_picture(path).astype(np.float32)
-        except InputFault as fault:
-            raise InputFault(f"pictures that cannot be decoded: 1 ({name}); the first: {fault}") from fault
+
+def pixels_of(scan: ScanResult) -> np.ndarray:
+    """Return the pixels of the square that a picture was decoded to."""
+    return np.asarray(Image.open(io.BytesIO(scan.jpegs[SIDE])), np.float32)
 
 
 class PageServer:
     """The page's server in a thread, on a free port of this machine."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, token: str | None = None) -> None:
         self._socket = open_listener("127.0.0.1", 0)
-        application = make_application(DarknessPredictor(), limits)
-        self._server = uvicorn.Server(uvicorn.Config(application, log_level="error", ws="none"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self.port = int(self._socket.getsockname()[1])
         self.address = f"http://127.0.0.1:{self.port}"
+        self.queue = RequestQueue(DarknessPredictor(), limits)
+        application = make_application(self.queue, limits, Access(address=self.address, token=token))
+        config = uvicorn.Config(
+            application, http=connection_class(limits.head_seconds), log_level="error", access_log=False, ws="none"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 
     def __enter__(self) -> "PageServer":
         self._thread.start()
@@ -103,16 +113,27 @@ class PageServer:
 
 
 class PageClient:
-    """Sends requests to an application as a browser on this machine would, without a network."""
+    """Sends requests to an application as a program on this machine would, without a network."""
 
-    def __init__(self, application: Any) -> None:
-        self._transport = httpx.ASGITransport(application)
+    def __init__(
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        access: Access | None = None,
+        log: IO[str] | None = None,
+        keep: Path | None = None,
+    ) -> None:
+        self.queue = RequestQueue(predictor, limits, keep=keep)
+        self._transport = httpx.ASGITransport(make_application(self.queue, limits, access, log))
 
     def get(self, path: str, **content: Any) -> Any:
         return asyncio.run(self._send("GET", path, content))
 
     def post(self, path: str, **content: Any) -> Any:
         return asyncio.run(self._send("POST", path, content))
+
+    def close(self) -> None:
+        self.queue.close()
 
     async def _send(self, method: str, path: str, content: dict[str, Any]) -> Any:
         async with httpx.AsyncClient(transport=self._transport, base_url=ADDRESS) as client:

@@ -3,7 +3,7 @@
 import io
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
+from features.pictures.scan import ScanResult
 from melstack.bundle.predictions import Predictions
-from melstack.bundle.serving.application import make_application
 from runtime.errors import InputFault
 from tests.melstack.bundle.serving.doubles import (
     ADDRESS,
@@ -29,17 +29,17 @@ from tests.melstack.bundle.serving.doubles import (
 class FailingPredictor(DarknessPredictor):
     """A predictor with an error in its own code."""
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
-        raise ZeroDivisionError(f"secret of {next(iter(pictures.values()))}")
+    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+        raise ZeroDivisionError(f"secret of {scan_results[0].name}")
 
 
 class AgeRequiringPredictor(DarknessPredictor):
     """A predictor that refuses patients of unknown age."""
 
-    def predict(self, cases: pd.DataFrame, pictures: Mapping[str, Path]) -> Predictions:
+    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
         if cases["age_approx"].isna().any():
             raise InputFault(f"cases: age_approx is missing in {len(cases)} ({', '.join(cases.index)})")
-        return super().predict(cases, pictures)
+        return super().predict_scanned(cases, scan_results)
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +50,11 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     return folder
 
 
-@pytest.fixture
-def client() -> PageClient:
-    return PageClient(make_application(DarknessPredictor(), SMALL))
+@pytest.fixture(scope="module")
+def client() -> Iterator[PageClient]:
+    page_client = PageClient(DarknessPredictor(), SMALL)
+    yield page_client
+    page_client.close()
 
 
 def refusal(response: Any, status: int) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def refusal(response: Any, status: int) -> dict[str, Any]:
 
 
 def test_the_darkest_lesion_comes_first_and_has_rank_1(client: PageClient) -> None:
-    answer = client.post("/api/predict", files=files(jpeg(200), jpeg(20), jpeg(180)), data={"age": "70"}).json()
+    answer = client.post("/v1/predict", files=files(jpeg(200), jpeg(20), jpeg(180)), data={"age": "70"}).json()
     assert [lesion["picture"] for lesion in answer["lesions"]] == [1, 2, 0]
     assert [lesion["rank"] for lesion in answer["lesions"]] == [1, 2, 3]
     assert [lesion["name"] for lesion in answer["lesions"]] == ["1.jpg", "2.jpg", "0.jpg"]
@@ -83,7 +85,7 @@ def test_the_darkest_lesion_comes_first_and_has_rank_1(client: PageClient) -> No
 
 
 def test_contributions_rest_and_base_sum_to_the_log_odds(client: PageClient) -> None:
-    lesion = client.post("/api/predict", files=files(jpeg()), data={"site": "torso"}).json()["lesions"][0]
+    lesion = client.post("/v1/predict", files=files(jpeg()), data={"site": "torso"}).json()["lesions"][0]
     assert [part["column"] for part in lesion["raising"]] == ["darkness", "age"]
     assert [part["column"] for part in lesion["lowering"]] == ["site_torso", "sex"]
     parts = sum(part["log_odds"] for part in lesion["raising"] + lesion["lowering"])
@@ -92,30 +94,30 @@ def test_contributions_rest_and_base_sum_to_the_log_odds(client: PageClient) -> 
 
 def test_one_site_per_picture_or_one_for_all_is_assigned_in_order(client: PageClient) -> None:
     pictures = files(jpeg(90), jpeg(100))
-    by_picture = client.post("/api/predict", files=pictures, data={"site": ["head/neck", "torso"]}).json()["lesions"]
+    by_picture = client.post("/v1/predict", files=pictures, data={"site": ["head/neck", "torso"]}).json()["lesions"]
     assert {lesion["picture"]: lesion["site"] for lesion in by_picture} == {0: "head/neck", 1: "torso"}
-    for_all = client.post("/api/predict", files=pictures, data={"site": "torso"}).json()["lesions"]
+    for_all = client.post("/v1/predict", files=pictures, data={"site": "torso"}).json()["lesions"]
     assert [lesion["site"] for lesion in for_all] == ["torso", "torso"]
 
 
 def test_overlays_and_thumbnails_are_optional(client: PageClient) -> None:
-    without_images = client.post("/api/predict", files=files(jpeg())).json()["lesions"][0]
+    without_images = client.post("/v1/predict", files=files(jpeg())).json()["lesions"][0]
     assert without_images["thumbnail"] is None
-    assert without_images["attention"] is None
-    with_images = client.post("/api/predict?attention=true&thumbnails=true", files=files(jpeg())).json()["lesions"][0]
-    assert with_images["attention"].startswith("data:image/jpeg;base64,")
-    assert with_images["attention"] != with_images["thumbnail"]
+    assert without_images["heat_map"] is None
+    with_images = client.post("/v1/predict?heat_maps=true&thumbnails=true", files=files(jpeg())).json()["lesions"][0]
+    assert with_images["heat_map"].startswith("data:image/jpeg;base64,")
+    assert with_images["heat_map"] != with_images["thumbnail"]
 
 
 def test_jpeg_and_png_are_recognised_by_content_and_not_by_name(client: PageClient) -> None:
     pictures = files(jpeg(kind="PNG"), jpeg(), names=("a.jpg", "../../etc/b.exe"))
-    answer = client.post("/api/predict", files=pictures).json()
+    answer = client.post("/v1/predict", files=pictures).json()
     assert {lesion["name"] for lesion in answer["lesions"]} == {"a.jpg", "b.exe"}
 
 
 def test_a_csv_has_a_row_per_lesion_and_no_formula(client: PageClient) -> None:
     pictures = files(jpeg(10), jpeg(200), names=("=1+1.jpg", "b,c.jpg"))
-    response = client.post("/api/predict.csv", files=pictures, data={"sex": "F"})
+    response = client.post("/v1/predict.csv", files=pictures, data={"sex": "F"})
     table = pd.read_csv(io.StringIO(response.text))
     assert list(table["name"]) == ["'=1+1.jpg", "b,c.jpg"]
     assert list(table["sex"]) == ["female", "female"]
@@ -124,12 +126,13 @@ def test_a_csv_has_a_row_per_lesion_and_no_formula(client: PageClient) -> None:
 
 
 def test_facts_of_the_model_have_null_for_an_unknown_number(client: PageClient) -> None:
-    facts = client.get("/api/model").json()
+    facts = client.get("/v1/model").json()
     assert facts["operating_points"][0]["threshold"] == 0.5
     assert facts["auc"] == 0.81
     assert facts["auc_high"] is None
     assert facts["limits"]["pictures"] == 3
-    assert client.get("/health").json() == {"status": "ready"}
+    assert client.get("/livez").json() == {"status": "live"}
+    assert client.get("/readyz").json() == {"status": "ready"}
 
 
 @pytest.mark.parametrize(
@@ -161,13 +164,13 @@ def test_facts_of_the_model_have_null_for_an_unknown_number(client: PageClient) 
 def test_an_invalid_request_is_refused_with_the_field_at_fault(
     client: PageClient, temporary_folder: Path, pictures: Any, data: dict[str, Any], status: int, where: str
 ) -> None:
-    assert refusal(client.post("/api/predict", files=pictures or None, data=data), status)["where"] == where
+    assert refusal(client.post("/v1/predict", files=pictures or None, data=data), status)["where"] == where
     assert list(temporary_folder.iterdir()) == []
 
 
 def test_every_damaged_picture_is_named_with_its_position(client: PageClient) -> None:
     pictures = files(jpeg()[:-50], jpeg(), b"no picture", names=("cut.jpg", "good.jpg", "note.txt"))
-    content = refusal(client.post("/api/predict", files=pictures), 422)
+    content = refusal(client.post("/v1/predict", files=pictures), 422)
     assert content["pictures"] == [0, 2]
     assert "cut.jpg: cut off" in content["error"]
     assert "note.txt: neither JPEG nor PNG nor DICOM" in content["error"]
@@ -177,31 +180,31 @@ def test_a_picture_that_fails_only_in_decoding_is_named(client: PageClient) -> N
     whole = jpeg(kind="PNG", size=(90, 90))
     start = whole.index(b"IDAT") + 6
     damaged_png = whole[:start] + bytes(20) + whole[start + 20 :]
-    content = refusal(client.post("/api/predict", files=files(jpeg(), damaged_png, names=("a.jpg", "b.png"))), 422)
+    content = refusal(client.post("/v1/predict", files=files(jpeg(), damaged_png, names=("a.jpg", "b.png"))), 422)
     assert (content["where"], content["pictures"]) == ("b.png", [1])
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(client: PageClient) -> None:
-    assert "megapixels" in refusal(client.post("/api/predict", files=files(bomb(30_000))), 413)["error"]
+    assert "megapixels" in refusal(client.post("/v1/predict", files=files(bomb(30_000))), 413)["error"]
 
 
 def test_errors_of_the_predictor_use_the_upload_names() -> None:
-    client = PageClient(make_application(AgeRequiringPredictor(), SMALL))
-    content = refusal(client.post("/api/predict", files=files(jpeg(), jpeg(), names=("a.jpg", "lesion_001.jpg"))), 422)
+    client = PageClient(AgeRequiringPredictor(), SMALL)
+    content = refusal(client.post("/v1/predict", files=files(jpeg(), jpeg(), names=("a.jpg", "lesion_001.jpg"))), 422)
     assert content["error"] == "cases: age_approx is missing in 2 (a.jpg, lesion_001.jpg)"
 
 
 def test_an_error_of_the_server_is_logged_and_its_text_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
-    client = PageClient(make_application(FailingPredictor(), SMALL))
-    assert "secret" not in refusal(client.post("/api/predict", files=files(jpeg())), 500)["error"]
+    client = PageClient(FailingPredictor(), SMALL)
+    assert "secret" not in refusal(client.post("/v1/predict", files=files(jpeg())), 500)["error"]
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_nothing_is_stored_without_the_option_keep(client: PageClient, temporary_folder: Path, tmp_path: Path) -> None:
-    assert client.post("/api/predict", files=files(jpeg())).status_code == 200
+    assert client.post("/v1/predict", files=files(jpeg())).status_code == 200
     assert list(temporary_folder.iterdir()) == []
-    client_with_keep = PageClient(make_application(DarknessPredictor(), SMALL, keep=tmp_path / "keep"))
-    client_with_keep.post("/api/predict", files=files(jpeg(7)))
+    client_with_keep = PageClient(DarknessPredictor(), SMALL, keep=tmp_path / "keep")
+    client_with_keep.post("/v1/predict", files=files(jpeg(7)))
     (folder,) = (tmp_path / "keep").iterdir()
     assert (folder / "lesion_001.picture").read_bytes() == jpeg(7)
     assert json.loads((folder / "answer.json").read_text())["lesions"][0]["name"] == "0.jpg"
@@ -209,16 +212,16 @@ def test_nothing_is_stored_without_the_option_keep(client: PageClient, temporary
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8000", "http://127.0.0.1:9000"])
 def test_requests_of_another_origin_are_refused(client: PageClient, origin: str) -> None:
-    refusal(client.post("/api/predict", files=files(jpeg()), headers={"Origin": origin}), 403)
+    refusal(client.post("/v1/predict", files=files(jpeg()), headers={"Origin": origin}), 403)
 
 
 def test_the_own_origin_is_answered_and_another_host_name_is_refused(client: PageClient) -> None:
-    assert client.post("/api/predict", files=files(jpeg()), headers={"Origin": ADDRESS}).status_code == 200
+    assert client.post("/v1/predict", files=files(jpeg()), headers={"Origin": ADDRESS}).status_code == 200
     assert client.get("/", headers={"Host": "rebound.example:8000"}).status_code == 400
     assert client.get("/", headers={"Host": "localhost:8000"}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/livez", "/nowhere"])
 def test_every_answer_forbids_content_of_other_servers(client: PageClient, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
@@ -242,5 +245,5 @@ def test_the_pages_load_nothing_and_escape_their_values(client: PageClient) -> N
 
 def test_an_unknown_page_and_a_wrong_method_get_a_json_refusal(client: PageClient) -> None:
     assert refusal(client.get("/nowhere"), 404)["where"] == "/nowhere"
-    assert "GET" in refusal(client.get("/api/predict"), 405)["error"]
-    assert refusal(client.post("/api/predict?attention=perhaps", files=files(jpeg())), 422)["where"] == "attention"
+    assert "GET" in refusal(client.get("/v1/predict"), 405)["error"]
+    assert refusal(client.post("/v1/predict?heat_maps=perhaps", files=files(jpeg())), 422)["where"] == "heat_maps"

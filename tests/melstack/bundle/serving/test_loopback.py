@@ -20,7 +20,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from melstack.bundle.serving.application import check_host, open_listener
+from melstack.bundle.serving.serve import Listener, open_listener
 from runtime.errors import InputFault
 from tests.melstack.bundle.serving.doubles import SMALL, PageServer, bomb, expected_probability, files, jpeg
 from tests.sources import ROOT
@@ -55,7 +55,7 @@ def test_simultaneous_requests_each_get_their_own_answer(server: PageServer, req
 
     def first_probability(number: int) -> float:
         pictures = files(jpeg(number), jpeg(number + 20), names=(f"{number}.jpg", "other.jpg"))
-        response = client.post("/api/predict", files=pictures, data={"age": str(number % 90)})
+        response = client.post("/v1/predict", files=pictures, data={"age": str(number % 90)})
         first, second = response.json()["lesions"]
         assert (first["name"], first["picture"], second["picture"]) == (f"{number}.jpg", 0, 1)
         assert response.json()["age"] == number % 90
@@ -74,13 +74,13 @@ def test_simultaneous_requests_each_get_their_own_answer(server: PageServer, req
 def test_a_full_queue_refuses_requests_with_retry_after() -> None:
     with PageServer(SMALL.model_copy(update={"waiting": 1})) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as slow:
-            head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+            head = "POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
             slow.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
             time.sleep(0.2)
-            refusal = httpx.post(f"{server.address}/api/predict", files=files(jpeg()))
+            refusal = httpx.post(f"{server.address}/v1/predict", files=files(jpeg()))
             assert (refusal.status_code, refusal.headers["retry-after"]) == (503, "10")
         for _ in range(50):
-            response = httpx.post(f"{server.address}/api/predict", files=files(jpeg()))
+            response = httpx.post(f"{server.address}/v1/predict", files=files(jpeg()))
             if response.status_code == 200:
                 return
             time.sleep(0.02)
@@ -88,7 +88,7 @@ def test_a_full_queue_refuses_requests_with_retry_after() -> None:
 
 
 def test_an_incomplete_form_is_refused_after_the_time_limit() -> None:
-    head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+    head = "POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
     with (
         PageServer(SMALL.model_copy(update={"seconds": 0.2})) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow,
@@ -110,14 +110,14 @@ def test_a_body_without_length_is_refused_when_it_passes_the_limit(server: PageS
 
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     with httpx.Client(timeout=60) as client:
-        refusal = client.post(f"{server.address}/api/predict", content=endless(), headers=headers)
+        refusal = client.post(f"{server.address}/v1/predict", content=endless(), headers=headers)
     assert refusal.status_code == 413
     assert sent_bytes < 100_000_000
     assert answers_correctly(server)
 
 
 def answers_correctly(server: PageServer) -> bool:
-    response = httpx.post(f"{server.address}/api/predict", files=files(jpeg(40)), timeout=60)
+    response = httpx.post(f"{server.address}/v1/predict", files=files(jpeg(40)), timeout=60)
     return bool(response.json()["lesions"][0]["probability"] == pytest.approx(expected_probability(40), abs=1e-4))
 
 
@@ -190,14 +190,14 @@ def test_invalid_requests_get_a_sentence_and_the_server_continues(server: PageSe
     with httpx.Client(base_url=server.address, timeout=60) as client:
         for number in range(requests):
             request = invalid_request(chance)
-            response = client.post(chance.choice(["/api/predict", "/api/predict.csv", "/api/predict.pdf"]), **request)
+            response = client.post(chance.choice(["/v1/predict", "/v1/predict.csv", "/v1/predict.pdf"]), **request)
             context = (number, response.status_code, response.text[:300], str(request)[:300])
             assert 400 <= response.status_code < 500, context
             assert len(response.json()["error"]) > 10, context
             assert "Traceback" not in response.text
             statuses.add(response.status_code)
             assert number % 50 or answers_correctly(server)
-    assert statuses == {413, 415, 422}
+    assert statuses == {400, 413, 415, 422}
     assert answers_correctly(server)
 
 
@@ -222,9 +222,9 @@ def test_a_stopped_server_ends() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_closes_the_served_page_with_exit_code_0(number: signal.Signals) -> None:
     code = (
-        "from melstack.bundle.serving.application import serve; from runtime.exit_codes import run_command; "
+        "from melstack.bundle.serving.serve import Listener, serve; from runtime.exit_codes import run_command; "
         "from tests.melstack.bundle.serving.doubles import SMALL, DarknessPredictor; "
-        "run_command(lambda: serve(DarknessPredictor(), SMALL, port=0))"
+        "run_command(lambda: serve(DarknessPredictor(), SMALL, Listener(port=0)))"
     )
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -243,16 +243,15 @@ def test_a_signal_closes_the_served_page_with_exit_code_0(number: signal.Signals
 
 def listens(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/health").status_code == 200
+        return httpx.get(f"{address}/livez").status_code == 200
     except httpx.TransportError:
         return False
 
 
-def test_another_host_needs_the_option_and_a_port_in_use_is_refused(server: PageServer) -> None:
-    check_host("127.0.0.1", False)
-    check_host("0.0.0.0", True)
-    with pytest.raises(InputFault, match="no password"):
-        check_host("0.0.0.0", False)
+def test_another_host_needs_a_token_and_a_port_in_use_is_refused(server: PageServer) -> None:
+    assert Listener("127.0.0.1").check() is None
+    with pytest.raises(InputFault, match="it needs a token"):
+        Listener("0.0.0.0").check()
     with pytest.raises(InputFault, match="the port cannot be opened"):
         open_listener("127.0.0.1", server.port)
 

@@ -7,15 +7,14 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("fpdf", reason="the extra serve is not installed")
 
-from melstack.bundle.serving.application import make_application
 from melstack.bundle.serving.limits import Limits
 from tests.melstack.bundle.serving.doubles import DarknessPredictor, PageClient, files, jpeg
 
 
 def pdf(*names: str) -> bytes:
-    client = PageClient(make_application(DarknessPredictor(), Limits()))
+    client = PageClient(DarknessPredictor(), Limits())
     pictures = files(*[jpeg(10 * number, (120, 80)) for number in range(len(names))], names=names)
-    response = client.post("/api/predict.pdf", files=pictures, data={"age": "61", "sex": "male"})
+    response = client.post("/v1/predict.pdf", files=pictures, data={"age": "61", "sex": "male"})
     assert response.headers["content-type"] == "application/pdf"
     assert response.status_code == 200
     return response.content

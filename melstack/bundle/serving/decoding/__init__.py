@@ -1,0 +1,1 @@
+"""Decoding of uploaded pictures in processes of their own, which may be killed."""
