@@ -40,15 +40,15 @@ def flat_png(side: int = SIDE, channels: int = 1, bits: int = 8) -> bytes:
     head = struct.pack(">IIBBBBB", side, side, bits, colour_types[channels], 0, 0, 0)
     packer = zlib.compressobj(9)
     rows = bytes(1 + side * channels * bits // 8)
-    packed = b"".join(packer.compress(rows) for _ in range(side)) + packer.flush()
-    return _png(head, [(b"IDAT", packed)])
+    stream_bytes = b"".join(packer.compress(rows) for _ in range(side)) + packer.flush()
+    return _png(head, [(b"IDAT", stream_bytes)])
 
 
 def png_of_texts(texts: int = 200, megabytes: int = 1) -> bytes:
     """Return a PNG with packed texts, each a thousand times as long as in the file."""
-    packed = b"Comment\x00\x00" + zlib.compress(bytes(megabytes * 1_000_000), 9)
+    stream_bytes = b"Comment\x00\x00" + zlib.compress(bytes(megabytes * 1_000_000), 9)
     head = struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)
-    return _png(head, [*[(b"zTXt", packed)] * texts, (b"IDAT", zlib.compress(bytes(17 * 16)))])
+    return _png(head, [*[(b"zTXt", stream_bytes)] * texts, (b"IDAT", zlib.compress(bytes(17 * 16)))])
 
 
 def rle_dicom(side: int = SIDE, channels: int = 3, bits: int = 16) -> bytes:

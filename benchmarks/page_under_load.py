@@ -32,9 +32,9 @@ MAX_FAULTS = 5  # to print
 MAX_PICTURES = 4  # of one request
 KINDS = ("predict", "predict", "predict", "attention", "csv", "pdf", "broken", "no form")
 PATHS = {
-    "csv": "/api/predict.csv",
-    "pdf": "/api/predict.pdf",
-    "attention": "/api/predict?attention=true&thumbnails=true",
+    "csv": "/v1/predict.csv",
+    "pdf": "/v1/predict.pdf",
+    "attention": "/v1/predict?heat_maps=true&thumbnails=true",
 }
 
 
@@ -49,7 +49,7 @@ class Question:
     @property
     def path(self) -> str:
         """The path and query of the request."""
-        return PATHS.get(self.kind, "/api/predict")
+        return PATHS.get(self.kind, "/v1/predict")
 
 
 def random_question(random: Random, count: int) -> Question:
@@ -119,7 +119,7 @@ class Server:
         self.client.base_url = httpx.URL("http://" + line.split("http://")[1].split()[0])
         while time.perf_counter() - self.start < START_SECONDS:
             with suppress(httpx.TransportError):
-                self.client.get("/health")
+                self.client.get("/livez")
                 return self
             time.sleep(0.05)
         raise InputFault(f"the server did not answer within {START_SECONDS:g} s")

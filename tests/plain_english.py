@@ -88,6 +88,7 @@ borne bitten forgotten driven risen ridden eaten fallen flown blown sung sunk wi
 ALLOWED = "seed need feed speed embed exceed red shed proceed expected spread read split cut hit put set cast"
 # Names that are keys on disk, or of another library.
 KEYS = "BitsAllocated BitsStored submitted_ submitted trained refused preferred"
+KEYS += " data_received eof_received on_headers_finished"
 
 
 def is_participle(name: str) -> bool:

@@ -115,8 +115,8 @@ class Bundle:
         """The sides in px of the squares that the networks read."""
         return square_sizes(self._networks)
 
-    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
-        """Return the predictions for ``cases``, whose pictures were decoded by the caller; all else is as in ``predict``.
+    def predict_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+        """Return the predictions for ``cases``, whose pictures the caller decoded; all else is as in ``predict``.
 
         ``scan_results`` has one per case, in their order, with squares of ``square_sizes`` and statistics; ``cases``
         has the columns width, height and file_bytes of the pictures too.
@@ -161,14 +161,10 @@ class Bundle:
             self._networks, rows, list(scan_cases(self._networks, rows, pictures, measure=False) or ())
         )
 
-    def attention_of_scanned(
-        self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]
-    ) -> Mapping[str, np.ndarray]:
-        """Return the maps of ``attention`` for pictures that the caller decoded, as for ``predict_scanned``."""
+    def attention_of_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Mapping[str, np.ndarray]:
+        """Return the maps of ``attention`` for pictures that the caller decoded, as for ``predict_scans``."""
         valid = check_new_cases(cases, list(self.manifest.metadata), {}, [])
-        return attention_maps(
-            self._networks, match_training_columns(valid, self.manifest.metadata), list(scan_results)
-        )
+        return attention_maps(self._networks, match_training_columns(valid, self.manifest.metadata), list(scan_results))
 
     def _designs(
         self, rows: pd.DataFrame, tables: Sequence[Mapping[str, pd.DataFrame]], blocks: Mapping[str, pd.DataFrame]

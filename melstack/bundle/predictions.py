@@ -79,7 +79,7 @@ class Predictor(Protocol):
     def square_sizes(self) -> Sequence[int]:
         """The sides in px of the squares that it needs of every picture."""
 
-    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+    def predict_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
         """Return the predictions for ``cases``; cases with the same patient_id are compared with each other.
 
         ``cases`` has the index image_name and the columns patient_id, width, height, file_bytes and, where known, sex
@@ -88,10 +88,8 @@ class Predictor(Protocol):
         value.
         """
 
-    def attention_of_scanned(
-        self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]
-    ) -> Mapping[str, np.ndarray]:
+    def attention_of_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Mapping[str, np.ndarray]:
         """Return image_name -> attention map, float32 (rows, columns), 0 to 1: high where the networks see melanoma.
 
-        The map covers the square picture; ``scan_results`` as in ``predict_scanned``, without statistics.
+        The map covers the square picture; ``scan_results`` as in ``predict_scans``, without statistics.
         """

@@ -47,7 +47,7 @@ class PictureResults:
 def scan_cases(
     networks: Mapping[str, PortableNetwork], rows: pd.DataFrame, pictures: Mapping[str, Path], *, measure: bool = True
 ) -> Iterator[ScanResult] | None:
-    """Yield what ``networks`` read of the ``pictures`` of ``rows``, in their order; None: there are no pictures.
+    """Yield what ``networks`` read of the ``pictures`` of ``rows``, in their order; None without pictures.
 
     Raises InputFault when there are networks but no pictures.
     """

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from melstack.option_groups import expand_groups
-from melstack.option_types import flag, setting
+from melstack.option_types import setting
 from melstack.options import DAILY, MAINTAINING, BundleOptions, MappingFile, PublicKey, Threads
 from runtime.progress import say, warn
 

@@ -3,7 +3,7 @@
 const charts = (() => {
   const NAMESPACE = document.querySelector(".brand svg").namespaceURI;
   const LEFT = 56, WIDTH = 328, BOTTOM = 258, HEIGHT = 248;  // of the area within the axes of a chart
-  const LEAST = 0.001, LINE = 600;  // ends of a line of log odds, at this probability and at 1 minus this; its length
+  const LEAST = 0.001;  // ends of a line of log odds, at this probability and at 1 minus this
   const PROBABILITIES = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99];
 
   function draw(tag, attributes, text = "") {
@@ -28,11 +28,12 @@ const charts = (() => {
 
   // A probability with the range of the fold models on a line of log odds; usual is a probability to compare with, or null.
   function logit(value) { const visible = Math.min(Math.max(value, LEAST), 1 - LEAST); return Math.log(visible / (1 - visible)); }
-  function place(value) { return 10 + (LINE - 20) * (logit(value) / logit(1 - LEAST) + 1) / 2; }
+  // In percent of the width, so that texts keep their size on a narrow page; the ends leave room for a point.
+  function place(value) { return `${(2 + 96 * (logit(value) / logit(1 - LEAST) + 1) / 2).toFixed(2)}%`; }
   function probabilityLine(label, { probability, low, high }, usual) {
-    const svg = draw("svg", { class: "axis", role: "img", "aria-label": label, viewBox: `0 0 ${LINE} 44` });
+    const svg = draw("svg", { class: "axis", role: "img", "aria-label": label });
     const line = (name, from, to) => draw("line", { class: name, x1: from, x2: to, y1: 14, y2: 14 });
-    svg.append(line("track", 10, LINE - 10), line("reach", place(low), place(high)));
+    svg.append(line("track", "2%", "98%"), line("reach", place(low), place(high)));
     if (usual !== null) svg.append(draw("line", { class: "usual", x1: place(usual), x2: place(usual), y1: 3, y2: 25 }));
     svg.append(draw("circle", { cx: place(probability), cy: 14, r: 8 }));
     for (const value of PROBABILITIES) {

@@ -1,1 +1,1 @@
-"""A local page for one patient, and the endpoint it uses: bound to this machine, and nothing is stored."""
+"""A server for a bundle: a page for one patient, and an interface for programs; nothing is stored."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+
 from features.pictures.read import encode_jpeg, picture_of_bytes
 from melstack.bundle.predictions import Predictions, Predictor
 from melstack.bundle.serving.answer_models import (
@@ -39,7 +40,7 @@ FIELD_COLUMNS = {
 
 def build_answer(predictor: Predictor, lesions: Lesions, predictions: Predictions) -> Answer:
     """Return the ``predictions`` for ``lesions``, the highest probability first, without images."""
-    positions = {name: position for position, name in enumerate(lesions.decoded)}
+    positions = {name: position for position, name in enumerate(lesions.by_name)}
     order = predictions.table["probability"].sort_values(ascending=False, kind="stable").index
     first = lesions.cases.iloc[0]
     return Answer(
@@ -55,30 +56,30 @@ def build_answer(predictor: Predictor, lesions: Lesions, predictions: Prediction
 
 def add_thumbnails(answer: Answer, lesions: Lesions) -> Answer:
     """Return ``answer`` with a small picture of every lesion."""
-    thumbnails = [picture.thumbnail for picture in lesions.decoded.values()]
-    added = [
+    thumbnails = [picture.thumbnail for picture in lesions.by_name.values()]
+    lesions_with_images = [
         lesion.model_copy(update={"thumbnail": _data_uri(thumbnails[lesion.picture] or b"")})
         for lesion in answer.lesions
     ]
-    return answer.model_copy(update={"lesions": added})
+    return answer.model_copy(update={"lesions": lesions_with_images})
 
 
 def add_heat_maps(answer: Answer, heat_maps: Sequence[HeatMap]) -> Answer:
     """Return ``answer`` with the ``heat_maps`` of its pictures, in the order of the form."""
-    added = [
+    lesions_with_images = [
         lesion.model_copy(
             update={"heat_map": heat_maps[lesion.picture].image, "no_heat_map": heat_maps[lesion.picture].reason}
         )
         for lesion in answer.lesions
     ]
-    return answer.model_copy(update={"lesions": added})
+    return answer.model_copy(update={"lesions": lesions_with_images})
 
 
 def draw_heat_maps(lesions: Lesions, maps: Mapping[str, np.ndarray]) -> list[HeatMap]:
     """Return a heat map for every picture, in the order of the form; ``maps`` (rows, columns), 0 to 1, cover it."""
     return [
         HeatMap(picture=number, name=lesions.upload_names[name], **_heat_map(picture.thumbnail or b"", maps.get(name)))
-        for number, (name, picture) in enumerate(lesions.decoded.items())
+        for number, (name, picture) in enumerate(lesions.by_name.items())
     ]
 
 
@@ -127,7 +128,7 @@ def _lesion(name: str, position: int, lesions: Lesions, predictions: Predictions
     row, words = predictions.table.loc[name], predictor.words
     parts: pd.Series[float] = predictions.contributions.astype(float).T[name]
     all_columns = parts.drop("base", errors="ignore").dropna()
-    empty = _empty_columns(lesions.cases.loc[name], all_columns.index)
+    empty = _empty_columns(pd.Series(lesions.cases.loc[name]), all_columns.index)
     columns = all_columns.drop([column for own in empty.values() for column in own])
     raising = columns[columns > 0].sort_values(ascending=False, kind="stable")[:MOST_PARTS]
     lowering = columns[columns < 0].sort_values(kind="stable")[:MOST_PARTS]

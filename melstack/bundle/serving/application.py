@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Annotated, Literal, TypeVar
 
 from fastapi import FastAPI, Query, Request
@@ -141,7 +140,7 @@ def _add_predictions(application: FastAPI, queue: RequestQueue, limits: Limits) 
                 return await queue.predict(form, render, **images)
 
         with queue.reserve_place():
-            return await queue.until_aborted(answer())
+            return await queue.or_abort(answer())
 
     @application.post("/v1/predict", response_model=Answer, responses=REFUSALS, openapi_extra=PATIENT_BODY)
     async def predict(request: Request, heat_maps: HeatMaps = False, thumbnails: Thumbnails = False) -> Response:
@@ -169,7 +168,7 @@ def _add_predictions(application: FastAPI, queue: RequestQueue, limits: Limits) 
                 return await queue.heat_maps(form)
 
         with queue.reserve_place():
-            return JSONResponse(jsonable_encoder(await queue.until_aborted(answer())))
+            return JSONResponse(jsonable_encoder(await queue.or_abort(answer())))
 
 
 def _add_batch(application: FastAPI, queue: RequestQueue, limits: Limits) -> None:
@@ -179,19 +178,19 @@ def _add_batch(application: FastAPI, queue: RequestQueue, limits: Limits) -> Non
 
         A picture that cannot be decoded gives a line with its error, and so do the others of its patient.
         """
-        held = AsyncExitStack()
+        resources = AsyncExitStack()
         try:
-            held.enter_context(queue.reserve_place())
-            content = await queue.until_aborted(held.enter_async_context(receive_batch(request, limits)))
+            resources.enter_context(queue.reserve_place())
+            content = await queue.or_abort(resources.enter_async_context(receive_batch(request, limits)))
         except BaseException:
-            await held.aclose()
+            await resources.aclose()
             raise
 
         async def lines() -> AsyncIterator[str]:
             """Yield the lines of the answer; then let the form and its place go."""
-            async with held:
+            async with resources:
                 first, chunks = True, answer_batch(content, queue)
-                while chunk := await queue.until_aborted(anext(chunks, None)):  # type: ignore[arg-type]  # awaitable
+                while chunk := await queue.or_abort(anext(chunks, None)):
                     yield render_lines(chunk, line_format, first=first)
                     first = False
 

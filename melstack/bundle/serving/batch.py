@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -13,7 +14,6 @@ import pandas as pd
 from fastapi import Request
 from starlette.datastructures import UploadFile
 
-from features.pictures.scan import ScanResult
 from melstack.bundle.predictions import Predictions
 from melstack.bundle.serving.answer_models import DISCLAIMER
 from melstack.bundle.serving.answers import safe_csv
@@ -34,7 +34,7 @@ KEPT_BYTES = 100_000  # of each picture in memory while the request is received
 TABLE_BYTES = 5_000_000
 OTHER_FAULT = "not predicted, because another picture of this patient has a fault"
 
-Decoded = list[DecodedPicture | Fault]
+DecodingResults = list[DecodedPicture | Fault]
 Line = dict[str, object]
 
 
@@ -89,10 +89,10 @@ async def answer_batch(batch: Batch, queue: RequestQueue) -> AsyncIterator[list[
     chunks = batch.chunks()
     decoding = [_decode(chunks[0], batch, queue)]
     for number, rows in enumerate(chunks):
-        decoded = await decoding.pop()
+        results = await decoding.pop()
         if number + 1 < len(chunks):
             decoding.append(_decode(chunks[number + 1], batch, queue))
-        yield await queue.compute(lambda rows=rows, decoded=decoded: _lines(rows, decoded, queue))
+        yield await queue.compute(partial(_lines, rows, results, queue))
 
 
 def render_lines(lines: Sequence[Line], form: str, *, first: bool) -> str:
@@ -103,30 +103,39 @@ def render_lines(lines: Sequence[Line], form: str, *, first: bool) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _decode(rows: Sequence[BatchRow], batch: Batch, queue: RequestQueue) -> "asyncio.Future[Decoded]":
+def _decode(rows: Sequence[BatchRow], batch: Batch, queue: RequestQueue) -> "asyncio.Future[DecodingResults]":
     """Start to decode the pictures of ``rows``."""
     reads: list[Callable[[], bytes]] = [batch.files[row.picture].file.read for row in rows]
     futures = queue.decoders.decode_all(reads, Order(queue.predictor.square_sizes))
     return asyncio.gather(*map(asyncio.wrap_future, futures))
 
 
-def _lines(rows: Sequence[BatchRow], decoded: Decoded, queue: RequestQueue) -> list[Line]:
+def _lines(rows: Sequence[BatchRow], results: DecodingResults, queue: RequestQueue) -> list[Line]:
     """Return a line per row: the prediction, or the fault of the patient's pictures."""
-    faults = {row.picture: result[1] for row, result in zip(rows, decoded, strict=True) if isinstance(result, tuple)}
+    faults = {row.picture: result[1] for row, result in zip(rows, results, strict=True) if isinstance(result, tuple)}
     refused = {row.patient_id for row in rows if row.picture in faults}
     sound = [
         (row, result)
-        for row, result in zip(rows, decoded, strict=True)
+        for row, result in zip(rows, results, strict=True)
         if isinstance(result, DecodedPicture) and row.patient_id not in refused
     ]
-    predicted = _predict(sound, queue) if sound else {}
+    values = _predict(sound, queue) if sound else {}
     queue.measurements.pictures.inc(len(sound))
     point_columns = {point.column: None for point in queue.predictor.operating_points}
-    nothing = dict.fromkeys(("probability", "low", "high", "rank", "pictures", "unusual", "ugly_duckling")) | point_columns
+    nothing = (
+        dict.fromkeys(("probability", "low", "high", "rank", "pictures", "unusual", "ugly_duckling")) | point_columns
+    )
     model = {"bundle": queue.predictor.facts.get("digest"), "disclaimer": DISCLAIMER}
     return [
-        {"picture": row.picture, "patient_id": row.patient_id, "reference": row.reference, **nothing, "notices": [], "error": None}
-        | predicted.get(row.picture, {"error": faults.get(row.picture, OTHER_FAULT)})
+        {
+            "picture": row.picture,
+            "patient_id": row.patient_id,
+            "reference": row.reference,
+            **nothing,
+            "notices": [],
+            "error": None,
+        }
+        | values.get(row.picture, {"error": faults.get(row.picture, OTHER_FAULT)})
         | model
         for row in rows
     ]
@@ -137,7 +146,7 @@ def _predict(sound: Sequence[tuple[BatchRow, DecodedPicture]], queue: RequestQue
     names = [f"lesion_{number:06d}" for number in range(len(sound))]
     scans = [replace(picture.scan, name=name) for name, (_, picture) in zip(names, sound, strict=True)]
     try:
-        predictions = queue.predictor.predict_scanned(_cases(names, sound), scans)
+        predictions = queue.predictor.predict_scans(_cases(names, sound), scans)
     except InputFault as fault:
         return {row.picture: {"error": str(fault)} for row, _ in sound}
     except Exception:
@@ -150,7 +159,7 @@ def _cases(names: Sequence[str], sound: Sequence[tuple[BatchRow, DecodedPicture]
     numbers = {row.patient_id: number for number, (row, _) in enumerate(sound)}
     rows = [
         {
-            "patient_id": f"patient {numbers[row.patient_id]}",  # so that no id is taken for the spelling of another one
+            "patient_id": f"patient {numbers[row.patient_id]}",  # no id is the spelling of another
             "sex": row.sex,
             "age_approx": np.nan if row.age is None else row.age,
             "anatom_site_general_challenge": row.site,
@@ -158,7 +167,7 @@ def _cases(names: Sequence[str], sound: Sequence[tuple[BatchRow, DecodedPicture]
         }
         for row, picture in sound
     ]
-    return pd.DataFrame(rows, index=pd.Index(names, name=INDEX, dtype=object))
+    return pd.DataFrame(rows, index=pd.Index(list(names), name=INDEX, dtype=object))
 
 
 def _values(predictions: Predictions, name: str) -> Line:

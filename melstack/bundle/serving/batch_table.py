@@ -13,7 +13,7 @@ from runtime.errors import did_you_mean
 
 TABLE, PICTURE = "table", "picture"
 COLUMNS = (PICTURE, PATIENT_ID, AGE, SEX, SITE, REFERENCE)
-MOST_NAMED = 5  # rows that a refusal names
+MAX_NAMES = 5  # rows that a refusal names
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def _csv(text: str) -> list[dict[str, str]]:
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skipinitialspace=True)
     except (ValueError, pd.errors.ParserError) as error:
         raise RefusedError(422, f"the table cannot be read as CSV: {str(error)[:120]}", TABLE) from error
-    records: list[dict[str, str]] = table.to_dict("records")
-    return records
+    return [{str(name): str(value) for name, value in record.items()} for record in table.to_dict("records")]
 
 
 def _row(number: int, record: dict[str, str]) -> BatchRow:
@@ -90,18 +89,18 @@ def _row(number: int, record: dict[str, str]) -> BatchRow:
     return BatchRow(picture, patient, age, sex, texts[SITE], texts[REFERENCE])
 
 
-def _check_pictures(named: Sequence[str], sent: Sequence[str]) -> None:
+def _check_pictures(of_table: Sequence[str], of_form: Sequence[str]) -> None:
     faults = {
-        "named twice in the table": sorted({name for name in named if named.count(name) > 1}) if named else [],
-        "sent twice": sorted({name for name in sent if sent.count(name) > 1}),
-        "in the table but not in the form": sorted({*named} - {*sent}),
-        "in the form but not in the table": sorted({*sent} - {*named}),
+        "named twice in the table": sorted({name for name in of_table if of_table.count(name) > 1}) if of_table else [],
+        "sent twice": sorted({name for name in of_form if of_form.count(name) > 1}),
+        "in the table but not in the form": sorted({*of_table} - {*of_form}),
+        "in the form but not in the table": sorted({*of_form} - {*of_table}),
     }
     sentences = [f"pictures {fault}: {_list(names)}" for fault, names in faults.items() if names]
-    if sentences or not named:
+    if sentences or not of_table:
         raise RefusedError(422, "; ".join(sentences) or "the table has no rows", TABLE)
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

@@ -77,8 +77,8 @@ def check_parts(parts: FormData, files: Sequence[str], texts: Sequence[str]) -> 
     """Raise RefusedError (422) for a part that is neither among the ``files`` nor the ``texts``, or not of its kind."""
     for name, value in parts.multi_items():
         if name not in (*files, *texts):
-            known = did_you_mean(name[:40], (*files, *texts))
-            raise RefusedError(422, f"unknown field {name[:40]!r}; {known}", "form")
+            hint = did_you_mean(name[:40], (*files, *texts))
+            raise RefusedError(422, f"unknown field {name[:40]!r}; {hint}", "form")
         if isinstance(value, UploadFile) != (name in files):
             kind = "a file with a file name" if name in files else "text, not a file"
             raise RefusedError(422, f"{name} must be {kind}", name)
@@ -147,7 +147,7 @@ def read_sex(text: str | None) -> str | None:
 
 
 def read_text(text: str, where: str) -> str | None:
-    """Return ``text`` without spaces around it, None for an empty one; raise RefusedError if it is long or unprintable."""
+    """Return ``text`` stripped, None for an empty one; raise RefusedError for a long or unprintable one."""
     stripped_text = text.strip()
     if len(stripped_text) > MAX_CHARACTERS or not stripped_text.isprintable():
         sentence = f"{where}: the text must have at most {MAX_CHARACTERS} characters, all of them printable"

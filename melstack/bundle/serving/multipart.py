@@ -14,7 +14,7 @@ from melstack.bundle.serving.limits import BYTES, ENVELOPE_BYTES
 from melstack.bundle.serving.refusals import RefusedError
 
 FIELD_BYTES = 2000  # of a field that is not a file
-# A file name with its character set (RFC 5987), which programs send for letters beyond ASCII.
+# A file name with its character set (RFC 5987), which programs send for characters beyond ASCII.
 ENCODED_NAME = re.compile(rb";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^\s;]*)", re.IGNORECASE)
 
 
@@ -46,7 +46,7 @@ async def parse_form(request: Request, limits: FormLimits) -> FormData:
     """Return the parts of the form in the body of ``request``; the caller closes it.
 
     Raises RefusedError: 413 when it is too large, as soon as the limit is passed; 415 when it is not a form; 400 when
-    it is damaged or cut off, wherever; 408 when it is not complete in time.
+    it is damaged or cut off at any place; 408 when it is not complete in time.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RefusedError(415, "the body is not a form; send the pictures as multipart/form-data", "Content-Type")

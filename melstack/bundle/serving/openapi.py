@@ -32,8 +32,8 @@ def _files(description: str) -> dict[str, object]:
     return {"type": "array", "items": {"type": "string", "format": "binary"}, "description": description}
 
 
-def _body(properties: dict[str, object], required: list[str]) -> dict[str, Any]:
-    schema = {"type": "object", "required": required, "properties": properties}
+def _body(properties: dict[str, object], necessary: list[str]) -> dict[str, Any]:
+    schema = {"type": "object", "required": necessary, "properties": properties}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 

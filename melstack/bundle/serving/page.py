@@ -37,7 +37,9 @@ def patient_page(predictor: Predictor, limits: Limits, *, needs_token: bool = Fa
 
 def interface_page(openapi: Mapping[str, Any]) -> str:
     """Return the page about the interface for programs, from its OpenAPI description."""
-    return _render("interface.html", title="Interface", openapi=openapi)
+    address = openapi["servers"][0]["url"]
+    token = ' -H "Authorization: Bearer $TOKEN"' if openapi.get("security") else ""
+    return _render("interface.html", title="Interface", openapi=openapi, address=address, token=token)
 
 
 @cache

@@ -57,7 +57,7 @@ def _patient_lines(answer: Answer) -> str:
     own = [f"{name} {value}" for name, value in ids.items() if value]
     return "\n".join(
         [
-            f"Predicted {answer.time.replace('T', ' ').replace('+00:00', ' UTC')}{''.join(f', {text}' for text in own)}",
+            ", ".join([f"Predicted {answer.time.replace('T', ' ').replace('+00:00', ' UTC')}", *own]),
             f"Model {answer.model.name}, bundle {answer.model.digest or 'without digest'}",
             f"Patient: age {age}, sex {answer.sex or 'not given'}, {number_of(len(answer.lesions), 'picture')}",
         ]

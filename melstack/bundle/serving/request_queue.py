@@ -63,7 +63,7 @@ class RequestQueue:
         finally:
             self._count(-1)
 
-    async def until_aborted(self, answer: Coroutine[Any, Any, Result]) -> Result:
+    async def or_abort(self, answer: Coroutine[Any, Any, Result]) -> Result:
         """Return the result of ``answer``; raise RefusedError (503) if the server's time to stop is over before."""
         abort, task = asyncio.get_running_loop().create_future(), asyncio.ensure_future(answer)
         self._aborts.add(abort)
@@ -94,7 +94,7 @@ class RequestQueue:
 
         def work() -> Result:
             """Compute the answer in a worker's thread, and store it if the server keeps answers."""
-            predictions = self._predictor.predict_scanned(lesions.cases, lesions.scan_results)
+            predictions = self._predictor.predict_scans(lesions.cases, lesions.scan_results)
             answer = build_answer(self._predictor, lesions, predictions)
             answer = add_thumbnails(answer, lesions) if thumbnails else answer
             answer = add_heat_maps(answer, self._heat_maps(lesions)) if heat_maps else answer
@@ -131,7 +131,7 @@ class RequestQueue:
         self.measurements.ready.set(self.is_ready)
 
     def _heat_maps(self, lesions: Lesions) -> list[HeatMap]:
-        return draw_heat_maps(lesions, self._predictor.attention_of_scanned(lesions.cases, lesions.scan_results))
+        return draw_heat_maps(lesions, self._predictor.attention_of_scans(lesions.cases, lesions.scan_results))
 
     async def _compute(self, lesions: Lesions, work: Callable[[], Result]) -> Result:
         try:

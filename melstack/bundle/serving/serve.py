@@ -121,8 +121,8 @@ def serve(
     from melstack.bundle.serving.operation.connections import connection_class
     from melstack.bundle.serving.operation.page_server import PageServer
 
-    with open_listener(listener.host, listener.port) as opened:
-        address = listener.url(opened.getsockname()[1])
+    with open_listener(listener.host, listener.port) as own_socket:
+        address = listener.url(own_socket.getsockname()[1])
         queue = RequestQueue(predictor, limits, keep=keep)
         application = make_application(queue, limits, Access(listener.host_names(), address, token), log)
         # No access log: it would record which patients' files were requested. The page uses no web sockets.
@@ -138,5 +138,5 @@ def serve(
         )
         say(f"{predictor.name}: {address} (stop with Ctrl-C); not a medical device")
         with suppress(StopSignal):
-            PageServer(settings, limits.grace_seconds, queue.abort, queue.decoders.close).run(sockets=[opened])
+            PageServer(settings, limits.grace_seconds, queue.abort, queue.decoders.close).run(sockets=[own_socket])
     say(f"{predictor.name}: closed")

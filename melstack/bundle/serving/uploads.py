@@ -20,14 +20,14 @@ class Lesions:
     """The decoded pictures of one patient as cases, in the order of the form; ``upload_names`` are the users' names."""
 
     cases: pd.DataFrame
-    decoded: Mapping[str, DecodedPicture]
+    by_name: Mapping[str, DecodedPicture]
     upload_names: Mapping[str, str]
     patient: Patient
 
     @property
     def scan_results(self) -> list[ScanResult]:
         """What the networks read of the pictures, in the order of the cases."""
-        return [picture.scan for picture in self.decoded.values()]
+        return [picture.scan for picture in self.by_name.values()]
 
 
 async def decode_form(form: Form, decoders: Decoders, order: Order) -> Lesions:
@@ -41,12 +41,12 @@ async def decode_form(form: Form, decoders: Decoders, order: Order) -> Lesions:
     names = [f"lesion_{number + 1:03d}" for number in range(len(pictures))]
     upload_names = [display_name(upload.filename, number) for number, upload in enumerate(form.pictures)]
     refuse_faults(pictures, upload_names)
-    decoded = {
+    by_name = {
         name: replace(picture, scan=replace(picture.scan, name=name))
         for name, picture in zip(names, pictures, strict=True)
         if isinstance(picture, DecodedPicture)
     }
-    return Lesions(_cases(form.patient, decoded), decoded, dict(zip(names, upload_names, strict=True)), form.patient)
+    return Lesions(_cases(form.patient, by_name), by_name, dict(zip(names, upload_names, strict=True)), form.patient)
 
 
 def refuse_faults(pictures: Sequence[DecodedPicture | Fault], names: Sequence[str]) -> None:
@@ -59,13 +59,13 @@ def refuse_faults(pictures: Sequence[DecodedPicture | Fault], names: Sequence[st
     raise RefusedError(status, sentence, ", ".join(names[number] for number in faults), list(faults))
 
 
-def _cases(patient: Patient, decoded: Mapping[str, DecodedPicture]) -> pd.DataFrame:
+def _cases(patient: Patient, by_name: Mapping[str, DecodedPicture]) -> pd.DataFrame:
     columns = {
         "patient_id": "patient",
         "sex": patient.sex,
         "age_approx": np.nan if patient.age is None else patient.age,
         "anatom_site_general_challenge": list(patient.sites),
     }
-    cases = pd.DataFrame(columns, index=pd.Index(decoded, name=INDEX, dtype=object))
-    sizes = pd.DataFrame([picture.size for picture in decoded.values()], index=cases.index)
+    cases = pd.DataFrame(columns, index=pd.Index(list(by_name), name=INDEX, dtype=object))
+    sizes = pd.DataFrame([picture.size for picture in by_name.values()], index=cases.index)
     return pd.concat([cases, sizes], axis=1)

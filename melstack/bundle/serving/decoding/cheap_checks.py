@@ -9,7 +9,7 @@ from melstack.bundle.serving.limits import Limits
 from runtime.errors import InputFault
 
 Fault = tuple[int, str]  # HTTP status and sentence
-DEFLATED = b"1.2.840.10008.1.2.1.99"  # UID of a transfer syntax
+DEFLATE_SYNTAX = b"1.2.840.10008.1.2.1.99"  # UID of a transfer syntax
 JPEG_IN_DICOM = b"1.2.840.10008.1.2.4."  # beginning of the UIDs of JPEG, also lossless, and of JPEG 2000
 META_BYTES = 4096  # of a DICOM in which its transfer syntax stands
 # A marker that begins a segment of a JPEG: no stuffed 0xFF, restart marker or fill byte.
@@ -17,7 +17,7 @@ SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 MOST_SEGMENTS = 5000  # each takes microseconds of Python
 # The flattest photographs have some 20 pixels per byte of their file; zeros that were packed have 500 to 1,000.
 MOST_PIXELS_PER_BYTE = 200
-SPARSE_FROM = 1_000_000  # pixels; smaller pictures are cheap to decode, whatever they hold
+SPARSE_FROM = 1_000_000  # pixels; smaller pictures are cheap to decode, with any content
 
 
 def first_fault(content: bytes, limits: Limits) -> Fault | None:
@@ -27,7 +27,7 @@ def first_fault(content: bytes, limits: Limits) -> Fault | None:
     kind = kind_of_bytes(content[:FIRST_BYTES])
     if kind is None:
         return 415, f"neither JPEG nor PNG nor DICOM (it begins with {content[:8]!r}); convert it to JPEG or PNG"
-    if kind == "DICOM" and DEFLATED in content[:META_BYTES]:
+    if kind == "DICOM" and DEFLATE_SYNTAX in content[:META_BYTES]:
         # Reading its size would inflate all of it, up to a thousandfold.
         return 415, "a deflated DICOM; send it without deflate compression, or as JPEG"
     is_jpeg = kind == "JPEG" or (kind == "DICOM" and JPEG_IN_DICOM in content[:META_BYTES])

@@ -52,11 +52,9 @@ class Decoders:
             self._free.put(process)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
 
-    def decode_all(
-        self, reads: Iterable[Callable[[], bytes]], order: Order
-    ) -> list[Future[DecodedPicture | Fault]]:
+    def decode_all(self, reads: Iterable[Callable[[], bytes]], order: Order) -> list[Future[DecodedPicture | Fault]]:
         """Start to decode the pictures that ``reads`` return, as many at once as there are processes."""
-        return [self._threads.submit(lambda read=read: self.decode(read(), order)) for read in reads]
+        return [self._threads.submit(self._read_and_decode, read, order) for read in reads]
 
     def decode(self, content: bytes, order: Order) -> DecodedPicture | Fault:
         """Return the picture in the bytes ``content``, or the fault why it cannot be decoded within the limits."""
@@ -70,6 +68,9 @@ class Decoders:
         self._on_kill(answer)
         return work.timeout_fault(self._limits) if answer == "time" else work.crash_fault(self._limits)
 
+    def _read_and_decode(self, read: Callable[[], bytes], order: Order) -> DecodedPicture | Fault:
+        return self.decode(read(), order)
+
     def close(self) -> None:
         """End the processes at once, also those that decode."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -81,7 +82,7 @@ class _Process:
     """One decoding process, started again after it was killed."""
 
     def __init__(self, context: BaseContext, limits: Limits) -> None:
-        self._context, self._limits, self._closed = context, limits, False
+        self._context, self._limits, self._may_restart = context, limits, True
         self._start()
 
     def ask(self, content: bytes, order: Order) -> dict[str, Any] | str:
@@ -103,7 +104,7 @@ class _Process:
 
     def end(self) -> None:
         """Kill the process; it is not started again."""
-        self._closed = True
+        self._may_restart = False
         self._process.kill()
 
     def _start(self) -> None:
@@ -126,7 +127,7 @@ class _Process:
         self._process.kill()
         self._process.join()
         self._connection.close()
-        if not self._closed:
+        if self._may_restart:
             self._start()
 
     _connection: Connection

@@ -17,7 +17,7 @@ REFUSAL = Refusal(error="this server needs a token: send the header Authorizatio
 
 
 def read_token(file: Path | None) -> str | None:
-    """Return the token in ``file``, None if there is no file; raise InputFault for a missing, short or strange one."""
+    """Return the token in ``file``, None without a file; raise InputFault for a missing, short or strange one."""
     if file is None:
         return None
     if not file.is_file():
@@ -25,7 +25,7 @@ def read_token(file: Path | None) -> str | None:
     token = file.read_text(encoding="utf-8", errors="replace").strip()
     if len(token) < SHORTEST or not (token.isascii() and token.isprintable()) or " " in token:
         raise InputFault(
-            f"{file}: a token must be one line of at least {SHORTEST} letters and digits, found {len(token)} "
+            f"{file}: a token must be one line of at least {SHORTEST} characters without spaces, found {len(token)} "
             f"characters; `openssl rand -hex 32 > {file}` writes one"
         )
     return token
@@ -49,5 +49,5 @@ class TokenMiddleware:
 
     def _is_valid(self, scope: Scope) -> bool:
         kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        # The comparison takes the same time whatever is wrong, so that nobody can guess letter by letter.
+        # Takes the same time for every wrong token, so that the time tells no character of the right one.
         return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self.token.encode())

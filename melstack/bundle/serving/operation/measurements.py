@@ -20,7 +20,9 @@ class Measurements:
         self.kills = Counter(
             "melstack_decoders_killed", "decoding processes that were replaced", ["reason"], registry=registry
         )
-        self.waiting = Gauge("melstack_requests_waiting", "requests that are read, wait or are computed", registry=registry)
+        self.waiting = Gauge(
+            "melstack_requests_waiting", "requests that are read, wait or are computed", registry=registry
+        )
         self.ready = Gauge("melstack_ready", "1: the server takes requests", registry=registry)
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""uvicorn's server with our own end: what is in flight is answered within a stated time, a second signal ends at once."""
+"""uvicorn's server with an end of its own: requests in flight have a stated time, a second signal ends it at once."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ AFTER_ABORT = 5.0  # seconds for refused requests to be sent
 class PageServer(uvicorn.Server):
     """A server that calls ``abort`` some ``grace_seconds`` after the first signal, and ends the process at the second.
 
-    ``abort`` refuses what is not answered yet; ``end_workers`` kills the processes of the server.
+    ``abort`` refuses the requests that wait; ``end_workers`` kills the processes of the server.
     """
 
     def __init__(

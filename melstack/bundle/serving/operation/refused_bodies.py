@@ -43,10 +43,10 @@ class DrainMiddleware:
         await self.application(scope, note_end, drain_first)
 
     async def _drain(self, receive: Receive, is_open: Callable[[], bool]) -> None:
-        received = 0
+        total = 0
         try:
             async with asyncio.timeout(self.seconds):
-                while is_open() and received < self.most_bytes:
-                    received += len((await receive()).get("body", b""))
+                while is_open() and total < self.most_bytes:
+                    total += len((await receive()).get("body", b""))
         except TimeoutError:
             return  # the client is too slow to be waited for

@@ -46,13 +46,13 @@ class Observer:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        start, identity, status, received = time.perf_counter(), secrets.token_hex(8), 500, 0
+        start, identity, status, total = time.perf_counter(), secrets.token_hex(8), 500, 0
 
         async def count() -> Message:
             """Receive a part of the request and add its bytes."""
-            nonlocal received
+            nonlocal total
             message = await receive()
-            received += len(message.get("body", b""))
+            total += len(message.get("body", b""))
             return message
 
         async def note(message: Message) -> None:
@@ -69,7 +69,7 @@ class Observer:
             seconds = time.perf_counter() - start
             self._note(scope, status, seconds)
             self._write(
-                {"id": identity, **_request(scope), "status": status, "seconds": round(seconds, 4), "bytes": received}
+                {"id": identity, **_request(scope), "status": status, "seconds": round(seconds, 4), "bytes": total}
             )
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

@@ -3,6 +3,7 @@ const $ = (id) => document.getElementById(id);
 const MB = 1e6;
 let items = [];       // one per tile: {file, url, site, readable, fault}
 let lastForm = null;  // the form of the answer on the page
+let lastItems = [];   // the tiles of that form
 let request = null;   // AbortController of the prediction that is under way
 
 function make(tag, content = {}, ...children) {
@@ -19,6 +20,7 @@ function fail(sentence, where = "") {
   $("error").textContent = sentence;
   $("error").hidden = !sentence;
   $("age").setAttribute("aria-invalid", String(where === "age"));
+  if ($("token")) $("token").setAttribute("aria-invalid", String(where === "Authorization"));
 }
 
 /* Pictures */
@@ -82,12 +84,13 @@ function clear() {
 }
 
 /* Requests */
-function form() {
+function form(chosen = items) {
   const fields = new FormData();
-  for (const item of items) fields.append("pictures", item.file, item.file.name);
+  for (const item of chosen) fields.append("pictures", item.file, item.file.name);
   fields.append("age", $("age").value.trim());
   fields.append("sex", $("sex").value);
-  for (const item of items) fields.append("site", item.site || $("site").value);
+  for (const item of chosen) fields.append("site", item.site || $("site").value);
+  for (const name of ["patient_id", "reference"]) fields.append(name, $(name).value.trim());
   return fields;
 }
 async function refusalOf(response) {
@@ -96,7 +99,8 @@ async function refusalOf(response) {
   return Object.assign(new Error(refusal.error), refusal);
 }
 async function post(url, fields, signal) {
-  const response = await fetch(url, { method: "POST", body: fields, signal });
+  const headers = data.needs_token ? { Authorization: `Bearer ${$("token").value.trim()}` } : {};
+  const response = await fetch(url, { method: "POST", body: fields, signal, headers });
   if (!response.ok) throw await refusalOf(response);
   return response;
 }
@@ -117,6 +121,7 @@ async function predict(event) {
   try {
     const answer = await (await post("/v1/predict?thumbnails=true", fields, own.signal)).json();
     lastForm = fields;
+    lastItems = [...items];
     present(answer);
     say("Done.");
   } catch (fault) {
@@ -167,7 +172,12 @@ function reasons(lesion, most) {
     ...parts.map((part) => share(part, most, side)), parts.length ? charts.scale(most) : make("p", { className: "quiet small", textContent: "nothing" }));
   return make("div", {}, make("div", { className: "reasons" }, column("Raising the probability", "for", lesion.raising, "up"),
     column("Lowering the probability", "against", lesion.lowering, "down")),
-    make("p", { className: "note", textContent: "Bars: log odds, on one scale for all lesions." }));
+    make("p", { className: "note", textContent: "Bars: log odds, on one scale for all lesions and both sides." }), leftEmpty(lesion));
+}
+function leftEmpty(lesion) {
+  if (!lesion.left_empty.length) return "";
+  const parts = lesion.left_empty.map((each) => `${each.field} left empty: ${each.log_odds < 0 ? "−" : "+"}${Math.abs(each.log_odds).toFixed(2)}`);
+  return make("p", { className: "note left-empty", textContent: `${parts.join("; ")} (log odds; not counted as reasons).` });
 }
 function networks(lesion) {
   const items = lesion.networks.filter((network) => network.probability !== null)
@@ -179,19 +189,42 @@ function decisions(lesion) {
     make("b", { textContent: decision.malignant ? "malignant" : "benign" })));
   return items.length ? make("div", { className: "networks" }, make("h4", { textContent: "Predicted at the thresholds of the model" }), make("ul", {}, ...items)) : null;
 }
+async function heatMap(lesion) {
+  const item = lastItems[lesion.picture];
+  const [map] = await (await post("/v1/heat-maps", form([item]))).json();
+  return map;
+}
+function showHeatMap(on, img, button, lesion) {
+  button.setAttribute("aria-pressed", String(on));
+  img.src = on ? lesion.heat_map : lesion.thumbnail;
+  img.alt = `Picture ${lesion.name}${on ? ", heat map of the networks" : ""}`;
+}
+async function toggleHeatMap(img, button, reason, lesion) {
+  const on = button.getAttribute("aria-pressed") === "false";
+  if (on && !lesion.heat_map) {
+    button.disabled = true;
+    reason.textContent = "Computing the heat map …";
+    try {
+      const map = await heatMap(lesion);
+      lesion.heat_map = map.image;
+      reason.textContent = map.reason || "";
+      if (!map.image) return button.remove();
+    } catch (fault) {
+      reason.textContent = `No heat map: ${fault instanceof TypeError ? "the server cannot be reached." : fault.message}`;
+      return undefined;
+    } finally {
+      button.disabled = false;
+    }
+  }
+  return showHeatMap(on, img, button, lesion);
+}
 function picturePanel(lesion) {
   if (!lesion.thumbnail) return make("div", { className: "look" });
   const img = make("img", { src: lesion.thumbnail, alt: `Picture ${lesion.name}` });
-  const reason = make("p", { className: "note", textContent: lesion.no_attention || "" });
-  if (!lesion.attention) return make("div", { className: "look" }, img, reason);
+  const reason = make("p", { className: "note", role: "status" });
   const button = make("button", { type: "button", className: "act", textContent: "Show the heat map of the networks", "aria-pressed": "false" });
-  button.addEventListener("click", () => {
-    const on = button.getAttribute("aria-pressed") === "false";
-    button.setAttribute("aria-pressed", String(on));
-    img.src = on ? lesion.attention : lesion.thumbnail;
-    img.alt = `Picture ${lesion.name}${on ? ", heat map of the networks" : ""}`;
-  });
-  return make("div", { className: "look" }, img, button);
+  button.addEventListener("click", () => toggleHeatMap(img, button, reason, lesion));
+  return make("div", { className: "look" }, img, button, reason);
 }
 function tags(lesion) {
   const labels = [make("span", { className: "tag", textContent: `rank ${lesion.rank} of ${lesion.pictures} in this patient` })];

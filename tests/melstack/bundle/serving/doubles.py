@@ -50,7 +50,7 @@ class DarknessPredictor:
     words = ColumnWords({"shade": "shade of the picture"})
     square_sizes = (SIDE,)
 
-    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+    def predict_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
         pixels = {name: pixels_of(scan) for name, scan in zip(cases.index, scan_results, strict=True)}
         dark = pd.Series({name: 1 - each.mean() / 255 for name, each in pixels.items()}, index=cases.index)
         age = cases["age_approx"].astype(float).fillna(50) / 100
@@ -68,9 +68,7 @@ class DarknessPredictor:
         notices = {name: [sentence] * int(is_outlier[name]) for name in cases.index}
         return Predictions(table, {"shade": network}, parts, notices)
 
-    def attention_of_scanned(
-        self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]
-    ) -> Mapping[str, np.ndarray]:
+    def attention_of_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Mapping[str, np.ndarray]:
         shades = {name: pixels_of(scan).mean(axis=2) for name, scan in zip(cases.index, scan_results, strict=True)}
         dark = {name: 1 - shade[::8, ::8] / 255 for name, shade in shades.items()}
         return {name: heat * np.linspace(0.1, 1, heat.shape[1]) for name, heat in dark.items()}  # a ramp

@@ -29,17 +29,17 @@ from tests.melstack.bundle.serving.doubles import (
 class FailingPredictor(DarknessPredictor):
     """A predictor with an error in its own code."""
 
-    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+    def predict_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
         raise ZeroDivisionError(f"secret of {scan_results[0].name}")
 
 
 class AgeRequiringPredictor(DarknessPredictor):
     """A predictor that refuses patients of unknown age."""
 
-    def predict_scanned(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
+    def predict_scans(self, cases: pd.DataFrame, scan_results: Sequence[ScanResult]) -> Predictions:
         if cases["age_approx"].isna().any():
             raise InputFault(f"cases: age_approx is missing in {len(cases)} ({', '.join(cases.index)})")
-        return super().predict_scanned(cases, scan_results)
+        return super().predict_scans(cases, scan_results)
 
 
 @pytest.fixture(autouse=True)
