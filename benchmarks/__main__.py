@@ -88,11 +88,12 @@ def try_server(
     options: BundleOptions,
     minutes: Annotated[float, typer.Option(min=0, help="how long the clients send requests without a pause")] = 10,
     clients: Annotated[int, typer.Option(min=1, help="the number of clients")] = 2,
+    attacks: Annotated[float, typer.Option(min=0, max=1, help="share of pictures that attack the decoder")] = 0,
 ) -> None:
     """Test the page under load in a separate process: latency, memory; wrong answers end with exit code 1."""
     from benchmarks.page_under_load import run_trial
 
-    raise typer.Exit(1 if run_trial(options.bundle_folder, options.data_folder, minutes, clients) else 0)
+    raise typer.Exit(1 if run_trial(options.bundle_folder, options.data_folder, minutes, clients, attacks) else 0)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -120,6 +121,12 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     "GIF, 2,000 frames": animated_gif,
     "TIFF, 3,600 megapixels": large_tiff,
 }
+
+
+@cache
+def attack_file(name: str) -> bytes:
+    """Return the picture of the attack ``name``, made once."""
+    return ATTACKS[name]()
 
 
 def _png(head: bytes, chunks: list[tuple[bytes, bytes]]) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.attack_files import ATTACKS, attack_file
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault
@@ -45,6 +46,7 @@ class Question:
     kind: str
     pictures: tuple[int, ...]
     age: int
+    attack: str = ""  # of benchmarks.attack_files
 
     @property
     def path(self) -> str:
@@ -52,8 +54,10 @@ class Question:
         return PATHS.get(self.kind, "/v1/predict")
 
 
-def random_question(random: Random, count: int) -> Question:
-    """Return a question about one to four of ``count`` pictures."""
+def random_question(random: Random, count: int, attacks: float = 0.0) -> Question:
+    """Return a question about one to four of ``count`` pictures; a share ``attacks`` of them attacks the decoder."""
+    if random.random() < attacks:
+        return Question("attack", (), 50, random.choice(list(ATTACKS)))
     kind = random.choice(KINDS)
     positions = random.sample(range(count), random.randint(1, min(MAX_PICTURES, count)))
     return Question(kind, tuple(positions), random.randrange(20, 90))
@@ -63,6 +67,8 @@ def request_content(question: Question, pictures: Sequence[Path]) -> dict[str, A
     """Return the arguments of httpx that send ``question``."""
     if question.kind == "no form":
         return {"content": b"no form", "headers": {"Content-Type": "text/plain"}}
+    if question.kind == "attack":
+        return {"files": [("pictures", ("attack", attack_file(question.attack)))]}
     files = [(pictures[position].name, pictures[position].read_bytes()) for position in question.pictures]
     if question.kind == "broken":
         name, content = files[-1]
@@ -82,6 +88,9 @@ class AnswerCheck:
         if question.kind in ("broken", "no form"):
             expected = 422 if question.kind == "broken" else 415
             return None if status == expected and len(response.json()["error"]) > 10 else f"status {status}"
+        if question.kind == "attack":
+            is_refused = status in (413, 415, 422) and len(response.json()["error"]) > 10
+            return None if is_refused else f"{question.attack}: status {status}"
         if status != 200:
             return f"status {status}: {response.text[:200]}"
         if question.kind == "pdf":
@@ -130,16 +139,26 @@ class Server:
         self._process.wait()
 
     def memory(self) -> str:
-        """Return the server's resident memory and number of threads."""
+        """Return the memory of the server and its decoders, and the number of the server's threads."""
         process = psutil.Process(self._process.pid)
-        return f"{process.memory_info().rss / 1e6:.0f} MB, {process.num_threads()} threads"
+        megabytes = sum(map(_own_megabytes, [process, *process.children(recursive=True)]))
+        return f"{megabytes:.0f} MB, {process.num_threads()} threads"
 
 
-def run_trial(bundle: Path, data: Path, minutes: float, clients: int, seed: int = 0) -> int:
+def _own_megabytes(process: psutil.Process) -> float:
+    """Return the resident memory of a process in MB; pages that processes share are divided among them (PSS)."""
+    with suppress(psutil.NoSuchProcess):  # a decoder that is being replaced
+        memory = process.memory_full_info()
+        return float(getattr(memory, "pss", memory.uss)) / 1e6
+    return 0.0
+
+
+def run_trial(bundle: Path, data: Path, minutes: float, clients: int, attacks: float = 0.0, seed: int = 0) -> int:
     """Serve ``bundle``, send it requests about the pictures of ``data``, print the results; return the wrong answers.
 
     Measures the cold start, the latency of one lesion and 200 requests at once. Then ``clients`` send requests without
-    a pause for ``minutes``: predictions, attention, CSV, PDF, broken pictures, and requests that are not a form.
+    a pause for ``minutes``: predictions, heat maps, CSV, PDF, broken pictures, requests that are not a form, and a
+    share ``attacks`` of pictures that attack the decoder.
     """
     pictures = _pictures(data)
     check, random = AnswerCheck(pictures), Random(seed)
@@ -147,7 +166,7 @@ def run_trial(bundle: Path, data: Path, minutes: float, clients: int, seed: int 
         say(f"from start to first answer: {time.perf_counter() - server.start:.1f} s; {server.memory()}")
         faults = _one_after_another(server, pictures, check, random)
         faults += _at_once(server, pictures, check)
-        faults += _soak(server, pictures, check, minutes, clients, seed)
+        faults += _soak(server, pictures, check, Soak(minutes, clients, attacks, seed))
     for fault in faults[:MAX_FAULTS]:
         say(f"  wrong: {fault}")
     say(f"{len(faults)} answers were wrong")
@@ -192,25 +211,39 @@ def _at_once(server: Server, pictures: Sequence[Path], check: AnswerCheck) -> li
     return [fault for of_question in faults for fault in of_question]
 
 
-def _soak(
-    server: Server, pictures: Sequence[Path], check: AnswerCheck, minutes: float, clients: int, seed: int
-) -> list[str]:
-    end, faults, count, lock = time.monotonic() + 60 * minutes, list[str](), [0], threading.Lock()
+@dataclass(frozen=True)
+class Soak:
+    """A long load: ``clients`` that send requests for ``minutes``, a share ``attacks`` of them attacks."""
+
+    minutes: float
+    clients: int
+    attacks: float
+    seed: int
+
+
+def _soak(server: Server, pictures: Sequence[Path], check: AnswerCheck, soak: Soak) -> list[str]:
+    end, faults, seconds = time.monotonic() + 60 * soak.minutes, list[str](), dict[str, list[float]]()
+    lock = threading.Lock()
 
     def ask_until_end(client: int) -> None:
-        random = Random(seed + 1000 + client)
+        random = Random(soak.seed + 1000 + client)
         while time.monotonic() < end:
-            new_faults = _ask(server, random_question(random, len(pictures)), pictures, check)
+            question, start = random_question(random, len(pictures), soak.attacks), time.monotonic()
+            new_faults = _ask(server, question, pictures, check)
             with lock:
                 faults.extend(new_faults)
-                count[0] += 1
+                kind = "attack" if question.kind == "attack" else "good"
+                seconds.setdefault(kind, []).append(time.monotonic() - start)
 
-    with ThreadPoolExecutor(clients) as pool:
-        futures = [pool.submit(ask_until_end, client) for client in range(clients)]
+    with ThreadPoolExecutor(soak.clients) as pool:
+        futures = [pool.submit(ask_until_end, client) for client in range(soak.clients)]
         for reading in range(READINGS):
             time.sleep(max(0.0, end - time.monotonic()) / (READINGS - reading))
-            say(f"  {count[0]} requests of {clients} clients: {server.memory()}")
+            say(f"  {sum(map(len, seconds.values()))} requests of {soak.clients} clients: {server.memory()}")
         for future in futures:
             future.result()
-    say(f"{clients} clients for {minutes:g} minutes: {count[0]} requests; {server.memory()}")
+    say(f"{soak.clients} clients for {soak.minutes:g} minutes: {server.memory()}")
+    for kind, own in sorted(seconds.items()):
+        say(f"  {kind}: {len(own)} requests, median {median(own):.2f} s, slowest {max(own):.2f} s")
+    say(f"  load of the machine: {psutil.getloadavg()[0]:.1f} on {psutil.cpu_count()} cores")
     return faults

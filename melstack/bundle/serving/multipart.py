@@ -96,7 +96,8 @@ class _Parser(MultiPartParser):
         """Return the parts; raise MultiPartException if the last boundary is missing."""
         form = await super().parse()
         if not self._is_complete:
-            await form.close()
+            for file in self._files_to_close_on_error:  # also the one whose end is missing
+                file.close()
             raise MultiPartException("it is cut off: its last boundary is missing")
         return form
 

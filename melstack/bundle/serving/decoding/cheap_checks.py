@@ -15,8 +15,9 @@ META_BYTES = 4096  # of a DICOM in which its transfer syntax stands
 # A marker that begins a segment of a JPEG: no stuffed 0xFF, restart marker or fill byte.
 SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 MOST_SEGMENTS = 5000  # each takes microseconds of Python
-# The flattest photographs have some 20 pixels per byte of their file; zeros that were packed have 500 to 1,000.
-MOST_PIXELS_PER_BYTE = 200
+# Flat photographs have some 20 bytes of pixels per byte of their file; zeros that were packed have 500 to 1,000.
+MOST_EXPANSION = 200
+PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples per pixel
 SPARSE_FROM = 1_000_000  # pixels; smaller pictures are cheap to decode, with any content
 
 
@@ -55,6 +56,13 @@ def read_size(content: bytes, limits: Limits) -> Header | Fault:
     size = f"{header.width} x {header.height} pixels"
     if pixels > limits.pixels:
         return 413, f"{size}; at most {limits.pixels / 1e6:g} million are allowed; send a smaller picture"
-    if pixels > SPARSE_FROM and pixels > MOST_PIXELS_PER_BYTE * header.file_bytes:
+    if pixels > SPARSE_FROM and pixels * _bytes_per_pixel(content) > MOST_EXPANSION * header.file_bytes:
         return 413, f"{size} in {header.file_bytes:,} bytes, which no photograph has; send the picture as it was taken"
     return header
+
+
+def _bytes_per_pixel(content: bytes) -> float:
+    """Return the bytes per pixel that a PNG declares (depth at byte 24, colour type at byte 25); 1 for other types."""
+    if kind_of_bytes(content[:FIRST_BYTES]) != "PNG":
+        return 1
+    return content[24] / 8 * PNG_SAMPLES.get(content[25], 1)

@@ -37,6 +37,7 @@ def connection_class(head_seconds: float) -> type[asyncio.Protocol]:
             """End a body that is cut off, so that it gets its answer; uvicorn would drop the connection."""
             if not self._is_answering():
                 return None
+            self.cycle.keep_alive = False
             if self.cycle.more_body:
                 self.cycle.more_body = False
                 self.cycle.message_event.set()

@@ -58,7 +58,8 @@ class DarknessPredictor:
         parts.loc[(cases["anatom_site_general_challenge"] == "torso").to_numpy(), "site_torso"] = -1.0
         margin = parts.sum(axis=1)
         table = pd.DataFrame({"probability": expit(margin), "low": expit(margin - 0.5), "high": expit(margin + 0.5)})
-        table["rank"] = table["probability"].rank(ascending=False, method="min").astype(int)
+        by_patient = table["probability"].groupby(cases["patient_id"])
+        table["rank"] = by_patient.rank(ascending=False, method="min").astype(int)
         table["pictures"], table["unusual"] = len(cases), np.nan
         network = pd.DataFrame({"probability": dark, "spread": 0.01})
         is_outlier = (dark - dark.median()).abs() > 0.3

@@ -1,19 +1,14 @@
 """Tests of the page's server on loopback: simultaneous requests, invalid requests, a clean end."""
 
 import io
-import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
 
 import httpx
@@ -23,7 +18,6 @@ from PIL import Image
 from melstack.bundle.serving.serve import Listener, open_listener
 from runtime.errors import InputFault
 from tests.melstack.bundle.serving.doubles import SMALL, PageServer, bomb, expected_probability, files, jpeg
-from tests.sources import ROOT
 
 JUNK = (
     "nan",
@@ -216,36 +210,6 @@ def test_a_stopped_server_ends() -> None:
     with PageServer(SMALL) as server:
         assert answers_correctly(server)
     assert not server.is_alive
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_closes_the_served_page_with_exit_code_0(number: signal.Signals) -> None:
-    code = (
-        "from melstack.bundle.serving.serve import Listener, serve; from runtime.exit_codes import run_command; "
-        "from tests.melstack.bundle.serving.doubles import SMALL, DarknessPredictor; "
-        "run_command(lambda: serve(DarknessPredictor(), SMALL, Listener(port=0)))"
-    )
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        address = "http://" + server.stdout.readline().split("http://")[1].split()[0]
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not listens(address):
-            time.sleep(0.05)
-        server.send_signal(number)
-        output, errors = server.communicate(timeout=60)
-    assert (server.returncode, errors) == (0, "")
-    assert output.endswith(": closed\n")
-
-
-def listens(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/livez").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_another_host_needs_a_token_and_a_port_in_use_is_refused(server: PageServer) -> None:
