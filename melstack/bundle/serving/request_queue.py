@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from melstack.bundle.serving.refusals import SERVER_FAULT, RefusedError
 from melstack.bundle.serving.uploads import Lesions, decode_form
 from runtime.errors import InputFault
 from runtime.files import write_json
+from runtime.machine.cores import allowed_cores
 
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RequestQueue:
         self.measurements = Measurements()
         self.measurements.ready.set(1)
         self.decoders = Decoders(
-            min(MOST_DECODERS, os.cpu_count() or 1), limits, lambda reason: self.measurements.kills.labels(reason).inc()
+            min(MOST_DECODERS, allowed_cores()), limits, lambda reason: self.measurements.kills.labels(reason).inc()
         )
 
     @property
