@@ -122,9 +122,10 @@ class Server:
 
     def __enter__(self) -> "Server":
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()  # the server prints its address when it is ready
-        if "http://" not in line:
-            raise InputFault(f"the server did not start: {line.strip() or 'it printed nothing'}")
+        # The server prints its address when it is ready, after a line about the bundle's signature.
+        line = next((line for line in self._process.stdout if "http://" in line), "")
+        if not line:
+            raise InputFault("the server did not start; its errors are above")
         self.client.base_url = httpx.URL("http://" + line.split("http://")[1].split()[0])
         while time.perf_counter() - self.start < START_SECONDS:
             with suppress(httpx.TransportError):

@@ -22,7 +22,7 @@ USES: Literal["logits", "all"] = "all"
 USES_SEED = False
 BASELINE = False
 DEGREE = 3  # of the splines
-COLUMNS_AT_ONCE = 8  # of the scaler: each call copies its columns, and has a cost of its own
+COLUMNS_AT_ONCE = 8  # each call of the scaler or of pandas copies its columns, and has a cost of its own
 
 
 class Params(Settings):
@@ -87,11 +87,13 @@ class ColumnEncoder(NamedTuple):
         return columns
 
     def _parts(self, X: pd.DataFrame) -> Iterator[NDArray[np.float64]]:
-        """Yield the encoded columns, those of one column of ``X`` at a time."""
-        for name, median in zip(self.numbers.names, self.numbers.medians, strict=True):
-            yield _fill_gaps(X[name], median)[:, np.newaxis]
-        for name in self.numbers.gappy:
-            yield X[[name]].isna().to_numpy().astype(np.float64)
+        """Yield the encoded columns, those of a few columns of ``X`` at a time: pandas' cost is per selection."""
+        for at in range(0, len(self.numbers.names), COLUMNS_AT_ONCE):
+            own = slice(at, at + COLUMNS_AT_ONCE)
+            values = X[self.numbers.names[own]].to_numpy(np.float64)
+            yield np.where(np.isnan(values), self.numbers.medians[own], values)
+        for at in range(0, len(self.numbers.gappy), COLUMNS_AT_ONCE):
+            yield X[self.numbers.gappy[at : at + COLUMNS_AT_ONCE]].isna().to_numpy().astype(np.float64)
         for name, median, knots in zip(*self.splines, strict=True):
             yield _spline_columns(_fill_gaps(X[name], median), np.array(knots))
         for name, values in zip(*self.texts, strict=True):
