@@ -96,8 +96,8 @@ class ColumnEncoder(NamedTuple):
             yield X[self.numbers.gappy[at : at + COLUMNS_AT_ONCE]].isna().to_numpy().astype(np.float64)
         for name, median, knots in zip(*self.splines, strict=True):
             yield _spline_columns(_fill_gaps(X[name], median), np.array(knots))
-        for name, values in zip(*self.texts, strict=True):
-            yield _indicators(X[name], values)
+        for name, known_texts in zip(*self.texts, strict=True):
+            yield _indicators(X[name], known_texts)
 
     def sources(self) -> list[str]:
         """Return, for every encoded column in order, the column of the design that it comes from."""
