@@ -23,6 +23,7 @@ from level2_stack.thresholds.settings import ThresholdRules
 from melstack.bundle.serving.limits import Limits
 from melstack.cli import build_app
 from melstack.run_settings import DECLARATIONS
+from runtime.cluster.queue_settings import QueueSettings
 from runtime.settings import Settings
 
 _KINDS = {
@@ -77,6 +78,11 @@ def settings_files() -> list[SettingsFile]:
                 "[thresholds]": ThresholdRules,
                 **learners,
             },
+        ),
+        SettingsFile(
+            "cluster.toml",
+            "One job of a queue: `CLUSTER=slurm` and `melstack sbatch` read it.",
+            {"the file": QueueSettings},
         ),
         SettingsFile(
             "limits.toml", "The limits of the patient page: `make serve LIMITS=limits.toml`.", {"the file": Limits}

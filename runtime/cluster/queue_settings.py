@@ -26,17 +26,19 @@ class QueueSettings(Settings):
     the scheduler's directives, such as ``--constraint=a100``. ``interface`` is the network between the jobs, as ib0.
     """
 
-    scheduler: Literal["slurm", "pbs", "sge", "lsf", "local"] = "slurm"
-    walltime: str
-    memory: str
-    queue: str | None = None
-    account: str | None = None
-    cores: int = Field(1, ge=1)
-    gpus: int = Field(0, ge=0)
-    jobs: int = Field(4, ge=1)
-    environment: list[str] = Field(default_factory=list)
-    options: list[str] = Field(default_factory=list)
-    interface: str | None = None
+    scheduler: Literal["slurm", "pbs", "sge", "lsf", "local"] = (
+        "slurm"  # the program of the queue; local: processes of this machine, to try the file
+    )
+    walltime: str  # the longest time of a job, such as 12:00:00 or 2-00:00:00
+    memory: str  # of one job, such as 16GB
+    queue: str | None = None  # the partition; none: the cluster's default
+    account: str | None = None  # that the jobs are charged to
+    cores: int = Field(1, ge=1)  # of one job
+    gpus: int = Field(0, ge=0)  # of one job
+    jobs: int = Field(4, ge=1)  # at the same time
+    environment: list[str] = Field(default_factory=list)  # shell lines before the work: module load cuda
+    options: list[str] = Field(default_factory=list)  # further directives of the queue: --constraint=a100
+    interface: str | None = None  # network between the jobs and the command: ib0
 
     @field_validator("walltime")
     @classmethod

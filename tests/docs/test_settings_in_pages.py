@@ -11,6 +11,7 @@ import melstack
 from features.folder.layout import Layout
 from level1_cnn.experiment import read_experiment
 from level2_stack.recipe import read_recipe
+from runtime.cluster.queue_settings import read_queue_settings
 from runtime.settings import read_settings
 from tests.sources import ROOT
 
@@ -19,6 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 READERS: dict[str, Callable[[Path], object]] = {
     "backbone": read_experiment,
     r"train\b|test\b": lambda path: read_settings(path, Layout),
+    "walltime": read_queue_settings,
     r"learners|repeats|\[thresholds\]": read_recipe,
 }
 
