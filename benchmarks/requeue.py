@@ -18,11 +18,11 @@ from runtime.provenance import find_damage
 HEAD = '\nbackbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n[training]\n'
 MODELS = {
     "trained": HEAD
-    + 'method = "finetune"\nepochs = 40\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n',
+    + 'method = "finetune"\nepochs = 20\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n',
     "fixed": HEAD + 'method = "frozen"\nregularisation = 0.01\n',
 }
 QUEUE = 'walltime = "1:00:00"\nmemory = "3GB"\njobs = 2\n'
-PAUSE = (6.0, 25.0)  # seconds between the start of a part, or the last signal, and the next signal
+PAUSE = (15.0, 45.0)  # seconds between two signals: a part needs some to start, and to reach a checkpoint
 FOLDS = 3
 LATEST = 3600.0  # seconds until a run that does not end counts as one that hangs
 

@@ -37,7 +37,7 @@ def _allow_growth() -> None:
     """Let this worker grow to its share of the memory before loky replaces it, with a warning, as one that leaks.
 
     loky allows 300 MB above what a worker had after its first task. That task may be an empty one or a picture; the
-    learners' libraries, the table, which all workers share, and the heap of a fit are 316 MB more at 33,126 rows.
+    learners' libraries, the table, which all workers share, and the heap of a fit are 360 MB more at 33,126 rows.
     """
     share = available_memory() // allowed_cores()
     process_executor._MAX_MEMORY_LEAK_SIZE = max(process_executor._MAX_MEMORY_LEAK_SIZE, share)
