@@ -1,13 +1,16 @@
 """Tests of the page of results: it is written from its TOML file, and its figures can be measured again."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.results_file import PAGE, Reading, Result, read_results
+from benchmarks.results_file import PAGE, ROOT, Reading, Result, read_results
 from benchmarks.results_page import results_page
 from benchmarks.results_run import measure_again, read_value
+from level1_cnn.experiment import read_experiment
+from level2_stack.recipe import read_recipe
 from runtime.errors import InputFault
 
 CONTENT = read_results()
@@ -37,6 +40,16 @@ def test_a_value_that_is_read_again_is_the_one_in_the_text() -> None:
 def test_losers_stay_on_the_page() -> None:
     names = {result.name for result in RESULTS}
     assert {"external-in-one-head", "student", "early-exit", "autogluon", "blends"} <= names
+
+
+def test_every_settings_file_of_a_command_exists_and_can_be_read_and_none_is_unused() -> None:
+    names = {name for each in RESULTS for name in re.findall(r"benchmarks/settings/([\w.]+)", each.command or "")}
+    files = sorted((ROOT / "benchmarks" / "settings").glob("*.toml"))
+    assert names == {path.name for path in files}
+    assert len(files) > 4
+    for path in files:
+        is_network = "backbone" in path.read_text(encoding="utf-8")
+        assert read_experiment(path) if is_network else read_recipe(path)
 
 
 @pytest.fixture
