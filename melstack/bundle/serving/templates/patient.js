@@ -202,7 +202,8 @@ function showHeatMap(on, img, button, lesion) {
 async function toggleHeatMap(img, button, reason, lesion) {
   const on = button.getAttribute("aria-pressed") === "false";
   if (on && !lesion.heat_map) {
-    button.disabled = true;
+    if (button.getAttribute("aria-busy") === "true") return undefined;
+    button.setAttribute("aria-busy", "true");  // a disabled button would lose the keyboard's focus
     reason.textContent = "Computing the heat map …";
     try {
       const map = await heatMap(lesion);
@@ -213,7 +214,7 @@ async function toggleHeatMap(img, button, reason, lesion) {
       reason.textContent = `No heat map: ${fault instanceof TypeError ? "the server cannot be reached." : fault.message}`;
       return undefined;
     } finally {
-      button.disabled = false;
+      button.removeAttribute("aria-busy");
     }
   }
   return showHeatMap(on, img, button, lesion);

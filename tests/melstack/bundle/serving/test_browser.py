@@ -99,10 +99,18 @@ def test_the_overlay_is_switched_by_keyboard(tab: BrowserTab) -> None:
     before = tab.page.evaluate(source)
     tab.page.focus(".look button")
     tab.page.keyboard.press("Space")
+    tab.page.wait_for_selector('.look button[aria-pressed="true"]')  # the heat map is computed when it is asked for
     assert tab.page.evaluate(source) != before
-    assert tab.page.get_attribute(".look button", "aria-pressed") == "true"
     tab.page.keyboard.press("Space")
     assert tab.page.evaluate(source) == before
+
+
+def test_a_heat_map_with_nothing_to_show_says_why(tab: BrowserTab) -> None:
+    tab.choose({"white.jpg": jpeg(255)})
+    tab.predict()
+    tab.page.click(".look button")
+    tab.page.wait_for_selector(".look .note:has-text('No heat map')")
+    assert tab.page.locator(".look button").count() == 0
 
 
 def test_csv_and_pdf_are_downloaded(tab: BrowserTab, tmp_path: Path) -> None:
