@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from runtime.errors import InputFault
 from runtime.invocation import option
@@ -41,14 +41,9 @@ def using_cores(count: int | None) -> Iterator[None]:
     most = allowed_cores()
     _check(count, most)
     threads = count or most
+    is_limited = count is not None or threads < _cores_of_libraries()
     try:
-        if count is not None or threads < _cores_of_libraries():
-            os.environ[MAXIMUM] = str(threads)
-            for name in OF_LIBRARIES:
-                os.environ.setdefault(name, str(threads))
-            with _limit_loaded_libraries(threads):
-                yield
-        else:
+        with _limit_libraries(threads) if is_limited else nullcontext():
             yield
     finally:
         _restore(before)
@@ -70,10 +65,13 @@ def _cores_of_libraries() -> int:
 
 
 @contextmanager
-def _limit_loaded_libraries(count: int) -> Iterator[None]:
-    """Limit the threads of libraries that have read their variables already, NumPy's linear algebra above all."""
+def _limit_libraries(count: int) -> Iterator[None]:
+    """Limit the threads of libraries, by their variables, and of those that have read them already."""
     from threadpoolctl import threadpool_limits
 
+    os.environ[MAXIMUM] = str(count)
+    for name in OF_LIBRARIES:
+        os.environ.setdefault(name, str(count))
     with threadpool_limits(limits=count):
         yield
 

@@ -61,30 +61,38 @@ def map_chunks(
     """
     count, failures = 0, 0
     while count < len(chunks):
-        try:
-            parallel = open_pool(processes, return_as="generator")
-            for outcomes in parallel(delayed(work)(chunk) for chunk in chunks[count:]):
-                count, failures = count + 1, 0
-                yield outcomes
-        except TerminatedWorkerError:
-            failures += 1
+        begin = count
+        for outcomes in _until_a_kill(work, chunks[begin:], processes):
+            count += 1
+            yield outcomes
+        if count < len(chunks):
+            failures = failures + 1 if count == begin else 1
             remedy = "its work is tried again" if failures == 1 else "the next part is done by one process"
             say(f"a worker process was killed (out of memory?); {remedy}")
         if failures > 1:
             suspects = 2 * (processes or allowed_cores())  # joblib has given out so many
-            for chunk in chunks[count : count + suspects]:
-                yield _apart(work, chunk, replacement)
+            yield from (_apart(work, chunk, replacement) for chunk in chunks[count : count + suspects])
             count, failures = count + suspects, 0
+
+
+def _until_a_kill(
+    work: ChunkWork[Item, Outcome], chunks: Sequence[Sequence[Item]], processes: int | None
+) -> Iterator[Sequence[Outcome]]:
+    """Yield ``work(chunk)`` for every chunk in order; end early when a worker process is killed."""
+    try:
+        yield from open_pool(processes, return_as="generator")(delayed(work)(chunk) for chunk in chunks)
+    except TerminatedWorkerError:
+        return
 
 
 def _apart(
     work: ChunkWork[Item, Outcome], chunk: Sequence[Item], replacement: Callable[[Item], Outcome]
 ) -> Sequence[Outcome]:
     """Return ``work(chunk)``, computed in another process; if it is killed, one item after the other."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        try:
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             return process.submit(work, chunk).result()
-        except BrokenProcessPool:
-            if len(chunk) == 1:
-                return [replacement(chunk[0])]
+    except BrokenProcessPool:
+        if len(chunk) == 1:
+            return [replacement(chunk[0])]
     return [outcome for item in chunk for outcome in _apart(work, [item], replacement)]
