@@ -21,6 +21,7 @@ from benchmarks.attack_files import ATTACKS, attack_file
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault
+from runtime.machine.cores import allowed_cores
 from runtime.progress import say
 
 SINGLE = 60  # requests of one lesion, one after the other
@@ -246,5 +247,5 @@ def _soak(server: Server, pictures: Sequence[Path], check: AnswerCheck, soak: So
     say(f"{soak.clients} clients for {soak.minutes:g} minutes: {server.memory()}")
     for kind, own in sorted(seconds.items()):
         say(f"  {kind}: {len(own)} requests, median {median(own):.2f} s, slowest {max(own):.2f} s")
-    say(f"  load of the machine: {psutil.getloadavg()[0]:.1f} on {psutil.cpu_count()} cores")
+    say(f"  load of the machine: {psutil.getloadavg()[0]:.1f} on {allowed_cores()} cores")
     return faults
