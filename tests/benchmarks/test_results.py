@@ -33,7 +33,10 @@ def test_every_result_is_on_the_page_with_its_command_and_its_text() -> None:
 def test_a_value_that_is_read_again_is_the_one_in_the_text() -> None:
     readings = [(result, each) for result in RESULTS for each in result.read]
     assert len(readings) > 15
-    texts = [(result.result, each.label, {f"{each.value:g}", f"{each.value:.3f}"}) for result, each in readings]
+    texts = [
+        (result.result + result.remark, each.label, {f"{each.value:g}", f"{each.value:.3f}"})
+        for result, each in readings
+    ]
     assert [label for text, label, numbers in texts if not any(number in text for number in numbers)] == []
 
 
