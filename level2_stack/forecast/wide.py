@@ -22,7 +22,7 @@ SAMPLE = 150  # columns that a timed fit has, besides the logits
 LONG = 300.0  # seconds, from which on a cheaper recipe is offered
 CHEAPER = "wide"
 # The time of a whole stack relative to the sum of its fits: other users of the machine, blending, tables.
-RANGE = Span(low=0.7, high=1.6)
+RANGE = Span(low=0.7, high=2.0)
 
 
 def announce_wide(design: Design, recipe: Recipe, workers: int | None = None) -> None:
