@@ -14,8 +14,13 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.results_file import ROOT, Reading, Result
+from melstack.make_words import GOALS
 from runtime.errors import InputFault
+from runtime.invocation import TYPED_BY
 from runtime.progress import say
+
+# What `make results ONLY=name` leaves in the environment: a make within the command would take it for its own words.
+OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ONLY", GOALS, TYPED_BY}
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,13 @@ def _measure(result: Result, root: Path) -> bool:
 
 def run_command(command: str, root: Path) -> tuple[int, list[str]]:
     """Run a shell command in ``root``, with this Python first on the path; return its exit code and its lines."""
-    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     lines = []
     with subprocess.Popen(
         ["bash", "-e", "-c", command],
         cwd=root,
-        env=os.environ | {"PATH": paths},
+        env=environment,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

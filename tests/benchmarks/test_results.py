@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.results_file import PAGE, ROOT, Reading, Result, read_results
 from benchmarks.results_page import results_page
-from benchmarks.results_run import measure_again, read_value
+from benchmarks.results_run import measure_again, read_value, run_command
 from level1_cnn.experiment import read_experiment
 from level2_stack.recipe import read_recipe
 from runtime.errors import InputFault
@@ -122,6 +122,13 @@ def test_the_command_uses_this_python_and_its_failure_ends_the_comparison(root, 
     assert sys.prefix in output
     assert "exit code 3" in output
     assert not (root / "later").exists()
+
+
+def test_a_make_within_a_command_does_not_get_the_words_of_the_outer_one(root, monkeypatch) -> None:
+    (root / "Makefile").write_text("inner:\n\t@echo only is [$(ONLY)]\n", encoding="utf-8")
+    monkeypatch.setenv("MAKEFLAGS", " -- ONLY=an-auc")
+    monkeypatch.setenv("ONLY", "an-auc")
+    assert run_command("make inner", root) == (0, ["only is []\n"])
 
 
 def test_without_values_to_read_the_stated_result_is_printed_below(root, capsys) -> None:
