@@ -40,6 +40,15 @@ def test_a_value_that_is_read_again_is_the_one_in_the_text() -> None:
     assert [label for text, label, numbers in texts if not any(number in text for number in numbers)] == []
 
 
+def test_the_pages_quote_the_demo_as_the_results_do() -> None:
+    [demo] = CONTENT.select(["demo-out-of-fold"])
+    values = [f"{each.value:.4f}" for each in demo.read[:3]]
+    names = ("README.md", "docs/tutorials/kaggle_entry.md", "docs/tutorials/defending_a_number.md")
+    for name in names:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert re.findall(r"\(choice\): ([\d.]+) \[([\d.]+), ([\d.]+)\]", text) == [tuple(values)], name
+
+
 def test_losers_stay_on_the_page() -> None:
     names = {result.name for result in RESULTS}
     assert {"external-in-one-head", "student", "early-exit", "autogluon", "blends"} <= names
