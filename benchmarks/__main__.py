@@ -225,14 +225,15 @@ def results(
     """Write docs/results.md from docs/results.toml; with ONLY, run a result's command and compare old and new."""
     from benchmarks.results_file import PAGE, read_results
     from benchmarks.results_page import results_page
-    from benchmarks.results_run import measure_again
+    from benchmarks.results_run import measurable, measure_again
 
     content = read_results()
     if only is None:
         PAGE.write_text(results_page(content), encoding="utf-8")
         say(f"results: {len(content.all())} entries, {PAGE}")
     else:
-        raise typer.Exit(0 if measure_again(content.select(only.split())) else 1)
+        selection = content.select(only.split())
+        raise typer.Exit(0 if measure_again(measurable(selection) if only == "all" else selection) else 1)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,9 @@ class ResultsFile(Settings):
         return [result for section in self.sections for result in section.results]
 
     def select(self, names: Sequence[str]) -> list[Result]:
-        """Return the results with these names; ``all`` stands for those that have a command. Raises InputFault."""
+        """Return the results with these names; ``all`` alone stands for every one. Raises InputFault."""
         if list(names) == ["all"]:
-            return [result for result in self.all() if result.command]
+            return self.all()
         by_name = {result.name: result for result in self.all()}
         if wrong := [name for name in names if name not in by_name]:
             raise InputFault(

@@ -43,15 +43,25 @@ def measure_again(results: Sequence[Result], root: Path = ROOT) -> bool:
 
 def check_needs(results: Sequence[Result], root: Path) -> None:
     """Raise InputFault that names every result without a command, and every folder that is missing in ``root``."""
-    faults = [f"{each.name}: has no command, it was measured elsewhere" for each in results if each.command is None]
-    faults += [
-        f"{each.name}: needs the folder {name}, which does not exist; put it, or a link to it, into {root}"
-        for each in results
-        for name in each.needs
+    if faults := [fault for each in results for fault in _faults(each, root)]:
+        raise InputFault("\n".join(faults))
+
+
+def measurable(results: Sequence[Result], root: Path = ROOT) -> list[Result]:
+    """Return the results whose folders exist in ``root``; print the others, with what they lack."""
+    for fault in (fault for each in results for fault in _faults(each, root)):
+        say(f"left out: {fault}")
+    return [each for each in results if not _faults(each, root)]
+
+
+def _faults(result: Result, root: Path) -> list[str]:
+    if result.command is None:
+        return [f"{result.name}: has no command, it was measured elsewhere"]
+    return [
+        f"{result.name}: needs the folder {name}, which does not exist; put it, or a link to it, into {root}"
+        for name in result.needs
         if not (root / name).exists()
     ]
-    if faults:
-        raise InputFault("\n".join(faults))
 
 
 def _measure(result: Result, root: Path) -> bool:
@@ -116,6 +126,10 @@ def comparison_table(name: str, comparisons: Sequence[Comparison]) -> Table:
     """Return the table of old and new values, with their differences."""
     table = Table("value", "stated", "now", "now - stated", title=name)
     for each in comparisons:
-        new, difference = ("not there", "") if each.new is None else (f"{each.new:.4f}", f"{each.new - each.old:+.4f}")
+        new, difference = (
+            ("not there", "")
+            if each.new is None
+            else (f"{each.new:.4f}", f"{round(each.new - each.old, 4) + 0.0:+.4f}")
+        )
         table.add_row(each.label, f"{each.old:.4f}", new, difference)
     return table

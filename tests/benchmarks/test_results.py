@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as commands
 from benchmarks.results_file import PAGE, ROOT, Reading, Result, read_results
 from benchmarks.results_page import results_page
-from benchmarks.results_run import measure_again, read_value, run_command
+from benchmarks.results_run import measurable, measure_again, read_value, run_command
 from level1_cnn.experiment import read_experiment
 from level2_stack.recipe import read_recipe
 from runtime.errors import InputFault
@@ -19,6 +20,13 @@ RESULTS = CONTENT.all()
 
 def test_the_page_is_the_one_that_the_file_gives() -> None:
     assert PAGE.read_text(encoding="utf-8") == results_page(CONTENT), "run `make results`"
+
+
+def test_the_command_writes_the_page_and_measures_nothing(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("benchmarks.results_file.PAGE", tmp_path / "results.md")
+    commands.results(only=None)
+    assert (tmp_path / "results.md").read_text(encoding="utf-8") == results_page(CONTENT)
+    assert capsys.readouterr().out.startswith(f"results: {len(RESULTS)} entries")
 
 
 def test_every_result_is_on_the_page_with_its_command_and_its_text() -> None:
@@ -154,9 +162,17 @@ def test_what_is_missing_is_said_before_any_command_runs(root) -> None:
     assert not (root / "here").exists()
 
 
+def test_of_all_results_those_without_their_data_are_left_out_and_named(root, capsys) -> None:
+    possible, lacking = result(command="true", needs=("study.json",)), result(command="true", needs=("siim_mini",))
+    assert measurable([possible, lacking, result()], root) == [possible]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("left out: an-auc: needs the folder siim_mini")
+
+
 def test_names_choose_results_and_all_is_every_one_with_a_command() -> None:
     assert [each.name for each in CONTENT.select(["student", "int8"])] == ["student", "int8"]
-    assert CONTENT.select(["all"]) == [each for each in RESULTS if each.command]
+    assert CONTENT.select(["all"]) == RESULTS
     with pytest.raises(InputFault, match="did you mean 'student'"):
         CONTENT.select(["studnt"])
 
