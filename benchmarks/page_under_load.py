@@ -234,8 +234,8 @@ def _soak(server: Server, pictures: Sequence[Path], check: AnswerCheck, soak: So
             new_faults = _ask(server, question, pictures, check)
             with lock:
                 faults.extend(new_faults)
-                kind = "attack" if question.kind == "attack" else "good"
-                seconds.setdefault(kind, []).append(time.monotonic() - start)
+                kind = seconds.setdefault("attack" if question.kind == "attack" else "good", [])
+                kind.append(time.monotonic() - start)
 
     with ThreadPoolExecutor(soak.clients) as pool:
         futures = [pool.submit(ask_until_end, client) for client in range(soak.clients)]

@@ -13,7 +13,6 @@ from runtime.invocation import option
 DEMO = Path("data/clinic")
 DAILY, CLOSER, MAINTAINING = "Daily", "Looking closer", "Maintaining"
 
-
 ClusterAddress = Annotated[
     str | None,
     setting(
@@ -102,10 +101,8 @@ class RunOptions:
         """Raise InputFault if the files of the run would be among the data, or among other runs."""
         run, data = self.folder.resolve(), self.data_folder.resolve()
         if data.is_relative_to(run) or any(run.glob("*/cases.json")):
-            raise InputFault(
-                f"{self.folder}: holds data or other runs; name a folder for this run alone, such as "
-                f"{option('run', 'runs/mine')}"
-            )
+            remedy = f"name a folder for this run alone, such as {option('run', 'runs/mine')}"
+            raise InputFault(f"{self.folder}: holds data or other runs; {remedy}")
 
 
 @dataclass(frozen=True)

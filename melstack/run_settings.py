@@ -96,7 +96,7 @@ class RunMemory:
 
     def save(self, names: Collection[str] = ()) -> None:
         """Write the settings, only ``names`` if there are any; comments and order of an existing file stay."""
-        import tomlkit
+        import tomlkit  # slow to import
 
         now = {name: value for name, value in self.now.items() if not names or name in names or name in self.before}
         is_new = not self.path.is_file()
@@ -170,9 +170,8 @@ def recall(
     ``reset``, and if the run belongs to another data folder, unless the run was named (``is_named``).
     """
     if unknown := [name for name in reset if name not in DECLARATIONS]:
-        raise InputFault(
-            f"{option('reset', unknown[0])}: not a setting of a run; {did_you_mean(unknown[0], list(DECLARATIONS))}"
-        )
+        nearest = did_you_mean(unknown[0], list(DECLARATIONS))
+        raise InputFault(f"{option('reset', unknown[0])}: not a setting of a run; {nearest}")
     before = read_run_settings(folder)
     from_line = {name: as_toml(name, values[name]) for name in line if name in DECLARATIONS}
     if not is_named:
@@ -196,22 +195,18 @@ def _refuse_other_data(folder: Path, before: Values, from_line: Values) -> None:
     ours, theirs = from_line.get("data"), before.get("data")
     if ours is None or theirs is None or ours == theirs or not Path(theirs).is_dir():
         return
-    remedy = option("run", f"{folder}-2")
-    raise InputFault(f"{folder}: a run on {theirs}, not on {ours}; give the new data a run of its own: {remedy}")
+    remedy = f"give the new data a run of its own: {option('run', f'{folder}-2')}"
+    raise InputFault(f"{folder}: a run on {theirs}, not on {ours}; {remedy}")
 
 
 def as_toml(name: str, value: object) -> Any:  # noqa: ANN401  any value of TOML
     """Return the value of a setting as TOML holds it: paths absolute, names in a list, None for a missing value."""
     if isinstance(value, list | tuple):
         names = split_names([str(text) for text in value])
-        return [_absolute(text) if name == "extra" or text.endswith(".toml") else text for text in names] or None
-    if value is not None and (name in PATHS or str(value).endswith(".toml")):
-        return _absolute(str(value))
+        return [as_toml(name, text) for text in names] or None
+    if value is not None and (name in (*PATHS, "extra") or str(value).endswith(".toml")):
+        return str(Path(str(value)).expanduser().resolve())
     return value
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
 
 
 def from_toml(name: str, value: object) -> Any:  # noqa: ANN401  the type of the option
@@ -243,7 +238,7 @@ def _uncomment(text: str, values: Values) -> str:
 
 
 def _line(name: str, value: object) -> str:
-    import tomlkit
+    import tomlkit  # slow to import
 
     return tomlkit.dumps({name: value}).strip()
 
