@@ -62,7 +62,7 @@ next: ## what would help most: patients, networks, views, columns, labels to loo
 leaderboard: ## compare finished runs, with paired tests: runs/leaderboard.csv
 predict: ## the cases of DATA through BUNDLE, without training: tables in OUT
 validate: ## BUNDLE on the labelled cases of DATA: page and tables in OUT;   UPDATE=folder: with updated calibration
-serve: ## BUNDLE's page for one patient, on this machine alone
+serve: ## BUNDLE's page for one patient, and its interface for programs;   ADDRESS=https:..., TOKEN_FILE=file: for other machines
 ##@ Looking closer
 init: ## write run.toml, the settings of a new run on DATA, to be edited before the first command
 eda: ## the data's own page, before anything is trained: eda.html

@@ -12,9 +12,9 @@ from level2_stack.crossval.ablation import NETWORK_PARTS, NETWORKS
 from level2_stack.design.assemble import CLIP, Design
 from level2_stack.evaluation.auc import Floats, Interval
 from level2_stack.explain.explanations import read_decisions
-from level2_stack.outlook.growth import Growth, Part, curve_parts, growth, patients_of_shares
+from level2_stack.outlook.growth import Growth, curve_parts, growth, patients_of_shares
 from level2_stack.outlook.networks import NetworkValues, gain_ratio, next_network
-from level2_stack.outlook.refit import FrozenStack
+from level2_stack.outlook.refit import FrozenStack, Part
 from level2_stack.recipe import recipe_of_stack
 from level2_stack.stacking import read_predictions, rebuild_design, unfiltered_design
 from melstack.next_steps.advice import BESIDE, Measurements, advice, summary
