@@ -108,7 +108,8 @@ class Bundle:
     ) -> Predictions:
         """Return the predictions for cases that ``read_new_cases`` has checked; all else is as in ``predict``."""
         rows = match_training_columns(cases, self.manifest.metadata)
-        return self._predict(rows, scan_cases(self._networks, rows, pictures), foreign or {})
+        foreign_tables = self._foreign_tables(rows, foreign or {})  # before any picture is decoded
+        return self._predict(rows, scan_cases(self._networks, rows, pictures), foreign_tables)
 
     @property
     def square_sizes(self) -> list[int]:
@@ -124,12 +125,11 @@ class Bundle:
         notes = list[str]()
         valid = check_new_cases(cases, list(self.manifest.metadata), {}, notes)
         rows = match_training_columns(valid, self.manifest.metadata)
-        return replace(self._predict(rows, iter(scan_results), {}), notes=notes)
+        return replace(self._predict(rows, iter(scan_results), self._foreign_tables(rows, {})), notes=notes)
 
     def _predict(
-        self, rows: pd.DataFrame, scan_results: Iterator[ScanResult] | None, foreign: Mapping[str, pd.DataFrame]
+        self, rows: pd.DataFrame, scan_results: Iterator[ScanResult] | None, foreign_tables: Mapping[str, pd.DataFrame]
     ) -> Predictions:
-        foreign_tables = self._foreign_tables(rows, foreign)
         results = run_networks(self._networks, rows, scan_results)
         tables = results.mean_tables() | foreign_tables
         blocks = build_blocks(self.manifest.blocks, rows, results.statistics, results.embeddings)
