@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.clinic.folder import draw_clinic
@@ -67,20 +67,23 @@ def _without_slurm(folder: Path, rounds: int, chance: random.Random) -> int:
         ["--model", name, *extra] for name in MODELS for extra in ([], *(["--fold", str(k)] for k in range(FOLDS)))
     ]
     for part in sorted(parts, key=len):
-        while True:
-            process = subprocess.Popen([sys.executable, "-m", "melstack", "part", *run, *part], cwd=folder)
-            try:
-                process.wait(chance.uniform(*PAUSE) if signals < rounds else LATEST)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGTERM)
-                process.wait()
-                signals += 1
-            if process.returncode == 0:
-                break
-            if process.returncode != 128 + signal.SIGTERM:
-                raise InputFault(f"part {' '.join(part)}: exit code {process.returncode}")
+        while not _is_done(folder, [*run, *part], chance.uniform(*PAUSE) if signals < rounds else LATEST):
+            signals += 1
     _melstack(folder, "oof", *run)
     return signals
+
+
+def _is_done(folder: Path, words: Sequence[str], seconds: float) -> bool:
+    """Do a part, and stop it after ``seconds``; return whether it ended before; raise InputFault if it failed."""
+    process = subprocess.Popen([sys.executable, "-m", "melstack", "part", *words], cwd=folder)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+    if process.returncode not in (0, 128 + signal.SIGTERM):
+        raise InputFault(f"part {' '.join(words)}: exit code {process.returncode}")
+    return process.returncode == 0
 
 
 def _with_slurm(folder: Path, rounds: int, chance: random.Random) -> int:
@@ -128,10 +131,15 @@ def _digests(run: Path) -> dict[str, str]:
     """Return path -> digest of every file of level one that a mark records."""
     digests: dict[str, str] = {}
     for mark in sorted((run / "level1").rglob("*.json")):
-        content = json.loads(mark.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("outputs"):
-            if damage := find_damage(mark):
-                raise InputFault(f"{mark}: {damage}")
-            place = mark.parent.relative_to(run)
-            digests |= {os.path.normpath(place / name): each["sha256"] for name, each in content["outputs"].items()}
+        place = mark.parent.relative_to(run)
+        digests |= {os.path.normpath(place / name): digest for name, digest in _outputs(mark).items()}
     return digests
+
+
+def _outputs(mark: Path) -> dict[str, str]:
+    """Return name -> digest of the files that ``mark`` records, none for another file; raise InputFault if damaged."""
+    content = json.loads(mark.read_text(encoding="utf-8"))
+    outputs = content.get("outputs") if isinstance(content, dict) else None
+    if outputs and (damage := find_damage(mark)):
+        raise InputFault(f"{mark}: {damage}")
+    return {name: each["sha256"] for name, each in (outputs or {}).items()}
