@@ -27,8 +27,7 @@ from runtime.progress import say
 SINGLE = 60  # requests of one lesion, one after the other
 AT_ONCE = 200
 START_SECONDS = 120.0
-# uvicorn closes an idle connection after 5 s; a request that is sent just then fails.
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 2.0  # uvicorn closes an idle connection after 5 s; a request that is sent just then fails
 READINGS = 6  # of the memory, while clients send requests
 MAX_FAULTS = 5  # to print
 MAX_PICTURES = 4  # of one request
