@@ -84,15 +84,14 @@ def test_a_fold_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_parts_make_the_run_of_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_make_the_run_of_one_command(tmp_path: Path) -> None:
     """Every part in turn, as array jobs do them; then `oof` finds nothing to train."""
     from features.clinic.folder import draw_clinic
 
-    monkeypatch.chdir(tmp_path)
     draw_clinic(tmp_path / "data", train=60, test=20)
     (tmp_path / "frozen.toml").write_text(MODELS["frozen"])
-    run = ["--run", "run"]
-    words = [*run, "--data", "data", "--folds", 3, "--models", "frozen.toml", "--devices", "cpu"]
+    run = ["--run", tmp_path / "run"]
+    words = [*run, "--data", tmp_path / "data", "--folds", 3, "--models", tmp_path / "frozen.toml", "--devices", "cpu"]
     assert run_melstack("part", *words).code == 0
     for extra in ([], ["--fold", 0], ["--fold", 1], ["--fold", 2], ["--fold", 2]):
         output = run_melstack("part", *run, "--model", "frozen", *extra)
