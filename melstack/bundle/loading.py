@@ -128,7 +128,7 @@ class Bundle:
         return replace(self._predict(rows, iter(scan_results), self._foreign_tables(rows, {})), notes=notes)
 
     def _predict(
-        self, rows: pd.DataFrame, scan_results: Iterator[ScanResult] | None, foreign_tables: Mapping[str, pd.DataFrame]
+        self, rows: pd.DataFrame, scan_results: Iterator[ScanResult] | None, foreign_tables: dict[str, pd.DataFrame]
     ) -> Predictions:
         results = run_networks(self._networks, rows, scan_results)
         tables = results.mean_tables() | foreign_tables
