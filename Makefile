@@ -104,17 +104,18 @@ prove: $(STAMP) ## level two against noise, truth, other rules (choice), thresho
 
 setup: $(STAMP) ## make .venv and install the locked versions;   GPU=1: with the CUDA libraries
 
+INSTALL = $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
 $(STAMP):
 	@for python in python3 python3.12 python3.13 python3.11 none; do \
 	  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; done; \
 	if [ $$python = none ]; then echo "error: melstack needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 2; fi; \
 	echo "setup: installing the locked versions into .venv with $$($$python --version); one to three minutes, once"; \
 	if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python $$python .venv && install="uv pip install --quiet --python $(BIN)/python"; \
+	  uv venv --quiet --allow-existing --python $$python .venv; \
 	else \
-	  $$python -m venv .venv && install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
+	  $$python -m venv .venv; \
 	fi && \
-	$$install --require-hashes -r $(LOCK) && PYTHONWARNINGS=ignore $$install --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r $(LOCK) && PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation --editable .
 	@rm -f .venv/installed-* && touch $@
 
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
@@ -132,7 +133,6 @@ format: $(STAMP) ## lay the code out
 
 # What the site, the notebooks and a release need beside the packages of the product.
 PUBLISH := .venv/publish-$(firstword $(shell cat requirements-publish.lock | cksum))
-INSTALL = $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
 $(PUBLISH): $(STAMP)
 	@$(INSTALL) --require-hashes -r requirements-publish.lock && rm -f .venv/publish-* && touch $@
 

@@ -25,8 +25,8 @@ from melstack.bundle.serving.limits import Limits
 from melstack.bundle.serving.multipart import FormLimits, parse_form
 from melstack.bundle.serving.refusals import SERVER_FAULT, RefusedError
 from melstack.bundle.serving.request_queue import RequestQueue
+from melstack.bundle.serving.uploads import case_row, case_table
 from runtime.errors import InputFault
-from runtime.tables import INDEX
 
 LOG = logging.getLogger(__name__)
 CHUNK = 128  # pictures that are predicted together; most of the work of level two does not depend on their number
@@ -157,17 +157,11 @@ def _predict(sound: Sequence[tuple[BatchRow, DecodedPicture]], queue: RequestQue
 
 def _cases(names: Sequence[str], sound: Sequence[tuple[BatchRow, DecodedPicture]]) -> pd.DataFrame:
     numbers = {row.patient_id: number for number, (row, _) in enumerate(sound)}
+    # Numbers, so that no id is the spelling of another.
     rows = [
-        {
-            "patient_id": f"patient {numbers[row.patient_id]}",  # no id is the spelling of another
-            "sex": row.sex,
-            "age_approx": np.nan if row.age is None else row.age,
-            "anatom_site_general_challenge": row.site,
-            **picture.size,
-        }
-        for row, picture in sound
+        case_row(f"patient {numbers[row.patient_id]}", row.sex, row.age, row.site, picture) for row, picture in sound
     ]
-    return pd.DataFrame(rows, index=pd.Index(list(names), name=INDEX, dtype=object))
+    return case_table(names, rows)
 
 
 def _values(predictions: Predictions, name: str) -> Line:

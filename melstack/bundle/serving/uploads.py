@@ -1,7 +1,7 @@
 """Uploaded pictures as decoded cases under new names; every fault names the picture as the user does."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,7 +46,10 @@ async def decode_form(form: Form, decoders: Decoders, order: Order) -> Lesions:
         for name, picture in zip(names, pictures, strict=True)
         if isinstance(picture, DecodedPicture)
     }
-    return Lesions(_cases(form.patient, by_name), by_name, dict(zip(names, upload_names, strict=True)), form.patient)
+    patient = form.patient
+    pairs = zip(patient.sites, by_name.values(), strict=True)
+    cases = case_table(by_name, [case_row("patient", patient.sex, patient.age, site, each) for site, each in pairs])
+    return Lesions(cases, by_name, dict(zip(names, upload_names, strict=True)), patient)
 
 
 def refuse_faults(pictures: Sequence[DecodedPicture | Fault], names: Sequence[str]) -> None:
@@ -59,13 +62,19 @@ def refuse_faults(pictures: Sequence[DecodedPicture | Fault], names: Sequence[st
     raise RefusedError(status, sentence, ", ".join(names[number] for number in faults), list(faults))
 
 
-def _cases(patient: Patient, by_name: Mapping[str, DecodedPicture]) -> pd.DataFrame:
-    columns = {
-        "patient_id": "patient",
-        "sex": patient.sex,
-        "age_approx": np.nan if patient.age is None else patient.age,
-        "anatom_site_general_challenge": list(patient.sites),
+def case_row(
+    patient_id: str, sex: str | None, age: float | None, site: str | None, picture: DecodedPicture
+) -> dict[str, object]:
+    """Return the columns of one case; ``age`` in years, None: not known."""
+    return {
+        "patient_id": patient_id,
+        "sex": sex,
+        "age_approx": np.nan if age is None else age,
+        "anatom_site_general_challenge": site,
+        **picture.size,
     }
-    cases = pd.DataFrame(columns, index=pd.Index(list(by_name), name=INDEX, dtype=object))
-    sizes = pd.DataFrame([picture.size for picture in by_name.values()], index=cases.index)
-    return pd.concat([cases, sizes], axis=1)
+
+
+def case_table(names: Iterable[str], rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Return the cases ``names`` with their ``rows``, in the same order."""
+    return pd.DataFrame(rows, index=pd.Index(list(names), name=INDEX, dtype=object))
