@@ -125,8 +125,8 @@ test: $(STAMP) ## what a developer runs before each commit;   TESTS=file: some o
 test-all: $(STAMP) ## every test: clusters, browsers, fresh processes;   PIPELINE_KILLS=50, KILLS=10: kill as often
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(PYTEST) $(TESTS)
 
-lint: $(STAMP) ## ruff and mypy strict
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(STAMP) ## ruff, mypy strict, hadolint
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/hadolint Containerfile
 
 format: $(STAMP) ## lay the code out
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .

@@ -96,6 +96,18 @@ def try_server(
     raise typer.Exit(1 if run_trial(options.bundle_folder, options.data_folder, minutes, clients, attacks) else 0)
 
 
+@app.command("batch-speed")
+@expand_groups
+def batch_speed(
+    options: BundleOptions,
+    patients: Annotated[int, typer.Option(min=2, help="patients with one picture each")] = 1000,
+) -> None:
+    """Send a batch to the server and predict the same pictures by `predict`; other probabilities end with exit code 1."""
+    from benchmarks.batch_speed import run_batch_trial
+
+    raise typer.Exit(0 if run_batch_trial(options.bundle_folder, options.data_folder, patients) else 1)
+
+
 @app.command()
 def bench() -> None:
     """Measure the speed of this machine as ratios in one run: picture preparation, inference, training feed."""

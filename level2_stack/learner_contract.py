@@ -1,6 +1,9 @@
 """The contract of a learner: a module with Params, fit, save and load; and the encoding of its columns as numbers."""
 
+import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 
 Predict = Callable[[pd.DataFrame], NDArray[np.float64]]
+MOST_REMEMBERED = 1000  # rows that an encoder keeps
 # The shares of a booster's rounds after which its probabilities are kept. The caller chooses the best share on inner
 # folds: early stopping, without showing a learner the rows on which it is evaluated.
 STAGES: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -61,6 +65,9 @@ class HasStages(Protocol):
 
     def stages(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probabilities after each of ``STAGES``, shape (len(STAGES), n); the last row uses all rounds."""
+
+    def after(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return the probabilities after ``share``, one of ``STAGES``, of the rounds, (n,), faster than all stages."""
 
 
 class Trial(Protocol):
@@ -120,30 +127,60 @@ def match_columns(X: pd.DataFrame, template: pd.DataFrame) -> pd.DataFrame:
 class Encoder:
     """Encodes rows of a design as numbers like a booster does; for a few rows it takes a hundredth of a booster's time.
 
-    ``template`` has the columns and categories that a booster was fitted with. A category becomes its index among
-    those; missing values and categories that are not in the template become NaN.
+    A category becomes its index among ``categories``, which holds per position of a text column in ``names`` those that
+    a booster was fitted with; missing values and other categories become NaN.
     """
 
-    def __init__(self, template: pd.DataFrame) -> None:
-        self._names = list(map(str, template.columns))
+    def __init__(self, names: tuple[str, ...], categories: tuple[tuple[int, tuple[str, ...]], ...]) -> None:
+        self._arguments = names, categories
+        self._names = pd.Index(names)
+        self._categories = {position: pd.Index(values, dtype=object) for position, values in categories}
+        self._numbers = [position for position in range(len(names)) if position not in self._categories]
+        self._last = deque[tuple[weakref.ref[pd.DataFrame], NDArray[np.float64]]](maxlen=2)
+
+    @staticmethod
+    def of(template: pd.DataFrame) -> "Encoder":
+        """Return the encoder for the columns and categories of ``template``: the same object for all equal templates."""
         text = _categoricals(template)
-        self._categories = {self._names.index(str(name)): column.cat.categories for name, column in text.items()}
-        self._numbers = [index for index in range(len(self._names)) if index not in self._categories]
+        positions = {str(name): position for position, name in enumerate(template.columns)}
+        categories = tuple((positions[str(name)], tuple(column.cat.categories)) for name, column in text.items())
+        return _shared_encoder(tuple(positions), categories)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return how to make the encoder in another process: without the rows that it remembers."""
+        return _shared_encoder, self._arguments
 
     @property
     def kinds(self) -> list[str]:
         """Return XGBoost's type of every column: "c" for a category, "float" for a number."""
-        return ["c" if index in self._categories else "float" for index in range(len(self._names))]
+        return ["c" if position in self._categories else "float" for position in range(len(self._names))]
 
     def __call__(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the rows of ``X`` as numbers, (n, columns)."""
-        rows = X[self._names]
+        """Return the rows of ``X`` as numbers, (n, columns); not to be changed, since a few rows are remembered.
+
+        The boosters of all seeds, and both kinds of them, score the same rows and split the scores of some of them.
+        """
+        for rows, numbers in tuple(self._last):
+            if rows() is X:
+                return numbers
+        numbers = self._encode(X)
+        if len(X) <= MOST_REMEMBERED:
+            self._last.append((weakref.ref(X), numbers))
+        return numbers
+
+    def _encode(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        rows = X if X.columns.equals(self._names) else X[self._names]
         numbers = np.empty(rows.shape)
         numbers[:, self._numbers] = rows.iloc[:, self._numbers].to_numpy(np.float64)
-        for index, categories in self._categories.items():
-            codes = categories.get_indexer(pd.Index(rows.iloc[:, index], dtype=object))
-            numbers[:, index] = np.where(codes < 0, np.nan, codes)
+        for position, categories in self._categories.items():
+            codes = categories.get_indexer(pd.Index(rows.iloc[:, position], dtype=object))
+            numbers[:, position] = np.where(codes < 0, np.nan, codes)
         return numbers
+
+
+@lru_cache(maxsize=64)
+def _shared_encoder(names: tuple[str, ...], categories: tuple[tuple[int, tuple[str, ...]], ...]) -> Encoder:
+    return Encoder(names, categories)
 
 
 def without_unused_categories(X: pd.DataFrame) -> pd.DataFrame:

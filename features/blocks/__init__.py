@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from typing import Literal, Protocol, cast
 
@@ -48,6 +49,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+@lru_cache
 def find(name: str) -> Block:
     """Return the block ``name``; for an unknown name raise InputFault that suggests the most similar one."""
     if name not in names():

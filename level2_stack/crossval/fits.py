@@ -68,7 +68,19 @@ class Model:
         if not len(X):
             stages = len(STAGES) if isinstance(self.predict, HasStages) else 1
             return np.zeros((stages, 0), dtype=np.float32)
-        probability = self.predict.stages(X) if isinstance(self.predict, HasStages) else self.predict(X)[np.newaxis]
+        return self._logits(
+            self.predict.stages(X) if isinstance(self.predict, HasStages) else self.predict(X)[np.newaxis]
+        )
+
+    def margin(self, X: pd.DataFrame, share: float) -> NDArray[np.float32]:
+        """Return the logits of every row of ``X``, (n,), after ``share`` of the rounds of a staged learner."""
+        if not len(X):
+            return np.zeros(0, dtype=np.float32)
+        return self._logits(
+            self.predict.after(X, share) if isinstance(self.predict, HasStages) else self.predict(X)
+        )
+
+    def _logits(self, probability: Floats) -> NDArray[np.float32]:
         return np.asarray(logit(np.clip(probability, CLIP, 1 - CLIP)) + self.correction, dtype=np.float32)
 
 

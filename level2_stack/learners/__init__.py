@@ -1,6 +1,7 @@
 """Level-two learners: one per file, found by the file's name; a learner gets training rows only."""
 
 import pkgutil
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
@@ -14,6 +15,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+@lru_cache
 def find(name: str) -> Learner:
     """Return the learner called ``name``; raise InputFault with the most similar name if it does not exist."""
     if name not in names():

@@ -12,6 +12,7 @@ from pydantic import Field
 from scipy.special import expit
 
 from level2_stack.learner_contract import (
+    STAGES,
     Trial,
     match_columns,
     monotone_constraints,
@@ -83,6 +84,12 @@ class FittedBooster:
             margins.append(margin)
             start = end
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
+
+    def after(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return the probabilities after ``share`` of the rounds, (n,); rounding may differ from that of ``stages``."""
+        rows = _pool(_library(), match_columns(X, self.template), None, self.params)
+        end = min(stage_ends(self.params.rounds)[STAGES.index(share)], self.booster.tree_count_)
+        return np.asarray(expit(self._margin(rows, 0, end)), dtype=np.float64)
 
     def _margin(self, rows: "Pool", start: int, end: int) -> NDArray[np.float64]:
         """Return the contribution of trees ``start`` to ``end`` to the margin; that of tree 0 includes the bias."""

@@ -74,7 +74,7 @@ class FittedBooster:
     def __init__(self, booster: lightgbm.Booster, template: pd.DataFrame, params: Params) -> None:
         self.booster = booster
         self.template = template.iloc[:0]
-        self.encoder = Encoder(self.template)
+        self.encoder = Encoder.of(self.template)
         self.params = params
         gains = booster.feature_importance("gain") / np.maximum(booster.feature_importance("split"), 1)
         self.importance: dict[str, float] = dict(zip(template.columns, gains.tolist(), strict=True))
@@ -97,15 +97,23 @@ class FittedBooster:
             margins.append(margin)
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
 
+    def after(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return the probabilities after ``share`` of the rounds, (n,); rounding may differ from that of ``stages``."""
+        margin = self._margin(self.encoder(X), 0, self._trees(share))
+        return np.asarray(expit(margin), dtype=np.float64)
+
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
         """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, then the base.
 
         Exact SHAP values of the trees (Lundberg et al. 2020).
         """
-        end = stage_ends(self.params.rounds)[STAGES.index(share)]
-        count, rows = min(end, self.booster.current_iteration()), self.encoder(X)
-        parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=self.params.num_threads)
+        rows, count, threads = self.encoder(X), self._trees(share), self.params.num_threads
+        parts = self.booster.predict(rows, pred_contrib=True, num_iteration=count, num_threads=threads)
         return np.asarray(parts, dtype=np.float64)
+
+    def _trees(self, share: float) -> int:
+        """Return the number of trees after ``share`` of the rounds; fewer if no more splits were found."""
+        return int(min(stage_ends(self.params.rounds)[STAGES.index(share)], self.booster.current_iteration()))
 
     def _margin(self, rows: NDArray[np.float64], start: int, count: int) -> NDArray[np.float64]:
         threads = self.params.num_threads

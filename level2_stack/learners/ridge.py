@@ -22,7 +22,9 @@ USES: Literal["logits", "all"] = "all"
 USES_SEED = False
 BASELINE = False
 DEGREE = 3  # of the splines
-COLUMNS_AT_ONCE = 8  # each call of the scaler or of pandas copies its columns, and has a cost of its own
+# Each call of the scaler or of pandas copies its columns, and has a cost of its own.
+COLUMNS_AT_ONCE = 8
+VALUES_AT_ONCE = 100_000  # of few rows, more columns
 
 
 class Params(Settings):
@@ -88,12 +90,13 @@ class ColumnEncoder(NamedTuple):
 
     def _parts(self, X: pd.DataFrame) -> Iterator[NDArray[np.float64]]:
         """Yield the encoded columns, those of a few columns of ``X`` at a time: pandas' cost is per selection."""
-        for at in range(0, len(self.numbers.names), COLUMNS_AT_ONCE):
-            own = slice(at, at + COLUMNS_AT_ONCE)
+        step = max(COLUMNS_AT_ONCE, VALUES_AT_ONCE // max(1, len(X)))
+        for at in range(0, len(self.numbers.names), step):
+            own = slice(at, at + step)
             values = X[self.numbers.names[own]].to_numpy(np.float64)
             yield np.where(np.isnan(values), self.numbers.medians[own], values)
-        for at in range(0, len(self.numbers.gappy), COLUMNS_AT_ONCE):
-            yield X[self.numbers.gappy[at : at + COLUMNS_AT_ONCE]].isna().to_numpy().astype(np.float64)
+        for at in range(0, len(self.numbers.gappy), step):
+            yield X[self.numbers.gappy[at : at + step]].isna().to_numpy().astype(np.float64)
         for name, median, knots in zip(*self.splines, strict=True):
             yield _spline_columns(_fill_gaps(X[name], median), np.array(knots))
         for name, known_texts in zip(*self.texts, strict=True):
@@ -132,13 +135,13 @@ class Regression:
         The terms of a column are its value, its missing-value indicator, its spline and its categories, each relative
         to its training mean: the SHAP values of a linear model (Lundberg and Lee 2017, 4.2).
         """
-        terms = pd.DataFrame(self._terms(X).T, index=self.encoder.sources()).groupby(level=0).sum()
-        parts = terms.reindex(self.template.columns, fill_value=0.0).to_numpy().T
+        parts = np.zeros((len(X), len(self.template.columns)))
+        np.add.at(parts.T, self.template.columns.get_indexer(pd.Index(self.encoder.sources())), self._terms(X).T)
         return np.column_stack([parts, np.full(len(X), self.intercept)])
 
     def _terms(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return the term of every encoded column, (n, encoded columns)."""
-        columns = self.encoder.columns(match_columns(X, self.template))
+        columns = self.encoder.columns(X)
         columns *= self.column_weights
         return columns
 
@@ -222,8 +225,11 @@ def _fill_gaps(column: pd.Series, median: float) -> NDArray[np.float64]:
 
 
 def _indicators(column: pd.Series, values: list[str | None]) -> NDArray[np.float64]:
-    text = column.astype(object)
-    return np.column_stack([text.isna() if value is None else text == value for value in values]).astype(np.float64)
+    """Return a column per value; text that is not among ``values`` counts as missing."""
+    codes = pd.Index([value for value in values if value is not None], dtype=object).get_indexer(column.astype(object))
+    position = iter(range(len(values)))
+    numbers = [-1 if value is None else next(position) for value in values]
+    return np.equal.outer(codes, numbers).astype(np.float64)
 
 
 def _spline_columns(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:

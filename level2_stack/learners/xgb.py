@@ -61,7 +61,7 @@ class FittedBooster:
     def __init__(self, booster: xgboost.Booster, template: pd.DataFrame, rounds: int) -> None:
         self.booster = booster
         self.template = template.iloc[:0]
-        self.encoder = Encoder(self.template)
+        self.encoder = Encoder.of(self.template)
         self.rounds = rounds
         gains = booster.get_score(importance_type="gain")
         self.importance: dict[str, float] = {name: float(gains.get(name, 0.0)) for name in template.columns}
@@ -78,6 +78,11 @@ class FittedBooster:
             margins.append(before if before is not None and end == start else self._margin(rows, start, end, before))
             start = end
         return np.asarray(expit(np.stack(margins)), dtype=np.float64)
+
+    def after(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
+        """Return the probabilities after ``share`` of the rounds, (n,)."""
+        margin = self._margin(self.encoder(X), 0, stage_ends(self.rounds)[STAGES.index(share)], None)
+        return np.asarray(expit(margin), dtype=np.float64)
 
     def contributions(self, X: pd.DataFrame, share: float) -> NDArray[np.float64]:
         """Return (n, columns + 1): what each column adds to the logit after ``share`` of the rounds, then the base.

@@ -90,8 +90,8 @@ class PortableStack:
 
     def _members(self, X: pd.DataFrame, fold: int, *, first: int) -> list[MemberScores]:
         """Return the scores of the rows of ``X``, and the splits of the first ``first`` rows."""
-        members = self.facts.members
-        return [mean_over_seeds(list(self._by_seed(X, each, fold, first=first))) for each in members]
+        own_rows = X.iloc[:first]
+        return [mean_over_seeds(list(self._by_seed(X, own_rows, each, fold))) for each in self.facts.members]
 
     def _probability(self, members: list[MemberScores], fold: int) -> Floats:
         weights = self.facts.weights[fold]
@@ -102,12 +102,12 @@ class PortableStack:
         blend = weighted_sum([exact_split(each) for each in members], list(self.facts.weights[fold]))
         return apply_function(blend, self._calibration(fold))
 
-    def _by_seed(self, X: pd.DataFrame, member: Member, fold: int, *, first: int) -> Iterator[MemberScores]:
+    def _by_seed(self, X: pd.DataFrame, own_rows: pd.DataFrame, member: Member, fold: int) -> Iterator[MemberScores]:
         share, stage = stage_of(member.rounds, fold)
-        own_rows, empty = X.iloc[:first], Split(np.zeros((0, 0)), np.zeros(0))
+        empty = Split(np.zeros((0, 0)), np.zeros(0))
         for model in self.models[member.name, fold]:
-            score = model.margins(select_columns(member.name, X))[stage]
-            split = split_by_column(model, member.name, own_rows, share, stage) if first else empty
+            score = model.margin(select_columns(member.name, X), share)
+            split = split_by_column(model, member.name, own_rows, share, stage) if len(own_rows) else empty
             yield MemberScores(score, split)
 
     def _calibration(self, fold: int) -> Callable[[Floats], Floats]:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -32,11 +33,15 @@ class PictureResults:
 
     def fold_tables(self, fold: int) -> dict[str, pd.DataFrame]:
         """Return per network probability and spread by the network of one fold."""
-        return {name: network.tables(self.names, self.outputs[name])[fold] for name, network in self.networks.items()}
+        return {name: tables[fold] for name, tables in self._tables.items()}
 
     def mean_tables(self) -> dict[str, pd.DataFrame]:
         """Return per network probability and spread as mean over the folds, as level one does for test cases."""
-        return {name: _mean(network.tables(self.names, self.outputs[name])) for name, network in self.networks.items()}
+        return {name: _mean(tables) for name, tables in self._tables.items()}
+
+    @cached_property
+    def _tables(self) -> dict[str, list[pd.DataFrame]]:
+        return {name: network.tables(self.names, self.outputs[name]) for name, network in self.networks.items()}
 
     @property
     def embeddings(self) -> dict[str, pd.DataFrame]:

@@ -191,6 +191,8 @@ def test_the_last_stage_is_the_prediction(name):
     assert isinstance(predict, HasStages)
     assert stages.shape == (len(STAGES), len(new))
     np.testing.assert_allclose(stages[-1], predict(new), atol=1e-6)
+    for share, stage in zip(STAGES, stages, strict=True):
+        np.testing.assert_allclose(predict.after(new, share), stage, atol=1e-6)
 
 
 @every_booster
