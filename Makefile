@@ -104,7 +104,7 @@ prove: $(STAMP) ## level two against noise, truth, other rules (choice), thresho
 
 setup: $(STAMP) ## make .venv and install the locked versions;   GPU=1: with the CUDA libraries
 
-INSTALL = $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
+INSTALL = $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check --no-compile) --quiet
 $(STAMP):
 	@for python in python3 python3.12 python3.13 python3.11 none; do \
 	  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; done; \
@@ -125,8 +125,8 @@ test: $(STAMP) ## what a developer runs before each commit;   TESTS=file: some o
 test-all: $(STAMP) ## every test: clusters, browsers, fresh processes;   PIPELINE_KILLS=50, KILLS=10: kill as often
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(PIPELINE_KILLS),PIPELINE_KILLS=$(PIPELINE_KILLS)) $(PYTEST) $(TESTS)
 
-lint: $(STAMP) ## ruff, mypy strict, hadolint
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/hadolint Containerfile
+lint: $(STAMP) ## ruff and mypy strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(STAMP) ## lay the code out
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .

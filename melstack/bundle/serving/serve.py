@@ -19,7 +19,13 @@ from runtime.exit_codes import StopSignal
 from runtime.invocation import option
 from runtime.progress import say
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 EVERY_ADDRESS = ("0.0.0.0", "::", "")
+OPEN_FILES = 65_536  # connections and large uploads; every picture of a batch may be one
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ def serve(
     and ``open_listener`` do.
     """
     token = listener.check()
+    _allow_open_files()
     import uvicorn
 
     from melstack.bundle.serving.operation.connections import connection_class
@@ -140,3 +147,13 @@ def serve(
         with suppress(StopSignal):
             PageServer(settings, limits.grace_seconds, queue.abort, queue.decoders.close).run(sockets=[own_socket])
     say(f"{predictor.name}: closed")
+
+
+def _allow_open_files() -> None:
+    """Raise the process's own limit of open files, often 1,024, as far as the system's limit allows."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
