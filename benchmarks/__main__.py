@@ -102,7 +102,7 @@ def batch_speed(
     options: BundleOptions,
     patients: Annotated[int, typer.Option(min=2, help="patients with one picture each")] = 1000,
 ) -> None:
-    """Send a batch to the server and predict the same pictures by `predict`; other probabilities end with exit code 1."""
+    """Time a batch through the server, and `predict` on the same pictures; other probabilities: exit code 1."""
     from benchmarks.batch_speed import run_batch_trial
 
     raise typer.Exit(0 if run_batch_trial(options.bundle_folder, options.data_folder, patients) else 1)

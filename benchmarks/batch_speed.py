@@ -30,10 +30,10 @@ def run_batch_trial(bundle: Path, data: Path, patients: int) -> bool:
         command = [sys.executable, "-m", "melstack", "predict", "--bundle", str(bundle), "--data", str(folder / "data")]
         subprocess.run([*command, "--out", str(folder / "predicted")], check=True, stdout=subprocess.DEVNULL)
         alone = time.perf_counter() - start
-        predicted = pd.read_csv(folder / "predicted" / "submission.csv", index_col="image_name")["target"]
+        expected = pd.read_csv(folder / "predicted" / "submission.csv", index_col="image_name")["target"]
         with Server(bundle) as server:
-            seconds, answered = _ask(server, folder / "data", table)
-    difference = float((answered.loc[predicted.index] - predicted).abs().max())
+            seconds, answer = _ask(server, folder / "data", table)
+    difference = float((answer.loc[expected.index] - expected).abs().max())
     say(f"melstack predict: {patients / alone:.1f} pictures/s, its start included ({alone:.1f} s)")
     say(f"/v1/batch:        {patients / seconds:.1f} pictures/s ({seconds:.1f} s)")
     say(f"ratio {alone / seconds:.2f}; largest difference of a probability {difference:.1e}")
@@ -42,14 +42,14 @@ def run_batch_trial(bundle: Path, data: Path, patients: int) -> bool:
 
 def _write_folder(data: Path, folder: Path, patients: int) -> pd.DataFrame:
     """Write a data folder with ``patients`` pictures of ``data``; return its table, as the server takes it."""
-    found = sorted(path for path in data.rglob("*") if path.suffix.lower() in KIND_OF_SUFFIX)
-    if not found:
+    sources = sorted(path for path in data.rglob("*") if path.suffix.lower() in KIND_OF_SUFFIX)
+    if not sources:
         raise InputFault(f"{data}: no pictures to send; give a data folder with pictures")
     pictures = folder / "jpeg" / "test"
     pictures.mkdir(parents=True)
     names = [f"case_{number:05}" for number in range(patients)]
     for number, name in enumerate(names):
-        source = found[number % len(found)]
+        source = sources[number % len(sources)]
         shutil.copyfile(source, pictures / f"{name}{source.suffix}")
     cases = pd.DataFrame({"image_name": names, "patient_id": names, "sex": "female", "age_approx": 50})
     cases.to_csv(folder / "test.csv", index=False)

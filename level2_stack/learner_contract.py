@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 Predict = Callable[[pd.DataFrame], NDArray[np.float64]]
-MOST_REMEMBERED = 1000  # rows that an encoder keeps
+KEPT_ROWS = 1000  # rows that an encoder keeps
 # The shares of a booster's rounds after which its probabilities are kept. The caller chooses the best share on inner
 # folds: early stopping, without showing a learner the rows on which it is evaluated.
 STAGES: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -140,7 +140,7 @@ class Encoder:
 
     @staticmethod
     def of(template: pd.DataFrame) -> "Encoder":
-        """Return the encoder for the columns and categories of ``template``: the same object for all equal templates."""
+        """Return the encoder for the columns and categories of ``template``: the same for all equal templates."""
         text = _categoricals(template)
         positions = {str(name): position for position, name in enumerate(template.columns)}
         categories = tuple((positions[str(name)], tuple(column.cat.categories)) for name, column in text.items())
@@ -164,7 +164,7 @@ class Encoder:
             if rows() is X:
                 return numbers
         numbers = self._encode(X)
-        if len(X) <= MOST_REMEMBERED:
+        if len(X) <= KEPT_ROWS:
             self._last.append((weakref.ref(X), numbers))
         return numbers
 

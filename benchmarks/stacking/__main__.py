@@ -107,6 +107,18 @@ def leak(
 
 @app.command()
 @expand_groups
+def columns(run_options: RunOptions, recipe_options: RecipeOptions, out: Out = None) -> None:
+    """Add components of the networks' embeddings, or statistics of their views, to the columns of a run's stack."""
+    from benchmarks.stacking.columns import columns_study
+    from benchmarks.stacking.study import check_out, report
+
+    check_out(out)
+    design, settings = _design_of(run_options.folder, recipe_options.file)
+    report(columns_study(Run(run_options.folder), design, settings), out)
+
+
+@app.command()
+@expand_groups
 def labels(
     run_options: RunOptions,
     recipe_options: RecipeOptions,

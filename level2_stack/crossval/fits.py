@@ -76,9 +76,7 @@ class Model:
         """Return the logits of every row of ``X``, (n,), after ``share`` of the rounds of a staged learner."""
         if not len(X):
             return np.zeros(0, dtype=np.float32)
-        return self._logits(
-            self.predict.after(X, share) if isinstance(self.predict, HasStages) else self.predict(X)
-        )
+        return self._logits(self.predict.after(X, share) if isinstance(self.predict, HasStages) else self.predict(X))
 
     def _logits(self, probability: Floats) -> NDArray[np.float32]:
         return np.asarray(logit(np.clip(probability, CLIP, 1 - CLIP)) + self.correction, dtype=np.float32)

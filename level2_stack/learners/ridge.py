@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from level2_stack.learner_contract import Trial, match_columns, monotone_constraints, without_unused_categories
+from level2_stack.learner_contract import Trial, monotone_constraints, without_unused_categories
 from level2_stack.learner_files import columns_from_json, columns_to_json, read_facts, write_facts
 from runtime.settings import Settings
 
@@ -226,7 +226,9 @@ def _fill_gaps(column: pd.Series, median: float) -> NDArray[np.float64]:
 
 def _indicators(column: pd.Series, values: list[str | None]) -> NDArray[np.float64]:
     """Return a column per value; text that is not among ``values`` counts as missing."""
-    codes = pd.Index([value for value in values if value is not None], dtype=object).get_indexer(column.astype(object))
+    codes = pd.Index([value for value in values if value is not None], dtype=object).get_indexer(
+        pd.Index(column.astype(object))
+    )
     position = iter(range(len(values)))
     numbers = [-1 if value is None else next(position) for value in values]
     return np.equal.outer(codes, numbers).astype(np.float64)

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
+from scipy.special import expit
 
 from benchmarks.stacking.choice import choice_study, old_rule
+from benchmarks.stacking.columns import columns_study
 from benchmarks.stacking.growth import _exponent, grow_tables, growth_study
 from benchmarks.stacking.leak import LEAK_COLUMN, add_leak, leak_study
 from benchmarks.stacking.networks import FOLDS, STEADY, LevelOne, draw_cases, train_level_one
@@ -25,6 +27,7 @@ from level2_stack.evaluation.auc import auc
 from level2_stack.learners import lgbm as lgbm_learner
 from level2_stack.recipe import Recipe
 from runtime.errors import InputFault
+from runtime.run_folder import Run
 from tests.level2_stack.small_designs import make_design
 
 LINEAR = Recipe(learners=["logistic", "mean", "rank_mean"], blend=["logistic"])
@@ -83,6 +86,27 @@ def test_a_strong_leak_is_named_and_a_table_without_leak_gives_no_warning():
     assert table["warnings"].tolist() == [0, 1]
     assert table.loc[1, "strongest"] == LEAK_COLUMN
     assert table.loc[1, "low"] > 0
+
+
+def test_columns_that_help_are_found_and_those_that_repeat_the_logits_are_not(tmp_path):
+    data, run = make_design(400, 40), Run(tmp_path)
+    rows, name, noise = len(data.X), data.networks[0], np.random.default_rng(0)
+    target = np.append(data.y, noise.random(rows - len(data.y)) < 0.5)
+    signal = np.outer(target, np.ones(12)) + noise.normal(size=(rows, 12))
+    (run.level1 / name).mkdir(parents=True)
+    pd.DataFrame(signal, data.X.index.rename("image_name")).rename(columns=str).to_parquet(
+        run.level1 / name / "embeddings.parquet"
+    )
+    same = np.repeat(expit(data.X[[f"logit.{name}"]].to_numpy()), 8, axis=1)
+    pd.DataFrame(same, data.X.index.rename("image_name")).rename(columns=str).to_parquet(
+        run.level1 / name / "views.parquet"
+    )
+    study = columns_study(run, data, Recipe(learners=["ridge", "rank_mean"], blend=["ridge"]))
+    assert study.figures["3 components"] > 0.05
+    assert abs(study.figures["views"]) < 0.02
+    (run.level1 / name / "embeddings.parquet").unlink()
+    with pytest.raises(InputFault, match="no network has embeddings"):
+        columns_study(run, data, LINEAR)
 
 
 def test_the_leak_study_needs_a_learner_that_uses_all_columns():

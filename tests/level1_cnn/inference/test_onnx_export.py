@@ -1,5 +1,6 @@
 """Tests for onnx_export.py and forward.py: a network has the same outputs by ONNX Runtime and by TensorFlow."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +176,13 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
 def test_the_module_does_not_need_tensorflow():
     code = "import sys, level1_cnn.inference.onnx_export; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_onnx_runtime_sends_no_usage_data(tmp_path):
+    # When it is imported, it stores the number by which it would name the machine.
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", "import level1_cnn.inference.onnx_export"], env=home, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_an_output_that_the_file_lacks_is_refused(tiny_file):
