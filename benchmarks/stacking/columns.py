@@ -46,8 +46,8 @@ def columns_study(run: Run, design: Design, recipe: Recipe) -> Study:
         scores[name] = result.probability.loc[design.train.index, result.headline].to_numpy(np.float64)
         say(f"columns: {name}: {wider.X.shape[1]} columns, done")
     table = compare(design.y, pd.DataFrame(scores), design.groups, pairs=[(name, TODAY) for name in kinds])
-    shown = table[["model", "auc", "gain", "low", "high"]].rename(columns={"model": "columns"})
-    return Study({"further columns": shown}, dict(zip(shown["columns"], shown["gain"].tolist(), strict=True)))
+    brief = table[["model", "auc", "gain", "low", "high"]].rename(columns={"model": "columns"})
+    return Study({"further columns": brief}, dict(zip(brief["columns"], brief["gain"].tolist(), strict=True)))
 
 
 def components(run: Run, design: Design, count: int) -> pd.DataFrame:
