@@ -18,7 +18,7 @@ from runtime.provenance import find_damage
 HEAD = '\nbackbone = "tiny"\nvariant = "tiny"\nweights = "none"\nimage_size = 32\n[training]\n'
 MODELS = {
     "trained": HEAD
-    + 'method = "finetune"\nepochs = 150\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n',
+    + 'method = "finetune"\nepochs = 60\nbatch_size = 8\nlearning_rate = 0.01\nkeep = "best"\nmonitor = true\n',
     "fixed": HEAD + 'method = "frozen"\nregularisation = 0.01\n',
 }
 QUEUE = 'walltime = "1:00:00"\nmemory = "3GB"\njobs = 2\n'
