@@ -141,6 +141,13 @@ def test_the_pages_have_many_commands_of_each_kind() -> None:
     assert len({line.page for line in lines()}) > 15
 
 
+def test_no_indented_command_is_read_as_the_text_of_a_list() -> None:
+    # Markdown continues an item with what is indented behind it, even after an empty line.
+    item = re.compile(r"^ *(?:[*-]|\d+\.) .*\n(?:\n|  .*\n)*?\n    (?=\S)(?![*-] |\d+\. )", re.MULTILINE)
+    places = [f"{page.name}: {text}" for page in pages() for text in item.findall(page.read_text(encoding="utf-8"))]
+    assert places == []
+
+
 def test_every_verb_stands_on_a_page() -> None:
     assert set(APPS["melstack"].commands) - {line.target for line in lines()} == set()
 
