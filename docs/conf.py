@@ -11,6 +11,7 @@ sys.path.insert(0, str(DOCS))
 
 project = "melstack"
 author = "the authors of melstack"
+project_copyright = "2026, the authors of melstack"
 release = metadata.version("melstack")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
