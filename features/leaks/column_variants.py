@@ -1,6 +1,6 @@
 """What a column may tell apart from its order: ranges, a missing value, the last digit, the form of a code."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -44,35 +44,42 @@ def value_codes(column: pd.Series, ranges: int = RANGES) -> Codes:
 
 
 def _text_codes(column: pd.Series, ranges: int) -> Codes:
-    most = MOST_CATEGORIES if ranges == RANGES else ranges
-    counts = column.value_counts()
-    frequent = counts.index[counts >= RARE][:most]
-    number_of = {value: number for number, value in enumerate(frequent, 2)}
-    codes = column.map(number_of).fillna(1).to_numpy(dtype=np.intp)
-    return np.where(column.isna().to_numpy(), 0, codes)
+    return _frequent(pd.factorize(column)[0], MOST_CATEGORIES if ranges == RANGES else ranges)
 
 
-def _of_unique(column: pd.Series, function: Callable[[str], object], texts: pd.Series) -> Codes:
-    """Return the categories of ``function`` of each text; ``texts`` maps the different values to their texts."""
-    forms = texts.map(function)
-    return value_codes(column.map(forms).astype(object).where(column.notna()))
+def _frequent(codes: Codes, most: int = MOST_CATEGORIES) -> Codes:
+    """Return ``codes`` (n,), -1 where missing, as numbers: 0 is missing, 1 rare, from 2 on the ``most`` frequent."""
+    counts = np.bincount(codes[codes >= 0])
+    frequent = np.argsort(-counts, kind="stable")[:most]
+    frequent = frequent[counts[frequent] >= RARE]
+    numbers = np.ones(len(counts) + 1, np.intp)
+    numbers[frequent] = np.arange(2, len(frequent) + 2)
+    numbers[-1] = 0  # where -1 points to
+    return numbers[codes]
+
+
+def _of_texts(codes: Codes, texts: Sequence[str], function: Callable[[str], object]) -> Codes:
+    """Return the categories of ``function`` of the text of each value; ``codes`` (n,) are positions in ``texts``."""
+    forms = pd.factorize(np.array([function(text) for text in texts], dtype=object))[0]
+    return _frequent(np.append(forms, -1)[codes])
 
 
 def _digits(column: pd.Series) -> Iterator[tuple[str, Codes]]:
-    unique = column.dropna().unique()
-    if len(unique) < FEW_VALUES:
+    codes, values = pd.factorize(column)
+    if len(values) < FEW_VALUES:
         return
-    texts = pd.Series([f"{value:.10g}" for value in unique.astype(np.float64)], index=unique)
-    yield "its last digit", _of_unique(column, lambda text: text[-1], texts)
-    yield "the number of its decimals", _of_unique(column, lambda text: len(text.partition(".")[2]), texts)
+    texts = [f"{value:.10g}" for value in np.asarray(values, dtype=np.float64).tolist()]
+    yield "its last digit", _of_texts(codes, texts, lambda text: text[-1])
+    yield "the number of its decimals", _of_texts(codes, texts, lambda text: len(text.partition(".")[2]))
 
 
 def _forms(column: pd.Series) -> Iterator[tuple[str, Codes]]:
-    counts = column.value_counts()
+    codes, values = pd.factorize(column)
+    counts = np.bincount(codes[codes >= 0])
     if counts[counts < RARE].sum() < MANY_RARE * max(int(counts.sum()), 1):
         return
-    texts = pd.Series(counts.index.astype(str), index=counts.index)
-    yield "its first character", _of_unique(column, lambda text: text[:1], texts)
-    yield "its first characters", _of_unique(column, lambda text: text[:3], texts)
-    yield "its last character", _of_unique(column, lambda text: text[-1:], texts)
-    yield "its length", _of_unique(column, len, texts)
+    texts = [str(value) for value in values]
+    yield "its first character", _of_texts(codes, texts, lambda text: text[:1])
+    yield "its first characters", _of_texts(codes, texts, lambda text: text[:3])
+    yield "its last character", _of_texts(codes, texts, lambda text: text[-1:])
+    yield "its length", _of_texts(codes, texts, len)
