@@ -61,8 +61,9 @@ def check_settings(values: dict[str, Any], model: type[Model], where: str) -> Mo
 def _message(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        name = str(problem["loc"][-1])
-        return f"{where}: unknown key {key!r}; {did_you_mean(name, _known_keys(model, problem['loc'][:-1]))}"
+        *sections, name = map(str, problem["loc"])
+        place = _place_of(name, model, is_in_section=bool(sections))
+        return f"{where}: unknown key {key!r}; {place or did_you_mean(name, _known_keys(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: {key!r} is missing"
     text = problem["msg"].removeprefix("Value error, ")  # pydantic writes this before our own messages
@@ -70,6 +71,16 @@ def _message(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
     if isinstance(problem["input"], dict):
         return f"{where}: {key}: {text}" if key else f"{where}: {text}"
     return f"{where}: {key} = {problem['input']!r}: {text}"
+
+
+def _place_of(name: str, model: type[BaseModel], *, is_in_section: bool) -> str:
+    """Return where the key ``name`` belongs, if it is one of another section or of the top of the file; else ""."""
+    if is_in_section:
+        return "it belongs to the top of the file, before the first [section]" if name in model.model_fields else ""
+    sections = (
+        field for field in model.model_fields if any(name in kind.model_fields for kind in _inner_models(model, field))
+    )
+    return next((f"it belongs into the section [{section}]" for section in sections), "")
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -44,7 +44,7 @@ def announce_wide(design: Design, recipe: Recipe, workers: int | None = None) ->
         return
     time_of_cheaper = format_seconds(forecast_wide(design, cheaper, workers)[0])
     say(f"  cheaper: {option('recipe', CHEAPER)}, one booster without an ablation: {time_of_cheaper}")
-    say("  or a new run on fewer columns: metadata = [...] in cases.toml names those to use")
+    say("  or a new run on fewer columns: metadata = [...] under [columns] in cases.toml names those to use")
 
 
 def forecast_wide(design: Design, recipe: Recipe, workers: int | None = None) -> tuple[Span, int, int]:

@@ -75,7 +75,7 @@ def announce_columns(run: Run) -> None:
     if count >= MANY_COLUMNS:
         say(
             f"cases: {count:,} columns: the checks of networks and columns come first; then level two says how long it "
-            "takes. Fewer columns: metadata = [...] in cases.toml of a new run names those to use"
+            "takes; fewer columns: metadata = [...] under [columns] in cases.toml of a new run"
         )
 
 

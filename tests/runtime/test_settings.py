@@ -59,6 +59,8 @@ def test_a_file_is_read_into_settings(tmp_path: Path) -> None:
     [
         ('romms = 2\nrooms = 1\n[pet]\nkind = "dog"', "home.toml: unknown key 'romms'; did you mean 'rooms'?"),
         ('rooms = 1\n[pet]\nkind = "dog"\nvolumme = 2', "unknown key 'pet.dog.volumme'; did you mean 'volume'?"),
+        ('rooms = 1\nvolume = 2\n[pet]\nkind = "dog"', "unknown key 'volume'; it belongs into the section [pet]"),
+        ('[pet]\nkind = "dog"\nrooms = 1', "unknown key 'pet.dog.rooms'; it belongs to the top of the file"),
         ('rooms = 1\n[pet]\nkind = "dog"\nwhiskers = 2', "unknown key 'pet.dog.whiskers'; known are: kind, volume"),
         ('[pet]\nkind = "dog"', "home.toml: 'rooms' is missing"),
         ('rooms = 0\n[pet]\nkind = "dog"', "home.toml: rooms = 0: Input should be greater than or equal to 1"),
