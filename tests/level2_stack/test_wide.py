@@ -35,7 +35,7 @@ def test_many_columns_are_announced_with_the_time_and_the_cheaper_recipe(
     first, second, third = capsys.readouterr().out.splitlines()
     assert "level two: 503 columns: " in first
     assert "cheaper: --recipe wide" in second
-    assert "metadata = [...] in cases.toml" in third
+    assert "metadata = [...] under [columns] in cases.toml" in third
 
 
 @pytest.mark.full
