@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -177,17 +178,18 @@ def repair_header(header: Sequence[str], columns: Collection[str], notes: list[s
     """Return ``header`` without outer blanks, in the spelling of ``columns``; raise InputFault for repeated names."""
     by_lower_case = {name.casefold(): name for name in columns}
     names = [name.strip() for name in header]
+    present = set(names)
     # An exact match comes first, since a table may hold both Target and target.
-    names = [name if name in names and name in columns else _match_case(name, names, by_lower_case) for name in names]
+    names = [name if name in columns else _match_case(name, present, by_lower_case) for name in names]
     repairs = [f"{old!r} as {new!r}" for old, new in zip(header, names, strict=True) if old != new]
     if repairs:
         notes.append(f"column names repaired: {', '.join(repairs[:MOST_SHOWN])}")
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
         raise InputFault(f"column names must be unique; found more than once: {list_names(twice)}")
     return tuple(names)
 
 
-def _match_case(name: str, names: Sequence[str], by_lower_case: dict[str, str]) -> str:
+def _match_case(name: str, names: Collection[str], by_lower_case: dict[str, str]) -> str:
     proper = by_lower_case.get(name.casefold(), name)
     return name if proper in names else proper
