@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.feature_selection import SelectKBest, f_regression
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
 from features.blocks.metadata import NOT_METADATA
@@ -19,6 +22,7 @@ from runtime.tables import read_table
 TABLE = "predictions.parquet"
 SIZES = ("width", "height")  # of a picture: no metadata for level two, but they say which row belongs to which case
 FOLDS = 3
+MOST_FACTS = 300  # columns of a model of them; of more, those that are correlated most with its target
 METADATA, STATISTICS = "a model of the metadata", "a model of the metadata and picture statistics"
 
 
@@ -60,12 +64,21 @@ def metadata_witness(
     test = cases.index[cases["role"] == "test"]
     if facts.empty or len(ranks) < FOLDS * LEAST_ROWS or groups.nunique() < FOLDS:
         return None
-    model = HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=8, early_stopping=False, random_state=0)
+    model = _model(facts.shape[1])
     with threadpool_limits(1):  # threads that wait for each other made these small fits five times slower
         oof = cross_val_predict(model, facts.loc[ranks.index], ranks, groups=groups, cv=GroupKFold(FOLDS))
         on_test = model.fit(facts.loc[ranks.index], ranks).predict(facts.loc[test])
     scores = pd.concat([pd.Series(oof, ranks.index), pd.Series(on_test, test)])
     return _witness(name, scores, cases["role"])
+
+
+def _model(columns: int) -> HistGradientBoostingRegressor | Pipeline:
+    model = HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=8, early_stopping=False, random_state=0)
+    if columns <= MOST_FACTS:
+        return model
+    # A step of the model, so that the columns are chosen without the patients that are predicted.
+    selection = SelectKBest(f_regression, k=MOST_FACTS)
+    return make_pipeline(SimpleImputer(keep_empty_features=True), selection, model)
 
 
 def _numbers(column: pd.Series) -> pd.Series:

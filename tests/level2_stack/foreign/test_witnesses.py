@@ -158,8 +158,11 @@ def test_out_of_fold_rows_that_share_nothing_with_others_are_refused(tmp_path):
         bring(tmp_path / "alone", {"one": networks["one"]})
 
 
-def test_test_scores_of_the_class_benign_are_refused_without_other_networks(tmp_path):
-    table = CASES.assign(age=(CASES["risk"] * 10).round())
+@pytest.mark.parametrize("others", [0, 600])
+def test_test_scores_of_the_class_benign_are_refused_without_other_networks(tmp_path, others):
+    noise = np.random.default_rng(4).normal(size=(len(CASES), others))
+    columns = pd.DataFrame(noise, CASES.index).add_prefix("gene_")
+    table = CASES.assign(age=(CASES["risk"] * 10).round()).join(columns)
     assert not bring(tmp_path / "right", {"one": honest(1)}, table=table).refusals
     reversed_scores = honest(1) * np.where(CASES["role"] == "test", -1, 1)
     with pytest.raises(InputFault, match=r"test.csv: has far less in common with a model of the metadata"):
