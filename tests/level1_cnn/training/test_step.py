@@ -1,4 +1,4 @@
-"""Tests for step.py and gradients.py: schedule, optimiser, step with one graph, averages, exact reset."""
+"""Tests for step.py, optimizer.py and gradients.py: schedule, optimiser, step with one graph, averages, exact reset."""
 
 import keras
 import numpy as np
@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.networks.network import build_network
-from level1_cnn.training.step import Stepper, learning_rates, make_optimizer
+from level1_cnn.training.optimizer import learning_rates, make_optimizer
+from level1_cnn.training.step import Stepper
 from level1_cnn.training_settings import Finetune
 from tests.level1_cnn.drawn_run import tiny_experiment
 
