@@ -66,6 +66,11 @@ class Experiment(Settings):
                     f"an input has side = {view.side}, but crop = {view.crop} of a picture of image_size = "
                     f"{self.image_size} has {pixels} px; lower the side, or raise image_size"
                 )
+        if isinstance(self.training, Finetune) and max(self.training.progressive_sides, default=0) >= self.image_size:
+            raise ValueError(
+                f"progressive_sides = {list(self.training.progressive_sides)} must be below image_size = "
+                f"{self.image_size}, which is the last side by itself"
+            )
         return self
 
     @property

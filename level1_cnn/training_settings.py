@@ -11,6 +11,7 @@ SMALLEST_CROP = 0.3  # share of a side that an input shows at least
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=32)]  # px
 Targets = Literal["binary", "diagnosis3", "diagnosis9"]
 Layers = Literal["last", "all"]
 Precision = Literal["float32", "int8"]
@@ -63,6 +64,8 @@ class Finetune(Settings):
     # focal: cases that are predicted well count less
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: float = Field(default=2.0, ge=0)  # 0 is cross-entropy
+    # Number of last epochs whose loss ranks malignant cases above benign ones, pair by pair, instead of ``loss``
+    auc_margin_epochs: Annotated[int, Field(ge=0)] = later(0)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: both classes count the same
     label_smoothing: Share = 0.05  # targets move by this share towards the middle
     weight_decay: float = Field(default=1e-4, ge=0)  # of kernels, by AdamW
@@ -75,6 +78,8 @@ class Finetune(Settings):
     external: External = "joint"  # joint: external cases in every fold; apart: only in the stage of pretrain
     external_share: Share = 0.0  # among the pictures of an epoch, by repetition or by a sample; 0: each picture once
     keep: Literal["ema", "last", "mean", "best"] = "ema"  # weights that predict; best: chosen on the validation fold
+    # px, rising: the first equal parts of the epochs show smaller pictures; the last part shows those of image_size
+    progressive_sides: tuple[Side, ...] = later(())
     ema_epochs: Positive = 0.5  # memory of the moving average, in epochs
     mean_epochs: Count = 3  # number of last epochs in the mean
     monitor: bool = False  # write the validation fold's AUC after every epoch to history.csv; it decides nothing
@@ -92,6 +97,25 @@ class Finetune(Settings):
             raise ValueError("dropout_samples has no effect while head_dropout = 0; raise it, or leave both out")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs = {self.warmup_epochs:g} is longer than epochs = {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_epochs_for_all_parts(self) -> Self:
+        if self.auc_margin_epochs and self.targets != "binary":
+            raise ValueError(f"auc_margin_epochs is a loss for targets = 'binary', not for {self.targets!r}")
+        if self.auc_margin_epochs >= self.epochs:
+            raise ValueError(
+                f"auc_margin_epochs = {self.auc_margin_epochs} leaves none of the epochs = {self.epochs} to the loss "
+                "that comes first; lower it"
+            )
+        sides = self.progressive_sides
+        if list(sides) != sorted(set(sides)):
+            raise ValueError(f"progressive_sides = {list(sides)} must rise from one side to the next")
+        if len(sides) >= self.epochs:
+            raise ValueError(
+                f"progressive_sides and image_size are {len(sides) + 1} sides, for epochs = {self.epochs}; "
+                "give fewer sides, or as many epochs as sides"
+            )
         return self
 
     @model_validator(mode="after")
@@ -113,7 +137,7 @@ class PictureInput(Settings):
     ``field_of_view`` is the largest central part without the dark corners of a round lens, found in every picture.
     """
 
-    side: int = Field(ge=32)  # px
+    side: Side  # px
     crop: float | Literal["field_of_view"] = 1.0  # share of the sides
 
     @field_validator("crop", mode="before")

@@ -1,4 +1,4 @@
-"""The finetune method: train all weights of a network; its graph is built once and reset exactly for every fold."""
+"""The finetune method: train all weights of a network; its graphs are built once and reset exactly for every fold."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -175,7 +175,9 @@ def _pretrain_settings(settings: Finetune, pretrain: Pretraining) -> Finetune:
     stage_values = {name: getattr(pretrain, name) for name in ("epochs", "learning_rate", "targets", "malignant_share")}
     keep = "ema" if settings.keep == "best" else settings.keep
     head = {"layers": "last", "head": "random"}  # the first head is fitted after the stage
-    return settings.model_copy(update={**stage_values, **head, "keep": keep, "pseudo": None, "external_share": 0.0})
+    parts = {"auc_margin_epochs": 0, "progressive_sides": ()}  # of the epochs of the folds
+    values = {**stage_values, **head, **parts, "keep": keep, "pseudo": None, "external_share": 0.0}
+    return settings.model_copy(update=values)
 
 
 def _facts_of(settings: Finetune, table: pd.DataFrame, rows: TrainingRows) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -48,10 +49,17 @@ class Stage:
         self._batch = plan.training_batch(job.experiment)
         self._epoch_steps = max(1, steps)
         width = len(COLUMNS) if settings.metadata else 0
+
+        def build(side: int) -> keras.Model:
+            """Return the network for pictures of ``side`` px."""
+            experiment = job.network.model_copy(update={"image_size": side})
+            return build_network(experiment, settings, width, scheme=scheme)
+
         with plan.strategy.scope():
-            self.model = build_network(job.network, settings, width, scheme=scheme)
-        loss = make_loss(settings)
-        self.stepper = Stepper(self.model, settings, self._epoch_steps * settings.epochs, plan, loss)
+            self.model = build(job.experiment.image_size)
+            smaller = {side: build(side) for side in settings.progressive_sides}
+        steps = self._epoch_steps * settings.epochs
+        self.stepper = Stepper(self.model, settings, steps, plan, make_loss(settings), smaller=smaller)
 
     @cached_property
     def forward(self) -> Forward:
@@ -108,6 +116,7 @@ class Stage:
         self, epoch: int, batches: Iterator[Any], fit: Fit, history: History, advance: Callable[[int], None]
     ) -> None:
         start, rate = time.perf_counter(), self.stepper.learning_rate
+        self.stepper.begin_epoch(epoch)
         tensors = []  # of the losses; reading one here would make the host wait for the device
         for _ in range(self._epoch_steps):
             tensors.append(self.stepper(next(batches)))

@@ -1,8 +1,9 @@
-"""The training step, on one or several devices: optimiser, traced graph, averages of weights, exact reset."""
+"""The training step, on one or several devices: traced graph, averages of weights, exact reset."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -11,92 +12,52 @@ import tensorflow as tf
 
 from level1_cnn.hardware.devices import Plan, split_batch
 from level1_cnn.networks.stages import stages_after
-from level1_cnn.training.gradients import AccumulatedGradients, Batch, Loss, sort_variables
+from level1_cnn.training.gradients import AccumulatedGradients, Batch, Loss, Pairs, sort_variables
+from level1_cnn.training.optimizer import Rates, learning_rates, make_optimizer
 from level1_cnn.training_settings import Finetune
 
-Rates = Any  # keras.optimizers.schedules.LearningRateSchedule
-
-WARMUP_START = 0.1  # as a share of the peak learning rate; a warm-up from zero wastes its first steps
-CLIP_NORM = 1.0  # highest norm of all gradients together
 SEED_STRIDE = 1_000_003  # between the dropout seeds of two devices: they must not draw the same masks
 
 
-class ReducedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW for gradients that are already sums over all devices.
-
-    Keras clips gradients and checks for overflow before it sums them over the devices, so that two devices would give
-    another result than one. Here the step sums first, and this class prevents Keras from summing a second time.
-
-    ``factors`` are those of the learning rate, one per weight, in the order in which the optimiser is built.
-    """
-
-    def __init__(self, rates: Rates, factors: Sequence[float], **options: Any) -> None:  # noqa: ANN401  Keras' own
-        super().__init__(rates, **options)
-        self._factors = tuple(factors)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:  # noqa: ANN401
-        """Change one weight, with its own share of the learning rate."""
-        super().update_step(gradient, variable, learning_rate * self._factors[self._get_variable_index(variable)])
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:  # noqa: ANN401
-        return list(grads_and_vars)
-
-
-def learning_rates(settings: Finetune, steps: int) -> Rates:
-    """Return a schedule: linear warm-up from a tenth of the peak, then a cosine to zero at the end of ``steps``."""
-    warmup = min(round(settings.warmup_epochs * steps / settings.epochs), steps - 1)
-    peak = settings.learning_rate
-    return keras.optimizers.schedules.CosineDecay(
-        WARMUP_START * peak, steps - warmup, alpha=0.0, warmup_target=peak, warmup_steps=warmup
-    )
-
-
-def make_optimizer(
-    settings: Finetune, rates: Rates, plan: Plan, variables: Sequence[Any], stages_after: Mapping[str, int]
-) -> keras.optimizers.Optimizer:
-    """Return AdamW for ``variables``, with loss scaling where gradients are float16.
-
-    ``stages_after`` maps the path of a weight to the number of stages after its own, each of which multiplies its
-    learning rate by ``settings.stage_decay`` (discriminative rates: Howard and Ruder 2018, arXiv 1801.06146). Weight
-    decay applies to kernels, not to variables with fewer than two axes (biases, normalisation). Gradients are clipped
-    by their global norm (Pascanu et al. 2013), after their sum over the devices.
-    """
-    factors = [settings.stage_decay ** stages_after.get(variable.path, 0) for variable in variables]
-    inner = ReducedAdamW(rates, factors, weight_decay=settings.weight_decay, global_clipnorm=CLIP_NORM)
-    inner.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
-    # float16 gradients underflow unless the loss is scaled up first.
-    optimizer = keras.optimizers.LossScaleOptimizer(inner) if plan.precision == "mixed_float16" else inner
-    optimizer.build(list(variables))
-    return optimizer
-
-
 class Stepper:
-    """Train one network step by step; the graph is traced once and used for every fold and seed.
+    """Train one network step by step; the graph is traced once per side and used for every fold and seed.
 
     ``model`` must be built under ``plan.strategy.scope()``; its outputs are [features, logits]. ``steps`` is the length
-    of the whole schedule of ``settings.epochs``; ``rates`` replaces that schedule (for a range test). The loss is
-    sum(weight * loss) / sum(weight) over the global batch. Batch normalisation uses one device's part of the batch;
-    its moving statistics are the mean over the devices.
+    of the whole schedule of ``settings.epochs``; ``rates`` replaces that schedule (for a range test). ``smaller`` maps
+    every side of ``settings.progressive_sides`` to the same network for that side: it is called with the values of the
+    variables of ``model``, and its own are not used. The loss is sum(weight * loss) / sum(weight) over the global
+    batch, with the loss of pairs in the last ``settings.auc_margin_epochs``. Batch normalisation uses one device's part
+    of the batch; its moving statistics are the mean over the devices.
     """
 
     def __init__(
-        self, model: keras.Model, settings: Finetune, steps: int, plan: Plan, loss: Loss, *, rates: Rates | None = None
+        self,
+        model: keras.Model,
+        settings: Finetune,
+        steps: int,
+        plan: Plan,
+        loss: Loss,
+        *,
+        rates: Rates | None = None,
+        smaller: Mapping[int, keras.Model] | None = None,
     ) -> None:
         self.traces = 0  # how often the graph was built
         self._model, self._settings, self._plan = model, settings, plan
         self._variables = sort_variables(model)
         self._sources = [*self._variables.weights, *self._variables.moving]  # of the averages
         self._decay = math.exp(-settings.epochs / (settings.ema_epochs * steps))
+        self._memory_decay = math.exp(-settings.epochs / steps)  # of the loss of pairs: one epoch
         with plan.strategy.scope():
             schedule = rates or learning_rates(settings, steps)
             self._optimizer = make_optimizer(settings, schedule, plan, self._variables.weights, stages_after(model))
-            self._ema = [_local_copy(variable) for variable in self._sources] if settings.keep == "ema" else []
+            self._ema = [_local_copy(v.numpy()) for v in self._sources] if settings.keep == "ema" else []
+            self._memory = [_local_copy(np.zeros((2, 2), np.float32))] if settings.auc_margin_epochs else []
         self._sums: list[np.ndarray] = []
         self._epochs_in_sum = 0
-        gradients = AccumulatedGradients(model, loss, settings.accumulation)
-        # On a TPU the strategy compiles the whole step; elsewhere only the part without communication is compiled.
-        compiles = plan.xla and plan.kind != "TPU"
-        self._gradients = tf.function(gradients, jit_compile=True) if compiles else gradients
+        self._side: int = model.inputs[0].shape[1]  # px, of the network in this epoch
+        networks = {**(smaller or {}), self._side: model}
+        self._gradients = {side: self._gradients_of(network, loss) for side, network in networks.items()}
+        self._uses_pairs = False  # in this epoch
         self._step = tf.function(self._on_all_devices)
         self._start = self.state()
 
@@ -105,7 +66,8 @@ class Stepper:
 
         A batch that does not come from ``devices.distribute`` is split over the devices of this host.
         """
-        return self._step(split_batch(self._plan, batch))
+        uses_pairs = tf.constant(self._uses_pairs) if self._memory else None  # as a tensor, it needs no second graph
+        return self._step(split_batch(self._plan, batch), self._side, uses_pairs)
 
     @property
     def learning_rate(self) -> float:
@@ -157,6 +119,13 @@ class Stepper:
         _assign(self._ema, [variable.numpy() for variable in self._sources[: len(self._ema)]])
         self._start = self.state()
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the side of the pictures and the loss of ``epoch`` (from 0); before the first call, the last side."""
+        settings = self._settings
+        sides = [*settings.progressive_sides, self._model.inputs[0].shape[1]]
+        self._side = sides[epoch * len(sides) // settings.epochs]
+        self._uses_pairs = epoch >= settings.epochs - settings.auc_margin_epochs
+
     def end_epoch(self, epoch: int) -> None:
         """Add the weights to the mean of the last epochs, if keep = "mean" and ``epoch`` (from 0) is among them."""
         if self._settings.keep != "mean" or epoch < self._settings.epochs - self._settings.mean_epochs:
@@ -192,27 +161,37 @@ class Stepper:
         )
 
     def _named_variables(self) -> dict[str, Any]:
-        groups = {"model": self._model.variables, "optimizer": self._optimizer.variables, "ema": self._ema}
+        groups = {"model": self._model.variables, "optimizer": self._optimizer.variables}
+        groups |= {"ema": self._ema, "memory": self._memory}
         return {f"{group}/{i:04d}": variable for group, members in groups.items() for i, variable in enumerate(members)}
 
-    def _on_all_devices(self, batch: Batch) -> tf.Tensor:
-        self.traces += 1
-        strategy = self._plan.strategy
-        return strategy.experimental_local_results(strategy.run(self._on_one_device, args=(batch,)))[0]
+    def _gradients_of(self, network: keras.Model, loss: Loss) -> Any:  # noqa: ANN401  a function
+        gradients = AccumulatedGradients(network, loss, self._settings.accumulation, self._side)
+        # On a TPU the strategy compiles the whole step; elsewhere only the part without communication is compiled.
+        compiles = self._plan.xla and self._plan.kind != "TPU"
+        return tf.function(gradients, jit_compile=True) if compiles else gradients
 
-    def _on_one_device(self, batch: Batch) -> tf.Tensor:
+    def _on_all_devices(self, batch: Batch, side: int, uses_pairs: tf.Tensor | None) -> tf.Tensor:
+        self.traces += 1
+        strategy, step = self._plan.strategy, partial(self._on_one_device, self._gradients[side])
+        return strategy.experimental_local_results(strategy.run(step, args=(batch, uses_pairs)))[0]
+
+    def _on_one_device(self, gradients_of: Any, batch: Batch, uses_pairs: tf.Tensor | None) -> tf.Tensor:  # noqa: ANN401
         """Sum loss and gradients over the devices, then make the same change on each of them."""
         context, add = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
         total = context.all_reduce(add, tf.reduce_sum(batch[2]))
         values = self._variables.tensors()
         shift = tf.cast(context.replica_id_in_sync_group, tf.int64) * tf.constant([SEED_STRIDE, 0], tf.int64)
         values = values._replace(seeds=[seed + shift for seed in values.seeds])
-        outcome = self._gradients(values, batch, total, self._optimizer.scale_loss(tf.constant(1.0)))
+        pairs = Pairs(uses_pairs, tf.convert_to_tensor(self._memory[0])) if self._memory else None
+        outcome = gradients_of(values, batch, total, self._optimizer.scale_loss(tf.constant(1.0)), pairs)
         loss, gradients, moving = context.all_reduce(add, (outcome.loss, list(outcome.gradients), list(outcome.moving)))
         moving = [value / self._plan.replicas for value in moving]
         context.merge_call(self._write_forward, args=(moving, [seed - shift for seed in outcome.seeds]))
         self._optimizer.apply(gradients, self._variables.weights)
         self._move_averages()
+        for memory in self._memory:
+            memory.assign(self._memory_decay * memory + context.all_reduce(add, outcome.sums))
         return loss
 
     def _write_forward(self, strategy: tf.distribute.Strategy, moving: Any, seeds: Any) -> None:  # noqa: ANN401
@@ -229,10 +208,10 @@ class Stepper:
             average.assign(decay * average + (1 - decay) * variable.value)
 
 
-def _local_copy(variable: Any) -> tf.Variable:  # noqa: ANN401
-    """Return a copy that each device updates itself; all make the same updates, so no communication is needed."""
+def _local_copy(value: np.ndarray) -> tf.Variable:
+    """Return a variable that each device updates itself; all make the same updates, so no communication is needed."""
     first, on_read = tf.VariableAggregation.ONLY_FIRST_REPLICA, tf.VariableSynchronization.ON_READ
-    return tf.Variable(variable.numpy(), trainable=False, synchronization=on_read, aggregation=first)
+    return tf.Variable(value, trainable=False, synchronization=on_read, aggregation=first)
 
 
 def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:

@@ -31,6 +31,33 @@ def test_a_users_toml_file_is_a_model_named_after_the_file(tmp_path: Path) -> No
     assert isinstance(experiment.training, Finetune)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('auc_margin_epochs = 1\ntargets = "diagnosis9"', "a loss for targets = 'binary', not for 'diagnosis9'"),
+        ("auc_margin_epochs = 2", "auc_margin_epochs = 2 leaves none of the epochs = 2 to the loss that comes first"),
+        ("progressive_sides = [64, 48]", r"progressive_sides = \[64, 48\] must rise"),
+        ("progressive_sides = [48, 64]", "progressive_sides and image_size are 3 sides, for epochs = 2"),
+        ("progressive_sides = [16]", r"progressive_sides.* = 16: Input should be greater than or equal to 32"),
+        ("progressive_sides = [96]", r"progressive_sides = \[96\] must be below image_size = 96"),
+    ],
+)
+def test_parts_of_the_epochs_that_make_no_sense_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    text = FINETUNE_TOML.replace("image_size = 32", "image_size = 96") + line
+    with pytest.raises(InputFault, match=message):
+        find_experiments("laptop", [write_model(tmp_path, "mine", text)])
+
+
+def test_settings_that_were_added_later_are_recorded_only_where_they_are_used(tmp_path: Path) -> None:
+    text = FINETUNE_TOML.replace("image_size = 32", "image_size = 96")
+    parts = "progressive_sides = [64]\nauc_margin_epochs = 1\n"
+    models = [write_model(tmp_path, name, text + lines) for name, lines in {"plain": "", "parts": parts}.items()]
+    settings = {name: each.model_dump()["training"] for name, each in find_experiments("laptop", models).items()}
+    extra = {"progressive_sides": (64,), "auc_margin_epochs": 1}
+    assert settings["parts"] == settings["plain"] | extra
+    assert not settings["plain"].keys() & extra.keys()
+
+
 def test_a_setting_of_the_other_method_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputFault, match=r"unknown key 'training\.frozen\.epochs'"):
         find_experiments("laptop", [write_model(tmp_path, "mine", FROZEN_TOML + "epochs = 3\n")])

@@ -23,6 +23,7 @@ from runtime.files import check_writable
 from runtime.run_folder import Run
 from tests.command_line import run_melstack
 from tests.features.small_clinic import small_clinic
+from tests.level1_cnn.drawn_run import FINETUNE_TOML
 from tests.level2_stack.foreign.foreign_files import write_foreign
 from tests.sources import ROOT
 from tests.tiny_project import MODELS
@@ -50,6 +51,7 @@ REFUSALS = {
     ),
     "profile": Refusal("submission --profile gpuu", "did you mean 'gpu'?"),
     "model": Refusal("submission --models lite0_96_frosen", "did you mean 'lite0_96_frozen'?"),
+    "parts_of_epochs": Refusal("oof --models {folder}/parts.toml", "progressive_sides = [48] must be below image_size"),
     "model_without_extra": Refusal("oof --profile external", "needs external pictures for training"),
     "prevalence": Refusal("submission --prevalence 1.76", "is not a share between 0 and 1"),
     "devices": Refusal("submission --devices gpuu", "is not one of auto, cpu"),
@@ -103,6 +105,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "cnn.toml").write_text(MODELS["frozen"])
+    (tmp_path / "parts.toml").write_text(FINETUNE_TOML + "progressive_sides = [48]\n")
     (tmp_path / "repeats.toml").write_text("repeats = 3\n")
     write_foreign(tmp_path / "intact", "cnn", table(TRAIN), table(TEST))
     write_foreign(tmp_path / "others", "cnn", table(["x1", "x2"]), table(TEST))

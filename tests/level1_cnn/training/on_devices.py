@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from level1_cnn.hardware.devices import distribute, plan_devices
+from level1_cnn.hardware.devices import Plan, distribute, plan_devices
 from level1_cnn.networks.network import build_network
 from level1_cnn.training.step import Stepper
 from level1_cnn.training_settings import Finetune
@@ -28,10 +28,7 @@ def train(devices: str, target: str) -> None:
         train_batch_norm=False,
         head_dropout=0,
     )
-    keras.utils.set_random_seed(0)
-    with plan.strategy.scope():
-        network = build_network(tiny_experiment(settings), settings)
-    stepper = Stepper(network, settings, STEPS, plan, _loss)
+    stepper = _stepper(settings, plan)
 
     def make_batches(shard: tuple[int, int]) -> tf.data.Dataset:
         count, index = shard
@@ -46,7 +43,12 @@ def train(devices: str, target: str) -> None:
     state = stepper.state()
     stepper.reset()
     second = run()
-    results = {"losses": losses, "second": second, "traces": stepper.traces, "replicas": plan.replicas}
+    ranking = _stepper(settings.model_copy(update={"auc_margin_epochs": 1}), plan)
+    pairs = []
+    for step, batch in enumerate(distribute(plan, make_batches)):
+        ranking.begin_epoch(step * 2 // STEPS)
+        pairs.append(float(ranking(batch)))
+    results = {"losses": losses, "second": second, "traces": stepper.traces, "replicas": plan.replicas, "pairs": pairs}
     np.savez(target, chief=plan.is_chief, **results, **{name.replace("/", "_"): value for name, value in state.items()})
 
 
@@ -73,6 +75,13 @@ def train_in_float16(target: str) -> None:
     equal = all(np.array_equal(*pair) for pair in copies)
     statistics = max(float(np.abs(v.numpy()).max()) for v in network.variables if v.name == "moving_mean")
     np.savez(target, changes=changes, equal=equal, statistics=statistics, count=len(copies), traces=stepper.traces)
+
+
+def _stepper(settings: Finetune, plan: Plan) -> Stepper:
+    keras.utils.set_random_seed(0)
+    with plan.strategy.scope():
+        network = build_network(tiny_experiment(settings), settings)
+    return Stepper(network, settings, STEPS, plan, _loss)
 
 
 def _loss(logits, targets):

@@ -43,11 +43,11 @@ def read(file: Path) -> dict[str, np.ndarray]:
 
 
 def differences(first, second) -> dict[str, float]:
-    """Return the largest absolute difference of losses, weights, optimiser state and averages."""
+    """Return the largest absolute difference of losses, weights, optimiser state, averages and losses of pairs."""
     groups: dict[str, float] = {}
     for name in first:
         group = name.split("_")[0]
-        if group in {"losses", "model", "optimizer", "ema"}:
+        if group in {"losses", "model", "optimizer", "ema", "pairs"}:
             groups[group] = max(groups.get(group, 0.0), float(np.abs(first[name] - second[name]).max()))
     return groups
 
@@ -74,7 +74,7 @@ def test_two_devices_give_the_result_of_one(single, folder) -> None:
     two = read(folder / "two.npz")
     assert (int(single["replicas"]), int(two["replicas"]), int(two["traces"])) == (1, 2, 1)
     largest = differences(single, two)
-    assert set(largest) == {"losses", "model", "optimizer", "ema"}
+    assert set(largest) == {"losses", "model", "optimizer", "ema", "pairs"}
     assert max(largest.values()) < 1e-5
     assert np.array_equal(two["losses"], two["second"])
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.folder.layout import Request
 from features.freeze_cases import freeze_cases
+from level1_cnn.augment.settings import Augmentation
 from level1_cnn.data.shards import decode_pictures
 from level1_cnn.experiment import read_experiment
 from level1_cnn.hardware.devices import Plan
@@ -20,6 +22,7 @@ from level1_cnn.job import Job
 from level1_cnn.networks.head import head_of
 from level1_cnn.training.checkpoint import STATE, load_state, load_weights
 from level1_cnn.training.finetune import FinetuneTrainer
+from level1_cnn.training.fit import Fit, Stage
 from level1_cnn.training.frozen import FrozenTrainer
 from melstack.options import NetworkOptions
 from melstack.steps import training
@@ -51,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     table.assign(diagnosis=table["target"].map({0: "nevus", 1: "melanoma"})).to_csv(extra / "train.csv", index=False)
     run = Run(folder / "runs" / "run")
     freeze_cases(run, Request(data, extra=(extra,), folds=FOLDS))
-    decode_pictures(run, run.read_cases(), [32])
+    decode_pictures(run, run.read_cases(), [32, 48])
     return run
 
 
@@ -61,9 +64,9 @@ def open_trainer(job: Job) -> FinetuneTrainer:
     return FinetuneTrainer(job, job.experiment.training, PLAN, job.run.read_cases())
 
 
-def trainer(run: Run, name: str, **changes: object) -> FinetuneTrainer:
+def trainer(run: Run, name: str, side: int = 32, **changes: object) -> FinetuneTrainer:
     training = {"method": "finetune", "epochs": 3, "batch_size": 8, "learning_rate": 0.01, **changes}
-    return open_trainer(Job(run, name, tiny_experiment(training), "{}"))
+    return open_trainer(Job(run, name, tiny_experiment(training, image_size=side), "{}"))
 
 
 @pytest.fixture(scope="module")
@@ -146,20 +149,44 @@ def test_a_training_killed_after_an_epoch_continues_to_the_same_predictions(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = second.stage._run_epoch
+    kill_after_two_epochs(second.stage, lambda: second.fit_fold(1, tmp_path), monkeypatch)
+    content = load_state(tmp_path / STATE)
+    assert content is not None
+    assert content[1] == 2
+    assert_same(first.fit_fold(1, tmp_path), reference)
+
+
+def kill_after_two_epochs(stage: Stage, train: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call ``train``, and kill the training by ``stage`` when its third epoch begins."""
+    original = stage._run_epoch
 
     def run_epoch_or_die(epoch: int, *rest: object) -> None:
         if epoch == 2:
             raise KillSignal
         original(epoch, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(second.stage, "_run_epoch", run_epoch_or_die)
-    with pytest.raises(KillSignal):
-        second.fit_fold(1, tmp_path)
-    content = load_state(tmp_path / STATE)
-    assert content is not None
-    assert content[1] == 2
-    assert_same(first.fit_fold(1, tmp_path), reference)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_run_epoch", run_epoch_or_die)
+        with pytest.raises(KillSignal):
+            train()
+
+
+def test_a_training_in_parts_traces_every_side_once_and_continues_after_a_kill(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"progressive_sides": (32,), "auc_margin_epochs": 1, "augmentation": Augmentation().only("dihedral")}
+    model = trainer(run, "parts", side=48, external="apart", **parts)
+    stepper, rows = model.stage.stepper, model.rows_of(1)
+    first, second = (Fit(rows, tmp_path / name, 1, name) for name in ("whole", "killed"))
+    for fit in (first, second):
+        fit.folder.mkdir()
+    history, weights = model.stage.run(first), stepper.weights()
+    kill_after_two_epochs(model.stage, lambda: model.stage.run(second), monkeypatch)
+    stepper.begin_epoch(0)  # another process does not know the epochs of the first one
+    pd.testing.assert_series_equal(model.stage.run(second)["loss"], history["loss"])
+    for path, value in stepper.weights().items():
+        np.testing.assert_allclose(value, weights[path], atol=1e-5)
+    assert stepper.traces == 2
 
 
 def test_a_fit_killed_after_its_last_epoch_only_predicts(

@@ -1,4 +1,4 @@
-"""Tests for step.py and gradients.py: schedule, optimiser, step with one graph, averages, exact reset."""
+"""Tests for step.py, optimizer.py and gradients.py: schedule, optimiser, step with one graph, averages, exact reset."""
 
 import keras
 import numpy as np
@@ -7,7 +7,10 @@ import tensorflow as tf
 
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.networks.network import build_network
-from level1_cnn.training.step import Stepper, learning_rates, make_optimizer
+from level1_cnn.networks.pair_loss import class_sums, pair_loss
+from level1_cnn.networks.stages import resample, resizing_matrix
+from level1_cnn.training.optimizer import learning_rates, make_optimizer
+from level1_cnn.training.step import Stepper
 from level1_cnn.training_settings import Finetune
 from tests.level1_cnn.drawn_run import tiny_experiment
 
@@ -19,9 +22,9 @@ def finetune(**changes) -> Finetune:
     return Finetune(method="finetune", **{**defaults, **changes})
 
 
-def network(settings: Finetune, metadata_width: int = 0) -> keras.Model:
+def network(settings: Finetune, metadata_width: int = 0, side: int = 32) -> keras.Model:
     keras.utils.set_random_seed(0)
-    return build_network(tiny_experiment(settings), settings, metadata_width)
+    return build_network(tiny_experiment(settings, image_size=side), settings, metadata_width)
 
 
 def make_stepper(settings: Finetune, plan: Plan = PLAN, steps: int = 20) -> Stepper:
@@ -148,11 +151,68 @@ def test_four_parts_of_a_batch_give_the_result_of_the_whole_batch(plain: Stepper
 
 def test_the_size_of_the_graph_does_not_depend_on_the_number_of_parts(parts: Stepper) -> None:
     def operations(stepper: Stepper) -> int:
-        graph = stepper._step.get_concrete_function(batch()).graph
+        graph = stepper._step.get_concrete_function(batch(), 32, None).graph
         inner = graph._functions.values() if hasattr(graph, "_functions") else ()
         return len(graph.get_operations()) + sum(len(function.graph.get_operations()) for function in inner)
 
     assert operations(parts) == operations(make_stepper(finetune(train_batch_norm=False, accumulation=2)))
+
+
+@pytest.fixture(scope="module", params=[1, 4], ids=["one part", "four parts"])
+def ranking(request: pytest.FixtureRequest) -> Stepper:
+    """Return a stepper whose last epoch of two has the loss of pairs."""
+    return make_stepper(finetune(train_batch_norm=False, epochs=2, auc_margin_epochs=1, accumulation=request.param))
+
+
+def test_the_last_epochs_have_the_loss_of_pairs_in_the_same_graph(ranking: Stepper, plain: Stepper) -> None:
+    ranking.reset()
+    (pictures, _), targets, weights = batch()
+    ranking.begin_epoch(0)
+    assert float(ranking(batch())) == pytest.approx(float(plain(batch())), rel=1e-5)
+    losses(ranking, 2)
+    ranking.begin_epoch(1)
+    for _ in range(2):
+        logits, memory = ranking._model(pictures, training=False)[1], ranking.state()["memory/0000"]
+        expected = np.average(pair_loss(logits, targets, memory), weights=weights)
+        assert float(ranking(batch())) == pytest.approx(expected, rel=1e-5)
+        decay = np.exp(-2 / 20)  # of the memory, per step: an epoch is ten of the twenty steps
+        sums = class_sums(logits, targets, weights)
+        np.testing.assert_allclose(ranking.state()["memory/0000"], decay * memory + sums, rtol=1e-5)
+    assert ranking.traces == 1
+
+
+def test_a_training_with_the_loss_of_pairs_continues_from_its_state(ranking: Stepper) -> None:
+    ranking.reset()
+    ranking.begin_epoch(0)
+    losses(ranking, 3)
+    state = ranking.state()
+    ranking.begin_epoch(1)
+    rest, end = losses(ranking, 3), ranking.state()
+    ranking.reset()
+    ranking.set_state(state)
+    assert losses(ranking, 3) == rest
+    assert equal(ranking.state(), end)
+
+
+def test_the_first_parts_of_the_epochs_train_the_network_on_smaller_pictures(plain: Stepper) -> None:
+    settings = finetune(train_batch_norm=False, progressive_sides=(32,))  # 32 px in three of five epochs
+    smaller = {32: network(finetune(train_batch_norm=False))}
+    stepper = Stepper(network(settings, side=48), settings, 20, PLAN, cross_entropy, smaller=smaller)
+    (small, metadata), targets, weights = batch()
+    large = resample(small, resizing_matrix(32, 48, 1.0))
+    same = resample(large, resizing_matrix(48, 32, 1.0))
+    for epoch in range(3):
+        stepper.begin_epoch(epoch)
+        loss = float(stepper(((large, metadata), targets, weights)))
+        assert loss == pytest.approx(float(plain(((same, metadata), targets, weights))), rel=1e-5)
+    assert stepper.traces == 1
+    for name, value in plain.state().items():
+        np.testing.assert_allclose(stepper.state()[name], value, atol=1e-5)
+    for epoch in (3, 4):
+        stepper.begin_epoch(epoch)
+        expected = np.average(cross_entropy(stepper._model(large)[1], targets), weights=weights)
+        assert float(stepper(((large, metadata), targets, weights))) == pytest.approx(expected, rel=1e-5)
+    assert stepper.traces == 2
 
 
 def test_each_part_has_its_own_dropout_and_changes_the_batch_statistics() -> None:
