@@ -36,6 +36,8 @@ def test_many_columns_are_announced_with_the_time_and_the_cheaper_recipe(
     assert "level two: 503 columns: " in first
     assert "cheaper: --recipe wide" in second
     assert "metadata = [...] under [columns] in cases.toml" in third
+    announce_wide(wide_design(MANY), read_recipe(recipe_file("wide")), 1)
+    assert "cheaper" not in capsys.readouterr().out
 
 
 @pytest.mark.full
