@@ -202,9 +202,7 @@ def requeue(
 
 @app.command("student")
 def student(
-    run: Path,
-    networks: list[str],
-    draws: Annotated[int, typer.Option(min=1, help="permutations of the labels")] = 3,
+    run: Path, networks: list[str], draws: Annotated[int, typer.Option(min=1, help="permutations of the labels")] = 3
 ) -> None:
     """Measure what a head seems to reach that learns from the frozen NETWORKS of RUN, also on permuted labels."""
     from benchmarks.student import run_students
@@ -225,15 +223,12 @@ def fuzz_bundles(
     from benchmarks.fuzzing.trial import count_outcomes, outcome_table
 
     outcomes = {kind: count_outcomes(kind, files, seed, seconds, failures) for kind in only or kinds()}
-    table = outcome_table(outcomes)
-    say(table.to_string())
+    say((table := outcome_table(outcomes)).to_string())
     raise typer.Exit(1 if table[["error", "crash", "hang"]].to_numpy().any() else 0)
 
 
 @app.command("results")
-def results(
-    only: Annotated[str | None, typer.Option(help="measure these results ('a b') again, or all")] = None,
-) -> None:
+def results(only: Annotated[str | None, typer.Option(help="measure these ('a b') again, or all")] = None) -> None:
     """Write docs/results.md from docs/results.toml; with ONLY, run a result's command and compare old and new."""
     from benchmarks.results_file import PAGE, read_results
     from benchmarks.results_page import results_page
