@@ -91,7 +91,7 @@ def try_server(
     attacks: Annotated[float, typer.Option(min=0, max=1, help="share of pictures that attack the decoder")] = 0,
 ) -> None:
     """Test the page under load in a separate process: latency, memory; wrong answers end with exit code 1."""
-    from benchmarks.page_under_load import run_trial
+    from benchmarks.server.page_under_load import run_trial
 
     raise typer.Exit(1 if run_trial(options.bundle_folder, options.data_folder, minutes, clients, attacks) else 0)
 
@@ -103,7 +103,7 @@ def batch_speed(
     patients: Annotated[int, typer.Option(min=2, help="patients with one picture each")] = 1000,
 ) -> None:
     """Time a batch through the server, and `predict` on the same pictures; other probabilities: exit code 1."""
-    from benchmarks.batch_speed import run_batch_trial
+    from benchmarks.server.batch_speed import run_batch_trial
 
     raise typer.Exit(0 if run_batch_trial(options.bundle_folder, options.data_folder, patients) else 1)
 

@@ -1,7 +1,7 @@
-"""Level one: from pictures to out-of-fold probabilities, the only place that uses TensorFlow and ONNX Runtime.
+"""Level one: from pictures to out-of-fold probabilities, the only place that uses TensorFlow.
 
-Importing the package imports neither; only the modules that need them do. ONNX Runtime sends usage data to Microsoft
-from version 1.32 on unless a variable of the environment forbids it before its import, which the package does.
+Importing the package does not import TensorFlow; only the modules that need TensorFlow import it. ONNX Runtime 1.32
+sends usage data to Microsoft unless a variable of the environment forbids it before its import, as is done here.
 """
 
 import os

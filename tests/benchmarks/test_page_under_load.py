@@ -6,7 +6,14 @@ from random import Random
 import httpx
 import pytest
 
-from benchmarks.page_under_load import IDLE_SECONDS, KINDS, AnswerCheck, Question, random_question, request_content
+from benchmarks.server.page_under_load import (
+    IDLE_SECONDS,
+    KINDS,
+    AnswerCheck,
+    Question,
+    random_question,
+    request_content,
+)
 from melstack.bundle.serving.limits import Limits
 from tests.melstack.bundle.serving.doubles import PageServer, jpeg
 

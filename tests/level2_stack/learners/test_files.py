@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from level2_stack import learners
-from level2_stack.learner_contract import HasStages, Predict
+from level2_stack.learner_contract import HasStages, Predict, match_columns
 from level2_stack.learners import ridge
 from runtime.errors import InputFault
 
@@ -96,7 +96,7 @@ def test_a_damaged_model_is_refused_by_its_file_name(name: str, tmp_path: Path) 
 def test_ridge_encodes_columns_as_scikit_learn_does() -> None:
     X, y = table(), np.arange(ROWS) % 2.0
     regression = ridge.fit(ridge.Params(knots=6), X, y, groups=np.arange(ROWS).astype(object), seed=0)
-    for rows in (X, ridge.match_columns(unusual_rows(), X)):
+    for rows in (X, match_columns(unusual_rows(), X)):
         np.testing.assert_allclose(
             regression.encoder.columns(rows), by_scikit_learn(X).transform(rows), rtol=1e-12, atol=1e-12
         )

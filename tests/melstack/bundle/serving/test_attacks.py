@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.attack_files import ATTACKS
+from benchmarks.server.attack_files import ATTACKS
 from melstack.bundle.serving.decoding.decoders import DecodedPicture, Decoders, Order
 from melstack.bundle.serving.limits import Limits
 from tests.melstack.bundle.serving.doubles import jpeg

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.attack_files import ATTACKS, attack_file
+from benchmarks.server.attack_files import ATTACKS, attack_file
 from features.cases.new_cases import read_new_cases
 from features.folder.data_folder import DataFolder
 from runtime.errors import InputFault
@@ -46,7 +46,7 @@ class Question:
     kind: str
     pictures: tuple[int, ...]
     age: int
-    attack: str = ""  # of benchmarks.attack_files
+    attack: str = ""  # of benchmarks.server.attack_files
 
     @property
     def path(self) -> str:

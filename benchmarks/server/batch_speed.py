@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from benchmarks.page_under_load import Server
+from benchmarks.server.page_under_load import Server
 from features.pictures.suffixes import KIND_OF_SUFFIX
 from runtime.errors import InputFault
 from runtime.progress import say
