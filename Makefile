@@ -146,7 +146,7 @@ notebooks: $(PUBLISH) ## run the notebooks of examples/, as they are: build/note
 # A wheel is only good if it works where the checkout is not: the demo runs from an environment that has the wheel alone.
 RELEASE := build/release
 release: $(PUBLISH) ## wheel and source distribution, checked; the demo run from an environment with the wheel alone; the list of parts
-	@rm -rf $(RELEASE) && $(BIN)/python -m build --outdir $(RELEASE) . >$(RELEASE).log 2>&1 || { tail -n 20 $(RELEASE).log; exit 1; }
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE) && $(BIN)/python -m build --outdir $(RELEASE) . >$(RELEASE).log 2>&1 || { tail -n 20 $(RELEASE).log; exit 1; }
 	@$(BIN)/python -m twine check --strict $(RELEASE)/*.whl $(RELEASE)/*.tar.gz
 	@python3 -m venv $(RELEASE)/environment && $(RELEASE)/environment/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(RELEASE)/environment/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(RELEASE)/*.whl
