@@ -105,7 +105,7 @@ def _score_fit(task: Task, table: Table, *, stages: Mapping[str, Sequence[float]
     if fit.model is None or fit.test_scores is None:
         raise ValueError("an outer fit keeps its model and scores the test rows")
     score = np.concatenate([fit.fold_scores[fold][stage], fit.test_scores[stage]])
-    return MemberScores(score, split_by_column(fit.model, task.learner, table.X.iloc[rows], share, stage))
+    return MemberScores(score, split_by_column(fit.model, task.learner, table.X.iloc[rows], share))
 
 
 def stage_of(shares: Sequence[float] | None, fold: int) -> tuple[float, int]:
@@ -117,21 +117,21 @@ def stage_of(shares: Sequence[float] | None, fold: int) -> tuple[float, int]:
     return share, 0 if shares is None else STAGES.index(share)
 
 
-def split_by_column(model: Model, learner: str, X: pd.DataFrame, share: float, stage: int) -> Split:
+def split_by_column(model: Model, learner: str, X: pd.DataFrame, share: float) -> Split:
     """Return what every column of ``X`` (n rows of a design) adds to the logit of a fitted ``model``."""
     own_columns = select_columns(learner, X)
-    contributions = _contributions(model, own_columns, stage, share)
+    contributions = _contributions(model, own_columns, share)
     parts = np.zeros(X.shape)
     parts[:, X.columns.get_indexer(own_columns.columns)] = contributions[:, :-1]
     return Split(parts, contributions[:, -1])
 
 
-def _contributions(model: Model, X: pd.DataFrame, stage: int, share: float) -> Floats:
+def _contributions(model: Model, X: pd.DataFrame, share: float) -> Floats:
     """Return the parts of the model's logit, then the base, corrected for thinned negatives; (n, columns + 1)."""
     if not len(X):
         return np.zeros((0, X.shape[1] + 1))
     if not isinstance(model.predict, HasContributions):
-        return split_by_hiding(lambda rows: np.asarray(model.margins(rows)[stage], dtype=np.float64), X)
+        return split_by_hiding(lambda rows: np.asarray(model.margin(rows, share), dtype=np.float64), X)
     parts = model.predict.contributions(X, share)
     parts[:, -1] += model.correction
     return parts

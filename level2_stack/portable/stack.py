@@ -103,11 +103,11 @@ class PortableStack:
         return apply_function(blend, self._calibration(fold))
 
     def _by_seed(self, X: pd.DataFrame, own_rows: pd.DataFrame, member: Member, fold: int) -> Iterator[MemberScores]:
-        share, stage = stage_of(member.rounds, fold)
+        share, _ = stage_of(member.rounds, fold)
         empty = Split(np.zeros((0, 0)), np.zeros(0))
         for model in self.models[member.name, fold]:
             score = model.margin(select_columns(member.name, X), share)
-            split = split_by_column(model, member.name, own_rows, share, stage) if len(own_rows) else empty
+            split = split_by_column(model, member.name, own_rows, share) if len(own_rows) else empty
             yield MemberScores(score, split)
 
     def _calibration(self, fold: int) -> Callable[[Floats], Floats]:
