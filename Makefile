@@ -73,6 +73,7 @@ augment-sheet: ## MODEL's augmentations on pictures of the run, on one PNG
 lr-find: ## range test of MODEL's learning rate on the training rows of one fold
 tune: ## search MODEL's settings within the ranges of SEARCH, on training folds alone
 bundle: ## the bundle alone;   SLIM=0.005: one with the fewest networks within that loss of AUC
+distil: ## one frozen network (MODEL) that imitates the finished stack: one ONNX file, and its loss of AUC
 ##@ Maintaining
 verify: ## every file of RUN against its digest: intact, damaged or stale
 check-bundle: ## every file of BUNDLE against its digest, its signature, and whether its models can be loaded

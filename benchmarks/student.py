@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from level1_cnn.training.linear_head import fit_head
 from runtime.errors import InputFault
 from runtime.progress import say, track
 from runtime.run_folder import Run
@@ -54,8 +52,7 @@ def _aucs(points: Sequence[Floats], y: Floats, folds: NDArray[np.int_]) -> list[
         others = folds != fold
         without = np.mean([_out_of_fold(each[others], y[others], folds[others]) for each in points], axis=0)
         for row, soft in enumerate((teacher[others], without)):
-            student = fit_soft(points[0][others], expit(soft))
-            scores[row, ~others] = student.decision_function(points[0][~others])
+            scores[row, ~others] = _logits(points[0], others, expit(soft), folds)
     return [float(roc_auc_score(y, score)) for score in (_out_of_fold(points[0], y, folds), teacher, *scores)]
 
 
@@ -63,13 +60,11 @@ def _out_of_fold(points: Floats, y: Floats, folds: NDArray[np.int_]) -> Floats:
     logits = np.zeros(len(y))
     for fold in np.unique(folds):
         own = folds == fold
-        logits[own] = fit_soft(points[~own], y[~own]).decision_function(points[own])
+        logits[own] = _logits(points, ~own, y[~own], folds)
     return logits
 
 
-def fit_soft(points: Floats, target: Floats) -> Pipeline:
-    """Return the logistic regression on standardised ``points`` (n, d) of probabilities ``target`` (n,)."""
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
-    # A row with the target p is a malignant row of weight p and a benign one of weight 1 - p.
-    classes, weights = np.repeat([1, 0], len(target)), np.concatenate([target, 1 - target])
-    return head.fit(np.concatenate([points, points]), classes, logisticregression__sample_weight=weights)
+def _logits(points: Floats, rows: NDArray[np.bool_], target: Floats, folds: NDArray[np.int_]) -> Floats:
+    """Return the logits of the other rows by a head that is fitted to ``target`` (n,), 0 to 1, of ``rows``."""
+    head = fit_head(points[rows], target, C, folds[rows])
+    return np.asarray(points[~rows] @ head.weights + head.intercept)

@@ -15,7 +15,8 @@ CONFIGS = Path(__file__).parent / "configs"
 STAGE_PREFIX = "pretrained:"  # weights = "pretrained:b4_512" starts from the pretraining stage of the model b4_512
 ONNX_BACKBONE = "onnx"
 SEARCHES = "search"  # folder below configs; its files hold search ranges, not models
-ROUND_FIELD = 0.75  # share of a side that is left of a picture whose round field of view touches its edges
+# Share of a side that is left: of a picture whose round field of view touches its edges, and around a small lesion.
+USUAL_SHARE = {"field_of_view": 0.75, "lesion": 0.5}
 
 
 class OnnxFile(Settings):
@@ -59,7 +60,7 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _has_pixels(self) -> Self:
         for view in self.training.inputs if isinstance(self.training, FrozenFeatures) else ():
-            share = view.crop if isinstance(view.crop, float) else ROUND_FIELD
+            share = view.crop if isinstance(view.crop, float) else USUAL_SHARE[view.crop]
             pixels = round(share * self.image_size)
             if view.side > pixels:
                 raise ValueError(

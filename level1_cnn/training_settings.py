@@ -134,18 +134,19 @@ class Finetune(Settings):
 class PictureInput(Settings):
     """A picture that a frozen network sees of a case, ``side`` px: the central share ``crop`` of the stored picture.
 
-    ``field_of_view`` is the largest central part without the dark corners of a round lens, found in every picture.
+    ``field_of_view`` is the largest central part without the dark corners of a round lens, ``lesion`` the square around
+    the lesion, 1.5 times as wide; both are found in every picture.
     """
 
     side: Side  # px
-    crop: float | Literal["field_of_view"] = 1.0  # share of the sides
+    crop: float | Literal["field_of_view", "lesion"] = 1.0  # share of the sides
 
     @field_validator("crop", mode="before")
     @classmethod
     def _is_crop(cls, value: object) -> object:
         is_share = isinstance(value, int | float) and SMALLEST_CROP <= value <= 1
-        if not is_share and value != "field_of_view":
-            raise ValueError(f"must be a share from {SMALLEST_CROP} to 1, or 'field_of_view'")
+        if not is_share and value not in {"field_of_view", "lesion"}:
+            raise ValueError(f"must be a share from {SMALLEST_CROP} to 1, 'field_of_view' or 'lesion'")
         return value
 
 

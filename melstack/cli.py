@@ -26,7 +26,7 @@ ORDER = (
         "validate",
         "serve",
     ),
-    *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle"),
+    *("init", "eda", "contact-sheet", "features", "views", "augment-sheet", "lr-find", "tune", "bundle", "distil"),
     *("verify", "check-bundle", "sign", "clinic", "spread", "design", "sbatch", "part"),
 )
 

@@ -18,6 +18,11 @@ from runtime.errors import InputFault, did_you_mean
 
 # A backbone halves the side five times, so that 32 px give a last activation map of a single cell.
 SMALLEST_SIZE = 32
+# Pixels 0 to 255 times the scale plus the offset have, per channel, mean 0 and standard deviation 1 over ImageNet: as
+# the networks that name these figures were trained.
+_IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))  # mean and standard deviation of pixels 0 to 1
+IMAGENET_SCALE = [1 / (255 * std) for _, std in _IMAGENET]
+IMAGENET_OFFSET = [-mean / std for mean, std in _IMAGENET]
 
 
 def names() -> tuple[str, ...]:

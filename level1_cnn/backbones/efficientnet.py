@@ -8,7 +8,7 @@ import efficientnet.tfkeras
 import efficientnet.weights as published
 import keras
 
-from level1_cnn.backbones import check_request, load_file, weights_file
+from level1_cnn.backbones import IMAGENET_OFFSET, IMAGENET_SCALE, check_request, load_file, weights_file
 from level1_cnn.downloads import download_faults
 
 
@@ -30,10 +30,6 @@ VARIANTS: Mapping[str, Variant] = {
     "b6": Variant("EfficientNetB6", 528, 2304),
     "b7": Variant("EfficientNetB7", 600, 2560),
 }
-
-# Per channel of pictures scaled to 0..1, the same numbers as in `efficientnet.preprocess_input` (mode "torch").
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 DOWNLOADS = ("imagenet", "noisy-student")
 
@@ -61,10 +57,8 @@ def _with_preprocessing(network: keras.Model, shape: tuple[int, int, int]) -> ke
 
     A copy is needed because, under Keras 3, the package always makes its own input layer.
     """
-    scale = [1 / (255 * std) for std in IMAGENET_STD]
-    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     # float32 also under a mixed-precision policy, because half precision would round the pixels.
-    normalise = keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")
+    normalise = keras.layers.Rescaling(IMAGENET_SCALE, IMAGENET_OFFSET, dtype="float32", name="normalise")
 
     def call(layer: keras.layers.Layer, x: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  Keras tensors
         """Call ``layer``, on normalised pixels if it is the first convolution."""

@@ -5,12 +5,8 @@ from typing import NamedTuple
 
 import keras
 
-from level1_cnn.backbones import check_request, load_file, weights_file
+from level1_cnn.backbones import IMAGENET_OFFSET, IMAGENET_SCALE, check_request, load_file, weights_file
 from level1_cnn.downloads import download_faults
-
-# Per channel of pictures scaled to 0..1: as the networks B0 to B3 were trained.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Variant(NamedTuple):
@@ -60,6 +56,4 @@ def _normalise(variant: str) -> keras.layers.Layer:
     """Return the layer that scales pixels; float32 also under a mixed-precision policy, which would round them."""
     if not variant.startswith("b"):
         return keras.layers.Rescaling(1 / 128, -1.0, dtype="float32", name="normalise")
-    scale = [1 / (255 * std) for std in IMAGENET_STD]
-    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")
+    return keras.layers.Rescaling(IMAGENET_SCALE, IMAGENET_OFFSET, dtype="float32", name="normalise")

@@ -1,5 +1,6 @@
 """Copies and near-duplicates of validation and test pictures: a fold must not be trained on them."""
 
+from collections.abc import Collection
 from functools import cached_property
 
 import pandas as pd
@@ -24,8 +25,12 @@ class Lookalikes:
 
         These are the cases that form a pair with a validation case of the fold or with a test case.
         """
+        return self.of_folds([fold])
+
+    def of_folds(self, folds: Collection[int]) -> set[str]:
+        """Return the same for several validation folds at once; without any, the cases that pair with a test case."""
         evaluation = (self._cases["role"] == "test") | (
-            (self._cases["role"] == "train") & (self._cases["fold"] == fold)
+            (self._cases["role"] == "train") & self._cases["fold"].isin(folds)
         )
         return self._partners(self._cases.index[evaluation], self._cases.index[~evaluation])
 

@@ -43,7 +43,7 @@ def export(model: keras.Model, path: Path) -> Path:
     """Write ``model`` (pixels, or pixels and metadata -> one or more outputs, float32, any batch size) as ONNX.
 
     Return ``path``. The file appears only when it is complete. As in Keras' inference, dropout is off, and batch
-    normalisation uses its moving averages.
+    normalisation uses its moving averages. Raises InputFault for a network with operators that no bundle may hold.
     """
     # Keras refuses to export a model that has never been called.
     blank = [np.zeros((1, *value.shape[1:]), np.float32) for value in model.inputs]
@@ -53,6 +53,7 @@ def export(model: keras.Model, path: Path) -> Path:
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         model.export(str(temporary), format="onnx", verbose=False)
         temporary.write_bytes(_bytes_with_numbers(_parse(temporary.read_bytes())))
+        read_onnx(temporary)
     return path
 
 

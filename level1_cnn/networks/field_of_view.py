@@ -17,6 +17,11 @@ DARK_SHARE = 0.1  # of the cells of the corners, up to which they count as lit
 CERTAIN = 1e6  # turns a difference into 0 or 1
 
 
+def step(values: keras.KerasTensor) -> keras.KerasTensor:
+    """Return 1 where ``values`` are above 0, else 0."""
+    return ops.minimum(ops.relu(values * CERTAIN), 1.0)
+
+
 def lit_share(cells: keras.KerasTensor) -> keras.KerasTensor:
     """Return for pictures of (n, GRID, GRID, 3) pixels 0..255 which of SHARES is their field of view: (n, shares), 0/1.
 
@@ -25,17 +30,12 @@ def lit_share(cells: keras.KerasTensor) -> keras.KerasTensor:
     """
     luminance = ops.reshape(ops.matmul(cells, np.array(LUMA, np.float32)[:, np.newaxis]), (-1, GRID * GRID))
     limit = ops.maximum(SHADE * ops.matmul(luminance, _mean_of(_distance() <= CENTRE)[:, np.newaxis]), BLACK)
-    dark = _step(limit - luminance)
+    dark = step(limit - luminance)
     shares = ops.matmul(dark, np.stack([_mean_of(_corners(share)) for share in SHARES], axis=1))
     # The last share is always possible; one is taken if none before it is possible.
-    possible = ops.maximum(_step(DARK_SHARE - shares), np.eye(len(SHARES), dtype=np.float32)[-1:])
+    possible = ops.maximum(step(DARK_SHARE - shares), np.eye(len(SHARES), dtype=np.float32)[-1:])
     larger = ops.matmul(possible, np.triu(np.ones((len(SHARES), len(SHARES)), np.float32), 1))
-    return possible * _step(0.5 - larger)
-
-
-def _step(values: keras.KerasTensor) -> keras.KerasTensor:
-    """Return 1 where ``values`` are above 0, else 0."""
-    return ops.minimum(ops.relu(values * CERTAIN), 1.0)
+    return possible * step(0.5 - larger)
 
 
 def _line() -> np.ndarray:

@@ -1,16 +1,12 @@
 """Features of the stages of a backbone, for one or several inputs: means and standard deviations over the cells."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import groupby
-from typing import TypeAlias
 
 import keras
-import numpy as np
 from keras import ops
-from PIL import Image
 
-from level1_cnn.networks.field_of_view import GRID, SHARES, lit_share
+from level1_cnn.networks.crops import CentralCrop, Crop, crop_of
 from level1_cnn.training_settings import Layers, PictureInput
 
 LAST_MAP = "top_activation"  # name of the layer, in every backbone, that outputs the last activation map
@@ -18,8 +14,6 @@ STAGES_MAP = "stages_map"  # name of the layer, in a fine-tuned network on all l
 BLOCK = "block"  # the names of the layers of one block begin with this word and the block's number, then "_"
 # Added to the variance, so that a constant channel has a gradient and a share in every cell.
 SMALLEST_VARIANCE = 1e-12
-# Pictures, and the function share of a side -> matrix, to the resampled pictures.
-Crop: TypeAlias = Callable[[keras.KerasTensor, Callable[[float], np.ndarray]], keras.KerasTensor]
 
 
 def stage_outputs(model: keras.Model) -> list[keras.KerasTensor]:
@@ -58,7 +52,7 @@ def map_of_stages(base: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTens
     The features are those of ``pool_stages`` for the whole picture and all layers; every weight can be trained.
     """
     cells = base.get_layer(LAST_MAP).output.shape[1]
-    maps, _ = _spread(stage_outputs(base), "all", cells, _fixed_crop(1.0))
+    maps, _ = _spread(stage_outputs(base), "all", cells, CentralCrop(1.0))
     last_map = keras.layers.Concatenate(dtype="float32", name=STAGES_MAP)(maps)
     return last_map, keras.layers.GlobalAveragePooling2D(dtype="float32", name="stages_mean")(last_map)
 
@@ -89,8 +83,8 @@ def pool_stages(
     maps, features = [], []
     for view in inputs:
         base = bases[view.side]
-        crop = _crop_of(view, pixels)
-        picture = crop(pixels, partial(resizing_matrix, image_size, view.side))
+        crop = crop_of(view, pixels)
+        picture = crop.resize(pixels, view.side)
         stages = keras.Model(base.input, stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output])
         parts = _spread(keras.tree.flatten(stages(picture)), layers, cells, crop)
         maps += parts[0]
@@ -109,21 +103,9 @@ def _spread(
     maps, features = [], []
     for stage in stages:
         values, means = _channels(ops.cast(stage, "float32"), layers)
-        maps.append(crop(values, partial(spreading_matrix, values.shape[1], cells)))
+        maps.append(crop.spread(values, cells))
         features += means
     return maps, features
-
-
-def _crop_of(view: PictureInput, pixels: keras.KerasTensor) -> Crop:
-    """Return how ``view`` resamples pictures: by the matrix of its crop, or by that of each picture's field of view."""
-    if isinstance(view.crop, float):
-        return _fixed_crop(view.crop)
-    choice = lit_share(resample(pixels, spreading_matrix(pixels.shape[1], GRID, 1.0)))
-    return lambda pictures, matrix_of: resample_each(pictures, choice, np.stack([matrix_of(share) for share in SHARES]))
-
-
-def _fixed_crop(share: float) -> Crop:
-    return lambda pictures, matrix_of: resample(pictures, matrix_of(share))
 
 
 class _First(keras.layers.Layer):  # type: ignore[misc]
@@ -164,43 +146,3 @@ def _join(parts: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
     if len(parts) == 1:
         return keras.layers.Identity(dtype="float32", name=name)(parts[0])
     return keras.layers.Concatenate(dtype="float32", name=name)(parts)
-
-
-def resample(pictures: keras.KerasTensor, matrix: np.ndarray) -> keras.KerasTensor:
-    """Multiply rows and columns of ``pictures`` (n, side, side, channels) by ``matrix`` (new side, side)."""
-    if np.array_equal(matrix, np.eye(*matrix.shape)):
-        return pictures
-    side, channels = pictures.shape[1], pictures.shape[3]
-    rows = ops.matmul(matrix, ops.reshape(pictures, (-1, side, side * channels)))
-    return ops.matmul(matrix, ops.reshape(rows, (-1, len(matrix), side, channels)))
-
-
-def resample_each(pictures: keras.KerasTensor, choice: keras.KerasTensor, matrices: np.ndarray) -> keras.KerasTensor:
-    """Resample each picture (side, side, channels) of a batch by one of ``matrices`` (m, new side, side).
-
-    ``choice`` (n, m) is 1 for the matrix of a picture and 0 for all others.
-    """
-    count, new, side = matrices.shape
-    channels = pictures.shape[3]
-    own = ops.reshape(ops.matmul(choice, matrices.reshape(count, new * side)), (-1, new, side))
-    rows = ops.matmul(own, ops.reshape(pictures, (-1, side, side * channels)))
-    return ops.matmul(ops.expand_dims(own, 1), ops.reshape(rows, (-1, new, side, channels)))
-
-
-def spreading_matrix(source: int, cells: int, crop: float) -> np.ndarray:
-    """Return the matrix (cells, source) float32 that spreads ``source`` values over the cells by overlap.
-
-    The values cover the central share ``crop`` of the line. The mean over the cells is the mean of the values.
-    """
-    edges = (1 - crop) / 2 + crop * np.linspace(0, 1, source + 1)
-    grid = np.linspace(0, 1, cells + 1)[:, np.newaxis]
-    overlap = np.minimum(grid[1:], edges[1:]) - np.maximum(grid[:-1], edges[:-1])
-    return np.asarray(np.maximum(overlap, 0) * cells / crop, np.float32)
-
-
-def resizing_matrix(source: int, side: int, crop: float) -> np.ndarray:
-    """Return the matrix (side, source) float32 that resizes the central share ``crop`` of a line, as pictures are."""
-    margin = source * (1 - crop) / 2
-    identity = Image.fromarray(np.eye(source, dtype=np.float32))
-    box = (0, margin, source, source - margin)
-    return np.asarray(identity.resize((source, side), Image.Resampling.LANCZOS, box=box))

@@ -11,12 +11,13 @@ import pandas as pd
 from level1_cnn.data.feed import picture_batches
 from level1_cnn.data.lookalikes import Lookalikes
 from level1_cnn.data.run_pictures import shard_files
+from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE, open_backbone
 from level1_cnn.inference.predict import predict_batches
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import EMBEDDINGS_MARK, Job
-from level1_cnn.training.linear_head import fit_head
+from level1_cnn.training.linear_head import LinearHead, fit_head
 from level1_cnn.training_settings import FrozenFeatures, Layers
 from runtime.files import read_json, replacing, reserve_disk, write_json
 from runtime.plural import number_of
@@ -34,6 +35,11 @@ class FrozenTrainer:
         self._job, self._settings, self._plan, self._cases = job, settings, plan, cases
         self._lookalikes = Lookalikes(job.run, cases)
         self._facts = dict[str, Any]()  # of the head that was fitted last
+
+    @property
+    def experiment(self) -> Experiment:
+        """The settings of the model."""
+        return self._job.experiment
 
     def prepare(self) -> None:
         """Compute the embeddings of every case, unless they exist."""
@@ -59,28 +65,38 @@ class FrozenTrainer:
         """
         if not self._plan.is_chief:
             return None
-        train = self._cases["role"] == "train"
-        in_fold = self._cases["fold"] == fold  # with the external cases of its patients
-        validation = train & in_fold
-        copies = self._cases.index.isin(list(self._lookalikes.of_fold(fold)))
-        training = self._cases.index[(train | self._external) & ~in_fold & ~copies]
-        evaluation = self._cases.index[validation | (self._cases["role"] == "test")]
-        return self.fit_cases(folder, list(training), list(evaluation))
+        roles = self._cases["role"]
+        evaluation = self._cases.index[(roles == "train") & (self._cases["fold"] == fold) | (roles == "test")]
+        return self.fit_cases(folder, self.cases_without(fold), list(evaluation))
+
+    def cases_without(self, *folds: int) -> list[str]:
+        """Return the cases that a head may be fitted to when it is tested on the cases of ``folds``."""
+        may_train = (self._cases["role"] == "train") | self._external
+        in_folds = self._cases["fold"].isin(folds)  # with the external cases of their patients
+        copies = self._lookalikes.of_folds(folds)
+        return list(self._cases.index[may_train & ~in_folds & ~self._cases.index.isin(list(copies))])
 
     def fit_cases(self, folder: Path, training: Collection[str], evaluation: Collection[str]) -> ViewPredictions:
         """Fit the head to the ``training`` cases, write it to ``folder``, and predict the ``evaluation`` cases.
 
         Raises ValueError for cases without embeddings.
         """
-        cases = self._cases.loc[list(training)]
-        rows = training_rows(self._views_of(training), self._settings.layers)
-        target, folds = (
-            np.repeat(cases[column].to_numpy(dtype=int), len(rows) // len(cases)) for column in ("target", "fold")
-        )
-        head = fit_head(rows, target, self._settings.regularisation, folds)
+        head = self.fit_targets(self._cases.loc[list(training), "target"])
         with replacing(folder / "head.npz") as temporary:
             np.savez(temporary, weights=head.weights, intercept=head.intercept)
-        self._facts = {"pictures": len(cases), "regularisation": head.regularisation}
+        self._facts = {"pictures": len(training), "regularisation": head.regularisation}
+        return self.predict(head, evaluation)
+
+    def fit_targets(self, target: pd.Series) -> LinearHead:
+        """Return the head that is fitted to ``target``, 0 to 1, indexed by the cases to fit it to."""
+        rows = training_rows(self._views_of(target.index), self._settings.layers)
+        folds = self._cases.loc[target.index, "fold"]
+        columns = (np.repeat(column.to_numpy(), len(rows) // len(target)) for column in (target, folds))
+        y, fold_of_row = columns
+        return fit_head(rows, y.astype(np.float64), self._settings.regularisation, fold_of_row.astype(int))
+
+    def predict(self, head: LinearHead, evaluation: Collection[str]) -> ViewPredictions:
+        """Return the predictions of ``head`` for the ``evaluation`` cases, in every view."""
         logits = self._views_of(evaluation).astype(np.float32) @ head.weights + head.intercept
         return ViewPredictions(list(evaluation), logits, None, self._job.experiment.views)
 

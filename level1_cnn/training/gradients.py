@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from level1_cnn.networks.crops import resample, resizing_matrix
 from level1_cnn.networks.pair_loss import class_sums, pair_loss
-from level1_cnn.networks.stages import resample, resizing_matrix
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Batch = Any  # ((pictures (b, side, side, 3), metadata (b, m)), targets (b, outputs), weights (b,)); m may be 0

@@ -23,9 +23,10 @@ class LinearHead(NamedTuple):
 def fit_head(
     rows: np.ndarray, target: np.ndarray, regularisation: float | Literal["auto"], folds: np.ndarray
 ) -> LinearHead:
-    """Fit a logistic regression to ``target`` (n,) in 0/1 on ``rows`` (n, d) float32, which it standardises in place.
+    """Fit a logistic regression to ``target`` (n,) on ``rows`` (n, d) float32, which it standardises in place.
 
-    "auto" takes the regularisation with the lowest log loss on held-out ``folds`` (n,), where there are two or more.
+    Targets are 0, 1 or a probability. "auto" takes the regularisation with the lowest log loss on held-out ``folds``
+    (n,), where there are two or more.
     """
     scaler = StandardScaler(copy=False)
     points = scaler.fit_transform(rows)
@@ -43,7 +44,7 @@ def fit_head(
 
 def choose_regularisation(points: np.ndarray, target: np.ndarray, folds: np.ndarray) -> float:
     """Return the value of CHOICES with the lowest log loss, each fold predicted by a fit to the other rows."""
-    held_out = [fold for fold in np.unique(folds[folds != OUTSIDE]) if len(np.unique(target[folds != fold])) == 2]
+    held_out = [fold for fold in np.unique(folds[folds != OUTSIDE]) if len(np.unique(target[folds != fold])) >= 2]
     if len(held_out) < 2:
         return WITHOUT_FOLDS
     loss = dict.fromkeys(CHOICES, 0.0)
@@ -57,4 +58,9 @@ def choose_regularisation(points: np.ndarray, target: np.ndarray, folds: np.ndar
 
 
 def _fit(points: np.ndarray, target: np.ndarray, regularisation: float) -> LogisticRegression:
-    return LogisticRegression(C=regularisation, max_iter=1000).fit(points, target)
+    model, is_label = LogisticRegression(C=regularisation, max_iter=1000), np.isin(target, (0, 1)).all()
+    if is_label:
+        return model.fit(points, target.astype(int))
+    # A row with the target p is a malignant row of weight p and a benign one of weight 1 - p.
+    weights = np.concatenate([target, 1 - target])
+    return model.fit(np.concatenate([points, points]), np.repeat([1, 0], len(target)), sample_weight=weights)

@@ -90,5 +90,5 @@ def rows_of_part(part: Part, y: Floats, folds: NDArray[np.integer], groups: NDAr
     return is_in_part.reindex(groups).to_numpy()
 
 
-def _folds(table: Table) -> range:
-    return range(int(table.folds.max()) + 1)
+def _folds(table: Table) -> list[int]:
+    return [int(fold) for fold in np.unique(table.folds)]

@@ -104,6 +104,26 @@ def bundle(
         make_bundle(run.folder, str(recipe), run.folder / "bundle_slim", cluster)
 
 
+@app.command(rich_help_panel=CLOSER, epilog="Example: melstack distil --data mydata --model lite0_96_frozen")
+@expand_groups
+def distil(
+    run_options: RunOptions,
+    options: RecipeOptions,
+    model: Annotated[
+        str | None, setting("the frozen network of the run that learns from the stack", "NAME", "the stack's best")
+    ] = None,
+) -> None:
+    """Fit one frozen network to what a finished stack says: one ONNX file, and its loss of AUC on held-out folds."""
+    with run_options.lock():
+        run = run_with_stack(run_options, options, " to learn from")
+        from level1_cnn.hardware.import_tensorflow import import_tensorflow
+
+        import_tensorflow()
+        from melstack.distillation.student import distil_stack
+
+        say(f"student: {distil_stack(run, options.file.stem, model)}")
+
+
 @app.command(
     rich_help_panel=MAINTAINING,
     epilog="Example: melstack spread --table parquet --cluster tcp://host:8786 --out spread",

@@ -15,6 +15,7 @@ from runtime.run_folder import Run
 
 GALLERIES_MARK = "galleries.json"  # in the run folder, beside galleries/
 PAPER_MARK = Path("paper/paper.json")  # in the run folder, beside the files of the paper
+STUDENT_MARK = Path("student/student.json")  # in the run folder, beside the student of a stack
 NEXT_MARK = Path("next/next.json")  # in the run folder, beside the tables of what to try next
 
 
@@ -100,3 +101,15 @@ def _outputs(run: Run) -> Iterator[tuple[str, str, str]]:
     if manifest.is_file():
         content: Mapping[str, Any] = read_json(manifest)
         yield "The bundle", content["facts"].get("stack", "unknown"), content["recipe"]
+
+
+def student_ingredients(run: Run, recipe: str, network: str) -> dict[str, Any]:
+    """Return what the student of the stack ``recipe`` on ``network`` depends on: both, and the code."""
+    root = Path(__file__).parents[2]
+    code = [*root.glob("melstack/distillation/*.py"), *root.glob("level2_stack/outlook/*.py")]
+    return {
+        "recipe": recipe,
+        "stack": stack_digest(run.level2 / recipe),
+        "network": {network: digest_of_file(run.level1 / network / "run.json")},
+        "code": digest_of_code(code),
+    }

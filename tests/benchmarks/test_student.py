@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.student import fit_soft, run_students
+from benchmarks.student import run_students
 from runtime.errors import InputFault
 from runtime.run_folder import Run
 from runtime.tables import write_table
@@ -29,17 +29,6 @@ def test_only_a_student_of_out_of_fold_targets_knows_the_labels_of_its_fold(run:
     table = run_students(run, ["noise"], 2)
     assert (table["student"] > 0.6).all()
     assert table["student_of_others"].between(0.35, 0.6).all()
-
-
-def test_soft_targets_weigh_as_rows_of_both_classes() -> None:
-    rng = np.random.default_rng(4)
-    points, shares = rng.normal(size=(60, 3)), rng.integers(0, 5, 60)
-    copies = np.repeat(points, 4, axis=0)
-    hard = (np.tile(np.arange(4), 60) < np.repeat(shares, 4)).astype(float)
-    soft_scores = fit_soft(points, shares / 4).decision_function(points)
-    # The four copies of a row weigh four times as much against the penalty.
-    hard_scores = fit_soft(copies, hard).decision_function(points)
-    assert np.corrcoef(soft_scores, hard_scores)[0, 1] > 0.999
 
 
 def test_a_network_without_embeddings_is_refused(run: Run) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from level1_cnn import backbones, downloads
-from level1_cnn.backbones import efficientnet, efficientnet_lite, efficientnet_v2, tiny
+from level1_cnn.backbones import convnext, efficientnet, efficientnet_lite, efficientnet_v2, tiny
+from level1_cnn.networks.network import draw_weights
 from runtime.errors import InputFault
 from tests.level1_cnn.backbones.untrained import B0_IN_FULL, SIZE, SMALLEST, network, picture
 
@@ -38,7 +39,7 @@ def test_every_family_has_variants_with_a_native_resolution():
             assert variant.resolution >= backbones.SMALLEST_SIZE
 
 
-@pytest.mark.parametrize(("network_of", "features"), [*zip(SMALLEST, (1280, 1280, 1280, 32), strict=True)])
+@pytest.mark.parametrize(("network_of", "features"), [*zip(SMALLEST, (768, 1280, 1280, 1280, 32), strict=True)])
 def test_a_backbone_is_flat_and_takes_pixels_and_gives_features(network_of, features):
     model = network(*network_of)
     assert not [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
@@ -65,7 +66,7 @@ def test_weights_are_the_same_after_saving_and_a_second_build(family, variant, t
 
 
 @pytest.mark.parametrize(
-    "module", [efficientnet, efficientnet_v2, efficientnet_lite, tiny], ids=lambda module: module.__name__
+    "module", [convnext, efficientnet, efficientnet_v2, efficientnet_lite, tiny], ids=lambda module: module.__name__
 )
 def test_an_invalid_request_is_refused_with_the_valid_choices(module, tmp_path):
     first = next(iter(module.VARIANTS))
@@ -125,14 +126,19 @@ def test_without_a_network_the_fault_names_the_file_and_the_alternatives(monkeyp
         efficientnet.build("b0", image_size=SIZE, weights=weights)
 
 
+@pytest.mark.parametrize(
+    ("module", "variant", "builder"),
+    [(efficientnet_v2, "b0", "EfficientNetV2B0"), (convnext, "tiny", "ConvNeXtTiny")],
+    ids=["efficientnet_v2", "convnext"],
+)
 @pytest.mark.usefixtures("empty_cache")
-def test_without_a_network_the_weights_of_the_second_version_are_refused_too(monkeypatch):
+def test_without_a_network_the_weights_of_keras_applications_are_refused_too(monkeypatch, module, variant, builder):
     def get_file(*_arguments, **_options):
         raise OSError("no route to host")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
-    with pytest.raises(InputFault, match=r"could not download .*EfficientNetV2B0.*no route to host.*efficientnet_lite"):
-        efficientnet_v2.build("b0", image_size=SIZE, weights="imagenet")
+    with pytest.raises(InputFault, match=rf"could not download .*{builder}.*no route to host.*efficientnet_lite"):
+        module.build(variant, image_size=SIZE, weights="imagenet")
 
 
 @pytest.mark.parametrize("variant", ["b0", pytest.param("s", marks=pytest.mark.full)])
@@ -142,6 +148,20 @@ def test_the_second_version_scales_pixels_as_keras_does(variant):
     theirs = builder(include_top=False, weights=None, pooling="avg", input_shape=(SIZE, SIZE, 3))
     theirs.set_weights(ours.get_weights())
     np.testing.assert_allclose(np.asarray(ours(picture(SIZE))), np.asarray(theirs(picture(SIZE))), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["tiny", pytest.param("base", marks=pytest.mark.full)])
+def test_convnext_with_the_weights_of_keras_gives_its_features(variant):
+    builder = getattr(keras.applications, convnext.VARIANTS[variant].builder)
+    theirs = builder(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    draw_weights(theirs, 1)
+    for layer in theirs.layers:
+        if layer.name.endswith("layer_scale"):  # at first all 1e-6, which hides the blocks
+            layer.set_weights([np.random.default_rng(2).uniform(0.1, 1, layer.gamma.shape)])
+    ours = convnext.build(variant, image_size=SIZE, weights="none")
+    convnext.take_weights(ours, theirs)
+    last_map = keras.Model(ours.input, ours.get_layer("top_activation").output)(picture(SIZE))
+    np.testing.assert_allclose(theirs.layers[-1](last_map), theirs(picture(SIZE)), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -11,7 +11,13 @@ from level1_cnn.networks.network import draw_weights
 
 SIZE = 64
 # One network of every family.
-SMALLEST = [("efficientnet", "b0"), ("efficientnet_v2", "b0"), ("efficientnet_lite", "lite0"), ("tiny", "tiny")]
+SMALLEST = [
+    ("convnext", "tiny"),
+    ("efficientnet", "b0"),
+    ("efficientnet_v2", "b0"),
+    ("efficientnet_lite", "lite0"),
+    ("tiny", "tiny"),
+]
 # The same, with b0 only in the full test run, for tests that the other two cover well enough.
 B0_IN_FULL = [pytest.param(*pair, marks=[pytest.mark.full] if pair[1] == "b0" else []) for pair in SMALLEST]
 

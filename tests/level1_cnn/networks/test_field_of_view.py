@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from level1_cnn.networks.crops import resample, spreading_matrix
 from level1_cnn.networks.field_of_view import GRID, SHARES, lit_share
 from level1_cnn.networks.network import build_backbone, with_last_map
-from level1_cnn.networks.stages import resample, spreading_matrix
 from level1_cnn.training_settings import FrozenFeatures, PictureInput
 from tests.level1_cnn.drawn_run import tiny_experiment
 

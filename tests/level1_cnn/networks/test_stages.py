@@ -16,8 +16,6 @@ from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.networks.stages import (
     map_of_stages,
     pool_stages,
-    resizing_matrix,
-    spreading_matrix,
     stage_outputs,
     stages_after,
 )
@@ -33,6 +31,7 @@ SEVERAL = (
     PictureInput(side=32),
     PictureInput(side=40, crop=0.7),
     PictureInput(side=40, crop="field_of_view"),
+    PictureInput(side=32, crop="lesion"),
 )
 
 
@@ -94,19 +93,6 @@ def test_features_of_several_inputs_are_those_of_each_side_by_side():
     together = np.asarray(build_backbone(frozen_model(layers="all", inputs=SEVERAL))(pictures()))
     alone = [np.asarray(build_backbone(frozen_model(layers="all", inputs=(view,)))(pictures())) for view in SEVERAL]
     np.testing.assert_allclose(together, np.concatenate(alone, axis=1), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("source", "cells", "crop"), [(15, 8, 1.0), (7, 3, 0.8), (4, 4, 1.0), (3, 6, 0.5)])
-def test_spreading_keeps_the_mean_and_the_place(source, cells, crop):
-    values = np.random.default_rng(1).random(source)
-    spread = spreading_matrix(source, cells, crop) @ values
-    assert spread.mean() == pytest.approx(values.mean())
-    first = spreading_matrix(source, cells, crop)[:, 0]
-    assert first.argmax() == int((1 - crop) / 2 * cells)  # the first value lies where the crop begins
-
-
-def test_a_picture_of_its_own_size_is_not_changed():
-    np.testing.assert_array_equal(resizing_matrix(48, 48, 1.0), np.eye(48))
 
 
 def test_an_exported_network_of_several_inputs_computes_the_same(tmp_path):

@@ -36,6 +36,15 @@ def test_a_head_is_the_logistic_regression_on_standardised_rows(features):
     np.testing.assert_allclose(rows @ head.weights + head.intercept, expected, atol=2e-3)
 
 
+def test_a_probability_counts_as_so_much_of_both_classes():
+    rows, target = rows_of(10, 1.0)
+    soft = np.where(target == 1, 0.75, 0.25)
+    four = np.concatenate([rows] * 4)  # three of them with the label, and one without
+    labels = np.concatenate([target, target, target, 1 - target])
+    head, of_copies = fit_head(rows.copy(), soft, 0.04, FOLD_OF), fit_head(four, labels, 0.01, np.tile(FOLD_OF, 4))
+    np.testing.assert_allclose(head.weights, of_copies.weights, atol=1e-4)
+
+
 @pytest.mark.parametrize("strength", [0.0, 4.0])
 def test_auto_takes_the_lowest_log_loss_on_held_out_folds(strength):
     rows, target = rows_of(6, strength)

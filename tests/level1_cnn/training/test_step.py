@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from level1_cnn.hardware.devices import Plan
+from level1_cnn.networks.crops import resample, resizing_matrix
 from level1_cnn.networks.network import build_network
 from level1_cnn.networks.pair_loss import class_sums, pair_loss
-from level1_cnn.networks.stages import resample, resizing_matrix
 from level1_cnn.training.optimizer import learning_rates, make_optimizer
 from level1_cnn.training.step import Stepper
 from level1_cnn.training_settings import Finetune
