@@ -27,9 +27,11 @@ from melstack.report.stack_parts import (
     GALLERIES_MARK,
     NEXT_MARK,
     PAPER_MARK,
+    STUDENT_MARK,
     gallery_ingredients,
     next_ingredients,
     paper_ingredients,
+    student_ingredients,
 )
 from melstack.run_settings import NAME as SETTINGS
 from runtime.command_record import NAME as COMMANDS
@@ -125,6 +127,7 @@ def _marks(run: Run) -> Iterator[tuple[Path, InputsNow]]:
     yield from _existing({run.folder / GALLERIES_MARK: partial(_gallery_inputs, run)})
     yield from _existing({run.folder / PAPER_MARK: partial(_paper_inputs, run)})
     yield from _existing({run.folder / NEXT_MARK: partial(_next_inputs, run)})
+    yield from _existing({run.folder / STUDENT_MARK: partial(_student_inputs, run)})
     yield from ((mark, lambda: None) for mark in sorted(run.folder.glob("slim/*_slim.json")))
     for place in replaced_runs(run):  # replaced files are compared with their own digests only
         marks = [*place.level2.glob("*/*.json"), place.submission.with_suffix(".json"), place.folder / PAPER_MARK]
@@ -205,6 +208,11 @@ def _submission_inputs(run: Run) -> Mapping[str, Any]:
 
 def _next_inputs(run: Run) -> Mapping[str, Any]:
     return next_ingredients(run, read_json(run.folder / NEXT_MARK)["made_from"]["recipe"])
+
+
+def _student_inputs(run: Run) -> Mapping[str, Any]:
+    made_from = read_json(run.folder / STUDENT_MARK)["made_from"]
+    return student_ingredients(run, made_from["recipe"], next(iter(made_from["network"])))
 
 
 def _paper_inputs(run: Run) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ LEVELS = 64  # number of thresholds that are compared, less one, from 0 to the l
 SKIN_STEPS = 8  # to the median; with fewer, many hairs move it
 SMOOTHING, NEAR = 2, 5  # cells: of the distance, and of the density by which the region is chosen
 NEARLY = 0.9999  # of the largest value, so that rounding leaves at least one cell
+LEAST = 8.0  # distance from the skin, of colours 0 to 255, below which a cell is skin or noise
 TINY = 1e-6  # keeps quotients finite
 
 
@@ -56,7 +57,7 @@ def _length(colours: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _above_threshold(values: keras.KerasTensor) -> keras.KerasTensor:
-    """Return 1 where ``values`` (n, cells) are above Otsu's threshold of the cells inside the ellipse, else 0."""
+    """Return 1 where ``values`` (n, cells) are above LEAST and Otsu's threshold of the cells in the ellipse, else 0."""
     inside = _inside() / _inside().sum()
     largest = ops.max(values * _inside(), axis=1, keepdims=True)
     thresholds = largest * np.asarray(np.arange(1, LEVELS) / LEVELS, np.float32)

@@ -37,6 +37,11 @@ class FrozenTrainer:
         self._facts = dict[str, Any]()  # of the head that was fitted last
 
     @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self._job.name
+
+    @property
     def experiment(self) -> Experiment:
         """The settings of the model."""
         return self._job.experiment

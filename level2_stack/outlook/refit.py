@@ -39,6 +39,24 @@ class FrozenStack:
         weights = np.ones((len(self.decisions.weights), 1))
         return replace(self, decisions=replace(self.decisions, members=[learner], rounds={}, weights=weights))
 
+    def with_choices_of(self, fold: int) -> "FrozenStack":
+        """Return a stack whose fits all have the parameters, rounds and weights that outer ``fold`` chose.
+
+        They were chosen on the other folds, so that no label of ``fold`` has a part in them.
+        """
+        decisions = self.decisions
+        folds = range(len(decisions.weights))
+        own = {learner: params for (learner, of), params in decisions.tuned_params.items() if of == fold}
+        return replace(
+            self,
+            decisions=replace(
+                decisions,
+                weights=np.repeat(decisions.weights[[fold]], len(folds), axis=0),
+                rounds={learner: [shares[fold]] * len(folds) for learner, shares in decisions.rounds.items()},
+                tuned_params={(learner, of): params for learner, params in own.items() for of in folds},
+            ),
+        )
+
     def scores(self, design: Design, parts: Sequence[Part], on_fit: Callable[[int], None] | None = None) -> Floats:
         """Return the out-of-fold scores (n, parts), in logits: each fold by fits to the part of the other folds."""
         table = build_table(design)
@@ -90,5 +108,5 @@ def rows_of_part(part: Part, y: Floats, folds: NDArray[np.integer], groups: NDAr
     return is_in_part.reindex(groups).to_numpy()
 
 
-def _folds(table: Table) -> list[int]:
-    return [int(fold) for fold in np.unique(table.folds)]
+def _folds(table: Table) -> range:
+    return range(int(table.folds.max()) + 1)

@@ -1,12 +1,13 @@
 """Distil a stack into one network: fit its head to the stack's probabilities, and measure it on held-out folds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
+from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from level1_cnn.inference.forward import ONNX_FILE
@@ -21,8 +22,9 @@ from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.stack_parts import STUDENT_MARK, student_ingredients
 from runtime.files import write_text
 from runtime.progress import progress_bar, say
-from runtime.provenance import is_fresh, write_mark
+from runtime.provenance import is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
+from runtime.tables import read_table
 
 LABELS = 0.5  # share of the label in what the student learns; the rest is the teacher's probability
 STACK, STUDENT, ALL_VIEWS, ON_LABELS = "stack", "student", "student_all_views", "head_on_labels"
@@ -41,24 +43,28 @@ def distil_stack(run: Run, recipe: str, network: str | None = None) -> Path:
     stack of networks that cannot be fitted again.
     """
     stack = read_stack(run, recipe)
-    network = network or stack.best_network
+    teacher = Teacher.of(stack)
+    is_chosen, network = network is None, network or stack.best_network
+    trainer = teacher.heads.get(network) or open_head(run, network)
     mark, made_from = run.folder / STUDENT_MARK, student_ingredients(run, recipe, network)
     file, table = mark.parent / FILE, mark.parent / TABLE
     if is_fresh(mark, made_from, [file, table]):
         say(f"student: fresh, {file}")
         return file
-    teacher, trainer = Teacher.of(stack), open_head(run, network)
-    folds = stack.train["fold"].nunique()
     with (
         threadpool_limits(1, user_api="blas"),
-        progress_bar("student: fitting", (folds + 1) * teacher.fits, "fit") as advance,
+        progress_bar("student: fitting", (stack.train["fold"].nunique() + 1) * teacher.fits, "fit") as advance,
     ):
         scores = held_out_scores(stack, teacher, trainer, advance)
         head = fit_student(stack, trainer, teacher.probabilities(advance), trainer.cases_without())
-    write_student(run.level1 / network / ONNX_FILE, _at_prevalence(head, stack), file)
-    write_text(table, scores.to_csv())
     facts = _facts(stack, scores, network, trainer)
+    _announce_replacement(mark, made_from)
+    mark.unlink(missing_ok=True)
+    write_student(run.level1 / network / ONNX_FILE, head, file)
+    write_text(table, scores.drop(columns=ON_LABELS).to_csv())
     write_mark(mark, made_from, [file, table], **facts)
+    if is_chosen:
+        say(f"student: {network} is the network of the stack with the highest AUC out of fold; --model names another")
     for line in facts["summary"]:
         say(line)
     return file
@@ -67,9 +73,10 @@ def distil_stack(run: Run, recipe: str, network: str | None = None) -> Path:
 def held_out_scores(
     stack: StackResults, teacher: Teacher, trainer: FrozenTrainer, on_fit: Callable[[int], None]
 ) -> pd.DataFrame:
-    """Return per training case its target, fold, and the probabilities of the stack, students and own head.
+    """Return per training case its target, fold, and the probabilities of the stack, student and the own head.
 
-    The student of a fold learns from a teacher that has not seen the labels of the fold at any level.
+    The student of a fold learns from a teacher that has not seen the labels of the fold at any level. All except
+    those of the own head are for the stack's prevalence.
     """
     parts, fold_of_case = [], stack.train["fold"].astype(int)
     for fold in sorted(fold_of_case.unique()):
@@ -82,46 +89,69 @@ def held_out_scores(
         parts.append(pd.DataFrame(columns, index=cases))
     table = pd.concat(parts).loc[stack.train.index]
     table.insert(0, STACK, stack.score(stack.headline))
-    return stack.train[["target", "fold"]].join(table)
+    own = read_table(stack.run.level1 / trainer.name / "predictions.parquet", ["probability"])["probability"]
+    return stack.train[["target", "fold"]].join(table.assign(**{ON_LABELS: own}))
 
 
 def fit_student(
     stack: StackResults, trainer: FrozenTrainer, probabilities: pd.Series, may_train: list[str], labels: float = LABELS
 ) -> LinearHead:
-    """Return the head of the student on the cases ``may_train``; external ones, which have no teacher, have a label."""
+    """Return the head of the student on the cases ``may_train``, for the prevalence of the stack's probabilities.
+
+    External cases, which have no teacher, have their label.
+    """
     target = stack.cases.loc[may_train, "target"].astype(np.float64)
-    soft = probabilities.reindex(may_train).fillna(target)
-    return trainer.fit_targets(labels * target + (1 - labels) * soft)
-
-
-def _at_prevalence(head: LinearHead, stack: StackResults) -> LinearHead:
-    """Return ``head`` for the prevalence of the stack's probabilities; the order of the cases stays."""
-    change = logit(stack.prevalence) - logit(stack.y.mean())
+    target = labels * target + (1 - labels) * probabilities.reindex(may_train).fillna(target)
+    head = trainer.fit_targets(target)
+    # A logistic regression has, over the rows that it is fitted to, the mean of their targets.
+    change = logit(stack.prevalence) - logit(target.mean())
     return head._replace(intercept=np.float32(head.intercept + change))
 
 
 def _facts(stack: StackResults, scores: pd.DataFrame, network: str, trainer: FrozenTrainer) -> dict[str, Any]:
     """Return what the mark says: how to use the file, the AUCs with intervals, and the sentences to print."""
-    columns = scores.drop(columns=["target", "fold"]).assign(**{ON_LABELS: stack.score(network)})
-    aucs = patient_bootstrap(stack.y, columns, stack.groups, reference=STACK).to_dict("index")
+    columns = scores.drop(columns=["target", "fold"])
+    pairs = [(STACK, STUDENT), (STACK, ALL_VIEWS), (STACK, ON_LABELS), (STUDENT, ON_LABELS)]
+    differences = compare(stack.y, columns, stack.groups, pairs=pairs)
+    limits = patient_bootstrap(stack.y, columns, stack.groups).to_dict("index")
+    board = stack.board.to_dict("index")[stack.headline]
     sentences = [f"student: {network}, fitted to the stack's probabilities and to the labels, half and half"]
-    sentences += [f"  AUC {_interval(aucs[STACK])}: the stack, out of fold"]
+    sentences.append(f"  AUC {_interval(board)}: the stack, out of fold")
+    if stack.smaller is not None:
+        sentences.append("  the stack's AUC to quote is another one: it has networks that shift (`melstack stack`)")
     for name, meaning in MEANING.items():
-        row = aucs[name]
-        loss = f"{row['gain']:+.4f} [{row['gain_low']:+.4f}, {row['gain_high']:+.4f}]"
-        sentences.append(f"  AUC {_interval(row)}: {meaning}; the stack has {loss} more")
-    against = compare(stack.y, columns, stack.groups, pairs=[(STUDENT, ON_LABELS)]).iloc[0]
-    gain = f"{against['gain']:+.4f} [{against['low']:+.4f}, {against['high']:+.4f}]"
-    sentences.append(f"  the student, one view, against that head: {gain}")
+        loss = differences[(differences["model"] == STACK) & (differences["against"] == name)].iloc[0]
+        sentences.append(f"  AUC {_interval(limits[name])}: {meaning}; the stack has {_change(loss)} more")
+    sentences.append(f"  the student, one view, against that head: {_change(differences.iloc[-1])}")
+    losses = {name: float(log_loss(stack.y, columns[name], sample_weight=stack.weights)) for name in (STACK, STUDENT)}
+    sentences.append(
+        f"  log loss at a prevalence of {stack.prevalence:.4g}: the student {losses[STUDENT]:.4f}, "
+        f"the stack {losses[STACK]:.4f}"
+    )
     experiment = trainer.experiment
-    use: Mapping[str, Any] = {
-        "input": f"pixels 0 to 255, RGB, float32 (n, {experiment.image_size}, {experiment.image_size}, 3)",
+    side = experiment.image_size
+    use = {
+        "input": f"pixels 0 to 255, RGB, float32 (n, {side}, {side}, 3)",
+        "resize": f"the whole picture to {side} x {side} px, Lanczos; its proportions are not kept",
         "output": "probability of melanoma, float32 (n, 1)",
         "prevalence": stack.prevalence,
         "licence": "" if experiment.onnx is None else experiment.onnx.licence,
     }
-    return {"network": network, "use": use, "auc": aucs, "summary": sentences}
+    tables = {"auc": limits, "differences": differences.to_dict("records"), "log_loss": losses}
+    return {"network": network, "use": use, **tables, "summary": sentences}
 
 
-def _interval(row: Mapping[Any, Any]) -> str:
+def _announce_replacement(mark: Path, made_from: Mapping[str, Any]) -> None:
+    """Say that the student of another network or recipe is replaced."""
+    earlier = (read_mark(mark) or {}).get("made_from", {})
+    whose = [(*inputs.get("network", {}), inputs.get("recipe")) for inputs in (earlier, made_from)]
+    if earlier and whose[0] != whose[1]:
+        say(f"student: replaces that of {whose[0][0]} and the recipe {whose[0][1]}")
+
+
+def _change(row: pd.Series) -> str:
+    return f"{row['gain']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+
+
+def _interval(row: Mapping[Hashable, Any]) -> str:
     return f"{row['auc']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"

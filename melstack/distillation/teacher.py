@@ -11,18 +11,20 @@ from scipy.special import expit
 
 from level1_cnn.finished import make_job
 from level1_cnn.hardware.devices import plan_devices
+from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inspect.gradcam import read_trained_experiment
-from level1_cnn.training.frozen import FrozenTrainer, read_views
+from level1_cnn.training.frozen import ARRAY, FrozenTrainer, read_views
 from level1_cnn.training_settings import FrozenFeatures
 from level2_stack.calibration.likelihood import fit_coefficients
 from level2_stack.design.assemble import Design
 from level2_stack.explain.explanations import read_decisions
+from level2_stack.networks_to_stack import imported_networks
 from level2_stack.outlook.refit import FrozenStack, Part
 from level2_stack.recipe import Recipe, recipe_of_stack
 from level2_stack.stacking import rebuild_design, unfiltered_design
-from melstack.next_steps.heads import frozen_settings
 from melstack.report.run_page.inputs import StackResults
-from runtime.errors import InputFault
+from runtime.errors import InputFault, did_you_mean
+from runtime.files import read_json
 from runtime.invocation import command
 from runtime.run_folder import Run
 
@@ -31,9 +33,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finished stack of frozen networks, which can be fitted again without a fold; its choices stay as they are.
+    """A finished stack of frozen networks, which can be fitted again without a fold.
 
-    Those are the parameters, rounds and weights of its learners. ``heads`` are its networks by name.
+    ``heads`` are its networks by name. The parameters, rounds and weights of its learners, and the learner that is
+    submitted, stay as the stack chose them: without a fold, as that outer fold chose them on the other folds.
     """
 
     stack: StackResults
@@ -42,22 +45,27 @@ class Teacher:
     @staticmethod
     def of(stack: StackResults) -> "Teacher":
         """Return the teacher for ``stack``; raise InputFault where a network cannot be fitted without two folds."""
-        names = [str(name) for name in stack.networks]
-        others = [name for name in names if frozen_settings(stack.run, name) is None]
+        names, run = [str(name) for name in stack.networks], stack.run
+        imports = [name for name in names if name in imported_networks(run)]
+        others = [name for name in names if name in imports or not _is_frozen(run, name)]
         if others:
             usable = [name for name in names if name not in others]
-            remedy = command("stack", models=" ".join(usable)) if usable else command("stack", profile="laptop")
+            mark = read_json(stack.folder / "run.json")
+            settings: dict[str, object] = {"run": run.folder, "recipe": mark.get("recipe", stack.recipe)}
+            settings |= {"models": " ".join(usable)} if usable else {"profile": "laptop"}
+            settings |= {"reset": "foreign trust"} if imports else {}
+            remedy = command("stack", **settings)
             raise InputFault(
                 f"{stack.folder}: the stack learns from {', '.join(others)}, whose weights were trained on the labels "
                 "of all other folds or come from elsewhere: a student of it would learn the labels that it is tested "
                 f"on. A stack of frozen networks can teach: {remedy}"
             )
-        return Teacher(stack, {name: open_head(stack.run, name) for name in names})
+        return Teacher(stack, {name: open_head(run, name) for name in names})
 
     @property
     def fits(self) -> int:
         """The number of fits of learners and heads for ``probabilities`` without a fold."""
-        folds = len(np.unique(self.stack.train["fold"])) - 1
+        folds = self.stack.train["fold"].nunique() - 1
         return folds * (len(self._refits.decisions.members) + len(self.heads))
 
     def probabilities(self, on_fit: Callable[[int], None], left_out: int | None = None) -> pd.Series:
@@ -65,11 +73,20 @@ class Teacher:
 
         With ``left_out``, the cases of that fold are not among them, and neither level has seen their labels.
         """
-        design = self._design if left_out is None else self._design_without(left_out, on_fit)
-        scores = self._refits.scores(design, [Part()], on_fit)[:, 0]
+        design, refits = self._design, self._refits
+        if left_out is not None:
+            design, refits = self._design_without(left_out, on_fit), self._choices_of(left_out)
+        scores = refits.scores(design, [Part()], on_fit)[:, 0]
         ones = np.ones_like(scores)
         slope, offset = fit_coefficients([scores, ones], design.y, ones, 1)
         return pd.Series(expit(slope * scores + offset), index=design.train.index)
+
+    def _choices_of(self, fold: int) -> FrozenStack:
+        """Return the stack as outer ``fold`` chose it: its learner too, where the recipe leaves that to the stack."""
+        values, by_fold = self.stack.decisions, self.stack.decisions["chosen_by_fold"]
+        submitted = by_fold[fold]["chosen"] if by_fold else values["submitted"]
+        decisions = read_decisions({**values, "submitted": submitted})
+        return FrozenStack(self._recipe, decisions).with_choices_of(fold)
 
     @cached_property
     def _recipe(self) -> Recipe:
@@ -100,12 +117,26 @@ class Teacher:
 
 
 def open_head(run: Run, name: str) -> FrozenTrainer:
-    """Return the frozen network ``name`` of a run; raise InputFault if its features of all views are not in the run."""
+    """Return the frozen network ``name`` of a run.
+
+    Raises InputFault for a name that the run does not have, for a network that is not frozen or was brought, and where
+    its features of all views or its ONNX file are missing or damaged.
+    """
+    if name not in run.networks():
+        raise InputFault(f"{run.folder}: it has no network {name!r}; {did_you_mean(name, run.networks())}")
+    if name in imported_networks(run) or not _is_frozen(run, name):
+        raise InputFault(f"{name}: a student is a frozen network of the run, whose head can be fitted again")
     experiment = read_trained_experiment(run, name)
-    if not isinstance(experiment.training, FrozenFeatures):
-        raise InputFault(f"{name}: all its weights are trained; a student is a frozen network with a head of its own")
+    training = experiment.training
     job = make_job(run, name, experiment, "cpu", False)
-    if read_views(job) is None:
-        raise InputFault(f"{job.folder}: the features of its views are not there; {command('oof')} computes them again")
+    if not isinstance(training, FrozenFeatures) or read_views(job) is None:
+        raise InputFault(
+            f"{job.folder}: {ARRAY} (the features of all views) or {ONNX_FILE} is missing or damaged; "
+            f"{command('oof', run=run.folder)} makes them again"
+        )
     cases = run.read_cases()
-    return FrozenTrainer(job, experiment.training, plan_devices("cpu"), cases[cases["picture"].notna()])
+    return FrozenTrainer(job, training, plan_devices("cpu"), cases[cases["picture"].notna()])
+
+
+def _is_frozen(run: Run, name: str) -> bool:
+    return isinstance(read_trained_experiment(run, name).training, FrozenFeatures)

@@ -63,6 +63,11 @@ def test_without_a_lesion_the_square_is_the_whole_picture():
         np.testing.assert_array_equal(square, [0, 0, 1])
 
 
+def test_noise_is_no_lesion():
+    for square in squares_of(*(picture(radius=0, seed=seed) for seed in range(8))):
+        np.testing.assert_array_equal(square, [0, 0, 1])
+
+
 def test_the_square_follows_the_colour_of_the_skin():
     dark, light = picture(skin=(90, 60, 45), lesion=(35, 20, 15)), picture()
     np.testing.assert_allclose(*squares_of(dark, light), atol=2 * CELL)

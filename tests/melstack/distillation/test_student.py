@@ -47,7 +47,7 @@ def test_it_prints_the_auc_of_the_table_that_it_writes(run_of_frozen, output):
     table = pd.read_csv(run_of_frozen.folder / "student" / "oof.csv")
     assert len(table) == (run_of_frozen.read_cases()["role"] == "train").sum()
     for name, words in (("student", "the student, one view"), ("stack", "the stack, out of fold")):
-        (line,) = (line for line in output.splitlines() if words in line)
+        (line,) = (line for line in output.splitlines() if line.endswith(f": {words}") or f": {words};" in line)
         assert f"AUC {roc_auc_score(table['target'], table[name]):.4f} [" in line
     facts = read_json(run_of_frozen.folder / "student" / "student.json")
     assert facts["use"]["prevalence"] == PREVALENCE
@@ -71,8 +71,30 @@ def test_the_file_is_the_network_with_a_head_that_learned_from_all_cases(run_of_
     (probability,) = session.run(None, {"pixels": pictures.astype(np.float32)})
     expected = trainer.predict(head, batch).logits[:, 0]
     odds = np.log(probability[:, 0] / (1 - probability[:, 0]))
-    shift = np.log(PREVALENCE / (1 - PREVALENCE)) - np.log(stack.y.mean() / (1 - stack.y.mean()))
-    np.testing.assert_allclose(odds, expected + shift, atol=0.01)  # the run keeps features in 16 bits
+    np.testing.assert_allclose(odds, expected, atol=0.01)  # the run keeps features in 16 bits
+
+
+def test_students_are_probabilities_at_the_prevalence_of_the_stack(run_of_frozen, output):
+    assert output
+    table = pd.read_csv(run_of_frozen.folder / "student" / "oof.csv")
+    log_odds = {name: np.log(table[name] / (1 - table[name])) for name in ("student", "student_all_views")}
+    training = table["target"].mean()
+    shift = np.log(PREVALENCE / (1 - PREVALENCE)) - np.log(training / (1 - training))
+    for odds in log_odds.values():  # back at the prevalence of training, the means are near it
+        assert (1 / (1 + np.exp(shift - odds))).mean() == pytest.approx(training, abs=0.03)
+
+
+def test_verify_knows_the_student(run_of_frozen, output):
+    assert output
+    lines = run_melstack("verify", "--run", run_of_frozen.folder).out.splitlines()
+    assert [line for line in lines if line.startswith("intact") and "student/student.json" in line]
+
+
+def test_a_name_that_the_run_does_not_have_is_refused_at_once(run_of_frozen, finished_run):
+    words = ("--run", run_of_frozen.folder, "--recipe", finished_run.project.recipe)
+    result = run_melstack("distil", *words, "--model", "frozn")
+    assert result.code == 2
+    assert "it has no network 'frozn'; did you mean 'frozen'?" in result.err
 
 
 def with_other_labels(stack: StackResults, fold: int) -> StackResults:
@@ -107,4 +129,4 @@ def test_a_network_whose_weights_were_trained_cannot_be_a_student(run_of_frozen,
     words = ("--run", run_of_frozen.folder, "--recipe", finished_run.project.recipe, "--model", "tuned")
     result = run_melstack("distil", *words)
     assert result.code == 2
-    assert "tuned: all its weights are trained; a student is a frozen network" in result.err
+    assert "tuned: a student is a frozen network of the run" in result.err
