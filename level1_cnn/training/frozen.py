@@ -95,10 +95,10 @@ class FrozenTrainer:
     def fit_targets(self, target: pd.Series) -> LinearHead:
         """Return the head that is fitted to ``target``, 0 to 1, indexed by the cases to fit it to."""
         rows = training_rows(self._views_of(target.index), self._settings.layers)
-        folds = self._cases.loc[target.index, "fold"]
-        columns = (np.repeat(column.to_numpy(), len(rows) // len(target)) for column in (target, folds))
-        y, fold_of_row = columns
-        return fit_head(rows, y.astype(np.float64), self._settings.regularisation, fold_of_row.astype(int))
+        folds = self._cases.loc[target.index, "fold"].to_numpy(dtype=int)
+        per_case = len(rows) // len(target)
+        y = target.to_numpy(dtype=np.float64)
+        return fit_head(rows, np.repeat(y, per_case), self._settings.regularisation, np.repeat(folds, per_case))
 
     def predict(self, head: LinearHead, evaluation: Collection[str]) -> ViewPredictions:
         """Return the predictions of ``head`` for the ``evaluation`` cases, in every view."""

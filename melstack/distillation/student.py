@@ -21,6 +21,7 @@ from melstack.distillation.teacher import Teacher, open_head
 from melstack.report.run_page.inputs import StackResults, read_stack
 from melstack.report.stack_parts import STUDENT_MARK, student_ingredients
 from runtime.files import write_text
+from runtime.invocation import option
 from runtime.progress import progress_bar, say
 from runtime.provenance import is_fresh, read_mark, write_mark
 from runtime.run_folder import Run
@@ -64,7 +65,9 @@ def distil_stack(run: Run, recipe: str, network: str | None = None) -> Path:
     write_text(table, scores.drop(columns=ON_LABELS).to_csv())
     write_mark(mark, made_from, [file, table], **facts)
     if is_chosen:
-        say(f"student: {network} is the network of the stack with the highest AUC out of fold; --model names another")
+        say(
+            f"student: {network} is the network of the stack with the highest out-of-fold AUC; {option('model')} names another"
+        )
     for line in facts["summary"]:
         say(line)
     return file
