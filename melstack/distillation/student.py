@@ -65,9 +65,7 @@ def distil_stack(run: Run, recipe: str, network: str | None = None) -> Path:
     write_text(table, scores.drop(columns=ON_LABELS).to_csv())
     write_mark(mark, made_from, [file, table], **facts)
     if is_chosen:
-        say(
-            f"student: {network} is the network of the stack with the highest out-of-fold AUC; {option('model')} names another"
-        )
+        say(f"student: on {network}, the best network of the stack out of fold; {option('model')} names another")
     for line in facts["summary"]:
         say(line)
     return file
