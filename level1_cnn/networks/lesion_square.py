@@ -62,15 +62,12 @@ def _above_threshold(values: keras.KerasTensor) -> keras.KerasTensor:
     largest = ops.max(values * _inside(), axis=1, keepdims=True)
     thresholds = largest * np.asarray(np.arange(1, LEVELS) / LEVELS, np.float32)
     above = step(ops.expand_dims(values, 1) - ops.expand_dims(thresholds, 2)) * inside
-    share = ops.sum(above, axis=2)
-    difference = ops.sum(above * ops.expand_dims(values, 1), axis=2) - share * ops.sum(
-        values * inside, axis=1, keepdims=True
-    )
+    share, mean = ops.sum(above, axis=2), ops.sum(values * inside, axis=1, keepdims=True)
+    difference = ops.sum(above * ops.expand_dims(values, 1), axis=2) - share * mean
     between = ops.square(difference) / (share * (1 - share) + TINY)  # the variance between the two sides
     best = step(between - ops.max(between, axis=1, keepdims=True) * NEARLY)
-    return step(
-        values - ops.sum(thresholds * best, axis=1, keepdims=True) / (ops.sum(best, axis=1, keepdims=True) + TINY)
-    )
+    threshold = ops.sum(thresholds * best, axis=1, keepdims=True) / (ops.sum(best, axis=1, keepdims=True) + TINY)
+    return step(values - ops.maximum(threshold, LEAST))
 
 
 def _region(mask: keras.KerasTensor) -> keras.KerasTensor:
