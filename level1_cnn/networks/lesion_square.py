@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from features.pictures.statistics.lesion import RING, elliptical_radius
 from level1_cnn.networks.field_of_view import step
 
 GRID = 48  # cells of a side in which the lesion is searched
-RING = 0.8  # elliptical radius from which on cells are skin; 1 is the middle of each edge
 AROUND, SMALLEST = 1.5, 0.25  # side of the square in sides of the lesion; at least this share of the picture's side
 LEVELS = 64  # number of thresholds that are compared, less one, from 0 to the largest distance from the skin
 SKIN_STEPS = 8  # to the median; with fewer, many hairs move it
@@ -43,7 +43,8 @@ def _distance_from_skin(colours: keras.KerasTensor) -> keras.KerasTensor:
     The median is the point with the smallest sum of distances, by the steps of Weiszfeld 1937; hairs and dark corners
     hardly move it.
     """
-    ring = ((_radius() >= RING) & (_radius() <= 1)).astype(np.float32).reshape(-1, 1)
+    radius = elliptical_radius(GRID, GRID)
+    ring = ((radius >= RING[0]) & (radius <= RING[1])).astype(np.float32).reshape(-1, 1)
     skin = ops.sum(colours * ring, axis=1, keepdims=True) / float(ring.sum())
     for _ in range(SKIN_STEPS):
         away = ops.expand_dims(_length(colours - skin), 2)
@@ -72,7 +73,9 @@ def _above_threshold(values: keras.KerasTensor) -> keras.KerasTensor:
 
 def _region(mask: keras.KerasTensor) -> keras.KerasTensor:
     """Return the connected region (n, GRID, GRID) of ``mask`` (n, cells) around its most central and densest cell."""
-    worth = _mean_around(mask, NEAR) * mask * np.maximum(1 - _radius(), 0).astype(np.float32).ravel()
+    worth = (
+        _mean_around(mask, NEAR) * mask * np.maximum(1 - elliptical_radius(GRID, GRID), 0).astype(np.float32).ravel()
+    )
     seed = step(worth - ops.max(worth, axis=1, keepdims=True) * NEARLY)
     region, cells = (ops.reshape(part, (-1, GRID, GRID, 1)) for part in (seed, mask))
     for _ in range(GRID):
@@ -96,12 +99,6 @@ def _mean_around(values: keras.KerasTensor, reach: int) -> keras.KerasTensor:
     return ops.reshape(ops.matmul(rows, band.T), (-1, GRID * GRID))
 
 
-def _radius() -> np.ndarray:
-    """Return the elliptical radius (GRID, GRID) of every cell: 0 in the middle, 1 at the middle of an edge."""
-    line = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID * 2 - 1
-    return np.asarray(np.hypot(line[:, np.newaxis], line))
-
-
 def _inside() -> np.ndarray:
     """Return 1 for the cells inside the ellipse that touches the edges, else 0, (cells,)."""
-    return np.asarray(_radius().ravel() <= 1, np.float32)
+    return np.asarray(elliptical_radius(GRID, GRID).ravel() <= 1, np.float32)

@@ -46,7 +46,7 @@ class Teacher:
     def of(stack: StackResults) -> "Teacher":
         """Return the teacher for ``stack``; raise InputFault where a network cannot be fitted without two folds."""
         names, run = [str(name) for name in stack.networks], stack.run
-        imports = [name for name in names if name in imported_networks(run)]
+        imports = set(names) & set(imported_networks(run))
         others = [name for name in names if name in imports or not _is_frozen(run, name)]
         if others:
             usable = [name for name in names if name not in others]
@@ -124,18 +124,17 @@ def open_head(run: Run, name: str) -> FrozenTrainer:
     """
     if name not in run.networks():
         raise InputFault(f"{run.folder}: it has no network {name!r}; {did_you_mean(name, run.networks())}")
-    if name in imported_networks(run) or not _is_frozen(run, name):
+    experiment = None if name in imported_networks(run) else read_trained_experiment(run, name)
+    if experiment is None or not isinstance(experiment.training, FrozenFeatures):
         raise InputFault(f"{name}: a student is a frozen network of the run, whose head can be fitted again")
-    experiment = read_trained_experiment(run, name)
-    training = experiment.training
     job = make_job(run, name, experiment, "cpu", False)
-    if not isinstance(training, FrozenFeatures) or read_views(job) is None:
+    if read_views(job) is None:
         raise InputFault(
             f"{job.folder}: {ARRAY} (the features of all views) or {ONNX_FILE} is missing or damaged; "
             f"{command('oof', run=run.folder)} makes them again"
         )
     cases = run.read_cases()
-    return FrozenTrainer(job, training, plan_devices("cpu"), cases[cases["picture"].notna()])
+    return FrozenTrainer(job, experiment.training, plan_devices("cpu"), cases[cases["picture"].notna()])
 
 
 def _is_frozen(run: Run, name: str) -> bool:
