@@ -16,7 +16,8 @@ import tensorflow as tf
 from level1_cnn import backbones
 from level1_cnn.hardware.devices import Plan, plan_devices
 from level1_cnn.inference.forward import TensorFlowForward
-from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.views import SYMMETRIES, apply_view
 from runtime.machine.cores import allowed_cores

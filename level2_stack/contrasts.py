@@ -1,6 +1,7 @@
 """Within-patient contrasts: how a picture's logit compares with the patient's other pictures, or those at its site."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -41,13 +42,13 @@ def contrasts(
     sorted_logits = logits.sort_index()
     with_mean, patient = _with_mean(sorted_logits), patients.loc[sorted_logits.index]
     mean = with_mean.iloc[:, [-1]]
-    tables = _within(with_mean, patient, "") | {"level": _level(with_mean, patient)}
-    if sites is not None:
+    ways = _within(with_mean, patient, "") | {"level": lambda: _level(with_mean, patient)}
+    if sites is not None and any(name.startswith("site_") for name in families):
         site = patient.astype(str) + "\n" + sites.loc[sorted_logits.index].astype("object").fillna("").astype(str)
-        tables |= _within(mean, site, "site_")
+        ways |= _within(mean, site, "site_")
     if logits.shape[1] > 1:
-        tables["disagreement"] = sorted_logits.std(axis=1, ddof=0).rename(NETWORKS).to_frame()
-    columns = [table.add_prefix(f"{name}.") for name, table in tables.items() if name in families]
+        ways["disagreement"] = lambda: sorted_logits.std(axis=1, ddof=0).rename(NETWORKS).to_frame()
+    columns = [compute().add_prefix(f"{name}.") for name, compute in ways.items() if name in families]
     return pd.concat(columns, axis=1).loc[logits.index] if columns else pd.DataFrame(index=logits.index)
 
 
@@ -59,12 +60,26 @@ def _level(logits: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
     return logits.groupby(group).transform("mean").where(logits.notna())
 
 
-def _within(logits: pd.DataFrame, group: pd.Series, prefix: str) -> dict[str, pd.DataFrame]:
+def _within(logits: pd.DataFrame, group: pd.Series, prefix: str) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return, per contrast within ``group``, a function that computes it: for one lesion, each is a millisecond."""
     by_group = logits.groupby(group)
-    difference = logits - _level(logits, group)
-    spread = by_group.transform("std", ddof=0).clip(lower=STD_FLOOR)
-    rank = (by_group.rank(method="average") - 0.5) / by_group.transform("count")
-    share = np.exp(log_expit(logits) - log_expit(by_group.transform("max")))
-    return dict(
-        zip((f"{prefix}{name}" for name in WITHIN), (difference, difference / spread, rank, share), strict=True)
-    )
+
+    @cache
+    def difference() -> pd.DataFrame:
+        """Return the logits minus the mean of their group."""
+        return logits - _level(logits, group)
+
+    def zscore() -> pd.DataFrame:
+        """Return ``difference`` in standard deviations of the group."""
+        return difference() / by_group.transform("std", ddof=0).clip(lower=STD_FLOOR)
+
+    def rank() -> pd.DataFrame:
+        """Return the mid-rank percentile within the group."""
+        return (by_group.rank(method="average") - 0.5) / by_group.transform("count")
+
+    def share() -> pd.DataFrame:
+        """Return the probability as a share of the group's largest."""
+        shares: pd.DataFrame = np.exp(log_expit(logits) - log_expit(by_group.transform("max")))
+        return shares
+
+    return dict(zip((f"{prefix}{name}" for name in WITHIN), (difference, zscore, rank, share), strict=True))

@@ -77,7 +77,7 @@ def _may_be_dicom(path: Path) -> bool:
 
 
 def _tags_of(files: Mapping[str, Path]) -> dict[str, Values]:
-    answers = open_threads()(delayed(_values)(path) for path in files.values())
+    answers = open_threads(len(files))(delayed(_values)(path) for path in files.values())
     return {name: values for name, values in zip(files, answers, strict=True) if values}
 
 

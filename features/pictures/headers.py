@@ -27,7 +27,7 @@ def read_headers(paths: Mapping[str, Path], where: str, hdf5: Path | None, fault
 
 def _headers_of_files(paths: Mapping[str, Path]) -> dict[str, Header | str]:
     # Threads suffice, since opening files waits for the disk and not for Python.
-    answers = open_threads()(delayed(_header_or_fault)(path) for path in paths.values())
+    answers = open_threads(len(paths))(delayed(_header_or_fault)(path) for path in paths.values())
     return dict(zip(paths, answers, strict=True))
 
 

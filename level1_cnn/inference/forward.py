@@ -11,7 +11,8 @@ import tensorflow as tf
 from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.int8_network import quantise
-from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.networks.onnx_file import write_backbone

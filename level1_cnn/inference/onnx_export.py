@@ -1,42 +1,23 @@
-"""Export a network to ONNX and run it with ONNX Runtime: faster than TensorFlow on a CPU, and without TensorFlow."""
+"""Export a network to ONNX, write it in one form, and fold its constants."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
 from level1_cnn.inference.onnx_check import read_onnx
-from level1_cnn.inference.onnx_outputs import select_outputs
+from level1_cnn.inference.onnx_session import PROVIDERS, session_options
 from runtime.errors import InputFault
 from runtime.files import replacing
-from runtime.machine.cores import allowed_cores
 
 if TYPE_CHECKING:
     import keras
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Session(Protocol):
-    """A network loaded for inference."""
-
-    def __call__(self, pixels: Array, metadata: Array | None = None) -> list[Array]:
-        """Return one float32 array (batch, ...) per output of pixels (batch, side, side, 3) and metadata (batch, m)."""
-        ...
-
-
-PROVIDERS = ("CPUExecutionProvider",)
-# The levels of ONNX Runtime are 0 (verbose) to 4 (fatal); 3 shows errors only.
-_LOG_ERRORS = 3
-# Pixels of one call: four pictures of 128 px. With more, the activations do not fit the processor's cache: on two busy
-# cores with 32 MB, calls of 32 pictures had 0.8 to 1.0 (Lite0) and 0.5 to 0.9 (B0) times the speed of calls of 4.
-_CALL_PIXELS = 4 * 128 * 128
 
 
 def export(model: keras.Model, path: Path) -> Path:
@@ -64,7 +45,7 @@ def folded_network(content: bytes, source: Path) -> Any:  # noqa: ANN401  onnx h
     a network that cannot be run.
     """
     with TemporaryDirectory() as folder:
-        options = _options(None)
+        options = session_options(1)
         # The basic level folds constants; higher levels use operators of this processor alone.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "network.onnx")
@@ -151,65 +132,3 @@ def _in_order(graph: Any) -> Iterator[Any]:  # noqa: ANN401  onnx has no types
         if number not in ready:
             ready.add(number)
             yield graph.node[number]
-
-
-def open_session(path: Path, *, threads: int | None = None, outputs: Sequence[int] | None = None) -> Session:
-    """Load an ONNX file for the CPU and return a function from pictures to the network's outputs.
-
-    The function takes pixels 0 to 255, (batch, side, side, 3) of any number type, and metadata (batch, m) if the
-    network has that input. It returns one float32 array per output, in the order of the Keras model's outputs. A batch
-    of any size is computed in small parts. ``threads`` None uses every core that is ours. ``outputs`` are
-    the indices of the outputs to return, in rising order; the others are not computed. Raises InputFault for a missing
-    or damaged file.
-    """
-    if not path.is_file():
-        raise InputFault(f"{path}: no such file; an ONNX network was expected")
-    return _Network(path, _load(path, _options(threads), outputs))
-
-
-class _Network:
-    def __init__(self, path: Path, session: onnxruntime.InferenceSession) -> None:
-        self._path, self._session = path, session
-        self._inputs = [value.name for value in session.get_inputs()]
-        batch = session.get_inputs()[0].shape[0]  # a name where any number of pictures is possible
-        self._most = batch if isinstance(batch, int) else None
-
-    def __call__(self, pixels: Array, metadata: Array | None = None) -> list[Array]:
-        inputs = [np.asarray(array) for array in (pixels, metadata) if array is not None]
-        if len(inputs) != len(self._inputs):
-            raise ValueError(f"{len(inputs)} arrays for a network with the inputs {', '.join(self._inputs)}")
-        step = self._most or max(1, _CALL_PIXELS // (pixels.shape[1] * pixels.shape[2]))
-        if not len(pixels):  # one call, so that the outputs of an empty batch have the right shapes, too
-            blank = [np.zeros((1, *array.shape[1:]), np.float32) for array in inputs]
-            return [output[:0] for output in self._call(blank)]
-        starts = range(0, len(pixels), step)
-        calls = [self._call([array[start : start + step] for array in inputs]) for start in starts]
-        return [np.concatenate(parts) for parts in zip(*calls, strict=True)]
-
-    def _call(self, inputs: Sequence[Array]) -> list[Array]:
-        arrays = [np.ascontiguousarray(array, np.float32) for array in inputs]
-        try:
-            outputs: list[Array] = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
-        except Exception as error:  # ONNX Runtime's exceptions have no common class
-            raise InputFault(f"{self._path}: the network cannot be run on these pictures ({error})") from error
-        return outputs
-
-
-def _options(threads: int | None) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS
-    # Threads that spin while they wait halve the throughput when another program uses the same cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.intra_op_num_threads = threads or allowed_cores()
-    return options
-
-
-def _load(
-    path: Path, options: onnxruntime.SessionOptions, outputs: Sequence[int] | None
-) -> onnxruntime.InferenceSession:
-    content = read_onnx(path)
-    try:
-        content = content if outputs is None else select_outputs(content, outputs)
-        return onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
-    except Exception as error:  # ONNX Runtime's exceptions have no common class
-        raise InputFault(f"{path}: not an ONNX network that can be run ({error})") from error

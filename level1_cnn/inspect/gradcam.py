@@ -12,7 +12,7 @@ from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import melanoma_column
 from level1_cnn.experiment import Experiment
 from level1_cnn.inference.forward import ONNX_FILE
-from level1_cnn.inference.onnx_export import open_session
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from level1_cnn.training_settings import Finetune, Targets

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from level1_cnn.data.metadata import encode_metadata
 from level1_cnn.data.targets import melanoma_column, melanoma_logits
-from level1_cnn.inference.onnx_export import Session, open_session
+from level1_cnn.inference.onnx_session import Session, open_session
 from level1_cnn.inference.view_predictions import ViewPredictions, embedding_table, predict_views
 from level1_cnn.training_settings import Targets
 from runtime.errors import InputFault

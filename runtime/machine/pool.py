@@ -43,9 +43,9 @@ def _allow_growth() -> None:
     process_executor._MAX_MEMORY_LEAK_SIZE = max(process_executor._MAX_MEMORY_LEAK_SIZE, share)
 
 
-def open_threads() -> Parallel:
-    """Return joblib's ``Parallel`` of threads that wait for the disk, as for the headers of many files."""
-    return Parallel(n_jobs=DISK_THREADS, prefer="threads")
+def open_threads(files: int) -> Parallel:
+    """Return joblib's ``Parallel`` of threads that wait for the disk, as for the headers of so many ``files``."""
+    return Parallel(n_jobs=max(1, min(files, DISK_THREADS)), prefer="threads")
 
 
 def map_chunks(

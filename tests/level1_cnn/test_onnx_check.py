@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from benchmarks.fuzzing.bundles import SIDE, network_bytes
 from level1_cnn.inference.onnx_check import read_onnx
-from level1_cnn.inference.onnx_export import open_session
+from level1_cnn.inference.onnx_session import open_session
 from runtime.errors import InputFault
 
 

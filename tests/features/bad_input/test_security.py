@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from features.folder.data_folder import DataFolder
-from level1_cnn.inference.onnx_export import open_session
+from level1_cnn.inference.onnx_session import open_session
 from melstack.bundle.manifest import Manifest, NetworkEntry, read_manifest, write_manifest
 from melstack.report.data_page.page import explore
 from melstack.report.model_card.writing import escape_markdown

@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 
 from level1_cnn.inference.int8_network import quantise, weight_scales
 from level1_cnn.inference.onnx_check import read_onnx
-from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.networks.network import draw_weights, with_last_map
 from runtime.errors import InputFault
 from tests.sources import ROOT

@@ -1,4 +1,4 @@
-"""Tests for onnx_export.py and forward.py: a network has the same outputs by ONNX Runtime and by TensorFlow."""
+"""Tests of ONNX files and their sessions: a network has the same outputs by ONNX Runtime and by TensorFlow."""
 
 import os
 import subprocess
@@ -11,9 +11,11 @@ import pytest
 
 from level1_cnn import backbones
 from level1_cnn.hardware.devices import Plan
+from level1_cnn.inference import onnx_session
 from level1_cnn.inference.forward import ONNX_FILE, TensorFlowForward, final_forward
-from level1_cnn.inference.onnx_export import export, open_session
-from level1_cnn.inference.onnx_outputs import select_outputs
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_outputs import picture_sizes, select_outputs
+from level1_cnn.inference.onnx_session import open_session, session_options
 from runtime.errors import InputFault
 
 CPU = Plan("CPU", False, "float32", True, 32)
@@ -67,8 +69,8 @@ def assert_equal_outputs(model: keras.Model, path: Path, x: np.ndarray) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * min(1.0, largest))
 
 
-# One call computes 64 pictures of 32 px, so that 150 pictures need three calls.
-@pytest.mark.parametrize("batch", [1, 7, 64, 150])
+# One call computes 36 pictures of 32 px, so that 150 pictures need five calls.
+@pytest.mark.parametrize("batch", [1, 7, 36, 150])
 def test_both_outputs_equal_those_of_tensorflow_for_any_batch(tiny, tiny_file, batch):
     assert_equal_outputs(tiny, tiny_file, pictures(batch, 32))
 
@@ -138,6 +140,30 @@ def test_with_xla_a_smaller_last_batch_is_not_compiled_again_and_has_the_same_ou
     assert forward.traces == 1
 
 
+@pytest.mark.parametrize("batch", [1, 8, 150])
+def test_threads_that_compute_parts_of_a_batch_change_no_bit(tiny_file, batch):
+    """Few pictures, as the views of one lesion, are shared out; many are computed in parts of the usual size."""
+    alone = open_session(tiny_file, threads=1)(pictures(batch, 32))
+    for threads in (2, 3, 16):
+        for ours, theirs in zip(open_session(tiny_file, threads=threads)(pictures(batch, 32)), alone, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_only_small_pictures_are_computed_side_by_side(tiny_file, tmp_path, monkeypatch):
+    """Each picture that is computed at the same time needs memory of its own, so large ones follow one another."""
+    large = tmp_path / "large.onnx"
+    export(backbones.find("tiny").build("tiny", image_size=288, weights="none"), large)
+    together = []
+    monkeypatch.setattr(onnx_session, "session_options", lambda threads: together.append(threads) or session_options(1))
+    for path in (tiny_file, large):
+        open_session(path, threads=4)(pictures(4, 32 if path is tiny_file else 288))
+    assert together == [1, 4]
+
+
+def test_the_size_of_the_pictures_is_read_from_the_file(tiny_file):
+    assert picture_sizes(tiny_file.read_bytes()) == (32, 32)
+
+
 def test_pixels_may_be_bytes(tiny_file):
     x = pictures(2, 32).astype(np.uint8)
     run = open_session(tiny_file)
@@ -174,14 +200,14 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
 
 @pytest.mark.full
 def test_the_module_does_not_need_tensorflow():
-    code = "import sys, level1_cnn.inference.onnx_export; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, level1_cnn.inference.onnx_session; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_onnx_runtime_sends_no_usage_data(tmp_path):
     # When it is imported, it stores the number by which it would name the machine.
     home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    subprocess.run([sys.executable, "-c", "import level1_cnn.inference.onnx_export"], env=home, check=True)
+    subprocess.run([sys.executable, "-c", "import level1_cnn.inference.onnx_session"], env=home, check=True)
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import count_outputs, melanoma_logits
-from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.networks.head import MultiSampleDropout, head_bias
 from level1_cnn.networks.network import GeneralizedMean, build_network
 from level1_cnn.training_settings import Finetune

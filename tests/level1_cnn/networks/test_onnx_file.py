@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from level1_cnn.experiment import Experiment, OnnxFile
-from level1_cnn.inference.onnx_export import open_session
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.networks.onnx_file import write_backbone
 from level1_cnn.training_settings import FrozenFeatures
 from runtime.errors import InputFault

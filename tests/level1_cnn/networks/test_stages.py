@@ -11,7 +11,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from level1_cnn import backbones
-from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.networks.stages import (
     map_of_stages,

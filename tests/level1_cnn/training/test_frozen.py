@@ -17,7 +17,7 @@ from level1_cnn.data.shards import decode_pictures
 from level1_cnn.finished import model_inputs
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE
-from level1_cnn.inference.onnx_export import open_session
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
 from level1_cnn.training.frozen import FrozenTrainer, calibration_pictures, shared_embeddings

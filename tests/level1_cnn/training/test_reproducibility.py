@@ -11,7 +11,7 @@ import pytest
 from scipy.special import expit
 
 from level1_cnn import backbones
-from level1_cnn.inference.onnx_export import open_session
+from level1_cnn.inference.onnx_session import open_session
 from tests.level1_cnn.drawn_run import TABLES, make_run, train_alone, write_model
 from tests.sources import ROOT
 

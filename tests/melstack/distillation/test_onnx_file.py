@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from level1_cnn.inference.onnx_export import export, open_session
+from level1_cnn.inference.onnx_export import export
+from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.training.linear_head import LinearHead
 from level1_cnn.training_settings import FrozenFeatures

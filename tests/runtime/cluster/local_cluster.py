@@ -17,6 +17,8 @@ pytest.importorskip("distributed")
 
 from distributed import Client, LocalCluster
 
+BUSY_SECONDS = 600
+
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", *arguments, "--no-dashboard"]
@@ -57,9 +59,9 @@ def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "r
     """Kill a worker whose task is in the middle of the function ``inside``, once ``ready()``; return the task's name.
 
     The process is stopped before its task is checked, so that the task cannot finish between the check and the kill.
-    The worker's nanny starts another worker.
+    The worker's nanny starts another worker. On a busy machine the workers need minutes until their first epoch ends.
     """
-    until = time.monotonic() + 120
+    until = time.monotonic() + BUSY_SECONDS
     with Client(address, timeout=60, set_as_default=False) as client:
         processes = client.run(os.getpid)
         while time.monotonic() < until:
@@ -68,7 +70,7 @@ def kill_a_busy_worker(address: str, ready: Callable[[], bool], inside: str = "r
                 if running is not None and _kill_if_busy(client, worker, processes[worker], str(running)):
                     return str(running)
             time.sleep(0.02)
-    raise AssertionError("no worker was busy within 120 s")
+    raise AssertionError(f"no worker was busy within {BUSY_SECONDS} s")
 
 
 def _kill_if_busy(client: Client, worker: str, process: int, task: str) -> bool:
