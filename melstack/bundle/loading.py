@@ -174,18 +174,16 @@ class Bundle:
         They are made in one step, as the rows of different patients: most of the time of a step does not depend on the
         number of rows, and the page answers for one lesion.
         """
-        copies = pd.concat([_copy_of(rows, number) for number in range(len(tables))])
-        networks = {
-            name: pd.concat([_copy_of(each[name].loc[rows.index], number) for number, each in enumerate(tables)])
-            for name in tables[0]
-        }
-        features = {
-            name: pd.concat([_copy_of(block.loc[rows.index], number) for number in range(len(tables))])
-            for name, block in blocks.items()
-        }
+        numbers, cases = range(len(tables)), rows.index
+        names, patients = (
+            [f"{name} {number}" for number in numbers for name in each] for each in (cases, rows["patient_id"])
+        )
+        copies = pd.concat([rows] * len(tables)).set_axis(names).assign(patient_id=patients)
+        networks = {name: pd.concat([each[name].loc[cases] for each in tables]).set_axis(names) for name in tables[0]}
+        features = {name: pd.concat([block.loc[cases]] * len(tables)).set_axis(names) for name, block in blocks.items()}
         design = self._stack.design(design_rows(copies, networks, features, self.manifest.contrasts))
-        starts = [number * len(rows) for number in range(len(tables))]
-        return [design.iloc[start : start + len(rows)].set_axis(rows.index) for start in starts]
+        starts = [number * len(rows) for number in numbers]
+        return [design.iloc[start : start + len(rows)].set_axis(cases) for start in starts]
 
     def _unusual(self, results: PictureResults, count: int) -> np.ndarray:
         name = self.manifest.reference
@@ -223,14 +221,6 @@ class Bundle:
                 f"({option('foreign', 'folder')})"
             )
         return {name: probability_table(name, foreign[name], rows.index) for name in self.foreign_networks}
-
-
-def _copy_of(table: pd.DataFrame, number: int) -> pd.DataFrame:
-    """Return ``table`` with other names of its cases and patients, in the same order."""
-    copy = table.set_axis([f"{name} {number}" for name in table.index])
-    return (
-        copy.assign(patient_id=[f"{name} {number}" for name in table["patient_id"]]) if "patient_id" in table else copy
-    )
 
 
 def _table(rows: pd.DataFrame, probability: np.ndarray, by_fold: np.ndarray) -> pd.DataFrame:
