@@ -226,12 +226,11 @@ def _fill_gaps(column: pd.Series, median: float) -> NDArray[np.float64]:
 
 def _indicators(column: pd.Series, values: list[str | None]) -> NDArray[np.float64]:
     """Return a column per value; text that is not among ``values`` counts as missing."""
-    codes = pd.Index([value for value in values if value is not None], dtype=object).get_indexer(
-        pd.Index(column.astype(object))
-    )
-    position = iter(range(len(values)))
-    numbers = [-1 if value is None else next(position) for value in values]
-    return np.equal.outer(codes, numbers).astype(np.float64)
+    places = {value: place for place, value in enumerate(values)}
+    missing = places.get(None, -1)  # -1 is the place of no column
+    # The code of a missing value is -1, the last entry.
+    own_places = np.array([*(places.get(str(text), missing) for text in column.cat.categories), missing])
+    return np.asarray(np.equal.outer(own_places[column.cat.codes], np.arange(len(values))), dtype=np.float64)
 
 
 def _spline_columns(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
