@@ -54,9 +54,13 @@ def parts(run: Run) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def forecast(project: TinyProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
-    """Return a run with a forecast of both levels, and the output of the command."""
+    """Return a run with a forecast of both levels, and the output of the command.
+
+    The model `short` has fewer steps than the forecast measures.
+    """
     run = frozen_cases(project, tmp_path_factory.mktemp("forecast"))
-    code, output = plan_models(run, *project.models)
+    short = write_variant(run.folder.parent, "short", "batch_size = 16", "batch_size = 64")
+    code, output = plan_models(run, *project.models, short)
     assert code == 0, output
     return run, output
 
@@ -65,13 +69,14 @@ def forecast(project: TinyProject, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_plan_holds_every_part_with_ranges_and_writes_nothing_else(forecast: tuple[Run, str]) -> None:
     run, output = forecast
     by_name = parts(run)
-    assert list(by_name) == ["decoding", *MODELS, "default"]
+    assert list(by_name) == ["decoding", *MODELS, "short", "default"]
     assert by_name["decoding"]["seconds"]["decoding"]["low"] > 0
     for name in MODELS:
         assert set(by_name[name]["seconds"]) == {"training", "prediction", "bundle"}
         assert all(0 < span["low"] <= span["high"] for span in by_name[name]["seconds"].values())
         assert by_name[name]["memory"] > 300e6
     assert "6 steps of 16 pictures" in by_name["tuned"]["how"]
+    assert "6 steps of 64 pictures" in by_name["short"]["how"]
     assert "3 of 3 folds left" in output
     together = json.loads((run.folder / "plan.json").read_text())["together"]
     highs = [span["high"] for part in by_name.values() for span in part["seconds"].values()]
@@ -102,16 +107,6 @@ def test_limits_that_nothing_fits_end_with_code_2_and_say_what_would_fit(project
     assert "batch_size = 64 with accumulation = " in output
     assert "of disk, and 1 MB are free there" in output
     assert "ESTIMATED" in output
-
-
-@pytest.mark.full
-def test_a_training_shorter_than_what_is_measured_is_forecast_all_the_same(
-    project: TinyProject, tmp_path: Path
-) -> None:
-    run = frozen_cases(project, tmp_path)
-    code, output = plan_models(run, write_variant(tmp_path, "short", "batch_size = 16", "batch_size = 64"))
-    assert code == 0, output
-    assert "6 steps of 64 pictures" in parts(run)["short"]["how"]
 
 
 def test_a_run_without_networks_is_refused(finished_run: FinishedRun, tmp_path: Path) -> None:

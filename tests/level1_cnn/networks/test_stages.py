@@ -142,7 +142,7 @@ export(with_last_map(build_backbone(experiment)), Path(sys.argv[2]))
 @pytest.mark.full
 def test_every_process_exports_the_same_file(tmp_path):
     settings = frozen_model(layers="all", inputs=SEVERAL).model_dump_json()
-    files = [tmp_path / f"{seed}.onnx" for seed in range(1, 4)]
+    files = [tmp_path / f"{seed}.onnx" for seed in (1, 2)]
     for seed, file in enumerate(files, start=1):  # the order of sets of texts depends on the seed of hashes
         environment = os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", EXPORT, settings, str(file)], env=environment, check=True)
