@@ -92,7 +92,7 @@ class _Network:
         return [np.concatenate(outputs) for outputs in zip(*calls, strict=True)]
 
     def _step(self, pixels: Array) -> int:
-        """Return the number of pictures of a call; a few pictures, as the views of one lesion, are shared out."""
+        """Return the number of pictures of a call; a few pictures, as the views of one lesion, go to all threads."""
         most = max(1, _CALL_PIXELS // _pixels(pixels.shape[1:3]))
         return self._most or min(most, -(-len(pixels) // self._parallel))
 

@@ -142,7 +142,7 @@ def test_with_xla_a_smaller_last_batch_is_not_compiled_again_and_has_the_same_ou
 
 @pytest.mark.parametrize("batch", [1, 8, 150])
 def test_threads_that_compute_parts_of_a_batch_change_no_bit(tiny_file, batch):
-    """Few pictures, as the views of one lesion, are shared out; many are computed in parts of the usual size."""
+    """Few pictures, as the views of one lesion, go to all threads; many are computed in parts of the usual size."""
     alone = open_session(tiny_file, threads=1)(pictures(batch, 32))
     for threads in (2, 3, 16):
         for ours, theirs in zip(open_session(tiny_file, threads=threads)(pictures(batch, 32)), alone, strict=True):
