@@ -33,7 +33,7 @@ _LOG_ERRORS = 3
 _CALL_PIXELS = 4 * 96 * 96
 # Pixels of the largest picture of which every core computes one of its own: Lite0 and B0 were then 1.3 to 1.5 times as
 # fast up to 224 px as with all cores on the same pictures, at most 1.2 times at 384 px. Each picture that is computed
-# at the same time needs memory of its own: 10 MB for B0 at 224 px, 50 MB at 384 px, in every fold's network.
+# at the same time needs memory of its own: 10 MB for B0 at 224 px, 50 MB at 384 px.
 _LARGEST_ALONE = 256 * 256
 
 
@@ -66,7 +66,18 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     # Threads that spin while they wait halve the throughput when another program uses the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.intra_op_num_threads = threads
+    _share_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     return options
+
+
+@cache
+def _share_memory() -> None:
+    """Give all sessions of this process one arena: nine networks of 16 threads grew by 0.15 GB instead of 0.7 GB."""
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(cpu, None)
 
 
 class _Network:
