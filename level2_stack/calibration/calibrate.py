@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,12 +16,10 @@ from runtime.errors import InputFault, did_you_mean, list_names
 from runtime.plural import number_of
 
 Floats = NDArray[np.float64]
-EPSILON = float(
-    np.finfo(np.float64).eps
-)  # the least distance of a probability to 0 and 1, so that every log loss is finite
-PLATT_SHARE = (
-    0.05  # of Platt's curve in a rank-preserving isotonic calibrator; on real scores it also lowers the log loss
-)
+# The least distance of a probability to 0 and 1, so that every log loss is finite.
+EPSILON = float(np.finfo(np.float64).eps)
+# Of Platt's curve in a rank-preserving isotonic calibrator; on real scores it also lowers the log loss.
+PLATT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ class Isotonic(Calibrator):
 
 
 # From the simplest to the most complex: ``choose`` prefers the simpler.
-KINDS: tuple[type[Calibrator], ...] = (Identity, Temperature, Platt, Beta, Isotonic)
-CALIBRATORS = {kind.name: kind for kind in KINDS}
+CALIBRATORS: dict[str, type[Calibrator]] = {kind.name: kind for kind in (Identity, Temperature, Platt, Beta, Isotonic)}
 
 
 class CalibratorChoice(NamedTuple):
@@ -134,18 +132,7 @@ def fit(
     unknown name and for margins that are not finite.
     """
     _check([name], margin)
-    weights = np.ones_like(margin) if weights is None else weights
-    match name:
-        case "none":
-            return Identity()
-        case "temperature":
-            return Temperature(1 / fit_coefficients([margin], y, weights, slopes=1)[0])
-        case "platt":
-            return _platt(margin, y, weights)
-        case "beta":
-            return Beta(*fit_coefficients([*_logs(margin), np.ones_like(margin)], y, weights, slopes=2))
-        case _:
-            return _isotonic(margin, y, weights, PLATT_SHARE if rank_preserving else 0.0)
+    return _fit_all([name], margin, y, np.ones_like(margin) if weights is None else weights, rank_preserving)[name]
 
 
 def from_parameters(name: str, parameters: Mapping[str, Any]) -> Calibrator:
@@ -173,7 +160,7 @@ def choose(
         counts = f"{number_of(len(candidates), 'candidate')} and {number_of(len(np.unique(folds)), 'fold')}"
         raise InputFault(f"calibration: found {counts}; needs at least 1 candidate and 2 folds")
     names = [name for name in CALIBRATORS if name in candidates]  # from the simplest to the most complex
-    losses = {name: _held_out_losses(name, margin, y, folds, rank_preserving) for name in names}
+    losses = _held_out_losses(names, margin, y, folds, rank_preserving)
     lowest = min(losses.values(), key=np.sum)
     error = {name: (losses[name] - lowest).std() / np.sqrt(len(y)) for name in names}
     name = next(name for name in names if (losses[name] - lowest).mean() <= error[name])
@@ -205,10 +192,9 @@ def calibrated_log_odds(
 
     def to_log_odds(score: Floats) -> Floats:
         """Return the calibrated log odds of ``score``."""
-        probability = calibrator(score)
-        if prevalence is not None:
-            probability = shift_prior(probability, training_prevalence, prevalence)
-        return np.asarray(logit(probability), dtype=np.float64)
+        in_training = calibrator(score)
+        deployed = in_training if prevalence is None else shift_prior(in_training, training_prevalence, prevalence)
+        return np.asarray(logit(deployed), dtype=np.float64)
 
     return to_log_odds
 
@@ -218,23 +204,40 @@ def _logs(margin: Floats) -> tuple[Floats, Floats]:
     return -np.logaddexp(0.0, -margin), np.logaddexp(0.0, margin)
 
 
-def _platt(margin: Floats, y: Floats, weights: Floats) -> Platt:
-    return Platt(*fit_coefficients([margin, np.ones_like(margin)], y, weights, slopes=1))
+def _fit_all(
+    names: Sequence[str], margin: Floats, y: Floats, weights: Floats, rank_preserving: bool
+) -> dict[str, Calibrator]:
+    """Fit the calibrators called ``names``; Platt's curve, which the isotonic one contains, is fitted once."""
+    ones, coefficients = np.ones_like(margin), partial(fit_coefficients, y=y, weights=weights)
+    platt = cache(lambda: Platt(*coefficients([margin, ones], slopes=1)))
+    makers: dict[str, Callable[[], Calibrator]] = {
+        "none": Identity,
+        "temperature": lambda: Temperature(1 / coefficients([margin], slopes=1)[0]),
+        "platt": platt,
+        "beta": lambda: Beta(*coefficients([*_logs(margin), ones], slopes=2)),
+        "isotonic": lambda: _isotonic(margin, y, weights, PLATT_SHARE if rank_preserving else 0.0, platt()),
+    }
+    return {name: makers[name]() for name in names}
 
 
-def _isotonic(margin: Floats, y: Floats, weights: Floats, share: float) -> Isotonic:
-    floor, platt = 1 / (weights.sum() + 2), _platt(margin, y, weights)
+def _isotonic(margin: Floats, y: Floats, weights: Floats, share: float, platt: Platt) -> Isotonic:
+    floor = 1 / (weights.sum() + 2)
     steps = IsotonicRegression(y_min=floor, y_max=1 - floor).fit(margin, y, sample_weight=weights)
     knots = tuple(steps.X_thresholds_.tolist()), tuple(steps.y_thresholds_.tolist())
     return Isotonic(*knots, platt.slope, platt.intercept, share)
 
 
-def _held_out_losses(name: str, margin: Floats, y: Floats, folds: NDArray[np.int_], rank_preserving: bool) -> Floats:
-    losses = np.zeros_like(margin)
+def _held_out_losses(
+    names: Sequence[str], margin: Floats, y: Floats, folds: NDArray[np.int_], rank_preserving: bool
+) -> dict[str, Floats]:
+    """Return per calibrator the log loss of every row, by the fit without the row's fold."""
+    losses = {name: np.zeros_like(margin) for name in names}
     for fold in np.unique(folds):
         training, held_out = folds != fold, folds == fold
-        probability = fit(name, margin[training], y[training], rank_preserving=rank_preserving)(margin[held_out])
-        losses[held_out] = -np.log(np.where(y[held_out] == 1, probability, 1 - probability))
+        ones = np.ones(np.count_nonzero(training))
+        for name, calibrator in _fit_all(names, margin[training], y[training], ones, rank_preserving).items():
+            probability = calibrator(margin[held_out])
+            losses[name][held_out] = -np.log(np.where(y[held_out] == 1, probability, 1 - probability))
     return losses
 
 
