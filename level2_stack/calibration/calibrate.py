@@ -193,8 +193,8 @@ def calibrated_log_odds(
     def to_log_odds(score: Floats) -> Floats:
         """Return the calibrated log odds of ``score``."""
         in_training = calibrator(score)
-        deployed = in_training if prevalence is None else shift_prior(in_training, training_prevalence, prevalence)
-        return np.asarray(logit(deployed), dtype=np.float64)
+        probability = in_training if prevalence is None else shift_prior(in_training, training_prevalence, prevalence)
+        return np.asarray(logit(probability), dtype=np.float64)
 
     return to_log_odds
 
