@@ -1,5 +1,6 @@
 """Run a network in an ONNX file with ONNX Runtime: faster than TensorFlow on a CPU, and without TensorFlow."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -119,6 +120,11 @@ class _Network:
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="network")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    # The threads of a pool do not exist in a forked process, which makes its own.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _pixels(sizes: Sequence[int]) -> int:

@@ -149,6 +149,26 @@ def test_threads_that_compute_parts_of_a_batch_change_no_bit(tiny_file, batch):
             np.testing.assert_array_equal(ours, theirs)
 
 
+FORK = """
+import multiprocessing, sys
+from pathlib import Path
+import numpy as np
+from level1_cnn.inference.onnx_session import open_session
+run, pixels = open_session(Path(sys.argv[1]), threads=2), np.full((80, 32, 32, 3), 100.0)
+def predict():
+    return run(pixels)[0]
+here = predict()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert np.array_equal(pool.apply_async(predict).get(timeout=60), here)
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_makes_threads_of_its_own(tiny_file):
+    subprocess.run([sys.executable, "-c", FORK, tiny_file], check=True)
+
+
 def test_only_small_pictures_are_computed_side_by_side(tiny_file, tmp_path, monkeypatch):
     """Each picture that is computed at the same time needs memory of its own, so large ones follow one another."""
     large = tmp_path / "large.onnx"
