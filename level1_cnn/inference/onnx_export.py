@@ -12,8 +12,7 @@ import numpy as np
 import onnxruntime
 
 from level1_cnn.inference.onnx_check import read_onnx
-from level1_cnn.inference.onnx_session import PROVIDERS, session_options
-from runtime.errors import InputFault
+from level1_cnn.inference.onnx_session import session_of, session_options
 from runtime.files import replacing
 
 if TYPE_CHECKING:
@@ -49,11 +48,7 @@ def folded_network(content: bytes, source: Path) -> Any:  # noqa: ANN401  onnx h
         # The basic level folds constants; higher levels use operators of this processor alone.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "network.onnx")
-        try:
-            onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
-        except Exception as error:  # ONNX Runtime's exceptions have no common class
-            reason = str(error).partition("\n")[0]
-            raise InputFault(f"{source}: ONNX Runtime cannot read the network ({reason})") from error
+        session_of(content, options, source)
         network = _parse(Path(options.optimized_model_filepath).read_bytes())
     _clear_notes(network)
     return network

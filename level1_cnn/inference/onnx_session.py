@@ -72,6 +72,18 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
+def session_of(content: bytes, options: onnxruntime.SessionOptions, source: Path) -> onnxruntime.InferenceSession:
+    """Return a session for the network in ``content``; raise InputFault if it cannot be read.
+
+    The message names the ``source``. For networks in the making; ``open_session`` opens finished files.
+    """
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
+    except Exception as error:  # ONNX Runtime's exceptions have no common class
+        reason = str(error).partition("\n")[0]
+        raise InputFault(f"{source}: ONNX Runtime cannot read the network ({reason})") from error
+
+
 @cache
 def _share_memory() -> None:
     """Give all sessions of this process one arena: nine networks of 16 threads grew by 0.15 GB instead of 0.7 GB."""

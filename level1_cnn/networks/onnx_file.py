@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from level1_cnn.experiment import OnnxFile
 from level1_cnn.inference.onnx_check import read_onnx
 from level1_cnn.inference.onnx_export import folded_network
+from level1_cnn.inference.onnx_session import session_of, session_options
 from runtime.errors import InputFault, list_names
 from runtime.files import replacing
 
 PREFIX = "melstack_"  # of the names of tensors that are added to the network of others
 PIXELS = PREFIX + "pixels"
-LOG_ERRORS = 3  # ONNX Runtime's level of messages: errors only
 
 
 def write_backbone(source: Path, settings: OnnxFile, side: int, path: Path) -> int:
@@ -88,7 +87,7 @@ def _output_of(graph: Any, settings: OnnxFile, source: Path) -> Any:  # noqa: AN
 
 def _shape(network: Any, name: str, source: Path) -> list[int]:  # noqa: ANN401
     """Return the sizes of the output ``name`` for one picture, by running the network once."""
-    session = _session(network.SerializeToString(), source)
+    session = session_of(network.SerializeToString(), session_options(1), source)
     side = session.get_inputs()[0].shape[1]
     try:
         (values,) = session.run([name], {PIXELS: np.zeros((1, side, side, 3), np.float32)})
@@ -96,16 +95,6 @@ def _shape(network: Any, name: str, source: Path) -> list[int]:  # noqa: ANN401
         reason = str(error).partition("\n")[0]
         raise InputFault(f"{source}: the network cannot be run on a picture of {side} px ({reason})") from error
     return list(values.shape)
-
-
-def _session(content: bytes, source: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = LOG_ERRORS
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no common class
-        reason = str(error).partition("\n")[0]
-        raise InputFault(f"{source}: ONNX Runtime cannot read the network ({reason})") from error
 
 
 def _read(graph: Any, name: str, sizes: list[int], settings: OnnxFile, source: Path) -> int:  # noqa: ANN401
