@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from features.pictures.read import read_picture, resize_square
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment
+from level1_cnn.finished import read_trained_experiment
 from level1_cnn.hardware.devices import Plan, plan_devices
 from level1_cnn.inference.forward import TensorFlowForward
 from level1_cnn.inference.int8_network import quantise
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inference.view_predictions import Forward, predict_views
-from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import Job
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from level1_cnn.portable.network import BACKBONE_FILE, PortableNetwork

@@ -9,6 +9,7 @@ from level1_cnn.experiment import Experiment
 from level1_cnn.job import Job, part_marks, pretrained_backbone
 from runtime.errors import InputFault, did_you_mean
 from runtime.files import read_json
+from runtime.invocation import command
 from runtime.provenance import check_inputs, digest_of_file, find_damage, is_fresh
 from runtime.run_folder import Run
 
@@ -78,6 +79,23 @@ def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
     if (file := experiment.onnx_file) is not None and file.is_file():
         made_from["onnx"] = digest_of_file(file)
     return made_from
+
+
+def trained_experiment(run: Run, model: str) -> Experiment | None:
+    """Return the experiment that a finished model of ``run`` was trained with; None for one that was imported."""
+    mark = run.level1 / model / "run.json"
+    made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}
+    return Experiment.model_validate(made_from["settings"]) if "settings" in made_from else None
+
+
+def read_trained_experiment(run: Run, model: str) -> Experiment:
+    """Return the experiment that a finished model of ``run`` was trained with; raise InputFault for another model."""
+    experiment = trained_experiment(run, model)
+    if experiment is None:
+        raise InputFault(
+            f"{run.level1 / model}: not a network trained in this run; name a network that {command('oof')} trained"
+        )
+    return experiment
 
 
 def own_file(run: Run, model: str) -> str | None:

@@ -87,6 +87,11 @@ class Finetune(Settings):
     pseudo: PseudoLabels | None = None  # test cases as training rows, in [training.pseudo]
     augmentation: Augmentation = Augmentation()  # random changes of training pictures, in [training.augmentation]
 
+    def side_of_epoch(self, epoch: int, last_side: int) -> int:
+        """Return the side (px) of the pictures of ``epoch`` (from 0), of which the last ones have ``last_side``."""
+        sides = [*self.progressive_sides, last_side]
+        return sides[epoch * len(sides) // self.epochs]
+
     @model_validator(mode="after")
     def _has_effects(self) -> Self:
         for name, (other, values) in CONDITIONS.items():

@@ -12,7 +12,7 @@ from level2_stack.outlook.label_errors import label_candidates, wrong_probabilit
 from level2_stack.outlook.refit import FrozenStack, Part
 from level2_stack.recipe import recipe_of_stack
 from level2_stack.stacking import read_predictions, unfiltered_design
-from melstack.next_steps.heads import frozen_settings, head_scores
+from melstack.next_steps.heads import has_head, head_scores
 from runtime.files import read_json
 from runtime.run_folder import Run
 
@@ -63,7 +63,7 @@ def _scores(run: Run, recipe: str, cases: pd.DataFrame, train: pd.DataFrame) -> 
     decisions, settings = read_decisions(content), recipe_of_stack(content)
     predictions = read_predictions(run, settings.networks)
     for name in predictions:
-        if frozen_settings(run, name) is not None:
+        if has_head(run, name):
             ((_, logits),) = head_scores(run, name, train, [Part()])
             predictions[name] = predictions[name].copy()
             predictions[name].loc[train.index, "probability"] = expit(logits)

@@ -136,11 +136,11 @@ def _forecast_finetuning(job: Job, work: Work, measurements: Measurements, hardw
     pretraining = work.pretraining[0] * work.pretraining[1]
     saving = _range_of(measurements.saving).times(work.pending * work.epochs + work.pretraining[0])
     validation = step.times(work.pending * work.epochs * work.monitor_pictures / batch / STEP_IN_PASSES.high)
-    # The graph is built once for all folds, and once more for a pretraining stage.
-    starts = _range_of(measurements.start).times(bool(work.pending) + bool(pretraining))
+    # The graph of a side is built once for all folds, and once more for a pretraining stage.
+    starts = _range_of(measurements.start).times(bool(work.pending) * work.sides + bool(pretraining))
     first_passes = bool(work.pending) * work.first_head_pictures * len(job.experiment.views)
     first_head = step.times(first_passes / batch / STEP_IN_PASSES.high)
-    steps = step.times(work.pending * work.epochs * work.steps + pretraining)
+    steps = step.times(work.pending * work.epochs * work.steps * work.pixels + pretraining)
     training = starts + first_head + steps + saving + validation
     exporting = _range_of(measurements.export)
     fold_prediction = exporting.times(measurements.uses_onnx) + Span.of(measurements.views).times(work.predictions)

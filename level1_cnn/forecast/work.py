@@ -24,6 +24,8 @@ class Work:
     rows: int  # pictures that the training uses
     steps: int = 0  # optimiser steps per epoch of a fold
     epochs: int = 0  # per fold
+    sides: int = 1  # px of the pictures: how many sides the epochs of a fold have; each has a graph
+    pixels: float = 1.0  # of an epoch's pictures, the mean over the epochs, relative to the last one
     pretraining: tuple[int, int] = (0, 0)  # epochs, and steps per epoch, of a stage that is not finished
     monitor_pictures: float = 0.0  # pictures that a fold predicts after each epoch
     first_head_pictures: int = 0  # whose features, by all views, a fine-tuned model's first head is fitted to
@@ -63,10 +65,14 @@ def _finetuning(job: Job, settings: Finetune, cases: pd.DataFrame, batch: int) -
     rows = [fold_rows(cases, settings, fold, lookalikes.of_fold(fold), pseudo) for fold in folds]
     pictures = float(np.mean([epoch_pictures(training_rows, settings) for training_rows in rows]))
     validates = settings.monitor or settings.keep == "best"
+    side = job.experiment.image_size
+    sides = np.array([settings.side_of_epoch(epoch, side) for epoch in range(settings.epochs)])
     return {
         "rows": len(model_rows(cases, settings).names),
         "steps": max(1, round(pictures / batch)),
         "epochs": settings.epochs,
+        "sides": len(np.unique(sides)),
+        "pixels": float(np.mean(sides**2) / side**2),
         "pretraining": _pretraining(job, settings, cases, lookalikes, batch),
         "first_head_pictures": int(is_in_training(cases, settings).sum()) if settings.head == "fitted" else 0,
         "monitor_pictures": float((cases["role"] == "train").sum() / len(folds)) if validates else 0.0,

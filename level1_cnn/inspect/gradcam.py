@@ -10,15 +10,12 @@ import tensorflow as tf
 
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.data.targets import melanoma_column
-from level1_cnn.experiment import Experiment
+from level1_cnn.finished import read_trained_experiment
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.job import Job, intact_fold_file
 from level1_cnn.networks.network import build_backbone, build_network, with_last_map
 from level1_cnn.training_settings import Finetune, Targets
-from runtime.errors import InputFault
-from runtime.files import read_json
-from runtime.invocation import command
 from runtime.run_folder import Run
 
 
@@ -103,17 +100,6 @@ class HeatMaps:
 
     def _file(self, fold: int, name: str) -> Path:
         return intact_fold_file(self._folder / f"fold_{fold}" / name)
-
-
-def read_trained_experiment(run: Run, model: str) -> Experiment:
-    """Return the experiment that a finished model of ``run`` was trained with; raise InputFault for another model."""
-    mark = run.level1 / model / "run.json"
-    made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}
-    if "settings" not in made_from:
-        raise InputFault(
-            f"{mark.parent}: not a network trained in this run; name a network that {command('oof')} trained"
-        )
-    return Experiment.model_validate(made_from["settings"])
 
 
 def _melanoma_odds(logits: Any, scheme: Targets) -> Any:  # noqa: ANN401  TensorFlow has no types

@@ -9,9 +9,9 @@ import numpy as np
 
 from level1_cnn.data.metadata import COLUMNS
 from level1_cnn.experiment import Experiment
+from level1_cnn.finished import read_trained_experiment
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_export import export
-from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.job import EMBEDDINGS_MARK, Job, intact_fold_file
 from level1_cnn.networks.head import head_of
 from level1_cnn.networks.network import GeneralizedMean, build_backbone, build_network, with_last_map

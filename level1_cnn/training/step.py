@@ -122,8 +122,7 @@ class Stepper:
     def begin_epoch(self, epoch: int) -> None:
         """Choose the side of the pictures and the loss of ``epoch`` (from 0); before the first call, the last side."""
         settings = self._settings
-        sides = [*settings.progressive_sides, self._model.inputs[0].shape[1]]
-        self._side = sides[epoch * len(sides) // settings.epochs]
+        self._side = settings.side_of_epoch(epoch, self._model.inputs[0].shape[1])
         self._uses_pairs = epoch >= settings.epochs - settings.auc_margin_epochs
 
     def end_epoch(self, epoch: int) -> None:

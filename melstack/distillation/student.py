@@ -46,7 +46,7 @@ def distil_stack(run: Run, recipe: str, network: str | None = None) -> Path:
     stack = read_stack(run, recipe)
     teacher = Teacher.of(stack)
     is_chosen, network = network is None, network or stack.best_network
-    trainer = teacher.heads.get(network) or open_head(run, network)
+    trainer = teacher.heads.get(network) or open_head(run, network, stack.cases)
     mark, made_from = run.folder / STUDENT_MARK, student_ingredients(run, recipe, network)
     file, table = mark.parent / FILE, mark.parent / TABLE
     if is_fresh(mark, made_from, [file, table]):

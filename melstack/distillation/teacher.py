@@ -9,10 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from level1_cnn.finished import make_job
+from level1_cnn.finished import make_job, trained_experiment
 from level1_cnn.hardware.devices import plan_devices
 from level1_cnn.inference.forward import ONNX_FILE
-from level1_cnn.inspect.gradcam import read_trained_experiment
 from level1_cnn.training.frozen import ARRAY, FrozenTrainer, read_views
 from level1_cnn.training_settings import FrozenFeatures
 from level2_stack.calibration.likelihood import fit_coefficients
@@ -47,7 +46,7 @@ class Teacher:
         """Return the teacher for ``stack``; raise InputFault where a network cannot be fitted without two folds."""
         names, run = [str(name) for name in stack.networks], stack.run
         imports = set(names) & set(imported_networks(run))
-        others = [name for name in names if name in imports or not _is_frozen(run, name)]
+        others = [name for name in names if not _is_frozen(run, name)]
         if others:
             usable = [name for name in names if name not in others]
             mark = read_json(stack.folder / "run.json")
@@ -60,7 +59,7 @@ class Teacher:
                 "of all other folds or come from elsewhere: a student of it would learn the labels that it is tested "
                 f"on. A stack of frozen networks can teach: {remedy}"
             )
-        return Teacher(stack, {name: open_head(run, name) for name in names})
+        return Teacher(stack, {name: open_head(run, name, stack.cases) for name in names})
 
     @property
     def fits(self) -> int:
@@ -116,15 +115,15 @@ class Teacher:
         return design.without(set(design.X.columns) - set(self._design.X.columns))
 
 
-def open_head(run: Run, name: str) -> FrozenTrainer:
-    """Return the frozen network ``name`` of a run.
+def open_head(run: Run, name: str, cases: pd.DataFrame) -> FrozenTrainer:
+    """Return the frozen network ``name`` of a run with the case table ``cases``.
 
     Raises InputFault for a name that the run does not have, for a network that is not frozen or was brought, and where
     its features of all views or its ONNX file are missing or damaged.
     """
     if name not in run.networks():
         raise InputFault(f"{run.folder}: it has no network {name!r}; {did_you_mean(name, run.networks())}")
-    experiment = None if name in imported_networks(run) else read_trained_experiment(run, name)
+    experiment = trained_experiment(run, name)
     if experiment is None or not isinstance(experiment.training, FrozenFeatures):
         raise InputFault(f"{name}: a student is a frozen network of the run, whose head can be fitted again")
     job = make_job(run, name, experiment, "cpu", False)
@@ -133,9 +132,9 @@ def open_head(run: Run, name: str) -> FrozenTrainer:
             f"{job.folder}: {ARRAY} (the features of all views) or {ONNX_FILE} is missing or damaged; "
             f"{command('oof', run=run.folder)} makes them again"
         )
-    cases = run.read_cases()
     return FrozenTrainer(job, experiment.training, plan_devices("cpu"), cases[cases["picture"].notna()])
 
 
 def _is_frozen(run: Run, name: str) -> bool:
-    return isinstance(read_trained_experiment(run, name).training, FrozenFeatures)
+    experiment = trained_experiment(run, name)
+    return experiment is not None and isinstance(experiment.training, FrozenFeatures)

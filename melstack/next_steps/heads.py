@@ -1,13 +1,14 @@
 """The learning curve of a frozen network's head: the same fit on growing shares of the training patients."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from level1_cnn.finished import read_trained_experiment, trained_experiment
 from level1_cnn.training.linear_head import WITHOUT_FOLDS, fit_head
+from level1_cnn.training_settings import FrozenFeatures
 from level2_stack.outlook.refit import Part, rows_of_part
 from runtime.files import read_json
 from runtime.run_folder import Run
@@ -16,12 +17,11 @@ from runtime.tables import read_table
 Floats = NDArray[np.float64]
 
 
-def frozen_settings(run: Run, network: str) -> Mapping[str, Any] | None:
-    """Return the settings of a network whose head alone was trained and whose embeddings are in the run, else None."""
-    mark, folder = run.level1 / network / "run.json", run.level1 / network
-    settings: dict[str, Any] = read_json(mark).get("made_from", {}).get("settings", {}) if mark.is_file() else {}
-    is_frozen = isinstance(settings, dict) and settings.get("training", {}).get("method") == "frozen"
-    return settings if is_frozen and (folder / "embeddings.parquet").is_file() else None
+def has_head(run: Run, network: str) -> bool:
+    """Return whether the head alone of a network was trained, and its embeddings are in the run."""
+    experiment = trained_experiment(run, network)
+    is_frozen = experiment is not None and isinstance(experiment.training, FrozenFeatures)
+    return is_frozen and (run.level1 / network / "embeddings.parquet").is_file()
 
 
 def head_scores(run: Run, network: str, train: pd.DataFrame, parts: Sequence[Part]) -> Iterator[tuple[Part, Floats]]:
@@ -31,12 +31,10 @@ def head_scores(run: Run, network: str, train: pd.DataFrame, parts: Sequence[Par
     of the run's heads: per view, a head that is fitted to every view as a row counts each case as often as it has
     views. External cases are left out.
     """
-    settings = frozen_settings(run, network)
-    if settings is None:
-        raise ValueError(f"{network}: no frozen network with embeddings")
+    strength = _strength(run, network)
     points = read_table(run.level1 / network / "embeddings.parquet").loc[train.index].to_numpy(np.float32)
     y, folds = train["target"].to_numpy(np.float64), train["fold"].to_numpy(np.int64)
-    groups, strength = train["patient_id"].to_numpy(object), _strength(run, network, settings)
+    groups = train["patient_id"].to_numpy(object)
     for part in parts:
         in_part, scores = rows_of_part(part, y, folds, groups.astype(str)), np.zeros(len(y))
         for fold in np.unique(folds):
@@ -46,12 +44,15 @@ def head_scores(run: Run, network: str, train: pd.DataFrame, parts: Sequence[Par
         yield part, scores
 
 
-def _strength(run: Run, network: str, settings: Mapping[str, Any]) -> float:
+def _strength(run: Run, network: str) -> float:
     """Return the regularisation of the run's heads, for rows that are means over the views."""
-    training = settings["training"]
-    values = [training.get("regularisation", "auto")]
-    if values == ["auto"]:
-        marks = sorted((run.level1 / network).glob("fold_*/done.json"))
-        values = [read_json(mark).get("regularisation", WITHOUT_FOLDS) for mark in marks] or [WITHOUT_FOLDS]
-    views = 1 if training.get("layers", "last") == "all" else max(1, len(settings.get("views", ())))
-    return float(np.median(values)) * views
+    experiment = read_trained_experiment(run, network)
+    training = experiment.training
+    if not isinstance(training, FrozenFeatures):
+        raise ValueError(f"{network}: not a frozen network")
+    views = 1 if training.layers == "all" else len(experiment.views)
+    if training.regularisation != "auto":
+        return training.regularisation * views
+    marks = sorted((run.level1 / network).glob("fold_*/done.json"))
+    chosen = [read_json(mark).get("regularisation", WITHOUT_FOLDS) for mark in marks] or [WITHOUT_FOLDS]
+    return float(np.median(chosen)) * views

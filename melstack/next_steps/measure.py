@@ -18,7 +18,7 @@ from level2_stack.outlook.refit import FrozenStack, Part
 from level2_stack.recipe import recipe_of_stack
 from level2_stack.stacking import read_predictions, rebuild_design, unfiltered_design
 from melstack.next_steps.advice import BESIDE, Measurements, advice, summary
-from melstack.next_steps.heads import frozen_settings, head_scores
+from melstack.next_steps.heads import has_head, head_scores
 from melstack.next_steps.labels import label_table, write_pictures
 from melstack.next_steps.views import COLUMNS as VIEW_COLUMNS
 from melstack.next_steps.views import view_curve, views_of
@@ -108,7 +108,7 @@ def _forecast(stack: StackResults, design: Design, refits: FrozenStack, values: 
     folds = len(np.unique(design.folds))
     one, ridge = (folds * each.seconds_per_fold(design) for each in (refits, refits.with_learner("ridge")))
     whole = sum(part.share for part in curve_parts(len(design.y))) + len(values.names) + 2
-    heads = sum(frozen_settings(stack.run, name) is not None for name in design.networks)
+    heads = sum(has_head(stack.run, name) for name in design.networks)
     head = heads * len(curve_parts(len(design.y))) * folds * len(design.y) * 2e-4
     seconds = whole * one + values.sets() * ridge + head
     say(
@@ -130,7 +130,7 @@ def _stack_curve(stack: StackResults, design: Design, refits: FrozenStack) -> Gr
 def _head_curves(stack: StackResults) -> Iterator[Growth]:
     patients = patients_of_shares(stack.y, stack.train["fold"].to_numpy(np.int64), stack.groups)
     for name in map(str, stack.networks):
-        if frozen_settings(stack.run, name) is not None:
+        if has_head(stack.run, name):
             yield growth(f"the head of {name}", stack.y, _scores_of_parts(stack, name), stack.groups, patients)
 
 

@@ -128,5 +128,10 @@ def test_the_work_of_a_model_is_counted_from_the_cases(finished_run: FinishedRun
     # 120 training pictures in three folds of 40; 30 test pictures.
     assert (work.folds, work.pending, work.cases, work.predictions) == (3, 3, 150, 40 + 30)
     assert (work.epochs, work.steps, work.rows, work.embeddings_left) == (1, 10, 120, 0)
+    assert (work.sides, work.pixels) == (1, 1.0)
+    half = training.image_size // 2
+    rising = training.training.model_copy(update={"epochs": 4, "progressive_sides": (half,)})
+    work = count_work(Job(finished_run.run, "new", training.model_copy(update={"training": rising}), "{}"), 8)
+    assert (work.sides, work.pixels) == (2, (2 * 0.25 + 2) / 4)
     work = count_work(Job(finished_run.run, "new", embedding, "{}"), 0)
     assert (work.embeddings_left, work.rows, work.head_pictures, work.steps) == (150, 150, 80, 0)

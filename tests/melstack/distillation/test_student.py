@@ -62,7 +62,7 @@ def test_a_second_call_finds_it_fresh(run_of_frozen, output, finished_run):
 
 def test_the_file_is_the_network_with_a_head_that_learned_from_all_cases(run_of_frozen, output):
     assert output
-    stack, trainer = read_stack(run_of_frozen, "quick"), open_head(run_of_frozen, "frozen")
+    stack, trainer = read_stack(run_of_frozen, "quick"), open_head(run_of_frozen, "frozen", run_of_frozen.read_cases())
     probabilities = Teacher.of(stack).probabilities(lambda _: None)
     head = fit_student(stack, trainer, probabilities, trainer.cases_without())
     names = list(stack.cases.index[stack.cases["role"] == "test"])
@@ -105,7 +105,7 @@ def with_other_labels(stack: StackResults, fold: int) -> StackResults:
 
 
 def student_of(stack: StackResults, fold: int) -> np.ndarray:
-    trainer = open_head(stack.run, "frozen")
+    trainer = open_head(stack.run, "frozen", stack.cases)
     probabilities = Teacher.of(stack).probabilities(lambda _: None, fold)
     return np.asarray(fit_student(stack, trainer, probabilities, trainer.cases_without(fold)).weights)
 
@@ -118,7 +118,7 @@ def test_no_label_of_a_fold_reaches_the_student_that_is_tested_on_it(run_of_froz
 
 
 def test_with_the_labels_alone_a_student_is_the_network_with_its_own_head(run_of_frozen):
-    stack, trainer = read_stack(run_of_frozen, "quick"), open_head(run_of_frozen, "frozen")
+    stack, trainer = read_stack(run_of_frozen, "quick"), open_head(run_of_frozen, "frozen", run_of_frozen.read_cases())
     names = trainer.cases_without(0)
     head = fit_student(stack, trainer, pd.Series(0.5, index=names), names, labels=1.0)
     with np.load(run_of_frozen.level1 / "frozen" / "fold_0" / "head.npz") as own:
