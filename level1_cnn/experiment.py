@@ -51,8 +51,11 @@ class Experiment(Settings):
             raise ValueError(f'[onnx] belongs to backbone = "{ONNX_BACKBONE}", and is needed there: it has the licence')
         if self.onnx is None:
             return self
-        if not isinstance(self.training, FrozenFeatures) or self.training.layers != "last" or self.training.inputs:
+        training = self.training
+        if not isinstance(training, FrozenFeatures) or training.layers != "last" or training.inputs:
             raise ValueError('an ONNX file has fixed weights and one output: use method = "frozen", layers = "last"')
+        if training.pooling != "average":
+            raise ValueError(f"pooling = {training.pooling!r} has no effect on an ONNX file; leave it out")
         if not self.weights.endswith(".onnx"):
             raise ValueError(f"weights = {self.weights!r} must be the path of an .onnx file")
         return self

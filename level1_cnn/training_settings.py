@@ -14,6 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=32)]  # px
 Targets = Literal["binary", "diagnosis3", "diagnosis9"]
 Layers = Literal["last", "all"]
+Pooling = Literal["average", "centre"]
 Precision = Literal["float32", "int8"]
 External = Literal["joint", "apart"]  # external cases: in the training of every fold, or only in a pretraining stage
 # Setting -> (other setting, its values): the setting has an effect only while the other one has one of these values.
@@ -69,7 +70,8 @@ class Finetune(Settings):
     class_weights: Literal["none", "balanced"] = "none"  # balanced: both classes count the same
     label_smoothing: Share = 0.05  # targets move by this share towards the middle
     weight_decay: float = Field(default=1e-4, ge=0)  # of kernels, by AdamW
-    pooling: Literal["average", "gem"] = "average"  # gem: generalised mean with a trained power
+    # centre: cells count by a Gaussian around the middle; gem: generalised mean with a trained power
+    pooling: Pooling | Literal["gem"] = "average"
     head_dropout: Share = 0.3  # share of the features that is set to 0
     dropout_samples: Count = 1  # number of dropout masks before one shared head; their logits are averaged
     metadata: bool = False  # a separate branch for age, sex and site
@@ -127,8 +129,8 @@ class Finetune(Settings):
     def _has_possible_head(self) -> Self:
         if self.layers == "all" and self.head == "random":
             raise ValueError("layers = 'all' needs head = 'fitted': a random head on all stages learns too slowly")
-        if self.layers == "all" and self.pooling != "average":
-            raise ValueError(f"pooling = {self.pooling!r} pools the last map alone; leave it out with layers = 'all'")
+        if self.layers == "all" and self.pooling == "gem":
+            raise ValueError("pooling = 'gem' pools the last map alone; leave it out with layers = 'all'")
         if self.head == "fitted" and self.targets != "binary":
             raise ValueError(f"head = 'fitted' is a head for targets = 'binary', not for {self.targets!r}")
         if self.head == "fitted" and self.metadata:
@@ -160,6 +162,7 @@ class FrozenFeatures(Settings):
 
     method: Literal["frozen"]  # only a head is fitted
     layers: Layers = "last"  # all: mean and standard deviation of the outputs of all stages
+    pooling: Pooling = later("average")  # centre: cells count by a Gaussian around the middle of each input
     inputs: tuple[PictureInput, ...] = ()  # with several, one head has the features of all; (): the stored picture
     # C of scikit-learn's LogisticRegression, on standardised embeddings; auto: chosen inside the training folds
     regularisation: Positive | Literal["auto"] = "auto"

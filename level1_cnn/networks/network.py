@@ -29,13 +29,15 @@ def build_backbone(experiment: Experiment) -> keras.Model:
     """Return the network pixels (n, side, side, 3) 0..255 -> features (n, d), with the experiment's weights.
 
     The features are the mean of the last activation map, or those of ``pool_stages`` for a frozen network with other
-    layers or inputs.
+    layers, inputs or pooling.
     """
     training = experiment.training
-    if not isinstance(training, FrozenFeatures) or (training.layers == "last" and not training.inputs):
+    is_plain = training.layers == "last" and training.pooling == "average"
+    if not isinstance(training, FrozenFeatures) or (is_plain and not training.inputs):
         return _load(experiment, experiment.image_size)
     inputs = training.inputs or [PictureInput(side=experiment.image_size)]
-    return pool_stages(partial(_load, experiment), experiment.image_size, inputs, training.layers)
+    load = partial(_load, experiment)
+    return pool_stages(load, experiment.image_size, inputs, training.layers, training.pooling)
 
 
 def _load(experiment: Experiment, side: int) -> keras.Model:
@@ -139,11 +141,11 @@ def check_experiment(name: str, experiment: Experiment) -> None:
 
 
 def _pool(base: keras.Model, settings: Finetune) -> keras.KerasTensor:
-    if settings.layers == "all":
-        return map_of_stages(base)[1]
-    if settings.pooling == "average":
+    if settings.pooling == "gem":
+        return GeneralizedMean(name="gem_pool")(base.get_layer(LAST_MAP).output)
+    if settings.layers == "last" and settings.pooling == "average":
         return base.output
-    return GeneralizedMean(name="gem_pool")(base.get_layer(LAST_MAP).output)
+    return map_of_stages(base, settings.layers, settings.pooling)[1]
 
 
 def _metadata_branch(metadata: keras.KerasTensor, seed: int) -> keras.KerasTensor:

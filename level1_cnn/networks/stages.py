@@ -1,19 +1,24 @@
-"""Features of the stages of a backbone, for one or several inputs: means and standard deviations over the cells."""
+"""Features of the stages of a backbone, for one or several inputs: means and standard deviations over the cells.
+
+The cells count the same, or those in the middle more: a lesion is in the middle of most pictures.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import keras
+import numpy as np
 from keras import ops
 
 from level1_cnn.networks.crops import CentralCrop, Crop, crop_of
-from level1_cnn.training_settings import Layers, PictureInput
+from level1_cnn.training_settings import Layers, PictureInput, Pooling
 
 LAST_MAP = "top_activation"  # name of the layer, in every backbone, that outputs the last activation map
-STAGES_MAP = "stages_map"  # name of the layer, in a fine-tuned network on all layers, that outputs the map of them
+STAGES_MAP = "stages_map"  # name of the layer, in a fine-tuned network whose features are not the means of LAST_MAP
 BLOCK = "block"  # the names of the layers of one block begin with this word and the block's number, then "_"
 # Added to the variance, so that a constant channel has a gradient and a share in every cell.
 SMALLEST_VARIANCE = 1e-12
+CENTRE = 0.15  # standard deviation of the weights around the middle, as a share of the side
 
 
 def stage_outputs(model: keras.Model) -> list[keras.KerasTensor]:
@@ -46,13 +51,16 @@ def keras_name(tensor: keras.KerasTensor) -> str:
     return name
 
 
-def map_of_stages(base: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Return the map of all stages of a backbone, (n, rows, columns, d), and its means (n, d), from its own tensors.
+def map_of_stages(
+    base: keras.Model, layers: Layers, pooling: Pooling
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return the map of one or all stages of a backbone, (n, rows, columns, d), and its means (n, d).
 
-    The features are those of ``pool_stages`` for the whole picture and all layers; every weight can be trained.
+    Both are made from its own tensors, so that every weight can be trained. The features are those of ``pool_stages``
+    for the whole picture.
     """
     cells = base.get_layer(LAST_MAP).output.shape[1]
-    maps, _ = _spread(stage_outputs(base), "all", cells, CentralCrop(1.0))
+    maps, _ = _spread(_outputs(base, layers), layers, pooling, cells, CentralCrop(1.0))
     last_map = keras.layers.Concatenate(dtype="float32", name=STAGES_MAP)(maps)
     return last_map, keras.layers.GlobalAveragePooling2D(dtype="float32", name="stages_mean")(last_map)
 
@@ -64,14 +72,18 @@ def last_map(model: keras.Model) -> keras.KerasTensor:
 
 
 def pool_stages(
-    build: Callable[[int], keras.Model], image_size: int, inputs: Sequence[PictureInput], layers: Layers
+    build: Callable[[int], keras.Model],
+    image_size: int,
+    inputs: Sequence[PictureInput],
+    layers: Layers,
+    pooling: Pooling,
 ) -> keras.Model:
     """Return the network pixels (n, image_size, image_size, 3) -> features (n, d) of one or all stages of a backbone.
 
     ``build(side)`` returns the backbone for pictures of that side. It sees the picture once per input, resized and
     cropped inside the network, to the field of view of each picture where the input says so. The features of an input
     are the means over the cells of the last map or, for all layers, the means and standard deviations over the cells of
-    every stage's output.
+    every stage's output; with ``pooling`` "centre", the cells have the weights of ``cell_weights``.
 
     The layer ``top_activation`` is a map (n, rows, columns, d) that spreads each of these over the cells of the last
     activation map, so that its means are the features. A linear head on them is thereby a sum over cells, and a heat
@@ -85,16 +97,30 @@ def pool_stages(
         base = bases[view.side]
         crop = crop_of(view, pixels)
         picture = crop.resize(pixels, view.side)
-        stages = keras.Model(base.input, stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output])
-        parts = _spread(keras.tree.flatten(stages(picture)), layers, cells, crop)
+        stages = keras.Model(base.input, _outputs(base, layers))
+        parts = _spread(keras.tree.flatten(stages(picture)), layers, pooling, cells, crop)
         maps += parts[0]
         features += parts[1]
     features_beside_map = _First(name="avg_pool")([_join(features, "means"), _join(maps, LAST_MAP)])
     return keras.Model(pixels, features_beside_map, name="stages")
 
 
+def cell_weights(cells: int, pooling: Pooling) -> np.ndarray:
+    """Return the weight of every cell of a map, float32 (cells, cells) with the mean 1."""
+    if pooling == "average":
+        return np.ones((cells, cells), np.float32)
+    places = (np.arange(cells) + 0.5) / cells - 0.5
+    line = np.exp(-0.5 * (places / CENTRE) ** 2)
+    weights = np.outer(line, line)
+    return np.asarray(weights / weights.mean(), np.float32)
+
+
+def _outputs(base: keras.Model, layers: Layers) -> list[keras.KerasTensor]:
+    return stage_outputs(base) if layers == "all" else [base.get_layer(LAST_MAP).output]
+
+
 def _spread(
-    stages: Sequence[keras.KerasTensor], layers: Layers, cells: int, crop: Crop
+    stages: Sequence[keras.KerasTensor], layers: Layers, pooling: Pooling, cells: int, crop: Crop
 ) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
     """Return a float32 map (n, cells, cells, channels) of every stage, and the means (n, channels) of all channels.
 
@@ -102,7 +128,7 @@ def _spread(
     """
     maps, features = [], []
     for stage in stages:
-        values, means = _channels(ops.cast(stage, "float32"), layers)
+        values, means = _channels(ops.cast(stage, "float32"), layers, pooling)
         maps.append(crop.spread(values, cells))
         features += means
     return maps, features
@@ -116,17 +142,26 @@ class _First(keras.layers.Layer):  # type: ignore[misc]
         return tensors[0]
 
 
-def _channels(stage: keras.KerasTensor, layers: Layers) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+def _channels(
+    stage: keras.KerasTensor, layers: Layers, pooling: Pooling
+) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
     """Return a map of ``stage`` (n, rows, columns, channels) and the means (n, channels) of its channels.
 
     For all layers, the map also has a channel for every channel whose mean is the standard deviation of that.
     """
-    mean = _mean(stage)
+    values = _weighted(stage, pooling)
+    mean = _mean(values)
     if layers == "last":
-        return stage, [mean]
-    squares = ops.square(stage - _for_each_cell(mean)) + SMALLEST_VARIANCE
+        return values, [mean]
+    squares = _weighted(ops.square(stage - _for_each_cell(mean)) + SMALLEST_VARIANCE, pooling)
     deviation = ops.sqrt(_mean(squares))
-    return ops.concatenate([stage, squares / _for_each_cell(deviation)], axis=-1), [mean, deviation]
+    return ops.concatenate([values, squares / _for_each_cell(deviation)], axis=-1), [mean, deviation]
+
+
+def _weighted(maps: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
+    if pooling == "average":
+        return maps
+    return maps * cell_weights(maps.shape[1], pooling)[np.newaxis, :, :, np.newaxis]
 
 
 def _mean(maps: keras.KerasTensor) -> keras.KerasTensor:

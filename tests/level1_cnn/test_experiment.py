@@ -36,13 +36,14 @@ def test_a_users_toml_file_is_a_model_named_after_the_file(tmp_path: Path) -> No
     [
         ('auc_margin_epochs = 1\ntargets = "diagnosis9"', "a loss for targets = 'binary', not for 'diagnosis9'"),
         ("auc_margin_epochs = 2", "auc_margin_epochs = 2 leaves none of the epochs = 2 to the loss that comes first"),
+        ('pooling = "gem"\nlayers = "all"\nhead = "fitted"', "pooling = 'gem' pools the last map alone"),
         ("progressive_sides = [64, 48]", r"progressive_sides = \[64, 48\] must rise"),
         ("progressive_sides = [48, 64]", "progressive_sides and image_size are 3 sides, for epochs = 2"),
         ("progressive_sides = [16]", r"progressive_sides.* = 16: Input should be greater than or equal to 32"),
         ("progressive_sides = [96]", r"progressive_sides = \[96\] must be below image_size = 96"),
     ],
 )
-def test_parts_of_the_epochs_that_make_no_sense_are_refused(tmp_path: Path, line: str, message: str) -> None:
+def test_settings_of_fine_tuning_that_make_no_sense_are_refused(tmp_path: Path, line: str, message: str) -> None:
     text = FINETUNE_TOML.replace("image_size = 32", "image_size = 96") + line
     with pytest.raises(InputFault, match=message):
         find_experiments("laptop", [write_model(tmp_path, "mine", text)])

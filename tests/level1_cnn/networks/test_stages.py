@@ -15,6 +15,7 @@ from level1_cnn.inference.onnx_export import export
 from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.networks.network import build_backbone, with_last_map
 from level1_cnn.networks.stages import (
+    cell_weights,
     map_of_stages,
     pool_stages,
     stage_outputs,
@@ -44,6 +45,10 @@ def pictures(count=3):
     return np.random.default_rng(5).integers(0, 256, (count, 64, 64, 3)).astype(np.float32)
 
 
+def stages_of(base):
+    return [np.asarray(output) for output in keras.Model(base.input, stage_outputs(base))(pictures())]
+
+
 @pytest.mark.parametrize(("family", "variant"), [("efficientnet", "b0"), ("efficientnet_lite", "lite0")])
 def test_the_stages_of_a_family_are_those_of_the_paper(family, variant):
     channels = [output.shape[-1] for output in stage_outputs(network(family, variant))]
@@ -61,19 +66,41 @@ def test_the_second_version_of_efficientnet_has_six_stages():
 def test_the_features_of_all_layers_are_mean_and_standard_deviation_of_every_stage():
     experiment = frozen_model(layers="all")
     features = np.asarray(build_backbone(experiment)(pictures()))
-    base = build_backbone(frozen_model())
-    outputs = [np.asarray(output) for output in type(base)(base.input, stage_outputs(base))(pictures())]
+    outputs = stages_of(build_backbone(frozen_model()))
     expected = [pool(output, axis=(1, 2)) for output in outputs for pool in (np.mean, np.std)]
     np.testing.assert_allclose(features, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-5)
 
 
+def test_cells_in_the_middle_count_more_with_pooling_around_the_centre():
+    outputs = stages_of(build_backbone(frozen_model()))
+    expected = []
+    for output in outputs:
+        rows = (np.arange(output.shape[1]) + 0.5) / output.shape[1] - 0.5
+        weights = np.exp(-(rows[:, np.newaxis] ** 2 + rows**2) / (2 * 0.15**2))[..., np.newaxis]
+        weights /= weights.sum()
+        mean = (output * weights).sum(axis=(1, 2))
+        expected += [mean, np.sqrt((np.square(output - mean[:, np.newaxis, np.newaxis]) * weights).sum(axis=(1, 2)))]
+    features = np.asarray(build_backbone(frozen_model(layers="all", pooling="centre"))(pictures()))
+    np.testing.assert_allclose(features, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-5)
+    last = np.asarray(build_backbone(frozen_model(pooling="centre"))(pictures()))
+    np.testing.assert_allclose(last, expected[-2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 96])
+def test_the_weights_of_the_cells_are_symmetric_and_have_the_mean_1(cells):
+    weights = cell_weights(cells, "centre")
+    assert weights.mean() == pytest.approx(1)
+    np.testing.assert_array_equal(weights, np.rot90(weights))
+    assert weights.max() == weights[cells // 2, cells // 2]
+    np.testing.assert_array_equal(cell_weights(cells, "average"), np.ones((cells, cells)))
+
+
+@pytest.mark.parametrize("pooling", ["average", "centre"])
 @pytest.mark.parametrize("layers", ["last", "all"])
 @pytest.mark.parametrize("inputs", [(), SEVERAL])
-def test_the_cells_of_the_map_add_up_to_the_features(layers, inputs):
-    maps, features = (
-        np.asarray(output)
-        for output in with_last_map(build_backbone(frozen_model(layers=layers, inputs=inputs)))(pictures())
-    )
+def test_the_cells_of_the_map_add_up_to_the_features(layers, inputs, pooling):
+    model = build_backbone(frozen_model(layers=layers, inputs=inputs, pooling=pooling))
+    maps, features = (np.asarray(output) for output in with_last_map(model)(pictures()))
     assert maps.shape[1:3] == (8, 8)
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-4, atol=1e-5)
 
@@ -159,11 +186,12 @@ def test_a_weight_counts_the_stages_that_follow_its_own():
     assert of_blocks == [{number} for number in (6, 5, 5, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 0)]
 
 
-def test_a_network_to_be_fine_tuned_has_the_same_features_of_all_layers_as_a_frozen_one():
+@pytest.mark.parametrize(("layers", "pooling"), [("all", "average"), ("all", "centre"), ("last", "centre")])
+def test_a_network_to_be_fine_tuned_has_the_same_features_as_a_frozen_one(layers, pooling):
     base = network("efficientnet_lite", "lite0")
     side = base.input.shape[1]
-    expected = pool_stages(lambda side: base, side, [PictureInput(side=side)], "all")
-    last_map, features = map_of_stages(base)
+    expected = pool_stages(lambda side: base, side, [PictureInput(side=side)], layers, pooling)
+    last_map, features = map_of_stages(base, layers, pooling)
     pixels = np.random.default_rng(1).integers(0, 256, (2, side, side, 3)).astype(np.float32)
     means, values = (np.asarray(output) for output in keras.Model(base.input, [last_map, features])(pixels))
     np.testing.assert_allclose(values, expected(pixels), rtol=1e-4, atol=1e-4)
