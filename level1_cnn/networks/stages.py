@@ -51,9 +51,7 @@ def keras_name(tensor: keras.KerasTensor) -> str:
     return name
 
 
-def map_of_stages(
-    base: keras.Model, layers: Layers, pooling: Pooling
-) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def map_of_stages(base: keras.Model, layers: Layers, pooling: Pooling) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Return the map of one or all stages of a backbone, (n, rows, columns, d), and its means (n, d).
 
     Both are made from its own tensors, so that every weight can be trained. The features are those of ``pool_stages``
