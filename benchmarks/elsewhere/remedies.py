@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.elsewhere.sights import LARGE_CENTRE, LENS, LESION, SMALL_CENTRE, WHOLE
+from level1_cnn.training_settings import Pooling
 
 LAST_MAP = 1280  # channels of the last map of EfficientNet-Lite0; means come before deviations
 Change = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -18,6 +19,7 @@ class Remedy:
     name: str
     framings: tuple[str, ...] = (WHOLE,)  # one head has the features of all
     last_layer: bool = False
+    pooling: Pooling = "average"  # of the cells of every stage
     augmentation: str = ""  # of one more row per training picture
     change: Change | None = None
     needs_labels: bool = False  # the head is fitted to both sets, each with the same weight in total
@@ -49,7 +51,9 @@ def drop_shifting(home: np.ndarray, elsewhere: np.ndarray) -> tuple[np.ndarray, 
 REMEDIES = (
     Remedy("last layer (the laptop profile)", last_layer=True),
     Remedy("last layer, field of view", (LENS,), last_layer=True),
+    Remedy("last layer, around the centre", last_layer=True, pooling="centre"),
     Remedy("all layers"),
+    Remedy("all layers, around the centre", pooling="centre"),
     Remedy("all layers, field of view", (LENS,)),
     Remedy("all layers, central 80 %", (LARGE_CENTRE,)),
     Remedy("all layers, central 65 %", (SMALL_CENTRE,)),

@@ -1,9 +1,9 @@
-"""What a network is shown: a camera, a part of the picture, an augmentation; the features are kept on disk."""
+"""What a network sees of a picture: a camera, a part, an augmentation, the middle; the features are kept on disk."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,9 @@ from level1_cnn.augment.settings import Augmentation
 from level1_cnn.experiment import Experiment
 from level1_cnn.hardware.devices import plan_devices
 from level1_cnn.inference.forward import open_backbone
+from level1_cnn.inference.view_predictions import Forward
 from level1_cnn.networks.field_of_view import GRID, SHARES, lit_share
+from level1_cnn.training_settings import Pooling
 from runtime.files import replacing
 from runtime.progress import progress_bar
 from runtime.provenance import digest
@@ -66,22 +68,26 @@ AUGMENTATIONS = {
 
 
 class Sight(NamedTuple):
-    """What a network is shown of every picture; ``augmentation`` is empty or the name of one."""
+    """What a network sees of every picture; ``augmentation`` is empty or the name of one."""
 
     framing: str = WHOLE
     camera: str = OWN
     augmentation: str = ""
+    pooling: Pooling = "average"
 
 
 class Embeddings:
     """Features of all layers of EfficientNet-Lite0 at ``side`` px; ``folder`` keeps them for the next call."""
 
     def __init__(self, folder: Path, side: int) -> None:
-        training = {"method": "frozen", "layers": "all"}
         names = {"backbone": "efficientnet_lite", "variant": "lite0", "weights": "imagenet"}
-        experiment = Experiment.model_validate({**names, "image_size": side, "training": training})
-        folder.mkdir(parents=True, exist_ok=True)
-        self._backbone = open_backbone(experiment, folder, plan_devices("cpu"))
+        self._forwards = dict[Pooling, Forward]()
+        for pooling in get_args(Pooling):
+            training = {"method": "frozen", "layers": "all", "pooling": pooling}
+            experiment = Experiment.model_validate({**names, "image_size": side, "training": training})
+            own_folder = folder / pooling
+            own_folder.mkdir(parents=True, exist_ok=True)
+            self._forwards[pooling] = open_backbone(experiment, own_folder, plan_devices("cpu")).forward
         self._folder, self._side = folder, side
 
     def of(self, pictures: PictureSet, sight: Sight) -> np.ndarray:
@@ -109,7 +115,7 @@ class Embeddings:
         if sight.augmentation:
             changes = AUGMENTATIONS[sight.augmentation]
             pixels = np.asarray(augment(tf.constant(pixels), changes, tf.constant([seed, 0])))
-        return self._backbone.forward(pixels, None)[0]
+        return self._forwards[sight.pooling](pixels, None)[0]
 
     def _square(self, path: Path, name: str, sight: Sight) -> Picture:
         picture = shrink(read_picture(path, shortest=LONGEST // 2), LONGEST)

@@ -75,14 +75,14 @@ def _by_drawn_cameras(home: PictureSet, embeddings: Embeddings) -> pd.DataFrame:
 
 
 def _features(pictures: PictureSet, remedy: Remedy, embeddings: Embeddings, camera: str = OWN) -> np.ndarray:
-    sights = (Sight(framing, camera) for framing in remedy.framings)
+    sights = (Sight(framing, camera, pooling=remedy.pooling) for framing in remedy.framings)
     return np.concatenate([remedy.layers(embeddings.of(pictures, sight)) for sight in sights], axis=1)
 
 
 def _more_rows(pictures: PictureSet, remedy: Remedy, embeddings: Embeddings) -> np.ndarray | None:
     if not remedy.augmentation:
         return None
-    return remedy.layers(embeddings.of(pictures, Sight(augmentation=remedy.augmentation)))
+    return remedy.layers(embeddings.of(pictures, Sight(augmentation=remedy.augmentation, pooling=remedy.pooling)))
 
 
 def _heads(
