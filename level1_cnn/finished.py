@@ -29,7 +29,7 @@ def is_finished(run: Run, name: str, experiment: Experiment, others: Mapping[str
     """Return whether the model is finished; raise InputFault when it was begun with other settings."""
     if not has_sources(run, name, experiment, others):
         return False
-    made_from = model_inputs(run, experiment)
+    made_from = model_inputs(run, name, experiment)
     folder = run.level1 / name
     remedy = f"give the new settings another file name, or delete {folder} to train {name} again"
     for mark in (folder / "begun.json", folder / "run.json"):
@@ -60,9 +60,10 @@ def has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str
     return is_complete
 
 
-def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
+def model_inputs(run: Run, name: str, experiment: Experiment) -> dict[str, Any]:
     """Return settings, case table and source models of a model, as its mark records them under ``made_from``.
 
+    An ONNX file that is no longer there counts as the one that the model was begun with: the run has a copy of it.
     Raises InputFault if a source model is missing.
     """
     made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}
@@ -76,9 +77,15 @@ def model_inputs(run: Run, experiment: Experiment) -> dict[str, Any]:
                 "name a model with [training.pretrain]"
             )
         made_from["pretrained"] = digest_of_file(backbone)
-    if (file := experiment.onnx_file) is not None and file.is_file():
-        made_from["onnx"] = digest_of_file(file)
+    if (file := experiment.onnx_file) is not None:
+        made_from |= {"onnx": digest_of_file(file)} if file.is_file() else _begun_with(run, name, "onnx")
     return made_from
+
+
+def _begun_with(run: Run, name: str, key: str) -> dict[str, Any]:
+    mark = run.level1 / name / "begun.json"
+    made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}
+    return {key: made_from[key]} if key in made_from else {}
 
 
 def trained_experiment(run: Run, model: str) -> Experiment | None:
@@ -107,7 +114,7 @@ def own_file(run: Run, model: str) -> str | None:
 
 def make_job(run: Run, name: str, experiment: Experiment, devices: str, deterministic: bool) -> Job:
     """Return the model as a job with its current inputs; raise InputFault if a source model is missing."""
-    return Job(run, name, experiment, json.dumps(model_inputs(run, experiment)), devices, deterministic)
+    return Job(run, name, experiment, json.dumps(model_inputs(run, name, experiment)), devices, deterministic)
 
 
 def forecast_job(

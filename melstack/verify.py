@@ -184,7 +184,7 @@ def _network_inputs(run: Run, folder: Path) -> Mapping[str, Any]:
     files = [Path(own)] if own else sorted(CONFIGS.glob(f"*/{folder.name}.toml"))
     if not files or not files[0].is_file():
         raise InputFault(f"{own or CONFIGS}: the settings of {folder.name} are no longer there")
-    candidates = [model_inputs(run, read_experiment(file)) for file in files]
+    candidates = [model_inputs(run, folder.name, read_experiment(file)) for file in files]
     # Two profiles may have a model of this name: take the one whose settings are those of the trained network.
     matching = (inputs for inputs in candidates if not differences_of({"made_from": mark["made_from"]}, inputs))
     return next(matching, candidates[0])

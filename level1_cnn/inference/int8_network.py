@@ -35,6 +35,7 @@ def quantise(path: Path, pictures: np.ndarray, name: str) -> None:
     VNNI. Raises InputFault, which begins with ``name``, for a network without convolutions.
     """
     network = folded_network(path.read_bytes(), path)
+    _separate_biases(network.graph)
     nodes = list(_trunk(network.graph))
     weights = {node.input[1] for node in nodes if node.op_type == "Conv"}
     if len(weights) < LEAST_CONVOLUTIONS:
@@ -66,6 +67,26 @@ def _pair_sums(sizes: np.ndarray) -> np.ndarray:
     flat = sizes.reshape(len(sizes), -1)
     even = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2)))
     return np.asarray((even[:, ::2] + even[:, 1::2]).max(axis=1))
+
+
+def _separate_biases(graph: Any) -> None:  # noqa: ANN401
+    """Give every convolution a bias of its own.
+
+    Where inputs share the weights of a network, ONNX Runtime makes a copy of the bias for each of them itself, with a
+    name that another value may have.
+    """
+    from onnx import TensorProto
+
+    tensors, taken = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
+    for number, node in enumerate(graph.node):
+        bias = tensors.get(node.input[2]) if node.op_type == "Conv" and len(node.input) > 2 else None
+        if bias is not None and bias.name in taken:
+            copy = TensorProto()
+            copy.CopyFrom(bias)
+            node.input[2] = copy.name = f"{bias.name} of node {number}"
+            graph.initializer.append(copy)
+        elif bias is not None:
+            taken.add(bias.name)
 
 
 def _trunk(graph: Any) -> Iterator[Any]:  # noqa: ANN401  onnx has no types
@@ -120,7 +141,9 @@ def _with_integers(
             nodes_to_quantize=list(nodes),
             extra_options={"TensorQuantOverrides": scales},
         )
-        return onnx.load(path)
+        quantised = onnx.load(path)
+        onnx.checker.check_model(quantised)
+        return quantised
 
 
 class _Pictures:

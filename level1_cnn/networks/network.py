@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -132,7 +133,10 @@ def check_experiment(name: str, experiment: Experiment) -> None:
     """Raise InputFault when the experiment names a backbone, variant or ONNX file that does not exist."""
     if (file := experiment.onnx_file) is not None:
         if not file.is_file():
-            raise InputFault(f"{name}: weights: {file}: no such ONNX file; give the path of an exported network")
+            raise InputFault(
+                f"{name}: weights: {file}: no such ONNX file, as seen from {Path.cwd()}; give its path from there, or "
+                "from the root"
+            )
         return
     module = backbones.find(experiment.backbone)
     if experiment.variant not in module.VARIANTS:

@@ -27,10 +27,10 @@ def write_backbone(source: Path, settings: OnnxFile, side: int, path: Path) -> i
     """
     network = _load(source)
     graph = network.graph
-    _feed(graph, settings, side, source)
+    is_last = _feed(graph, settings, side, source)
     output = _output_of(graph, settings, source)
     values = _shape(network, output.name, source)
-    features = _read(graph, output.name, values, settings, source)
+    features = _read(graph, output.name, values, settings, source, input_is_last=is_last)
     _fold_constants(network, path, source)
     return features
 
@@ -48,13 +48,14 @@ def _load(source: Path) -> Any:  # noqa: ANN401  onnx has no types
     return network
 
 
-def _feed(graph: Any, settings: OnnxFile, side: int, source: Path) -> None:  # noqa: ANN401
-    """Put scaling, and the order of axes that the network needs, before its input."""
+def _feed(graph: Any, settings: OnnxFile, side: int, source: Path) -> bool:  # noqa: ANN401
+    """Put scaling, and the order of axes that the network needs, before its input; return whether colours are last."""
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
         names = list_names([value.name for value in inputs])
         raise InputFault(f"{source}: {len(inputs)} inputs ({names}); a backbone has one, the pictures")
+    _check_type(inputs[0], "input", source)
     sizes = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim]
     if len(sizes) != 4 or 3 not in (sizes[1], sizes[3]):
         raise InputFault(f"{source}: its input has the sizes {sizes}; pictures of 3 colours were expected")
@@ -74,6 +75,17 @@ def _feed(graph: Any, settings: OnnxFile, side: int, source: Path) -> None:  # n
     del graph.node[:], graph.input[:]
     graph.node.extend([*nodes, *old])
     graph.input.append(helper.make_tensor_value_info(PIXELS, TensorProto.FLOAT, [1, side, side, 3]))
+    return bool(sizes[3] == 3)
+
+
+def _check_type(value: Any, role: str, source: Path) -> None:  # noqa: ANN401
+    """Raise InputFault unless the input or output ``value`` has numbers of float32, or no type is given."""
+    number = value.type.tensor_type.elem_type
+    if number not in (TensorProto.UNDEFINED, TensorProto.FLOAT):
+        raise InputFault(
+            f"{source}: its {role} {value.name!r} has numbers of the type {TensorProto.DataType.Name(number).lower()}; "
+            "export the network with inputs and outputs of float32"
+        )
 
 
 def _output_of(graph: Any, settings: OnnxFile, source: Path) -> Any:  # noqa: ANN401
@@ -82,7 +94,9 @@ def _output_of(graph: Any, settings: OnnxFile, source: Path) -> Any:  # noqa: AN
     if name not in names:
         missing = "no output is named" if name is None else f"it has no output {name!r}"
         raise InputFault(f"{source}: {missing}; set output in [onnx] to one of: {', '.join(names)}")
-    return graph.output[names.index(name)]
+    output = graph.output[names.index(name)]
+    _check_type(output, "output", source)
+    return output
 
 
 def _shape(network: Any, name: str, source: Path) -> list[int]:  # noqa: ANN401
@@ -97,10 +111,18 @@ def _shape(network: Any, name: str, source: Path) -> list[int]:  # noqa: ANN401
     return list(values.shape)
 
 
-def _read(graph: Any, name: str, sizes: list[int], settings: OnnxFile, source: Path) -> int:  # noqa: ANN401
+def _read(
+    graph: Any,  # noqa: ANN401
+    name: str,
+    sizes: list[int],
+    settings: OnnxFile,
+    source: Path,
+    *,
+    input_is_last: bool,
+) -> int:
     """Append the nodes that make map and features from the output ``name``; return the number of features."""
     if len(sizes) == 4:
-        is_last = _channels_are_last(sizes)
+        is_last = _channels_are_last(sizes, input_is_last=input_is_last)
         channels, order = (3, [0, 1, 2, 3]) if is_last else (1, [0, 2, 3, 1])
         graph.node.append(helper.make_node("Transpose", [name], [PREFIX + "map"], perm=order))
         _pool(graph, name, [0, 3, 1, 2] if is_last else [0, 1, 2, 3])
@@ -119,9 +141,12 @@ def _read(graph: Any, name: str, sizes: list[int], settings: OnnxFile, source: P
     return _finish(graph, sizes[-1])
 
 
-def _channels_are_last(sizes: list[int]) -> bool:
-    """Return whether a map of square pictures has its channels at the end: its two other sizes are equal."""
-    return sizes[1] == sizes[2] and sizes[2] != sizes[3]
+def _channels_are_last(sizes: list[int], *, input_is_last: bool) -> bool:
+    """Return whether a map of square pictures has its channels at the end: its two other sizes are equal.
+
+    With as many channels as rows and columns, the map has the order of the input.
+    """
+    return input_is_last if sizes[1] == sizes[2] == sizes[3] else sizes[1] == sizes[2]
 
 
 def _pool(graph: Any, name: str, order: list[int]) -> None:  # noqa: ANN401

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 from level1_cnn.networks.head import LOGITS, STANDARDISATION
-from level1_cnn.training.linear_head import fit_head
+from level1_cnn.training.linear_head import fit_head, fit_scaler
+
+# All weights change now, and with them numbers that did not vary: their scale is at least this share of the median.
+SMALLEST_SCALE = 1e-2
 
 
 def first_head(features: pd.DataFrame, cases: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -18,8 +21,8 @@ def first_head(features: pd.DataFrame, cases: pd.DataFrame) -> dict[str, np.ndar
     the folds.
     """
     points = features.to_numpy(np.float32, copy=True)
-    mean, scale = points.mean(axis=0), points.std(axis=0)
-    scale[scale == 0] = 1
+    scaler = fit_scaler(points, SMALLEST_SCALE)
+    mean, scale = (values.astype(np.float32) for values in (scaler.mean_, scaler.scale_))
     target, folds = (cases[column].to_numpy(dtype=int) for column in ("target", "fold"))
     head = fit_head(points, target, "auto", folds)
     return {

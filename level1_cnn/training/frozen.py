@@ -19,6 +19,7 @@ from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import EMBEDDINGS_MARK, Job
 from level1_cnn.training.linear_head import LinearHead, fit_head
 from level1_cnn.training_settings import FrozenFeatures, Layers
+from runtime.errors import InputFault
 from runtime.files import read_json, replacing, reserve_disk, write_json
 from runtime.plural import number_of
 from runtime.progress import progress_bar
@@ -26,6 +27,8 @@ from runtime.provenance import is_fresh, write_mark
 
 CALIBRATION = 64  # pictures; ranges need few
 ARRAY, INDEX = "views.npy", "views.json"
+LARGEST = float(np.finfo(np.float16).max)  # of a feature
+SMALLEST = float(np.finfo(np.float16).eps)  # of the differences between pictures, relative to features of 1 or more
 
 
 class FrozenTrainer:
@@ -176,8 +179,36 @@ def _embed(job: Job, plan: Plan, names: list[str]) -> list[str]:
         shape = (len(names), len(views), backbone.features)
         table = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         reserve_disk(temporary)
+        lowest, highest = (np.full(backbone.features, sign * np.inf, np.float32) for sign in (1, -1))
         for batch, (features,) in predict_batches(backbone.forward, files, views, plan.batch_size, advance, names):
+            check_size(features, job.name)
             table[len(order) : len(order) + len(batch)] = features
             order += batch
+            first = features[:, 0]  # of the views: the same one for all pictures
+            lowest, highest = np.minimum(lowest, first.min(axis=0)), np.maximum(highest, first.max(axis=0))
+        check_spread(lowest, highest, job.name)
         table.flush()
     return order
+
+
+def check_size(features: np.ndarray, name: str) -> None:
+    """Raise InputFault unless all ``features`` are finite, and small enough for float16."""
+    if not np.isfinite(features).all():
+        raise InputFault(f"{name}: the network gives numbers that are not finite for some pictures; use another one")
+    largest = float(np.abs(features).max(initial=0))
+    if largest > LARGEST:
+        raise InputFault(
+            f"{name}: the network gives numbers up to {largest:.3g}, and features are kept as float16, up to "
+            f"{LARGEST:,.0f}; scale its output, or name another one"
+        )
+
+
+def check_spread(lowest: np.ndarray, highest: np.ndarray, name: str) -> None:
+    """Raise InputFault if no feature differs between pictures; ``lowest`` and ``highest`` (d,) are over all of them."""
+    spread = float((highest - lowest).max(initial=0))
+    if spread > SMALLEST * max(1.0, float(np.abs(highest).max(initial=0))):
+        return
+    raise InputFault(
+        f"{name}: the network says nearly the same of all pictures (its features differ by {spread:.3g} at most, too "
+        "little for float16); scale its output, or name another one"
+    )

@@ -10,6 +10,8 @@ from sklearn.preprocessing import StandardScaler
 CHOICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 WITHOUT_FOLDS = 1e-3  # C where no fold can be held out
 OUTSIDE = -1  # fold of rows that are never held out
+# A number that hardly varies in training may vary in other pictures: its scale is at least this share of the median.
+SMALLEST_SCALE = 1e-3
 
 
 class LinearHead(NamedTuple):
@@ -28,8 +30,8 @@ def fit_head(
     Targets are 0, 1 or a probability. "auto" takes the regularisation with the lowest log loss on held-out ``folds``
     (n,), where there are two or more.
     """
-    scaler = StandardScaler(copy=False)
-    points = scaler.fit_transform(rows)
+    scaler = fit_scaler(rows, SMALLEST_SCALE)
+    points = scaler.transform(rows)
     axes = None
     if len(rows) < rows.shape[1]:
         # The weights of a fit with an L2 penalty are a combination of the rows, so that n axes are enough.
@@ -40,6 +42,15 @@ def fit_head(
     weights = (model.coef_[0] if axes is None else model.coef_[0] @ axes) / scaler.scale_
     intercept = np.float32(model.intercept_[0] - weights @ scaler.mean_)
     return LinearHead(weights.astype(np.float32), intercept, strength)
+
+
+def fit_scaler(rows: np.ndarray, smallest: float) -> StandardScaler:
+    """Return the scaler of ``rows`` (n, d), which it transforms in place; no scale is below ``smallest`` medians."""
+    scaler = StandardScaler(copy=False).fit(rows)
+    varying = scaler.var_ > 0
+    if varying.any():
+        scaler.scale_ = np.maximum(scaler.scale_, smallest * np.sqrt(np.median(scaler.var_[varying])))
+    return scaler
 
 
 def choose_regularisation(points: np.ndarray, target: np.ndarray, folds: np.ndarray) -> float:

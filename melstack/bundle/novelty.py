@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse.linalg import svds
 
 from melstack.bundle.manifest import MetadataColumn
 from runtime.files import read_arrays, write_arrays
@@ -14,6 +15,7 @@ from runtime.files import read_arrays, write_arrays
 Floats = NDArray[np.float32]
 FILE = "reference.npz"
 DIMENSIONS = 64  # number of principal axes in the file
+MANY = 256  # pictures or numbers, from which on only the first axes are computed
 ROWS_AT_ONCE = 1024
 FAR = 0.99  # a picture gets a notice if more than this share of the training pictures have a nearer neighbour
 
@@ -105,11 +107,22 @@ def read_novelty(folder: Path) -> Novelty:
 def _learn_space(rows: Floats, owner: NDArray[np.intp]) -> ReferenceSpace:
     mean = _normalise(rows).mean(axis=0)
     deviations = _normalise(rows) - mean
-    _, axes = np.linalg.eigh(deviations.T @ deviations)
-    axes = np.ascontiguousarray(axes[:, ::-1][:, :DIMENSIONS])
+    axes = _principal_axes(deviations)
     # Rounded as in the file, so that identical pictures have the distance 0 here and after reading.
     points = (deviations @ axes).astype(np.float16).astype(np.float32)
     return ReferenceSpace(mean, axes, points, np.sort(_nearest_distances(points, points, owner)))
+
+
+def _principal_axes(deviations: Floats) -> Floats:
+    """Return the first ``DIMENSIONS`` principal axes (d, axes) of ``deviations`` (n, d) from their mean."""
+    least = min(deviations.shape)
+    if least <= MANY:
+        axes = np.linalg.svd(deviations, full_matrices=False)[2]
+    else:
+        # All axes of 10,000 numbers take half an hour; the first ones, by the method of Lanczos, seconds.
+        start = np.random.default_rng(0).normal(size=least)
+        axes = svds(deviations, DIMENSIONS, v0=start)[2][::-1]
+    return np.ascontiguousarray(axes[:DIMENSIONS].T, np.float32)
 
 
 def _project(rows: NDArray[np.floating], mean: Floats, axes: Floats) -> Floats:

@@ -13,11 +13,13 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from level1_cnn.experiment import Experiment
 from level1_cnn.inference.int8_network import quantise, weight_scales
 from level1_cnn.inference.onnx_check import read_onnx
 from level1_cnn.inference.onnx_export import export
 from level1_cnn.inference.onnx_session import open_session
-from level1_cnn.networks.network import draw_weights, with_last_map
+from level1_cnn.networks.network import build_backbone, draw_weights, with_last_map
+from level1_cnn.training_settings import FrozenFeatures, PictureInput
 from runtime.errors import InputFault
 from tests.sources import ROOT
 
@@ -76,6 +78,16 @@ def test_features_and_map_are_close_to_those_of_the_original(original: Path, int
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), features, rtol=1e-4, atol=1e-5)
 
 
+def test_inputs_that_share_the_weights_of_a_network_are_close_to_the_original(tmp_path: Path) -> None:
+    sides = FrozenFeatures(method="frozen", layers="all", inputs=(PictureInput(side=64), PictureInput(side=40)))
+    lite0 = Experiment(backbone="efficientnet_lite", variant="lite0", weights="imagenet", image_size=64, training=sides)
+    path = export(with_last_map(build_backbone(lite0)), tmp_path / "network.onnx")
+    expected = open_session(path)(pictures().astype(np.float32))[1]
+    quantise(path, pictures(), "shared")
+    error = relative_error(open_session(path)(pictures().astype(np.float32))[1], expected)
+    assert 0 < error < 0.2
+
+
 def test_a_bundle_may_hold_the_file(integers: Path) -> None:
     assert read_onnx(integers) == integers.read_bytes()
 
@@ -131,6 +143,7 @@ def test_a_network_without_convolutions_is_refused(tmp_path: Path) -> None:
 QUANTISE = """
 import sys
 from pathlib import Path
+from level1_cnn.experiment import Experiment
 from level1_cnn.inference.int8_network import quantise
 from tests.level1_cnn.inference.test_int8_network import pictures
 quantise(Path(sys.argv[1]), pictures(), "drawn")

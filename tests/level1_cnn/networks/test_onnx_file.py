@@ -107,6 +107,44 @@ def test_pictures_with_colours_at_the_end_are_fed_as_they_are(tmp_path):
     np.testing.assert_allclose(maps, patches(pictures()), atol=1e-4)
 
 
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_map_with_as_many_channels_as_rows_and_columns_has_the_order_of_the_input(tmp_path, is_last):
+    flip = [helper.make_node("Transpose", ["images"], ["pixels"], perm=[0, 3, 1, 2])] if is_last else []
+    source = "pixels" if is_last else "images"
+    convolve = helper.make_node("Conv", [source, "kernel"], ["patches"], strides=[PATCH, PATCH])
+    back = [helper.make_node("Transpose", ["patches"], ["map"], perm=[0, 2, 3, 1])] if is_last else []
+    graph = helper.make_graph(
+        [*flip, convolve, *back],
+        "network",
+        [
+            helper.make_tensor_value_info(
+                "images", TensorProto.FLOAT, [1, SIDE, SIDE, 3] if is_last else [1, 3, SIDE, SIDE]
+            )
+        ],
+        [helper.make_tensor_value_info("map" if is_last else "patches", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(KERNEL[:4], "kernel")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "net.onnx")
+    assert write_backbone(tmp_path / "net.onnx", settings(), SIDE, tmp_path / "backbone.onnx") == 4
+    maps, _ = open_session(tmp_path / "backbone.onnx")(pictures())
+    np.testing.assert_allclose(maps, patches(pictures())[..., :4], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.UINT8])
+def test_an_input_or_output_of_other_numbers_is_refused_by_the_name_of_its_type(tmp_path, kind):
+    name = TensorProto.DataType.Name(kind).lower()
+    source = save(tmp_path / "net.onnx", [helper.make_node("Cast", ["patches"], ["y"], to=kind)], ["y"])
+    network = onnx.load(source)
+    network.graph.output[0].type.tensor_type.elem_type = kind
+    onnx.save(network, source)
+    with pytest.raises(InputFault, match=f"its output 'y' has numbers of the type {name}; export"):
+        write_backbone(source, settings(), SIDE, tmp_path / "backbone.onnx")
+    network.graph.input[0].type.tensor_type.elem_type = kind
+    onnx.save(network, source)
+    with pytest.raises(InputFault, match=f"its input 'images' has numbers of the type {name}; export"):
+        write_backbone(source, settings(), SIDE, tmp_path / "backbone.onnx")
+
+
 @pytest.mark.parametrize("tokens", ["mean", "first"])
 def test_tokens_become_features_and_a_map_of_one_cell(tmp_path, tokens):
     maps, features = features_of(transformer(tmp_path / "vit.onnx"), tmp_path, tokens=tokens)
@@ -177,6 +215,10 @@ MODEL = {"backbone": "onnx", "variant": "a", "weights": "a.onnx", "image_size": 
         ({"onnx": settings(), "weights": "imagenet"}, "must be the path of an .onnx file"),
         ({"onnx": settings(), "backbone": "tiny", "variant": "tiny"}, "belongs to backbone"),
         ({"onnx": settings(), "training": FrozenFeatures(method="frozen", layers="all")}, "fixed weights"),
+        (
+            {"onnx": settings(), "training": FrozenFeatures(method="frozen", pooling="centre")},
+            "has no effect on an ONNX",
+        ),
         ({"onnx": settings(), "training": {"method": "finetune", "epochs": 1, "learning_rate": 0.1}}, "fixed weights"),
     ],
 )

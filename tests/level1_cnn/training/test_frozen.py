@@ -14,17 +14,26 @@ from features.freeze_cases import freeze_cases
 from level1_cnn.data.feed import picture_batches
 from level1_cnn.data.run_pictures import shard_files
 from level1_cnn.data.shards import decode_pictures
+from level1_cnn.experiment import OnnxFile
 from level1_cnn.finished import model_inputs
 from level1_cnn.hardware.devices import Plan
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.inference.onnx_session import open_session
 from level1_cnn.inference.view_predictions import ViewPredictions
 from level1_cnn.job import Job
-from level1_cnn.training.frozen import FrozenTrainer, calibration_pictures, shared_embeddings
+from level1_cnn.training.frozen import (
+    FrozenTrainer,
+    calibration_pictures,
+    check_size,
+    check_spread,
+    shared_embeddings,
+)
 from level1_cnn.training_settings import FrozenFeatures
+from runtime.errors import InputFault
 from runtime.files import read_json, write_json
 from runtime.provenance import write_mark
 from runtime.run_folder import Run
+from runtime.tables import write_table
 from tests.level1_cnn.drawn_run import draw_data, tiny_experiment
 
 VIEWS = ("identity", "mirror", "zoom:1.2")
@@ -158,8 +167,46 @@ def test_the_inputs_of_a_network_in_float32_do_not_name_the_precision(
 ) -> None:
     job, _ = copy_of_another_patient
     int8 = TINY.model_copy(update={"training": SETTINGS.model_copy(update={"precision": "int8"})})
-    assert "precision" not in model_inputs(job.run, TINY)["settings"]["training"]
-    assert model_inputs(job.run, int8)["settings"]["training"]["precision"] == "int8"
+    assert "precision" not in model_inputs(job.run, job.name, TINY)["settings"]["training"]
+    assert model_inputs(job.run, job.name, int8)["settings"]["training"]["precision"] == "int8"
+
+
+def test_a_missing_onnx_file_counts_as_the_one_that_the_model_was_begun_with(
+    embedded_cases: tuple[Job, pd.DataFrame], tmp_path: Path
+) -> None:
+    job, _ = embedded_cases
+    write_table(job.run.folder / "cases.parquet", pd.DataFrame({"fold": [0]}, pd.Index(["a"], name="image_name")))
+    file = tmp_path / "of_others.onnx"
+    file.write_bytes(b"a network")
+    settings = OnnxFile(licence="MIT")
+    other = TINY.model_copy(update={"backbone": "onnx", "weights": str(file), "onnx": settings})
+    begun = model_inputs(job.run, "other", other)
+    write_json(job.run.level1 / "other" / "begun.json", {"made_from": begun})
+    file.unlink()
+    assert model_inputs(job.run, "other", other) == begun
+    assert "onnx" not in model_inputs(job.run, "new", other)
+    file.write_bytes(b"another network")
+    assert model_inputs(job.run, "other", other) != begun
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, "numbers that are not finite"), (np.inf, "not finite"), (7e4, r"up to 7e\+04, and features are kept as")],
+)
+def test_features_that_float16_cannot_hold_are_refused(value: float, message: str) -> None:
+    features = np.ones((2, 8, 3), np.float32)
+    check_size(features, "other")
+    features[1, 2, 0] = value
+    with pytest.raises(InputFault, match=message):
+        check_size(features, "other")
+
+
+@pytest.mark.parametrize("features", [[1, 1], [0, 0], [1e-8, 2e-8], [1000, 1000.1]])
+def test_a_network_that_says_the_same_of_all_pictures_is_refused(features: list[float]) -> None:
+    lowest, highest = (np.array([value, 0.0], np.float32) for value in features)
+    with pytest.raises(InputFault, match="other: the network says nearly the same of all pictures"):
+        check_spread(lowest, highest, "other")
+    check_spread(lowest, highest + np.array([0, 2.0], np.float32), "other")
 
 
 @pytest.mark.parametrize("own", ["c000", "c006"])

@@ -1,11 +1,14 @@
 """Tests for linear_head.py: the same fit as scikit-learn's, and a regularisation that suits the data."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+from level1_cnn.networks.head import LOGITS, STANDARDISATION
+from level1_cnn.training.first_head import first_head
 from level1_cnn.training.linear_head import CHOICES, WITHOUT_FOLDS, choose_regularisation, fit_head
 
 FOLD_OF = np.arange(80) % 4
@@ -34,6 +37,28 @@ def test_a_head_is_the_logistic_regression_on_standardised_rows(features):
     head = fit_head(rows.copy(), target, 0.01, FOLD_OF)
     assert head.regularisation == 0.01
     np.testing.assert_allclose(rows @ head.weights + head.intercept, expected, atol=2e-3)
+
+
+def test_a_number_that_hardly_varies_in_training_decides_nothing_elsewhere():
+    rows, target = rows_of(300, 1.0)
+    rows[:, 7] = 1.0 + 1e-6 * target
+    rows[:, 8] = 1.0
+    head = fit_head(rows.copy(), target, 0.01, FOLD_OF)
+    assert abs(head.weights[7]) < np.abs(np.delete(head.weights, 7)).max()  # with its own scale, 10,000 times that
+    assert head.weights[8] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("features", [10, 300])
+def test_the_first_head_of_fine_tuning_is_the_frozen_one_also_for_numbers_that_hardly_vary(features):
+    rows, target = rows_of(features, 1.0)
+    rows[:, 7] = 1.0 + 1e-6 * target
+    cases = pd.DataFrame({"target": target, "fold": FOLD_OF})
+    weights = first_head(pd.DataFrame(rows), cases)
+    mean, scale = (weights[f"{STANDARDISATION}/{name}"] for name in ("mean", "scale"))
+    logits = (rows - mean) / scale @ weights[f"{LOGITS}/kernel"] + weights[f"{LOGITS}/bias"]
+    head = fit_head(rows.copy(), target, "auto", FOLD_OF)
+    np.testing.assert_allclose(logits[:, 0], rows @ head.weights + head.intercept, atol=1e-4)
+    assert scale.min() > 0.005 * np.median(scale)
 
 
 def test_a_probability_counts_as_so_much_of_both_classes():
