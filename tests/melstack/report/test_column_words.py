@@ -82,6 +82,7 @@ def test_acquisition_columns_are_named_after_their_block() -> None:
         ("laptop/lite0_96_frozen", "EfficientNet-Lite0, 96 px, frozen"),
         ("int8/lite0_96_int8", "EfficientNet-Lite0, 96 px, frozen, 8-bit integers"),
         ("desktop/lite0_joint_all", "EfficientNet-Lite0, 192 px, frozen, all layers, 4 inputs"),
+        ("desktop/lite0_192_centre", "EfficientNet-Lite0, 192 px, frozen, all layers, weighted to the middle"),
         ("gpu/b4_512_metadata", "EfficientNet-B4, 512 px, fine-tuned, with metadata"),
         ("external/lite0_96_pretrained", "EfficientNet-Lite0, 96 px, fine-tuned, pretrained on external pictures"),
     ],
