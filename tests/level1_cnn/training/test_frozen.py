@@ -209,6 +209,10 @@ def test_a_network_that_says_the_same_of_all_pictures_is_refused(features: list[
     check_spread(lowest, highest + np.array([0, 2.0], np.float32), "other")
 
 
+def test_small_features_that_float16_can_hold_are_accepted() -> None:
+    check_spread(np.array([1e-3], np.float32), np.array([2e-3], np.float32), "other")
+
+
 @pytest.mark.parametrize("own", ["c000", "c006"])
 def test_the_head_of_a_fold_is_fitted_to_none_of_its_cases_and_to_no_copy_of_them(
     copy_of_another_patient: tuple[Job, pd.DataFrame], tmp_path: Path, own: str
