@@ -63,7 +63,7 @@ def has_sources(run: Run, name: str, experiment: Experiment, others: Mapping[str
 def model_inputs(run: Run, name: str, experiment: Experiment) -> dict[str, Any]:
     """Return settings, case table and source models of a model, as its mark records them under ``made_from``.
 
-    An ONNX file that is no longer there counts as the one that the model was begun with: the run has a copy of it.
+    An ONNX file that was moved counts as the one that the model was begun with: the run has a copy of it.
     Raises InputFault if a source model is missing.
     """
     made_from = {"settings": experiment.model_dump(mode="json"), "cases": run.cases_digest(), "version": VERSION}

@@ -71,7 +71,7 @@ class Finetune(Settings):
     label_smoothing: Share = 0.05  # targets move by this share towards the middle
     weight_decay: float = Field(default=1e-4, ge=0)  # of kernels, by AdamW
     # centre: cells count by a Gaussian around the middle; gem: generalised mean with a trained power
-    pooling: Pooling | Literal["gem"] = "average"
+    pooling: Literal["average", "centre", "gem"] = "average"
     head_dropout: Share = 0.3  # share of the features that is set to 0
     dropout_samples: Count = 1  # number of dropout masks before one shared head; their logits are averaged
     metadata: bool = False  # a separate branch for age, sex and site

@@ -77,16 +77,16 @@ def _separate_biases(graph: Any) -> None:  # noqa: ANN401
     """
     from onnx import TensorProto
 
-    tensors, taken = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
+    tensors, names = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
     for number, node in enumerate(graph.node):
         bias = tensors.get(node.input[2]) if node.op_type == "Conv" and len(node.input) > 2 else None
-        if bias is not None and bias.name in taken:
+        if bias is not None and bias.name in names:
             copy = TensorProto()
             copy.CopyFrom(bias)
             node.input[2] = copy.name = f"{bias.name} of node {number}"
             graph.initializer.append(copy)
         elif bias is not None:
-            taken.add(bias.name)
+            names.add(bias.name)
 
 
 def _trunk(graph: Any) -> Iterator[Any]:  # noqa: ANN401  onnx has no types
@@ -141,9 +141,9 @@ def _with_integers(
             nodes_to_quantize=list(nodes),
             extra_options={"TensorQuantOverrides": scales},
         )
-        quantised = onnx.load(path)
-        onnx.checker.check_model(quantised)
-        return quantised
+        result = onnx.load(path)
+        onnx.checker.check_model(result)
+        return result
 
 
 class _Pictures:

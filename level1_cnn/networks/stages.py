@@ -147,16 +147,16 @@ def _channels(
 
     For all layers, the map also has a channel for every channel whose mean is the standard deviation of that.
     """
-    values = _weighted(stage, pooling)
+    values = _weigh(stage, pooling)
     mean = _mean(values)
     if layers == "last":
         return values, [mean]
-    squares = _weighted(ops.square(stage - _for_each_cell(mean)) + SMALLEST_VARIANCE, pooling)
+    squares = _weigh(ops.square(stage - _for_each_cell(mean)) + SMALLEST_VARIANCE, pooling)
     deviation = ops.sqrt(_mean(squares))
     return ops.concatenate([values, squares / _for_each_cell(deviation)], axis=-1), [mean, deviation]
 
 
-def _weighted(maps: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
+def _weigh(maps: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
     if pooling == "average":
         return maps
     return maps * cell_weights(maps.shape[1], pooling)[np.newaxis, :, :, np.newaxis]

@@ -27,8 +27,8 @@ from runtime.provenance import is_fresh, write_mark
 
 CALIBRATION = 64  # pictures; ranges need few
 ARRAY, INDEX = "views.npy", "views.json"
-STORED = np.finfo(np.float16)
-LARGEST = float(STORED.max)  # of a feature
+FLOAT16 = np.finfo(np.float16)
+LARGEST = float(FLOAT16.max)  # of a feature
 
 
 class FrozenTrainer:
@@ -206,7 +206,7 @@ def check_size(features: np.ndarray, name: str) -> None:
 def check_spread(lowest: np.ndarray, highest: np.ndarray, name: str) -> None:
     """Raise InputFault if no feature differs between pictures; ``lowest`` and ``highest`` (d,) are over all of them."""
     spread, largest = float((highest - lowest).max(initial=0)), float(np.abs([lowest, highest]).max(initial=0))
-    if spread > max(STORED.tiny, STORED.eps * largest):
+    if spread > max(FLOAT16.tiny, FLOAT16.eps * largest):
         return
     raise InputFault(
         f"{name}: the network says nearly the same of all pictures (its features differ by {spread:.3g} at most, too "

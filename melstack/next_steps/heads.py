@@ -54,5 +54,5 @@ def _strength(run: Run, network: str) -> float:
     if training.regularisation != "auto":
         return training.regularisation * views
     marks = sorted((run.level1 / network).glob("fold_*/done.json"))
-    chosen = [read_json(mark).get("regularisation", WITHOUT_FOLDS) for mark in marks] or [WITHOUT_FOLDS]
-    return float(np.median(chosen)) * views
+    choices = [read_json(mark).get("regularisation", WITHOUT_FOLDS) for mark in marks] or [WITHOUT_FOLDS]
+    return float(np.median(choices)) * views

@@ -200,11 +200,8 @@ def network_words(settings: Mapping[str, Any]) -> str:
     model = variant if backbone == ONNX_BACKBONE else model
     method = {"frozen": "frozen", "finetune": "fine-tuned"}.get(training["method"], training["method"])
     parts = [model, f"{settings['image_size']} px", method]
-    extras = {
-        "layers": ("all", "all layers"),
-        "pooling": ("centre", "weighted to the middle"),
-        "precision": ("int8", "8-bit integers"),
-    }
+    extras = {"layers": ("all", "all layers"), "precision": ("int8", "8-bit integers")}
+    extras["pooling"] = ("centre", "weighted to the middle")
     parts += [words for key, (value, words) in extras.items() if training.get(key) == value]
     if len(training.get("inputs", ())) > 1:
         parts.append(f"{len(training['inputs'])} inputs")

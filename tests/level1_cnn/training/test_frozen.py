@@ -180,13 +180,13 @@ def test_a_missing_onnx_file_counts_as_the_one_that_the_model_was_begun_with(
     file.write_bytes(b"a network")
     settings = OnnxFile(licence="MIT")
     other = TINY.model_copy(update={"backbone": "onnx", "weights": str(file), "onnx": settings})
-    begun = model_inputs(job.run, "other", other)
-    write_json(job.run.level1 / "other" / "begun.json", {"made_from": begun})
+    inputs = model_inputs(job.run, "other", other)
+    write_json(job.run.level1 / "other" / "begun.json", {"made_from": inputs})
     file.unlink()
-    assert model_inputs(job.run, "other", other) == begun
+    assert model_inputs(job.run, "other", other) == inputs
     assert "onnx" not in model_inputs(job.run, "new", other)
     file.write_bytes(b"another network")
-    assert model_inputs(job.run, "other", other) != begun
+    assert model_inputs(job.run, "other", other) != inputs
 
 
 @pytest.mark.parametrize(

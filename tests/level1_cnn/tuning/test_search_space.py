@@ -80,7 +80,7 @@ def test_an_unknown_search_is_refused_with_the_most_similar_name() -> None:
         ("epochs", Span(low=1.5, high=3), r"epochs = 1\.5: Input should be a valid integer"),
         ("head_dropout", Span(low=0.5, high=0.1), r"low = 0\.5 must be below high = 0\.1"),
         ("label_smoothing", Span(low=0, high=0.1, log=True), "low = 0 has no logarithm"),
-        ("pooling", Choices(choices=("gem", "max")), "pooling = 'max': Input should be 'average' or 'gem'"),
+        ("pooling", Choices(choices=("gem", "max")), "pooling = 'max': Input should be 'average', 'centre' or 'gem'"),
         ("keep", Span(low=1, high=2), "the values are not numbers; list them"),
         ("batch_size", Span(low=8, high=16), "the values are not numbers; list them"),
         ("train_batch_norm", Span(low=0, high=1), "the values are not numbers; list them"),
