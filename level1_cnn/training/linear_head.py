@@ -11,7 +11,7 @@ CHOICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 WITHOUT_FOLDS = 1e-3  # C where no fold can be held out
 OUTSIDE = -1  # fold of rows that are never held out
 # A number that hardly varies in training may vary in other pictures: its scale is at least this share of the median.
-SMALLEST_SCALE = 1e-3
+SMALLEST_SCALE = 5e-4
 
 
 class LinearHead(NamedTuple):
