@@ -44,7 +44,7 @@ def test_a_number_that_hardly_varies_in_training_decides_nothing_elsewhere():
     rows[:, 7] = 1.0 + 1e-6 * target
     rows[:, 8] = 1.0
     head = fit_head(rows.copy(), target, 0.01, FOLD_OF)
-    assert abs(head.weights[7]) < np.abs(np.delete(head.weights, 7)).max()  # with its own scale, 10,000 times that
+    assert abs(head.weights[7]) < 1  # with its own scale, tens of thousands
     assert head.weights[8] == pytest.approx(0, abs=1e-6)
 
 
