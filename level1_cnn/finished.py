@@ -7,6 +7,7 @@ from typing import Any
 
 from level1_cnn.experiment import Experiment
 from level1_cnn.job import Job, part_marks, pretrained_backbone
+from level1_cnn.training_settings import FrozenFeatures
 from runtime.errors import InputFault, did_you_mean
 from runtime.files import read_json
 from runtime.invocation import command
@@ -83,16 +84,25 @@ def model_inputs(run: Run, name: str, experiment: Experiment) -> dict[str, Any]:
 
 
 def _begun_with(run: Run, name: str, key: str) -> dict[str, Any]:
-    mark = run.level1 / name / "begun.json"
-    made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}
-    return {key: made_from[key]} if key in made_from else {}
+    inputs = _inputs_in(run.level1 / name / "begun.json")
+    return {key: inputs[key]} if key in inputs else {}
+
+
+def _inputs_in(mark: Path) -> dict[str, Any]:
+    """Return the inputs that ``mark`` records; none without a mark."""
+    return dict(read_json(mark)["made_from"]) if mark.is_file() else {}
 
 
 def trained_experiment(run: Run, model: str) -> Experiment | None:
     """Return the experiment that a finished model of ``run`` was trained with; None for one that was imported."""
-    mark = run.level1 / model / "run.json"
-    made_from: dict[str, Any] = read_json(mark)["made_from"] if mark.is_file() else {}
-    return Experiment.model_validate(made_from["settings"]) if "settings" in made_from else None
+    inputs = _inputs_in(run.level1 / model / "run.json")
+    return Experiment.model_validate(inputs["settings"]) if "settings" in inputs else None
+
+
+def is_frozen(run: Run, model: str) -> bool:
+    """Return whether a finished model of ``run`` was trained in it as a head on frozen features."""
+    experiment = trained_experiment(run, model)
+    return experiment is not None and isinstance(experiment.training, FrozenFeatures)
 
 
 def read_trained_experiment(run: Run, model: str) -> Experiment:

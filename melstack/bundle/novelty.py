@@ -119,7 +119,7 @@ def _principal_axes(deviations: Floats) -> Floats:
     if least <= MANY:
         axes = np.linalg.svd(deviations, full_matrices=False)[2]
     else:
-        # All axes of 10,000 numbers take half an hour; the first ones, by the method of Lanczos, seconds.
+        # All axes of 16,512 numbers took more than ten minutes; the first ones, by the method of Lanczos, take seconds.
         start = np.random.default_rng(0).normal(size=least)
         axes = svds(deviations, DIMENSIONS, v0=start)[2][::-1]
     return np.ascontiguousarray(axes[:DIMENSIONS].T, np.float32)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from level1_cnn.finished import make_job, trained_experiment
+from level1_cnn.finished import is_frozen, make_job, trained_experiment
 from level1_cnn.hardware.devices import plan_devices
 from level1_cnn.inference.forward import ONNX_FILE
 from level1_cnn.training.frozen import ARRAY, FrozenTrainer, read_views
@@ -46,7 +46,7 @@ class Teacher:
         """Return the teacher for ``stack``; raise InputFault where a network cannot be fitted without two folds."""
         names, run = [str(name) for name in stack.networks], stack.run
         imports = set(names) & set(imported_networks(run))
-        others = [name for name in names if not _is_frozen(run, name)]
+        others = [name for name in names if not is_frozen(run, name)]
         if others:
             usable = [name for name in names if name not in others]
             mark = read_json(stack.folder / "run.json")
@@ -133,8 +133,3 @@ def open_head(run: Run, name: str, cases: pd.DataFrame) -> FrozenTrainer:
             f"{command('oof', run=run.folder)} makes them again"
         )
     return FrozenTrainer(job, experiment.training, plan_devices("cpu"), cases[cases["picture"].notna()])
-
-
-def _is_frozen(run: Run, name: str) -> bool:
-    experiment = trained_experiment(run, name)
-    return experiment is not None and isinstance(experiment.training, FrozenFeatures)

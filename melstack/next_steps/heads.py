@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from level1_cnn.finished import read_trained_experiment, trained_experiment
+from level1_cnn.finished import is_frozen, read_trained_experiment
 from level1_cnn.training.linear_head import WITHOUT_FOLDS, fit_head
 from level1_cnn.training_settings import FrozenFeatures
 from level2_stack.outlook.refit import Part, rows_of_part
@@ -19,9 +19,7 @@ Floats = NDArray[np.float64]
 
 def has_head(run: Run, network: str) -> bool:
     """Return whether the head alone of a network was trained, and its embeddings are in the run."""
-    experiment = trained_experiment(run, network)
-    is_frozen = experiment is not None and isinstance(experiment.training, FrozenFeatures)
-    return is_frozen and (run.level1 / network / "embeddings.parquet").is_file()
+    return is_frozen(run, network) and (run.level1 / network / "embeddings.parquet").is_file()
 
 
 def head_scores(run: Run, network: str, train: pd.DataFrame, parts: Sequence[Part]) -> Iterator[tuple[Part, Floats]]:
