@@ -81,7 +81,7 @@ def pool_stages(
     ``build(side)`` returns the backbone for pictures of that side. It sees the picture once per input, resized and
     cropped inside the network, to the field of view of each picture where the input says so. The features of an input
     are the means over the cells of the last map or, for all layers, the means and standard deviations over the cells of
-    every stage's output; with ``pooling`` "centre", the cells have the weights of ``cell_weights``.
+    every stage's output; with ``pooling`` "centre", the cells have the weights of ``centre_weights``.
 
     The layer ``top_activation`` is a map (n, rows, columns, d) that spreads each of these over the cells of the last
     activation map, so that its means are the features. A linear head on them is thereby a sum over cells, and a heat
@@ -103,10 +103,8 @@ def pool_stages(
     return keras.Model(pixels, features_beside_map, name="stages")
 
 
-def cell_weights(cells: int, pooling: Pooling) -> np.ndarray:
-    """Return the weight of every cell of a map, float32 (cells, cells) with the mean 1."""
-    if pooling == "average":
-        return np.ones((cells, cells), np.float32)
+def centre_weights(cells: int) -> np.ndarray:
+    """Return the weight of every cell of a map, float32 (cells, cells) with the mean 1: a Gaussian in the middle."""
     places = (np.arange(cells) + 0.5) / cells - 0.5
     line = np.exp(-0.5 * (places / CENTRE) ** 2)
     weights = np.outer(line, line)
@@ -159,7 +157,7 @@ def _channels(
 def _weigh(maps: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
     if pooling == "average":
         return maps
-    return maps * cell_weights(maps.shape[1], pooling)[np.newaxis, :, :, np.newaxis]
+    return maps * centre_weights(maps.shape[1])[np.newaxis, :, :, np.newaxis]
 
 
 def _mean(maps: keras.KerasTensor) -> keras.KerasTensor:
