@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks import network_commands
 from level1_cnn.hardware.import_tensorflow import import_tensorflow
 from melstack.command_line import new_app, run_app
 from melstack.option_groups import expand_groups
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.planting.source import Source
 
 app = new_app(__doc__ or "")
+app.add_typer(network_commands.app)
 
 
 @app.command("plant-duplicates")
@@ -140,37 +142,6 @@ def bench_bundle(
     run_portable_benchmark(Run(options.folder), networks, pictures)
 
 
-@app.command("other-cameras")
-def other_cameras(
-    home: Path,
-    elsewhere: Path,
-    malignant: Annotated[int, typer.Option(min=50, help="at most so many malignant pictures of each folder")] = 450,
-    benign: Annotated[int, typer.Option(min=50, help="at most so many benign pictures of each folder")] = 450,
-    side: Annotated[int, typer.Option(min=32, help="px of the network's input")] = 96,
-    cache: Annotated[Path, typer.Option(help="folder that keeps the features")] = Path("runs/other-cameras"),
-    out: Annotated[Path | None, typer.Option(help="the JSON file to write the tables to")] = None,
-) -> None:
-    """Fit heads of frozen networks to one folder of labelled pictures, apply them to another, and compare remedies."""
-    from benchmarks.stacking.study import check_out, report
-
-    check_out(out)
-    import_tensorflow()
-    from benchmarks.elsewhere.sets import read_sets
-    from benchmarks.elsewhere.sights import Embeddings
-    from benchmarks.elsewhere.study import cameras_study
-
-    first, second = read_sets([home, elsewhere], malignant, benign, cache / "traces")
-    report(cameras_study(first, second, Embeddings(cache / f"lite0_{side}", side)), out)
-
-
-@app.command("early-exit")
-def early_exit(run: Path, networks: list[str]) -> None:
-    """Measure, on the out-of-fold views of NETWORKS of RUN, what stopping at a clear decision saves and costs."""
-    from benchmarks.early_exit import run_early_exit
-
-    run_early_exit(Run(run), networks)
-
-
 @app.command("count-processes", context_settings={"ignore_unknown_options": True})
 def count_processes_of(
     words: list[str],
@@ -198,16 +169,6 @@ def requeue(
     from benchmarks.requeue import run_requeue
 
     raise typer.Exit(0 if run_requeue(folder, rounds, seed, slurm=slurm) else 1)
-
-
-@app.command("student")
-def student(
-    run: Path, networks: list[str], draws: Annotated[int, typer.Option(min=1, help="permutations of the labels")] = 3
-) -> None:
-    """Measure what a head seems to reach that learns from the frozen NETWORKS of RUN, also on permuted labels."""
-    from benchmarks.student import run_students
-
-    run_students(Run(run), networks, draws)
 
 
 @app.command("fuzz-bundles")

@@ -147,9 +147,17 @@ def training_groups(experiments: Mapping[str, Experiment]) -> list[list[str]]:
 def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Experiment]:
     """Return model name -> experiment: all files of a profile, or only ``models`` (names or paths of TOML files).
 
-    A name is searched in the profile first, then in the other profiles. Low resolutions come first: these models are
-    cheap, so that errors show early. Raises InputFault for an unknown profile or model, or when two files have the
-    same name.
+    Low resolutions come first: these models are cheap, so that errors show early. Raises InputFault as ``find_files``.
+    """
+    experiments = {name: read_experiment(path) for name, path in find_files(profile, models).items()}
+    return dict(sorted(experiments.items(), key=lambda item: item[1].image_size))
+
+
+def find_files(profile: str, models: Sequence[str] = ()) -> dict[str, Path]:
+    """Return model name -> TOML file: all files of a profile, or only ``models`` (names or paths of TOML files).
+
+    A name is searched in the profile first, then in the other profiles. Raises InputFault for an unknown profile or
+    model, or when two files have the same name.
     """
     profile_files = {path.stem: path for path in _profile_files(profile)}
     files = {path.stem: path for path in sorted(CONFIGS.glob("*/*.toml")) if path.parent.name != SEARCHES}
@@ -157,8 +165,7 @@ def find_experiments(profile: str, models: Sequence[str] = ()) -> dict[str, Expe
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         raise InputFault(f"two models have the same name among {', '.join(names)}; rename one of the TOML files")
-    experiments = {path.stem: read_experiment(path) for path in paths}
-    return dict(sorted(experiments.items(), key=lambda item: item[1].image_size))
+    return dict(zip(names, paths, strict=True))
 
 
 def user_file(name: str, models: Sequence[str]) -> str | None:
