@@ -18,13 +18,7 @@ from tests.sources import ROOT
 SIDE, PICTURES = 64, 6
 THREADS = (1, 4)
 ROUNDING = 5e-6  # of probabilities, by sums of float32 in another order; the largest seen is 1.1e-6
-METHODS = {
-    "finetuned": 'method = "finetune"\nepochs = 1\nbatch_size = 8\nlearning_rate = 0.001\nhead_dropout = 0.3\n',
-    "frozen": 'method = "frozen"\nregularisation = 0.01\n',
-}
-# What differs between the families are the operations: of their forward passes below, of their steps in EfficientNet,
-# which takes minutes; the tiny network shows the rest of a run.
-MODELS = [("efficientnet", "finetuned"), ("tiny", "finetuned"), ("tiny", "frozen")]
+FINETUNE = 'method = "finetune"\nepochs = 1\nbatch_size = 8\nlearning_rate = 0.001\nhead_dropout = 0.3\n'
 pytestmark = pytest.mark.full
 every_family = pytest.mark.parametrize("family", backbones.names())
 
@@ -35,31 +29,16 @@ def smallest(family: str) -> str:
     return min(variants, key=lambda name: variants[name].resolution)
 
 
-def model_text(family: str, method: str) -> str:
-    facts = f'backbone = "{family}"\nvariant = "{smallest(family)}"\nweights = "none"\nimage_size = 32\n'
-    return f'{facts}views = ["identity", "mirror"]\n[training]\n{METHODS[method]}'
-
-
-@pytest.fixture(scope="module")
-def two_runs(tmp_path_factory) -> list[dict[tuple[str, str], bytes]]:
-    """Return the tables of every model of MODELS, of two runs in deterministic mode."""
-    folder = tmp_path_factory.mktemp("repeated")
-    names = [f"{family}_{method}" for family, method in MODELS]
-    texts = [model_text(family, method) for family, method in MODELS]
-    models = [write_model(folder, name, text) for name, text in zip(names, texts, strict=True)]
+def test_two_runs_in_deterministic_mode_write_the_same_tables_to_the_byte(tmp_path):
+    """The steps of EfficientNet; test_tasks.py compares runs of the tiny networks, and below are all forward passes."""
+    facts = f'backbone = "efficientnet"\nvariant = "{smallest("efficientnet")}"\nweights = "none"\nimage_size = 32\n'
+    model = write_model(tmp_path, "net", f'{facts}views = ["identity", "mirror"]\n[training]\n{FINETUNE}')
     contents = []
     for number in range(2):
-        run = make_run(folder / str(number), patients=12, folds=2)
-        train_alone(run, models)
-        contents.append({(name, table): (run.level1 / name / table).read_bytes() for name in names for table in TABLES})
-    return contents
-
-
-@pytest.mark.parametrize(("family", "method"), MODELS)
-def test_two_runs_in_deterministic_mode_write_the_same_tables_to_the_byte(two_runs, family, method):
-    first, second = two_runs
-    for table in TABLES:
-        assert first[f"{family}_{method}", table] == second[f"{family}_{method}", table]
+        run = make_run(tmp_path / str(number), patients=12, folds=2)
+        train_alone(run, [model])
+        contents.append([(run.level1 / "net" / table).read_bytes() for table in TABLES])
+    assert contents[0] == contents[1]
 
 
 FORWARD = """
