@@ -59,7 +59,7 @@ def seeds_of(
     run: Path,
     models: str,
     words: list[str],
-    seeds: Annotated[str, typer.Option(help="at least two")] = "0 1 2",
+    seeds: Annotated[str, typer.Option(help="two or more")] = "0 1 2",
     out: Annotated[Path | None, typer.Option(help="the JSON file to write the table to")] = None,
 ) -> None:
     """Train MODELS ('a b') with several seeds by `melstack oof WORDS`, and compare the means of their AUCs."""
@@ -68,6 +68,6 @@ def seeds_of(
 
     check_out(out)
     numbers = seeds.split()
-    if len(set(numbers)) < 2 or not all(number.isdecimal() for number in numbers):
-        raise InputFault(f"--seeds {seeds!r}: at least two different whole numbers, as in '0 1 2'")
+    if not 1 < len(set(numbers)) == len(numbers) or not all(number.isdecimal() for number in numbers):
+        raise InputFault(f"--seeds {seeds!r}: two or more different whole numbers, as in '0 1 2'")
     report(run_seeds(Run(run), models.split(), list(map(int, numbers)), words), out)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.stacking.study import Study
-from level1_cnn.experiment import find_files
+from level1_cnn.experiment import find_files, read_experiment
 from level2_stack.evaluation.auc import auc_replicates, percentile_interval
 from level2_stack.evaluation.paired import bootstrap_p
 from runtime.errors import InputFault
@@ -35,7 +35,11 @@ def run_seeds(run: Run, models: Sequence[str], seeds: Sequence[int], words: Sequ
 
 
 def write_copies(file: Path, seeds: Sequence[int], folder: Path) -> list[Path]:
-    """Write a copy of a model's TOML file with each of ``seeds`` into ``folder``, and return their paths."""
+    """Write a copy of a model's TOML file with each of ``seeds`` into ``folder``, and return their paths.
+
+    Raises InputFault if the file is missing or invalid.
+    """
+    read_experiment(file)
     folder.mkdir(parents=True, exist_ok=True)
     other_lines = re.sub(r"(?m)^seed\s*=.*\n", "", file.read_text(encoding="utf-8"), count=1)
     copies = []

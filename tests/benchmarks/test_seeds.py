@@ -16,6 +16,9 @@ from tests.level1_cnn.drawn_run import FROZEN_TOML, draw_data, make_run
 
 def test_a_copy_differs_in_its_seed_alone(tmp_path: Path) -> None:
     files = find_files("laptop", ["lite0_128", "lite0_96_frozen"])
+    with pytest.raises(InputFault, match=r"missing\.toml"):
+        write_copies(tmp_path / "missing.toml", (0, 1), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     for file in files.values():
         original = read_experiment(file)
         for seed, copy in zip((0, 7), write_copies(file, (0, 7), tmp_path), strict=True):
